@@ -1,0 +1,185 @@
+"""Every error that kalamos raises on purpose, in one tree.
+
+```
+KalamosError
+├── ImageError                 one image cannot be used; a batch keeps it as a row
+│   ├── ImageNotFoundError     no such file, or not a regular file, or not readable
+│   ├── UnsupportedImageError  a format outside the allow-list, or a variant that loses ink
+│   ├── CorruptImageError      truncated or damaged
+│   ├── ImageTooLargeError     over the pixel or byte limit, seen before decoding
+│   ├── InvalidArrayError      NaN, wrong shape, wrong dtype or wrong range
+│   └── NoInkError             readable, but nothing is written on it
+├── ModelError
+│   ├── ModelNotFoundError     neither a zoo name nor a file
+│   ├── ModelFileError         not a model, damaged, unsafe, or at odds with its own spec
+│   └── SpecVersionError       the spec is missing or of a version this kalamos cannot read
+├── PreprocessingError         an unknown step or a parameter out of range
+├── AlphabetError              duplicate or empty labels, a label without one code point
+├── UsageError                 options that contradict each other, or name nothing
+│   └── MissingExtraError      the feature needs `pip install 'kalamos[...]'`
+├── OutputError                the output could not be written
+├── DatasetError               a dataset that is absent, damaged or inconsistent
+├── RecipeError                an unknown key or a value out of range
+├── TrainingError              the run cannot start or went wrong
+└── ExportError                the exported file does not agree with the network
+```
+
+A message says what was wrong, where, and (in `remedy`) how to mend it:
+
+>>> error = KalamosError("no model is called 'digit'", remedy="did you mean 'digits'?")
+>>> str(error)
+"no model is called 'digit'; did you mean 'digits'?"
+>>> error.remedy
+"did you mean 'digits'?"
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+__all__ = [
+    "AlphabetError",
+    "CorruptImageError",
+    "DatasetError",
+    "ExportError",
+    "ImageError",
+    "ImageNotFoundError",
+    "ImageTooLargeError",
+    "InvalidArrayError",
+    "KalamosError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelFileError",
+    "ModelNotFoundError",
+    "NoInkError",
+    "OutputError",
+    "PreprocessingError",
+    "RecipeError",
+    "SpecVersionError",
+    "TrainingError",
+    "UnsupportedImageError",
+    "UsageError",
+    "suggest",
+]
+
+
+class KalamosError(Exception):
+    """The root. `str(error)` is one line: the problem, then the remedy where one is known."""
+
+    exit_code: ClassVar[int] = 2
+    """What the command line exits with when this error stops it."""
+
+    def __init__(self, problem: str, *, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default would lose `remedy`, which is keyword-only.
+        return type(self), (self.problem,), {"problem": self.problem, "remedy": self.remedy}
+
+
+class ImageError(KalamosError):
+    """One image cannot be used. In a batch it becomes a row, never an end."""
+
+    summary: ClassVar[str] = "unusable"
+    """Two or three words for the kind, used where failures are counted."""
+
+
+class ImageNotFoundError(ImageError):
+    summary = "not found"
+
+
+class UnsupportedImageError(ImageError):
+    summary = "unsupported format"
+
+
+class CorruptImageError(ImageError):
+    summary = "damaged"
+
+
+class ImageTooLargeError(ImageError):
+    summary = "too large"
+
+
+class InvalidArrayError(ImageError):
+    summary = "invalid array"
+
+
+class NoInkError(ImageError):
+    summary = "no ink"
+
+
+class ModelError(KalamosError):
+    """A model that cannot be found or must not be used."""
+
+
+class ModelNotFoundError(ModelError):
+    pass
+
+
+class ModelFileError(ModelError):
+    pass
+
+
+class SpecVersionError(ModelError):
+    pass
+
+
+class PreprocessingError(KalamosError):
+    pass
+
+
+class AlphabetError(KalamosError):
+    pass
+
+
+class UsageError(KalamosError):
+    pass
+
+
+class MissingExtraError(UsageError):
+    """An optional part is not installed."""
+
+    def __init__(self, problem: str, *, extra: str = "", remedy: str = "") -> None:
+        super().__init__(problem, remedy=remedy or f"install it with: pip install 'kalamos[{extra}]'")
+
+
+class OutputError(KalamosError):
+    exit_code = 1
+
+
+class DatasetError(KalamosError):
+    pass
+
+
+class RecipeError(KalamosError):
+    pass
+
+
+class TrainingError(KalamosError):
+    exit_code = 1
+
+
+class ExportError(KalamosError):
+    exit_code = 1
+
+
+def suggest(wrong: str, known: Iterable[str], *, otherwise: str = "choose from") -> str:
+    """A remedy for a misspelt name: the nearest known one, or the whole list.
+
+    >>> suggest("digit", ["digits", "latin"])
+    "did you mean 'digits'?"
+    >>> suggest("xyz", ["digits", "latin"])
+    'choose from: digits, latin'
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"{otherwise}: {', '.join(names)}" if names else ""

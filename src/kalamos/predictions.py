@@ -1,0 +1,55 @@
+"""What a recogniser answers: one `Prediction` an image, and `Results`, a list of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kalamos.errors import ImageError
+
+__all__ = ["Candidate", "Prediction"]
+
+
+class Candidate(NamedTuple):
+    """One entry of the top-k: a label and its probability in [0, 1]."""
+
+    label: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one image.
+
+    Exactly one of three cases holds:
+
+    - read: `label` and `confidence` are set;
+    - abstained: `label` is None, `confidence` and `top` say how unsure the model was;
+    - failed: `label` and `confidence` are None, `top` is empty and `error` says why (a blank
+      image carries a `NoInkError`).
+
+    >>> Prediction(label="7", confidence=0.998, top=(Candidate("7", 0.998), Candidate("1", 0.002)))
+    Prediction(label='7', confidence=0.998)
+    """
+
+    label: str | None
+    confidence: float | None
+    """Calibrated probability of the best label, in [0, 1]."""
+    top: tuple[Candidate, ...] = ()
+    """The k most probable labels, most probable first."""
+    path: str | None = None
+    """The file's path as it was given (POSIX separators); None for bytes and arrays."""
+    error: ImageError | None = None
+    abstained: bool = False
+
+    def __repr__(self) -> str:
+        shown = [f"label={self.label!r}"]
+        if self.confidence is not None:
+            shown.append(f"confidence={self.confidence:.3f}")
+        if self.path is not None:
+            shown.append(f"path={self.path!r}")
+        if self.abstained:
+            shown.append("abstained=True")
+        if self.error is not None:
+            shown.append(f"error={str(self.error)!r}")
+        return f"Prediction({', '.join(shown)})"
