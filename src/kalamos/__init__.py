@@ -1,1 +1,58 @@
-__version__ = "0.1.0"
+"""kalamos reads isolated handwritten characters.
+
+>>> import kalamos
+>>> kalamos.load("digits").labels
+('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
+
+Names load when they are first used, so that `import kalamos` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from kalamos._version import __version__
+
+if TYPE_CHECKING:
+    from kalamos.errors import ImageError, KalamosError, ModelError, NoInkError
+    from kalamos.predictions import Candidate, Prediction
+    from kalamos.recognizer import Recognizer, load
+    from kalamos.results import Results
+
+__all__ = [
+    "Candidate",
+    "ImageError",
+    "KalamosError",
+    "ModelError",
+    "NoInkError",
+    "Prediction",
+    "Recognizer",
+    "Results",
+    "__version__",
+    "load",
+]
+
+_HOMES = {
+    "Candidate": "predictions",
+    "ImageError": "errors",
+    "KalamosError": "errors",
+    "ModelError": "errors",
+    "NoInkError": "errors",
+    "Prediction": "predictions",
+    "Recognizer": "recognizer",
+    "Results": "results",
+    "load": "recognizer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'kalamos' has no attribute {name!r}")
+    value = getattr(import_module(f"kalamos.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

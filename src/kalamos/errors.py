@@ -151,7 +151,7 @@ class MissingExtraError(UsageError):
 
 
 class OutputError(KalamosError):
-    exit_code = 1
+    pass
 
 
 class DatasetError(KalamosError):

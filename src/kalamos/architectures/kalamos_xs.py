@@ -1,0 +1,40 @@
+"""`kalamos_xs`: at most 100k parameters for 28x28 characters, made for CPUs.
+
+Cost lies in the first layers' area, so it pools early and lets the 5x5 stem go unpadded; channels
+are multiples of 8, which ONNX Runtime's blocked convolutions want. Mean and maximum over the last
+3x3 say how much of each feature there is, and whether there is any.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from kalamos.architectures.network import ARCHITECTURES, StagedNetwork, conv_bn_relu
+
+STEM, MIDDLE, DEEP, LAST = 16, 32, 64, 80
+
+
+@ARCHITECTURES.register("kalamos_xs")
+def kalamos_xs(num_classes: int) -> StagedNetwork:
+    stages = {
+        "stem": conv_bn_relu(1, STEM, 5),  # 28 -> 24
+        "middle": nn.Sequential(
+            nn.MaxPool2d(2),  # 24 -> 12
+            conv_bn_relu(STEM, MIDDLE, 3),  # 12 -> 10
+            conv_bn_relu(MIDDLE, MIDDLE, 3, padding=1),
+        ),
+        "deep": nn.Sequential(
+            nn.MaxPool2d(2),  # 10 -> 5
+            conv_bn_relu(MIDDLE, DEEP, 3, padding=1),
+            conv_bn_relu(DEEP, LAST, 3),  # 5 -> 3
+        ),
+    }
+    return StagedNetwork(stages, nn.Sequential(MeanMaxPool(), nn.Linear(2 * LAST, num_classes)))
+
+
+class MeanMaxPool(nn.Module):
+    """[N, C, h, w] -> [N, 2 C]: each channel's mean, then each channel's maximum."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)

@@ -1,0 +1,139 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from kalamos.errors import OutputError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["atomic_write"]
+
+_REMEDIES = {
+    errno.EACCES: "choose a place you may write to",
+    errno.EPERM: "choose a place you may write to",
+    errno.EROFS: "choose a place you may write to",
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "name a folder where the path now names a file",
+    errno.EISDIR: "name a file inside it",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOSPC: "free some space or choose another disk",
+    errno.EDQUOT: "free some space or choose another disk",
+    errno.EFBIG: "raise the limit on file sizes or choose another disk",
+}
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends well.
+
+    Until then the bytes go to a temporary file `.NAME.XXXXXXXX.tmp` in the same folder. A block
+    that ends in any exception, `KeyboardInterrupt` included, leaves no temporary file and an
+    existing `path` as it was. The bytes are on the disk (fsync) before they are seen under
+    their name. The new file has the permissions of the one it replaces, or those that the umask
+    gives; a symbolic link stays, and the file that it points at is replaced. Several processes
+    may write the same path: one of them wins, whole.
+
+    Raises `OutputError` on entering where `path` cannot be written (its folder is missing or
+    not writable, it is a folder, a device or write-protected), and later where the disk does
+    not take the bytes (full, over quota). Other exceptions of the block pass unchanged.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     target = Path(folder, "result.txt")
+    ...     with atomic_write(target) as file:
+    ...         _ = file.write(b"55, img/7.png")
+    ...         before = target.exists()
+    ...     before, target.read_bytes()
+    (False, b'55, img/7.png')
+    """
+    named = Path(path)
+    with _output_errors(named):
+        target, mode = _target(named)
+        # Cut, so that a name of the longest length that a file system allows still has a temporary one.
+        temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(4)}.tmp")
+        raw = _TemporaryFile(temporary, named)
+    file = io.BufferedWriter(raw)
+    try:
+        yield file
+        with _output_errors(named):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            if mode is not None:
+                temporary.chmod(mode)
+            temporary.replace(target)
+    except BaseException:
+        # The raw file first: closing the buffer would write what it holds, to a full disk once more.
+        with suppress(OSError):
+            raw.close()
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+class _TemporaryFile(io.FileIO):
+    """A new file whose failed writes are `OutputError`.
+
+    Raised here and not around the block, so that an OSError of the block's own (an image that
+    cannot be read) is not taken for one of the output.
+    """
+
+    def __init__(self, path: Path, named: Path) -> None:
+        super().__init__(path, "xb")
+        self._named = named
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        with _output_errors(self._named):
+            return super().write(data)
+
+
+def _target(path: Path) -> tuple[Path, int | None]:
+    """The file that `path` stands for once links are followed, and its permissions if it exists."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return Path(os.path.realpath(path)), None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if not stat.S_ISREG(found.st_mode):
+        # Replacing /dev/null or a pipe by a file would harm more than the one who asked.
+        raise OutputError(f"cannot write {str(path)!r}: not a regular file", remedy="name a file")
+    if not os.access(path, os.W_OK):
+        # A rename does not ask for this permission, but whoever took it away meant something.
+        raise PermissionError(errno.EACCES, "the file is write-protected")
+    return Path(os.path.realpath(path)), stat.S_IMODE(found.st_mode)
+
+
+@contextmanager
+def _output_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno == errno.ENOENT:
+            reason = f"there is no folder {str(path.parent)!r}"
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        raise OutputError(f"cannot write {str(path)!r}: {reason}", remedy=remedy) from error
+    except ValueError as error:  # a NUL in the path
+        raise OutputError(f"cannot write {str(path)!r}: {error}", remedy="choose another name") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system lets a folder be opened (Windows does not)."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,124 @@
+"""`kalamos predict`: files, folders and globs in, one row an image out."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from kalamos.cli.completion import complete_formats, complete_models
+from kalamos.errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    from kalamos.cli.progress import Watch
+
+
+def predict(
+    paths: Annotated[list[str], typer.Argument(help="Image files, folders (with sub-folders), or globs.")],
+    model: Annotated[
+        str, typer.Option("-m", "--model", help="A shipped model or a file.", autocompletion=complete_models)
+    ] = "digits",
+    format: Annotated[  # noqa: A002
+        str | None,
+        typer.Option(
+            "-f",
+            "--format",
+            help="text, ascii, csv, json, jsonl or parquet. Default: by the output file's name, else text.",
+            autocompletion=complete_formats,
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="Write to this file, whole or not at all.", show_default=False),
+    ] = None,
+    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Candidates for each image.")] = 5,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Give no label below this confidence.", show_default=False),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Worker threads. Default: all cores.", show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No summary, no progress bar.")] = False,
+) -> None:
+    """Read the characters on images.
+
+    Rows go to standard output in case-insensitive name order, a summary to standard error. An image
+    that cannot be read is a row with its error.
+    """
+    from kalamos.folders import ImageSearch
+    from kalamos.recognizer import load
+    from kalamos.writers import Summary, open_writer
+
+    chosen = _choose_format(format, output)
+    _limit_threads()
+    reader = load(model)
+    search = ImageSearch(paths)
+    found = _with_first(search)
+    summary = Summary()
+    # Rows that scroll by on a terminal are progress enough, and a bar would run through them.
+    live = output is None and sys.stdout.isatty()
+    started = time.perf_counter()
+    with (
+        _open_sink(output) as sink,
+        open_writer(chosen, sink, labels=reader.labels, top_k=top_k) as writer,
+        _progress(wanted=not quiet and not live) as watch,
+    ):
+        results = reader.predict_files(found, top_k=top_k, min_confidence=min_confidence, jobs=jobs)
+        for result in watch(results):
+            writer.write(result)
+            summary.add(result)
+            if live:
+                sink.flush()
+    if not quiet:
+        summary.elapsed = time.perf_counter() - started
+        print(summary, file=sys.stderr)
+        if search.skipped:
+            print(f"passed over {search.skipped:,} files that are not images by name", file=sys.stderr)
+    raise typer.Exit(1 if summary.failed else 0)
+
+
+def _choose_format(asked: str | None, output: str | None) -> str:
+    from kalamos.writers import FORMATS, format_for
+
+    chosen = asked or (format_for(output) if output else None) or "text"
+    if chosen not in FORMATS:
+        raise UsageError(f"there is no format {chosen!r}", remedy=suggest(chosen, FORMATS))
+    if chosen == "parquet" and output is None:
+        raise UsageError("parquet is not for a terminal", remedy="name a file with -o")
+    return chosen
+
+
+def _limit_threads() -> None:
+    # The workers already fill the cores; OpenCV's own threads would only get in their way.
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _with_first(search: Iterable[str]) -> Iterator[str]:
+    """Look for the first image now, so that a wrong path is told before any output is opened."""
+    stream = iter(search)
+    return itertools.chain([next(stream)], stream)
+
+
+def _open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
+    if output is None:
+        return nullcontext(sys.stdout.buffer)
+    from kalamos.atomic import atomic_write
+
+    return atomic_write(output)
+
+
+def _progress(*, wanted: bool) -> AbstractContextManager[Watch]:
+    if not wanted or not sys.stderr.isatty():
+        return nullcontext(iter)
+    from kalamos.cli.progress import progress_bar
+
+    return progress_bar()

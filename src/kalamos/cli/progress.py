@@ -1,0 +1,66 @@
+"""A progress bar on standard error, for a person who waits; it appears only when waiting begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from kalamos.predictions import Prediction
+
+__all__ = ["Watch", "progress_bar"]
+
+Watch: TypeAlias = Callable[[Iterable["Prediction"]], Iterator["Prediction"]]
+
+PATIENCE = 1.0
+"""Seconds of work before a bar is worth showing (and rich worth importing)."""
+
+REFRESH = 0.1
+"""Seconds between two counts; counting each image would cost more than reading it."""
+
+
+@contextmanager
+def progress_bar() -> Iterator[Watch]:
+    """Yields a function that passes results on and shows how far it has got.
+
+    The total is not known, since images are found while others are read.
+    """
+    bar: Progress | None = None
+
+    def watch(items: Iterable[Prediction]) -> Iterator[Prediction]:
+        nonlocal bar
+        next_look = time.monotonic() + PATIENCE
+        count = 0
+        for count, item in enumerate(items, start=1):
+            if time.monotonic() >= next_look:
+                bar = bar or _start()
+                bar.update(bar.task_ids[0], completed=count)
+                next_look = time.monotonic() + REFRESH
+            yield item
+
+    try:
+        yield watch
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _start() -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.completed:>9,.0f} images"),
+        TextColumn("{task.speed:,.0f}/s", justify="right"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    bar.add_task("images", total=None)
+    bar.start()
+    return bar

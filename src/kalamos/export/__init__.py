@@ -1,0 +1,1 @@
+"""From a training run to one self-describing `.onnx` file, through a parity gate."""

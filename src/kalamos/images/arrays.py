@@ -1,0 +1,73 @@
+"""Arrays that a caller hands over: checked, then made grey."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import InvalidArrayError
+from kalamos.images.decoding import MAX_PIXELS, check_pixels
+from kalamos.images.grey import to_grey
+
+__all__ = ["array_to_grey"]
+
+
+def array_to_grey(
+    array: NDArray[Any], *, where: str = "the array", max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """Makes an array grey: uint8 [H, W], C-contiguous, never sharing memory with `array`.
+
+    Shapes: [H, W] or [H, W, 1] grey, [H, W, 2] grey and alpha, [H, W, 3] RGB, [H, W, 4] RGBA.
+    Values: bool (True is 255), uint8, uint16 (scaled from the 8, 10, 12, 14 or 16 bits in use), other
+    integers in 0..255, floats in [0, 1] or [0, 255]. Memory layout and byte order do not matter.
+
+    Raises:
+        InvalidArrayError: another shape, dtype or range, NaN, infinity, or nothing at all.
+        ImageTooLargeError: over `max_pixels`.
+
+    >>> array_to_grey(np.array([[0.0, 1.0]]))
+    array([[  0, 255]], dtype=uint8)
+    >>> array_to_grey(np.zeros((1, 28, 28)))
+    Traceback (most recent call last):
+    kalamos.errors.InvalidArrayError: the array: shape (1, 28, 28) is not that of one image; ...
+    """
+    _check_shape(array.shape, where)
+    check_pixels(array.shape[1], array.shape[0], max_pixels, where)
+    if array.dtype != np.uint8:
+        _check_dtype(array, where)
+    elif array.ndim == 2:
+        return np.array(array, order="C", subok=False)
+    grey = to_grey(array, order="RGB", where=where, refuse=InvalidArrayError)
+    # A uint8 [H, W, 1], or colour under an opaque alpha, may still be a view.
+    return np.array(grey, order="C", subok=False, copy=np.may_share_memory(grey, array) or None)
+
+
+def _check_shape(shape: tuple[int, ...], where: str) -> None:
+    problem = f"{where}: shape {shape} is not that of one image"
+    if 0 in shape:
+        raise InvalidArrayError(f"{where}: shape {shape} holds no pixels")
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4):
+        return
+    if len(shape) == 3 and shape[0] <= 4:
+        raise InvalidArrayError(
+            problem, remedy="take one image, array[0], or move channels last: array.transpose(1, 2, 0)"
+        )
+    if len(shape) >= 3:
+        raise InvalidArrayError(problem, remedy="pass one image at a time, [H, W] or [H, W, C] with C <= 4")
+    raise InvalidArrayError(problem, remedy="reshape it to [H, W]; encoded files go in as bytes")
+
+
+def _check_dtype(array: NDArray[Any], where: str) -> None:
+    dtype = array.dtype
+    if dtype.kind not in "biuf":
+        raise InvalidArrayError(
+            f"{where}: dtype {dtype} holds no grey values", remedy="convert it to uint8 or float32"
+        )
+    # Beyond 16 bits unsigned there is no telling which value is white, so it must be 255.
+    if dtype.kind in "iu" and dtype.newbyteorder("=") != np.uint16 and (array.min() < 0 or array.max() > 255):
+        raise InvalidArrayError(
+            f"{where}: its {dtype} values run from {array.min()} to {array.max()}",
+            remedy="scale them to 0..255",
+        )

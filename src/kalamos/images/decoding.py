@@ -1,0 +1,112 @@
+"""From encoded bytes to one grey, upright uint8 image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import ImageTooLargeError, UnsupportedImageError
+from kalamos.images.dispatch import read_header
+from kalamos.images.grey import to_grey, upright
+from kalamos.images.header import Frame, ImageHeader, damaged
+from kalamos.images.tiff import without_orientation
+from kalamos.images.webp import first_frame
+
+__all__ = ["MAX_PIXELS", "check_pixels", "decode_grey"]
+
+MAX_PIXELS = 50_000_000
+"""The default limit on width x height: 5000 x 10000 pixels, ten times an A4 page at 200 dpi."""
+
+_UINT8 = np.dtype(np.uint8)
+
+
+def check_pixels(width: int, height: int, max_pixels: int, where: str) -> None:
+    """Raises ImageTooLargeError where width x height exceeds `max_pixels`."""
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"{where}: {width} x {height} pixels are more than the limit of {max_pixels:,}",
+            remedy="scale it down or raise max_pixels",
+        )
+
+
+def decode_grey(data: bytes, *, where: str = "the bytes", max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decodes an encoded image to grey uint8 [H, W], C-contiguous and upright.
+
+    PNG, JPEG, BMP, GIF, WEBP and TIFF are told apart by content. Of several frames or pages the first
+    is taken; transparent pictures are composed so that their ink shows; dark and light are as in the
+    picture. `where` names the source in errors.
+
+    Raises:
+        UnsupportedImageError: another format, or a variant that loses ink.
+        CorruptImageError: empty, truncated or damaged.
+        ImageTooLargeError: over `max_pixels`, seen before decoding.
+
+    >>> _, encoded = cv2.imencode(".png", np.full((2, 3), 200, np.uint8))
+    >>> decode_grey(encoded.tobytes())
+    array([[200, 200, 200],
+           [200, 200, 200]], dtype=uint8)
+    """
+    header = read_header(data, where=where)
+    if header.width * header.height > max_pixels:
+        check_pixels(header.width, header.height, max_pixels, where)
+    pixels = _decode(data, header, where)
+    if pixels.dtype == _UINT8 and pixels.ndim == 2 and header.transparent is None:
+        # Most character images; to_grey would return them as they are.
+        grey: NDArray[np.uint8] = pixels
+    else:
+        pixels, premultiplied = _with_alpha(pixels, header)
+        grey = to_grey(
+            pixels, order="BGR", premultiplied=premultiplied, where=where, refuse=UnsupportedImageError
+        )
+    if header.inverted:
+        grey = 255 - grey
+    if header.orientation != 1:
+        grey = upright(grey, header.orientation)
+    return grey if grey.flags.c_contiguous else np.ascontiguousarray(grey)
+
+
+def _decode(data: bytes, header: ImageHeader, where: str) -> NDArray[Any]:
+    """OpenCV's pixels: [H, W] or [H, W, 3 or 4] in BGR(A) order, in the orientation they are stored in."""
+    if header.animated:
+        data = first_frame(data)
+    if header.format == "TIFF" and header.orientation != 1:
+        data = without_orientation(data)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    # Mypy's stubs do not know that imdecode answers None for what it cannot decode.
+    if pixels is None:
+        raise damaged(where, header.format, "it cannot be decoded")
+    expected = header.frame[:1:-1] if header.animated and header.frame else (header.height, header.width)
+    if pixels.shape[:2] != expected:
+        raise damaged(where, header.format, "its size is not the one its header announces")
+    return pixels
+
+
+def _with_alpha(pixels: NDArray[Any], header: ImageHeader) -> tuple[NDArray[Any], bool]:
+    """The pixels with an alpha channel where the header knows of one, and whether it is premultiplied."""
+    if header.transparent is not None and pixels.ndim == 2:
+        opaque = pixels != header.transparent
+        alpha = opaque * np.array(np.iinfo(pixels.dtype).max, pixels.dtype)
+        return np.dstack([pixels, alpha]), False
+    if header.frame is not None:
+        return _on_canvas(pixels, header.frame, header), False
+    if header.alpha == "ignored":
+        return pixels[..., :3], False
+    return pixels, header.alpha == "premultiplied"
+
+
+def _on_canvas(pixels: NDArray[Any], frame: Frame, header: ImageHeader) -> NDArray[Any]:
+    """BGRA of the whole canvas, transparent outside the frame."""
+    rows, columns = slice(frame.top, frame.top + frame.height), slice(frame.left, frame.left + frame.width)
+    if not header.animated:
+        # OpenCV has laid a GIF's frame on the background colour, which may be that of the ink.
+        pixels = pixels[rows, columns]
+    canvas = np.zeros((header.height, header.width, 4), np.uint8)
+    canvas[rows, columns, 3] = 255
+    canvas[rows, columns, : pixels.shape[2]] = pixels
+    return canvas

@@ -1,0 +1,87 @@
+"""Reading a file's bytes, with a cap, from regular files alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from kalamos.errors import ImageNotFoundError, ImageTooLargeError
+
+__all__ = ["MAX_FILE_BYTES", "display_name", "read_file"]
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+# Without O_NONBLOCK, opening a FIFO would wait for a writer for ever. Windows has neither that nor
+# O_CLOEXEC, but translates line ends unless told that a file is binary.
+_FLAGS = os.O_RDONLY
+for _name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
+    _FLAGS |= getattr(os, _name, 0)
+
+
+def display_name(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
+    r"""A path as one printable line: escaped where it holds control characters or undecodable bytes.
+
+    >>> display_name("forms/a.png")
+    'forms/a.png'
+    >>> display_name(b"caf\xe9.png")
+    "'caf\\udce9.png'"
+    """
+    name = os.fsdecode(path)
+    return name if name.isprintable() else ascii(name)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Reads a regular file whole.
+
+    Raises:
+        ImageNotFoundError: missing, not readable, or a folder, FIFO or device.
+        ImageTooLargeError: over `MAX_FILE_BYTES`, seen before reading.
+
+    >>> read_file("missing.png")
+    Traceback (most recent call last):
+    kalamos.errors.ImageNotFoundError: missing.png: no such file
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except (OSError, ValueError) as error:
+        raise _not_found(path, error) from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise ImageNotFoundError(f"{display_name(path)}: this is {kind}", remedy="name an image file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ImageTooLargeError(
+                f"{display_name(path)}: {status.st_size:,} bytes are more than the limit of "
+                f"{MAX_FILE_BYTES:,}",
+                remedy="scale the image down",
+            )
+        return _read(descriptor, status.st_size)
+    except OSError as error:
+        raise _not_found(path, error) from None
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    data = os.read(descriptor, size)
+    # Network file systems and signals may make a read short.
+    while len(data) < size:
+        more = os.read(descriptor, size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _not_found(path: str | os.PathLike[str], error: OSError | ValueError) -> ImageNotFoundError:
+    name = display_name(path)
+    match error:
+        case FileNotFoundError():
+            return ImageNotFoundError(f"{name}: no such file")
+        case PermissionError():
+            return ImageNotFoundError(f"{name}: permission denied", remedy="make the file readable")
+        case OSError():
+            return ImageNotFoundError(f"{name}: cannot be read ({error.strerror})")
+        case _:
+            return ImageNotFoundError(f"{name}: not a valid path ({error})")

@@ -1,0 +1,63 @@
+"""What a file says about its picture before anything is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from kalamos.errors import CorruptImageError, UnsupportedImageError
+
+__all__ = ["Alpha", "Frame", "ImageHeader", "damaged", "truncated", "unsupported"]
+
+Alpha = Literal["straight", "premultiplied", "ignored"]
+
+
+class Frame(NamedTuple):
+    """A rectangle on the canvas, in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """The header of an encoded image: enough to refuse it, or to make its pixels grey and upright.
+
+    >>> ImageHeader("PNG", width=28, height=28).orientation
+    1
+    """
+
+    format: str
+    """One of PNG, JPEG, BMP, GIF, WEBP, TIFF."""
+    width: int
+    """In pixels, as stored: before `orientation` is applied."""
+    height: int
+    orientation: int = 1
+    """EXIF orientation, 1 to 8 (TIFF 6.0, tag 274); 1 is upright."""
+    alpha: Alpha = "straight"
+    """What a fourth decoded channel means. Files without one say "straight" too."""
+    transparent: int | None = None
+    """The decoded grey value that stands for "nothing here" (PNG's tRNS on grey), which OpenCV drops."""
+    inverted: bool = False
+    """The decoded values count up from white to black (TIFF's WhiteIsZero where OpenCV leaves it be)."""
+    animated: bool = False
+    """The file must be rewritten as a still before decoding (WEBP)."""
+    frame: Frame | None = None
+    """Where the first frame lies, if it does not fill the canvas; the rest of the canvas is transparent."""
+
+
+def damaged(where: str, kind: str, what: str) -> CorruptImageError:
+    """The error for contents that contradict the format."""
+    return CorruptImageError(f"{where}: the {kind} is damaged: {what}", remedy="use an intact copy")
+
+
+def truncated(where: str, kind: str, what: str) -> CorruptImageError:
+    """The error for contents that end too early."""
+    return CorruptImageError(f"{where}: the {kind} is truncated: {what}", remedy="use a complete copy")
+
+
+def unsupported(where: str, what: str, *, remedy: str = "save it as an 8-bit PNG") -> UnsupportedImageError:
+    """The error for a variant that is valid but cannot be read faithfully."""
+    return UnsupportedImageError(f"{where}: {what} cannot be read", remedy=remedy)

@@ -1,0 +1,72 @@
+"""One door for every kind of source."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import InvalidArrayError
+from kalamos.images.arrays import array_to_grey
+from kalamos.images.decoding import MAX_PIXELS, decode_grey
+from kalamos.images.files import display_name, read_file
+from kalamos.images.pillow import PillowImage, is_pillow, pillow_to_grey
+
+__all__ = ["ImageSource", "load_grey"]
+
+
+class _ArrayLike(Protocol):
+    def __array__(self) -> NDArray[Any]: ...
+
+
+ImageSource = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[Any] | PillowImage | _ArrayLike
+)
+"""A path, encoded bytes, an array (see `array_to_grey`), a Pillow image, or anything with `__array__`."""
+
+
+def load_grey(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Turns any source into one grey uint8 image [H, W], C-contiguous and upright.
+
+    The source is never modified, and the result shares no memory with it. Dark stays dark and light
+    stays light.
+
+    Raises:
+        ImageNotFoundError: no such file, not a regular file, or not readable.
+        UnsupportedImageError: not a PNG, JPEG, BMP, GIF, WEBP or TIFF, or a variant that loses ink.
+        CorruptImageError: empty, truncated or damaged.
+        ImageTooLargeError: over `max_pixels`, or a file over 256 MiB.
+        InvalidArrayError: an array of another shape, dtype or range, or no image at all.
+
+    >>> load_grey(np.array([[True, False]]))
+    array([[255,   0]], dtype=uint8)
+    >>> load_grey(b"%PDF-1.7")
+    Traceback (most recent call last):
+    kalamos.errors.UnsupportedImageError: the bytes: this is not an image kalamos reads; ...
+    """
+    if isinstance(source, str | os.PathLike):
+        return decode_grey(read_file(source), where=display_name(source), max_pixels=max_pixels)
+    if isinstance(source, bytes):
+        return decode_grey(source, max_pixels=max_pixels)
+    if isinstance(source, bytearray | memoryview):
+        return decode_grey(bytes(source), max_pixels=max_pixels)
+    if isinstance(source, np.ndarray):
+        return array_to_grey(source, max_pixels=max_pixels)
+    if is_pillow(source):
+        return pillow_to_grey(source, max_pixels=max_pixels)
+    return array_to_grey(_as_array(source), max_pixels=max_pixels)
+
+
+def _as_array(source: object) -> NDArray[Any]:
+    kind = type(source).__name__
+    if not hasattr(source, "__array__"):
+        raise InvalidArrayError(
+            f"{kind} is not an image", remedy="pass a path, bytes, a NumPy array or a PIL image"
+        )
+    try:
+        return np.asarray(source)
+    except Exception as error:
+        # Foreign code: a tensor on a GPU, for one, raises TypeError, one with gradients RuntimeError.
+        raise InvalidArrayError(f"{kind} cannot become an array ({error})") from error

@@ -1,0 +1,104 @@
+"""Pillow images, without importing Pillow."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import CorruptImageError, InvalidArrayError, UnsupportedImageError
+from kalamos.images.decoding import MAX_PIXELS, check_pixels
+from kalamos.images.grey import to_grey, upright
+
+__all__ = ["PillowImage", "is_pillow", "pillow_to_grey"]
+
+_ORIENTATION = 274
+_PLAIN = frozenset({"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+"""Modes whose array holds what `to_grey` expects."""
+_CONVERTED = {
+    "P": "RGBA",
+    "PA": "RGBA",
+    "La": "LA",
+    "RGBa": "RGBA",
+    "RGBX": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+}
+_KEYED = {"1": "LA", "L": "LA", "RGB": "RGBA"}
+"""Modes in which one colour can stand for "nothing here", and what to convert them to then."""
+
+
+class PillowImage(Protocol):
+    """The part of `PIL.Image.Image` that is used."""
+
+    mode: str
+    info: dict[Any, Any]
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+    def load(self) -> Any: ...
+    def getexif(self) -> Any: ...
+    def convert(self, mode: str) -> Any: ...
+    def getchannel(self, channel: int) -> Any: ...
+
+
+def is_pillow(source: object) -> TypeGuard[PillowImage]:
+    # Whoever holds a Pillow image has imported Pillow already.
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(source, module.Image)
+
+
+def pillow_to_grey(
+    image: PillowImage, *, where: str = "the PIL image", max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """Makes a Pillow image grey: uint8 [H, W], C-contiguous, upright by its EXIF.
+
+    All common modes are read, with transparency in any of Pillow's three ways.
+
+    Raises:
+        ImageTooLargeError: over `max_pixels`, seen before the pixels are loaded.
+        CorruptImageError: a lazily opened file that proves truncated or damaged.
+        InvalidArrayError: of no size, or values out of range in modes I and F.
+        UnsupportedImageError: an unusual mode.
+    """
+    width, height = image.size
+    if not (width and height):
+        raise InvalidArrayError(f"{where}: {width} x {height} pixels hold nothing")
+    check_pixels(width, height, max_pixels, where)
+    try:
+        image.load()
+        pixels = _pixels(image, where)
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
+        raise CorruptImageError(f"{where}: its pixels cannot be loaded ({error})") from error
+    grey = to_grey(pixels, order="RGB", where=where, refuse=InvalidArrayError)
+    return np.array(upright(grey, _orientation(image)), order="C")
+
+
+def _pixels(image: PillowImage, where: str) -> NDArray[Any]:
+    if image.mode == "LAB":
+        # Pillow cannot convert LAB without a colour profile; its first channel is the lightness.
+        return np.asarray(image.getchannel(0))
+    key = image.info.get("transparency")
+    if key is not None and image.mode in _KEYED:
+        return np.asarray(image.convert(_KEYED[image.mode]))
+    if image.mode in _CONVERTED:
+        return np.asarray(image.convert(_CONVERTED[image.mode]))
+    if image.mode not in _PLAIN:
+        raise UnsupportedImageError(
+            f"{where}: mode {image.mode!r} cannot be read", remedy="convert it: image.convert('RGB')"
+        )
+    pixels = np.asarray(image)
+    if isinstance(key, int) and pixels.ndim == 2:
+        return np.dstack([pixels, np.where(pixels == key, 0, pixels.dtype.type(255)).astype(pixels.dtype)])
+    return pixels
+
+
+def _orientation(image: PillowImage) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - a damaged EXIF block fails in many ways, none of which matters
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -1,0 +1,19 @@
+"""A kalamos model is one `.onnx` file that knows everything: network, alphabet, preprocessing, figures.
+
+`read_spec` tells what a file is; `open_model` makes it ready to run, after checks that let no file
+read other files, answer NaN, or disagree with what it says about itself.
+"""
+
+from kalamos.model_file.opening import LoadedModel, open_model, read_spec
+from kalamos.model_file.spec import FORMAT_VERSION, METADATA_KEY, Metric, ModelSpec, TrainingRecord
+
+__all__ = [
+    "FORMAT_VERSION",
+    "METADATA_KEY",
+    "LoadedModel",
+    "Metric",
+    "ModelSpec",
+    "TrainingRecord",
+    "open_model",
+    "read_spec",
+]

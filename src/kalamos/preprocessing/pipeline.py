@@ -1,0 +1,110 @@
+"""Turn a declared step list into a callable, and refuse a list that means nothing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import PreprocessingError, suggest
+from kalamos.preprocessing.steps import STEPS, GreyImage, Step
+
+__all__ = ["DEFAULT_STEPS", "Preprocessor"]
+
+DEFAULT_STEPS: tuple[Mapping[str, object], ...] = (
+    {"step": "polarity", "min_contrast": 24},
+    {"step": "ink_box"},
+    {"step": "resize", "size": 20, "tolerance": 0.15},
+    {"step": "centre", "size": 28},
+    {"step": "normalise", "mean": 0.0, "std": 1.0},
+)
+"""MNIST's own geometry (LeCun et al. 1998): the ink's longer side 20 px, its centre of mass in the
+middle of 28x28, bright on black. An image that already looks so passes through unchanged."""
+
+
+class Preprocessor:
+    """A compiled step list.
+
+    Args:
+        steps: one mapping a step: its name under `"step"`, its parameters beside it. The last is
+            always `normalise` (`mean`, `std` of intensities scaled to [0, 1]).
+
+    Raises:
+        PreprocessingError: an unknown step or parameter, a value of the wrong kind or range, or no
+            `normalise` at the end.
+    """
+
+    def __init__(self, steps: Sequence[Mapping[str, object]]) -> None:
+        if not steps or steps[-1].get("step") != "normalise":
+            raise PreprocessingError(
+                "the last preprocessing step is not 'normalise'",
+                remedy='end the list with {"step": "normalise", "mean": 0.0, "std": 1.0}',
+            )
+        self.steps = tuple(dict(step) for step in steps)
+        self._chain = [_compile(step) for step in steps[:-1]]
+        mean, std = _mean_and_std(steps[-1])
+        self._scale = np.float32(1.0 / (255.0 * std))
+        self._shift = np.float32(mean / std)
+
+    def image(self, grey: GreyImage) -> GreyImage:
+        """One grey image uint8 [H, W], any size -> uint8 [S, S], as the network will see it.
+
+        Raises:
+            NoInkError: nothing is written on it.
+        """
+        for step in self._chain:
+            grey = step(grey)
+        return grey
+
+    def batch(self, images: Sequence[GreyImage] | NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Prepared images, N of uint8 [S, S] -> float32 [N, 1, S, S], normalised."""
+        stacked = np.asarray(images)[:, np.newaxis]
+        values = np.multiply(stacked, self._scale, dtype=np.float32)
+        if self._shift:
+            values -= self._shift
+        return values
+
+
+def _compile(declared: Mapping[str, object]) -> Step:
+    parameters = dict(declared)
+    name = parameters.pop("step", None)
+    if not isinstance(name, str):
+        raise PreprocessingError(f"the preprocessing step {dict(declared)!r} has no name under 'step'")
+    if name == "normalise":
+        raise PreprocessingError("'normalise' stands before the end of the preprocessing")
+    function = STEPS.get(name)
+    known = {key: p for key, p in inspect.signature(function).parameters.items() if key != "image"}
+    for key, value in parameters.items():
+        if key not in known:
+            raise PreprocessingError(
+                f"preprocessing step {name!r} has no parameter {key!r}", remedy=suggest(key, known)
+            )
+        _check_number(name, key, value, whole=known[key].annotation == "int")
+    missing = [k for k, p in known.items() if p.default is inspect.Parameter.empty and k not in parameters]
+    if missing:
+        raise PreprocessingError(f"preprocessing step {name!r} lacks {', '.join(map(repr, missing))}")
+    return partial(function, **parameters)
+
+
+def _check_number(step: str, key: str, value: object, *, whole: bool) -> float:
+    wanted = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, wanted) or not 0 <= value <= 4096:
+        kind = "a whole number" if whole else "a number"
+        raise PreprocessingError(
+            f"preprocessing step {step!r}: {key} = {value!r} is not {kind} between 0 and 4096"
+        )
+    return float(value)
+
+
+def _mean_and_std(declared: Mapping[str, object]) -> tuple[float, float]:
+    unknown = set(declared) - {"step", "mean", "std"}
+    if unknown:
+        raise PreprocessingError(f"preprocessing step 'normalise' has no parameter {min(unknown)!r}")
+    mean = _check_number("normalise", "mean", declared.get("mean", 0.0), whole=False)
+    std = _check_number("normalise", "std", declared.get("std", 1.0), whole=False)
+    if std == 0:
+        raise PreprocessingError("preprocessing step 'normalise': std = 0 would divide by zero")
+    return mean, std

@@ -1,0 +1,120 @@
+"""The steps: each takes a grey uint8 image [H, W] and returns another.
+
+All of them leave alone what needs nothing, so that an image which already looks like the training
+data comes out byte for byte as it went in, and quickly: this runs once an image at full rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import NoInkError, PreprocessingError
+from kalamos.preprocessing.ink import bright_on_black, remove_specks
+from kalamos.registry import Registry
+
+__all__ = ["STEPS", "GreyImage", "Step"]
+
+GreyImage = NDArray[np.uint8]
+Step = Callable[[GreyImage], GreyImage]
+
+STEPS = Registry[GreyImage]("preprocessing step", PreprocessingError)
+
+FULL = 250
+"""A peak this high counts as full contrast: MNIST's own images peak at 254 or 255."""
+
+TINY = 40
+"""At or below this longer side (px) there are no specks to tell from dots."""
+
+
+@STEPS.register("grey")
+def grey(image: GreyImage) -> GreyImage:
+    """Declares one grey channel; reading an image has already made it so."""
+    return image
+
+
+@STEPS.register("polarity")
+def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
+    """Ink bright on black, the paper flattened to 0, the ink stretched to 255.
+
+    Args:
+        min_contrast: ink that differs from its paper by fewer grey levels (of 255) is no ink.
+
+    Raises:
+        NoInkError: the image is blank.
+    """
+    border = np.concatenate((image[0], image[-1], image[:, 0], image[:, -1]))
+    # A border mostly of pure black is a ground that no camera makes: drawn so, or prepared already.
+    ink = image if np.count_nonzero(border) * 2 < border.size else bright_on_black(image)
+    peak = int(ink.max())
+    if peak < min_contrast:
+        raise NoInkError(
+            f"no ink: nothing on it differs from the paper by {min_contrast} of 255 grey levels",
+            remedy="if something is written there, scan it with more contrast",
+        )
+    return ink if peak >= FULL else _stretch(ink, peak)
+
+
+@STEPS.register("ink_box")
+def ink_box(image: GreyImage) -> GreyImage:
+    """Crop to the ink with all its parts (dots, bars, broken strokes), leaving specks out."""
+    if max(image.shape) > TINY:
+        image = remove_specks(image)
+    x, y, width, height = cv2.boundingRect(image)
+    if not width:
+        raise NoInkError("no ink: only specks of dust were found")
+    return image[y : y + height, x : x + width]
+
+
+@STEPS.register("pad")
+def pad(image: GreyImage, *, px: int, value: int = 0) -> GreyImage:
+    """Add `px` pixels of `value` on every side."""
+    return cv2.copyMakeBorder(image, px, px, px, px, cv2.BORDER_CONSTANT, value=value)  # type: ignore[return-value]
+
+
+@STEPS.register("resize")
+def resize(image: GreyImage, *, size: int, tolerance: float = 0.0) -> GreyImage:
+    """Scale, aspect ratio kept, until the longer side is `size` px, then restore full contrast.
+
+    Args:
+        tolerance: a longer side between `size * (1 - tolerance)` and `size` is left as it is.
+    """
+    height, width = image.shape
+    longer = max(height, width)
+    if size * (1 - tolerance) <= longer <= size:
+        return image
+    scale = size / longer
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    # Area averaging is the one resize that does not alias when shrinking.
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small: GreyImage = cv2.resize(image, shape, interpolation=method)  # type: ignore[assignment]
+    peak = int(small.max())
+    return small if peak >= FULL or peak == 0 else _stretch(small, peak)
+
+
+@STEPS.register("centre")
+def centre(image: GreyImage, *, size: int) -> GreyImage:
+    """Put the ink's centre of mass in the middle of a black `size` x `size` square."""
+    height, width = image.shape
+    if height > size or width > size:
+        raise PreprocessingError(
+            f"step 'centre': a {width}x{height} image does not fit into {size}x{size}",
+            remedy="put a 'resize' step before it",
+        )
+    moments = cv2.moments(image)
+    mass = moments["m00"] or 1.0
+    # Pixel `size / 2`, not `(size - 1) / 2`: so MNIST itself was centred (measured: 14.0 +- 0.5).
+    left = round(size / 2 - moments["m10"] / mass)
+    top = round(size / 2 - moments["m01"] / mass)
+    left = min(max(left, 0), size - width)
+    top = min(max(top, 0), size - height)
+    square = np.zeros((size, size), np.uint8)
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+def _stretch(image: GreyImage, peak: int) -> GreyImage:
+    return cv2.convertScaleAbs(image, alpha=255.0 / peak)  # type: ignore[return-value]

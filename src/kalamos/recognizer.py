@@ -1,0 +1,242 @@
+"""Images in, predictions out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import ImageError, NoInkError, UsageError
+from kalamos.folders import find_images
+from kalamos.images import load_grey
+from kalamos.model_file import LoadedModel, ModelSpec, open_model
+from kalamos.predictions import Candidate, Prediction
+from kalamos.preprocessing import Preprocessor
+from kalamos.probabilities import softmax
+from kalamos.results import Results
+from kalamos.streaming import default_jobs, ordered_map
+from kalamos.zoo import find_model
+
+if TYPE_CHECKING:
+    from kalamos.images import ImageSource
+    from kalamos.preprocessing.steps import GreyImage
+
+__all__ = ["Recognizer", "load"]
+
+CHUNK = 64
+"""Images a model run: large enough to spread the call's cost, small enough for the cache."""
+
+
+def load(name_or_file: str | os.PathLike[str] = "digits") -> Recognizer:
+    """Open a model: one of the shipped ones by name, or a model file.
+
+    Args:
+        name_or_file: a zoo name (`kalamos.zoo.names()`), or the path of an `.onnx` file made by
+            `kalamos export`.
+
+    Raises:
+        ModelNotFoundError: neither a shipped model nor a file.
+        ModelError: the file is not a kalamos model, or must not be used.
+
+    >>> load("digits").labels
+    ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
+    """
+    return Recognizer(open_model(find_model(name_or_file)))
+
+
+class Recognizer:
+    """Reads isolated characters with one model. Safe to share between threads.
+
+    >>> import numpy as np
+    >>> reader = load("digits")
+    >>> page = np.full((80, 60), 255, np.uint8)
+    >>> page[10:70, 27:33] = 0                        # an upright stroke, black on white
+    >>> reader.predict(page).label
+    '1'
+    >>> reader.predict(np.full((80, 60), 255, np.uint8)).error.summary
+    'no ink'
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._preprocessor = Preprocessor(model.spec.preprocessing)
+        self.labels: tuple[str, ...] = model.spec.alphabet.labels
+        """The classes, in the order of the model's output."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model file says about itself."""
+        return self._model.spec
+
+    def __repr__(self) -> str:
+        return f"Recognizer({self.spec.name!r}, {len(self.labels)} classes)"
+
+    def predict(
+        self, source: ImageSource, *, top_k: int = 5, min_confidence: float | None = None
+    ) -> Prediction:
+        """Read one image.
+
+        Args:
+            source: a path, encoded bytes, a PIL image, or an array: [H, W], [H, W, 1] grey,
+                [H, W, 2] grey and alpha, [H, W, 3] RGB or [H, W, 4] RGBA; bool, integers in 0..255,
+                uint16, or floats in [0, 1] or [0, 255]. Any size, either polarity.
+            top_k: how many candidates to keep.
+            min_confidence: abstain below this confidence, in [0, 1]; None takes the model's own.
+
+        Returns:
+            The prediction; for a blank image one without a label whose `error` is a `NoInkError`.
+
+        Raises:
+            ImageError: the image cannot be read; the subclass says why.
+        """
+        threshold = self._threshold(top_k, min_confidence)
+        path = _path_of(source)
+        try:
+            prepared = self.prepare(source)
+        except NoInkError as error:
+            return _failure(error, path)
+        [prediction] = self._decide([prepared], [path], top_k, threshold)
+        return prediction
+
+    def predict_batch(
+        self, sources: Iterable[ImageSource], *, top_k: int = 5, min_confidence: float | None = None
+    ) -> Results:
+        """Read many images, in order; one that cannot be read becomes a row with its error.
+
+        >>> import numpy as np
+        >>> results = load("digits").predict_batch([np.zeros((28, 28)), "no-such-file.png"])
+        >>> [result.error.summary for result in results]
+        ['no ink', 'not found']
+        """
+        if isinstance(sources, (str, bytes, os.PathLike)):
+            raise UsageError("predict_batch takes a list of images", remedy="use predict for a single one")
+        threshold = self._threshold(top_k, min_confidence)
+        return Results(self._stream(sources, top_k, threshold, jobs=None))
+
+    def predict_folder(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        top_k: int = 5,
+        min_confidence: float | None = None,
+        jobs: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Read every image under a folder, lazily, in case-insensitive name order.
+
+        A generator: memory does not grow with the folder. Wrap it in `kalamos.Results` to keep all.
+
+        Args:
+            folder: searched with its sub-folders for files with an image's suffix.
+            jobs: worker threads; None takes one for each available processor.
+
+        Raises:
+            UsageError: the folder is absent or holds no image.
+        """
+        threshold = self._threshold(top_k, min_confidence)
+        if not Path(folder).is_dir():
+            raise UsageError(f"{os.fspath(folder)}: no such folder", remedy="use predict for a single image")
+        paths = find_images([os.fspath(folder)])
+        return self._stream(paths, top_k, threshold, jobs)
+
+    def predict_files(
+        self,
+        paths: Iterable[str],
+        *,
+        top_k: int = 5,
+        min_confidence: float | None = None,
+        jobs: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Like `predict_folder`, over any stream of paths, in its order."""
+        return self._stream(paths, top_k, self._threshold(top_k, min_confidence), jobs)
+
+    def feature_maps(self, source: ImageSource) -> dict[str, NDArray[np.float32]]:
+        """What the network's stages answer to one image: stage name -> float32 [C, h, w].
+
+        >>> import numpy as np
+        >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 13:15] = 255
+        >>> {name: maps.shape for name, maps in load("digits").feature_maps(stroke).items()}
+        {'stem': (16, 24, 24), 'middle': (32, 10, 10), 'deep': (80, 3, 3)}
+        """
+        stages = list(self.spec.feature_maps)
+        batch = self._preprocessor.batch([self.prepare(source)])
+        maps = self._model.session.run(stages, {self._model.input_name: batch})
+        return {stage: values[0] for stage, values in zip(stages, maps, strict=True)}
+
+    def prepare(self, source: ImageSource) -> GreyImage:
+        """What the model will see of an image: uint8 [S, S], ink bright on black.
+
+        Raises:
+            ImageError: the image cannot be read, or is blank (`NoInkError`).
+        """
+        return self._preprocessor.image(load_grey(source))
+
+    def logits(self, prepared: Sequence[GreyImage]) -> NDArray[np.float32]:
+        """Prepared images, N of uint8 [S, S] -> logits float32 [N, C], before the temperature."""
+        batch = self._preprocessor.batch(prepared)
+        [logits] = self._model.session.run(["logits"], {self._model.input_name: batch})
+        result: NDArray[np.float32] = logits
+        return result
+
+    def _stream(
+        self, sources: Iterable[ImageSource], top_k: int, threshold: float, jobs: int | None
+    ) -> Iterator[Prediction]:
+        def read(chunk: list[ImageSource]) -> list[Prediction]:
+            return self._read_chunk(chunk, top_k, threshold)
+
+        return ordered_map(read, sources, chunk=CHUNK, jobs=jobs or default_jobs())
+
+    def _read_chunk(self, sources: list[ImageSource], top_k: int, threshold: float) -> list[Prediction]:
+        rows: list[Prediction | None] = []
+        prepared, paths = [], []
+        for source in sources:
+            path = _path_of(source)
+            try:
+                prepared.append(self.prepare(source))
+            except ImageError as error:
+                rows.append(_failure(error, path))
+            else:
+                paths.append(path)
+                rows.append(None)
+        read = iter(self._decide(prepared, paths, top_k, threshold) if prepared else ())
+        return [row if row is not None else next(read) for row in rows]
+
+    def _decide(
+        self, prepared: list[GreyImage], paths: list[str | None], top_k: int, threshold: float
+    ) -> list[Prediction]:
+        probabilities = softmax(self.logits(prepared), self.spec.temperature)
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+        confidences = np.take_along_axis(probabilities, order, axis=1)
+        labels = self.labels
+        predictions = []
+        for path, indices, values in zip(paths, order.tolist(), confidences.tolist(), strict=True):
+            top = tuple([Candidate(labels[i], value) for i, value in zip(indices, values, strict=True)])
+            best, confidence = top[0]
+            abstained = confidence < threshold
+            label = None if abstained else best
+            predictions.append(Prediction(label, confidence, top, path, None, abstained))
+        return predictions
+
+    def _threshold(self, top_k: int, min_confidence: float | None) -> float:
+        if top_k < 1:
+            raise UsageError(f"top_k = {top_k} leaves no answer", remedy="use 1 or more")
+        if min_confidence is None:
+            return self.spec.min_confidence
+        if not 0 <= min_confidence <= 1:
+            raise UsageError(f"min_confidence = {min_confidence} is not a probability in [0, 1]")
+        return min_confidence
+
+
+def _path_of(source: ImageSource) -> str | None:
+    if isinstance(source, str):
+        return source
+    return Path(source).as_posix() if isinstance(source, os.PathLike) else None
+
+
+def _failure(error: ImageError, path: str | None) -> Prediction:
+    # A kept traceback would keep every frame's arrays alive with it.
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return Prediction(None, None, (), path, error)

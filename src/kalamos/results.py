@@ -1,0 +1,54 @@
+"""Predictions kept together."""
+
+from __future__ import annotations
+
+import os
+
+from kalamos.atomic import atomic_write
+from kalamos.predictions import Prediction
+from kalamos.writers import Summary, open_writer
+
+__all__ = ["Results"]
+
+
+class Results(list[Prediction]):
+    """A list of predictions that can be saved and summed up.
+
+    The files hold the same bytes as those that the command line writes, and appear whole or not
+    at all (`kalamos.atomic.atomic_write`). Each `to_…` raises `OutputError` where the file cannot
+    be written.
+
+    >>> results = Results([Prediction("7", 0.998), Prediction(None, 0.41, abstained=True)])
+    >>> results.summary().read
+    1
+    """
+
+    @property
+    def failed(self) -> Results:
+        """Those whose image could not be used."""
+        return Results(prediction for prediction in self if prediction.error is not None)
+
+    def summary(self) -> Summary:
+        summary = Summary()
+        for prediction in self:
+            summary.add(prediction)
+        return summary
+
+    def to_csv(self, path: str | os.PathLike[str], *, top_k: int = 5) -> None:
+        self._write("csv", path, top_k)
+
+    def to_json(self, path: str | os.PathLike[str], *, top_k: int = 5) -> None:
+        self._write("json", path, top_k)
+
+    def to_jsonl(self, path: str | os.PathLike[str], *, top_k: int = 5) -> None:
+        self._write("jsonl", path, top_k)
+
+    def to_parquet(self, path: str | os.PathLike[str], *, top_k: int = 5) -> None:
+        """Raises `MissingExtraError` where pyarrow is not installed."""
+        self._write("parquet", path, top_k)
+
+    def _write(self, format: str, path: str | os.PathLike[str], top_k: int) -> None:  # noqa: A002
+        # No labels: only the ascii format asks for them.
+        with atomic_write(path) as sink, open_writer(format, sink, labels=(), top_k=top_k) as writer:
+            for prediction in self:
+                writer.write(prediction)

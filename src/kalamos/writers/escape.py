@@ -1,0 +1,44 @@
+"""Text that can always be encoded, and text that always stays on its line."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["encodable", "one_line"]
+
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+# Everything that `str.splitlines` or a terminal takes for more than a character.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def encodable(text: str) -> str:
+    r"""`text` with what UTF-8 cannot hold made visible.
+
+    Python keeps the undecodable bytes of a file name as lone surrogates (PEP 383); here each is
+    shown as the byte it was. All else is returned as it came.
+
+    >>> print(encodable("caf\udce9.png"))
+    caf\xe9.png
+    """
+    return text if text.isascii() else _SURROGATES.sub(_visible, text)
+
+
+def one_line(text: str) -> str:
+    r"""`encodable`, and without control characters: one line for every reader and terminal.
+
+    Backslashes are not doubled, so a path that holds none of these is shown exactly.
+
+    >>> print(one_line("scan\n1\x1b[31m.png"))
+    scan\n1\x1b[31m.png
+    """
+    return text if text.isprintable() else _CONTROLS.sub(_visible, text)
+
+
+def _visible(match: re.Match[str]) -> str:
+    character = match.group()
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    # From 0x80 on \x would be mistaken for such a byte.
+    return _NAMED.get(character) or (f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}")

@@ -1,0 +1,95 @@
+"""JSON (RFC 8259): one array, or one object a line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import BinaryIO
+
+from kalamos.predictions import Prediction
+from kalamos.writers.base import Writer
+from kalamos.writers.escape import encodable
+
+__all__ = ["JsonLinesWriter", "JsonWriter"]
+
+# JSON may hold these as they are, but `str.splitlines` and JavaScript before 2019 end a line there.
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class JsonLinesWriter(Writer):
+    """An object a line. Confidences have six decimals.
+
+    >>> import io
+    >>> from kalamos.predictions import Candidate
+    >>> sink = io.BytesIO()
+    >>> with JsonLinesWriter(sink, labels="17", top_k=1) as writer:
+    ...     writer.write(Prediction("7", 0.998, (Candidate("7", 0.998),), path="7.png"))
+    >>> for key, value in json.loads(sink.getvalue()).items():
+    ...     print(key, value)
+    path 7.png
+    label 7
+    confidence 0.998
+    abstained False
+    error None
+    top [{'label': '7', 'confidence': 0.998}]
+    """
+
+    def write(self, prediction: Prediction) -> None:
+        self._sink.write(f"{_object(prediction, self._top_k)}\n".encode())
+
+
+class JsonWriter(Writer):
+    """One array of the objects that `JsonLinesWriter` writes, each on a line of its own.
+
+    >>> import io
+    >>> sink = io.BytesIO()
+    >>> with JsonWriter(sink, labels="17", top_k=1) as writer:
+    ...     pass
+    >>> json.loads(sink.getvalue())
+    []
+    """
+
+    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int) -> None:
+        super().__init__(sink, labels=labels, top_k=top_k)
+        sink.write(b"[")
+        self._separator = "\n"
+
+    def write(self, prediction: Prediction) -> None:
+        self._sink.write(f"{self._separator}{_object(prediction, self._top_k)}".encode())
+        self._separator = ",\n"
+
+    def close(self) -> None:
+        self._sink.write(b"\n]\n")
+
+
+def _object(prediction: Prediction, top_k: int) -> str:
+    # By hand, around the encoder for strings: three times as fast as a dict through the encoder.
+    label, confidence = prediction.label, prediction.confidence
+    top = ", ".join(
+        [
+            f'{{"label": {_label_string(label)}, "confidence": {confidence:.6f}}}'
+            for label, confidence in prediction.top[:top_k]
+        ]
+    )
+    return (
+        f'{{"path": {"null" if prediction.path is None else _string(prediction.path)}, '
+        f'"label": {"null" if label is None else _label_string(label)}, '
+        f'"confidence": {"null" if confidence is None else f"{confidence:.6f}"}, '
+        f'"abstained": {"true" if prediction.abstained else "false"}, '
+        f'"error": {"null" if prediction.error is None else _string(str(prediction.error))}, '
+        f'"top": [{top}]}}'
+    )
+
+
+def _string(text: str) -> str:
+    encoded = _encode(encodable(text))
+    if encoded.isascii():
+        return encoded
+    return _LINE_ENDS.sub(lambda match: f"\\u{ord(match.group()):04x}", encoded)
+
+
+# Labels are few and come in every row several times, paths never come twice.
+_label_string = lru_cache(maxsize=1024)(_string)

@@ -1,0 +1,130 @@
+"""What a whole run came to, in constant memory."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections import Counter
+from typing import Any
+
+from kalamos.predictions import Prediction
+from kalamos.writers.bars import bar_chart
+
+__all__ = ["Summary"]
+
+_SURE, _UNSURE = 0.95, 0.5
+
+
+class Summary:
+    """Counts over predictions: `str()` is for people, `as_dict()` for programs.
+
+    Confidences are those of every prediction that has one, abstained ones included. `elapsed` is
+    how many seconds the run took, where that is known; it may be set at the end.
+
+    >>> from kalamos.errors import NoInkError
+    >>> summary = Summary(elapsed=0.5)
+    >>> for prediction in [
+    ...     Prediction("7", 0.998),
+    ...     Prediction("7", 0.912),
+    ...     Prediction("1", 0.962),
+    ...     Prediction(None, 0.41, abstained=True),
+    ...     Prediction(None, None, error=NoInkError("the image is blank")),
+    ... ]:
+    ...     summary.add(prediction)
+    >>> print(summary)
+    5 images: 3 read, 1 abstained, 1 failed
+    failures: 1 no ink
+    confidence: mean 0.821, lowest 0.410, highest 0.998
+                2 above 0.95, 1 below 0.5
+    labels:
+      1 1 ████        7 2 ████████
+    0.50 s, 10 images/s
+    """
+
+    def __init__(self, *, elapsed: float | None = None) -> None:
+        self.elapsed = elapsed
+        self.read = 0
+        self.abstained = 0
+        self.failures: Counter[str] = Counter()
+        self.labels: Counter[str] = Counter()
+        self._rated = 0
+        self._total = 0.0
+        self._lowest = math.inf
+        self._highest = -math.inf
+        self._sure = 0
+        self._unsure = 0
+
+    @property
+    def failed(self) -> int:
+        return self.failures.total()
+
+    @property
+    def images(self) -> int:
+        return self.read + self.abstained + self.failed
+
+    def add(self, prediction: Prediction) -> None:
+        if prediction.error is not None:
+            self.failures[prediction.error.summary] += 1
+        elif prediction.label is None:
+            self.abstained += 1
+        else:
+            self.read += 1
+            self.labels[prediction.label] += 1
+        if prediction.confidence is not None:
+            self._rate(float(prediction.confidence))
+
+    def _rate(self, confidence: float) -> None:
+        self._rated += 1
+        self._total += confidence
+        self._lowest = min(self._lowest, confidence)
+        self._highest = max(self._highest, confidence)
+        self._sure += confidence > _SURE
+        self._unsure += confidence < _UNSURE
+
+    def as_dict(self) -> dict[str, Any]:
+        """All numbers, ready for JSON; None where there is nothing to measure.
+
+        >>> Summary().as_dict()["confidence"]["mean"] is None
+        True
+        """
+        rated = self._rated > 0
+        return {
+            "images": self.images,
+            "read": self.read,
+            "abstained": self.abstained,
+            "failed": self.failed,
+            "failures": dict(self.failures.most_common()),
+            "labels": dict(sorted(self.labels.items())),
+            "confidence": {
+                "mean": self._total / self._rated if rated else None,
+                "lowest": self._lowest if rated else None,
+                "highest": self._highest if rated else None,
+                f"above_{_SURE}": self._sure,
+                f"below_{_UNSURE}": self._unsure,
+            },
+            "seconds": self.elapsed,
+            "images_per_second": self.images / self.elapsed if self.elapsed else None,
+        }
+
+    def lines(self) -> list[str]:
+        """Lines of less than 80 columns, without line ends; what has nothing to say is left out."""
+        images = "1 image" if self.images == 1 else f"{self.images:,} images"
+        lines = [f"{images}: {self.read:,} read, {self.abstained:,} abstained, {self.failed:,} failed"]
+        if self.failures:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.failures.most_common())
+            lines += textwrap.wrap(f"failures: {kinds}", 78, subsequent_indent=" " * 10)
+        if self._rated:
+            mean = self._total / self._rated
+            lines += [
+                f"confidence: mean {mean:.3f}, lowest {self._lowest:.3f}, highest {self._highest:.3f}",
+                f"            {self._sure:,} above {_SURE}, {self._unsure:,} below {_UNSURE}",
+            ]
+        if self.labels:
+            lines += ["labels:", *bar_chart(self.labels)]
+        if self.elapsed is not None:
+            speed = f", {self.images / self.elapsed:,.0f} images/s" if self.elapsed else ""
+            lines.append(f"{self.elapsed:,.2f} s{speed}")
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
