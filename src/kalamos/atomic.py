@@ -77,7 +77,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         # The raw file first: closing the buffer would write what it holds, to a full disk once more.
         with suppress(OSError):
             raw.close()
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise
     _sync_folder(target.parent)
 
@@ -104,6 +105,9 @@ def _target(path: Path) -> tuple[Path, int | None]:
         found = path.stat()
     except FileNotFoundError:
         return Path(os.path.realpath(path)), None
+    except ValueError as error:
+        # A NUL, or a character that the file system's encoding does not have.
+        raise OutputError(f"cannot write {str(path)!r}: {error}", remedy="choose another name") from error
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if not stat.S_ISREG(found.st_mode):
@@ -125,8 +129,6 @@ def _output_errors(path: Path) -> Iterator[None]:
             reason = f"there is no folder {str(path.parent)!r}"
         remedy = _REMEDIES.get(error.errno or 0, "")
         raise OutputError(f"cannot write {str(path)!r}: {reason}", remedy=remedy) from error
-    except ValueError as error:  # a NUL in the path
-        raise OutputError(f"cannot write {str(path)!r}: {error}", remedy="choose another name") from error
 
 
 def _sync_folder(folder: Path) -> None:

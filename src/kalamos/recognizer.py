@@ -18,7 +18,7 @@ from kalamos.predictions import Candidate, Prediction
 from kalamos.preprocessing import Preprocessor
 from kalamos.probabilities import softmax
 from kalamos.results import Results
-from kalamos.streaming import default_jobs, ordered_map
+from kalamos.streaming import Turns, default_jobs, ordered_map
 from kalamos.zoo import find_model
 
 if TYPE_CHECKING:
@@ -184,23 +184,28 @@ class Recognizer:
     def _stream(
         self, sources: Iterable[ImageSource], top_k: int, threshold: float, jobs: int | None
     ) -> Iterator[Prediction]:
+        turns = Turns()
+
         def read(chunk: list[ImageSource]) -> list[Prediction]:
-            return self._read_chunk(chunk, top_k, threshold)
+            return self._read_chunk(chunk, top_k, threshold, turns)
 
         return ordered_map(read, sources, chunk=CHUNK, jobs=jobs or default_jobs())
 
-    def _read_chunk(self, sources: list[ImageSource], top_k: int, threshold: float) -> list[Prediction]:
+    def _read_chunk(
+        self, sources: list[ImageSource], top_k: int, threshold: float, turns: Turns
+    ) -> list[Prediction]:
         rows: list[Prediction | None] = []
         prepared, paths = [], []
-        for source in sources:
-            path = _path_of(source)
-            try:
-                prepared.append(self.prepare(source))
-            except ImageError as error:
-                rows.append(_failure(error, path))
-            else:
-                paths.append(path)
-                rows.append(None)
+        with turns.take(len(sources)):
+            for source in sources:
+                path = _path_of(source)
+                try:
+                    prepared.append(self.prepare(source))
+                except ImageError as error:
+                    rows.append(_failure(error, path))
+                else:
+                    paths.append(path)
+                    rows.append(None)
         read = iter(self._decide(prepared, paths, top_k, threshold) if prepared else ())
         return [row if row is not None else next(read) for row in rows]
 

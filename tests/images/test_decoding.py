@@ -175,7 +175,9 @@ def test_tiff_orientation(picture, encode, mode, orientation):
     close(decode_grey(encode(image, "TIFF", tiffinfo={274: orientation})), np.asarray(upright))
 
 
-@pytest.mark.parametrize("block", [b"", b"Exif", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"])
+@pytest.mark.parametrize(
+    "block", [b"", b"Exif", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"]
+)
 def test_malformed_exif_means_upright(picture, encode, block):
     data = encode(Image.fromarray(picture), "JPEG", quality=95, exif=b"Exif\0\0" + block)
     close(decode_grey(data), picture, LOSSY)
@@ -203,6 +205,11 @@ def test_little_of_a_file_is_dispensable(samples):
 def test_bytes_after_the_picture_do_not_matter(samples):
     for data in samples.values():
         assert np.array_equal(decode_grey(data + b"\0trailing"), decode_grey(data))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
+def test_one_pixel(encode, kind):
+    assert decode_grey(encode(Image.new("RGB", (1, 1), (255, 255, 255)), kind)).tolist() == [[255]]
 
 
 def test_the_pixel_limit_is_checked_before_decoding(samples):
@@ -247,11 +254,13 @@ def test_random_bytes_raise_image_errors_alone(start, rest):
 
 
 def check_reads_or_refuses(data):
+    message = ""
     try:
         result = decode_grey(data, max_pixels=1_000_000)
     except ImageError as error:
-        assert str(error).isprintable()
+        message = str(error)
     else:
         assert result.dtype == np.uint8
         assert result.ndim == 2
         assert result.flags.c_contiguous
+    assert message.isprintable()

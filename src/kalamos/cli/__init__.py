@@ -1,65 +1,53 @@
-"""The command `kalamos`: one module a verb, nothing imported before it is needed."""
+"""The command `kalamos`: one module a verb, each imported when it is called and not before."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from importlib import import_module
+from typing import NoReturn
 
 # OpenCV prints what it dislikes about a file; kalamos says it itself, once, in the file's own row.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
-import typer
+import click
 
 from kalamos._version import __version__
-from kalamos.cli.evaluate import evaluate
-from kalamos.cli.export import export
-from kalamos.cli.models import models
-from kalamos.cli.predict import predict
-from kalamos.cli.train import train
-from kalamos.errors import KalamosError
+from kalamos.errors import KalamosError, suggest
 
-__all__ = ["app", "main"]
+__all__ = ["cli", "main"]
 
-app = typer.Typer(
-    name="kalamos",
-    help="Recognise isolated handwritten characters: digits, letters, and any alphabet you have images for.",
+VERBS = ("predict", "models", "train", "export", "evaluate", "completion")
+
+
+class LazyVerbs(click.Group):
+    """Finds the verb `NAME` as the command `NAME` in the module `kalamos.cli.NAME`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            ctx.fail(f"there is no command {cmd_name!r}; {suggest(cmd_name, VERBS)}")
+        command: click.Command = getattr(import_module(f"kalamos.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(
+    cls=LazyVerbs,
     epilog="Exit status: 0 all read, 1 some not, 2 wrong usage.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command()(predict)
-app.command()(models)
-app.command()(train)
-app.command()(export)
-app.command()(evaluate)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"kalamos {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    pass
+@click.version_option(__version__, prog_name="kalamos", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Recognise isolated handwritten characters: digits, letters, any alphabet you have images for."""
 
 
 def main() -> NoReturn:
     """Run the command; every deliberate error becomes one line on standard error."""
     try:
-        app()
+        cli(prog_name="kalamos")
     except KalamosError as error:
         print(f"kalamos: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); keep the interpreter from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     sys.exit(0)

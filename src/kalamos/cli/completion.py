@@ -1,27 +1,23 @@
-"""What the shell offers after Tab."""
+"""`kalamos completion`: Tab in the shell completes verbs, options, models, datasets and files."""
 
 from __future__ import annotations
 
-__all__ = ["complete_datasets", "complete_formats", "complete_models"]
+import click
+from click.shell_completion import get_completion_class
+
+from kalamos.cli import cli
 
 
-def complete_models(incomplete: str) -> list[str]:
-    from kalamos.zoo import names
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    r"""Print the script that completes kalamos in a shell.
 
-    return _starting(incomplete, names())
-
-
-def complete_formats(incomplete: str) -> list[str]:
-    from kalamos.writers import FORMATS
-
-    return _starting(incomplete, FORMATS)
-
-
-def complete_datasets(incomplete: str) -> list[str]:
-    from kalamos.datasets import names
-
-    return _starting(incomplete, names())
-
-
-def _starting(incomplete: str, candidates: tuple[str, ...]) -> list[str]:
-    return [candidate for candidate in candidates if candidate.startswith(incomplete)]
+    \b
+    bash:  kalamos completion bash >> ~/.bashrc
+    zsh:   kalamos completion zsh >> ~/.zshrc
+    fish:  kalamos completion fish > ~/.config/fish/completions/kalamos.fish
+    """
+    found = get_completion_class(shell)
+    assert found is not None  # noqa: S101  (click knows each shell of the choice)
+    click.echo(found(cli, {}, "kalamos", "_KALAMOS_COMPLETE").source())

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from kalamos.cli.completion import complete_datasets, complete_models
+from kalamos.cli.names import DatasetName, ModelName
+from kalamos.cli.options import data_dir_option
 
 if TYPE_CHECKING:
     from kalamos.evaluation.evaluate import Evaluation
 
 
-def evaluate(
-    model: Annotated[str, typer.Argument(help="A shipped model or a file.", autocompletion=complete_models)],
-    dataset: Annotated[str, typer.Argument(help="A dataset's name.", autocompletion=complete_datasets)],
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Also write metrics.json and mistakes.png to this folder.", show_default=False),
-    ] = None,
-    record: Annotated[
-        bool, typer.Option("--record", help="Store the figures in the model file, and write its card.")
-    ] = False,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where datasets lie. [default: $KALAMOS_DATA]", show_default=False)
-    ] = None,
-) -> None:
-    """Measure a model on the official test split: accuracy with its 95 % interval, calibration, mistakes."""
+@click.command(no_args_is_help=True)
+@click.argument("model", type=ModelName())
+@click.argument("dataset", type=DatasetName())
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Also write metrics.json and mistakes.png to this folder.",
+)
+@click.option("--record", is_flag=True, help="Store the figures in the model file, and write its card.")
+@data_dir_option
+def evaluate(model: str, dataset: str, report: Path | None, record: bool, data_dir: Path | None) -> None:
+    """Measure MODEL on DATASET's official test split: accuracy, its 95 % interval, calibration."""
     from kalamos.datasets import load_dataset
     from kalamos.evaluation.evaluate import evaluate as measure
     from kalamos.recognizer import load
@@ -41,7 +39,7 @@ def evaluate(
         from kalamos.evaluation.report import write_report
 
         write_report(report, measured, data.test, reader)
-        typer.echo(f"wrote {report}/metrics.json and mistakes.png")
+        click.echo(f"wrote {report}/metrics.json and mistakes.png")
     if record:
         from kalamos.cli.extras import require_training
 
@@ -52,16 +50,16 @@ def evaluate(
 
         path = find_model(model)
         record_metric(path, as_metric(measured, dataset, "test"))
-        typer.echo(f"recorded in {path} and {write_card(path)}")
+        click.echo(f"recorded in {path} and {write_card(path)}")
 
 
 def _print(model: str, dataset: str, measured: Evaluation) -> None:
     low, high = measured.interval
     wrong = measured.n - int(measured.correct.sum())
-    typer.echo(f"{model} on {dataset} test, n = {measured.n:,}")
-    typer.echo(f"  accuracy  {measured.accuracy:.2%}  95 % interval [{low:.2%}, {high:.2%}]  {wrong} wrong")
+    click.echo(f"{model} on {dataset} test, n = {measured.n:,}")
+    click.echo(f"  accuracy  {measured.accuracy:.2%}  95 % interval [{low:.2%}, {high:.2%}]  {wrong} wrong")
     if measured.unread:
-        typer.echo(f"  unread    {measured.unread:,} (blank), counted as wrong")
-    typer.echo(f"  ECE       {measured.ece:.2%}")
+        click.echo(f"  unread    {measured.unread:,} (blank), counted as wrong")
+    click.echo(f"  ECE       {measured.ece:.2%}")
     confused = ", ".join(f"{t} as {p} ({count})" for t, p, count in measured.most_confused())
-    typer.echo(f"  confused  {confused or 'nothing'}")
+    click.echo(f"  confused  {confused or 'nothing'}")

@@ -7,47 +7,49 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import typer
+import click
 
-from kalamos.cli.completion import complete_formats, complete_models
+from kalamos.cli.names import FormatName, ModelName
 from kalamos.errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from kalamos.cli.progress import Watch
 
 
+@click.command(no_args_is_help=True)
+@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "-m", "--model", type=ModelName(), default="digits", show_default=True, help="A shipped model or a file."
+)
+@click.option(
+    "-f",
+    "--format",
+    "format_name",
+    type=FormatName(),
+    help="text, ascii, csv, json, jsonl or parquet.  [default: by the output's name, else text]",
+)
+@click.option("-o", "--output", type=click.Path(), help="Write to this file, whole or not at all.")
+@click.option(
+    "-k", "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Candidates an image."
+)
+@click.option(
+    "--min-confidence", type=click.FloatRange(0, 1), metavar="P", help="Give no label below this confidence."
+)
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker threads.  [default: all cores]")
+@click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
 def predict(
-    paths: Annotated[list[str], typer.Argument(help="Image files, folders (with sub-folders), or globs.")],
-    model: Annotated[
-        str, typer.Option("-m", "--model", help="A shipped model or a file.", autocompletion=complete_models)
-    ] = "digits",
-    format: Annotated[  # noqa: A002
-        str | None,
-        typer.Option(
-            "-f",
-            "--format",
-            help="text, ascii, csv, json, jsonl or parquet. Default: by the output file's name, else text.",
-            autocompletion=complete_formats,
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option("-o", "--output", help="Write to this file, whole or not at all.", show_default=False),
-    ] = None,
-    top_k: Annotated[int, typer.Option("-k", "--top-k", min=1, help="Candidates for each image.")] = 5,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Give no label below this confidence.", show_default=False),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Worker threads. Default: all cores.", show_default=False)
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No summary, no progress bar.")] = False,
+    paths: tuple[str, ...],
+    model: str,
+    format_name: str | None,
+    output: str | None,
+    top_k: int,
+    min_confidence: float | None,
+    jobs: int | None,
+    quiet: bool,
 ) -> None:
-    """Read the characters on images.
+    """Read the characters on images: PATHS are files, folders (with their sub-folders) or globs.
 
     Rows go to standard output in case-insensitive name order, a summary to standard error. An image
     that cannot be read is a row with its error.
@@ -56,7 +58,7 @@ def predict(
     from kalamos.recognizer import load
     from kalamos.writers import Summary, open_writer
 
-    chosen = _choose_format(format, output)
+    chosen = _choose_format(format_name, output)
     _limit_threads()
     reader = load(model)
     search = ImageSearch(paths)
@@ -76,12 +78,13 @@ def predict(
             summary.add(result)
             if live:
                 sink.flush()
+    sys.stdout.flush()  # before the summary, where both go to one terminal
     if not quiet:
         summary.elapsed = time.perf_counter() - started
         print(summary, file=sys.stderr)
         if search.skipped:
             print(f"passed over {search.skipped:,} files that are not images by name", file=sys.stderr)
-    raise typer.Exit(1 if summary.failed else 0)
+    sys.exit(1 if summary.failed else 0)
 
 
 def _choose_format(asked: str | None, output: str | None) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from kalamos.cli.completion import complete_datasets
+from kalamos.cli.names import ArchitectureName, DatasetName
+from kalamos.cli.options import data_dir_option
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,55 +17,47 @@ if TYPE_CHECKING:
     from kalamos.training.loop import EpochReport
 
 
+@click.command(no_args_is_help=True)
+@click.argument("dataset", required=False, type=DatasetName())
+@click.option("--arch", type=ArchitectureName(), help="The network.  [default: kalamos_xs]")
+@click.option("--recipe", type=click.Path(path_type=Path), help="A TOML recipe; options override it.")
+@click.option("--epochs", type=click.IntRange(1), help="[default: 10]")
+@click.option("--batch-size", type=click.IntRange(1), help="[default: 64]")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate.  [default: 1e-3]")
+@click.option("--seed", type=click.IntRange(0), help="[default: 42]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    help="A new folder for the run.  [default: runs/ and the recipe's name, else DATASET-ARCH]",
+)
+@data_dir_option
 def train(
-    dataset: Annotated[
-        str | None,
-        typer.Argument(help="A dataset's name.", autocompletion=complete_datasets, show_default=False),
-    ] = None,
-    arch: Annotated[str | None, typer.Option(help="The network, by name.", show_default=False)] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(help="A TOML recipe; options override it.", show_default=False)
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 10]", show_default=False)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="[default: 64]", show_default=False)] = None,
-    lr: Annotated[
-        float | None, typer.Option(min=0, help="Peak learning rate. [default: 0.001]", show_default=False)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="[default: 42]", show_default=False)] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    run_dir: Annotated[
-        Path | None, typer.Option(help="Where the run goes. [default: runs/DATASET-ARCH]", show_default=False)
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where datasets lie. [default: $KALAMOS_DATA]", show_default=False)
-    ] = None,
+    dataset: str | None,
+    recipe: Path | None,
+    device: str,
+    run_dir: Path | None,
+    data_dir: Path | None,
+    **over: Any,
 ) -> None:
-    """Train a network on a dataset. Needs `pip install 'kalamos[train]'`."""
+    """Train a network on DATASET, or as a recipe says. Needs `pip install 'kalamos[train]'`."""
     from kalamos.cli.extras import require_training
 
     require_training()
     from kalamos.training import Recipe, load_recipe, run_recipe
     from kalamos.training.run import claim_folder, save_run
 
-    if device not in {"auto", "cpu", "cuda"}:
-        raise UsageError(f"there is no device {device!r}", remedy="choose auto, cpu or cuda")
-    options: dict[str, Any] = {
-        "dataset": dataset,
-        "arch": arch,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "seed": seed,
-    }
     if recipe is None and dataset is None:
         raise UsageError("there is nothing to train on", remedy="name a dataset or give --recipe")
     base = load_recipe(recipe) if recipe else Recipe()
-    chosen = replace(base, **{key: value for key, value in options.items() if value is not None})
+    chosen = replace(
+        base, **{key: value for key, value in {**over, "dataset": dataset}.items() if value is not None}
+    )
     folder = run_dir or Path("runs") / (recipe.stem if recipe else f"{chosen.dataset}-{chosen.arch}")
     claim_folder(folder)
     run = run_recipe(chosen, data_dir=data_dir, device=device, on_epoch=_Report(chosen))
     save_run(run, folder)
-    typer.echo(
+    click.echo(
         f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}), saved to {folder}\n"
         f"next: kalamos export {folder}"
     )
@@ -77,7 +70,7 @@ class _Report:
         self._epochs = recipe.epochs
 
     def __call__(self, epoch: EpochReport) -> None:
-        typer.echo(
+        click.echo(
             f"epoch {epoch.epoch:>3}/{self._epochs}  loss {epoch.loss:.4f}  "
             f"validation loss {epoch.val_loss:.4f} accuracy {epoch.val_accuracy:.2%}  "
             f"{epoch.images_per_second:,.0f} images/s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,15 @@ def as_metric(measured: Evaluation, dataset: str, split: str) -> Metric:
 
 
 def metrics(measured: Evaluation) -> dict[str, Any]:
-    """Everything measured, as plain JSON types."""
+    """Everything measured, as plain JSON types; null for a class without images."""
+    shares = [None if math.isnan(share) else share for share in measured.per_class_accuracy().tolist()]
     return {
         "n": measured.n,
         "accuracy": measured.accuracy,
         "interval_95": list(measured.interval),
         "unread": measured.unread,
         "ece": measured.ece,
-        "per_class_accuracy": dict(zip(measured.labels, measured.per_class_accuracy().tolist(), strict=True)),
+        "per_class_accuracy": dict(zip(measured.labels, shares, strict=True)),
         "most_confused": [
             {"truth": truth, "predicted": predicted, "count": count}
             for truth, predicted, count in measured.most_confused(k=20)

@@ -39,7 +39,9 @@ def export_run(run: Run, name: str, destination: Path) -> ModelSpec:
         The spec that the file now carries.
 
     Raises:
-        ExportError: the exported graph answers differently from the network.
+        ExportError: the exported graph answers differently from the network, or the preprocessing
+            leaves images of different sizes.
+        ModelFileError: the name is blank, or weights are NaN or infinite.
         OutputError: the file cannot be written.
     """
     size = _input_size(Preprocessor(run.recipe.preprocessing))
@@ -83,8 +85,8 @@ def record_metric(path: Path, metric: Metric) -> ModelSpec:
         ModelError: the file is not a kalamos model.
         OutputError: the file cannot be written.
     """
+    spec = open_model(path).spec
     content = path.read_bytes()
-    spec = open_model(content).spec
     others = (m for m in spec.metrics if (m.dataset, m.split) != (metric.dataset, metric.split))
     spec = replace(spec, metrics=(*others, metric))
     content = _with_spec(onnx.load_from_string(content), spec)
@@ -149,9 +151,13 @@ def _with_spec(model: onnx.ModelProto, spec: ModelSpec) -> bytes:
 def _input_size(preprocessor: Preprocessor) -> int:
     stroke = np.zeros((64, 64), np.uint8)
     stroke[12:52, 28:36] = 255
-    height, width = preprocessor.image(stroke).shape
-    if height != width:
-        raise ExportError(f"the preprocessing gives {width}x{height} images, where squares are needed")
+    shapes = {preprocessor.image(page).shape for page in (stroke, stroke[:, 16:])}
+    height, width = min(shapes)
+    if len(shapes) > 1 or height != width:
+        raise ExportError(
+            "the preprocessing does not make every image a square of one size",
+            remedy="put a 'centre' step before 'normalise'",
+        )
     return int(height)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageTooLargeError, UnsupportedImageError
 from kalamos.images.dispatch import read_header
-from kalamos.images.grey import to_grey, upright
+from kalamos.images.grey import to_grey, upright, with_key
 from kalamos.images.header import Frame, ImageHeader, damaged
 from kalamos.images.tiff import without_orientation
 from kalamos.images.webp import first_frame
@@ -57,7 +57,7 @@ def decode_grey(data: bytes, *, where: str = "the bytes", max_pixels: int = MAX_
         # Most character images; to_grey would return them as they are.
         grey: NDArray[np.uint8] = pixels
     else:
-        pixels, premultiplied = _with_alpha(pixels, header)
+        pixels, premultiplied = _with_alpha(pixels, header, where)
         grey = to_grey(
             pixels, order="BGR", premultiplied=premultiplied, where=where, refuse=UnsupportedImageError
         )
@@ -81,21 +81,20 @@ def _decode(data: bytes, header: ImageHeader, where: str) -> NDArray[Any]:
     # Mypy's stubs do not know that imdecode answers None for what it cannot decode.
     if pixels is None:
         raise damaged(where, header.format, "it cannot be decoded")
-    expected = header.frame[:1:-1] if header.animated and header.frame else (header.height, header.width)
-    if pixels.shape[:2] != expected:
+    # A GIF's frame comes on its canvas, a WEBP's by itself.
+    size = header.frame if header.animated and header.frame else header
+    if pixels.shape[:2] != (size.height, size.width):
         raise damaged(where, header.format, "its size is not the one its header announces")
     return pixels
 
 
-def _with_alpha(pixels: NDArray[Any], header: ImageHeader) -> tuple[NDArray[Any], bool]:
+def _with_alpha(pixels: NDArray[Any], header: ImageHeader, where: str) -> tuple[NDArray[Any], bool]:
     """The pixels with an alpha channel where the header knows of one, and whether it is premultiplied."""
     if header.transparent is not None and pixels.ndim == 2:
-        opaque = pixels != header.transparent
-        alpha = opaque * np.array(np.iinfo(pixels.dtype).max, pixels.dtype)
-        return np.dstack([pixels, alpha]), False
+        return with_key(pixels, header.transparent, where=where, refuse=UnsupportedImageError), False
     if header.frame is not None:
         return _on_canvas(pixels, header.frame, header), False
-    if header.alpha == "ignored":
+    if header.alpha == "ignored" and pixels.ndim == 3:
         return pixels[..., :3], False
     return pixels, header.alpha == "premultiplied"
 

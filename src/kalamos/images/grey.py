@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError
 
-__all__ = ["compose", "eight_bits", "luminance", "to_grey", "upright"]
+__all__ = ["compose", "eight_bits", "luminance", "to_grey", "upright", "with_key"]
 
 Grey = NDArray[np.uint8]
 
 _DEPTHS = (8, 10, 12, 14, 16)
 _UNIFORM = 32.0
 """Visible pixels whose luminance deviates less than this (of 255) are ink alone, without paper."""
+_STRAY = 0.01
+"""The share of visible pixels that may lie on the other side of mid-grey where all else is ink."""
 _CHUNK = 1 << 20
 
 
@@ -40,10 +42,23 @@ def to_grey(
     """
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if channels in (2, 4):
-        colour = eight_bits(pixels[..., :-1], where=where, refuse=refuse)
-        alpha = eight_bits(pixels[..., -1], where=where, refuse=refuse)
+        colour, alpha = pixels[..., :-1], pixels[..., -1]
+        if pixels.dtype.kind == "f":
+            # Each for itself: colours up to 255 often go with an alpha up to 1.
+            colour = eight_bits(colour, where=where, refuse=refuse)
+            alpha = eight_bits(alpha, where=where, refuse=refuse)
+        else:
+            # Together: an alpha of full depth tells that dark colours are dark, not shallow.
+            both = eight_bits(pixels, where=where, refuse=refuse)
+            colour, alpha = both[..., :-1], both[..., -1]
         return compose(luminance(colour, order), alpha, premultiplied=premultiplied)
     return luminance(eight_bits(pixels, where=where, refuse=refuse), order)
+
+
+def with_key(pixels: NDArray[Any], key: int, *, where: str, refuse: type[ImageError]) -> Grey:
+    """Grey [H, W] in which one value stands for "nothing here", as uint8 [H, W, 2], grey and alpha."""
+    alpha = np.where(pixels == key, np.uint8(0), np.uint8(255))
+    return np.dstack([eight_bits(pixels, where=where, refuse=refuse), alpha])
 
 
 def eight_bits(values: NDArray[Any], *, where: str, refuse: type[ImageError]) -> Grey:
@@ -99,7 +114,8 @@ def compose(grey: Grey, alpha: Grey, *, premultiplied: bool = False) -> Grey:
     What lies under alpha 0 is arbitrary, often black, so black ink on nothing would vanish if alpha
     were merely dropped. The visible pixels, weighted by alpha, choose the background:
 
-    - nearly uniform ones are ink alone: dark ink goes on white, light ink on black;
+    - nearly uniform ones, or ones that are all dark or all light, are ink alone: dark ink goes on
+      white, light ink on black;
     - otherwise paper is visible too: its tone, the median, is continued.
 
     A fully transparent picture becomes white.
@@ -133,7 +149,8 @@ def _background(grey: Grey, alpha: Grey) -> int:
     levels = np.arange(256)
     mean = weights @ levels / total
     deviation = np.sqrt(weights @ (levels - mean) ** 2 / total)
-    if deviation < _UNIFORM:
+    light = weights[128:].sum() / total
+    if deviation < _UNIFORM or light < _STRAY or light > 1 - _STRAY:
         return 255 if mean < 128 else 0
     return int(np.searchsorted(weights.cumsum(), total / 2))
 

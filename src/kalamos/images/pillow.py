@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import CorruptImageError, InvalidArrayError, UnsupportedImageError
 from kalamos.images.decoding import MAX_PIXELS, check_pixels
-from kalamos.images.grey import to_grey, upright
+from kalamos.images.grey import to_grey, upright, with_key
 
 __all__ = ["PillowImage", "is_pillow", "pillow_to_grey"]
 
@@ -92,7 +92,7 @@ def _pixels(image: PillowImage, where: str) -> NDArray[Any]:
         )
     pixels = np.asarray(image)
     if isinstance(key, int) and pixels.ndim == 2:
-        return np.dstack([pixels, np.where(pixels == key, 0, pixels.dtype.type(255)).astype(pixels.dtype)])
+        return with_key(pixels, key, where=where, refuse=InvalidArrayError)
     return pixels
 
 

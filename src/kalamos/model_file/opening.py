@@ -94,22 +94,27 @@ def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
 def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
     """What to call the source in messages, and its content."""
     if isinstance(source, bytes):
-        where, data = "<bytes>", source
-    else:
-        path = Path(source)
-        where = path.as_posix()
-        try:
-            # Asked before opening, which would wait for ever on a pipe.
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise ModelNotFoundError(f"{where}: not a regular file", remedy="give an .onnx file")
-            with path.open("rb") as stream:
-                data = stream.read(MAX_BYTES + 1)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ModelNotFoundError(f"{where}: {reason}") from error
-    if len(data) > MAX_BYTES:
+        _check_size("<bytes>", len(source))
+        return "<bytes>", source
+    path = Path(source)
+    where = path.as_posix()
+    try:
+        # Asked before opening, which would wait for ever on a pipe.
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelNotFoundError(f"{where}: not a regular file", remedy="give an .onnx file")
+        _check_size(where, status.st_size)
+        with path.open("rb") as stream:
+            # No further, should it be growing.
+            return where, stream.read(status.st_size)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelNotFoundError(f"{where}: {reason}") from error
+
+
+def _check_size(where: str, size: int) -> None:
+    if size > MAX_BYTES:
         raise ModelFileError(f"{where}: over {MAX_BYTES >> 20} MiB, too large for a character model")
-    return where, data
 
 
 @contextmanager
@@ -119,6 +124,9 @@ def _located(where: str) -> Iterator[None]:
         yield
     except ModelError as error:
         raise type(error)(f"{where}: {error.problem}", remedy=error.remedy) from error
+    except UnicodeDecodeError as error:
+        # onnxruntime loads a graph with such names, and fails only when one is asked for.
+        raise ModelFileError(f"{where}: damaged, a name in the graph is not UTF-8") from error
 
 
 def _spec_of(data: bytes) -> ModelSpec:
@@ -154,7 +162,7 @@ def _session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
             enable_fallback=0,
             read_config_from_model=0,
         )
-    except Exception as error:  # noqa: BLE001  (onnxruntime's errors have no base class of their own)
+    except Exception as error:  # onnxruntime's errors have no base class of their own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         shown = reason if len(reason) <= 200 else f"{reason[:197]}..."
         raise ModelFileError(f"onnxruntime cannot run this model ({shown})", remedy=EXPORT_REMEDY) from error
@@ -166,8 +174,7 @@ def _check_input(session: onnxruntime.InferenceSession, spec: ModelSpec) -> str:
     if len(inputs) != 1:
         raise ModelFileError(f"the graph has {len(inputs)} inputs, where one is expected")
     [images] = inputs
-    expected = [1, spec.input_size, spec.input_size]
-    _check_value("input", images, expected)
+    _check_value("input", images, [1, spec.input_size, spec.input_size])
     name: str = images.name
     return name
 
@@ -192,9 +199,9 @@ def _check_value(kind: str, value: onnxruntime.NodeArg, expected: list[int | Non
     )
     # A batch dimension that can vary has a name or nothing; a number would fix the batch size.
     if value.type != "tensor(float)" or not fits or isinstance(value.shape[0], int):
-        wanted = ", ".join("N" if dimension is None else str(dimension) for dimension in [None, *expected])
+        sides = ", ".join("any" if side is None else str(side) for side in expected)
         raise ModelFileError(
             f"the graph's {kind} {value.name!r} is {value.type} {value.shape}, "
-            f"where the spec asks for tensor(float) [{wanted}]",
+            f"where the spec asks for tensor(float) [N, {sides}]",
             remedy="export the model again",
         )

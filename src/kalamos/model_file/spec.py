@@ -141,8 +141,8 @@ class ModelSpec:
         Raises:
             ModelFileError: `recipe` or `preprocessing` is not plain JSON, or a value is of a wrong type.
         """
-        document = {"format_version": FORMAT_VERSION, **asdict(self)}
         try:
+            document = {"format_version": FORMAT_VERSION, **asdict(self)}
             text = json.dumps(
                 document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
             )
@@ -198,7 +198,7 @@ def _finite(literal: str) -> float:
     return value
 
 
-def _build(cls: type, value: object, key: str) -> Any:
+def _build(cls: Any, value: object, key: str) -> Any:
     """An instance of a dataclass from a JSON object with exactly its fields as keys."""
     where = f" {key!r}" if key else ""
     if not isinstance(value, dict):
@@ -270,5 +270,7 @@ def _is_date(text: str) -> bool:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, (dict, list)):  # its repr may be nested too deeply to be made
+        return "an object" if isinstance(value, dict) else "a list"
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -26,6 +26,9 @@ STEPS = Registry[GreyImage]("preprocessing step", PreprocessingError)
 FULL = 250
 """A peak this high counts as full contrast: MNIST's own images peak at 254 or 255."""
 
+FAINT = 64
+"""Below this peak (of 255) too few grey levels are left to stretch a shrunken image back."""
+
 TINY = 40
 """At or below this longer side (px) there are no specks to tell from dots."""
 
@@ -50,19 +53,19 @@ def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
     # A border mostly of pure black is a ground that no camera makes: drawn so, or prepared already.
     ink = image if np.count_nonzero(border) * 2 < border.size else bright_on_black(image)
     peak = int(ink.max())
-    if peak < min_contrast:
+    if peak < max(min_contrast, 1):
         raise NoInkError(
             f"no ink: nothing on it differs from the paper by {min_contrast} of 255 grey levels",
             remedy="if something is written there, scan it with more contrast",
         )
-    return ink if peak >= FULL else _stretch(ink, peak)
+    return ink if peak >= FULL else _full_contrast(ink)
 
 
 @STEPS.register("ink_box")
 def ink_box(image: GreyImage) -> GreyImage:
     """Crop to the ink with all its parts (dots, bars, broken strokes), leaving specks out."""
     if max(image.shape) > TINY:
-        image = remove_specks(image)
+        image = _full_contrast(remove_specks(image))  # the brightest pixel may have been a speck
     x, y, width, height = cv2.boundingRect(image)
     if not width:
         raise NoInkError("no ink: only specks of dust were found")
@@ -91,8 +94,10 @@ def resize(image: GreyImage, *, size: int, tolerance: float = 0.0) -> GreyImage:
     # Area averaging is the one resize that does not alias when shrinking.
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small: GreyImage = cv2.resize(image, shape, interpolation=method)  # type: ignore[assignment]
-    peak = int(small.max())
-    return small if peak >= FULL or peak == 0 else _stretch(small, peak)
+    if longer > 8 * size and small.max() < FAINT:
+        # Strokes so thin on a page so large drown in eight bits: in two steps they do not.
+        return resize(resize(image, size=4 * size), size=size)
+    return _full_contrast(small)
 
 
 @STEPS.register("centre")
@@ -116,5 +121,8 @@ def centre(image: GreyImage, *, size: int) -> GreyImage:
     return square
 
 
-def _stretch(image: GreyImage, peak: int) -> GreyImage:
+def _full_contrast(image: GreyImage) -> GreyImage:
+    peak = int(image.max())
+    if peak >= FULL or peak == 0:
+        return image
     return cv2.convertScaleAbs(image, alpha=255.0 / peak)  # type: ignore[return-value]

@@ -16,13 +16,14 @@ from kalamos.training.recipe import Augmentation
 __all__ = ["augment"]
 
 
-def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, how: Augmentation, generator: torch.Generator, ground: float = 0.0) -> Tensor:
     """Deform each image by its own random rotation, slant, scale and shift.
 
     Args:
-        images: float32 [N, 1, H, W], ink bright on a black ground (what moves in is black).
+        images: float32 [N, 1, H, W], ink on a plain ground.
         how: the ranges; all zero returns the images as they are.
         generator: makes it reproducible; on the device of `images`.
+        ground: the ground's value, which moves in from outside.
 
     Returns:
         float32 [N, 1, H, W].
@@ -42,4 +43,5 @@ def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Te
     rows = [cos, slant * cos - sin, shift_x, sin, slant * sin + cos, shift_y]
     matrices = torch.stack(rows, dim=1).view(-1, 2, 3)
     grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    # Outside, grid_sample sees zeros.
+    return F.grid_sample(images - ground, grid, align_corners=False) + ground

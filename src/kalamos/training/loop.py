@@ -63,6 +63,7 @@ def train(
     torch.manual_seed(recipe.seed)
     generator = torch.Generator(device).manual_seed(recipe.seed)
     images, labels = (torch.from_numpy(part).to(device) for part in data)
+    ground = float(images.min())  # black, as the normalisation renders it
     network = build(recipe.arch, num_classes).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = _average(network, recipe)
     optimizer = _optimizer(network, recipe)
@@ -77,7 +78,7 @@ def train(
         order = torch.randperm(len(images), generator=generator, device=device)
         for rows in _batches(len(images), recipe.batch_size):
             batch = order[rows]  # [B]
-            x = augment(images[batch], how, generator)  # [B, 1, S, S]
+            x = augment(images[batch], how, generator, ground)  # [B, 1, S, S]
             logits = network(x.contiguous(memory_format=torch.channels_last))  # [B, C]
             loss = F.cross_entropy(logits, labels[batch], label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
@@ -88,13 +89,14 @@ def train(
                 average.update_parameters(network)
             total += loss.detach()
         mean_loss = float(total) / steps
-        if not np.isfinite(mean_loss):
-            raise TrainingError(
-                f"the loss became {mean_loss} in epoch {epoch + 1}", remedy="try a lower learning rate (--lr)"
-            )
         rate = len(images) / (time.perf_counter() - started)
         kept = network if average is None else average.module
         val_loss, val_accuracy = _validate(kept, *validation)
+        if not np.isfinite(mean_loss + val_loss):
+            raise TrainingError(
+                f"the loss became {mean_loss} (validation: {val_loss}) in epoch {epoch + 1}",
+                remedy="try a lower learning rate (--lr)",
+            )
         lr = float(schedule.get_last_lr()[0])
         on_epoch(EpochReport(epoch + 1, mean_loss, val_loss, val_accuracy, lr, rate))
 
@@ -157,7 +159,7 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
 def _schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
     if recipe.schedule == "constant":
         return LambdaLR(optimizer, lambda _: 1.0)
-    # One-cycle's own last step lies one beyond; its momentum stays the recipe's.
-    return OneCycleLR(
-        optimizer, recipe.lr, total_steps=steps + 1, pct_start=recipe.warmup, cycle_momentum=False
-    )
+    total = steps + 1  # one-cycle's own last step lies one beyond
+    # A climb of one step would divide by its length, zero. The momentum stays the recipe's.
+    warmup = float(recipe.warmup) if recipe.warmup * total > 1 else 0.0
+    return OneCycleLR(optimizer, recipe.lr, total_steps=total, pct_start=warmup, cycle_momentum=False)

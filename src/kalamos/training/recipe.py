@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from kalamos.errors import RecipeError, suggest
+from kalamos.errors import PreprocessingError, RecipeError, suggest
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 
 __all__ = ["Augmentation", "Recipe", "load_recipe"]
@@ -72,7 +72,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check(self)
-        Preprocessor(self.preprocessing)
+        try:
+            Preprocessor(self.preprocessing)
+        except PreprocessingError as error:
+            raise RecipeError(error.problem, remedy=error.remedy) from error
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Recipe:
@@ -88,7 +91,10 @@ class Recipe:
             _refuse_unknown("[augmentation]", augmentation, Augmentation)
             values["augmentation"] = Augmentation(**augmentation)
         if "preprocessing" in values:
-            values["preprocessing"] = tuple(_mapping("preprocessing", s) for s in values["preprocessing"])
+            steps = values["preprocessing"]
+            if not isinstance(steps, (list, tuple)):
+                raise RecipeError(f"preprocessing = {steps!r} is not a list of steps")
+            values["preprocessing"] = tuple(_mapping("preprocessing", step) for step in steps)
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:

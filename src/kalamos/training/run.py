@@ -28,11 +28,24 @@ from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
 from kalamos.architectures import StagedNetwork, build
 from kalamos.atomic import atomic_write
-from kalamos.errors import TrainingError
+from kalamos.errors import KalamosError, TrainingError
 from kalamos.training.loop import EpochReport
 from kalamos.training.recipe import Recipe
 
 __all__ = ["Run", "claim_folder", "load_run", "save_run"]
+
+_DAMAGES = (
+    KalamosError,
+    SafetensorError,
+    csv.Error,
+    AttributeError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What reading a damaged run folder can raise: its values are used before anything checks their types."""
 
 WEIGHTS, STORY, LOG = "model.safetensors", "run.json", "log.csv"
 
@@ -127,8 +140,8 @@ def load_run(folder: Path) -> Run:
     except FileNotFoundError as error:
         remedy = "give the folder that `kalamos train` wrote"
         raise TrainingError(f"{folder}: has no {Path(error.filename).name}", remedy=remedy) from error
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        first = str(error).splitlines()[0]
+    except _DAMAGES as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{folder}: is not a run folder that fits together ({first})") from error
 
 

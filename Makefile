@@ -1,0 +1,51 @@
+# Everything happens inside .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+# Where the real datasets lie; tests that need them skip with a reason where they are absent.
+KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
+export KALAMOS_DATA
+
+.PHONY: demo test lint bench samples constraints clean
+
+demo: $(VENV)/.reading  ## install the reading half, read the sample images
+	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
+
+test: $(VENV)/.everything  ## install everything, run all tests
+	$(BIN)/python -m pytest --numprocesses auto
+
+lint: $(VENV)/.everything  ## format, lint, types, the wall between the halves
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.everything  ## measure speed and memory, write the tables
+	$(BIN)/python benchmarks/bench.py --write
+
+samples: $(VENV)/.everything  ## draw the sample images and the README's picture again
+	$(BIN)/python samples/make_samples.py
+	$(BIN)/python docs/make_picture.py
+
+constraints: $(VENV)/.uv  ## pin the whole tree anew
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
+		--no-emit-index-url --no-annotate --custom-compile-command "make constraints" \
+		pyproject.toml --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/.uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	touch $@
+
+$(VENV)/.reading: $(VENV)/.uv pyproject.toml constraints.txt
+	$(UV) --editable .
+	touch $@
+
+$(VENV)/.everything: $(VENV)/.uv pyproject.toml constraints.txt
+	$(UV) --editable ".[dev]"
+	touch $@ $(VENV)/.reading

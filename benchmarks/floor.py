@@ -1,0 +1,37 @@
+"""The floor under a folder: imports, OpenCV's decoding, a cast and the model, in a tight loop.
+
+Usage: python benchmarks/floor.py MODEL FOLDER. Nothing is checked, prepared, sorted or written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import cv2
+import numpy as np
+import onnxruntime
+
+BATCH = 64
+
+
+def open_session(model: str, threads: int = 0) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads  # 0: all cores, onnxruntime's own default
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def read_all(session: onnxruntime.InferenceSession, paths: list[str]) -> int:
+    name = session.get_inputs()[0].name
+    count = 0
+    for start in range(0, len(paths), BATCH):
+        images = [cv2.imread(path, cv2.IMREAD_UNCHANGED) for path in paths[start : start + BATCH]]
+        batch = np.stack(images)[:, None].astype(np.float32)
+        count += len(session.run(["logits"], {name: batch})[0])
+    return count
+
+
+if __name__ == "__main__":
+    model, folder = sys.argv[1:]
+    read_all(open_session(model), [entry.path for entry in os.scandir(folder)])

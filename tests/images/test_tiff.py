@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from kalamos.errors import CorruptImageError, UnsupportedImageError
+from kalamos.images import decode_grey, read_header
+from kalamos.images.tiff import exif_orientation, without_orientation
+
+
+def raw(array):
+    return np.ascontiguousarray(array).tobytes()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_both_polarities(picture, build_tiff, order, photometric, bits):
+    stored = picture if photometric else 255 - picture
+    if bits == 1:
+        pixels = raw(np.packbits(stored > 127, axis=1))
+        expected = np.where(picture > 127, 255, 0)
+    else:
+        pixels = raw(stored.astype(order + "u2") * np.array(257, order + "u2")) if bits == 16 else raw(stored)
+        expected = picture
+    if bits == 16:
+        pixels = (stored.astype(np.uint16) * 257).astype(order + "u2").tobytes()
+    data = build_tiff(pixels, bits=bits, photometric=photometric, order=order)
+    assert np.array_equal(decode_grey(data), expected)
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("scale", [1, 255])
+def test_floats(picture, build_tiff, photometric, bits, scale):
+    stored = (picture if photometric else 255 - picture) / 255 * scale
+    tags = {339: ("H", [3])}
+    data = build_tiff(raw(stored.astype(f"<f{bits // 8}")), bits=bits, photometric=photometric, tags=tags)
+    assert np.array_equal(decode_grey(data), picture)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 300.0])
+def test_floats_out_of_range(picture, build_tiff, value):
+    stored = picture.astype("<f4")
+    stored[0, 0] = value
+    with pytest.raises(UnsupportedImageError):
+        decode_grey(build_tiff(raw(stored), bits=32, tags={339: ("H", [3])}))
+
+
+def layers(picture, alpha, tone):
+    """RGBA with straight alpha: the picture's ink in one tone, `alpha` elsewhere."""
+    ink = picture < 200
+    return np.dstack([np.where(ink, tone, 0)] * 3 + [np.where(ink, 255, alpha)])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("extra", [[1], [2]])
+def test_alpha_straight_or_premultiplied(picture, build_tiff, bits, extra):
+    half = np.dstack([np.full((12, 20), 100)] * 3 + [np.full((12, 20), 128)])
+    if extra == [1]:
+        half[..., :3] = 50
+    pixels = half.astype("<u2") * np.uint16(257) if bits == 16 else half.astype(np.uint8)
+    data = build_tiff(raw(pixels), bits=bits, samples=4, photometric=2, tags={338: ("H", extra)})
+    # Tone 100 at half opacity on white.
+    assert np.abs(decode_grey(data).astype(int) - 177).max() <= 1
+    pixels = layers(picture, 0, 40)
+    pixels = pixels.astype("<u2") * np.uint16(257) if bits == 16 else pixels.astype(np.uint8)
+    data = build_tiff(raw(pixels), bits=bits, samples=4, photometric=2, tags={338: ("H", extra)})
+    assert np.abs(decode_grey(data).astype(int) - np.where(picture < 200, 40, 255)).max() <= 1
+
+
+def test_a_fourth_sample_that_is_no_alpha(picture, build_tiff):
+    pixels = np.dstack([picture, picture, picture, picture * 0])
+    data = build_tiff(raw(pixels), samples=4, photometric=2, tags={338: ("H", [0])})
+    assert np.array_equal(decode_grey(data), picture)
+
+
+def test_a_stray_extra_samples_tag_on_grey(picture, build_tiff):
+    data = build_tiff(raw(picture.astype("<u2") * np.uint16(257)), bits=16, tags={338: ("H", [0])})
+    assert np.array_equal(decode_grey(data), picture)
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(8, "u1"), (16, "<u2")])
+def test_grey_with_alpha_is_refused(picture, build_tiff, bits, kind):
+    pixels = raw(np.dstack([picture, picture]).astype(kind))
+    with pytest.raises(UnsupportedImageError, match="save it as PNG"):
+        decode_grey(build_tiff(pixels, bits=bits, samples=2, tags={338: ("H", [2])}))
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_palettes_are_followed(picture, build_tiff, bits):
+    count = 1 << bits
+    levels = picture >> (8 - bits)
+    palette = [65535 - i * 65535 // (count - 1) for i in range(count)] * 3
+    packed = np.packbits(np.unpackbits(levels[..., None], axis=2)[..., 8 - bits :].reshape(12, -1), axis=1)
+    data = build_tiff(raw(packed), bits=bits, photometric=3, tags={320: ("H", palette)})
+    assert np.abs(decode_grey(data).astype(int) - (255 - levels * (255 // (count - 1)))).max() <= 1
+
+
+def test_cmyk(picture, build_tiff):
+    zero = picture * 0
+    data = build_tiff(raw(np.dstack([zero, zero, zero, 255 - picture])), samples=4, photometric=5)
+    assert np.array_equal(decode_grey(data), picture)
+
+
+def test_fill_order(picture, build_tiff):
+    bits = np.packbits(picture > 127, axis=1, bitorder="little")
+    data = build_tiff(raw(bits), bits=1, tags={266: ("H", [2])})
+    assert np.array_equal(decode_grey(data), np.where(picture > 127, 255, 0))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"photometric": 8, "samples": 3}, "photometric 8"),
+        ({"bits": 4}, "4 bits"),
+        ({"bits": 12}, "12 bits"),
+        ({"bits": 16, "tags": {339: ("H", [3])}}, "sample format 3"),
+        ({"samples": 5, "photometric": 2}, "5 x 8 bits"),
+        ({"tags": {259: ("H", [6])}}, "compression 6"),
+        ({"tags": {259: ("H", [50000])}}, "compression 50000"),
+        ({"bits": 16, "samples": 3, "photometric": 2, "tags": {284: ("H", [2])}}, "separate planes"),
+    ],
+)
+def test_variants_that_opencv_distorts_are_refused(build_tiff, options, words):
+    with pytest.raises(UnsupportedImageError, match=words):
+        decode_grey(build_tiff(bytes(20 * 12 * 16), **options))
+
+
+@pytest.mark.parametrize(
+    "tags", [{256: ("H", [0])}, {257: ("H", [0])}, {278: ("H", [0])}, {278: ("H", [1])}, {257: ("H", [500])}]
+)
+def test_directories_that_contradict_themselves(picture, build_tiff, tags):
+    with pytest.raises(CorruptImageError):
+        read_header(build_tiff(raw(picture), tags=tags))
+
+
+@pytest.mark.parametrize("tag", [256, 257, 262])
+def test_missing_tags(picture, build_tiff, tag):
+    data = bytearray(build_tiff(raw(picture)))
+    entry = data.index(tag.to_bytes(2, "little"), 248)
+    data[entry : entry + 2] = (60000).to_bytes(2, "little")
+    with pytest.raises(CorruptImageError):
+        read_header(bytes(data))
+
+
+def test_several_strips(encode):
+    rows = np.arange(200, dtype=np.uint8)[:, None].repeat(30, axis=1)
+    data = encode(Image.fromarray(rows), "TIFF", tiffinfo={278: 7}, compression="tiff_lzw")
+    assert np.array_equal(decode_grey(data), rows)
+
+
+def test_without_orientation(samples):
+    data = samples["tiff turned"]
+    assert read_header(data).orientation == 6
+    assert read_header(without_orientation(data)).orientation == 1
+    assert len(without_orientation(data)) == len(data)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", [*range(1, 9), 0, 9, 65535])
+def test_exif_orientation(exif, order, orientation):
+    block = exif(orientation, order)
+    expected = orientation if 1 <= orientation <= 8 else 1
+    assert exif_orientation(block) == expected
+    assert exif_orientation(block.removeprefix(b"Exif\0\0")) == expected
+
+
+@given(
+    st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b"II+\0", b"MM\0+"]), st.binary(max_size=80)
+)
+def test_exif_never_fails(start, rest):
+    assert 1 <= exif_orientation(start + rest) <= 8

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalamos.alphabets import CONTROL_CHARACTERS, Alphabet
+from kalamos.errors import KalamosError, ModelFileError, SpecVersionError
+from kalamos.model_file import FORMAT_VERSION, Metric, ModelSpec, TrainingRecord
+from kalamos.model_file.spec import MAX_CHARACTERS
+
+TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=12)
+UNITS = st.floats(0, 1)
+COUNTS = st.integers(1, 10**12)
+HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
+DAYS = st.dates().map(lambda day: day.isoformat())
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+OBJECTS: st.SearchStrategy[Mapping[str, object]] = st.dictionaries(TEXTS, PLAIN, max_size=4)
+ALPHABETS = st.builds(
+    Alphabet, TEXTS, st.lists(st.sampled_from("abcdé漢بß7"), min_size=2, unique=True).map(tuple)
+)
+RECORDS = st.builds(TrainingRecord, TEXTS, TEXTS, COUNTS, HASHES, OBJECTS, st.integers(), DAYS, TEXTS)
+INTERVALS = st.tuples(UNITS, UNITS).map(lambda pair: (min(pair), max(pair)))
+METRICS = st.builds(Metric, TEXTS, TEXTS, HASHES, COUNTS, UNITS, INTERVALS, UNITS, DAYS, TEXTS)
+SPECS = st.builds(
+    ModelSpec,
+    name=TEXTS.filter(str.strip),
+    architecture=TEXTS,
+    parameters=COUNTS,
+    alphabet=ALPHABETS,
+    preprocessing=st.lists(OBJECTS, max_size=3).map(tuple),
+    input_size=st.integers(1, 1024),
+    temperature=st.floats(0, exclude_min=True, allow_infinity=False),
+    min_confidence=UNITS,
+    feature_maps=st.lists(TEXTS, unique=True, max_size=3).map(tuple),
+    training=st.none() | RECORDS,
+    metrics=st.lists(METRICS, max_size=2).map(tuple),
+    licence=TEXTS,
+    kalamos_version=TEXTS,
+    created=DAYS,
+)
+
+
+def changed(spec: ModelSpec, **changes: object) -> str:
+    """The spec's JSON with other values; `metrics__0__n` reaches inwards."""
+    document = json.loads(spec.to_json())
+    for path, value in changes.items():
+        inner = document
+        *parents, last = path.split("__")
+        for key in parents:
+            inner = inner[int(key) if key.isdigit() else key]
+        inner[last] = value
+    return json.dumps(document)
+
+
+@given(SPECS)
+def test_round_trip_is_exact(spec: ModelSpec) -> None:
+    again = ModelSpec.from_json(spec.to_json())
+    assert again == spec
+    assert again.to_json() == spec.to_json()
+
+
+def test_json_is_one_sorted_compact_line_that_people_can_read(spec: ModelSpec) -> None:
+    text = spec.to_json()
+    document = json.loads(text)
+    assert document["format_version"] == FORMAT_VERSION
+    assert text == json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert '"labels":["a","ب","ch"]' in text
+
+
+@pytest.mark.parametrize("version", [0, 2, 99, "1", 1.0, True, None, [1]])
+def test_another_version_is_refused_with_what_to_do(spec: ModelSpec, version: object) -> None:
+    with pytest.raises(SpecVersionError, match=r"reads version 1; upgrade kalamos, or export"):
+        ModelSpec.from_json(changed(spec, format_version=version))
+
+
+def test_the_version_comes_before_all_else() -> None:
+    with pytest.raises(SpecVersionError, match="format version 2"):
+        ModelSpec.from_json('{"format_version": 2, "colours": 3}')
+
+
+@pytest.mark.parametrize("text", ["{}", '{"name": "x"}'])
+def test_no_version_is_refused(text: str) -> None:
+    with pytest.raises(SpecVersionError, match="no format version"):
+        ModelSpec.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("nonsense", "not valid JSON"),
+        ("[1]", "not a JSON object, but a list"),
+        ("3", "not a JSON object, but 3"),
+        ('{"a": NaN}', "NaN is not a finite number"),
+        ('{"a": -Infinity}', "not a finite number"),
+        ('{"a": 1e999}', "not a finite number"),
+        ('{"a": "\\ud800"}', "surrogates not allowed"),
+        ('{"a": ' + "9" * 5000 + "}", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        (" " * (MAX_CHARACTERS + 1), "longer than"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(ModelFileError, match=problem):
+        ModelSpec.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"name": 3}, "'name'"),
+        ({"name": " "}, "'name'"),
+        ({"name": "a\x1b[2J"}, "'name' holds a control character"),
+        ({"parameters": 1.5}, "'parameters'"),
+        ({"parameters": True}, "'parameters'"),
+        ({"parameters": -1}, "'parameters'"),
+        ({"alphabet": ["a", "b"]}, "'alphabet'"),
+        ({"alphabet__labels": ["a", "a"]}, "'alphabet' is no alphabet: .*twice"),
+        ({"alphabet__labels": "ab"}, r"'alphabet.labels'"),
+        ({"alphabet__labels": ["a", 1]}, r"'alphabet.labels\[1\]'"),
+        ({"alphabet__size": 2}, "'alphabet' has an unknown key 'size'"),
+        ({"preprocessing": {"step": "x"}}, "'preprocessing'"),
+        ({"preprocessing": ["x"]}, r"'preprocessing\[0\]'"),
+        ({"input_size": 0}, "'input_size'"),
+        ({"input_size": 10**6}, "'input_size'"),
+        ({"temperature": 0}, "'temperature'"),
+        ({"temperature": -1.0}, "'temperature'"),
+        ({"temperature": "1"}, "'temperature'"),
+        ({"temperature": 10**400}, "'temperature'"),
+        ({"min_confidence": 1.01}, "'min_confidence'"),
+        ({"feature_maps": ["stem", "stem"]}, "'feature_maps'"),
+        ({"training": []}, "'training'"),
+        ({"training__n": 0}, "'training.n'"),
+        ({"training__sha256": "0"}, "'training.sha256'"),
+        ({"training__recipe": []}, "'training.recipe'"),
+        ({"training__date": "yesterday"}, "'training.date'"),
+        ({"metrics__0__accuracy": 93.0}, "'metrics.accuracy'"),
+        ({"metrics__0__interval": [0.9, 0.8]}, "'metrics.interval'"),
+        ({"metrics__0__interval": [0.9]}, r"'metrics\[0\].interval'"),
+        ({"metrics__0__ece": None}, r"'metrics\[0\].ece'"),
+        ({"licence": None}, "'licence'"),
+        ({"created": "31.3.2026"}, "'created'"),
+        ({"colour": "red"}, "unknown key 'colour'"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_key(spec: ModelSpec, changes: dict[str, object], key: str) -> None:
+    with pytest.raises(ModelFileError, match=key):
+        ModelSpec.from_json(changed(spec, **changes))
+
+
+def test_every_key_is_needed(spec: ModelSpec) -> None:
+    document = json.loads(spec.to_json())
+    for key in document.keys() - {"format_version"}:
+        rest = {name: value for name, value in document.items() if name != key}
+        with pytest.raises(ModelFileError, match=f"no key '{key}'"):
+            ModelSpec.from_json(json.dumps(rest))
+
+
+def test_a_whole_number_stands_for_a_float(spec: ModelSpec) -> None:
+    temperature = ModelSpec.from_json(changed(spec, temperature=2)).temperature
+    assert (temperature, type(temperature)) == (2.0, float)
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, float("inf")])
+def test_what_is_not_plain_json_is_not_written(spec: ModelSpec, value: object) -> None:
+    with pytest.raises(ModelFileError, match="not plain JSON"):
+        replace(spec, preprocessing=({"step": value},)).to_json()
+
+
+def test_what_could_not_be_read_is_not_written(spec: ModelSpec) -> None:
+    with pytest.raises(ModelFileError, match="'parameters'"):
+        replace(spec, parameters=1.5).to_json()  # type: ignore[arg-type]
+
+
+def test_values_out_of_range_are_refused_when_made(spec: ModelSpec) -> None:
+    with pytest.raises(ModelFileError, match="'temperature' must be positive and finite, not nan"):
+        replace(spec, temperature=float("nan"))
+
+
+@given(data=st.data())
+def test_mutated_json_only_raises_kalamos_errors(spec: ModelSpec, data: st.DataObject) -> None:
+    text = spec.to_json()
+    start = data.draw(st.integers(0, len(text)))
+    stop = data.draw(st.integers(start, min(len(text), start + 6)))
+    middle: str = data.draw(
+        st.sampled_from(["", "null", "[]", "{}", "-1", '"', "1e999", "\\ud800", "\x00", ","])
+    )
+    with contextlib.suppress(KalamosError):
+        read = ModelSpec.from_json(text[:start] + middle + text[stop:])
+        assert not any(CONTROL_CHARACTERS.search(label) for label in read.alphabet.labels)
+
+
+@given(key=st.sampled_from(["name", "alphabet", "preprocessing", "training", "metrics"]), value=PLAIN)
+def test_any_value_under_any_key_is_read_or_refused(spec: ModelSpec, key: str, value: Any) -> None:
+    with contextlib.suppress(ModelFileError):
+        read = ModelSpec.from_json(changed(spec, **{key: value}))
+        assert ModelSpec.from_json(read.to_json()) == read

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pickle
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalamos.alphabets import DIGITS, Alphabet, upper_code_point
+from kalamos.errors import AlphabetError
+
+ACUTE = "e\N{COMBINING ACUTE ACCENT}"
+
+
+def test_digits() -> None:
+    assert "".join(DIGITS.labels) == "0123456789"
+    assert [DIGITS.code_point(label) for label in DIGITS.labels] == list(range(48, 58))
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        ((), "0 labels"),
+        (("a",), "1 label"),
+        (("a", ""), "blank label at 1"),
+        (("a", " \N{NO-BREAK SPACE}"), "blank label at 1"),
+        (("a", "b", "a"), "'a' twice, at 0 and 2"),
+        (("é", ACUTE), "twice, at 0 and 1"),
+        (("a", "b\n"), "control character"),
+        (("a", "\x1b"), "control character"),
+        (("a", "b\N{LINE SEPARATOR}c"), "control character"),
+        (("a", "\ud800"), "control character"),
+    ],
+)
+def test_labels_that_are_refused(labels: tuple[str, ...], problem: str) -> None:
+    with pytest.raises(AlphabetError, match=problem):
+        Alphabet("bad", labels)
+
+
+def test_labels_of_any_writing_are_kept_as_given() -> None:
+    labels = ("a", "A", "لا", "漢", "क्\N{ZERO WIDTH JOINER}ष", ACUTE)
+    alphabet = Alphabet("mixed", labels)
+    assert alphabet.labels == labels
+    assert [alphabet.index(label) for label in labels] == list(range(len(labels)))
+
+
+def test_composed_and_decomposed_are_one_label() -> None:
+    alphabet = Alphabet("accents", ("a", ACUTE))
+    assert alphabet.index("é") == alphabet.index(ACUTE) == 1
+    assert alphabet.code_point("é") == ord("É")
+
+
+def test_a_stranger_is_answered_with_the_nearest_label() -> None:
+    alphabet = Alphabet("letters", ("alif", "baa"))
+    with pytest.raises(AlphabetError, match=r"no label 'alef'; did you mean 'alif'\?"):
+        alphabet.index("alef")
+    with pytest.raises(AlphabetError, match="no label"):
+        alphabet.code_point("x")
+
+
+@pytest.mark.parametrize(
+    ("label", "character"),
+    [("a", "A"), ("A", "A"), ("7", "7"), ("ß", "ß"), ("ŉ", "ŉ"), ("ب", "ب"), ("σ", "Σ"), ("𐐨", "𐐀")],
+)
+def test_upper_code_point(label: str, character: str) -> None:
+    assert upper_code_point(label) == ord(character)
+
+
+@pytest.mark.parametrize("label", ["", "ch", "لا", "g\N{COMBINING ACUTE ACCENT}\N{COMBINING TILDE}"])
+def test_a_label_without_one_code_point_is_refused(label: str) -> None:
+    with pytest.raises(AlphabetError, match="code points, not one"):
+        upper_code_point(label)
+
+
+@given(st.characters(exclude_categories=["Cs"]))
+def test_upper_code_point_refuses_or_is_idempotent(character: str) -> None:
+    if len(unicodedata.normalize("NFC", character)) == 1:
+        once = upper_code_point(character)
+        assert upper_code_point(chr(once)) == once
+    else:
+        with pytest.raises(AlphabetError):
+            upper_code_point(character)
+
+
+@pytest.mark.parametrize(
+    ("label", "folded"), [("a", "A"), ("A", "A"), ("b", "b"), ("ß", "ß"), ("é", "É"), ("7", "7")]
+)
+def test_fold_case_stays_within_the_alphabet(label: str, folded: str) -> None:
+    alphabet = Alphabet("letters", ("A", "a", "b", "S", "ß", "É", "é", "7"))
+    assert alphabet.fold_case(label) == folded
+
+
+def test_alphabets_compare_hash_and_pickle() -> None:
+    alphabet = Alphabet("ab", ("a", "b"))
+    alphabet.index("a")
+    assert pickle.loads(pickle.dumps(alphabet)) == alphabet == Alphabet("ab", ("a", "b"))  # noqa: S301
+    assert hash(alphabet) == hash(Alphabet("ab", ("a", "b")))

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import gc
+import io
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalamos.errors import NoInkError, UsageError
+from kalamos.predictions import Candidate, Prediction
+from kalamos.writers import FORMATS, format_for, open_writer
+
+
+def test_the_names() -> None:
+    assert FORMATS == ("text", "ascii", "csv", "json", "jsonl", "parquet")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a.txt", "text"),
+        ("out/a.csv", "csv"),
+        ("a.json", "json"),
+        ("a.jsonl", "jsonl"),
+        ("a.NDJSON", "jsonl"),
+        ("a.b.Parquet", "parquet"),
+        ("a.xlsx", None),
+        ("csv", None),
+        (".csv", None),
+        ("", None),
+    ],
+)
+def test_a_suffix_implies_a_format(path: str, name: str | None) -> None:
+    assert format_for(path) == name
+
+
+def test_an_unknown_format_is_met_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="no output format is called 'jsnl'; did you mean 'jsonl'"):
+        open_writer("jsnl", io.BytesIO(), labels="", top_k=5)
+
+
+def test_a_negative_top_k_is_refused() -> None:
+    with pytest.raises(UsageError, match="top_k is -1"):
+        open_writer("csv", io.BytesIO(), labels="", top_k=-1)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_sink_stays_open(name: str) -> None:
+    sink = io.BytesIO()
+    writer = open_writer(name, sink, labels="7", top_k=1)
+    writer.close()
+    del writer
+    gc.collect()
+    assert not sink.closed
+
+
+@pytest.mark.parametrize("name", ["json", "parquet"])
+def test_a_block_that_fails_leaves_the_document_unfinished(name: str) -> None:
+    sink = io.BytesIO()
+    writer = open_writer(name, sink, labels="7", top_k=1)
+    with pytest.raises(KeyboardInterrupt), writer:  # noqa: PT012 - the block is what is tested
+        writer.write(Prediction("7", 1.0))
+        raise KeyboardInterrupt
+    before = sink.getvalue()
+    del writer
+    gc.collect()
+    assert sink.getvalue() == before
+    assert not before.endswith((b"]\n", b"PAR1\n"))
+
+
+class Nowhere(io.RawIOBase):
+    def write(self, data: object, /) -> int:  # noqa: ARG002 - the signature of a file
+        return 0
+
+
+@pytest.mark.parametrize("name", ["text", "ascii", "csv", "json", "jsonl"])
+def test_memory_does_not_grow_with_the_rows(name: str) -> None:
+    writer = open_writer(name, Nowhere(), labels="7", top_k=1)
+    writer.write(Prediction("7", 1.0, (Candidate("7", 1.0),), path="first"))
+    tracemalloc.start()
+    for number in range(2000):
+        writer.write(Prediction("7", 1.0, (Candidate("7", 1.0),), path=f"{number}.png"))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 10_000
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_numpy_numbers_are_written_as_pythons(name: str, write: Callable[..., bytes]) -> None:
+    python, numpy = (
+        Prediction("7", number(0.75), (Candidate("7", number(0.75)),), path="7.png")
+        for number in (float, np.float32)
+    )
+    assert write(name, [python]) == write(name, [numpy])
+
+
+@given(
+    path=st.text(st.characters(exclude_categories=[])), problem=st.text(st.characters(exclude_categories=[]))
+)
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_text_stops_a_format(name: str, path: str, problem: str) -> None:
+    with open_writer(name, io.BytesIO(), labels="7", top_k=1) as writer:
+        writer.write(Prediction(None, None, path=path, error=NoInkError(problem)))
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+@pytest.mark.parametrize("name", ["text", "ascii", "jsonl"])
+def test_one_line_an_image_whatever_its_path(name: str, path: str) -> None:
+    sink = io.BytesIO()
+    with open_writer(name, sink, labels="7", top_k=1) as writer:
+        writer.write(Prediction("7", 1.0, path=path))
+    lines = sink.getvalue().decode().splitlines(keepends=True)
+    assert len(lines) == 1
+    assert lines[0].endswith("\n")
+
+
+def test_importing_the_writers_does_not_import_pyarrow() -> None:
+    program = "import sys, kalamos.results; sys.exit('pyarrow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
