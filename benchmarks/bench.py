@@ -23,6 +23,7 @@ import onnxruntime
 
 import kalamos
 from floor import open_session, read_all
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 from kalamos.zoo import model_path
 from processes import Figures, alternate
 
@@ -57,13 +58,13 @@ class Row:
 
 
 def draw_digits(folder: Path, count: int) -> None:
-    """`count` drawn 28x28 digits, white on black as in MNIST, grey PNGs; no two alike."""
+    """`count` drawn digits of varied pen and slant as grey 28x28 PNGs in MNIST's own geometry."""
     generator = np.random.default_rng(0)
+    prepare = Preprocessor(DEFAULT_STEPS)
     for index in range(count):
-        digit = str(index % 10)
-        drawn = ink(digit, 2, size=28, slant=float(generator.uniform(-0.2, 0.3)))
-        image = np.clip(drawn * 255 * generator.uniform(0.99, 1.2), 0, 255).astype(np.uint8)
-        cv2.imwrite(str(folder / f"{index:06d}.png"), image)
+        width, slant = int(generator.integers(9, 16)), float(generator.uniform(-0.2, 0.3))
+        drawn = ink(str(index % 10), width, size=112, slant=slant)
+        cv2.imwrite(str(folder / f"{index:06d}.png"), prepare.image((drawn * 255).astype(np.uint8)))
 
 
 def seconds(action: Callable[[], object], repeats: int, loops: int = 1) -> Figures:

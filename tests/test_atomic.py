@@ -104,6 +104,7 @@ def test_a_new_file_has_the_permissions_that_the_umask_gives(tmp_path: Path) -> 
 def test_a_replaced_file_keeps_its_permissions(target: Path) -> None:
     target.chmod(0o604)
     with atomic_write(target) as file:
+        assert {stat.S_IMODE(path.stat().st_mode) for path in target.parent.iterdir()} == {0o604}
         file.write(b"new")
     assert stat.S_IMODE(target.stat().st_mode) == 0o604
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -61,17 +60,19 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     with _output_errors(named):
         target, mode = _target(named)
         # Cut, so that a name of the longest length that a file system allows still has a temporary one.
-        temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(4)}.tmp")
+        temporary = target.with_name(f".{target.name[:50]}.{os.urandom(4).hex()}.tmp")
         raw = _TemporaryFile(temporary, named)
     file = io.BufferedWriter(raw)
     try:
+        if mode is not None:
+            with _output_errors(named):
+                # Before the first byte: what replaces a private file is never public.
+                temporary.chmod(mode)
         yield file
         with _output_errors(named):
             file.flush()
             os.fsync(file.fileno())
             file.close()
-            if mode is not None:
-                temporary.chmod(mode)
             temporary.replace(target)
     except BaseException:
         # The raw file first: closing the buffer would write what it holds, to a full disk once more.

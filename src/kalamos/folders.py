@@ -6,11 +6,16 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
+from typing import TypeAlias
 
 from kalamos.errors import UsageError
 from kalamos.images import EXTENSIONS
+from kalamos.images.files import display_name
 
 __all__ = ["ImageSearch", "find_images"]
+
+_Inside: TypeAlias = dict[tuple[int, int], Iterator[os.DirEntry[str]]]
+"""The folders that a search is in, outermost first: device and inode -> what is left to look at."""
 
 
 class ImageSearch:
@@ -20,7 +25,8 @@ class ImageSearch:
     - A folder is searched with its sub-folders for names that end like an image's; hidden entries
       are passed over, other files are counted in `skipped`.
     - A name with `*`, `?` or `[` that does not exist is a glob (`**` crosses folders).
-    - A path that does not exist is passed on, to become a row with its error.
+    - A path that does not exist, or a folder that cannot be listed, is passed on, to become a row with
+      its error.
 
     Paths come with POSIX separators and begin as they were given.
     """
@@ -35,43 +41,44 @@ class ImageSearch:
         self.skipped = 0
         for path in sorted(self._paths, key=_name_order):
             if os.path.isdir(path):
-                yield from self._searched(path, f"{path}: no image in this folder")
+                yield from self._searched(path)
             elif not os.path.lexists(path) and glob.has_magic(path):
                 yield from self._globbed(path)
             else:
                 yield _posix(path)
 
     def _globbed(self, pattern: str) -> Iterator[str]:
-        matches = sorted(glob.iglob(pattern, recursive=True), key=_name_order)
-        if not matches:
-            raise UsageError(f"{pattern}: matches no file")
-        for path in matches:
-            if os.path.isfile(path):
-                yield _posix(path)
+        matches = glob.iglob(pattern, recursive=True)
+        files = sorted((path for path in matches if not os.path.isdir(path)), key=_name_order)
+        if not files:
+            raise UsageError(f"{display_name(pattern)}: matches no file")
+        yield from map(_posix, files)
 
-    def _searched(self, folder: str, complaint: str) -> Iterator[str]:
+    def _searched(self, folder: str) -> Iterator[str]:
         count = 0
-        for path in self._walk(folder, set()):
+        for path in self._walk(folder):
             count += 1
-            yield path
+            yield _posix(path)
         if not count:
             remedy = f"looked for {', '.join(sorted(EXTENSIONS))}"
-            raise UsageError(complaint, remedy=remedy)
+            raise UsageError(f"{display_name(folder)}: no image in this folder", remedy=remedy)
 
-    def _walk(self, folder: str, above: set[tuple[int, int]]) -> Iterator[str]:
-        status = os.stat(folder)
-        identity = status.st_dev, status.st_ino
-        if identity in above:  # a link back to a folder that we are in
-            return
-        with os.scandir(folder) as entries:
-            listing = sorted(entries, key=lambda entry: (entry.name.casefold(), entry.name))
-        for entry in listing:
-            if entry.name.startswith("."):
+    def _walk(self, top: str) -> Iterator[str]:
+        # Not by recursion: folders may lie in each other deeper than calls may.
+        inside: _Inside = {}
+        if not _enter(top, inside):
+            yield top
+        while inside:
+            entry = next(inside[next(reversed(inside))], None)
+            if entry is None:
+                inside.popitem()
+            elif entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                yield from self._walk(entry.path, above | {identity})
+            elif _is_folder(entry):
+                if not _enter(entry.path, inside):
+                    yield entry.path
             elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
-                yield _posix(entry.path)
+                yield entry.path
             else:
                 self.skipped += 1
 
@@ -83,6 +90,27 @@ def find_images(paths: Sequence[str]) -> Iterator[str]:
     ['A.png', 'a.png', 'b.png']
     """
     return iter(ImageSearch(paths))
+
+
+def _enter(folder: str, inside: _Inside) -> bool:
+    """Whether the folder could be listed; a link back to a folder that we are in changes nothing."""
+    try:
+        status = os.stat(folder)
+        identity = status.st_dev, status.st_ino
+        if identity not in inside:
+            with os.scandir(folder) as entries:
+                listing = sorted(entries, key=lambda entry: (entry.name.casefold(), entry.name))
+            inside[identity] = iter(listing)
+    except OSError:
+        return False
+    return True
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _name_order(path: str) -> tuple[tuple[str, ...], str]:

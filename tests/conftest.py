@@ -1,0 +1,136 @@
+"""Shared fixtures: the real MNIST where it is at hand, and a small world of synthetic digits.
+
+The small world (`digits_folder` → `tiny_run` → `tiny_model`) is drawn by program, lies in MNIST's own
+format and takes seconds to learn, so that every step from a data folder to a model file can be run.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kalamos.alphabets import DIGITS
+from kalamos.datasets import Dataset, Split, load_dataset
+
+if TYPE_CHECKING:
+    from kalamos.training import Recipe, Run
+
+# The learning half needs the extra 'train'; the reading half is tested without it as well.
+collect_ignore = [] if find_spec("torch") else ["architectures", "export", "training"]
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Dataset:
+    """The real MNIST, from the folder that KALAMOS_DATA names."""
+    root = os.environ.get("KALAMOS_DATA")
+    if not root:
+        pytest.skip("KALAMOS_DATA is not set, so there is no MNIST to test on")
+    if not (Path(root) / "mnist").is_dir():
+        pytest.skip("the folder that KALAMOS_DATA names has no mnist in it")
+    return load_dataset("mnist", root)
+
+
+def _idx(array: NDArray[Any]) -> bytes:
+    codes = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+    header = bytes([0, 0, codes[array.dtype.str[1:]], array.ndim])
+    return header + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+@pytest.fixture(scope="session")
+def to_idx() -> Callable[[NDArray[Any]], bytes]:
+    """Array -> IDX bytes, written independently of the reader."""
+    return _idx
+
+
+def _synthetic(count: int, seed: int) -> Split:
+    """Printed digits, slanted and moved a little: 28x28, bright on black, every class alike often."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(count) % 10
+    images = np.zeros((count, 28, 28), np.uint8)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        page = np.zeros((56, 56), np.uint8)
+        cv2.putText(page, str(label), (16, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.2, 255, 3, cv2.LINE_AA)
+        slant, shift = generator.uniform(-0.2, 0.2), generator.uniform(-2, 2, 2)
+        warp = np.array([[1, slant, shift[0] - slant * 28], [0, 1, shift[1]]])
+        image[:] = cv2.resize(cv2.warpAffine(page, warp, (56, 56)), (28, 28), interpolation=cv2.INTER_AREA)
+    return Split(images, labels.astype(np.int64))
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """300 + 60 synthetic digits, easy to tell apart."""
+    return Dataset("mnist", DIGITS, _synthetic(300, seed=1), _synthetic(60, seed=2), "drawn by program")
+
+
+@pytest.fixture(scope="session")
+def digits_folder(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder (for --data-dir and KALAMOS_DATA) whose `mnist` holds the synthetic digits."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "mnist").mkdir()
+    for prefix, split in (("train", digits.train), ("t10k", digits.test)):
+        for name, array in (
+            (f"{prefix}-images-idx3-ubyte.gz", split.images),
+            (f"{prefix}-labels-idx1-ubyte.gz", split.labels.astype(np.uint8)),
+        ):
+            (folder / "mnist" / name).write_bytes(gzip.compress(_idx(array)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quick_recipe() -> Recipe:
+    """Learns the synthetic digits within seconds, with every part of the training in use."""
+    pytest.importorskip("torch", reason="needs the extra 'train'")
+    from kalamos.training import Recipe
+    from kalamos.training.recipe import Augmentation
+
+    return Recipe(
+        epochs=6,
+        batch_size=32,
+        optimizer="sgd",
+        lr=0.1,
+        weight_decay=5e-4,
+        label_smoothing=0.05,
+        ema_decay=0.8,
+        clean_epochs=1,
+        augmentation=Augmentation(rotate=5.0, translate=0.05, scale=0.05, shear=5.0),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(digits_folder: Path, quick_recipe: Recipe) -> Run:
+    """A real run over the synthetic digits."""
+    from kalamos.training import run_recipe
+
+    return run_recipe(quick_recipe, data_dir=digits_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_run_folder(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `kalamos train` would leave behind. Read it only."""
+    from kalamos.training.run import claim_folder, save_run
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    claim_folder(folder)
+    save_run(tiny_run, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run exported to a model file called `tiny`. Read it only; copy it to change it."""
+    pytest.importorskip("onnxscript", reason="needs the extra 'train'")
+    from kalamos.export.onnx_file import export_run
+
+    path = tmp_path_factory.mktemp("models") / "tiny.onnx"
+    export_run(tiny_run, "tiny", path)
+    return path

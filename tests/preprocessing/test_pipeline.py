@@ -1,0 +1,100 @@
+"""The declared list: what it may say, and the numbers that come out at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kalamos.errors import PreprocessingError
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
+from kalamos.preprocessing.steps import STEPS
+
+LAST: Mapping[str, object] = {"step": "normalise", "mean": 0.0, "std": 1.0}
+
+
+def compiled(*steps: Mapping[str, object]) -> Preprocessor:
+    return Preprocessor([*steps, LAST])
+
+
+def test_all_steps_are_known_by_name() -> None:
+    assert STEPS.names() == ("centre", "grey", "ink_box", "pad", "polarity", "resize")
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"step": "polarty"}, "no preprocessing step 'polarty'; did you mean 'polarity'"),
+        ({"step": "blur"}, "choose from: centre, grey, ink_box, pad, polarity, resize"),
+        ({"step": "resize", "sise": 20}, "'resize' has no parameter 'sise'; did you mean 'size'"),
+        ({"step": "resize"}, "'resize' lacks 'size'"),
+        ({"step": "pad", "px": 2, "value": -1}, "value = -1 is not a whole number between 0 and 4096"),
+        ({"step": "resize", "size": 5000}, "size = 5000"),
+        ({"step": "resize", "size": 20.0}, "size = 20.0 is not a whole number"),
+        ({"step": "resize", "size": "20"}, "size = '20'"),
+        ({"step": "resize", "size": True}, "size = True"),
+        ({"step": "resize", "size": None}, "size = None"),
+        ({"step": "resize", "size": 20, "tolerance": float("nan")}, "tolerance = nan is not a number"),
+        ({"step": "resize", "size": 20, "image": 1}, "has no parameter 'image'"),
+        ({"size": 20}, "no name under 'step'"),
+        ({"step": 3}, "no name under 'step'"),
+        ({"step": "normalise"}, "'normalise' stands before the end"),
+    ],
+)
+def test_a_step_that_means_nothing_is_refused(step: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(PreprocessingError) as caught:
+        compiled(step)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("steps", [[], [{"step": "polarity"}], [LAST, {"step": "ink_box"}]])
+def test_normalise_comes_last(steps: list[Mapping[str, object]]) -> None:
+    with pytest.raises(PreprocessingError, match="end the list with") as caught:
+        Preprocessor(steps)
+    assert "the last preprocessing step is not 'normalise'" in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"std": 0}, "std = 0 would divide by zero"),
+        ({"std": -1.0}, "std = -1.0 is not a number between"),
+        ({"mean": "0"}, "mean = '0'"),
+        ({"mean": float("inf")}, "mean = inf"),
+        ({"average": 0.1}, "'normalise' has no parameter 'average'"),
+    ],
+)
+def test_normalise_is_checked_too(parameters: Mapping[str, object], message: str) -> None:
+    with pytest.raises(PreprocessingError) as caught:
+        Preprocessor([{"step": "normalise", **parameters}])
+    assert message in str(caught.value)
+
+
+def test_the_steps_are_kept_as_declared_and_apart_from_the_caller_s() -> None:
+    declared = [dict(step) for step in DEFAULT_STEPS]
+    preprocessor = Preprocessor(declared)
+    declared[0]["step"] = "changed"
+    assert preprocessor.steps == DEFAULT_STEPS
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.1307, 0.3081), (0.5, 0.5), (0, 2)])
+def test_batch_normalises_by_the_formula(mean: float, std: float) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
+    images[0, 0, :2] = 0, 255
+    batch = Preprocessor([{"step": "normalise", "mean": mean, "std": std}]).batch(images)
+    assert batch.dtype == np.float32
+    assert batch.shape == (5, 1, 28, 28)
+    np.testing.assert_allclose(batch[:, 0], (images / 255 - mean) / std, atol=2e-6)
+
+
+def test_batch_takes_a_list_as_it_takes_an_array() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
+    preprocessor = Preprocessor(DEFAULT_STEPS)
+    assert np.array_equal(preprocessor.batch(list(images)), preprocessor.batch(images))
+
+
+def test_black_stays_exactly_black_by_default() -> None:
+    batch = Preprocessor(DEFAULT_STEPS).batch(np.array([[[0, 255]]], np.uint8))
+    assert batch.ravel().tolist() == [0.0, 1.0]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalamos.errors import RecipeError
+from kalamos.training import Recipe, load_recipe
+from kalamos.training.recipe import Augmentation
+
+SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+FULL = """
+dataset = "mnist"
+arch = "kalamos_xs"
+seed = 7
+val_fraction = 0.2
+epochs = 3
+batch_size = 16
+optimizer = "sgd"
+lr = 0.05
+weight_decay = 0
+momentum = 0.8
+schedule = "constant"
+warmup = 0.3
+label_smoothing = 0.1
+ema_decay = 0.99
+clean_epochs = 1
+preprocessing = [{ step = "centre", size = 32 }, { step = "normalise", mean = 0.1, std = 0.3 }]
+
+[augmentation]
+rotate = 10
+translate = 0.1
+scale = 0.1
+shear = 5.0
+"""
+
+
+def from_toml(text: str) -> Recipe:
+    return Recipe.from_mapping(tomllib.loads(text))
+
+
+def test_every_key_arrives(tmp_path: Path) -> None:
+    path = tmp_path / "full.toml"
+    path.write_text(FULL, encoding="utf-8")
+    assert load_recipe(path) == Recipe(
+        dataset="mnist",
+        arch="kalamos_xs",
+        seed=7,
+        val_fraction=0.2,
+        epochs=3,
+        batch_size=16,
+        optimizer="sgd",
+        lr=0.05,
+        weight_decay=0,
+        momentum=0.8,
+        schedule="constant",
+        warmup=0.3,
+        label_smoothing=0.1,
+        ema_decay=0.99,
+        clean_epochs=1,
+        augmentation=Augmentation(rotate=10, translate=0.1, scale=0.1, shear=5.0),
+        preprocessing=(
+            {"step": "centre", "size": 32},
+            {"step": "normalise", "mean": 0.1, "std": 0.3},
+        ),
+    )
+
+
+def test_what_is_not_said_takes_the_default() -> None:
+    assert from_toml("epochs = 3\n[augmentation]\nrotate = 4.0") == Recipe(
+        epochs=3, augmentation=Augmentation(rotate=4.0)
+    )
+    assert from_toml("") == Recipe()
+
+
+@pytest.mark.parametrize("text", ["", FULL])
+def test_a_recipe_survives_json(text: str) -> None:
+    recipe = from_toml(text)
+    assert Recipe.from_mapping(json.loads(json.dumps(recipe.to_mapping()))) == recipe
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_shipped_recipes_are_valid(path: Path) -> None:
+    assert isinstance(load_recipe(path), Recipe)
+
+
+def test_there_are_shipped_recipes() -> None:
+    assert "digits" in {path.stem for path in SHIPPED}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", "a recipe has no key 'epoch'; did you mean 'epochs'?"),
+        ("learning_speed = 3", "a recipe has no key 'learning_speed'; choose from: arch, "),
+        ("[augmentation]\nrotat = 3", "[augmentation] has no key 'rotat'; did you mean 'rotate'?"),
+        ("[augmentation]\nflip = true", "[augmentation] has no key 'flip'"),
+        ("augmentation = 3", "augmentation = 3 is not a table"),
+        ("preprocessing = 3", "preprocessing = 3 is not a list of steps"),
+        ('preprocessing = "normalise"', "preprocessing = 'normalise' is not a list of steps"),
+        ("preprocessing = [3]", "preprocessing = 3 is not a table"),
+        ("preprocessing = []", "the last preprocessing step is not 'normalise'; end the list with"),
+        ('preprocessing = [{step = "blur"}, {step = "normalise"}]', "no preprocessing step 'blur'"),
+        ("epochs = 0", "epochs = 0 is not a whole number of at least 1"),
+        ("epochs = 3.0", "epochs = 3.0 is not a whole number"),
+        ("epochs = true", "epochs = True is not a whole number"),
+        ('epochs = "3"', "epochs = '3' is not a whole number"),
+        ("batch_size = 0", "batch_size = 0"),
+        ("seed = -1", "seed = -1 is not a whole number of at least 0"),
+        ("clean_epochs = -1", "clean_epochs = -1 is not a whole number of at least 0"),
+        ("lr = -0.1", "lr = -0.1 is not a finite number, not negative"),
+        ("lr = inf", "lr = inf is not a finite number"),
+        ("lr = nan", "lr = nan is not a finite number"),
+        ('lr = "1e-3"', "lr = '1e-3' is not a finite number"),
+        ("ema_decay = 1.0", "ema_decay = 1.0 is not a share in [0, 1)"),
+        ("label_smoothing = 1", "label_smoothing = 1 is not a share"),
+        ("val_fraction = -0.1", "val_fraction = -0.1 is not a share"),
+        ("[augmentation]\nscale = 1.0", "scale = 1.0 is not a share"),
+        ("[augmentation]\nrotate = -5", "rotate = -5 is not a finite number"),
+        ('optimizer = "adamax"', "optimizer = 'adamax' is not one of adam, adamw, sgd"),
+        ('schedule = "cosine"', "schedule = 'cosine' is not one of constant, one-cycle"),
+        ("dataset = 3", "dataset = 3 is not a name"),
+    ],
+)
+def test_what_a_recipe_may_not_say(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert message in str(caught.value)
+    assert str(path) in caught.value.problem
+
+
+def test_overriding_is_checked_as_well() -> None:
+    with pytest.raises(RecipeError, match="lr = -1"):
+        replace(Recipe(), lr=-1)
+
+
+@pytest.mark.parametrize("content", [b"epochs = = 3", b"\xff\xfe", None])
+def test_an_unreadable_file_is_a_recipe_error(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "recipe.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"recipe\.toml: cannot be read as TOML"):
+        load_recipe(path)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*Recipe.__dataclass_fields__, "other"]), PLAIN, max_size=4))
+def test_any_mapping_is_a_recipe_or_a_recipe_error(mapping: dict[str, Any]) -> None:
+    try:
+        recipe = Recipe.from_mapping(mapping)
+    except RecipeError:
+        return
+    assert Recipe.from_mapping(recipe.to_mapping()) == recipe

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kalamos.alphabets import Alphabet
+from kalamos.architectures import build
+from kalamos.errors import TrainingError
+from kalamos.training import Run, load_run, save_run
+from kalamos.training.loop import EpochReport
+from kalamos.training.run import claim_folder
+
+
+@pytest.fixture
+def folder(tiny_run_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the run folder, to be spoilt."""
+    return Path(shutil.copytree(tiny_run_folder, tmp_path / "run"))
+
+
+def assert_same(one: Run, other: Run) -> None:
+    for field in fields(Run):
+        if field.name != "network":
+            assert getattr(one, field.name) == getattr(other, field.name), field.name
+    ours, theirs = one.network.state_dict(), other.network.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_comes_back_exactly(tiny_run: Run, tiny_run_folder: Path) -> None:
+    again = load_run(tiny_run_folder)
+    assert_same(tiny_run, again)
+    assert not again.network.training
+    images = torch.rand(4, 1, 28, 28)
+    # Equal but for the order of summation: the weights lie differently in memory.
+    assert torch.allclose(tiny_run.network(images), again.network(images), atol=1e-5)
+
+
+def test_other_alphabets_come_back_too(tiny_run: Run, tmp_path: Path) -> None:
+    letters = Alphabet("abjad", ("ا", "ب", "لا", "é"))
+    run = replace(
+        tiny_run,
+        alphabet=letters,
+        network=build("kalamos_xs", len(letters)).eval(),
+        temperature=1 / 3,
+        epochs=(EpochReport(1, 0.1, 1e-300, 1.0, 2 / 3, math.inf),),
+    )
+    save_run(run, tmp_path)
+    assert_same(run, load_run(tmp_path))
+
+
+def test_the_folder_holds_three_files_and_no_pickle(tiny_run_folder: Path) -> None:
+    assert {path.name for path in tiny_run_folder.iterdir()} == {"model.safetensors", "run.json", "log.csv"}
+    content = (tiny_run_folder / "model.safetensors").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert "head.1.weight" in header
+
+
+def test_the_story_holds_nothing_of_the_machine(tiny_run_folder: Path) -> None:
+    text = (tiny_run_folder / "run.json").read_text(encoding="utf-8")
+    assert "/" not in text
+    assert str(Path.home().name) not in json.loads(text)["environment"].values()
+
+
+def test_the_log_is_for_spreadsheets(tiny_run_folder: Path, tiny_run: Run) -> None:
+    header, *rows = (tiny_run_folder / "log.csv").read_text(encoding="utf-8").splitlines()
+    assert header == "epoch,loss,val_loss,val_accuracy,lr,images_per_second"
+    assert [int(row.split(",")[0]) for row in rows] == list(range(1, len(tiny_run.epochs) + 1))
+
+
+def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "runs" / "one")
+    claim_folder(tmp_path / "runs" / "one")  # still empty
+    assert (tmp_path / "runs" / "one").is_dir()
+
+
+def test_a_folder_with_anything_in_it_is_never_overwritten(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(TrainingError, match="is not empty; choose another --run-dir"):
+        claim_folder(folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    for way in (tmp_path / "run", tmp_path / "run" / "inside"):
+        with pytest.raises(TrainingError, match="cannot be made"):
+            claim_folder(way)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "run.json", "log.csv"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(TrainingError, match=f"has no {name}; give the folder that `kalamos train` wrote"):
+        load_run(folder)
+
+
+def test_what_is_no_folder_is_a_training_error(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"has no run\.json"):
+        load_run(tmp_path / "absent")
+    with pytest.raises(TrainingError):
+        load_run(folder / "run.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *product(["model.safetensors", "run.json"], [b"", b"\0\xff\xfe", b"{", b"{}", b"[]", b"3", b"[" * 100_000]),
+        *product(["log.csv"], [b"\0\xff\xfe", b"epoch,loss\n1,2\n", b"epoch,loss\n1," + b"9" * 200_000]),
+    ],
+)
+def test_a_damaged_file_is_a_training_error(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(TrainingError, match="is not a run folder that fits together"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 100, -1])
+def test_truncated_weights_are_a_training_error(folder: Path, cut: int) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(TrainingError):
+        load_run(folder)
+
+
+Spoil = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda story: story.pop("temperature"),
+        lambda story: story.update(stranger=1),
+        lambda story: story["recipe"].update(arch="kalamos_xxl"),
+        lambda story: story["recipe"].update(lr="fast"),
+        lambda story: story["recipe"].update(preprocessing=None),
+        lambda story: story.update(recipe=None),
+        lambda story: story.update(alphabet="digits"),
+        lambda story: story["alphabet"].update(labels=["0", "0"]),
+        lambda story: story["alphabet"].update(labels=[0, 1]),
+        lambda story: story["alphabet"]["labels"].append("x"),  # one class more than the weights have
+    ],
+)
+def test_a_story_that_does_not_fit_is_a_training_error(folder: Path, spoil: Spoil) -> None:
+    story = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    spoil(story)
+    (folder / "run.json").write_text(json.dumps(story), encoding="utf-8")
+    with pytest.raises(TrainingError, match="is not a run folder that fits together"):
+        load_run(folder)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_to_the_story_is_a_training_error_or_harmless(
+    tiny_run_folder: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    shutil.copytree(tiny_run_folder, tmp_path, dirs_exist_ok=True)
+    content = bytearray((tiny_run_folder / "run.json").read_bytes())
+    position = data.draw(st.integers(0, len(content) - 1))
+    content[position] = data.draw(st.integers(0, 255))
+    (tmp_path / "run.json").write_bytes(content)
+    try:
+        load_run(tmp_path)
+    except TrainingError:
+        pass
