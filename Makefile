@@ -42,10 +42,12 @@ $(VENV)/.uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	touch $@
 
+# Compiled now, once: where Python may not write bytecode, each start would compile everything again.
 $(VENV)/.reading: $(VENV)/.uv pyproject.toml constraints.txt
-	$(UV) --editable .
+	$(UV) --compile-bytecode --editable .
+	$(BIN)/python -m compileall -q src
 	touch $@
 
-$(VENV)/.everything: $(VENV)/.uv pyproject.toml constraints.txt
+$(VENV)/.everything: $(VENV)/.reading
 	$(UV) --editable ".[dev]"
-	touch $@ $(VENV)/.reading
+	touch $@

@@ -20,16 +20,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime
-
-import kalamos
 from floor import open_session, read_all
-from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
-from kalamos.zoo import model_path
 from processes import Figures, alternate
 
+import kalamos
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
+from kalamos.zoo import model_path
+
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "samples"))
+sys.path[:0] = [str(ROOT / "samples"), str(ROOT / "docs")]
 from make_samples import ink  # noqa: E402  (the path must be set first)
+from markers import replace_part  # noqa: E402
 
 KALAMOS = [sys.executable, "-m", "kalamos"]
 FLOOR = str(Path(__file__).parent / "floor.py")
@@ -79,7 +80,9 @@ def seconds(action: Callable[[], object], repeats: int, loops: int = 1) -> Figur
     return Figures(tuple(values))
 
 
-def interleaved(a: Callable[[], object], b: Callable[[], object], repeats: int, loops: int = 1) -> tuple[Figures, Figures]:
+def interleaved(
+    a: Callable[[], object], b: Callable[[], object], repeats: int, loops: int = 1
+) -> tuple[Figures, Figures]:
     pairs = [(seconds(a, 1, loops).values[0], seconds(b, 1, loops).values[0]) for _ in range(repeats)]
     return Figures(tuple(p[0] for p in pairs)), Figures(tuple(p[1] for p in pairs))
 
@@ -96,7 +99,15 @@ def one_image(repeats: int) -> list[Row]:
     (time_k, memory_k), (time_i, memory_i) = runs["kalamos"], runs["imports"]
     return [
         Row("one image, whole process", time_k, "s", "its imports", time_i, time_k.over(time_i), "at most 2"),
-        Row("one image, peak memory", memory_k, "MB", "its imports", memory_i, memory_k.over(memory_i), "below 150 MB"),
+        Row(
+            "one image, peak memory",
+            memory_k,
+            "MB",
+            "its imports",
+            memory_i,
+            memory_k.over(memory_i),
+            "below 150 MB",
+        ),
     ]
 
 
@@ -142,34 +153,35 @@ def one_array(repeats: int) -> list[Row]:
         lambda: reader.predict(image), lambda: session.run(["logits"], {name: batch}), repeats * 3, loops=300
     )
     ours, floor = (Figures(tuple(1000 * s for s in times.values)) for times in (ours, floor))
-    return [Row("one 28x28 array, `Recognizer.predict`", ours, "ms", "bare model", floor, ours.over(floor), "at most 3")]
+    return [
+        Row(
+            "one 28x28 array, `Recognizer.predict`",
+            ours,
+            "ms",
+            "bare model",
+            floor,
+            ours.over(floor),
+            "at most 3",
+        )
+    ]
 
 
 def table(rows: list[Row], repeats: int) -> str:
     machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
-    libraries = f"Python {platform.python_version()}, numpy {np.__version__}, OpenCV {cv2.__version__}, onnxruntime {onnxruntime.__version__}"
+    libraries = (
+        f"Python {platform.python_version()}, numpy {np.__version__}, OpenCV {cv2.__version__}, "
+        f"onnxruntime {onnxruntime.__version__}, kalamos {kalamos.__version__}"
+    )
     return "\n".join(
         [
             "| what | kalamos: median (min to max) | floor in the same run | ratio | wanted |",
             "|---|---|---|---|---|",
             *(row.markdown() for row in rows),
             "",
-            f"Measured by `make bench` on {datetime.now(UTC):%Y-%m-%d}: n = {repeats} repeats, run in turn with "
-            f"the floor; {machine}; {libraries}; kalamos {kalamos.__version__}. The ratio is the median of the "
-            "pairwise ratios.",
+            f"Measured by `make bench` on {datetime.now(UTC):%Y-%m-%d}: n = {repeats} repeats, each run in "
+            f"turn with its floor; {machine}; {libraries}. The ratio is the median of the pairwise ratios.",
         ]
-    )  # fmt: skip
-
-
-def insert(path: Path, content: str) -> None:
-    """Replace what stands between the two markers."""
-    begin, end = "<!-- bench -->\n", "\n<!-- /bench -->"
-    text = path.read_text(encoding="utf-8")
-    head, _, rest = text.partition(begin)
-    _, found, tail = rest.partition(end)
-    if not found:
-        raise SystemExit(f"{path} lacks the markers {begin.strip()} and {end.strip()}")
-    path.write_text(head + begin + content + end + tail, encoding="utf-8")
+    )
 
 
 def main() -> None:
@@ -178,12 +190,17 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    rows = [*one_image(options.repeats), *folder(options.repeats, options.images), *one_array(options.repeats)]
+    rows = [
+        *one_image(options.repeats),
+        *folder(options.repeats, options.images),
+        *one_array(options.repeats),
+    ]
     report = table(rows, options.repeats)
     print(report)
     if options.write:
-        insert(ROOT / "docs" / "performance.md", report)
-        insert(ROOT / "README.md", report)
+        for page in (ROOT / "docs" / "performance.md", ROOT / "README.md"):
+            text = page.read_text(encoding="utf-8")
+            page.write_text(replace_part(text, "bench", report), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from markers import replace_part
+
 from kalamos.model_file import read_spec
 from kalamos.zoo import model_path, names
 
 README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- models -->\n", "<!-- /models -->"
 
 
 def models_table() -> str:
@@ -28,19 +29,12 @@ def models_table() -> str:
                 f"| {spec.parameters:,} | {size / 1000:,.0f} kB | {m.dataset} {m.split}, n = {m.n:,} "
                 f"| {m.accuracy:.2%} [{low:.2%}, {high:.2%}] | {m.ece:.2%} | {m.date} |"
             )
-    return "\n".join(lines) + "\n"
-
-
-def updated(text: str) -> str:
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"README.md lacks the markers {BEGIN.strip()} and {END}")
-    return head + BEGIN + models_table() + END + tail
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
     text = README.read_text(encoding="utf-8")
+    current = replace_part(text, "models", models_table())
     if "--check" in sys.argv:
-        sys.exit("README.md is behind: run docs/make_tables.py" if updated(text) != text else 0)
-    README.write_text(updated(text), encoding="utf-8")
+        sys.exit("README.md is behind: run docs/make_tables.py" if current != text else 0)
+    README.write_text(current, encoding="utf-8")

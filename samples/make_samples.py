@@ -35,11 +35,15 @@ def curve(points: list[tuple[float, float]], steps: int = 24) -> NDArray[np.floa
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     pieces = []
     for a, b, c, d in zip(p[:-3], p[1:-2], p[2:-1], p[3:], strict=True):
-        pieces.append(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))
+        pieces.append(
+            0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+        )
     return np.vstack([*pieces, p[-1:]])
 
 
-def ink(digit: str, width: int, *, size: int = SIZE, box: float = 0.7, slant: float = 0.0) -> NDArray[np.float64]:
+def ink(
+    digit: str, width: int, *, size: int = SIZE, box: float = 0.7, slant: float = 0.0
+) -> NDArray[np.float64]:
     """How much ink lies on each pixel, [size, size] in [0, 1]."""
     canvas = np.zeros((size, size), np.uint8)
     for stroke in STROKES[digit]:
@@ -50,7 +54,9 @@ def ink(digit: str, width: int, *, size: int = SIZE, box: float = 0.7, slant: fl
     return canvas / 255
 
 
-def paper(size: int, generator: np.random.Generator, *, light: float, shadow: float, grain: float) -> NDArray[np.float64]:
+def paper(
+    size: int, generator: np.random.Generator, *, light: float, shadow: float, grain: float
+) -> NDArray[np.float64]:
     """Grey paper under uneven light, [size, size] in 0..255."""
     ramp = np.linspace(0, 1, size)
     gradient = shadow * (0.7 * ramp[None, :] + 0.3 * ramp[:, None])
@@ -64,17 +70,37 @@ def main() -> None:
     def save(name: str, image: NDArray[np.float64], *options: int) -> None:
         cv2.imwrite(str(FOLDER / name), np.clip(image, 0, 255).astype(np.uint8), list(options))
 
-    def pen(digit: str, width: int, dark: float, ground: NDArray[np.float64], **how: float) -> NDArray[np.float64]:
+    def pen(
+        digit: str, width: int, dark: float, ground: NDArray[np.float64], **how: float
+    ) -> NDArray[np.float64]:
         return ground * (1 - ink(digit, width, size=len(ground), **how) * dark)
 
     save("0-pen.png", pen("0", 9, 0.9, np.full((SIZE, SIZE), 255.0)))
     save("1-marker.png", pen("1", 26, 0.95, np.full((SIZE, SIZE), 250.0), slant=0.1))
-    save("2-photo.jpg", pen("2", 11, 0.75, paper(400, g, light=215, shadow=90, grain=5)), cv2.IMWRITE_JPEG_QUALITY, 82)
+    save(
+        "2-photo.jpg",
+        pen("2", 11, 0.75, paper(400, g, light=215, shadow=90, grain=5)),
+        cv2.IMWRITE_JPEG_QUALITY,
+        82,
+    )
     save("3-chalk.png", 32 + 205 * ink("3", 15, slant=0.15) + g.normal(0, 5, (SIZE, SIZE)))
-    save("4-pencil.jpg", pen("4", 7, 0.28, paper(300, g, light=225, shadow=25, grain=3)), cv2.IMWRITE_JPEG_QUALITY, 88)
+    save(
+        "4-pencil.jpg",
+        pen("4", 7, 0.28, paper(300, g, light=225, shadow=25, grain=3)),
+        cv2.IMWRITE_JPEG_QUALITY,
+        88,
+    )
     save("5-small.png", pen("5", 3, 0.9, np.full((40, 40), 245.0)))
-    save("6-corner.png", np.pad(pen("6", 8, 0.9, np.full((150, 150), 250.0)), ((140, 10), (10, 190)), constant_values=250.0))
-    save("7-wide.jpg", pen("7", 12, 0.85, paper(480, g, light=200, shadow=30, grain=4), box=0.4)[120:360], cv2.IMWRITE_JPEG_QUALITY, 85)
+    save(
+        "6-corner.png",
+        np.pad(pen("6", 8, 0.9, np.full((150, 150), 250.0)), ((140, 10), (10, 190)), constant_values=250.0),
+    )
+    save(
+        "7-wide.jpg",
+        pen("7", 12, 0.85, paper(480, g, light=200, shadow=30, grain=4), box=0.4)[120:360],
+        cv2.IMWRITE_JPEG_QUALITY,
+        85,
+    )
     blue = np.zeros((SIZE, SIZE, 4))
     blue[..., 0], blue[..., 3] = 120, 255 * ink("8", 12, slant=0.1)
     save("8-transparent.png", blue)

@@ -25,6 +25,9 @@ from kalamos.datasets import Dataset, Split, load_dataset
 if TYPE_CHECKING:
     from kalamos.training import Recipe, Run
 
+# Before PyTorch is imported: on busy cores its threads wait for one another longer than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The learning half needs the extra 'train'; the reading half is tested without it as well.
 collect_ignore = [] if find_spec("torch") else ["architectures", "export", "training"]
 
@@ -43,7 +46,11 @@ def mnist() -> Dataset:
 def _idx(array: NDArray[Any]) -> bytes:
     codes = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
     header = bytes([0, 0, codes[array.dtype.str[1:]], array.ndim])
-    return header + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    return (
+        header
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    )
 
 
 @pytest.fixture(scope="session")

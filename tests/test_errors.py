@@ -9,9 +9,7 @@ import pytest
 from kalamos import errors
 from kalamos.errors import ImageError, KalamosError, MissingExtraError, NoInkError, suggest
 
-ALL = [
-    cls for cls in (getattr(errors, name) for name in errors.__all__) if isinstance(cls, type)
-]
+ALL = [cls for cls in (getattr(errors, name) for name in errors.__all__) if isinstance(cls, type)]
 
 
 def test_every_error_belongs_to_the_tree() -> None:

@@ -27,9 +27,7 @@ def test_every_row_is_a_distribution(logits: NDArray[np.float32], temperature: f
 
 
 @given(LOGITS, TEMPERATURES)
-def test_the_largest_logit_stays_the_most_probable(
-    logits: NDArray[np.float32], temperature: float
-) -> None:
+def test_the_largest_logit_stays_the_most_probable(logits: NDArray[np.float32], temperature: float) -> None:
     probabilities = softmax(logits, temperature)
     best = logits.argmax(axis=1)
     assert (probabilities.max(axis=1) == probabilities[np.arange(len(logits)), best]).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +113,7 @@ class Recognizer:
         >>> [result.error.summary for result in results]
         ['no ink', 'not found']
         """
-        if isinstance(sources, (str, bytes, os.PathLike)):
+        if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise UsageError("predict_batch takes a list of images", remedy="use predict for a single one")
         threshold = self._threshold(top_k, min_confidence)
         return Results(self._stream(sources, top_k, threshold, jobs=None))
@@ -184,34 +185,59 @@ class Recognizer:
     def _stream(
         self, sources: Iterable[ImageSource], top_k: int, threshold: float, jobs: int | None
     ) -> Iterator[Prediction]:
-        turns = Turns()
+        if jobs is not None and jobs < 1:
+            raise UsageError(f"jobs = {jobs} leaves no worker", remedy="use 1 or more")
+        turns, stopping = Turns(), threading.Event()
 
         def read(chunk: list[ImageSource]) -> list[Prediction]:
-            return self._read_chunk(chunk, top_k, threshold, turns)
+            return self._read_chunk(chunk, top_k, threshold, turns, stopping)
 
-        return ordered_map(read, sources, chunk=CHUNK, jobs=jobs or default_jobs())
+        return ordered_map(read, sources, chunk=CHUNK, jobs=jobs or default_jobs(), stopping=stopping)
 
     def _read_chunk(
-        self, sources: list[ImageSource], top_k: int, threshold: float, turns: Turns
+        self,
+        sources: list[ImageSource],
+        top_k: int,
+        threshold: float,
+        turns: Turns,
+        stopping: threading.Event,
     ) -> list[Prediction]:
-        rows: list[Prediction | None] = []
-        prepared, paths = [], []
         with turns.take(len(sources)):
-            for source in sources:
-                path = _path_of(source)
-                try:
-                    prepared.append(self.prepare(source))
-                except ImageError as error:
-                    rows.append(_failure(error, path))
-                else:
-                    paths.append(path)
-                    rows.append(None)
-        read = iter(self._decide(prepared, paths, top_k, threshold) if prepared else ())
-        return [row if row is not None else next(read) for row in rows]
+            outcomes = self._prepare_all(sources, stopping)
+        paths = [_path_of(source) for source in sources[: len(outcomes)]]
+        ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
+        read = iter(self._decide(list(ready.values()), [paths[i] for i in ready], top_k, threshold))
+        return [
+            _failure(outcome, path) if isinstance(outcome, ImageError) else next(read)
+            for outcome, path in zip(outcomes, paths, strict=True)
+        ]
+
+    def _prepare_all(
+        self, sources: list[ImageSource], stopping: threading.Event
+    ) -> list[GreyImage | ImageError]:
+        outcomes: list[GreyImage | ImageError] = []
+        together: dict[int, GreyImage] = {}
+        for source in sources:
+            if stopping.is_set():  # 64 photographs can take half a minute
+                break
+            try:
+                grey = load_grey(source)
+                if self._preprocessor.stacks(grey):
+                    together[len(outcomes)] = grey
+                else:  # at once, so that no more than one photograph is held
+                    grey = self._preprocessor.image(grey)
+                outcomes.append(grey)
+            except ImageError as error:
+                outcomes.append(error)
+        for i, outcome in zip(together, self._preprocessor.images([*together.values()]), strict=True):
+            outcomes[i] = outcome
+        return outcomes
 
     def _decide(
         self, prepared: list[GreyImage], paths: list[str | None], top_k: int, threshold: float
     ) -> list[Prediction]:
+        if not prepared:
+            return []
         probabilities = softmax(self.logits(prepared), self.spec.temperature)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
         confidences = np.take_along_axis(probabilities, order, axis=1)

@@ -57,9 +57,17 @@ def default_jobs() -> int:
 
 
 def ordered_map(
-    function: Callable[[list[T]], list[R]], items: Iterable[T], *, chunk: int, jobs: int
+    function: Callable[[list[T]], list[R]],
+    items: Iterable[T],
+    *,
+    chunk: int,
+    jobs: int,
+    stopping: threading.Event | None = None,
 ) -> Iterator[R]:
     """Apply `function` to chunks of `items` on `jobs` threads; yield its results in order.
+
+    When the consumer leaves early, or anything fails, `stopping` is set and the threads are waited
+    for: a `function` that takes long over a chunk should look at it, and may then return anything.
 
     Threads suffice: reading, decoding and the model all work outside the interpreter's lock. One
     worker takes a chunk through all of them, so decoding one chunk overlaps with running another.
@@ -88,4 +96,6 @@ def ordered_map(
         while pending:
             yield from pending.popleft().result()
     finally:
+        if stopping is not None:
+            stopping.set()
         pool.shutdown(wait=True, cancel_futures=True)

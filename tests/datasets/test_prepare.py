@@ -32,4 +32,6 @@ def test_large_images_come_down_to_the_input_size() -> None:
 
 def test_a_dataset_without_any_ink_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no image of the dataset has any ink"):
-        prepare_split(Split(np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.int64)), Preprocessor(DEFAULT_STEPS))
+        prepare_split(
+            Split(np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.int64)), Preprocessor(DEFAULT_STEPS)
+        )

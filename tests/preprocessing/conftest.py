@@ -24,7 +24,9 @@ def _seven(height: int, width: int, pen: int) -> NDArray[np.float64]:
     """Ink in [0, 1]: a 7, which no flip, turn or change of polarity maps to itself."""
     corners = np.array([[0.2, 0.15], [0.8, 0.15], [0.45, 0.85]]) * [width, height] * 16
     canvas = np.zeros((height, width), np.uint8)
-    cv2.polylines(canvas, [corners.round().astype(np.int32).reshape(-1, 1, 2)], False, 255, pen, cv2.LINE_AA, 4)
+    cv2.polylines(
+        canvas, [corners.round().astype(np.int32).reshape(-1, 1, 2)], False, 255, pen, cv2.LINE_AA, 4
+    )
     return canvas / 255
 
 

@@ -60,9 +60,7 @@ def test_mnist_s_test_images_pass_unchanged(prepare: Prepare, mnist: Dataset) ->
 
 
 @pytest.mark.parametrize("index", [19841, 23831])
-def test_of_mnist_s_training_images_two_move_by_a_pixel(
-    prepare: Prepare, mnist: Dataset, index: int
-) -> None:
+def test_of_mnist_s_training_images_two_move_by_a_pixel(prepare: Prepare, mnist: Dataset, index: int) -> None:
     # The only two of 60,000 (measured): their centre of mass lies more than half a pixel off the middle.
     image = mnist.train.images[index]
     moved = prepare(image)
@@ -73,7 +71,9 @@ def test_of_mnist_s_training_images_two_move_by_a_pixel(
 
 def test_the_other_training_images_pass_unchanged(prepare: Prepare, mnist: Dataset) -> None:
     sample = range(0, 60_000, 6)  # every one would take over a second
-    assert [i for i in sample if not np.array_equal(prepare(mnist.train.images[i]), mnist.train.images[i])] == []
+    assert [
+        i for i in sample if not np.array_equal(prepare(mnist.train.images[i]), mnist.train.images[i])
+    ] == []
 
 
 def test_mnist_inverted_is_read_as_mnist(prepare: Prepare, mnist: Dataset) -> None:
@@ -102,9 +102,7 @@ def test_a_strong_shadow_across_the_page_goes(
     assert likeness(prepare(write(seven(240, 240, 16), paper=shadow)), reference) > 0.95
 
 
-def test_faint_pencil_on_grainy_paper(
-    prepare: Prepare, seven: Ink, write: Write, reference: Grey
-) -> None:
+def test_faint_pencil_on_grainy_paper(prepare: Prepare, seven: Ink, write: Write, reference: Grey) -> None:
     page = write(seven(240, 240, 16), contrast=0.28, noise=3)
     assert likeness(prepare(page), reference) > 0.93
 
@@ -168,9 +166,7 @@ def test_the_grain_of_blank_paper_is_not_ink(prepare: Prepare, write: Write, siz
 
 @pytest.mark.parametrize("size", [28, 64, 200, 600])
 @pytest.mark.parametrize("slope", [(80, 20), (0, 100), (-60, 40)])
-def test_light_that_falls_off_is_not_ink(
-    prepare: Prepare, size: int, slope: tuple[float, float]
-) -> None:
+def test_light_that_falls_off_is_not_ink(prepare: Prepare, size: int, slope: tuple[float, float]) -> None:
     y, x = np.mgrid[:size, :size] / size
     light = 150 + slope[0] * (x - 0.5) + slope[1] * (y - 0.5)
     for page in (light, 255 - light):

@@ -48,7 +48,9 @@ def test_resize_never_makes_a_side_vanish() -> None:
 
 
 def test_centre_refuses_what_does_not_fit() -> None:
-    with pytest.raises(PreprocessingError, match="a 40x40 image does not fit into 28x28; put a 'resize' step"):
+    with pytest.raises(
+        PreprocessingError, match="a 40x40 image does not fit into 28x28; put a 'resize' step"
+    ):
         Preprocessor([{"step": "centre", "size": 28}, {"step": "normalise"}]).image(STROKE)
 
 

@@ -91,7 +91,9 @@ def test_turns_fill_their_range_evenly_and_both_ways(blobs: Tensor) -> None:
 
 
 def test_a_turn_does_not_stretch(blobs: Tensor) -> None:
-    before, after = (sum(second_moments(b)[:2]) for b in (blobs, augment(blobs, Augmentation(rotate=40), seeded())))
+    before, after = (
+        sum(second_moments(b)[:2]) for b in (blobs, augment(blobs, Augmentation(rotate=40), seeded()))
+    )
     np.testing.assert_allclose(after, before, rtol=0.03)
 
 

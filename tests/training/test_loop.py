@@ -186,7 +186,9 @@ def test_weights_that_the_last_step_ruined_are_not_returned(few: Arrays) -> None
         train(wild, 10, few, few)
 
 
-@pytest.mark.parametrize(("clean_epochs", "expected"), [(0, [True] * 3), (1, [True, True, False]), (9, [False] * 3)])
+@pytest.mark.parametrize(
+    ("clean_epochs", "expected"), [(0, [True] * 3), (1, [True, True, False]), (9, [False] * 3)]
+)
 def test_the_last_epochs_are_clean(
     few: Arrays, monkeypatch: pytest.MonkeyPatch, clean_epochs: int, expected: list[bool]
 ) -> None:

@@ -116,7 +116,9 @@ def test_what_is_no_folder_is_a_training_error(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        *product(["model.safetensors", "run.json"], [b"", b"\0\xff\xfe", b"{", b"{}", b"[]", b"3", b"[" * 100_000]),
+        *product(
+            ["model.safetensors", "run.json"], [b"", b"\0\xff\xfe", b"{", b"{}", b"[]", b"3", b"[" * 100_000]
+        ),
         *product(["log.csv"], [b"\0\xff\xfe", b"epoch,loss\n1,2\n", b"epoch,loss\n1," + b"9" * 200_000]),
     ],
 )

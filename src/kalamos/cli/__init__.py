@@ -50,7 +50,8 @@ def main() -> NoReturn:
     for name in ("stdout", "stderr"):
         # Python has None for a stream that was closed when it started, as `2>&-` and daemons do.
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115  (for the whole run)
+            nowhere = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: PTH123, SIM115
+            setattr(sys, name, nowhere)
     try:
         cli(prog_name="kalamos")
     except KalamosError as error:

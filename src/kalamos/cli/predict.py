@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from kalamos.cli.names import FormatName, ModelName
-from kalamos.errors import UsageError, suggest
+from kalamos.errors import OutputError, UsageError, suggest
 
 if TYPE_CHECKING:
     from kalamos.cli.progress import Watch
@@ -78,18 +80,22 @@ def predict(
             summary.add(result)
             if live:
                 sink.flush()
-    sys.stdout.flush()  # before the summary, where both go to one terminal
     if not quiet:
         summary.elapsed = time.perf_counter() - started
         print(summary, file=sys.stderr)
         if search.skipped:
-            print(f"passed over {search.skipped:,} files that are not images by name", file=sys.stderr)
+            files = "1 file that is" if search.skipped == 1 else f"{search.skipped:,} files that are"
+            print(f"passed over {files} no image by name", file=sys.stderr)
     sys.exit(1 if summary.failed else 0)
 
 
 def _choose_format(asked: str | None, output: str | None) -> str:
+    from kalamos.images import EXTENSIONS
     from kalamos.writers import FORMATS, format_for
 
+    if output and PurePath(output).suffix.lower() in EXTENSIONS:
+        # `-o *.png`, or a forgotten name after -o, would put the rows in an image's place.
+        raise UsageError(f"{output}: this is an image's name", remedy="name a file for the rows after -o")
     chosen = asked or (format_for(output) if output else None) or "text"
     if chosen not in FORMATS:
         raise UsageError(f"there is no format {chosen!r}", remedy=suggest(chosen, FORMATS))
@@ -113,10 +119,23 @@ def _with_first(search: Iterable[str]) -> Iterator[str]:
 
 def _open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
     if output is None:
-        return nullcontext(sys.stdout.buffer)
+        return _standard_output()
     from kalamos.atomic import atomic_write
 
     return atomic_write(output)
+
+
+@contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.flush()  # before the summary, where both go to one terminal
+    except BrokenPipeError:  # whoever read the rows has enough; Click ends quietly
+        raise
+    except OSError as error:
+        # What is left in the buffer would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def _progress(*, wanted: bool) -> AbstractContextManager[Watch]:

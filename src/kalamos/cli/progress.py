@@ -38,7 +38,9 @@ def progress_bar() -> Iterator[Watch]:
         for count, item in enumerate(items, start=1):
             now = time.monotonic()
             if now >= next_look:
-                bar = bar or _start()
+                if bar is None:
+                    bar = _new_bar()
+                    bar.start()  # known by now, so that Ctrl-C on the way takes it off again
                 bar.update(bar.task_ids[0], completed=count, rate=count / (now - started))
                 next_look = now + REFRESH
             yield item
@@ -50,7 +52,7 @@ def progress_bar() -> Iterator[Watch]:
             bar.stop()
 
 
-def _start() -> Progress:
+def _new_bar() -> Progress:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -64,5 +66,4 @@ def _start() -> Progress:
         transient=True,
     )
     bar.add_task("images", total=None, rate=0.0)
-    bar.start()
     return bar

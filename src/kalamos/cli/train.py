@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ def train(
     from kalamos.cli.extras import require_training
 
     require_training()
+    from kalamos.architectures import ARCHITECTURES
+    from kalamos.datasets.named import DATASETS
     from kalamos.training import Recipe, load_recipe, run_recipe
     from kalamos.training.run import claim_folder, save_run
 
@@ -54,8 +57,16 @@ def train(
         base, **{key: value for key, value in {**over, "dataset": dataset}.items() if value is not None}
     )
     folder = run_dir or Path("runs") / (recipe.stem if recipe else f"{chosen.dataset}-{chosen.arch}")
+    # Reading the data can take a while; a misspelt name should not wait for it.
+    DATASETS.get(chosen.dataset)
+    ARCHITECTURES.get(chosen.arch)
     claim_folder(folder)
-    run = run_recipe(chosen, data_dir=data_dir, device=device, on_epoch=_Report(chosen))
+    try:
+        run = run_recipe(chosen, data_dir=data_dir, device=device, on_epoch=_Report(chosen))
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()  # still empty
+        raise
     save_run(run, folder)
     click.echo(
         f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}), saved to {folder}\n"

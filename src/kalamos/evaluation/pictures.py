@@ -13,12 +13,13 @@ from kalamos.recognizer import Recognizer
 
 __all__ = ["encode_png", "mistakes_sheet"]
 
-TILE, CAPTION, GAP, COLUMNS, MOST = 84, 18, 6, 8, 64
-PAPER, INK = 255, 40
+TILE, CAPTION, GAP, COLUMNS, MOST = 84, 20, 8, 8, 64
+PAPER, INK, FAINT = 255, 0, 130
+WIDTH = 2 * TILE + 2
 
 
 def mistakes_sheet(measured: Evaluation, split: Split, reader: Recognizer) -> NDArray[np.uint8]:
-    """The surest mistakes first: each image beside what the model saw, captioned truth > answer.
+    """The surest mistakes first: each image beside what the model saw; below: its row, truth and answer.
 
     Returns:
         uint8 [H, W], grey; at most 64 mistakes.
@@ -27,7 +28,7 @@ def mistakes_sheet(measured: Evaluation, split: Split, reader: Recognizer) -> ND
     wrong = wrong[np.argsort(-measured.confidence[wrong], kind="stable")][:MOST]
     cells = [_cell(measured, split, reader, int(row)) for row in wrong]
     if not cells:
-        cells = [np.full((TILE + CAPTION, 2 * TILE), PAPER, np.uint8)]
+        cells = [np.full((TILE + CAPTION, WIDTH), PAPER, np.uint8)]
     height, width = cells[0].shape
     rows = -(-len(cells) // COLUMNS)
     columns = min(COLUMNS, len(cells))
@@ -51,10 +52,25 @@ def _cell(measured: Evaluation, split: Split, reader: Recognizer, row: int) -> N
         seen = np.zeros((1, 1), np.uint8)
     answer = measured.labels[measured.predicted[row]] if measured.predicted[row] >= 0 else "unread"
     truth = measured.labels[measured.truth[row]]
-    caption = np.full((CAPTION, 2 * TILE), PAPER, np.uint8)
-    text = f"#{row}: {truth} > {answer} {measured.confidence[row]:.0%}"
-    cv2.putText(caption, text, (2, CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.42, INK, 1, cv2.LINE_AA)
-    return np.vstack([np.hstack([_tile(split.images[row]), _tile(seen)]), caption])
+    cell = np.full((TILE + CAPTION, WIDTH), PAPER, np.uint8)
+    cell[:TILE, :TILE] = _tile(split.images[row])
+    cell[:TILE, -TILE:] = _tile(seen)
+    middle = WIDTH // 2
+    _write(cell, f"#{row}", 0, 0.0, FAINT)
+    # One by one: in one string, two Arabic labels would change places.
+    _write(cell, truth, middle - 10, 1.0, INK)
+    _write(cell, ">", middle, 0.5, FAINT)
+    _write(cell, answer, middle + 10, 0.0, INK)
+    _write(cell, f"{measured.confidence[row]:.0%}", WIDTH, 1.0, FAINT)
+    return cell
+
+
+def _write(cell: NDArray[np.uint8], text: str, x: int, share: float, shade: int) -> None:
+    """Text in the caption, with this share of its width to the left of `x`."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+    (width, _), _ = cv2.getTextSize(text, font, size, 1)
+    at = round(x - share * width), TILE + CAPTION - 6
+    cv2.putText(cell, text, at, font, size, shade, 1, cv2.LINE_AA)
 
 
 def _tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

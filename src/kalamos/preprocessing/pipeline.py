@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.errors import PreprocessingError, suggest
+from kalamos.errors import NoInkError, PreprocessingError, suggest
+from kalamos.preprocessing.prepared import Prepared
 from kalamos.preprocessing.steps import STEPS, GreyImage, Step
 
 __all__ = ["DEFAULT_STEPS", "Preprocessor"]
@@ -45,6 +46,7 @@ class Preprocessor:
             )
         self.steps = tuple(dict(step) for step in steps)
         self._chain = [_compile(step) for step in steps[:-1]]
+        self._prepared = Prepared.of(steps[:-1])
         mean, std = _mean_and_std(steps[-1])
         self._scale = np.float32(1.0 / (255.0 * std))
         self._shift = np.float32(mean / std)
@@ -58,6 +60,26 @@ class Preprocessor:
         for step in self._chain:
             grey = step(grey)
         return grey
+
+    def images(self, greys: Sequence[GreyImage]) -> list[GreyImage | NoInkError]:
+        """`image` of each, in order, a blank one's error in its place.
+
+        Several times faster than one by one where they `stacks` and are prepared already.
+        """
+        if not greys or self._prepared is None or not all(map(self.stacks, greys)):
+            return [self._attempt(grey) for grey in greys]
+        kept = self._prepared.among(np.stack(greys)).tolist()
+        return [grey if keep else self._attempt(grey) for grey, keep in zip(greys, kept, strict=True)]
+
+    def stacks(self, grey: GreyImage) -> bool:
+        """Whether an image has the size at which `images` looks at many at once."""
+        return self._prepared is not None and grey.shape == (self._prepared.size, self._prepared.size)
+
+    def _attempt(self, grey: GreyImage) -> GreyImage | NoInkError:
+        try:
+            return self.image(grey)
+        except NoInkError as error:
+            return error
 
     def batch(self, images: Sequence[GreyImage] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Prepared images, N of uint8 [S, S] -> float32 [N, 1, S, S], normalised."""

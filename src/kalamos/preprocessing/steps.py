@@ -121,9 +121,9 @@ def centre(image: GreyImage, *, size: int) -> GreyImage:
 
 
 def _black_border(image: GreyImage) -> bool:
-    # Counting in bytes is twice as fast on small images as any way through arrays.
+    # Counting in bytes takes half as long on small images as any way through arrays.
     edges = image[0], image[-1], image[:, 0], image[:, -1]
-    return sum(edge.tobytes().count(0) for edge in edges) > sum(image.shape)
+    return sum(edge.tobytes().count(0) for edge in edges) > image.shape[0] + image.shape[1]
 
 
 def _peak(image: GreyImage) -> int:

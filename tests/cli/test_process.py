@@ -1,0 +1,171 @@
+"""`kalamos predict` as a process: exit statuses, pipes, signals, terminals, locales."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+KALAMOS = [sys.executable, "-m", "kalamos"]
+
+
+class Terminal:
+    """A terminal that a process can be given, and what was written to it."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = pty.openpty()
+        self.text = ""
+
+    def read_until(self, pattern: str, *, seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while not re.search(pattern, self.text):
+            assert time.monotonic() < end, f"no {pattern!r} in {self.text!r}"
+            if select.select([self._ours], [], [], 0.2)[0]:
+                self.text += self._read()
+
+    def read_to_end(self) -> str:
+        while select.select([self._ours], [], [], 0)[0] and (more := self._read()):
+            self.text += more
+        return self.text
+
+    def _read(self) -> str:
+        try:
+            return os.read(self._ours, 65536).decode(errors="replace")
+        except OSError:  # Linux's way to say that the other side is closed
+            return ""
+
+    def close(self) -> None:
+        os.close(self._ours)
+        os.close(self.theirs)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C reaches a process started in here, even where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_exit_statuses_and_streams(process, samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    read = process("predict", samples / "0-pen.png", "-f", "ascii")
+    assert read.code == 0
+    assert read.out == f"48, {(samples / '0-pen.png').as_posix()}\n".encode()
+    assert read.err.startswith("1 image: 1 read")
+    some = process("predict", samples, "-q")
+    assert (some.code, some.out.count(b"\n"), some.err) == (1, 11, "")
+    assert process("predict", tmp_path / "empty").code == 2
+    assert process("predict", samples, "--no-such-option").code == 2
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(hundreds: Path) -> None:
+    with subprocess.Popen(
+        [*KALAMOS, "predict", hundreds], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        err = run.stderr.read().decode()
+    assert run.returncode != 0
+    assert err == ""
+
+
+def test_a_full_disk_under_standard_output(process, samples: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with full.open("wb") as sink:
+        outcome = process("predict", samples, stdout=sink, stderr=subprocess.PIPE, capture_output=False)
+    assert outcome.code == 2
+    assert outcome.err == "kalamos: cannot write to standard output: No space left on device\n"
+
+
+def test_closed_streams_are_no_error(samples: Path, tmp_path: Path) -> None:
+    # As under a daemon. Python has None where its standard streams should be.
+    target = tmp_path / "rows.csv"
+    command = [*KALAMOS, "predict", samples / "0-pen.png"]
+    shell = ["sh", "-c", '"$@" >&- 2>&-', "sh", *command, "-o", target]
+    assert subprocess.run(shell, check=False).returncode == 0
+    assert target.read_text().count("\n") == 2
+    wrong = subprocess.run(
+        ["sh", "-c", '"$@" 2>&-', "sh", *command, "-f", "none"], check=False, stdout=subprocess.PIPE
+    )
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
+
+
+def test_control_c_keeps_the_old_output(endless: Path, tmp_path: Path, terminal: Terminal) -> None:
+    target = tmp_path / "rows.csv"
+    target.write_bytes(b"old")
+    with interruptible():
+        run = subprocess.Popen(
+            [*KALAMOS, "predict", endless, "-o", target],
+            stderr=terminal.theirs,
+            env={**os.environ, "TERM": "xterm"},
+        )
+    terminal.read_until(r"\d images")  # the bar shows that it is at work
+    assert any(path.suffix == ".tmp" for path in tmp_path.iterdir())
+    asked = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=30) != 0
+    assert time.monotonic() - asked < 5
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+    shown = terminal.read_to_end()
+    assert "Aborted!" in shown
+    assert "Traceback" not in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor stays hidden"
+
+
+def test_a_killed_run_keeps_the_old_output(endless: Path, tmp_path: Path) -> None:
+    target = tmp_path / "rows.csv"
+    target.write_bytes(b"old")
+    run = subprocess.Popen([*KALAMOS, "predict", endless, "-o", target, "-q"])
+    end = time.monotonic() + 30
+    while not any(path.suffix == ".tmp" for path in tmp_path.iterdir()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
+    assert target.read_bytes() == b"old"
+
+
+def test_a_terminal_shows_rows_then_the_summary(samples: Path, terminal: Terminal) -> None:
+    run = subprocess.Popen([*KALAMOS, "predict", samples], stdout=terminal.theirs, stderr=terminal.theirs)
+    terminal.read_until(r"images/s\r\n")
+    assert run.wait(timeout=30) == 1
+    lines = terminal.read_to_end().replace("\r\n", "\n").splitlines()
+    assert [Path(line.split()[0]).name[0] for line in lines[:11]] == [*"0123456789", "b"]
+    assert [line.split()[1] for line in lines[:10]] == [*"0123456789"]
+    assert lines[11].startswith("11 images: ")
+    assert "\x1b" not in terminal.text
+
+
+def test_arabic_paths_in_the_c_locale(process, tmp_path: Path, one: bytes) -> None:
+    folder = tmp_path / "صور"
+    folder.mkdir()
+    (folder / "واحد.png").write_bytes(one)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "PYTHON"))}
+    for kind in ("ascii", "csv"):
+        outcome = process("predict", folder, "-f", kind, env={**environment, "LANG": "C", "LC_ALL": "C"})
+        assert outcome.code == 0
+        assert f"{folder.as_posix()}/واحد.png".encode() in outcome.out
