@@ -1,0 +1,81 @@
+"""`Prepared.among` may miss, but must never pass an image that the steps would change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
+from kalamos.preprocessing.prepared import Prepared
+
+STEPS = DEFAULT_STEPS[:-1]
+
+
+def blob(top: int, left: int, height: int, width: int, peak: int, seed: int) -> NDArray[np.uint8]:
+    """Random ink, as dense as a digit's, in a box on a black 28x28 ground."""
+    generator = np.random.default_rng(seed)
+    image = np.zeros((28, 28), np.uint8)
+    ink = generator.integers(0, peak + 1, (height, width))
+    ink[generator.random((height, width)) < 0.4] = 0
+    ink[0, 0] = ink[-1, -1] = peak
+    image[top : top + height, left : left + width] = ink[: 28 - top, : 28 - left]
+    return image
+
+
+BLOBS = st.builds(
+    blob,
+    top=st.integers(0, 12),
+    left=st.integers(0, 12),
+    height=st.integers(1, 24),
+    width=st.integers(1, 24),
+    peak=st.sampled_from([30, 249, 250, 255]),
+    seed=st.integers(0, 1000),
+)
+
+
+@given(st.lists(BLOBS, min_size=1, max_size=20))
+def test_what_is_passed_over_is_what_the_steps_leave_alone(images: list[NDArray[np.uint8]]) -> None:
+    prepared = Prepared.of(STEPS)
+    assert prepared is not None
+    preprocessor = Preprocessor(DEFAULT_STEPS)
+    for image, kept in zip(images, prepared.among(np.stack(images)), strict=True):
+        if kept:
+            np.testing.assert_array_equal(preprocessor.image(image), image)
+
+
+@given(st.lists(BLOBS, min_size=1, max_size=10))
+def test_many_come_out_as_they_would_one_by_one(images: list[NDArray[np.uint8]]) -> None:
+    preprocessor = Preprocessor(DEFAULT_STEPS)
+    for image, outcome in zip(images, preprocessor.images(images), strict=True):
+        assert not isinstance(outcome, Exception)
+        np.testing.assert_array_equal(outcome, preprocessor.image(image))
+
+
+@given(BLOBS)
+def test_what_the_steps_make_is_mostly_recognised(image: NDArray[np.uint8]) -> None:
+    preprocessor = Preprocessor(DEFAULT_STEPS)
+    made = preprocessor.image(image)
+    inside = not (made[0].any() or made[-1].any() or made[:, 0].any() or made[:, -1].any())
+    longer = max(np.ptp(np.nonzero(made)[0]), np.ptp(np.nonzero(made)[1])) + 1
+    mass = np.argwhere(np.ones_like(made)) * made.reshape(-1, 1)
+    off = np.abs(mass.sum(0) / made.sum() - 14)
+    prepared = Prepared.of(STEPS)
+    assert prepared is not None
+    expected = inside and 17 <= longer <= 20 and made.max() >= 250 and (off < 0.499).all()
+    assert prepared.among(made[None])[0] == expected
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        [{"step": "polarity"}],
+        [*STEPS[:3], {"step": "centre", "size": 64}],
+        [STEPS[1], STEPS[0], *STEPS[2:]],
+    ],
+)
+def test_other_steps_are_tried_one_by_one(steps: list[dict[str, object]]) -> None:
+    assert Prepared.of(steps) is None
