@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from kalamos.alphabets import DIGITS
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 # Before PyTorch is imported: on busy cores its threads wait for one another longer than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A deadline would measure the machine, not the code.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # The learning half needs the extra 'train'; the reading half is tested without it as well.
 collect_ignore = [] if find_spec("torch") else ["architectures", "export", "training"]

@@ -45,7 +45,7 @@ def test_without_a_remedy_there_is_only_the_problem() -> None:
 @pytest.mark.parametrize("cls", ALL)
 def test_errors_cross_process_boundaries_whole(cls: type[KalamosError]) -> None:
     error = cls("the lamp is dark", remedy="light it")
-    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301
         assert type(again) is cls
         assert (str(again), again.problem, again.remedy) == (str(error), error.problem, error.remedy)
 

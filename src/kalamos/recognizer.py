@@ -160,7 +160,7 @@ class Recognizer:
         >>> import numpy as np
         >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 13:15] = 255
         >>> {name: maps.shape for name, maps in load("digits").feature_maps(stroke).items()}
-        {'stem': (16, 24, 24), 'middle': (32, 10, 10), 'deep': (80, 3, 3)}
+        {'stem': (16, 24, 24), 'middle': (32, 8, 8), 'deep': (96, 2, 2)}
         """
         stages = list(self.spec.feature_maps)
         batch = self._preprocessor.batch([self.prepare(source)])

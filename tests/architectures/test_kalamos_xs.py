@@ -13,10 +13,10 @@ def network() -> StagedNetwork:
 
 
 def test_the_parameters_are_few_and_known(network: StagedNetwork) -> None:
-    convolutions = 16 * 25 + 32 * 16 * 9 + 32 * 32 * 9 + 64 * 32 * 9 + 80 * 64 * 9
-    batch_norms = 2 * (16 + 32 + 32 + 64 + 80)
-    head = 10 * 160 + 10
-    assert count_parameters(network) == convolutions + batch_norms + head == 80_794
+    convolutions = 16 * 25 + 32 * 16 * 9 + 32 * 32 * 9 + 64 * 32 * 9 + 96 * 64 * 9
+    batch_norms = 2 * (16 + 32 + 32 + 64 + 96)
+    head = 10 * 192 + 10
+    assert count_parameters(network) == convolutions + batch_norms + head == 90_362
     assert count_parameters(network) <= 100_000
 
 
@@ -25,8 +25,8 @@ def test_every_stage_answers_in_its_own_shape(network: StagedNetwork) -> None:
     assert logits.shape == (3, 10)
     assert dict(zip(network.stages, (tuple(m.shape) for m in maps), strict=True)) == {
         "stem": (3, 16, 24, 24),
-        "middle": (3, 32, 10, 10),
-        "deep": (3, 80, 3, 3),
+        "middle": (3, 32, 8, 8),
+        "deep": (3, 96, 2, 2),
     }
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import select
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,11 +58,49 @@ def process() -> Command:
     def run(*arguments: str | bytes | os.PathLike[str], **options: Any) -> Outcome:
         done = subprocess.run(
             [sys.executable, "-m", "kalamos", *arguments],
-            **{"capture_output": True, "timeout": 60, "check": False, **options},
+            check=False,
+            **{"capture_output": True, "timeout": 60, **options},
         )
         return Outcome(done.returncode, done.stdout or b"", (done.stderr or b"").decode())
 
     return run
+
+
+class Terminal:
+    """A terminal that a process can be given, and what was written to it."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = pty.openpty()
+        self.text = ""
+
+    def read_until(self, pattern: str, *, seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while not re.search(pattern, self.text):
+            assert time.monotonic() < end, f"no {pattern!r} in {self.text!r}"
+            if select.select([self._ours], [], [], 0.2)[0]:
+                self.text += self._read()
+
+    def read_to_end(self) -> str:
+        while select.select([self._ours], [], [], 0)[0] and (more := self._read()):
+            self.text += more
+        return self.text
+
+    def _read(self) -> str:
+        try:
+            return os.read(self._ours, 65536).decode(errors="replace")
+        except OSError:  # Linux's way to say that the other side is closed
+            return ""
+
+    def close(self) -> None:
+        os.close(self._ours)
+        os.close(self.theirs)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +125,9 @@ def hundreds(tmp_path_factory: pytest.TempPathFactory) -> Path:
         page = np.full((36, 32), 255, np.uint8)
         if index % 50:
             x, y = generator.integers(2, 8), generator.integers(24, 32)
-            cv2.putText(page, str(index % 10), (int(x), int(y)), cv2.FONT_HERSHEY_DUPLEX, 0.9, 0, 2, cv2.LINE_AA)
+            cv2.putText(
+                page, str(index % 10), (int(x), int(y)), cv2.FONT_HERSHEY_DUPLEX, 0.9, 0, 2, cv2.LINE_AA
+            )
         path = folder / f"batch{index // 100}" / f"page{index % 100:02}.png"
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), page)

@@ -15,6 +15,7 @@ import pytest
 
 import kalamos
 from kalamos.writers import FORMATS
+from kalamos.zoo import model_path
 
 
 @pytest.fixture
@@ -56,7 +57,9 @@ def test_all_read_is_exit_status_0(command, samples: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "parquet"])
-def test_a_file_holds_the_bytes_that_standard_output_gets(command, samples: Path, tmp_path: Path, name: str) -> None:
+def test_a_file_holds_the_bytes_that_standard_output_gets(
+    command, samples: Path, tmp_path: Path, name: str
+) -> None:
     shown = command("predict", samples, "-q", "-f", name)
     target = tmp_path / "rows"
     saved = command("predict", samples, "-q", "-f", name, "-o", target)
@@ -83,9 +86,12 @@ def test_results_save_the_same_bytes(command, samples: Path, tmp_path: Path, nam
 
 
 @pytest.mark.parametrize(
-    ("name", "start"), [("a.csv", b"path,label,"), ("a.json", b"[\n"), ("a.JSONL", b'{"path"'), ("a.txt", b""), ("a", b"")]
+    ("name", "start"),
+    [("a.csv", b"path,label,"), ("a.json", b"[\n"), ("a.JSONL", b'{"path"'), ("a.txt", b""), ("a", b"")],
 )
-def test_the_output_name_chooses_the_format(command, samples: Path, tmp_path: Path, name: str, start: bytes) -> None:
+def test_the_output_name_chooses_the_format(
+    command, samples: Path, tmp_path: Path, name: str, start: bytes
+) -> None:
     image = samples / "0-pen.png"
     command("predict", image, "-o", tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(start or os.fsencode(image))
@@ -126,7 +132,12 @@ def test_files_and_folders_as_arguments_are_put_in_order_together(command, folde
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(one)
     rows = command("predict", folder / "C.png", folder / "b", folder / "a.png", "-f", "ascii").rows
-    assert [row.removeprefix(f"49, {folder.as_posix()}/") for row in rows] == ["a.png", "b/X.png", "b/y.png", "C.png"]
+    assert [row.removeprefix(f"49, {folder.as_posix()}/") for row in rows] == [
+        "a.png",
+        "b/X.png",
+        "b/y.png",
+        "C.png",
+    ]
 
 
 @pytest.mark.parametrize("name", ["jsonl", "csv"])
@@ -147,7 +158,11 @@ def test_below_the_least_confidence_there_is_no_label(command, samples: Path) ->
     assert float(row["confidence"]) > 0.9
     assert outcome.code == 0
     assert "0 read, 1 abstained, 0 failed" in outcome.err
-    assert command("predict", samples / "0-pen.png", "--min-confidence", "1", "-f", "ascii").rows[0].startswith("0, ")
+    assert (
+        command("predict", samples / "0-pen.png", "--min-confidence", "1", "-f", "ascii")
+        .rows[0]
+        .startswith("0, ")
+    )
 
 
 @pytest.mark.parametrize(("k", "count"), [("1", 1), ("3", 3), ("99", 10)])
@@ -219,7 +234,9 @@ def test_hidden_entries_are_passed_over_and_other_files_counted(command, folder:
     assert "passed over 3 files that are no image by name\n" in outcome.err
 
 
-def test_a_hidden_file_or_one_of_another_name_is_read_when_it_is_named(command, folder: Path, one: bytes) -> None:
+def test_a_hidden_file_or_one_of_another_name_is_read_when_it_is_named(
+    command, folder: Path, one: bytes
+) -> None:
     for name in (".hidden.png", "scan.dat"):
         (folder / name).write_bytes(one)
         assert command("predict", folder / name).code == 0
@@ -240,7 +257,9 @@ def test_a_hidden_file_or_one_of_another_name_is_read_when_it_is_named(command, 
         ("[1].png", "[1].png"),
     ],
 )
-def test_names_of_all_kinds(command, folder: Path, one: bytes, monkeypatch: pytest.MonkeyPatch, name: str, shown: str) -> None:
+def test_names_of_all_kinds(
+    command, folder: Path, one: bytes, monkeypatch: pytest.MonkeyPatch, name: str, shown: str
+) -> None:
     (folder / name).write_bytes(one)
     monkeypatch.chdir(folder)
     assert command("predict", "-f", "ascii", "-q", "--", name) == (0, f"49, {shown}\n".encode(), "")
@@ -325,16 +344,21 @@ def test_an_output_with_an_image_s_name_is_refused(command, samples: Path, tmp_p
         assert (tmp_path / name).read_bytes() == (samples / "0-pen.png").read_bytes()
 
 
-def test_a_model_whose_labels_are_no_characters_has_no_ascii_format(command, tmp_path: Path, samples: Path) -> None:
+def test_a_model_whose_labels_are_no_characters_has_no_ascii_format(
+    command, tmp_path: Path, samples: Path
+) -> None:
     onnx = pytest.importorskip("onnx")
-    model = onnx.load(str(kalamos.zoo.model_path("digits")))
+    model = onnx.load(str(model_path("digits")))
     [spec] = [entry for entry in model.metadata_props if entry.key == "kalamos.spec"]
     document = json.loads(spec.value)
     document["alphabet"]["labels"][3] = "three"
     spec.value = json.dumps(document)
     onnx.save(model, str(tmp_path / "words.onnx"))
     image = samples / "3-chalk.png"
-    assert jsonl(command("predict", image, "-m", tmp_path / "words.onnx", "-f", "jsonl").out)[0]["label"] == "three"
+    assert (
+        jsonl(command("predict", image, "-m", tmp_path / "words.onnx", "-f", "jsonl").out)[0]["label"]
+        == "three"
+    )
     outcome = command("predict", image, "-m", tmp_path / "words.onnx", "-f", "ascii", "-o", tmp_path / "rows")
     assert outcome.code == 2
     assert "'three'" in outcome.err
@@ -352,7 +376,9 @@ def test_an_output_is_replaced_whole(command, samples: Path, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_run_that_fails_on_its_way_leaves_the_old_output(command, folder: Path, one: bytes, tmp_path: Path) -> None:
+def test_a_run_that_fails_on_its_way_leaves_the_old_output(
+    command, folder: Path, one: bytes, tmp_path: Path
+) -> None:
     (folder / "a.png").write_bytes(one)
     (tmp_path / "nothing").mkdir()  # comes after `in`, when the output is open already
     target = tmp_path / "rows.csv"

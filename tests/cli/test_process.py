@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
-import re
-import select
 import signal
 import subprocess
 import sys
@@ -17,43 +14,6 @@ from pathlib import Path
 import pytest
 
 KALAMOS = [sys.executable, "-m", "kalamos"]
-
-
-class Terminal:
-    """A terminal that a process can be given, and what was written to it."""
-
-    def __init__(self) -> None:
-        self._ours, self.theirs = pty.openpty()
-        self.text = ""
-
-    def read_until(self, pattern: str, *, seconds: float = 30) -> None:
-        end = time.monotonic() + seconds
-        while not re.search(pattern, self.text):
-            assert time.monotonic() < end, f"no {pattern!r} in {self.text!r}"
-            if select.select([self._ours], [], [], 0.2)[0]:
-                self.text += self._read()
-
-    def read_to_end(self) -> str:
-        while select.select([self._ours], [], [], 0)[0] and (more := self._read()):
-            self.text += more
-        return self.text
-
-    def _read(self) -> str:
-        try:
-            return os.read(self._ours, 65536).decode(errors="replace")
-        except OSError:  # Linux's way to say that the other side is closed
-            return ""
-
-    def close(self) -> None:
-        os.close(self._ours)
-        os.close(self.theirs)
-
-
-@pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    terminal = Terminal()
-    yield terminal
-    terminal.close()
 
 
 @contextmanager
@@ -113,7 +73,7 @@ def test_closed_streams_are_no_error(samples: Path, tmp_path: Path) -> None:
     assert (wrong.returncode, wrong.stdout) == (2, b"")
 
 
-def test_control_c_keeps_the_old_output(endless: Path, tmp_path: Path, terminal: Terminal) -> None:
+def test_control_c_keeps_the_old_output(endless: Path, tmp_path: Path, terminal) -> None:
     target = tmp_path / "rows.csv"
     target.write_bytes(b"old")
     with interruptible():
@@ -149,7 +109,7 @@ def test_a_killed_run_keeps_the_old_output(endless: Path, tmp_path: Path) -> Non
     assert target.read_bytes() == b"old"
 
 
-def test_a_terminal_shows_rows_then_the_summary(samples: Path, terminal: Terminal) -> None:
+def test_a_terminal_shows_rows_then_the_summary(samples: Path, terminal) -> None:
     run = subprocess.Popen([*KALAMOS, "predict", samples], stdout=terminal.theirs, stderr=terminal.theirs)
     terminal.read_until(r"images/s\r\n")
     assert run.wait(timeout=30) == 1

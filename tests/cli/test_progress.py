@@ -1,56 +1,55 @@
 from __future__ import annotations
 
 import os
-import pty
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from kalamos.cli import progress
 from kalamos.predictions import Prediction
 
+ITEM = Prediction("7", 0.9)
+
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Standard error is a terminal; yields the end to read it from."""
-    ours, theirs = pty.openpty()
-    with os.fdopen(theirs, "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
+def on_terminal(terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Call it to make standard error the terminal. Not done here: pytest puts its own back before a test."""
+    with os.fdopen(os.dup(terminal.theirs), "w") as stream:
         monkeypatch.setenv("TERM", "xterm")
-        yield ours
-    os.close(ours)
+        yield lambda: monkeypatch.setattr(sys, "stderr", stream)
 
 
-def test_the_bar_counts_from_its_first_sight_on(terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
     monkeypatch.setattr(progress, "REFRESH", 0.0)
-    items = [Prediction("7", 0.9)] * 5
+
+
+def test_the_bar_counts_from_its_first_sight_on(terminal, on_terminal, impatient) -> None:
+    on_terminal()
     with progress.progress_bar() as watch:
-        assert list(watch(items)) == items
-    shown = os.read(terminal, 65536).decode()
+        assert list(watch([ITEM] * 5)) == [ITEM] * 5
+    shown = terminal.read_to_end()
     assert "5 images" in shown
     assert "/s" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor stays hidden"
 
 
-def test_quick_work_shows_no_bar(terminal: int) -> None:
+def test_quick_work_shows_no_bar(terminal, on_terminal) -> None:
+    on_terminal()
     with progress.progress_bar() as watch:
-        assert list(watch(iter([Prediction("7", 0.9)]))) == [Prediction("7", 0.9)]
-    sys.stderr.write(".")
-    sys.stderr.flush()
-    assert os.read(terminal, 65536) == b"."
+        assert list(watch([ITEM])) == [ITEM]
+    assert terminal.read_to_end() == ""
 
 
-def test_an_error_takes_the_bar_away(terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PATIENCE", 0.0)
-
-    def failing() -> Iterator[Prediction]:
-        yield Prediction("7", 0.9)
-        yield Prediction("7", 0.9)
+def test_an_interruption_takes_the_bar_away(terminal, on_terminal, impatient) -> None:
+    def interrupted() -> Iterator[Prediction]:
+        yield from [ITEM] * 3
         raise KeyboardInterrupt
 
+    on_terminal()
     with pytest.raises(KeyboardInterrupt), progress.progress_bar() as watch:
-        list(watch(failing()))
-    shown = os.read(terminal, 65536).decode()
-    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+        list(watch(interrupted()))
+    shown = terminal.read_to_end()
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor stays hidden"

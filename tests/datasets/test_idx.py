@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,8 @@ def test_every_truncation_is_noticed(to_idx: ToIdx, array: NDArray[Any], data: s
 @settings(max_examples=300)
 @given(st.binary(max_size=64) | st.binary(max_size=64).map(lambda tail: b"\0\0\x08" + tail))
 def test_any_bytes_are_an_array_or_a_dataset_error(content: bytes) -> None:
-    try:
+    with suppress(DatasetError):
         parse_idx(content)
-    except DatasetError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -100,7 +99,7 @@ def test_a_damaged_gzip_gives_an_error_never_other_values(
 def test_a_truncated_gzip_is_refused(tmp_path: Path, to_idx: ToIdx) -> None:
     path = tmp_path / "half.gz"
     path.write_bytes(gzip.compress(to_idx(np.arange(200, dtype=np.uint8)))[:100])
-    with pytest.raises(DatasetError, match="half.gz: cannot be read"):
+    with pytest.raises(DatasetError, match=r"half\.gz: cannot be read"):
         read_idx(path)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import platform
 import shutil
 import socket
@@ -63,7 +64,7 @@ def test_the_feature_maps_are_outputs_after_the_logits(tiny_model: Path, tiny_ru
 
 def test_the_spec_tells_the_run(tiny_model: Path, tiny_run: Run) -> None:
     spec = read_spec(tiny_model)
-    assert (spec.name, spec.architecture, spec.parameters) == ("tiny", "kalamos_xs", 80_794)
+    assert (spec.name, spec.architecture, spec.parameters) == ("tiny", "kalamos_xs", 90_362)
     assert (spec.alphabet, spec.temperature, spec.input_size) == (tiny_run.alphabet, tiny_run.temperature, 28)
     assert spec.preprocessing == tuple(dict(step) for step in tiny_run.recipe.preprocessing)
     assert spec.feature_maps == ("stem", "middle", "deep")
@@ -71,10 +72,6 @@ def test_the_spec_tells_the_run(tiny_model: Path, tiny_run: Run) -> None:
     assert spec.training is not None
     assert (spec.training.n, spec.training.sha256) == (tiny_run.train_count, tiny_run.data_sha256)
     assert Recipe.from_mapping(spec.training.recipe) == tiny_run.recipe
-
-
-def test_export_returns_the_spec_that_it_wrote(tiny_run: Run, tmp_path: Path) -> None:
-    assert export_run(tiny_run, "copy", tmp_path / "a.onnx") == read_spec(tmp_path / "a.onnx")
 
 
 # --- what the file is ----------------------------------------------------------------------------
@@ -124,8 +121,9 @@ def test_the_weights_are_inside_and_few(tiny_model: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_bytes(tiny_model: Path, tiny_run: Run, tmp_path: Path) -> None:
-    export_run(tiny_run, "tiny", tmp_path / "again.onnx")
-    assert (tmp_path / "again.onnx").read_bytes() == tiny_model.read_bytes()
+    path = tmp_path / "again.onnx"
+    assert export_run(tiny_run, "tiny", path) == read_spec(path)
+    assert path.read_bytes() == tiny_model.read_bytes()
 
 
 def test_the_same_run_gives_the_same_bytes_in_another_process(
@@ -138,7 +136,9 @@ def test_the_same_run_gives_the_same_bytes_in_another_process(
         "export_run(load_run(Path(sys.argv[1])), 'tiny', Path(sys.argv[2]))\n"
     )
     path = tmp_path / "again.onnx"
-    subprocess.run([sys.executable, "-c", script, tiny_run_folder, path], check=True, cwd=tmp_path)
+    # Another seed of the hashes, and with it another order in every set.
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    subprocess.run([sys.executable, "-c", script, tiny_run_folder, path], check=True, env=environment)
     assert path.read_bytes() == tiny_model.read_bytes()
 
 

@@ -25,7 +25,7 @@ def test_the_network_it_came_from_passes(exported: LoadedModel, tiny_run: Run) -
 
 def test_another_network_does_not(exported: LoadedModel) -> None:
     torch.manual_seed(1)
-    with pytest.raises(ExportError, match="differs from the network by .* where 0.0001 is allowed"):
+    with pytest.raises(ExportError, match=r"differs from the network by .*, where 0\.0001 is allowed"):
         check_parity(build("kalamos_xs", 10), exported)
 
 

@@ -6,7 +6,7 @@ in order, are what feature maps are exported from.
 >>> from kalamos.architectures import build, count_parameters
 >>> network = build("kalamos_xs", num_classes=10)
 >>> count_parameters(network)
-80794
+90362
 """
 
 from kalamos.architectures import kalamos_xs as _kalamos_xs  # noqa: F401  (registers itself)

@@ -2,7 +2,7 @@
 
 Cost lies in the first layers' area, so it pools early and lets the 5x5 stem go unpadded; channels
 are multiples of 8, which ONNX Runtime's blocked convolutions want. Mean and maximum over the last
-3x3 say how much of each feature there is, and whether there is any.
+2x2 say how much of each feature there is, and whether there is any.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kalamos.architectures.network import ARCHITECTURES, StagedNetwork, conv_bn_relu
 
-STEM, MIDDLE, DEEP, LAST = 16, 32, 64, 80
+STEM, MIDDLE, DEEP, LAST = 16, 32, 64, 96
 
 
 @ARCHITECTURES.register("kalamos_xs")
@@ -22,12 +22,12 @@ def kalamos_xs(num_classes: int) -> StagedNetwork:
         "middle": nn.Sequential(
             nn.MaxPool2d(2),  # 24 -> 12
             conv_bn_relu(STEM, MIDDLE, 3),  # 12 -> 10
-            conv_bn_relu(MIDDLE, MIDDLE, 3, padding=1),
+            conv_bn_relu(MIDDLE, MIDDLE, 3),  # 10 -> 8
         ),
         "deep": nn.Sequential(
-            nn.MaxPool2d(2),  # 10 -> 5
+            nn.MaxPool2d(2),  # 8 -> 4
             conv_bn_relu(MIDDLE, DEEP, 3, padding=1),
-            conv_bn_relu(DEEP, LAST, 3),  # 5 -> 3
+            conv_bn_relu(DEEP, LAST, 3),  # 4 -> 2
         ),
     }
     return StagedNetwork(stages, nn.Sequential(MeanMaxPool(), nn.Linear(2 * LAST, num_classes)))

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalamos.errors import UsageError
+from kalamos.folders import ImageSearch, find_images
+from kalamos.images import EXTENSIONS
+
+Fill = Callable[..., None]
+
+
+@pytest.fixture
+def fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fill:
+    """Makes empty files, with their folders, in the current folder, which is a new one."""
+    monkeypatch.chdir(tmp_path)
+
+    def fill(*names: str) -> None:
+        for name in names:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).touch()
+
+    return fill
+
+
+def test_sub_folders_are_searched_in_order(fill: Fill) -> None:
+    fill("d/b.png", "d/A.png", "d/B/z.png", "d/a/Y.PNG", "d/a/x.jpeg", "d/c.tif")
+    assert list(find_images(["d"])) == [
+        "d/a/x.jpeg",
+        "d/a/Y.PNG",
+        "d/A.png",
+        "d/B/z.png",
+        "d/b.png",
+        "d/c.tif",
+    ]
+
+
+def test_names_that_differ_in_case_alone_have_one_order(fill: Fill) -> None:
+    fill("d/a.png", "d/A.png")
+    assert list(find_images(["d"])) == ["d/A.png", "d/a.png"]
+    assert list(find_images(["d/a.png", "d/A.png"])) == ["d/A.png", "d/a.png"]
+
+
+@given(st.lists(st.text("aAbB/.", min_size=1, max_size=6), min_size=1, max_size=6, unique=True))
+def test_the_order_of_the_arguments_does_not_matter(paths: list[str]) -> None:
+    # Names that are nowhere on the disk, so that each comes back as it is.
+    names = [f"nowhere/{path}.png" for path in paths]
+    assert list(find_images(names)) == list(find_images(names[::-1])) == list(find_images(sorted(names)))
+    assert sorted(find_images(names)) == sorted(names)
+
+
+@pytest.mark.parametrize("given", ["d", "./d", "d/", "d//", "../x/d"])
+def test_paths_begin_as_they_were_given(fill: Fill, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    fill("x/d/a.png")
+    monkeypatch.chdir("x")
+    [path] = find_images([given])
+    assert path.startswith(given)
+    assert Path(path).samefile("d/a.png")
+
+
+@pytest.mark.parametrize("extension", sorted(EXTENSIONS))
+def test_every_extension_in_either_case(fill: Fill, extension: str) -> None:
+    fill(f"d/a{extension}", f"d/b{extension.upper()}")
+    assert len(list(find_images(["d"]))) == 2
+
+
+def test_others_are_counted_anew_at_each_search(fill: Fill) -> None:
+    fill("d/a.png", "d/b.txt", "d/sub/Thumbs.db", "d/.hidden", "d/.hidden.png", "d/.git/c.png")
+    search = ImageSearch(["d"])
+    for _ in range(2):
+        assert list(search) == ["d/a.png"]
+        assert search.skipped == 2
+
+
+def test_a_hidden_folder_that_is_named_is_searched(fill: Fill) -> None:
+    fill(".secret/a.png")
+    assert list(find_images([".secret"])) == [".secret/a.png"]
+
+
+def test_links_to_files_and_folders_are_followed(fill: Fill, tmp_path: Path) -> None:
+    fill("elsewhere/a.png", "d/b.png")
+    Path("d/folder").symlink_to(tmp_path / "elsewhere")
+    Path("d/file.png").symlink_to(tmp_path / "elsewhere" / "a.png")
+    Path("d/broken.png").symlink_to("nowhere")
+    assert list(find_images(["d"])) == ["d/b.png", "d/broken.png", "d/file.png", "d/folder/a.png"]
+
+
+def test_links_that_lead_back_end_the_search(fill: Fill) -> None:
+    fill("d/one/a.png", "d/two/b.png")
+    Path("d/one/up").symlink_to("..")
+    Path("d/two/across").symlink_to("../one")
+    Path("d/itself").symlink_to("itself")
+    Path("d/itself.png").symlink_to("itself.png")
+    search = ImageSearch(["d"])
+    assert list(search) == ["d/itself.png", "d/one/a.png", "d/two/across/a.png", "d/two/b.png"]
+    assert search.skipped == 1
+
+
+@pytest.fixture
+def nest(fill: Fill) -> Iterator[Callable[[str, int], None]]:
+    """Makes folders `name` in each other, in the folder `d`, with an image in the innermost.
+
+    Step by step, as no system makes or removes any depth at once, and pytest's own tidying up cannot.
+    """
+    top, made = Path.cwd(), []
+
+    def nest(name: str, depth: int) -> None:
+        fill("d/a.png")
+        os.chdir("d")
+        for _ in range(depth):
+            Path(name).mkdir()
+            os.chdir(name)
+            made.append(name)
+        Path("z.png").touch()
+        os.chdir(top)
+
+    yield nest
+    os.chdir(top / "d")
+    for name in made:
+        os.chdir(name)
+    Path("z.png").unlink()
+    for name in reversed(made):
+        os.chdir("..")
+        Path(name).rmdir()
+
+
+def test_folders_deeper_than_calls_may_go(nest: Callable[[str, int], None]) -> None:
+    nest("n", 1200)
+    assert list(find_images(["d"])) == ["d/a.png", f"d/{'n/' * 1200}z.png"]
+
+
+def test_a_folder_whose_path_is_too_long_becomes_a_row(nest: Callable[[str, int], None]) -> None:
+    nest("n" * 250, 20)  # 5,000 characters, where Linux takes 4,096
+    first, last = find_images(["d"])
+    assert first == "d/a.png"
+    assert last.endswith("/" + "n" * 250)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_a_folder_that_may_not_be_listed_becomes_a_row(fill: Fill) -> None:
+    fill("d/a.png", "d/locked/b.png")
+    Path("d/locked").chmod(0)
+    try:
+        assert list(find_images(["d"])) == ["d/a.png", "d/locked"]
+        assert list(find_images(["d/locked"])) == ["d/locked"]
+    finally:
+        Path("d/locked").chmod(0o700)
+
+
+def test_a_missing_file_is_passed_on(fill: Fill) -> None:
+    assert list(find_images(["none.png", "", "none/a.png"])) == ["", "none/a.png", "none.png"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("d/*.png", ["d/A.png", "d/b.png"]),
+        ("d/**/*.png", ["d/A.png", "d/b.png", "d/sub/c.png"]),
+        ("d/?.png", ["d/A.png", "d/b.png"]),
+        ("d/[b-z].png", ["d/b.png"]),
+        ("d/*", ["d/A.png", "d/b.png", "d/notes.txt"]),
+    ],
+)
+def test_globs(fill: Fill, pattern: str, found: list[str]) -> None:
+    fill("d/b.png", "d/A.png", "d/sub/c.png", "d/notes.txt")
+    assert list(find_images([pattern])) == found
+
+
+def test_a_name_that_looks_like_a_glob_is_a_name_where_it_exists(fill: Fill) -> None:
+    fill("a[1].png", "a1.png", "b[1]/c.png")
+    assert list(find_images(["a[1].png"])) == ["a[1].png"]
+    assert list(find_images(["b[1]"])) == ["b[1]/c.png"]
+
+
+@pytest.mark.parametrize("path", ["d", "d/*", "*.png", "d/only a folder"])
+def test_nothing_found_is_told(fill: Fill, path: str) -> None:
+    fill("d/only a folder/notes.txt")
+    with pytest.raises(UsageError, match=r"no image in this folder|matches no file"):
+        list(find_images([path]))
+
+
+def test_a_name_cannot_write_to_the_terminal(fill: Fill) -> None:
+    fill("red\x1b[31m/notes.txt")
+    with pytest.raises(UsageError) as caught:
+        list(find_images(["red\x1b[31m"]))
+    assert str(caught.value).isprintable()
+
+
+def test_the_search_is_lazy(fill: Fill) -> None:
+    fill("a/x.png", "empty/notes.txt")
+    found = find_images(["a", "empty"])
+    assert next(found) == "a/x.png"
+    with pytest.raises(UsageError):
+        next(found)

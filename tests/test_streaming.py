@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalamos.streaming import AHEAD, BRIEF, Turns, default_jobs, ordered_map
+
+
+def squares(values: list[int]) -> list[int]:
+    return [value * value for value in values]
+
+
+def worker_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("kalamos")]
+
+
+@given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 4))
+def test_results_come_complete_and_in_order(count: int, chunk: int, jobs: int) -> None:
+    assert list(ordered_map(squares, range(count), chunk=chunk, jobs=jobs)) == squares([*range(count)])
+
+
+def test_the_order_holds_when_later_chunks_are_ready_first() -> None:
+    def slowly(values: list[int]) -> list[int]:
+        time.sleep(0.02 if values[0] % 8 == 0 else 0)
+        return values
+
+    assert list(ordered_map(slowly, range(100), chunk=4, jobs=8)) == list(range(100))
+
+
+def test_chunks_are_worked_on_side_by_side() -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def meet(values: list[int]) -> list[int]:
+        together.wait()  # breaks unless three are here at once
+        return values
+
+    assert list(ordered_map(meet, range(6), chunk=1, jobs=3)) == list(range(6))
+
+
+def test_results_may_be_more_or_fewer_than_items() -> None:
+    assert list(ordered_map(lambda values: values * 2, range(4), chunk=2, jobs=2)) == [0, 1, 0, 1, 2, 3, 2, 3]
+    assert list(ordered_map(lambda values: values[:1], range(4), chunk=2, jobs=2)) == [0, 2]
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(1, 10), (2, 10 * 2 * AHEAD), (4, 10 * 4 * AHEAD)])
+def test_the_source_is_not_read_far_ahead(jobs: int, most: int) -> None:
+    taken = 0
+
+    def source() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    results = ordered_map(squares, source(), chunk=10, jobs=jobs)
+    assert taken == 0, "a generator does nothing before it is asked"
+    for given_out in range(1, 500):
+        next(results)
+        assert taken - given_out <= most
+
+
+@pytest.mark.parametrize(("count", "jobs"), [(100, 1), (9, 4), (0, 4)])
+def test_one_job_or_a_single_chunk_starts_no_thread(count: int, jobs: int) -> None:
+    workers = set()
+
+    def work(values: list[int]) -> list[int]:
+        workers.add(threading.current_thread())
+        return values
+
+    assert list(ordered_map(work, range(count), chunk=10, jobs=jobs)) == list(range(count))
+    assert workers <= {threading.main_thread()}
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_an_exception_of_the_function_comes_through_and_ends_it(jobs: int) -> None:
+    done = []
+
+    def work(values: list[int]) -> list[int]:
+        if 50 in values:
+            raise ZeroDivisionError
+        done.append(values)
+        return values
+
+    results = ordered_map(work, range(10_000), chunk=10, jobs=jobs)
+    assert list(islice(results, 50)) == list(range(50))
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert len(done) < 100, "it went on after the exception"
+    assert worker_threads() == []
+
+
+def test_an_exception_of_the_source_comes_through() -> None:
+    def source() -> Iterator[int]:
+        yield from range(95)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(ordered_map(squares, source(), chunk=10, jobs=2))
+    assert worker_threads() == []
+
+
+def test_leaving_early_stops_the_threads() -> None:
+    stopping, begun, steps = threading.Event(), threading.Event(), 0
+
+    def work(values: list[int]) -> list[int]:
+        nonlocal steps
+        if values[0] == 0:
+            return values
+        begun.set()
+        for _ in range(1000):  # ten seconds, if nobody tells it to stop
+            if stopping.is_set():
+                return []
+            steps += 1
+            time.sleep(0.01)
+        return values
+
+    results = ordered_map(work, range(1000), chunk=10, jobs=2, stopping=stopping)
+    next(results)
+    assert begun.wait(10)
+    assert not stopping.is_set()
+    results.close()  # type: ignore[attr-defined]
+    assert worker_threads() == []
+    assert steps < 500
+
+
+def test_stopping_is_not_told_while_all_goes_well() -> None:
+    stopping = threading.Event()
+    told = []
+
+    def work(values: list[int]) -> list[int]:
+        told.append(stopping.is_set())
+        return values
+
+    list(ordered_map(work, range(100), chunk=10, jobs=2, stopping=stopping))
+    assert told == [False] * 10
+
+
+def test_brief_work_takes_turns() -> None:
+    turns, inside, most = Turns(), 0, 0
+
+    def brief() -> None:
+        nonlocal inside, most
+        for _ in range(20):
+            with turns.take(10_000):  # so many that whatever they take is brief for each
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0.0005)
+                inside -= 1
+
+    threads = [threading.Thread(target=brief) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def test_long_work_runs_side_by_side_once_it_is_known_to_be_long() -> None:
+    turns, together = Turns(), threading.Barrier(3, timeout=10)
+    with turns.take(1):
+        time.sleep(10 * BRIEF)
+
+    def long() -> None:
+        with turns.take(1):
+            together.wait()  # breaks unless three are in here at once
+            time.sleep(10 * BRIEF)
+
+    threads = [threading.Thread(target=long) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not together.broken
+
+
+def test_turns_are_given_back_after_an_exception() -> None:
+    turns = Turns()
+    with pytest.raises(ZeroDivisionError), turns.take(1000):
+        raise ZeroDivisionError
+    entered = []
+
+    def enter() -> None:
+        with turns.take(1000):
+            entered.append(True)
+
+    thread = threading.Thread(target=enter, daemon=True)
+    thread.start()
+    thread.join(timeout=5)
+    assert entered == [True]
+
+
+def test_the_default_is_what_this_process_may_use() -> None:
+    assert 1 <= default_jobs() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot limit a process so")
+def test_the_default_heeds_a_limit() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert default_jobs() == 1
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kalamos.errors import ModelError, OutputError
+from kalamos.model_file import Metric, read_spec
+from kalamos.zoo import card, card_path, model_path, names
+from kalamos.zoo.card import render_card, write_card
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_shipped_card_says_what_its_model_says(name: str) -> None:
+    shipped = card_path(name).read_text(encoding="utf-8") if card_path(name).exists() else "no card"
+    assert shipped == render_card(model_path(name))
+
+
+def test_a_card_tells_the_file_from_any_other() -> None:
+    path = model_path("digits")
+    text = render_card(path)
+    content = path.read_bytes()
+    assert text.startswith("# digits\n")
+    assert hashlib.sha256(content).hexdigest() in text
+    assert f"{len(content):,} bytes" in text
+    assert "10 classes (digits): 0 1 2 3 4 5 6 7 8 9" in text
+    spec = read_spec(path)
+    assert spec.training is not None
+    assert f"{spec.training.n:,} images of the official train split of `mnist`" in text
+
+
+def test_every_measured_figure_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = Metric(
+        dataset="mnist",
+        split="test",
+        sha256="ab" * 32,
+        n=10_000,
+        accuracy=0.9951,
+        interval=(0.9935, 0.9963),
+        ece=0.0021,
+        date="2026-03-31",
+        kalamos_version="0.1.0",
+    )
+    path = model_path("digits")
+    two = (metric, replace(metric, dataset="usps", accuracy=0.5))
+    monkeypatch.setattr(card, "read_spec", lambda where: replace(read_spec(where), metrics=two))
+    text = render_card(path)
+    line = "| mnist test | 10,000 | 99.51% | 99.35% to 99.63% | 0.21% | 2026-03-31 | `" + "ab" * 32 + "` |"
+    assert line in text.splitlines()
+    assert "| usps test | 10,000 | 50.00% |" in text
+
+
+def test_a_card_is_written_beside_its_model(tmp_path: Path) -> None:
+    model = tmp_path / "mine.onnx"
+    shutil.copy(model_path("digits"), model)
+    assert write_card(model) == tmp_path / "mine.md"
+    assert (tmp_path / "mine.md").read_text(encoding="utf-8") == render_card(model)
+
+
+def test_no_card_where_none_can_be(tmp_path: Path) -> None:
+    (tmp_path / "mine.onnx").write_bytes(b"no model")
+    with pytest.raises(ModelError):
+        write_card(tmp_path / "mine.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.onnx"]
+    shutil.copy(model_path("digits"), tmp_path / "good.onnx")
+    (tmp_path / "good.md").mkdir()
+    with pytest.raises(OutputError):
+        write_card(tmp_path / "good.onnx")
