@@ -28,8 +28,9 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> 
         labels: int64 [N].
 
     >>> logits = np.array([[9.0, 0.0]] * 3 + [[0.0, 9.0]])   # far too sure: one of four is wrong
-    >>> round(1 / (1 + np.exp(-9 / fit_temperature(logits, np.zeros(4, np.int64)))), 2)
-    0.75
+    >>> temperature = fit_temperature(logits, np.zeros(4, np.int64))
+    >>> softmax(logits, temperature)[0].round(2).tolist()
+    [0.75, 0.25]
     """
     from scipy.optimize import minimize_scalar
 
