@@ -6,7 +6,6 @@ Needs KALAMOS_DATA, the folder that holds mnist/, and a model with recorded figu
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 import pytest
 
@@ -29,10 +28,8 @@ def test_digits_reads_mnist_as_its_file_says(request: pytest.FixtureRequest) -> 
     dataset: Dataset = request.getfixturevalue("mnist")
     measured = as_metric(evaluate(reader, dataset.test, dataset.alphabet.labels), "mnist", "test")
     assert (recorded.n, recorded.sha256) == (10_000, dataset.test.sha256)
+    assert measured.n == recorded.n
     assert recorded.accuracy >= LEAST
     # A few images in ten thousand may fall on the other side with another OpenCV or processor.
     assert measured.accuracy == pytest.approx(recorded.accuracy, abs=5e-4)
     assert measured.ece == pytest.approx(recorded.ece, abs=2e-3)
-    assert replace(measured, accuracy=0, interval=(0, 0), ece=0, date="") == replace(
-        recorded, accuracy=0, interval=(0, 0), ece=0, date="", kalamos_version=measured.kalamos_version
-    )
