@@ -146,7 +146,8 @@ def folder(repeats: int, images: int) -> list[Row]:
 
 def one_array(repeats: int) -> list[Row]:
     reader, session = kalamos.load("digits"), open_session(str(model_path("digits")), threads=1)
-    image = (255 * ink("7", 2, size=28)).astype(np.uint8)
+    drawn = (255 * ink("7", 12, size=112)).astype(np.uint8)
+    image = Preprocessor(DEFAULT_STEPS).image(drawn)  # 28x28 in MNIST's own geometry, as in the folder
     batch = image[None, None].astype(np.float32)
     name = session.get_inputs()[0].name
     ours, floor = interleaved(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos.streaming import AHEAD, BRIEF, Turns, default_jobs, ordered_map
+from kalamos.streaming import AHEAD, BRIEF, LENIENT, Turns, default_jobs, ordered_map
 
 
 def squares(values: list[int]) -> list[int]:
@@ -148,7 +148,7 @@ def test_brief_work_takes_turns() -> None:
     def brief() -> None:
         nonlocal inside, most
         for _ in range(20):
-            with turns.take(10_000):  # so many that whatever they take is brief for each
+            with turns.take():  # no image is reported, so none was long
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0.0005)
@@ -162,15 +162,15 @@ def test_brief_work_takes_turns() -> None:
     assert most == 1
 
 
-def test_long_work_runs_side_by_side_once_it_is_known_to_be_long() -> None:
+def test_long_work_runs_side_by_side_as_soon_as_it_proves_long() -> None:
     turns, together = Turns(), threading.Barrier(3, timeout=10)
-    with turns.take(1):
-        time.sleep(10 * BRIEF)
+    late = 2 * (LENIENT + 1) * BRIEF
 
     def long() -> None:
-        with turns.take(1):
+        with turns.take() as done:
+            time.sleep(late)
+            done()  # whoever came first gives its turn up here, not at its end
             together.wait()  # breaks unless three are in here at once
-            time.sleep(10 * BRIEF)
 
     threads = [threading.Thread(target=long) for _ in range(3)]
     for thread in threads:
@@ -182,12 +182,12 @@ def test_long_work_runs_side_by_side_once_it_is_known_to_be_long() -> None:
 
 def test_turns_are_given_back_after_an_exception() -> None:
     turns = Turns()
-    with pytest.raises(ZeroDivisionError), turns.take(1000):
+    with pytest.raises(ZeroDivisionError), turns.take():
         raise ZeroDivisionError
     entered = []
 
     def enter() -> None:
-        with turns.take(1000):
+        with turns.take():
             entered.append(True)
 
     thread = threading.Thread(target=enter, daemon=True)

@@ -17,7 +17,7 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
     >>> softmax(np.array([[0.0, 0.0]])).tolist()
     [[0.5, 0.5]]
     """
-    scaled = np.asarray(logits, np.float64) / temperature
+    scaled = np.divide(logits, temperature, dtype=np.float64)
     scaled -= scaled.max(axis=1, keepdims=True)
     powers: NDArray[np.float64] = np.exp(scaled, out=scaled)
     powers /= powers.sum(axis=1, keepdims=True)

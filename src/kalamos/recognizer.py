@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,8 +202,8 @@ class Recognizer:
         turns: Turns,
         stopping: threading.Event,
     ) -> list[Prediction]:
-        with turns.take(len(sources)):
-            outcomes = self._prepare_all(sources, stopping)
+        with turns.take() as done:
+            outcomes = self._prepare_all(sources, done, stopping)
         paths = [_path_of(source) for source in sources[: len(outcomes)]]
         ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
         read = iter(self._decide(list(ready.values()), [paths[i] for i in ready], top_k, threshold))
@@ -213,7 +213,7 @@ class Recognizer:
         ]
 
     def _prepare_all(
-        self, sources: list[ImageSource], stopping: threading.Event
+        self, sources: list[ImageSource], done: Callable[[], None], stopping: threading.Event
     ) -> list[GreyImage | ImageError]:
         outcomes: list[GreyImage | ImageError] = []
         together: dict[int, GreyImage] = {}
@@ -229,6 +229,7 @@ class Recognizer:
                 outcomes.append(grey)
             except ImageError as error:
                 outcomes.append(error)
+            done()
         for i, outcome in zip(together, self._preprocessor.images([*together.values()]), strict=True):
             outcomes[i] = outcome
         return outcomes
@@ -240,7 +241,8 @@ class Recognizer:
             return []
         probabilities = softmax(self.logits(prepared), self.spec.temperature)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-        confidences = np.take_along_axis(probabilities, order, axis=1)
+        # Half the cost of take_along_axis, which one image alone would feel.
+        confidences = probabilities[np.arange(len(order))[:, np.newaxis], order]
         labels = self.labels
         predictions = []
         for path, indices, values in zip(paths, order.tolist(), confidences.tolist(), strict=True):

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,14 +26,17 @@ AHEAD = 3
 BRIEF = 300e-6
 """Seconds: work that takes less an image is done by one thread at a time."""
 
+LENIENT = 16
+"""Images' worth of `BRIEF` that a turn may be late: a busy machine stops a thread for some ms."""
+
 
 class Turns:
     """Lets one thread at a time through brief work, and all of them through long work.
 
     OpenCV and file calls give the interpreter's lock away even for a microsecond, and each has to
-    wait for it again: two threads that both prepare small images take longer than one (measured:
-    28x28 PNGs, 4,300 images/s against 5,100). So brief preparation takes turns, while other threads
-    are in the model; a large photo's decoding runs beside others'. What the last chunk took decides.
+    wait for it again: two threads that both prepare small images take longer than one. So brief
+    preparation takes turns, while other threads are in the model; a large photo's decoding runs
+    beside others'. The latest images decide, and who holds a turn gives it up as they prove long.
     """
 
     def __init__(self) -> None:
@@ -41,11 +44,24 @@ class Turns:
         self._brief = True
 
     @contextmanager
-    def take(self, images: int) -> Iterator[None]:
-        with self._lock if self._brief else nullcontext():
-            started = time.perf_counter()
-            yield
-            self._brief = time.perf_counter() - started < images * BRIEF
+    def take(self) -> Iterator[Callable[[], None]]:
+        """Wait for a turn, if this is a time for turns; call what it yields after each image."""
+        held = self._brief and self._lock.acquire()
+        started, images = time.perf_counter(), 0
+
+        def done() -> None:
+            nonlocal held, images
+            images += 1
+            self._brief = time.perf_counter() - started < (images + LENIENT) * BRIEF
+            if held and not self._brief:
+                self._lock.release()
+                held = False
+
+        try:
+            yield done
+        finally:
+            if held:
+                self._lock.release()
 
 
 def default_jobs() -> int:

@@ -6,7 +6,6 @@ Needs KALAMOS_DATA, the folder that holds mnist/, and a model with recorded figu
 
 from __future__ import annotations
 
-
 import pytest
 
 import kalamos

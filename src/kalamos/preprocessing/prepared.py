@@ -1,7 +1,7 @@
 """Recognise, many at a time, images that the default steps would return as they are.
 
 Exports of MNIST and its family already have the geometry that the steps make. Going through them
-one by one costs more than decoding; a look at a whole stack costs a tenth.
+one by one costs more than decoding them; a look at a whole stack costs little.
 """
 
 from __future__ import annotations
