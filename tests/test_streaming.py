@@ -208,3 +208,25 @@ def test_the_default_heeds_a_limit() -> None:
         assert default_jobs() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+def test_a_heavy_item_ends_its_chunk() -> None:
+    chunks: list[list[int]] = []
+
+    def note(values: list[int]) -> list[int]:
+        chunks.append(values)
+        return values
+
+    items = [1, 2, 100, 3, 4, 5, 100, 100, 6]
+    assert list(ordered_map(note, items, chunk=3, jobs=1, heavy=lambda value: value == 100)) == items
+    assert chunks == [[1, 2, 100], [3, 4, 5], [100], [100], [6]]
+
+
+def test_two_heavy_items_are_worked_on_side_by_side() -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def meet(values: list[int]) -> list[int]:
+        together.wait()
+        return values
+
+    assert list(ordered_map(meet, [1, 2], chunk=64, jobs=2, heavy=lambda value: True)) == [1, 2]

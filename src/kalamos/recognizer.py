@@ -31,6 +31,9 @@ __all__ = ["Recognizer", "load"]
 CHUNK = 64
 """Images a model run: large enough to spread the call's cost, small enough for the cache."""
 
+HEAVY_BYTES, HEAVY_PIXELS = 100_000, 1_000_000
+"""A file or an array above this is shared out by itself."""
+
 
 def load(name_or_file: str | os.PathLike[str] = "digits") -> Recognizer:
     """Open a model: one of the shipped ones by name, or a model file.
@@ -192,7 +195,8 @@ class Recognizer:
         def read(chunk: list[ImageSource]) -> list[Prediction]:
             return self._read_chunk(chunk, top_k, threshold, turns, stopping)
 
-        return ordered_map(read, sources, chunk=CHUNK, jobs=jobs or default_jobs(), stopping=stopping)
+        workers = jobs or default_jobs()
+        return ordered_map(read, sources, chunk=CHUNK, jobs=workers, heavy=_is_heavy, stopping=stopping)
 
     def _read_chunk(
         self,
@@ -261,6 +265,16 @@ class Recognizer:
         if not 0 <= min_confidence <= 1:
             raise UsageError(f"min_confidence = {min_confidence} is not a probability in [0, 1]")
         return min_confidence
+
+
+def _is_heavy(source: ImageSource) -> bool:
+    """Whether an image takes long enough to be worth a thread: a photograph, not a character's crop."""
+    if isinstance(source, (str, os.PathLike)):
+        try:
+            return os.stat(source).st_size > HEAVY_BYTES  # noqa: PTH116  (this runs once an image)
+        except (OSError, ValueError):
+            return False
+    return isinstance(source, np.ndarray) and source.size > HEAVY_PIXELS
 
 
 def _path_of(source: ImageSource) -> str | None:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -78,9 +78,13 @@ def ordered_map(
     *,
     chunk: int,
     jobs: int,
+    heavy: Callable[[T], bool] = lambda item: False,
     stopping: threading.Event | None = None,
 ) -> Iterator[R]:
     """Apply `function` to chunks of `items` on `jobs` threads; yield its results in order.
+
+    A chunk ends after `chunk` items, or after one that is `heavy`, so that a few large photographs
+    are shared out among the threads. It never depends on time: the same items make the same chunks.
 
     When the consumer leaves early, or anything fails, `stopping` is set and the threads are waited
     for: a `function` that takes long over a chunk should look at it, and may then return anything.
@@ -91,21 +95,19 @@ def ordered_map(
     >>> list(ordered_map(lambda xs: [x * x for x in xs], range(5), chunk=2, jobs=2))
     [0, 1, 4, 9, 16]
     """
-    stream = iter(items)
-    chunks = iter(lambda: list(islice(stream, chunk)), [])
-    first = next(chunks, [])
-    if jobs == 1 or len(first) < chunk:
-        # A single chunk is not worth starting threads for.
-        yield from function(first) if first else []
-        for part in chunks:
+    chunks = _chunks(items, chunk, heavy)
+    # Whether a second chunk comes tells whether threads are worth starting.
+    opening = list(islice(chunks, 1 if jobs == 1 else 2))
+    if len(opening) < 2:
+        for part in chain(opening, chunks):
             yield from function(part)
         return
     from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="kalamos")
     try:
-        pending: deque[Future[list[R]]] = deque([pool.submit(function, first)])
-        for part in chunks:
+        pending: deque[Future[list[R]]] = deque()
+        for part in chain(opening, chunks):
             pending.append(pool.submit(function, part))
             if len(pending) >= jobs * AHEAD:
                 yield from pending.popleft().result()
@@ -115,3 +117,14 @@ def ordered_map(
         if stopping is not None:
             stopping.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _chunks(items: Iterable[T], most: int, heavy: Callable[[T], bool]) -> Iterator[list[T]]:
+    part: list[T] = []
+    for item in items:
+        part.append(item)
+        if len(part) == most or heavy(item):
+            yield part
+            part = []
+    if part:
+        yield part

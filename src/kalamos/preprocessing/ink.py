@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bright_on_black", "remove_specks"]
+__all__ = ["bright_on_black", "remove_specks", "shrink"]
 
 OVERVIEW = 96
 """The paper is estimated on a copy whose longer side is at most this many pixels."""
@@ -33,7 +33,7 @@ def bright_on_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns:
         uint8 [H, W], 0 where there is paper. A blank image gives zeros, or low values only.
     """
-    overview = _shrink(image)
+    overview = shrink(image, OVERVIEW / max(image.shape))
     threshold, _ = cv2.threshold(overview, 0, 255, cv2.THRESH_OTSU)
     border = np.concatenate((overview[0], overview[-1], overview[:, 0], overview[:, -1]))
     # The ground is what the border is mostly made of: ink rarely runs along all four edges.
@@ -61,12 +61,11 @@ def remove_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(keep[labels], ink, np.uint8(0))
 
 
-def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = image.shape
-    longer = max(height, width)
-    if longer <= OVERVIEW:
+def shrink(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Scale down by area averaging; a `scale` of 1 or more leaves the image as it is."""
+    if scale >= 1:
         return image
-    scale = OVERVIEW / longer
+    height, width = image.shape
     shape = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(image, shape, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 

@@ -6,6 +6,7 @@ data comes out byte for byte as it went in, and quickly: this runs once an image
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError, PreprocessingError
-from kalamos.preprocessing.ink import bright_on_black, remove_specks
+from kalamos.preprocessing.ink import bright_on_black, remove_specks, shrink
 from kalamos.registry import Registry
 
 __all__ = ["STEPS", "GreyImage", "Step"]
@@ -29,6 +30,9 @@ FULL = 250
 FAINT = 64
 """Below this peak (of 255) too few grey levels are left to stretch a shrunken image back."""
 
+PAGE = 1_000_000
+"""Above this many pixels a picture shows more than a character has detail."""
+
 TINY = 40
 """At or below this longer side (px) there are no specks to tell from dots."""
 
@@ -43,12 +47,15 @@ def grey(image: GreyImage) -> GreyImage:
 def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
     """Ink bright on black, the paper flattened to 0, the ink stretched to 255.
 
+    A picture of more than a megapixel is scaled down to that first.
+
     Args:
         min_contrast: ink that differs from its paper by fewer grey levels (of 255) is no ink.
 
     Raises:
         NoInkError: the image is blank.
     """
+    image = shrink(image, math.sqrt(PAGE / image.size))
     # A border mostly of pure black is a ground that no camera makes: drawn so, or prepared already.
     ink = image if _black_border(image) else bright_on_black(image)
     peak = _peak(ink)
