@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import BinaryIO
 
+from kalamos.alphabets import upper_code_point
 from kalamos.errors import UsageError
 from kalamos.predictions import Prediction
 from kalamos.writers.base import Writer
@@ -36,22 +37,16 @@ class AsciiWriter(Writer):
 
     def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int) -> None:
         super().__init__(sink, labels=labels, top_k=top_k)
-        composed = {label: unicodedata.normalize("NFC", label) for label in labels}
-        longer = [label for label, character in composed.items() if len(character) != 1]
+        longer = [label for label in labels if len(unicodedata.normalize("NFC", label)) != 1]
         if longer:
             shown = ", ".join(map(repr, longer[:3])) + (", …" if longer[3:] else "")
             raise UsageError(
                 f"the ascii format writes one character code a label, and these labels are none: {shown}",
                 remedy="use another format, such as csv",
             )
-        self._codes = {label: _code(character) for label, character in composed.items()}
+        self._codes = {label: upper_code_point(label) for label in labels}
 
     def write(self, prediction: Prediction) -> None:
         code = _NOTHING if prediction.label is None else self._codes[prediction.label]
         path = "-" if prediction.path is None else one_line(prediction.path)
         self._sink.write(f"{code}, {path}\n".encode())
-
-
-def _code(character: str) -> int:
-    upper = character.upper()
-    return ord(upper if len(upper) == 1 else character)
