@@ -1,4 +1,4 @@
-"""What a recogniser answers: one `Prediction` an image, and `Results`, a list of them."""
+"""What a recogniser answers: one `Prediction` an image."""
 
 from __future__ import annotations
 

@@ -294,7 +294,7 @@ def test_a_name_that_is_not_utf8(command, folder: Path, one: bytes) -> None:
         (["SAMPLE", "-m", "no/model.onnx"], "no/model.onnx: no such model file"),
         (["SAMPLE", "-m", "SAMPLE"], "a PNG image, not an ONNX model; write one with `kalamos export`"),
         (["SAMPLE", "-m", "x" * 300], "no model is called 'xxx"),
-        (["SAMPLE", "-f", "jsn"], "there is no format 'jsn'; did you mean 'json'?"),
+        (["SAMPLE", "-f", "jsn"], "no output format is called 'jsn'; did you mean 'json'?"),
         (["SAMPLE", "-f", "parquet"], "parquet is not for a terminal; name a file with -o"),
         (["SAMPLE", "--min-confidence", "nan"], "min_confidence = nan is not a probability in [0, 1]"),
         (["SAMPLE", "--min-confidence", "1.5"], "1.5 is not in the range"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from kalamos.cli.names import FormatName, ModelName
-from kalamos.errors import OutputError, UsageError, suggest
+from kalamos.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from kalamos.cli.progress import Watch
@@ -91,14 +91,12 @@ def predict(
 
 def _choose_format(asked: str | None, output: str | None) -> str:
     from kalamos.images import EXTENSIONS
-    from kalamos.writers import FORMATS, format_for
+    from kalamos.writers import format_for
 
     if output and PurePath(output).suffix.lower() in EXTENSIONS:
         # `-o *.png`, or a forgotten name after -o, would put the rows in an image's place.
         raise UsageError(f"{output}: this is an image's name", remedy="name a file for the rows after -o")
     chosen = asked or (format_for(output) if output else None) or "text"
-    if chosen not in FORMATS:
-        raise UsageError(f"there is no format {chosen!r}", remedy=suggest(chosen, FORMATS))
     if chosen == "parquet" and output is None:
         raise UsageError("parquet is not for a terminal", remedy="name a file with -o")
     return chosen
