@@ -172,6 +172,23 @@ def test_the_grain_of_blank_paper_is_not_ink(prepare: Prepare, write: Write, siz
         prepare(write(np.zeros((size, size)), paper=225, noise=noise))
 
 
+@pytest.mark.parametrize("size", [64, 200, 600, 1500])
+@pytest.mark.parametrize("noise", [5, 10, 20])
+def test_a_camera_s_noise_on_a_larger_page_is_not_ink(
+    prepare: Prepare, write: Write, size: int, noise: int
+) -> None:
+    with pytest.raises(NoInkError):
+        prepare(write(np.zeros((size, size)), paper=190, noise=noise))
+
+
+@pytest.mark.parametrize("noise", [5, 10, 15])
+def test_ink_among_noise_is_ink(
+    prepare: Prepare, seven: Ink, write: Write, reference: Grey, noise: int
+) -> None:
+    page = write(seven(240, 240, 16), paper=220, contrast=0.7, noise=noise)
+    assert likeness(prepare(page), reference) > 0.8
+
+
 @pytest.mark.parametrize("size", [28, 64, 200, 600])
 @pytest.mark.parametrize("slope", [(80, 20), (0, 100), (-60, 40)])
 def test_light_that_falls_off_is_not_ink(prepare: Prepare, size: int, slope: tuple[float, float]) -> None:

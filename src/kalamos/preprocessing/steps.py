@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError, PreprocessingError
-from kalamos.preprocessing.ink import bright_on_black, remove_specks, shrink
+from kalamos.preprocessing.ink import bright_on_black, grain, remove_specks, shrink
 from kalamos.registry import Registry
 
 __all__ = ["STEPS", "GreyImage", "Step"]
@@ -33,6 +33,9 @@ FAINT = 64
 PAGE = 1_000_000
 """Above this many pixels a picture shows more than a character has detail."""
 
+GRAINS = 8
+"""Standard deviations of the noise that no pixel of a million reaches, the paper's estimate included."""
+
 TINY = 40
 """At or below this longer side (px) there are no specks to tell from dots."""
 
@@ -50,18 +53,23 @@ def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
     A picture of more than a megapixel is scaled down to that first.
 
     Args:
-        min_contrast: ink that differs from its paper by fewer grey levels (of 255) is no ink.
+        min_contrast: ink that differs from its paper by fewer grey levels (of 255) is no ink; nor is
+            what a noisy paper's own grain may reach.
 
     Raises:
         NoInkError: the image is blank.
     """
     image = shrink(image, math.sqrt(PAGE / image.size))
     # A border mostly of pure black is a ground that no camera makes: drawn so, or prepared already.
-    ink = image if _black_border(image) else bright_on_black(image)
+    ink, least = image, max(min_contrast, 1)
+    if not _black_border(image):
+        ink = bright_on_black(image)
+        if max(image.shape) > TINY:  # on less, strokes leave too little paper to tell its grain
+            least = max(least, math.ceil(GRAINS * grain(image)))
     peak = _peak(ink)
-    if peak < max(min_contrast, 1):
+    if peak < least:
         raise NoInkError(
-            f"no ink: nothing on it differs from the paper by {min_contrast} of 255 grey levels",
+            f"no ink: nothing on it differs from the paper by {least} of 255 grey levels",
             remedy="if something is written there, scan it with more contrast",
         )
     return ink if peak >= FULL else _full_contrast(ink)
