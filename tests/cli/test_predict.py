@@ -326,6 +326,11 @@ def test_wrong_usage_is_one_message_and_exit_status_2(
     assert [path.name for path in tmp_path.iterdir()] == ["empty"], "something was left behind"
 
 
+def test_a_wrong_path_is_told_before_the_header_is_written(command, tmp_path: Path) -> None:
+    outcome = command("predict", tmp_path, "-f", "csv")
+    assert (outcome.code, outcome.out) == (2, b"")
+
+
 def test_an_output_in_a_missing_folder(command, samples: Path, tmp_path: Path) -> None:
     outcome = command("predict", samples, "-o", tmp_path / "none" / "rows.csv")
     assert outcome.code == 2

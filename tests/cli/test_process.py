@@ -34,6 +34,11 @@ def test_exit_statuses_and_streams(process, samples: Path, tmp_path: Path) -> No
     assert read.err.startswith("1 image: 1 read")
     some = process("predict", samples, "-q")
     assert (some.code, some.out.count(b"\n"), some.err) == (1, 11, "")
+    one_file = process(
+        "predict", samples, capture_output=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert one_file.out.startswith(os.fsencode(samples)), "the summary came before the rows"
+    assert one_file.rows[11].startswith("11 images: ")
     assert process("predict", tmp_path / "empty").code == 2
     assert process("predict", samples, "--no-such-option").code == 2
 

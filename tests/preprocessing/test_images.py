@@ -190,7 +190,7 @@ def test_ink_among_noise_is_ink(
 
 
 @pytest.mark.parametrize("size", [28, 64, 200, 600])
-@pytest.mark.parametrize("slope", [(80, 20), (0, 100), (-60, 40)])
+@pytest.mark.parametrize("slope", [(80, 20), (0, 100), (-60, 40), (180, 0), (-90, 110)])
 def test_light_that_falls_off_is_not_ink(prepare: Prepare, size: int, slope: tuple[float, float]) -> None:
     y, x = np.mgrid[:size, :size] / size
     light = 150 + slope[0] * (x - 0.5) + slope[1] * (y - 0.5)

@@ -100,7 +100,12 @@ def _paper(overview: NDArray[np.uint8], *, light_ground: bool) -> NDArray[np.uin
     smooth = cv2.GaussianBlur(overview, (3, 3), 0) if longer > 32 else overview
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (width, width))
     how = cv2.MORPH_CLOSE if light_ground else cv2.MORPH_OPEN
-    return cv2.morphologyEx(smooth, how, kernel)  # type: ignore[return-value]
+    # With its edges drawn out, light that falls off towards one of them is paper up to the last pixel.
+    reach = width // 2
+    wide = cv2.copyMakeBorder(smooth, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    height, columns = overview.shape
+    paper = cv2.morphologyEx(wide, how, kernel)
+    return paper[reach : reach + height, reach : reach + columns]  # type: ignore[return-value]
 
 
 def _drop_texture(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
