@@ -26,7 +26,7 @@ class ImageSearch:
       are passed over, other files are counted in `skipped`.
     - A name with `*`, `?` or `[` that does not exist is a glob (`**` crosses folders).
     - A path that does not exist, or a folder that cannot be listed, is passed on, to become a row with
-      its error.
+      its error; so is a folder or a glob without any image, unless it is all that was asked for.
 
     Paths come with POSIX separators and begin as they were given.
     """
@@ -37,7 +37,7 @@ class ImageSearch:
         """Files in searched folders whose names are not an image's, counted as the search goes."""
 
     def __iter__(self) -> Iterator[str]:
-        """Raises `UsageError` at a folder or a glob without any image."""
+        """Raises `UsageError` if the one path given is a folder or a glob without any image."""
         self.skipped = 0
         for path in sorted(self._paths, key=_name_order):
             if os.path.isdir(path):
@@ -51,7 +51,7 @@ class ImageSearch:
         matches = glob.iglob(pattern, recursive=True)
         files = sorted((path for path in matches if not os.path.isdir(path)), key=_name_order)
         if not files:
-            raise UsageError(f"{display_name(pattern)}: matches no file")
+            yield self._nothing(pattern, UsageError(f"{display_name(pattern)}: matches no file"))
         yield from map(_posix, files)
 
     def _searched(self, folder: str) -> Iterator[str]:
@@ -61,7 +61,13 @@ class ImageSearch:
             yield _posix(path)
         if not count:
             remedy = f"looked for {', '.join(sorted(EXTENSIONS))}"
-            raise UsageError(f"{display_name(folder)}: no image in this folder", remedy=remedy)
+            error = UsageError(f"{display_name(folder)}: no image in this folder", remedy=remedy)
+            yield self._nothing(folder, error)
+
+    def _nothing(self, path: str, error: UsageError) -> str:
+        if len(self._paths) == 1:
+            raise error
+        return _posix(path)
 
     def _walk(self, top: str) -> Iterator[str]:
         # Not by recursion: folders may lie in each other deeper than calls may.

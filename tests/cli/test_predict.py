@@ -381,18 +381,16 @@ def test_an_output_is_replaced_whole(command, samples: Path, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_run_that_fails_on_its_way_leaves_the_old_output(
-    command, folder: Path, one: bytes, tmp_path: Path
-) -> None:
+def test_an_empty_folder_among_others_is_a_row(command, folder: Path, one: bytes, tmp_path: Path) -> None:
     (folder / "a.png").write_bytes(one)
-    (tmp_path / "nothing").mkdir()  # comes after `in`, when the output is open already
+    (tmp_path / "nothing").mkdir()
     target = tmp_path / "rows.csv"
-    target.write_bytes(b"old")
-    outcome = command("predict", folder, tmp_path / "nothing", "-o", target)
-    assert outcome.code == 2
-    assert "no image in this folder" in outcome.err
-    assert target.read_bytes() == b"old"
-    assert {path.name for path in tmp_path.iterdir()} == {"in", "nothing", "rows.csv"}
+    outcome = command("predict", folder, tmp_path / "nothing", tmp_path / "*.gif", "-o", target)
+    assert outcome.code == 1
+    glob, read, nothing = csv.DictReader(target.read_text().splitlines())
+    assert (glob["label"], read["label"], nothing["label"]) == ("", "1", "")
+    assert "no such file" in glob["error"]
+    assert "this is a folder" in nothing["error"]
 
 
 def test_a_glob_crosses_folders_and_takes_no_folder_for_a_file(command, folder: Path, one: bytes) -> None:
