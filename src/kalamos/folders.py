@@ -39,20 +39,18 @@ class ImageSearch:
     def __iter__(self) -> Iterator[str]:
         """Raises `UsageError` if the one path given is a folder or a glob without any image."""
         self.skipped = 0
-        for path in sorted(self._paths, key=_name_order):
+        named = (path for given in self._paths for path in self._globbed(given))
+        for path in sorted(named, key=_name_order):
             if os.path.isdir(path):
                 yield from self._searched(path)
-            elif not os.path.lexists(path) and glob.has_magic(path):
-                yield from self._globbed(path)
             else:
                 yield _posix(path)
 
-    def _globbed(self, pattern: str) -> Iterator[str]:
-        matches = glob.iglob(pattern, recursive=True)
-        files = sorted((path for path in matches if not os.path.isdir(path)), key=_name_order)
-        if not files:
-            yield self._nothing(pattern, UsageError(f"{display_name(pattern)}: matches no file"))
-        yield from map(_posix, files)
+    def _globbed(self, path: str) -> list[str]:
+        if os.path.lexists(path) or not glob.has_magic(path):
+            return [path]
+        files = [match for match in glob.iglob(path, recursive=True) if not os.path.isdir(match)]
+        return files or [self._nothing(path, UsageError(f"{display_name(path)}: matches no file"))]
 
     def _searched(self, folder: str) -> Iterator[str]:
         count = 0

@@ -39,8 +39,8 @@ def load(name_or_file: str | os.PathLike[str] = "digits") -> Recognizer:
     """Open a model: one of the shipped ones by name, or a model file.
 
     Args:
-        name_or_file: a zoo name (`kalamos.zoo.names()`), or the path of an `.onnx` file made by
-            `kalamos export`.
+        name_or_file: a shipped model's name (`kalamos models` lists them), or the path of an `.onnx`
+            file made by `kalamos export`.
 
     Raises:
         ModelNotFoundError: neither a shipped model nor a file.

@@ -78,7 +78,10 @@ def test_closed_streams_are_no_error(samples: Path, tmp_path: Path) -> None:
     assert (wrong.returncode, wrong.stdout) == (2, b"")
 
 
-def test_control_c_keeps_the_old_output(endless: Path, tmp_path: Path, terminal) -> None:
+@pytest.mark.parametrize("asked_to_end", [signal.SIGINT, signal.SIGTERM])
+def test_one_asked_to_end_keeps_the_old_output(
+    endless: Path, tmp_path: Path, terminal, asked_to_end: signal.Signals
+) -> None:
     target = tmp_path / "rows.csv"
     target.write_bytes(b"old")
     with interruptible():
@@ -90,7 +93,7 @@ def test_control_c_keeps_the_old_output(endless: Path, tmp_path: Path, terminal)
     terminal.read_until(r"\d images")  # the bar shows that it is at work
     assert any(path.suffix == ".tmp" for path in tmp_path.iterdir())
     asked = time.monotonic()
-    run.send_signal(signal.SIGINT)
+    run.send_signal(asked_to_end)
     assert run.wait(timeout=30) != 0
     assert time.monotonic() - asked < 5
     assert target.read_bytes() == b"old"

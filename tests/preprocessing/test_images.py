@@ -181,6 +181,15 @@ def test_a_camera_s_noise_on_a_larger_page_is_not_ink(
         prepare(write(np.zeros((size, size)), paper=190, noise=noise))
 
 
+@pytest.mark.parametrize("ground", [255, 250, 128, 90])
+def test_a_small_crop_on_a_plain_ground_looks_as_on_black(prepare: Prepare, seven: Ink, ground: int) -> None:
+    ink = (seven(28, 28, 2) * 85).astype(np.uint8)
+    on_black = prepare(ink)
+    np.testing.assert_array_equal(prepare(ground - ink), on_black)  # dark ink
+    if ground + 85 <= 255:
+        np.testing.assert_array_equal(prepare(ground + ink), on_black)  # light ink
+
+
 @pytest.mark.parametrize("noise", [5, 10, 15])
 def test_ink_among_noise_is_ink(
     prepare: Prepare, seven: Ink, write: Write, reference: Grey, noise: int

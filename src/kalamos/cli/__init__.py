@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -52,6 +53,8 @@ def main() -> NoReturn:
         if getattr(sys, name) is None:
             nowhere = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: PTH123, SIM115
             setattr(sys, name, nowhere)
+    # Asked to end, it ends as after Ctrl-C: an unfinished output is taken away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         cli(prog_name="kalamos")
     except KalamosError as error:

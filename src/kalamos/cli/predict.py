@@ -63,6 +63,7 @@ def predict(
     chosen = _choose_format(format_name, output)
     _limit_threads()
     reader = load(model)
+    top_k = min(top_k, len(reader.labels))
     search = ImageSearch(paths)
     found = _with_first(search)
     summary = Summary()
