@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -28,7 +30,10 @@ def test_a_star_import_and_dir_give_these_names_and_no_others() -> None:
 def test_type_checkers_are_told_the_names_that_load_late() -> None:
     imports = [node for node in ast.walk(ast.parse(STUB)) if isinstance(node, ast.ImportFrom)]
     told = {
-        alias.name for node in imports if (node.module or "").startswith("kalamos.") for alias in node.names
+        alias.name
+        for node in imports
+        if (node.module or "").split(".")[0] == "kalamos"
+        for alias in node.names
     }
     assert told == set(kalamos.__all__)
 
@@ -54,3 +59,8 @@ def test_the_package_brings_the_command_and_its_types() -> None:
     [script] = entry_points(group="console_scripts", name="kalamos")
     assert script.value == "kalamos.cli:main"
     assert Path(kalamos.__file__).with_name("py.typed").exists()
+
+
+def test_the_error_tree_is_at_hand() -> None:
+    code = "import kalamos; assert issubclass(kalamos.errors.NoInkError, kalamos.KalamosError)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kalamos._version import __version__
 
 if TYPE_CHECKING:
+    from kalamos import errors
     from kalamos.errors import ImageError, KalamosError, ModelError, NoInkError
     from kalamos.predictions import Candidate, Prediction
     from kalamos.recognizer import Recognizer, load
@@ -30,6 +31,7 @@ __all__ = [
     "Recognizer",
     "Results",
     "__version__",
+    "errors",
     "load",
 ]
 
@@ -47,6 +49,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("kalamos.errors")
     if name not in _HOMES:
         raise AttributeError(f"module 'kalamos' has no attribute {name!r}")
     value = getattr(import_module(f"kalamos.{_HOMES[name]}"), name)
