@@ -7,6 +7,7 @@ import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from kalamos.errors import (
     CorruptImageError,
     ImageNotFoundError,
     InvalidArrayError,
+    ModelFileError,
     ModelNotFoundError,
     NoInkError,
     UnsupportedImageError,
     UsageError,
 )
+from kalamos.model_file import open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.probabilities import softmax
 from kalamos.zoo import model_path
@@ -447,3 +450,24 @@ def test_prepare_is_the_file_s_own_preprocessing(reader: kalamos.Recognizer, pag
 
 def test_the_repr_names_the_model(reader: kalamos.Recognizer) -> None:
     assert repr(reader) == "Recognizer('digits', 10 classes)"
+
+
+FIT = [{"step": "ink_box"}, {"step": "resize", "size": 20}, {"step": "centre", "size": 28}]
+
+
+@pytest.mark.parametrize(
+    ("steps", "complaint"),
+    [
+        ([*FIT[:2], {"step": "centre", "size": 32}], "makes images of 32 px, its graph takes 28"),
+        (FIT[:2], "does not make every image a square of one size"),
+        ([*FIT[:1], {"step": "resize", "size": 30}, FIT[2]], "does not fit into 28x28"),
+        ([{"step": "twist"}], "there is no preprocessing step 'twist'"),
+    ],
+)
+def test_a_model_whose_preprocessing_does_not_fit_is_refused(
+    steps: list[dict[str, object]], complaint: str
+) -> None:
+    good = open_model(model_path("digits"))
+    spec = replace(good.spec, preprocessing=(*steps, {"step": "normalise"}))
+    with pytest.raises(ModelFileError, match=complaint):
+        kalamos.Recognizer(replace(good, spec=spec))

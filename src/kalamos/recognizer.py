@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.errors import ImageError, NoInkError, UsageError
+from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.folders import find_images
 from kalamos.images import load_grey
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
@@ -55,6 +55,8 @@ def load(name_or_file: str | os.PathLike[str] = "digits") -> Recognizer:
 class Recognizer:
     """Reads isolated characters with one model. Safe to share between threads.
 
+    Raises `ModelFileError` for a model whose preprocessing does not fit its graph.
+
     >>> import numpy as np
     >>> reader = load("digits")
     >>> page = np.full((80, 60), 255, np.uint8)
@@ -67,7 +69,7 @@ class Recognizer:
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._preprocessor = Preprocessor(model.spec.preprocessing)
+        self._preprocessor = _matching_preprocessor(model)
         self.labels: tuple[str, ...] = model.spec.alphabet.labels
         """The classes, in the order of the model's output."""
 
@@ -265,6 +267,23 @@ class Recognizer:
         if not 0 <= min_confidence <= 1:
             raise UsageError(f"min_confidence = {min_confidence} is not a probability in [0, 1]")
         return min_confidence
+
+
+def _matching_preprocessor(model: LoadedModel) -> Preprocessor:
+    """The model's preprocessing; a `ModelFileError` where it does not make what the graph takes."""
+    try:
+        preprocessor = Preprocessor(model.spec.preprocessing)
+        size = preprocessor.output_size()
+    except (PreprocessingError, NoInkError) as error:
+        problem = f"{model.where}: its preprocessing cannot be used: {error.problem}"
+        raise ModelFileError(problem, remedy="export the model again") from error
+    if size != model.spec.input_size:
+        raise ModelFileError(
+            f"{model.where}: its preprocessing makes images of {size} px, "
+            f"its graph takes {model.spec.input_size}",
+            remedy="export the model again",
+        )
+    return preprocessor
 
 
 def _is_heavy(source: ImageSource) -> bool:

@@ -75,6 +75,7 @@ def test_what_the_steps_make_is_mostly_recognised(image: NDArray[np.uint8]) -> N
         [{"step": "polarity"}],
         [*STEPS[:3], {"step": "centre", "size": 64}],
         [STEPS[1], STEPS[0], *STEPS[2:]],
+        [{"step": "polarity", "min_contrast": 255}, *STEPS[1:]],
     ],
 )
 def test_other_steps_are_tried_one_by_one(steps: list[dict[str, object]]) -> None:

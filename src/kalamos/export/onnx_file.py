@@ -9,7 +9,6 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from kalamos._version import __version__
 from kalamos.architectures import StagedNetwork, count_parameters
 from kalamos.atomic import atomic_write
-from kalamos.errors import ExportError
+from kalamos.errors import ExportError, PreprocessingError
 from kalamos.export.parity import check_parity
 from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, TrainingRecord, open_model
 from kalamos.preprocessing import Preprocessor
@@ -44,7 +43,10 @@ def export_run(run: Run, name: str, destination: Path) -> ModelSpec:
         ModelFileError: the name is blank, or weights are NaN or infinite.
         OutputError: the file cannot be written.
     """
-    size = _input_size(Preprocessor(run.recipe.preprocessing))
+    try:
+        size = Preprocessor(run.recipe.preprocessing).output_size()
+    except PreprocessingError as error:
+        raise ExportError(error.problem, remedy=error.remedy) from error
     spec = ModelSpec(
         name=name,
         architecture=run.recipe.arch,
@@ -146,19 +148,6 @@ def _with_spec(model: onnx.ModelProto, spec: ModelSpec) -> bytes:
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     content: bytes = model.SerializeToString(deterministic=True)
     return content
-
-
-def _input_size(preprocessor: Preprocessor) -> int:
-    # Neither the page nor its ink is square: what comes out so was made so.
-    page = np.zeros((64, 48), np.uint8)
-    page[12:52, 20:28] = 255
-    height, width = preprocessor.image(page).shape
-    if height != width:
-        raise ExportError(
-            "the preprocessing does not make every image a square of one size",
-            remedy="put a 'centre' step before 'normalise'",
-        )
-    return int(height)
 
 
 def default_destination(folder: str | os.PathLike[str]) -> Path:

@@ -61,6 +61,23 @@ class Preprocessor:
             grey = step(grey)
         return grey
 
+    def output_size(self) -> int:
+        """S, the side in px of the squares that `image` makes; found by trying.
+
+        Raises:
+            PreprocessingError: images of other shapes come out otherwise, or not at all.
+        """
+        # Neither the page nor its ink is square: what comes out so was made so.
+        page = np.zeros((64, 48), np.uint8)
+        page[12:52, 20:28] = 255
+        height, width = self.image(page).shape
+        if height != width:
+            raise PreprocessingError(
+                "the preprocessing does not make every image a square of one size",
+                remedy="put a 'centre' step before 'normalise'",
+            )
+        return int(height)
+
     def images(self, greys: Sequence[GreyImage]) -> list[GreyImage | NoInkError]:
         """`image` of each, in order, a blank one's error in its place.
 

@@ -38,7 +38,10 @@ class Prepared:
         """What these steps (without `normalise`) leave alone; None where only trying can tell."""
         if tuple(step["step"] for step in steps) != CHAIN:
             return None
-        resize, centre = dict(steps[2]), dict(steps[3])
+        polarity, resize, centre = dict(steps[0]), dict(steps[2]), dict(steps[3])
+        contrast = polarity.get("min_contrast", 0)
+        if not isinstance(contrast, int) or contrast > FULL:  # then full contrast may be no ink
+            return None
         size, longest = centre["size"], resize["size"]
         tolerance = resize.get("tolerance", 0.0)
         if not (isinstance(size, int) and isinstance(longest, int) and isinstance(tolerance, (int, float))):

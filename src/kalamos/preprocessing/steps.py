@@ -148,8 +148,10 @@ def _on_plain_ground(image: GreyImage) -> GreyImage | None:
     border = b"".join([edge.tobytes() for edge in edges])
     if 2 * border.count(0) > len(border):
         return image
+    if max(image.shape) > TINY or min(image.shape) < BLURRED:
+        return None
     ground = sorted(border)[len(border) // 2]
-    if max(image.shape) > TINY or min(image.shape) < BLURRED or 2 * border.count(ground) <= len(border):
+    if 2 * border.count(ground) <= len(border):
         return None
     darkest, lightest, _, _ = cv2.minMaxLoc(image)
     paper = np.full_like(image, ground)
