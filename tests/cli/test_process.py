@@ -121,13 +121,17 @@ def test_a_terminal_shows_rows_then_the_summary(samples: Path, terminal) -> None
     run = subprocess.Popen([*KALAMOS, "predict", samples], stdout=terminal.theirs, stderr=terminal.theirs)
     terminal.read_until(r"images/s\r\n")
     assert run.wait(timeout=30) == 1
-    lines = terminal.read_to_end().replace("\r\n", "\n").splitlines()
-    assert [Path(line.split()[0]).name[0] for line in lines[:11]] == [*"0123456789", "b"]
+    text = terminal.read_to_end().replace("\r\n", "\n")
+    lines = text.replace(f"{samples.as_posix()}/", "").splitlines()  # which may have spaces
+    assert [line[0] for line in lines[:11]] == [*"0123456789", "b"]
     assert [line.split()[1] for line in lines[:10]] == [*"0123456789"]
     assert lines[11].startswith("11 images: ")
     assert "\x1b" not in terminal.text
 
 
+@pytest.mark.skipif(
+    not sys.prefix.isascii(), reason="Python itself does not start in the C locale from such a folder"
+)
 def test_arabic_paths_in_the_c_locale(process, tmp_path: Path, one: bytes) -> None:
     folder = tmp_path / "صور"
     folder.mkdir()
