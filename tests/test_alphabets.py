@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos.alphabets import DIGITS, Alphabet, upper_code_point
+from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_26, LATIN_47, LATIN_62, Alphabet, upper_code_point
 from kalamos.errors import AlphabetError
 
 ACUTE = "e\N{COMBINING ACUTE ACCENT}"
@@ -16,6 +16,23 @@ ACUTE = "e\N{COMBINING ACUTE ACCENT}"
 def test_digits() -> None:
     assert "".join(DIGITS.labels) == "0123456789"
     assert [DIGITS.code_point(label) for label in DIGITS.labels] == list(range(48, 58))
+
+
+def test_latin_alphabets_contain_one_another() -> None:
+    assert [len(alphabet) for alphabet in (LATIN_26, LATIN_47, LATIN_62)] == [26, 47, 62]
+    assert LATIN_62.labels[:36] == LATIN_47.labels[:36] == DIGITS.labels + LATIN_26.labels
+    assert set(LATIN_47.labels) < set(LATIN_62.labels)
+    assert "".join(LATIN_47.labels[36:]) == "abdefghnqrt"  # where they differ from their capitals
+    assert {LATIN_62.fold_case(label) for label in LATIN_62.labels} == {*DIGITS.labels, *LATIN_26.labels}
+
+
+def test_arabic_letters_are_28_in_the_dictionary_s_order() -> None:
+    names = [unicodedata.name(label).removeprefix("ARABIC LETTER ") for label in ARABIC_28.labels]
+    assert names == [
+        "ALEF", "BEH", "TEH", "THEH", "JEEM", "HAH", "KHAH", "DAL", "THAL", "REH", "ZAIN", "SEEN", "SHEEN",
+        "SAD", "DAD", "TAH", "ZAH", "AIN", "GHAIN", "FEH", "QAF", "KAF", "LAM", "MEEM", "NOON", "HEH", "WAW",
+        "YEH",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

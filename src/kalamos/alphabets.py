@@ -10,7 +10,16 @@ from typing import Final
 
 from kalamos.errors import AlphabetError, suggest
 
-__all__ = ["CONTROL_CHARACTERS", "DIGITS", "Alphabet", "upper_code_point"]
+__all__ = [
+    "ARABIC_28",
+    "CONTROL_CHARACTERS",
+    "DIGITS",
+    "LATIN_26",
+    "LATIN_47",
+    "LATIN_62",
+    "Alphabet",
+    "upper_code_point",
+]
 
 CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What would break a line, a terminal or UTF-8: control characters (Unicode Cc), the line and
@@ -111,3 +120,16 @@ class Alphabet:
 
 
 DIGITS: Final = Alphabet("digits", tuple("0123456789"))
+
+LATIN_26: Final = Alphabet("latin-26", tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+"""Letters without their case: each stands for the capital and the small one."""
+
+LATIN_47: Final = Alphabet("latin-47", tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"))
+"""Digits and letters; small ones only where they do not look like their capitals (Cohen et al. 2017)."""
+
+LATIN_62: Final = Alphabet(
+    "latin-62", tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+)
+
+ARABIC_28: Final = Alphabet("arabic-28", tuple("ابتثجحخدذرزسشصضطظعغفقكلمنهوي"))
+"""The letters from alef to yaa, in the order of the dictionary."""

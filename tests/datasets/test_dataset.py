@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kalamos.alphabets import DIGITS, Alphabet
-from kalamos.datasets import Dataset, Split
+from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.errors import DatasetError
 
 KNOWN = "de258d6814fe95cec82656a5bff4cc96a9afe56d2b6b341a44892e02a30d61a5"
@@ -86,3 +87,57 @@ def test_a_smaller_alphabet_does_not_fit(split: Split) -> None:
 
 def test_an_empty_split_is_allowed(split: Split) -> None:
     assert len(Dataset("six", DIGITS, split, split.take(np.array([], np.int64)), "nobody").test) == 0
+
+
+def test_a_dataset_may_have_no_test_split(split: Split) -> None:
+    assert Dataset("six", DIGITS, split, None, "nobody").test is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"groups": np.zeros(5, np.int64)}, "6 images came with 5 groups"),
+        ({"groups": np.zeros(6)}, "groups are float64, where int64 is needed"),
+        ({"labels": np.zeros(6, np.float32)}, "labels are float32, where int64 is needed"),
+        ({"names": ("a",) * 7}, "6 images came with 7 names"),
+    ],
+)
+def test_parts_belong_together(split: Split, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        replace(split, **change)
+
+
+@pytest.fixture
+def full(split: Split) -> Split:
+    return Split(split.images, split.labels, np.array([9, 9, 8, 8, 7, 7]), tuple("abcdef"))
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_take_keeps_everything_together(full: Split, ragged: bool) -> None:
+    whole = replace(full, images=RaggedImages.of(list(full.images))) if ragged else full
+    mask = np.zeros(6, bool)
+    mask[[0, 5]] = True
+    for chosen, rows in ((np.array([5, -6]), [5, 0]), (mask, [0, 5]), (np.array([], np.int64), [])):
+        taken = whole.take(chosen)
+        assert isinstance(taken.images, RaggedImages) == ragged
+        assert taken.groups is not None
+        assert [image.tolist() for image in taken.images] == full.images[rows].tolist()
+        assert taken.labels.tolist() == full.labels[rows].tolist()
+        assert taken.groups.tolist() == full.groups[rows].tolist()
+        assert taken.names == tuple("abcdef"[row] for row in rows)
+
+
+def test_images_of_one_size_have_one_fingerprint_however_they_are_kept(full: Split, split: Split) -> None:
+    ragged = Split(RaggedImages.of(list(full.images)), full.labels)
+    assert ragged.sha256 == full.sha256 == split.sha256
+    assert np.array_equal(ragged.stack(), full.stack())
+
+
+def test_ragged_fingerprints_tell_sizes_apart() -> None:
+    pixels = [np.zeros(shape, np.uint8) for shape in ((2, 3), (3, 2), (1, 6))]
+    labels = np.zeros(2, np.int64)
+    prints = {Split(RaggedImages.of([a, b]), labels).sha256 for a in pixels for b in pixels}
+    assert len(prints) == 9
+    nothing = Split(RaggedImages.of([]), np.zeros(0, np.int64))
+    assert len(nothing) == len(nothing.take(np.array([], np.int64))) == 0
+    assert re.fullmatch("[0-9a-f]{64}", nothing.sha256)

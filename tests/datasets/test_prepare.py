@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kalamos.datasets import Dataset, Split
+from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.datasets.prepare import prepare_split
-from kalamos.errors import DatasetError
+from kalamos.errors import DatasetError, PreprocessingError
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 
 
@@ -35,3 +35,30 @@ def test_a_dataset_without_any_ink_is_an_error() -> None:
         prepare_split(
             Split(np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.int64)), Preprocessor(DEFAULT_STEPS)
         )
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_ragged_images_keep_their_groups_and_names_for_any_number_of_jobs(digits: Dataset, jobs: int) -> None:
+    assert isinstance(digits.train.images, np.ndarray)
+    # Some prepared already, some too large, some blank; several chunks of them.
+    images = [
+        np.pad(image, row % 3 * 5) if row % 7 else np.zeros_like(image)
+        for row, image in enumerate(digits.train.images)
+    ]
+    names = tuple(f"{row}.png" for row in range(len(images)))
+    split = Split(RaggedImages.of(images), digits.train.labels, np.arange(len(images)), names)
+    preprocessor = Preprocessor(DEFAULT_STEPS)
+    prepared, blank = prepare_split(split, preprocessor, jobs=jobs)
+    assert blank.tolist() == list(range(0, len(images), 7))
+    kept = [row for row in range(len(images)) if row % 7]
+    assert prepared.groups is not None
+    assert prepared.groups.tolist() == kept
+    assert prepared.names == tuple(names[row] for row in kept)
+    assert np.array_equal(prepared.images, np.stack([preprocessor.image(images[row]) for row in kept]))
+    assert prepared.labels.tolist() == digits.train.labels[kept].tolist()
+
+
+def test_steps_that_make_no_squares_are_refused() -> None:
+    steps = [{"step": "polarity"}, {"step": "normalise"}]
+    with pytest.raises(PreprocessingError, match="square of one size"):
+        prepare_split(Split(np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.int64)), Preprocessor(steps))

@@ -1,12 +1,31 @@
-"""Datasets as arrays, by name, read from local files.
+"""Datasets as arrays: by name, or from a folder, a CSV manifest or a zip archive; read from local files.
+
+```
+folder.py ───┐
+             ├─ assembly ─ dataset ─ splits, prepare
+manifest.py ─┘
+```
 
 >>> from kalamos.datasets import names
 >>> "mnist" in names()
 True
 """
 
-from kalamos.datasets.dataset import Dataset, Split
-from kalamos.datasets.named import load_dataset, names
-from kalamos.datasets.splits import stratified_split
+from kalamos.datasets.dataset import Dataset, Problem, Split
+from kalamos.datasets.loading import load_dataset, resolve_dataset
+from kalamos.datasets.named import names
+from kalamos.datasets.ragged import RaggedImages
+from kalamos.datasets.splits import grouped_split, k_fold, stratified_split
 
-__all__ = ["Dataset", "Split", "load_dataset", "names", "stratified_split"]
+__all__ = [
+    "Dataset",
+    "Problem",
+    "RaggedImages",
+    "Split",
+    "grouped_split",
+    "k_fold",
+    "load_dataset",
+    "names",
+    "resolve_dataset",
+    "stratified_split",
+]

@@ -1,58 +1,126 @@
-"""A dataset is arrays: every image decoded once, grey, of one size."""
+"""A dataset is arrays: every image decoded once, grey, with its label and where it came from."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
+from kalamos.datasets.ragged import RaggedImages
 from kalamos.errors import DatasetError
 
-__all__ = ["Dataset", "Split"]
+__all__ = ["Dataset", "Problem", "Split"]
 
 
 @dataclass(frozen=True)
+class Problem:
+    """A file or a folder that was passed over while the rest was loaded.
+
+    >>> print(Problem("7/scan.pdf", "not an image"))
+    7/scan.pdf: not an image
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(frozen=True, eq=False)
 class Split:
     """Images and labels that belong together.
 
     Attributes:
-        images: uint8 [N, H, W].
+        images: uint8 [N, H, W], or N images of different sizes.
         labels: int64 [N], indices into the dataset's alphabet.
+        groups: int64 [N], the writer, font or block of each image, so that an honest split can keep
+            one group on one side; None where nobody knows.
+        names: the file or archive member that each image came from; None where there is none.
+
+    Raises:
+        DatasetError: a wrong dtype, or parts of different lengths.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | RaggedImages
     labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
+    names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 3 or self.images.dtype != np.uint8:
+        if isinstance(self.images, np.ndarray) and (self.images.ndim != 3 or self.images.dtype != np.uint8):
             raise DatasetError(
                 f"images are {self.images.dtype} {self.images.shape}, where uint8 [N, H, W] is needed"
             )
-        if self.labels.shape != self.images.shape[:1]:
-            raise DatasetError(f"{len(self.images)} images came with {self.labels.size} labels")
+        for kind, values in (("labels", self.labels), ("groups", self.groups)):
+            if values is None:
+                continue
+            if values.shape != (len(self.images),):
+                raise DatasetError(f"{len(self.images)} images came with {values.size} {kind}")
+            if values.dtype.kind not in "iu":
+                raise DatasetError(f"{kind} are {values.dtype}, where int64 is needed")
+        if self.names is not None and len(self.names) != len(self.images):
+            raise DatasetError(f"{len(self.images)} images came with {len(self.names)} names")
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, indices: NDArray[np.int64]) -> Split:
-        return Split(self.images[indices], self.labels[indices])
+    def take(self, indices: NDArray[Any]) -> Split:
+        """The rows at `indices` int64 [M], in that order."""
+        chosen = np.arange(len(self))[indices]
+        return Split(
+            self.images[chosen],
+            self.labels[chosen],
+            None if self.groups is None else self.groups[chosen],
+            None if self.names is None else tuple(self.names[row] for row in chosen.tolist()),
+        )
+
+    def stack(self) -> NDArray[np.uint8]:
+        """The images as one array uint8 [N, H, W]; not copied where they are one.
+
+        Raises:
+            DatasetError: their sizes differ.
+        """
+        return self.images.stack() if isinstance(self.images, RaggedImages) else self.images
 
     @cached_property
     def sha256(self) -> str:
-        """Fingerprint of shape, pixels and labels, hexadecimal: tells which data a figure is about."""
-        digest = hashlib.sha256(repr(self.images.shape).encode())
-        digest.update(self.images.tobytes())
+        """Fingerprint of sizes, pixels and labels, hexadecimal: tells which data a figure is about.
+
+        Neither groups nor names change it, nor whether images of one size lie in an array.
+        """
+        images = self.images
+        if isinstance(images, RaggedImages):
+            height_and_width = images.shapes[0].tolist() if images.uniform else images.shapes.tolist()
+            digest = hashlib.sha256(repr((len(images), *height_and_width)).encode())
+            for image in images:
+                digest.update(image.data)
+        else:
+            digest = hashlib.sha256(repr(images.shape).encode())
+            digest.update(np.ascontiguousarray(images).data)
         digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named dataset with its official splits.
+    """Labelled images under a name, with the official splits.
+
+    Attributes:
+        name: what it is called in reports.
+        alphabet: what the labels mean.
+        train: for training and validation; all images where there is no official test split.
+        test: the official test split, for the last measurement alone; None where there is none.
+        source: whom to cite.
+        grouped_by: what `Split.groups` stands for, such as "writer".
+        problems: what was passed over while loading.
+        validation: the rows of `train` that are the official validation part, int64; None where
+            whoever trains may choose.
 
     Raises:
         DatasetError: a label outside the alphabet.
@@ -61,14 +129,19 @@ class Dataset:
     name: str
     alphabet: Alphabet
     train: Split
-    test: Split
+    test: Split | None
     source: str
-    """Whom to cite."""
+    grouped_by: str | None = None
+    problems: tuple[Problem, ...] = ()
+    validation: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for where, split in (("train", self.train), ("test", self.test)):
-            if len(split) and not 0 <= split.labels.min() <= split.labels.max() < len(self.alphabet):
+            if split is None or not len(split):
+                continue
+            low, high = split.labels.min(), split.labels.max()
+            if not 0 <= low <= high < len(self.alphabet):
                 raise DatasetError(
-                    f"{self.name} ({where}): labels run from {split.labels.min()} to {split.labels.max()}, "
+                    f"{self.name} ({where}): labels run from {low} to {high}, "
                     f"but the alphabet {self.alphabet.name!r} has {len(self.alphabet)} classes"
                 )

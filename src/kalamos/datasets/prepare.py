@@ -8,26 +8,56 @@ from numpy.typing import NDArray
 from kalamos.datasets.dataset import Split
 from kalamos.errors import DatasetError, NoInkError
 from kalamos.preprocessing import Preprocessor
+from kalamos.preprocessing.steps import GreyImage
+from kalamos.streaming import Turns, default_jobs, ordered_map
 
 __all__ = ["prepare_split"]
 
+CHUNK = 128
 
-def prepare_split(split: Split, preprocessor: Preprocessor) -> tuple[Split, NDArray[np.int64]]:
-    """Apply the preprocessing to every image; the blank ones drop out.
+
+def prepare_split(
+    split: Split, preprocessor: Preprocessor, *, jobs: int | None = None
+) -> tuple[Split, NDArray[np.int64]]:
+    """Apply the preprocessing to every image; the blank ones drop out, with their labels, groups and names.
+
+    Args:
+        jobs: threads, which change nothing but the time; by default one a processor.
 
     Returns:
         The prepared split (images uint8 [M, S, S]), and the indices int64 [N - M] of the blank images.
 
     Raises:
         DatasetError: every image is blank.
+        PreprocessingError: the steps do not make squares of one size.
     """
-    prepared, kept, blank = [], [], []
-    for index, image in enumerate(split.images):
-        try:
-            prepared.append(preprocessor.image(image))
-            kept.append(index)
-        except NoInkError:
-            blank.append(index)
-    if not prepared:
+    size = preprocessor.output_size()
+    turns = Turns()
+
+    def prepare(rows: list[int]) -> list[GreyImage | NoInkError]:
+        with turns.take() as done:
+            greys = [split.images[row] for row in rows]
+            prepared = preprocessor.images(greys)
+            for _ in greys:
+                done()
+            return prepared
+
+    images = np.empty((len(split), size, size), np.uint8)
+    kept = np.zeros(len(split), bool)
+    count = 0
+    everything = ordered_map(prepare, range(len(split)), chunk=CHUNK, jobs=jobs or default_jobs())
+    for row, image in enumerate(everything):
+        if not isinstance(image, NoInkError):
+            images[count] = image
+            kept[row] = True
+            count += 1
+    if not count:
         raise DatasetError("no image of the dataset has any ink on it")
-    return Split(np.stack(prepared), split.labels[kept]), np.asarray(blank, np.int64)
+    rows = np.flatnonzero(kept)
+    prepared = Split(
+        images[:count],
+        split.labels[rows],
+        None if split.groups is None else split.groups[rows],
+        None if split.names is None else tuple(split.names[row] for row in rows.tolist()),
+    )
+    return prepared, np.flatnonzero(~kept)

@@ -3,46 +3,22 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kalamos.datasets import Dataset, load_dataset, names
-from kalamos.datasets.named import data_dir
+from kalamos.datasets import Dataset, load_dataset
 from kalamos.errors import DatasetError
-
-
-def test_names() -> None:
-    assert names() == ("mnist",)
-
-
-def test_a_misspelt_dataset_is_answered_with_the_nearest() -> None:
-    with pytest.raises(DatasetError, match="there is no dataset 'mnst'; did you mean 'mnist'"):
-        load_dataset("mnst")
-
-
-def test_the_folder_given_goes_before_the_environment_and_that_before_the_cache(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("KALAMOS_DATA", str(tmp_path / "environment"))
-    assert data_dir(tmp_path / "given") == tmp_path / "given"
-    assert data_dir() == tmp_path / "environment"
-    assert data_dir("~/given") == tmp_path / "given"
-    monkeypatch.setenv("KALAMOS_DATA", "")
-    assert data_dir() == tmp_path / "cache" / "kalamos"
-    monkeypatch.delenv("KALAMOS_DATA")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert data_dir() == tmp_path / ".cache" / "kalamos"
 
 
 def test_a_missing_file_says_where_it_was_looked_for_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         load_dataset("mnist", tmp_path)
     assert str(tmp_path / "mnist" / "train-images-idx3-ubyte.gz") in caught.value.problem
-    for hint in (str(tmp_path / "mnist"), "--data-dir", "KALAMOS_DATA"):
+    assert "MNIST/raw" in caught.value.problem
+    for hint in (str(tmp_path / "mnist"), "kalamos data get mnist", "--data-dir", "KALAMOS_DATA"):
         assert hint in caught.value.remedy
 
 
@@ -57,14 +33,15 @@ def test_a_data_folder_is_read(digits_folder: Path, digits: Dataset, monkeypatch
 
 @pytest.mark.parametrize("gzipped", [True, False])
 @pytest.mark.parametrize("dotted", [True, False])
-def test_the_names_of_the_mirrors(
-    digits_folder: Path, digits: Dataset, tmp_path: Path, gzipped: bool, dotted: bool
+@pytest.mark.parametrize("folder", ["mnist", "MNIST/raw"])
+def test_the_names_of_the_mirrors_and_torchvision_s_folder(
+    digits_folder: Path, digits: Dataset, tmp_path: Path, gzipped: bool, dotted: bool, folder: str
 ) -> None:
-    (tmp_path / "mnist").mkdir()
+    (tmp_path / folder).mkdir(parents=True)
     for source in (digits_folder / "mnist").iterdir():
         name = source.name if gzipped else source.stem
         content = source.read_bytes() if gzipped else gzip.decompress(source.read_bytes())
-        (tmp_path / "mnist" / (name.replace("-idx", ".idx") if dotted else name)).write_bytes(content)
+        (tmp_path / folder / (name.replace("-idx", ".idx") if dotted else name)).write_bytes(content)
     assert load_dataset("mnist", tmp_path).test.sha256 == digits.test.sha256
 
 
@@ -76,6 +53,28 @@ def test_mismatched_files_are_refused(digits_folder: Path, tmp_path: Path) -> No
     labels.write_bytes((digits_folder / "mnist" / "train-labels-idx1-ubyte.gz").read_bytes())
     with pytest.raises(DatasetError, match="60 images came with 300 labels"):
         load_dataset("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["kmnist", "KMNIST/raw"])
+def test_kmnist_is_mnist_with_other_characters(
+    write_idx: Callable[..., None], tmp_path: Path, folder: str
+) -> None:
+    torchvision = pytest.importorskip("torchvision", reason="needs the extra 'train'")
+    generator = np.random.default_rng(3)
+    for part, count in (("train", 20), ("t10k", 10)):
+        images = generator.integers(0, 256, (count, 28, 28), np.uint8)
+        write_idx(tmp_path / folder / f"{part}-images-idx3-ubyte.gz", images)
+        write_idx(
+            tmp_path / folder / f"{part}-labels-idx1-ubyte.gz", (np.arange(count) % 10).astype(np.uint8)
+        )
+    loaded = load_dataset("kmnist", tmp_path)
+    assert np.array_equal(loaded.test.images, images)
+    assert loaded.test.labels.tolist() == list(range(10))
+    # What torchvision calls them, in Latin letters.
+    romaji = dict(
+        zip("おきすつなはまやれを", ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"], strict=True)
+    )
+    assert [romaji[label] for label in loaded.alphabet.labels] == torchvision.datasets.KMNIST.classes
 
 
 def test_mnist_is_the_official_one(mnist: Dataset) -> None:

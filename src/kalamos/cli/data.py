@@ -1,0 +1,181 @@
+"""`kalamos data`: which datasets there are, getting one, looking at one with the doctor's eyes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kalamos.cli.names import DatasetName
+from kalamos.cli.options import data_dir_option
+from kalamos.errors import DatasetError, suggest
+
+if TYPE_CHECKING:
+    from kalamos.datasets.download import Progress, Resource
+    from kalamos.datasets.named import NamedDataset
+
+PACKED = frozenset({".gz", ".bz2", ".zip"})
+"""Endings that published files have; for others it is not worth the seconds to look at checksums."""
+
+AS_PUBLISHED = "checksum as published"
+OTHER = "not byte for byte the published file, perhaps packed again"
+
+ELSE = """\
+DATASET may also be a path: a folder with one sub-folder a class, a CSV file with the columns
+path,label[,group,split], or a zip archive of either."""
+
+
+class _Verbs(click.Group):
+    """Also has `inspect`, whose module is imported when it is called and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "inspect"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "inspect":
+            inspect: click.Command = import_module("kalamos.cli.data_inspect").inspect
+            return inspect
+        command = super().get_command(ctx, cmd_name)
+        if command is None and not ctx.resilient_parsing:
+            remedy = suggest(cmd_name, self.list_commands(ctx))
+            ctx.fail(f"there is no command 'data {cmd_name}'; {remedy}")
+        return command
+
+
+@click.group(cls=_Verbs)
+def data() -> None:
+    """List the datasets, get one, or inspect one for duplicates, wrong labels and the like."""
+
+
+@data.command("list")
+@data_dir_option
+def list_datasets(data_dir: Path | None) -> None:
+    """List the datasets that have a name, and which of them are here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from kalamos.datasets.named import data_dir as data_root
+    from kalamos.datasets.named import describe, names
+
+    root = data_root(data_dir)
+    table = Table("name", "classes", "train", "test", "files", "source", box=None, pad_edge=False)
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for name in names():
+        entry = describe(name)
+        test = f"{entry.test:,}" if entry.test else "-"
+        row = (name, str(len(entry.alphabet)), f"{entry.train:,}", test, _files(entry, root), entry.source)
+        table.add_row(*row)
+    for column in table.columns[4:]:
+        column.overflow = "fold"  # an ellipsis would hide the end of a path
+    # In a pipe a row is a line, however long.
+    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+    click.echo(f"\nThe data folder is {root}; --data-dir and KALAMOS_DATA choose another.\n{ELSE}")
+
+
+@data.command(no_args_is_help=True)
+@click.argument("name", type=DatasetName())
+@data_dir_option
+def get(name: str, data_dir: Path | None) -> None:
+    """Download the dataset NAME where it is not here yet, and check that it is whole.
+
+    What was interrupted goes on where it broke. Needs `pip install 'kalamos[train]'` for a download.
+    """
+    from kalamos.datasets.named import data_dir as data_root
+    from kalamos.datasets.named import describe
+    from kalamos.datasets.named.published import published
+
+    entry = describe(name)
+    root = data_root(data_dir)
+    try:
+        paths = entry.find(root)
+    except DatasetError:
+        if entry.torchvision is None:
+            raise
+        _download(published(entry.torchvision[0]), root / entry.torchvision[1])
+        paths = entry.find(root)
+    else:
+        click.echo(f"{name} is here already: {_place(paths)}")
+        packed = [path for path in paths if path.suffix in PACKED]
+        if packed and entry.torchvision is not None and find_spec("torchvision"):
+            _compare(packed, published(entry.torchvision[0]))
+    _check(entry, root, paths)
+
+
+def _files(entry: NamedDataset, root: Path) -> str:
+    try:
+        paths = entry.find(root)
+    except DatasetError:
+        return "absent, to download" if entry.torchvision else "absent, by hand"
+    shown = _place(paths)
+    return str(shown.relative_to(root)) + ("/" if shown.is_dir() else "")
+
+
+def _place(paths: tuple[Path, ...]) -> Path:
+    return paths[0].parent if len(paths) > 1 else paths[0]
+
+
+def _download(resources: tuple[Resource, ...], folder: Path) -> None:
+    from kalamos.datasets.download import download
+
+    for resource in resources:
+        if (folder / resource.file).exists():
+            continue  # checked by reading, like all
+        try:
+            with _progress(resource.file) as progress:
+                path = download(resource, folder, progress=progress)
+        except DatasetError as error:
+            missing = [other.urls[0] for other in resources if not (folder / other.file).exists()]
+            remedy = f"try again later; with no network here, put into {folder} by hand: {', '.join(missing)}"
+            raise DatasetError(error.problem, remedy=remedy) from error
+        click.echo(f"downloaded {path} ({path.stat().st_size:,} bytes, {AS_PUBLISHED})")
+
+
+def _compare(paths: list[Path], resources: tuple[Resource, ...]) -> None:
+    """Say of each file whether it is the published one; one that was packed again is good as well."""
+    from kalamos.datasets.download import md5_of
+
+    checksums = {resource.file: resource.md5 for resource in resources}
+    for path in paths:
+        if path.name in checksums:
+            same = md5_of(path) == checksums[path.name]
+            click.echo(f"{path.name}: {AS_PUBLISHED if same else OTHER}")
+
+
+def _check(entry: NamedDataset, root: Path, paths: tuple[Path, ...]) -> None:
+    try:
+        dataset = entry(root)
+        entry.check(dataset)
+    except DatasetError as error:
+        remedy = f"move {_place(paths)} away, and get it again"
+        raise DatasetError(error.problem, remedy=remedy) from error
+    images = f"{entry.train:,} + {entry.test:,} images" if entry.test else f"{entry.train:,} images"
+    click.echo(f"{entry.name} is whole: {images}, {len(entry.alphabet)} classes ({entry.source})")
+
+
+@contextmanager
+def _progress(file: str) -> Iterator[Progress]:
+    """Shows on a terminal how far a download has got."""
+    if not sys.stderr.isatty():
+        yield lambda here, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TransferSpeedColumn as SpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        SpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(file, total=None)
+        yield lambda here, total: bar.update(task, completed=here, total=total)

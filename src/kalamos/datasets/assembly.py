@@ -1,0 +1,161 @@
+"""From a list of files with labels to a `Dataset`: what folders and manifests have in common."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.alphabets import Alphabet
+from kalamos.datasets.dataset import Dataset, Problem, Split
+from kalamos.datasets.ragged import ImagesBuilder, RaggedImages
+from kalamos.datasets.sources import natural_key
+from kalamos.errors import DatasetError, KalamosError
+from kalamos.images import decode_grey
+from kalamos.images.files import display_name
+from kalamos.streaming import Turns, default_jobs, ordered_map
+
+__all__ = ["PARTS", "Part", "Row", "assemble", "decode_members"]
+
+CHUNK = 32
+Part: TypeAlias = Literal["train", "validation", "test"]
+PARTS: Final[dict[str, Part]] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""What official splits are called, in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image to be: `name` is what `read` takes; labels are compared composed (NFC)."""
+
+    name: str
+    label: str
+    part: Part = "train"
+    group: str | None = None
+
+
+def decode_members(
+    read: Callable[[str], bytes], members: Sequence[str], *, jobs: int | None = None
+) -> tuple[NDArray[np.uint8] | RaggedImages, NDArray[np.int64], tuple[Problem, ...]]:
+    """Decode files in parallel, in order.
+
+    Args:
+        read: gives a file's bytes, or raises a `KalamosError`; called from several threads.
+        members: their names.
+        jobs: threads; by default one a processor.
+
+    Returns:
+        The images (uint8 [M, H, W] where they have one size), the indices int64 [M] in `members` that
+        they came from, and the rest with the reasons.
+    """
+    turns = Turns()
+
+    def decode(names: list[str]) -> list[NDArray[np.uint8] | Problem]:
+        with turns.take() as done:
+            return [_decoded(read, name, done) for name in names]
+
+    builder = ImagesBuilder()
+    kept, problems = [], []
+    decoded = ordered_map(decode, members, chunk=CHUNK, jobs=jobs or default_jobs())
+    for position, image in enumerate(decoded):
+        if isinstance(image, Problem):
+            problems.append(image)
+        else:
+            builder.append(image)
+            kept.append(position)
+    return builder.finish(), np.array(kept, np.int64), tuple(problems)
+
+
+def assemble(
+    name: str, rows: Sequence[Row], read: Callable[[str], bytes], problems: Iterable[Problem] = ()
+) -> Dataset:
+    """Decode and label all rows. Classes are those with an image that can be read, in natural order.
+
+    Raises:
+        DatasetError: fewer than two such classes, or none of their images is for training.
+        AlphabetError: a blank label or one with control characters.
+    """
+    passed_over = list(problems)
+    parts = []
+    # Validation after train, in the same arrays.
+    for chosen in (
+        [*_of(rows, "train"), *_of(rows, "validation")],
+        [*_of(rows, "test")],
+    ):
+        images, kept, failed = decode_members(read, [row.name for row in chosen])
+        passed_over += failed
+        parts.append((images, [chosen[position] for position in kept.tolist()]))
+    read_rows = [row for _, part in parts for row in part]
+    labels = _in_order(unicodedata.normalize("NFC", row.label) for row in read_rows)
+    for label in _in_order(unicodedata.normalize("NFC", row.label) for row in rows):
+        if label not in labels:
+            passed_over.append(Problem(display_name(label), "no image of this class can be read"))
+    (images, for_training), (test_images, for_test) = parts
+    official = [position for position, row in enumerate(for_training) if row.part == "validation"]
+    _check(name, list(labels), len(for_training) - len(official), passed_over)
+    groups = _in_order(row.group for row in read_rows if row.group is not None)
+    return Dataset(
+        name,
+        Alphabet(name, tuple(labels)),
+        _split(images, for_training, labels, groups),
+        _split(test_images, for_test, labels, groups) if for_test else None,
+        source=f"local files: {name}",
+        grouped_by="group" if groups else None,
+        problems=tuple(passed_over),
+        validation=np.array(official, np.int64) if official else None,
+    )
+
+
+def _decoded(
+    read: Callable[[str], bytes], name: str, done: Callable[[], None]
+) -> NDArray[np.uint8] | Problem:
+    where = display_name(name)
+    try:
+        return decode_grey(read(name), where=where)
+    except KalamosError as error:
+        return Problem(where, str(error).removeprefix(f"{where}: "))
+    finally:
+        done()
+
+
+def _of(rows: Iterable[Row], part: Part) -> Iterator[Row]:
+    return (row for row in rows if row.part == part)
+
+
+def _in_order(texts: Iterable[str]) -> dict[str, int]:
+    return {text: code for code, text in enumerate(sorted(set(texts), key=natural_key))}
+
+
+def _split(
+    images: NDArray[np.uint8] | RaggedImages, rows: list[Row], labels: dict[str, int], groups: dict[str, int]
+) -> Split:
+    return Split(
+        images,
+        np.array([labels[unicodedata.normalize("NFC", row.label)] for row in rows], np.int64),
+        np.array([groups[row.group or ""] for row in rows], np.int64) if groups else None,
+        # Names go into reports, which cannot be written with bytes that are no text.
+        tuple(row.name.encode("utf-8", "backslashreplace").decode() for row in rows),
+    )
+
+
+def _check(name: str, labels: list[str], for_training: int, problems: list[Problem]) -> None:
+    hint = f" ({len(problems)} problems, the first: {problems[0]})" if problems else ""
+    if len(labels) < 2:
+        found = f"one class with images, {labels[0]!r}" if labels else "no class with images"
+        raise DatasetError(
+            f"{display_name(name)}: {found}{hint}",
+            remedy="have one sub-folder for each of two or more classes, or a CSV file with path,label",
+        )
+    if not for_training:
+        raise DatasetError(f"{display_name(name)}: none of its images is for training{hint}")

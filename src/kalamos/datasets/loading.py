@@ -1,0 +1,72 @@
+"""One way to all datasets: those with a name, and those on the user's disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kalamos.datasets.dataset import Dataset
+from kalamos.datasets.folder import load_folder, wrappers
+from kalamos.datasets.manifest import find_manifest, load_archived_manifest, load_manifest
+from kalamos.datasets.named import DATASETS
+from kalamos.datasets.named import data_dir as data_root
+from kalamos.datasets.sources import open_source
+from kalamos.errors import DatasetError, suggest
+from kalamos.images.files import display_name
+
+__all__ = ["load_dataset", "resolve_dataset"]
+
+TABLES = frozenset({".csv", ".tsv"})
+
+
+def load_dataset(
+    name_or_path: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+) -> Dataset:
+    """Read a dataset by its name or from a path.
+
+    Args:
+        name_or_path: one of `names()`; or a folder with one sub-folder a class, a CSV manifest, or a zip
+            archive of either. A name is a name even where a folder is called so: `./mnist` is the
+            folder, and so is any `Path`.
+        data_dir: where the named datasets are; see `kalamos.datasets.named.data_dir`.
+
+    Raises:
+        DatasetError: no such dataset, or its files are absent or damaged, or leave nothing to learn.
+
+    >>> load_dataset("mnits")
+    Traceback (most recent call last):
+    kalamos.errors.DatasetError: there is no dataset 'mnits'; did you mean 'mnist'?
+    """
+    found = resolve_dataset(name_or_path)
+    if isinstance(found, str):
+        return DATASETS.get(found)(data_root(data_dir))
+    if found.suffix.lower() in TABLES and found.is_file():
+        return load_manifest(found)
+    with open_source(found) as source:
+        if found.is_dir():
+            return load_folder(source)
+        manifest = find_manifest(source)
+        if manifest is not None:
+            return load_archived_manifest(source, manifest)
+        return load_folder(source, top=list(wrappers(source))[-1])
+
+
+def resolve_dataset(name_or_path: str | os.PathLike[str]) -> str | Path:
+    """Whether a dataset is meant by its name (str) or as something on the disk (Path); reads nothing.
+
+    Raises:
+        DatasetError: neither a name nor on the disk.
+    """
+    if isinstance(name_or_path, str) and name_or_path in DATASETS.names():
+        return name_or_path
+    try:
+        path = Path(name_or_path).expanduser()
+        if os.fspath(name_or_path) and path.exists():
+            return path
+    except (OSError, ValueError, RuntimeError):
+        pass  # a name too long, with a NUL, or of a home that is not known is on no disk
+    given = display_name(name_or_path)
+    if given == Path(name_or_path).name:  # a bare word
+        remedy = suggest(given, DATASETS.names(), otherwise="name a folder, a .csv or .zip file, or one of")
+        raise DatasetError(f"there is no dataset {given!r}", remedy=remedy)
+    raise DatasetError(f"{given}: no such file or folder", remedy="name a folder, a .csv or .zip file")

@@ -1,0 +1,142 @@
+"""The register of datasets that have a name, and what is known of each before it is read."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from kalamos.alphabets import Alphabet
+from kalamos.datasets.dataset import Dataset, Problem, Split
+from kalamos.datasets.named.layout import Layout, absent, find
+from kalamos.errors import DatasetError
+from kalamos.registry import Registry
+
+__all__ = ["DATASETS", "NamedDataset", "Parts", "data_dir", "describe", "names", "register"]
+
+DATASETS = Registry[Dataset]("dataset", DatasetError)
+
+
+class Parts(NamedTuple):
+    """What the reader of a dataset's files gives back."""
+
+    train: Split
+    test: Split | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class NamedDataset:
+    """A dataset that is found by its name. Called with a data folder, it reads the `Dataset`.
+
+    Attributes:
+        name: what it is asked for by.
+        alphabet: its classes.
+        train: the number of images for training, or of all where there is no official test split.
+        test: the number of test images; 0 where there is no official test split.
+        source: whom to cite.
+        layouts: where its files may lie, the first that is complete counts.
+        read: from the paths that a layout found, in its order, to images and labels.
+        grouped_by: what the groups are, such as "writer".
+        torchvision: the class of torchvision.datasets that publishes addresses and checksums, with
+            the folder below the data folder that downloads go to; None where none does.
+        home: who gives the files away, for those that are not downloaded.
+    """
+
+    name: str
+    alphabet: Alphabet
+    train: int
+    test: int
+    source: str
+    layouts: tuple[Layout, ...]
+    read: Callable[[tuple[Path, ...]], Parts]
+    grouped_by: str | None = None
+    torchvision: tuple[str, str] | None = None
+    home: str = ""
+
+    def find(self, root: Path) -> tuple[Path, ...]:
+        """The files or folders that it would be read from; nothing is opened.
+
+        Raises:
+            DatasetError: they are not all there.
+        """
+        for layout in self.layouts:
+            paths = find(root, layout)
+            if paths is not None:
+                return paths
+        command = f"kalamos data get {self.name} --data-dir {shlex.quote(str(root))}"
+        fetch = f"run: {command}" if self.torchvision else f"get it from {self.home}"
+        raise absent(self.name, root, self.layouts, fetch)
+
+    def __call__(self, root: Path) -> Dataset:
+        """Read it from the data folder.
+
+        Raises:
+            DatasetError: its files are absent, damaged or inconsistent.
+        """
+        paths = self.find(root)
+        try:
+            parts = self.read(paths)
+        except DatasetError as error:
+            raise DatasetError(f"{self.name}: {error.problem}", remedy=error.remedy) from error
+        return Dataset(
+            self.name,
+            self.alphabet,
+            parts.train,
+            parts.test,
+            self.source,
+            grouped_by=self.grouped_by,
+            problems=parts.problems,
+        )
+
+    def check(self, dataset: Dataset) -> None:
+        """Whether as many images were read as were published.
+
+        Raises:
+            DatasetError: there are more or fewer, or files were passed over.
+        """
+        counts = (len(dataset.train), len(dataset.test) if dataset.test else 0)
+        if counts != (self.train, self.test) or dataset.problems:
+            first = dataset.problems[:1]
+            hint = f" (the first of {len(dataset.problems)} problems: {first[0]})" if first else ""
+            raise DatasetError(
+                f"{self.name}: {counts[0]:,} + {counts[1]:,} images were read, where "
+                f"{self.train:,} + {self.test:,} are published{hint}",
+                remedy="delete its files and get them again",
+            )
+
+
+def register(entry: NamedDataset) -> NamedDataset:
+    DATASETS.register(entry.name)(entry)
+    return entry
+
+
+def names() -> tuple[str, ...]:
+    """The datasets that can be asked for by name."""
+    return DATASETS.names()
+
+
+def describe(name: str) -> NamedDataset:
+    """What is known of a dataset without reading it.
+
+    Raises:
+        DatasetError: no dataset has this name.
+
+    >>> describe("mnist").train
+    60000
+    """
+    entry = DATASETS.get(name)
+    assert isinstance(entry, NamedDataset)  # noqa: S101  (`register` enters nothing else)
+    return entry
+
+
+def data_dir(given: str | os.PathLike[str] | None = None) -> Path:
+    """The folder that holds the datasets: as given, else KALAMOS_DATA, else the user's cache."""
+    chosen = given or os.environ.get("KALAMOS_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "kalamos"

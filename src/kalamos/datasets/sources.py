@@ -1,0 +1,301 @@
+"""The files of a dataset, whether they lie in a folder or in a zip archive."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import stat
+import struct
+import threading
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kalamos.datasets.dataset import Problem
+from kalamos.errors import DatasetError, ImageError
+from kalamos.images import MAX_FILE_BYTES, read_file
+from kalamos.images.files import display_name
+
+__all__ = ["Source", "is_safe", "natural_key", "open_source"]
+
+MAX_DEPTH = 100
+"""Folders in each other in an archive: every one of them is listed, so a name of thousands is an attack."""
+
+_JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_DIGITS = re.compile(r"(\d+)")
+_DRIVE = re.compile("[A-Za-z]:")
+# What zipfile raises beside its own: NotImplementedError is a RuntimeError, UnicodeError a ValueError.
+_DAMAGE = (zipfile.BadZipFile, OSError, ValueError, RuntimeError, OverflowError, struct.error)
+_DAMAGED = "copy or download the file again"
+
+
+class Source(ABC):
+    """The files below one place, by their names relative to it.
+
+    Attributes:
+        path: the folder or the archive.
+        name: its own name, without the archive's ending.
+        members: the files, with forward slashes, in natural order; without hidden ones and those
+            that macOS and Windows leave behind.
+        folders: the folders, in natural order, whether or not anything lies in them.
+        problems: what was passed over while listing.
+    """
+
+    path: Path
+    name: str
+    members: tuple[str, ...]
+    folders: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @abstractmethod
+    def read(self, member: str, *, limit: int = MAX_FILE_BYTES) -> bytes:
+        """The bytes of one of `members`. May be called from several threads.
+
+        Raises:
+            DatasetError: not one of them, damaged, not readable, or of more than `limit` bytes.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the archive's file back."""
+
+    def _strange(self, member: str) -> DatasetError:
+        return DatasetError(f"{self.path}: there is no {display_name(member)!r} in it")
+
+
+def open_source(path: str | os.PathLike[str]) -> Source:
+    """The files of a folder or of a zip archive.
+
+    Raises:
+        DatasetError: neither, not readable, encrypted, or with a member that points outside.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("10.png", "9.png", ".DS_Store"):
+    ...         _ = Path(folder, name).write_bytes(b"abc")
+    ...     with open_source(folder) as source:
+    ...         source.members, source.read("9.png")
+    (('9.png', '10.png'), b'abc')
+    """
+    place = Path(path)
+    try:
+        mode = place.stat().st_mode
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{display_name(place)}: cannot be opened ({reason})") from error
+    if stat.S_ISDIR(mode):
+        return _Folder(place)
+    if stat.S_ISREG(mode):
+        return _Zip(place)
+    raise DatasetError(f"{display_name(place)}: neither a folder nor a zip archive")
+
+
+def natural_key(text: str) -> tuple[object, ...]:
+    """A sort key under which 2 comes before 10, and everything else in the order of its code points.
+
+    >>> sorted(["10", "a", "2", "B", "٣"], key=natural_key)
+    ['2', '٣', '10', 'B', 'a']
+    """
+    # Text and digits take turns, so that the keys' places hold one type each. Not int(), whose time
+    # grows with the square of the digits and which refuses thousands of them.
+    pieces = _DIGITS.split(text)
+    runs = [piece.lstrip("0") for piece in pieces[1::2]]
+    pieces[1::2] = runs
+    key = tuple((len(piece), piece) if place % 2 else piece for place, piece in enumerate(pieces))
+    return key, text
+
+
+def is_safe(member: str) -> bool:
+    r"""Whether a name stays below the folder that it is relative to, on every system.
+
+    >>> [is_safe(name) for name in ("a/b.png", "../b", "/b", "C:/b", "a\\b", "a/../../b")]
+    [True, False, False, False, False, False]
+    """
+    outside = member.startswith("/") or _DRIVE.match(member) or "\\" in member or "\0" in member
+    return not outside and ".." not in member.split("/")
+
+
+def _path_key(member: str) -> tuple[object, ...]:
+    return tuple(natural_key(part) for part in member.split("/"))
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name in _JUNK
+
+
+def _refused(where: Path, member: str, why: str) -> DatasetError:
+    return DatasetError(
+        f"{display_name(where)}: its member {display_name(member[:200])!r} {why}",
+        remedy="use data that you can trust, or remove that member",
+    )
+
+
+class _Folder(Source):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.resolve().name
+        self._root = os.path.realpath(path)
+        files: list[str] = []
+        folders: list[str] = []
+        problems: list[Problem] = []
+        waiting = [""]
+        while waiting:
+            inside = waiting.pop()
+            try:
+                with os.scandir(f"{self._root}/{inside}") as entries:
+                    listing = [entry for entry in entries if not _is_junk(entry.name)]
+            except OSError as error:
+                if not inside:
+                    raise DatasetError(
+                        f"{display_name(path)}: cannot be listed ({error.strerror})"
+                    ) from error
+                problems.append(Problem(display_name(inside), f"cannot be listed ({error.strerror})"))
+                continue
+            for entry in listing:
+                member = f"{inside}/{entry.name}" if inside else entry.name
+                problem = self._check_link(entry, member) if entry.is_symlink() else None
+                if problem:
+                    problems.append(Problem(display_name(member), problem))
+                elif entry.is_dir():
+                    folders.append(member)
+                    waiting.append(member)
+                elif entry.is_file():
+                    files.append(member)
+                else:
+                    problems.append(Problem(display_name(member), "not a regular file"))
+        self.members = tuple(sorted(files, key=_path_key))
+        self.folders = tuple(sorted(folders, key=_path_key))
+        self.problems = tuple(sorted(problems, key=lambda problem: _path_key(problem.where)))
+        self._known = frozenset(files)
+
+    def read(self, member: str, *, limit: int = MAX_FILE_BYTES) -> bytes:
+        if member not in self._known:
+            raise self._strange(member)
+        try:
+            data = read_file(f"{self._root}/{member}")
+        except ImageError as error:
+            raise DatasetError(error.problem, remedy=error.remedy) from error
+        if len(data) > limit:
+            raise DatasetError(f"{member}: {len(data):,} bytes are more than the limit of {limit:,}")
+        return data
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _check_link(self, entry: os.DirEntry[str], member: str) -> str | None:
+        """Why a symbolic link is passed over; None for one to a file of this tree."""
+        target = os.path.realpath(entry.path)
+        if not Path(target).is_relative_to(self._root):
+            raise _refused(self.path, member, f"is a link that points outside, to {display_name(target)}")
+        try:
+            return "a link to a folder" if entry.is_dir() else None if entry.is_file() else "a broken link"
+        except OSError:
+            return "a link to itself"
+
+
+class _Zip(Source):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.stem
+        self._lock = threading.Lock()  # zipfile counts its open members without one
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except _DAMAGE as error:
+            raise DatasetError(
+                f"{display_name(path)}: not a zip archive, or a damaged one ({error})", remedy=_DAMAGED
+            ) from error
+        try:
+            self._list()
+        except BaseException:
+            self._archive.close()
+            raise
+
+    def _list(self) -> None:
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        folders: set[str] = set()
+        problems: list[Problem] = []
+        for entry in self._archive.infolist():
+            name = _zip_name(entry)
+            if not is_safe(name):
+                raise _refused(self.path, name, "points outside")
+            parts = [part for part in name.split("/") if part not in ("", ".")]
+            if any(map(_is_junk, parts)) or not parts:
+                continue
+            member = "/".join(parts)
+            if len(parts) > MAX_DEPTH:
+                raise _refused(self.path, name, f"lies {len(parts)} folders deep")
+            is_folder = name.endswith("/")
+            folders.update("/".join(parts[:depth]) for depth in range(1, len(parts) + is_folder))
+            if is_folder:
+                continue
+            if entry.flag_bits & 1:
+                raise DatasetError(
+                    f"{display_name(self.path)}: the archive is encrypted",
+                    remedy="unpack it and name the folder",
+                )
+            if stat.S_ISLNK(entry.external_attr >> 16):
+                self._check_link(entry, member)
+                problems.append(Problem(display_name(member), "a link inside an archive"))
+            elif member in self._entries:
+                problems.append(Problem(display_name(member), "twice in the archive; the first one counts"))
+            else:
+                self._entries[member] = entry
+        self.members = tuple(sorted(self._entries, key=_path_key))
+        self.folders = tuple(sorted(folders, key=_path_key))
+        self.problems = tuple(problems)
+
+    def read(self, member: str, *, limit: int = MAX_FILE_BYTES) -> bytes:
+        entry = self._entries.get(member)
+        if entry is None:
+            raise self._strange(member)
+        return self._read(entry, member, limit)
+
+    def close(self) -> None:
+        self._archive.close()
+
+    def _read(self, entry: zipfile.ZipInfo, member: str, limit: int) -> bytes:
+        where = display_name(member)
+        if entry.file_size > limit:
+            raise DatasetError(f"{where}: {entry.file_size:,} bytes are more than the limit of {limit:,}")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # For the others zipfile cannot bound what a few bytes are blown up to.
+            raise DatasetError(f"{where}: compressed by another method than deflate", remedy="zip it again")
+        try:
+            with self._lock, self._archive.open(entry) as file:
+                # One more than promised: its end is reached, so its checksum is looked at. Without a
+                # count, zipfile would decompress far beyond a promised size that is a lie.
+                return file.read(entry.file_size + 1)
+        except (*_DAMAGE, EOFError, zlib.error) as error:
+            raise DatasetError(f"{where}: damaged in the archive ({error})", remedy=_DAMAGED) from error
+
+    def _check_link(self, entry: zipfile.ZipInfo, member: str) -> None:
+        target = os.fsdecode(self._read(entry, member, 4096))
+        landing = posixpath.normpath(posixpath.join(posixpath.dirname(member), target))
+        if not is_safe(landing):
+            raise _refused(self.path, member, f"is a link that points outside, to {display_name(target)}")
+
+
+def _zip_name(entry: zipfile.ZipInfo) -> str:
+    """The member's name; as UTF-8 where it is that, though the archive says it is of the old code page."""
+    name = entry.orig_filename
+    if entry.flag_bits & 0x800 or name.isascii():
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name
