@@ -5,11 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kalamos.datasets import Dataset, Split
+from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.errors import DatasetError
 from kalamos.evaluation.evaluate import Evaluation, evaluate
 from kalamos.evaluation.metrics import wilson_interval
 from kalamos.recognizer import Recognizer
+
+
+def sure_of(answers: list[int], confidence: list[float], classes: int) -> np.ndarray:
+    """Probabilities float32 [N, C]: the confidence for the answer, the rest shared; zeros for -1."""
+    rows = np.zeros((len(answers), classes), np.float32)
+    for row, answer, sure in zip(rows, answers, confidence, strict=True):
+        if answer >= 0:
+            row[:] = (1 - sure) / (classes - 1)
+            row[answer] = sure
+    return rows
 
 
 @pytest.fixture
@@ -17,8 +27,7 @@ def measured() -> Evaluation:
     """Eight images of a, b, c and d: five right, two wrong, one unread; there is no d."""
     return Evaluation(
         truth=np.array([0, 0, 0, 1, 1, 1, 2, 2]),
-        predicted=np.array([0, 0, 1, 1, 1, 2, 2, -1]),
-        confidence=np.array([0.9, 0.9, 0.6, 1.0, 1.0, 0.4, 0.8, 0.0]),
+        probabilities=sure_of([0, 0, 1, 1, 1, 2, 2, -1], [0.9, 0.9, 0.6, 1.0, 1.0, 0.4, 0.8, 0.0], 4),
         labels=("a", "b", "c", "d"),
         sha256="0" * 64,
     )
@@ -36,23 +45,54 @@ def test_what_could_not_be_read_is_nowhere_in_the_confusion(measured: Evaluation
     assert measured.confusion.tolist() == [[2, 1, 0, 0], [0, 2, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
 
 
-def test_every_class_by_itself(measured: Evaluation) -> None:
-    shares = measured.per_class_accuracy()
-    assert shares[:3].tolist() == [2 / 3, 2 / 3, 1 / 2]
-    assert np.isnan(shares[3])
+def test_what_could_not_be_read_was_lost_by_its_class(measured: Evaluation) -> None:
+    assert measured.classes.recall[:3].tolist() == [2 / 3, 2 / 3, 1 / 2]
+    assert measured.classes.precision[:3].tolist() == [1, 2 / 3, 1 / 2]
+    assert np.isnan(measured.classes.recall[3])
 
 
-def test_calibration(measured: Evaluation) -> None:
-    gaps = [2 * 0.1, 0.6, 0.0, 0.4, 0.2, 0.0]  # by bin: .9, .6, 1, .4, .8, 0
-    assert measured.ece == pytest.approx(sum(gaps) / 8)
+def test_calibration_is_that_of_what_was_read(measured: Evaluation) -> None:
+    gaps = [2 * 0.1, 0.6, 0.0, 0.4, 0.2]  # by bin: .9, .6, 1, .4, .8
+    assert measured.ece == pytest.approx(sum(gaps) / 7)
+    assert measured.reliability.counts.sum() == 7
+    own = [0.9, 0.9, 0.4 / 3, 1.0, 1.0, 0.2, 0.8]
+    assert measured.nll == pytest.approx(-np.log(own).mean(), rel=1e-5)
+
+
+def test_top_k_counts_unread_as_never_found(measured: Evaluation) -> None:
+    # The two mistakes' true labels share the rest with others: a goes before c, b after a.
+    assert [measured.top_k(k) for k in (1, 2, 3, 4, 9)] == [5 / 8, 6 / 8, 7 / 8, 7 / 8, 7 / 8]
+
+
+def test_unread_images_are_the_least_sure(measured: Evaluation) -> None:
+    assert measured.selective.risk[-1] == 3 / 8
+    assert measured.selective.confidence_at(1) == 0
+    assert measured.selective.accuracy_at(7 / 8) == pytest.approx(5 / 7)
+
+
+def test_cases_are_folded_and_lookalikes_merged_where_the_alphabet_has_them(measured: Evaluation) -> None:
+    assert (measured.case_folded_accuracy, measured.confusables_merged_accuracy) == (None, None)
+    cased = replace(measured, labels=("a", "A", "0", "O"))
+    assert cased.case_folded_accuracy == 6 / 8
+    assert cased.confusables_merged_accuracy == 5 / 8
+    assert replace(measured, labels=("0", "O", "o", "x")).confusables_merged_accuracy == 7 / 8
+
+
+def test_nothing_read_is_no_accuracy_and_no_calibration(measured: Evaluation) -> None:
+    blank = replace(measured, probabilities=np.zeros((8, 4), np.float32))
+    assert (blank.accuracy, blank.unread, blank.top_k(5)) == (0, 8, 0)
+    assert np.isnan([blank.ece, blank.nll, blank.brier]).all()
+    assert blank.classes.macro() == (0, 0, 0)
+    assert blank.selective.risk.tolist() == [1] * 8
 
 
 def test_the_most_frequent_mistakes_come_first(measured: Evaluation) -> None:
     assert measured.most_confused() == [("a", "b", 1), ("b", "c", 1)]
-    often = replace(measured, predicted=np.array([1, 2, 1, 1, 1, 2, 2, 2]))
+    often = replace(measured, probabilities=sure_of([1, 2, 1, 1, 1, 2, 2, 2], [0.9] * 8, 4))
     assert often.most_confused() == [("a", "b", 2), ("a", "c", 1), ("b", "c", 1)]
     assert often.most_confused(k=1) == [("a", "b", 2)]
-    assert replace(measured, predicted=measured.truth).most_confused() == []
+    right = replace(measured, probabilities=sure_of(measured.truth.tolist(), [0.9] * 8, 4))
+    assert right.most_confused() == []
 
 
 def test_a_model_is_measured_on_the_path_that_prediction_takes(reader: Recognizer, digits: Dataset) -> None:
@@ -99,12 +139,34 @@ def test_the_model_may_know_more_than_the_split(reader: Recognizer, digits: Data
     rows = np.flatnonzero(digits.test.labels < 2)
     measured = evaluate(reader, digits.test.take(rows), ("0", "1"))
     assert measured.accuracy > 0.9
-    assert np.isnan(measured.per_class_accuracy()[2:]).all()
+    assert np.isnan(measured.classes.recall[2:]).all()
+    assert measured.classes.support[2:].sum() == 0
 
 
 def test_a_class_that_the_model_does_not_know_is_an_error(reader: Recognizer, digits: Dataset) -> None:
     with pytest.raises(DatasetError, match="the model 'tiny' does not know A, B; evaluate it on"):
         evaluate(reader, digits.test, (*digits.alphabet.labels, "B", "A"))
+
+
+def test_a_long_list_of_unknown_classes_is_cut(reader: Recognizer, digits: Dataset) -> None:
+    many = tuple(f"class {i:03}" for i in range(500))
+    with pytest.raises(DatasetError, match="class 009 and 490 more; "):
+        evaluate(reader, digits.test, (*digits.alphabet.labels, *many))
+
+
+def test_images_of_many_sizes_are_measured_like_those_of_one(reader: Recognizer, digits: Dataset) -> None:
+    padded = [np.pad(image, (0, i % 3)) for i, image in enumerate(digits.test.images)]
+    ragged = Split(RaggedImages.of(padded), digits.test.labels)
+    measured = evaluate(reader, ragged, digits.alphabet.labels)
+    whole = evaluate(reader, digits.test, digits.alphabet.labels)
+    assert (measured.predicted == whole.predicted).mean() > 0.9
+    assert measured.unread == 0
+
+
+def test_progress_ends_at_the_last_image(reader: Recognizer, digits: Dataset) -> None:
+    seen: list[int] = []
+    evaluate(reader, digits.train, digits.alphabet.labels, on_progress=seen.append)
+    assert seen == [64, 128, 192, 256, 300]
 
 
 def test_an_empty_split_is_an_error(reader: Recognizer, digits: Dataset) -> None:

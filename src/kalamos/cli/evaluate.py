@@ -1,7 +1,11 @@
-"""`kalamos evaluate`: measure a model on a dataset's test split."""
+"""`kalamos evaluate`: measure a model on a dataset."""
 
 from __future__ import annotations
 
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,57 +13,157 @@ import click
 
 from kalamos.cli.names import DatasetName, ModelName
 from kalamos.cli.options import data_dir_option
+from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
-    from kalamos.evaluation.evaluate import Evaluation
+    from kalamos.datasets import Dataset, Problem, Split
+
+SHOWN = 5
+"""Files passed over that are named."""
 
 
-@click.command(no_args_is_help=True)
+@click.command(
+    no_args_is_help=True, epilog="Exit status: 0 all read, 1 some images have no ink, 2 wrong usage."
+)
 @click.argument("model", type=ModelName())
 @click.argument("dataset", type=DatasetName())
 @click.option(
+    "--split",
+    "--part",
+    type=click.Choice(["test", "train", "val", "all"]),
+    help="Which images.  [default: the test split where there is one, else all]",
+)
+@click.option(
+    "--split-of",
+    "--run",
+    "run",
+    type=click.Path(path_type=Path),
+    help="Take the part from the split saved with this run folder.  [default part: val]",
+)
+@click.option(
     "--report",
     type=click.Path(path_type=Path),
-    help="Also write metrics.json and mistakes.png to this folder.",
+    help="Also write metrics.json, plots, pictures and report.html to this folder.",
+)
+@click.option(
+    "-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@click.option(
+    "-k", "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Candidates counted."
 )
 @click.option("--record", is_flag=True, help="Store the figures in the model file, and write its card.")
 @data_dir_option
-def evaluate(model: str, dataset: str, report: Path | None, record: bool, data_dir: Path | None) -> None:
-    """Measure MODEL on DATASET's official test split: accuracy, its 95 % interval, calibration."""
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    model: str,
+    dataset: str,
+    split: str | None,
+    run: Path | None,
+    report: Path | None,
+    form: str,
+    top_k: int,
+    record: bool,
+    data_dir: Path | None,
+) -> None:
+    """Measure MODEL (a name or an .onnx file) on DATASET (a name, or a folder with one sub-folder a class).
+
+    Accuracy with its 95 % interval, precision and recall by class, what is confused with what, what the
+    confidences are worth.
+    """
     from kalamos.datasets import load_dataset
     from kalamos.evaluation.evaluate import evaluate as measure
+    from kalamos.evaluation.report import Subject, as_metric, make_folder, metrics, metrics_json, write_report
     from kalamos.recognizer import load
-    from kalamos.zoo import find_model
 
-    reader = load(model)
-    data = load_dataset(dataset, data_dir)
-    measured = measure(reader, data.test, data.alphabet.labels)
-    _print(model, dataset, measured)
-    if report is not None:
-        from kalamos.evaluation.report import write_report
-
-        write_report(report, measured, data.test, reader)
-        click.echo(f"wrote {report}/metrics.json and mistakes.png")
     if record:
         from kalamos.cli.extras import require_training
 
         require_training()
-        from kalamos.evaluation.report import as_metric
+    _refuse_folder(model)
+    reader = load(model)
+    data = load_dataset(dataset, data_dir)
+    images, part = _choose(data, split, run)
+    subject = Subject(model, dataset, part, len(data.problems))
+    _tell_passed_over(dataset, data.problems)
+    if report is not None:
+        make_folder(report)
+    with _progress(len(images)) as on_progress:
+        measured = measure(reader, images, data.alphabet.labels, on_progress=on_progress)
+    if form == "json":
+        click.echo(metrics_json(metrics(measured, subject, reader, top_k=top_k)), nl=False)
+    else:
+        from rich.console import Console
+
+        from kalamos.evaluation.console import print_evaluation
+
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A label that the terminal's encoding lacks must not end the table.
+            sys.stdout.reconfigure(errors="backslashreplace")
+        print_evaluation(Console(highlight=False), measured, subject, top_k=top_k)
+    if report is not None:
+        names = write_report(report, measured, images, reader, subject, top_k=top_k)
+        click.echo(f"wrote {report}/report.html and {len(names) - 1} files beside it", err=form == "json")
+        if "confusion.png" not in names:
+            click.echo("without plots: they need pip install 'kalamos[train]'", err=True)
+    if record:
         from kalamos.export.onnx_file import record_metric
+        from kalamos.zoo import find_model
         from kalamos.zoo.card import write_card
 
         path = find_model(model)
-        record_metric(path, as_metric(measured, dataset, "test"))
-        click.echo(f"recorded in {path} and {write_card(path)}")
-
-
-def _print(model: str, dataset: str, measured: Evaluation) -> None:
-    low, high = measured.interval
-    wrong = measured.n - int(measured.correct.sum())
-    click.echo(f"{model} on {dataset} test, n = {measured.n:,}")
-    click.echo(f"  accuracy  {measured.accuracy:.2%}  95 % interval [{low:.2%}, {high:.2%}]  {wrong} wrong")
+        record_metric(path, as_metric(measured, dataset, part))
+        click.echo(f"recorded in {path} and {write_card(path)}", err=form == "json")
     if measured.unread:
-        click.echo(f"  unread    {measured.unread:,} (blank), counted as wrong")
-    click.echo(f"  ECE       {measured.ece:.2%}")
-    confused = ", ".join(f"{t} as {p} ({count})" for t, p, count in measured.most_confused())
-    click.echo(f"  confused  {confused or 'nothing'}")
+        context.exit(1)
+
+
+def _refuse_folder(model: str) -> None:
+    from kalamos.zoo import names
+
+    path = Path(model)
+    if model in names() or not path.is_dir():
+        return
+    if (path / "run.json").is_file():
+        raise UsageError(f"{model}: is a run, not a model", remedy=f"export it first: kalamos export {model}")
+    raise UsageError(f"{model}: is a folder, not a model", remedy="name a shipped model or an .onnx file")
+
+
+def _choose(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, str]:
+    from kalamos.evaluation.parts import held_out, official
+
+    if run is None:
+        return official(data, split)
+    part = split or "val"
+    if part == "all":
+        raise UsageError(
+            "--split-of RUN names one part of a split, --split all every image", remedy="drop one"
+        )
+    return held_out(data, run, part), f"{part} of {run}"
+
+
+def _tell_passed_over(dataset: str, problems: tuple[Problem, ...]) -> None:
+    if not problems:
+        return
+    count = "one file" if len(problems) == 1 else f"{len(problems):,} files"
+    click.echo(f"{dataset}: {count} passed over", err=True)
+    for problem in problems[:SHOWN]:
+        click.echo(f"  {problem}", err=True)
+    if len(problems) > SHOWN:
+        click.echo(f"  and {len(problems) - SHOWN:,} more", err=True)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    bar = Progress(
+        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("images", total=total)
+        yield lambda done: bar.update(task, completed=done)

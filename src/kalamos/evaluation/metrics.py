@@ -1,13 +1,36 @@
-"""The figures, in NumPy."""
+"""The figures, in NumPy.
+
+Labels are indices int64, predictions likewise with -1 for an image that could not be read, and
+probabilities float32 [N, C] whose rows sum to 1.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["confusion_matrix", "expected_calibration_error", "wilson_interval"]
+__all__ = [
+    "ClassScores",
+    "Reliability",
+    "brier_score",
+    "class_scores",
+    "confusion_matrix",
+    "expected_calibration_error",
+    "log_loss",
+    "reliability",
+    "truth_ranks",
+    "wilson_interval",
+]
+
+BINS = 15
+"""Equal bins of confidence, as Guo et al. 2017 take them."""
+
+_LEAST = float(np.finfo(np.float32).tiny)
+_CHUNK = 8192
+"""Rows at a time, so that what is computed on the way stays far smaller than the probabilities."""
 
 
 def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -28,25 +51,6 @@ def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, f
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def expected_calibration_error(
-    confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 15
-) -> float:
-    """ECE (Naeini et al. 2015; 15 equal bins as Guo et al. 2017): mean gap of confidence and accuracy.
-
-    Args:
-        confidence: [N] in [0, 1].
-        correct: bool [N].
-
-    >>> expected_calibration_error(np.array([0.75, 0.75, 0.75, 0.75]), np.array([True, True, True, False]))
-    0.0
-    """
-    if not len(confidence):
-        return math.nan
-    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(which, weights=confidence - correct, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidence))
-
-
 def confusion_matrix(
     truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> NDArray[np.int64]:
@@ -57,3 +61,168 @@ def confusion_matrix(
     """
     counts = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Precision, recall and F1 of each class, arrays [C].
+
+    NaN means that there is nothing to divide by: recall without images; precision and F1 where the
+    class has neither images nor answers. A class with images that is never answered has precision 0,
+    so that forgetting a class cannot raise an average. Averages are over the classes with images,
+    which is scikit-learn's `zero_division=0` with those classes as its `labels`.
+    """
+
+    support: NDArray[np.int64]
+    """Images of the class, unread ones included."""
+    answered: NDArray[np.int64]
+    """How often the class was the answer."""
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    f1: NDArray[np.float64]
+
+    def macro(self) -> tuple[float, float, float]:
+        """Mean precision, recall and F1, every class counting alike."""
+        return self._mean((self.support > 0).astype(np.float64))
+
+    def weighted(self) -> tuple[float, float, float]:
+        """Mean precision, recall and F1, every image counting alike."""
+        return self._mean(self.support.astype(np.float64))
+
+    def _mean(self, weights: NDArray[np.float64]) -> tuple[float, float, float]:
+        with_images = self.support > 0
+        shares = weights[with_images] / weights.sum()
+        means = [float(values[with_images] @ shares) for values in (self.precision, self.recall, self.f1)]
+        return means[0], means[1], means[2]
+
+
+def class_scores(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> ClassScores:
+    """Precision, recall and F1 of every class; an unread image is one that its class lost.
+
+    >>> scores = class_scores(np.array([0, 0, 1]), np.array([0, 1, 1]), 3)
+    >>> scores.precision.tolist(), scores.recall.tolist()
+    ([1.0, 0.5, nan], [0.5, 1.0, nan])
+    """
+    support = np.bincount(truth, minlength=classes)
+    answered = np.bincount(predicted[predicted >= 0], minlength=classes)
+    right = np.bincount(truth[truth == predicted], minlength=classes)
+    precision = _ratio(right, answered)
+    precision[(answered == 0) & (support > 0)] = 0.0
+    recall, f1 = _ratio(right, support), _ratio(2 * right, support + answered)
+    return ClassScores(support, answered, precision, recall, f1)
+
+
+def truth_ranks(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the true label stands among each row's candidates, 0 = first; int64 [N].
+
+    Of equal probabilities the earlier label goes first, as in a prediction's candidates.
+
+    >>> truth_ranks(np.array([[0.5, 0.3, 0.2], [0.4, 0.4, 0.2]], np.float32), np.array([1, 1])).tolist()
+    [1, 1]
+    """
+    ranks = np.empty(len(truth), np.int64)
+    for start in range(0, len(truth), _CHUNK):
+        rows, labels = probabilities[start : start + _CHUNK], truth[start : start + _CHUNK]
+        own = rows[np.arange(len(labels)), labels][:, np.newaxis]
+        earlier = np.arange(rows.shape[1]) < labels[:, np.newaxis]
+        ranks[start : start + _CHUNK] = ((rows > own) | ((rows == own) & earlier)).sum(axis=1)
+    return ranks
+
+
+def log_loss(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    """Negative log-likelihood of the true labels, in nats; NaN for no image.
+
+    A probability below float32's smallest normal number counts as that, so one image costs 87.3 at most.
+
+    >>> round(log_loss(np.array([[0.5, 0.5]], np.float32), np.array([0])), 4)
+    0.6931
+    """
+    if not len(truth):
+        return math.nan
+    own = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.log(np.maximum(own, _LEAST)).mean())
+
+
+def brier_score(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    """Squared distance to the one-hot truth, summed over classes (Brier 1950), in [0, 2]; NaN for no image.
+
+    >>> brier_score(np.array([[0.5, 0.5], [1.0, 0.0]], np.float32), np.array([0, 1]))
+    1.25
+    """
+    if not len(truth):
+        return math.nan
+    total = 0.0
+    for start in range(0, len(truth), _CHUNK):
+        # float64: of a sure and right row, 1 - 2p + sum(p^2) leaves little else than rounding.
+        rows = probabilities[start : start + _CHUNK].astype(np.float64)
+        rows[np.arange(len(rows)), truth[start : start + _CHUNK]] -= 1
+        total += float(np.square(rows, out=rows).sum())
+    return total / len(truth)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What confidences were worth, bin by bin; arrays [B].
+
+    Bin b holds confidences in [b / B, (b + 1) / B), the last one 1 as well. NaN where a bin is empty.
+    """
+
+    counts: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    """Mean confidence in the bin."""
+    accuracy: NDArray[np.float64]
+    low: NDArray[np.float64]
+    """95 % Wilson interval of the accuracy, lower end."""
+    high: NDArray[np.float64]
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error: the mean gap of confidence and accuracy, in [0, 1]."""
+        filled = self.counts > 0
+        if not filled.any():
+            return math.nan
+        gaps = np.abs(self.confidence - self.accuracy)[filled]
+        return float(gaps @ self.counts[filled] / self.counts.sum())
+
+
+def reliability(
+    confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = BINS
+) -> Reliability:
+    """Bin confidences [N] in [0, 1] and compare each bin's mean with its accuracy (Naeini et al. 2015).
+
+    >>> diagram = reliability(np.array([0.9, 0.9, 0.2]), np.array([True, False, False]), bins=2)
+    >>> diagram.counts.tolist(), diagram.accuracy.tolist()
+    ([1, 2], [0.0, 0.5])
+    """
+    sure = confidence.astype(np.float64)
+    which = np.minimum((sure * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(which, minlength=bins)
+    right = np.bincount(which[correct], minlength=bins)
+    intervals = [
+        wilson_interval(k, n) if n else (math.nan, math.nan)
+        for k, n in zip(right.tolist(), counts.tolist(), strict=True)
+    ]
+    low, high = np.array(intervals).T
+    mean = _ratio(np.bincount(which, weights=sure, minlength=bins), counts)
+    return Reliability(counts, mean, _ratio(right, counts), low, high)
+
+
+def expected_calibration_error(
+    confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = BINS
+) -> float:
+    """ECE (Naeini et al. 2015; 15 equal bins as Guo et al. 2017): mean gap of confidence and accuracy.
+
+    Args:
+        confidence: [N] in [0, 1].
+        correct: bool [N].
+
+    >>> expected_calibration_error(np.array([0.75, 0.75, 0.75, 0.75]), np.array([True, True, True, False]))
+    0.0
+    """
+    return reliability(confidence, correct, bins).ece
+
+
+def _ratio(part: NDArray[np.number], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    shares = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares

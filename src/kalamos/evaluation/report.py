@@ -1,27 +1,92 @@
-"""What an evaluation leaves behind: numbers for programs, pictures for people."""
+"""What an evaluation leaves behind: numbers for programs, pictures and a page for people.
+
+`metrics.json` has always these keys; a figure that cannot be given is null, never NaN. Shares are in [0, 1].
+
+model                 what was measured: the name or file that was asked for
+architecture, parameters, model_name   as the model file says of itself
+dataset, split        on what
+sha256                fingerprint of the split's images and labels
+passed_over           files of the dataset that hold no image that could be used; not in n
+n, unread             images; those without ink, which count as wrong
+accuracy, interval_95 and its Wilson interval, [low, high]
+top_k                 {"1": share, ...}: the true label is among the k best candidates
+case_folded_accuracy  null where the alphabet has no cased pairs
+confusables_merged_accuracy, confusable_groups   null and [] where it has no such labels
+macro, weighted       {"precision", "recall", "f1"}, over the classes with images
+per_class             [{"label", "support", "answered", "precision", "recall", "f1"}, ...], in the order
+                      of `labels`
+most_confused         [{"truth", "predicted", "count"}, ...], the 20 most frequent
+ece, nll, brier       calibration of the images that were read: in [0, 1]; in nats; in [0, 2]
+reliability           [{"low", "high", "count", "confidence", "accuracy", "interval_95"}, ...], 15 bins
+aurc                  area under the risk-coverage curve
+selective             [{"coverage", "accuracy", "min_confidence"}, ...] at 0.8, 0.9, 0.95 and 0.99
+risk_coverage         [[coverage, risk], ...] at 0.01, 0.02, ... 1
+confusion             [C][C] counts over the images that were read; row = truth, column = answer
+labels                the model's, in the order of `confusion`
+date, kalamos_version
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kalamos._version import __version__
 from kalamos.atomic import atomic_write
 from kalamos.datasets import Split
-from kalamos.errors import OutputError
+from kalamos.errors import DatasetError, OutputError
+from kalamos.evaluation.confusables import confusable_groups
 from kalamos.evaluation.evaluate import Evaluation
-from kalamos.evaluation.pictures import encode_png, mistakes_sheet
+from kalamos.evaluation.pictures import confused_pairs_sheet, encode_png, mistakes_sheet, samples_sheet
+from kalamos.evaluation.selective import COVERAGES
 from kalamos.model_file import Metric
 from kalamos.recognizer import Recognizer
 
-__all__ = ["as_metric", "metrics", "write_report"]
+__all__ = ["Subject", "as_metric", "make_folder", "metrics", "metrics_json", "write_report"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Which model was measured on which images.
+
+    Attributes:
+        model: its name or file, as asked for; `dataset` likewise.
+        split: "test", "train", "val", "all", or what else tells which images.
+        passed_over: files of the dataset that hold no image that could be used.
+
+    >>> print(Subject("digits", "mnist", "test"))
+    digits on mnist test
+    """
+
+    model: str
+    dataset: str
+    split: str
+    passed_over: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.dataset}{',' if self.split == 'all' else ''} {self.part}"
+
+    @property
+    def part(self) -> str:
+        """`split`, in words."""
+        return "all images" if self.split == "all" else self.split
 
 
 def as_metric(measured: Evaluation, dataset: str, split: str) -> Metric:
-    """The figures in the form that a model file keeps."""
+    """The figures in the form that a model file keeps.
+
+    Raises:
+        DatasetError: not one image could be read, so that there is no calibration to keep.
+    """
+    if measured.unread == measured.n:
+        raise DatasetError(f"none of the {measured.n:,} images of {dataset} {split} has any ink on it")
     return Metric(
         dataset=dataset,
         split=split,
@@ -30,46 +95,172 @@ def as_metric(measured: Evaluation, dataset: str, split: str) -> Metric:
         accuracy=measured.accuracy,
         interval=measured.interval,
         ece=measured.ece,
-        date=datetime.now(UTC).date().isoformat(),
+        date=_today(),
         kalamos_version=__version__,
     )
 
 
-def metrics(measured: Evaluation) -> dict[str, Any]:
-    """Everything measured, as plain JSON types; null for a class without images."""
-    shares = [None if math.isnan(share) else share for share in measured.per_class_accuracy().tolist()]
-    return {
+def metrics(measured: Evaluation, subject: Subject, reader: Recognizer, *, top_k: int = 5) -> dict[str, Any]:
+    """Everything measured, as plain JSON types under the keys that this module's docstring lists."""
+    classes, bins, curve = measured.classes, measured.reliability, measured.selective
+    edges = np.linspace(0, 1, len(bins.counts) + 1).tolist()
+    coverages = [percent / 100 for percent in range(1, 101)]
+    names = ("precision", "recall", "f1")
+    figures = {
+        "model": subject.model,
+        "model_name": reader.spec.name,
+        "architecture": reader.spec.architecture,
+        "parameters": reader.spec.parameters,
+        "dataset": subject.dataset,
+        "split": subject.split,
+        "sha256": measured.sha256,
+        "passed_over": subject.passed_over,
         "n": measured.n,
+        "unread": measured.unread,
         "accuracy": measured.accuracy,
         "interval_95": list(measured.interval),
-        "unread": measured.unread,
-        "ece": measured.ece,
-        "per_class_accuracy": dict(zip(measured.labels, shares, strict=True)),
+        "top_k": {str(k): measured.top_k(k) for k in range(1, min(top_k, len(measured.labels)) + 1)},
+        "case_folded_accuracy": measured.case_folded_accuracy,
+        "confusables_merged_accuracy": measured.confusables_merged_accuracy,
+        "confusable_groups": [list(group) for group in confusable_groups(measured.labels)],
+        "macro": dict(zip(names, classes.macro(), strict=True)),
+        "weighted": dict(zip(names, classes.weighted(), strict=True)),
+        "per_class": _table(
+            label=measured.labels,
+            support=classes.support.tolist(),
+            answered=classes.answered.tolist(),
+            precision=classes.precision.tolist(),
+            recall=classes.recall.tolist(),
+            f1=classes.f1.tolist(),
+        ),
         "most_confused": [
             {"truth": truth, "predicted": predicted, "count": count}
             for truth, predicted, count in measured.most_confused(k=20)
         ],
+        "ece": measured.ece,
+        "nll": measured.nll,
+        "brier": measured.brier,
+        "reliability": _table(
+            low=edges[:-1],
+            high=edges[1:],
+            count=bins.counts.tolist(),
+            confidence=bins.confidence.tolist(),
+            accuracy=bins.accuracy.tolist(),
+            interval_95=[list(ends) for ends in zip(bins.low.tolist(), bins.high.tolist(), strict=True)],
+        ),
+        "aurc": curve.area,
+        "selective": [
+            {"coverage": c, "accuracy": curve.accuracy_at(c), "min_confidence": curve.confidence_at(c)}
+            for c in COVERAGES
+        ],
+        "risk_coverage": [[c, 1 - curve.accuracy_at(c)] for c in coverages],
         "confusion": measured.confusion.tolist(),
         "labels": list(measured.labels),
-        "sha256": measured.sha256,
+        "date": _today(),
         "kalamos_version": __version__,
     }
+    plain: dict[str, Any] = _without_nan(figures)
+    return plain
 
 
-def write_report(folder: Path, measured: Evaluation, split: Split, reader: Recognizer) -> None:
-    """Write `metrics.json` and `mistakes.png` (each wrong image beside what the model saw).
+def metrics_json(figures: dict[str, Any]) -> str:
+    """The figures as JSON that people can read too: a line for each key, and for each row of a table.
+
+    >>> print(metrics_json({"n": 2, "confusion": [[1, 0], [0, 1]]}), end="")
+    {
+      "n": 2,
+      "confusion": [
+        [1, 0],
+        [0, 1]
+      ]
+    }
+    """
+
+    def dump(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    def item(value: object) -> str:
+        if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
+            return "[\n    " + ",\n    ".join(map(dump, value)) + "\n  ]"
+        return dump(value)
+
+    return "{\n" + ",\n".join(f"  {dump(key)}: {item(value)}" for key, value in figures.items()) + "\n}\n"
+
+
+def write_report(
+    folder: Path,
+    measured: Evaluation,
+    split: Split,
+    reader: Recognizer,
+    subject: Subject,
+    *,
+    top_k: int = 5,
+) -> tuple[str, ...]:
+    """Write the figures, the pictures and the page that holds them all.
+
+    `metrics.json`, `mistakes.png`, `samples.png`, `confused_pairs.png` and `report.html`; and where
+    Matplotlib is installed (the extra 'train') `confusion.png`, `reliability.png`, `risk_coverage.png`,
+    which the page then has too.
+
+    Returns:
+        The names of the files written.
 
     Raises:
         OutputError: the folder or a file cannot be written.
     """
+    from kalamos.evaluation.page import render_page
+
+    make_folder(folder)
+    figures = metrics(measured, subject, reader, top_k=top_k)
+    _write(folder / "metrics.json", metrics_json(figures).encode())
+    _write(folder / "mistakes.png", encode_png(mistakes_sheet(measured, split, reader)))
+    _write(folder / "samples.png", encode_png(samples_sheet(measured, split)))
+    _write(folder / "confused_pairs.png", encode_png(confused_pairs_sheet(measured, split)))
+    written = ["metrics.json", "mistakes.png", "samples.png", "confused_pairs.png"]
+    plots: dict[str, tuple[bytes, bytes]] = {}
+    if find_spec("matplotlib"):
+        from kalamos.evaluation.plots import DARK, PLOTS
+
+        for name, draw in PLOTS.items():
+            plots[name] = draw(measured), draw(measured, DARK)
+            _write(folder / f"{name}.png", plots[name][0])
+            written.append(f"{name}.png")
+    page = render_page(measured, split, reader, subject, figures, plots)
+    _write(folder / "report.html", page.encode())
+    return (*written, "report.html")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the report's folder, with those above it; it may be there already.
+
+    Raises:
+        OutputError: something is in the way.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
-    text = json.dumps(metrics(measured), indent=2, ensure_ascii=False) + "\n"
-    for name, content in {
-        "metrics.json": text.encode(),
-        "mistakes.png": encode_png(mistakes_sheet(measured, split, reader)),
-    }.items():
-        with atomic_write(folder / name) as stream:
-            stream.write(content)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{folder}: cannot be made ({reason})", remedy="choose another folder") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as stream:
+        stream.write(content)
+
+
+def _table(**columns: Any) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return value
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()

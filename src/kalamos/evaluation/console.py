@@ -1,0 +1,91 @@
+"""An evaluation on a terminal: the figures, then the classes and pairs that cost most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kalamos.evaluation.evaluate import Evaluation
+from kalamos.evaluation.examples import confused_pairs
+from kalamos.evaluation.report import Subject
+from kalamos.evaluation.selective import COVERAGES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["print_evaluation"]
+
+CLASSES, PAIRS = 8, 8
+WIDTH = 13
+
+
+def print_evaluation(console: Console, measured: Evaluation, subject: Subject, *, top_k: int = 5) -> None:
+    """Print the figures, one to a line, and two short tables where anything was misread."""
+    console.print(f"{subject}, n = {measured.n:,}", markup=False, soft_wrap=True)
+    for name, told in _figures(measured, top_k):
+        console.print(f"  {name:<{WIDTH}} {told}", markup=False, soft_wrap=True)
+    if not measured.correct.all():
+        _print_classes(console, measured)
+        _print_pairs(console, measured)
+
+
+def _figures(measured: Evaluation, top_k: int) -> list[tuple[str, str]]:
+    low, high = measured.interval
+    wrong = measured.n - int(measured.correct.sum())
+    precision, recall, f1 = measured.classes.macro()
+    figures = [
+        ("accuracy", f"{measured.accuracy:.2%}   95 % interval [{low:.2%}, {high:.2%}]   {wrong:,} wrong"),
+    ]
+    ranks = range(2, min(top_k, len(measured.labels)) + 1)
+    if ranks:
+        figures.append(("top k", "   ".join(f"{k}: {measured.top_k(k):.2%}" for k in ranks)))
+    figures.append(("macro", f"precision {precision:.2%}   recall {recall:.2%}   F1 {f1:.2%}"))
+    for name, accuracy in (
+        ("case folded", measured.case_folded_accuracy),
+        ("look-alikes", measured.confusables_merged_accuracy),
+    ):
+        if accuracy is not None:
+            figures.append((name, f"{accuracy:.2%}   (counted as one label)"))
+    if measured.unread < measured.n:
+        told = f"ECE {measured.ece:.2%}   NLL {measured.nll:.4f}   Brier {measured.brier:.4f}"
+        figures.append(("calibration", told))
+    curve = measured.selective
+    surest = "   ".join(f"{share:.0%}: {curve.accuracy_at(share):.2%}" for share in COVERAGES)
+    figures.append(("surest", f"{surest}   AURC {curve.area:.3g}"))
+    if measured.unread:
+        figures.append(("unread", f"{measured.unread:,} (no ink), counted as wrong"))
+    return figures
+
+
+def _print_classes(console: Console, measured: Evaluation) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    scores = measured.classes
+    imperfect = [int(label) for label in (scores.f1 < 1).nonzero()[0] if scores.support[label]]
+    worst = sorted(imperfect, key=lambda label: float(scores.f1[label]))[:CLASSES]
+    table = Table("worst classes", "images", "precision", "recall", "F1", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for label in worst:
+        shares = (scores.precision[label], scores.recall[label], scores.f1[label])
+        row = (f"{scores.support[label]:,}", *(f"{share:.2%}" for share in shares))
+        table.add_row(Text(measured.labels[label]), *row)
+    console.print()
+    console.print(table)
+
+
+def _print_pairs(console: Console, measured: Evaluation) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    pairs = confused_pairs(measured, PAIRS, each=0)
+    if not pairs:
+        return
+    # A column for each label: side by side, two Arabic ones would change places.
+    table = Table("confused", "read as", "times", "of the label", box=None, pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for pair in pairs:
+        table.add_row(Text(pair.truth), Text(pair.predicted), f"{pair.count:,}", f"{pair.share:.1%}")
+    console.print()
+    console.print(table)

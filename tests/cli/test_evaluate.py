@@ -1,0 +1,138 @@
+"""`kalamos evaluate`: parts, formats, reports and exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import kalamos
+from kalamos.datasets import Dataset
+from kalamos.zoo import model_path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def pages(here: Path, digits: Dataset) -> Path:
+    """A folder of four classes, twelve images each, black on white."""
+    for label in range(4):
+        folder = here / "pages" / str(label)
+        folder.mkdir(parents=True)
+        for row in np.flatnonzero(digits.train.labels == label)[:12]:
+            cv2.imwrite(str(folder / f"{row}.png"), 255 - digits.train.images[row])
+    return here / "pages"
+
+
+def test_a_folder_has_no_test_split_so_all_are_measured(command, pages: Path) -> None:
+    outcome = command("evaluate", "digits", "pages")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.rows[0] == "digits on pages, all images, n = 48"
+    assert outcome.rows[1].startswith("  accuracy ")
+    assert command("evaluate", "digits", "pages", "--split", "all").rows[0] == outcome.rows[0]
+
+
+def test_an_image_without_ink_is_told_and_is_exit_status_1(command, pages: Path) -> None:
+    cv2.imwrite(str(pages / "2" / "blank.png"), np.full((28, 28), 255, np.uint8))
+    outcome = command("evaluate", "digits", "pages")
+    assert (outcome.code, outcome.err) == (1, "")
+    assert "  unread        1 (no ink), counted as wrong" in outcome.rows
+
+
+def test_files_passed_over_are_told_on_standard_error(command, pages: Path) -> None:
+    (pages / "1" / "notes.png").write_text("no image")
+    outcome = command("evaluate", "digits", "pages", "-f", "json")
+    assert outcome.code == 0
+    assert outcome.err.startswith("pages: one file passed over\n")
+    assert "notes.png" in outcome.err
+    assert json.loads(outcome.out)["passed_over"] == 1
+
+
+def test_json_is_what_the_report_holds(command, pages: Path) -> None:
+    outcome = command("evaluate", "digits", "pages", "-f", "json", "--report", "out", "-k", "3")
+    assert outcome.code == 0
+    assert outcome.out == Path("out/metrics.json").read_bytes()
+    figures = json.loads(outcome.out)
+    assert (figures["n"], figures["split"], list(figures["top_k"])) == (48, "all", ["1", "2", "3"])
+    assert "wrote out/report.html" in outcome.err
+    assert "<title>digits on pages, all images" in Path("out/report.html").read_text("utf-8")
+
+
+def test_the_official_parts(command, digits_folder: Path, here: Path) -> None:
+    def first(*options: str) -> str:
+        return command("evaluate", "digits", "mnist", "--data-dir", digits_folder, *options).rows[0]
+
+    assert first() == first("--split", "test") == "digits on mnist test, n = 60"
+    assert first("--split", "train") == "digits on mnist train, n = 300"
+    assert first("--split", "all") == "digits on mnist, all images, n = 360"
+
+
+def a_run(folder: Path, digits: Dataset) -> Path:
+    files = pytest.importorskip("safetensors.numpy", reason="needs the extra 'train'")
+    folder.mkdir()
+    rows = {"train": np.arange(250), "val": np.arange(250, 300), "test": np.zeros(0, np.int64)}
+    (folder / "split.safetensors").write_bytes(files.save(rows))
+    (folder / "run.json").write_text(json.dumps({"data_sha256": digits.train.sha256}))
+    return folder
+
+
+@pytest.mark.parametrize("options", [["--split-of", "run"], ["--run", "run", "--part", "val"]], ids=" ".join)
+def test_the_part_that_a_run_held_out(
+    command, digits_folder: Path, digits: Dataset, here: Path, options: list[str]
+) -> None:
+    a_run(here / "run", digits)
+    outcome = command("evaluate", "digits", "mnist", "--data-dir", digits_folder, *options)
+    assert outcome.rows[0] == "digits on mnist val of run, n = 50"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["digits", "pages", "--split", "val"], "pages has no val split of its own; use --split all"),
+        (["digits", "pages", "--split-of", "none"], "none: has no run.json"),
+        (["digits", "pages", "--split-of", "run"], "run: was trained on other images than those of pages"),
+        (["digits", "pages", "--split-of", "run", "--split", "all"], "drop one"),
+        (["run", "pages"], "run: is a run, not a model; export it first: kalamos export run"),
+        (["pages", "pages"], "pages: is a folder, not a model"),
+        (["digits", "pages", "--report", "taken"], "taken: cannot be made"),
+        (["digits", "pages", "-k", "0"], "0 is not in the range"),
+        (["digits", "pages", "-f", "yaml"], "'yaml' is not one of"),
+    ],
+)
+def test_wrong_usage(command, pages: Path, digits: Dataset, arguments: list[str], told: str) -> None:
+    a_run(pages.parent / "run", digits)
+    Path("taken").write_text("")
+    outcome = command("evaluate", *arguments)
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert told in outcome.err
+
+
+def test_letters_are_not_for_a_model_of_digits(command, pages: Path) -> None:
+    (pages / "3").rename(pages / "ب")
+    outcome = command("evaluate", "digits", "pages")
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert "the model 'digits' does not know ب" in outcome.err
+
+
+def test_a_terminal_without_the_letters_gets_escapes(process, pages: Path) -> None:
+    pages.rename("ورق")
+    outcome = process("evaluate", "digits", "ورق", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.rows[0].startswith("digits on \\u")
+
+
+def test_recording_keeps_which_part_it_was(command, pages: Path) -> None:
+    for name in ("torch", "safetensors", "onnx", "onnxscript"):
+        pytest.importorskip(name, reason="needs the extra 'train'")
+    Path("mine.onnx").write_bytes(model_path("digits").read_bytes())
+    assert command("evaluate", "mine.onnx", "pages", "--record").code == 0
+    metric = kalamos.load("mine.onnx").spec.metrics[-1]
+    assert (metric.dataset, metric.split, metric.n) == ("pages", "all", 48)
