@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["ArchitectureName", "DatasetName", "FormatName", "ModelName"]
+__all__ = ["ArchitectureName", "AugmentationName", "DatasetName", "FormatName", "ModelName"]
 
 
 class _Name(click.ParamType[str]):
@@ -58,3 +58,12 @@ class ArchitectureName(_Name):
         from kalamos.architectures import ARCHITECTURES
 
         return ARCHITECTURES.names()
+
+
+class AugmentationName(_Name):
+    name = "name"
+
+    def known(self) -> Iterable[str]:
+        from kalamos.training.policy import AUGMENTATIONS
+
+        return AUGMENTATIONS

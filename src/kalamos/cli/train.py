@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,78 +12,131 @@ import click
 
 from kalamos.cli.names import ArchitectureName, DatasetName
 from kalamos.cli.options import data_dir_option
+from kalamos.cli.training_options import KEYS, choose_device, parse_settings, training_options
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
-    from kalamos.training import Recipe
-    from kalamos.training.loop import EpochReport
+    from kalamos.training import Recipe, Run
+
+OVER = ("arch", "weights", "seed", *KEYS)
+"""Options that stand for recipe keys."""
 
 
 @click.command(no_args_is_help=True)
 @click.argument("dataset", required=False, type=DatasetName())
 @click.option("--arch", type=ArchitectureName(), help="The network.  [default: kalamos_xs]")
+@click.option("--weights", metavar="FILE", help="Begin from a file, a run folder, or 'imagenet'.")
 @click.option("--recipe", type=click.Path(path_type=Path), help="A TOML recipe; options override it.")
-@click.option("--epochs", type=click.IntRange(1), help="[default: 10]")
-@click.option("--batch-size", type=click.IntRange(1), help="[default: 64]")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Highest learning rate.  [default: 1e-3]")
 @click.option("--seed", type=click.IntRange(0), help="[default: 42]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@training_options
 @click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
     help="A new folder for the run.  [default: runs/ and the recipe's name, else DATASET-ARCH]",
 )
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with an interrupted run."
+)
 @data_dir_option
 def train(
     dataset: str | None,
     recipe: Path | None,
+    settings: tuple[str, ...],
     device: str,
+    no_cuda: bool,
+    workers: int,
     run_dir: Path | None,
+    resume: Path | None,
     data_dir: Path | None,
     **over: Any,
 ) -> None:
-    """Train a network on DATASET, or as a recipe says. Needs `pip install 'kalamos[train]'`."""
+    """Train a network on DATASET, or as a recipe says. Needs `pip install 'kalamos[train]'`.
+
+    DATASET is a name (`kalamos data list`), a folder with one sub-folder a class, a CSV manifest, or a
+    zip of either. Ctrl-C stops a run, --resume goes on with it.
+    """
     from kalamos.cli.extras import require_training
 
     require_training()
+    device = choose_device(device, no_cuda=no_cuda)
+    asked = {key: over[key] for key in OVER if over[key] is not None}
+    given = [dataset, recipe, run_dir, *asked.values(), *settings]
+    if resume is not None and any(value is not None for value in given):
+        raise UsageError("--resume goes on with a run as it began", remedy="leave the other options away")
+
+    from kalamos.training import resume_run, run_recipe
+
+    common: dict[str, Any] = {
+        "data_dir": data_dir,
+        "device": device,
+        "workers": workers,
+    }
+    if resume is not None:
+        with _Told(resume) as told:
+            run = resume_run(resume, **common, watch=told.watch)
+        _print_outcome(run, resume)
+        return
+    chosen = _choose(dataset, recipe, asked, settings)
+    folder = run_dir or Path("runs") / (recipe.stem if recipe else _default_name(chosen))
+    with _Told(folder) as told:
+        run = run_recipe(chosen, run_dir=folder, **common, watch=told.watch)
+    _print_outcome(run, folder)
+
+
+def _choose(
+    dataset: str | None, recipe: Path | None, asked: dict[str, Any], settings: tuple[str, ...]
+) -> Recipe:
     from kalamos.architectures import ARCHITECTURES
-    from kalamos.datasets.named import DATASETS
-    from kalamos.training import Recipe, load_recipe, run_recipe
-    from kalamos.training.run import claim_folder, save_run
+    from kalamos.training import Recipe, load_recipe
 
     if recipe is None and dataset is None:
         raise UsageError("there is nothing to train on", remedy="name a dataset or give --recipe")
     base = load_recipe(recipe) if recipe else Recipe()
-    chosen = replace(
-        base, **{key: value for key, value in {**over, "dataset": dataset}.items() if value is not None}
-    )
-    folder = run_dir or Path("runs") / (recipe.stem if recipe else f"{chosen.dataset}-{chosen.arch}")
+    over = {**({"dataset": dataset} if dataset else {}), **asked}
+    chosen = base.overlaid(over).overlaid(parse_settings(settings))
     # Reading the data can take a while; a misspelt name should not wait for it.
-    DATASETS.get(chosen.dataset)
     ARCHITECTURES.get(chosen.arch)
-    claim_folder(folder)
-    try:
-        run = run_recipe(chosen, data_dir=data_dir, device=device, on_epoch=_Report(chosen))
-    except BaseException:
-        with suppress(OSError):
-            folder.rmdir()  # still empty
-        raise
-    save_run(run, folder)
+    return chosen
+
+
+def _default_name(recipe: Recipe) -> str:
+    data = Path(recipe.dataset)
+    return f"{data.stem or data.resolve().stem}-{recipe.arch.replace(':', '-').replace('/', '-')}"
+
+
+def _print_outcome(run: Run, folder: Path) -> None:
+    if not _is_main():
+        return
+    kept = f", epoch {run.kept_epoch} of {len(run.epochs)}" if run.kept_epoch != len(run.epochs) else ""
     click.echo(
-        f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}), saved to {folder}\n"
+        f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}{kept}), saved to {folder}\n"
         f"next: kalamos export {folder}"
     )
 
 
-class _Report:
-    """Prints one line an epoch."""
+def _is_main() -> bool:
+    """Of several processes that `torchrun` started, only the first one speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._epochs = recipe.epochs
 
-    def __call__(self, epoch: EpochReport) -> None:
-        click.echo(
-            f"epoch {epoch.epoch:>3}/{self._epochs}  loss {epoch.loss:.4f}  "
-            f"validation loss {epoch.val_loss:.4f} accuracy {epoch.val_accuracy:.2%}  "
-            f"{epoch.images_per_second:,.0f} images/s"
-        )
+class _Told:
+    """Shows the training, and after an interruption says how to go on with it."""
+
+    def __init__(self, folder: Path) -> None:
+        from kalamos.cli.training_progress import training_watch
+
+        self._folder = folder
+        self.watch = training_watch()
+
+    def __enter__(self) -> _Told:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self.watch.close()
+        if not _is_main():
+            return
+        if isinstance(error, KeyboardInterrupt) and (self._folder / "run.json").exists():
+            print(f"\nstopped; go on with: kalamos train --resume {self._folder}", file=sys.stderr)
+        elif isinstance(error, Exception):
+            with suppress(OSError):
+                self._folder.rmdir()  # where nothing has been written yet

@@ -19,6 +19,6 @@ A pipeline is data, stored in the model file:
 (1, 1, 28, 28)
 """
 
-from kalamos.preprocessing.pipeline import DEFAULT_STEPS, Preprocessor
+from kalamos.preprocessing.pipeline import DEFAULT_STEPS, Preprocessor, default_steps
 
-__all__ = ["DEFAULT_STEPS", "Preprocessor"]
+__all__ = ["DEFAULT_STEPS", "Preprocessor", "default_steps"]

@@ -13,17 +13,28 @@ from kalamos.errors import NoInkError, PreprocessingError, suggest
 from kalamos.preprocessing.prepared import Prepared
 from kalamos.preprocessing.steps import STEPS, GreyImage, Step
 
-__all__ = ["DEFAULT_STEPS", "Preprocessor"]
+__all__ = ["DEFAULT_STEPS", "Preprocessor", "default_steps"]
 
-DEFAULT_STEPS: tuple[Mapping[str, object], ...] = (
-    {"step": "polarity", "min_contrast": 24},
-    {"step": "ink_box"},
-    {"step": "resize", "size": 20, "tolerance": 0.15},
-    {"step": "centre", "size": 28},
-    {"step": "normalise", "mean": 0.0, "std": 1.0},
-)
-"""MNIST's own geometry (LeCun et al. 1998): the ink's longer side 20 px, its centre of mass in the
-middle of 28x28, bright on black. An image that already looks so passes through unchanged."""
+
+def default_steps(size: int) -> tuple[Mapping[str, object], ...]:
+    """Steps that make squares of `size` px in MNIST's own geometry (LeCun et al. 1998).
+
+    The ink's longer side is 20/28 of the side, its centre of mass in the middle, bright on black. An
+    image that already looks so passes through unchanged.
+
+    >>> default_steps(64)[2]["size"]
+    46
+    """
+    return (
+        {"step": "polarity", "min_contrast": 24},
+        {"step": "ink_box"},
+        {"step": "resize", "size": max(1, round(size * 20 / 28)), "tolerance": 0.15},
+        {"step": "centre", "size": size},
+        {"step": "normalise", "mean": 0.0, "std": 1.0},
+    )
+
+
+DEFAULT_STEPS = default_steps(28)
 
 
 class Preprocessor:
@@ -48,8 +59,9 @@ class Preprocessor:
         self._chain = [_compile(step) for step in steps[:-1]]
         self._prepared = Prepared.of(steps[:-1])
         mean, std = _mean_and_std(steps[-1])
-        self._scale = np.float32(1.0 / (255.0 * std))
-        self._shift = np.float32(mean / std)
+        self.scale = np.float32(1.0 / (255.0 * std))
+        """`normalise` in two numbers: grey * scale - shift."""
+        self.shift = np.float32(mean / std)
 
     def image(self, grey: GreyImage) -> GreyImage:
         """One grey image uint8 [H, W], any size -> uint8 [S, S], as the network will see it.
@@ -101,9 +113,9 @@ class Preprocessor:
     def batch(self, images: Sequence[GreyImage] | NDArray[np.uint8]) -> NDArray[np.float32]:
         """Prepared images, N of uint8 [S, S] -> float32 [N, 1, S, S], normalised."""
         stacked = np.asarray(images)[:, np.newaxis]
-        values = np.multiply(stacked, self._scale, dtype=np.float32)
-        if self._shift:
-            values -= self._shift
+        values = np.multiply(stacked, self.scale, dtype=np.float32)
+        if self.shift:
+            values -= self.shift
         return values
 
 

@@ -2,107 +2,151 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from kalamos.architectures import StagedNetwork, build
+from kalamos.architectures import StagedNetwork, count_parameters
 from kalamos.errors import TrainingError
-from kalamos.training.augmentation import augment
-from kalamos.training.recipe import Augmentation, Recipe
+from kalamos.training.batches import Batch, Examples, Share, count_steps, epoch_batches, seed_of
+from kalamos.training.checkpoint import Checkpoints
+from kalamos.training.engine import Engine
+from kalamos.training.recipe import Recipe
+from kalamos.training.reports import EpochReport, Start, StepReport, Watch
+from kalamos.training.state import TrainingState
 
-__all__ = ["EpochReport", "infer", "train"]
+__all__ = ["infer", "infer_examples", "train"]
 
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One line of the log. Losses in nats, rates in images a second."""
-
-    epoch: int
-    loss: float
-    val_loss: float
-    val_accuracy: float
-    lr: float
-    images_per_second: float
+LOOK_EVERY = 20
+"""Steps between two looks at the loss: on a GPU each look waits for it."""
 
 
 def train(
     recipe: Recipe,
-    num_classes: int,
-    data: tuple[NDArray[np.float32], NDArray[np.int64]],
-    validation: tuple[NDArray[np.float32], NDArray[np.int64]],
+    network: StagedNetwork,
+    data: Examples,
+    validation: Examples,
     *,
-    device: str = "cpu",
-    on_epoch: Callable[[EpochReport], None] = lambda report: None,
-) -> StagedNetwork:
-    """Train a network; the same recipe and data on the same CPU give the same weights.
+    engine: Engine = Engine(),  # noqa: B008  (immutable)
+    checkpoints: Checkpoints | None = None,
+    workers: int = 0,
+    watch: Watch = Watch(),  # noqa: B008  (has no state)
+) -> TrainingState:
+    """Train `network` in place; the same recipe, data and weights on the same CPU give the same result.
 
     Args:
         recipe: what to do.
-        num_classes: size of the output.
-        data: images float32 [N, 1, S, S], normalised, and labels int64 [N].
-        validation: the same, M images; only watched, never learnt from nor chosen on.
-        device: `"cpu"` or `"cuda"`.
-        on_epoch: called after every epoch.
+        network: on the engine's device.
+        data: N prepared images, on the engine's device.
+        validation: M prepared images; only watched, and chosen on where the recipe keeps the best.
+        engine: device, precision, and this process's rank among others.
+        checkpoints: where the state is kept after each epoch, and taken up from; None keeps none.
+        workers: threads that prepare batches ahead; the result does not depend on them.
+        watch: is told of each step and epoch.
 
     Returns:
-        The network in evaluation mode on the CPU, with averaged weights where the recipe averages.
+        The state after the last epoch, `network` and `best` in it.
 
     Raises:
-        TrainingError: the loss is not finite any more.
+        TrainingError: the loss is not finite any more, or there are too few images.
     """
-    torch.manual_seed(recipe.seed)
-    generator = torch.Generator(device).manual_seed(recipe.seed)
-    images, labels = (torch.from_numpy(part).to(device) for part in data)
-    ground = float(images.min())  # black, as the normalisation renders it
-    network = build(recipe.arch, num_classes).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = _average(network, recipe)
-    optimizer = _optimizer(network, recipe)
-    steps = len(_batches(len(images), recipe.batch_size))
-    schedule = _schedule(optimizer, recipe, steps * recipe.epochs)
+    _check_enough(recipe, network, len(data), engine.world)
+    network.to(memory_format=torch.channels_last)
+    steps = count_steps(len(data), recipe.batch_size, engine.world)
+    state = TrainingState.begin(recipe, network, steps * recipe.epochs, engine.scaler)
+    if checkpoints is not None:
+        checkpoints.restore(state)
+    model, share = engine.share(network), Share(engine.rank, engine.world)
+    adjustment = recipe.logit_adjustment * data.log_priors()  # [C]
+    watch.on_start(
+        Start(
+            arch=recipe.arch,
+            parameters=count_parameters(network),
+            train_count=len(data),
+            val_count=len(validation),
+            epochs=recipe.epochs,
+            earlier=tuple(state.reports),
+            steps=steps,
+            device=engine.device,
+            precision=str(engine.precision or torch.float32).removeprefix("torch."),
+        )
+    )
 
-    for epoch in range(recipe.epochs):
-        started, total = time.perf_counter(), torch.zeros((), device=device)
-        clean = epoch >= recipe.epochs - recipe.clean_epochs
-        how = Augmentation() if clean else recipe.augmentation
-        network.train()
-        order = torch.randperm(len(images), generator=generator, device=device)
-        for rows in _batches(len(images), recipe.batch_size):
-            batch = order[rows]  # [B]
-            x = augment(images[batch], how, generator, ground)  # [B, 1, S, S]
-            logits = network(x.contiguous(memory_format=torch.channels_last))  # [B, C]
-            loss = F.cross_entropy(logits, labels[batch], label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            if average is not None:
-                average.update_parameters(network)
-            total += loss.detach()
-        mean_loss = float(total) / steps
-        rate = len(images) / (time.perf_counter() - started)
-        kept = network if average is None else average.module
-        val_loss, val_accuracy = _validate(kept, *validation)
-        if not np.isfinite(mean_loss + val_loss):
-            raise TrainingError(
-                f"the loss became {mean_loss} (validation: {val_loss}) in epoch {epoch + 1}",
-                remedy="try a lower learning rate (--lr)",
-            )
-        lr = float(schedule.get_last_lr()[0])
-        on_epoch(EpochReport(epoch + 1, mean_loss, val_loss, val_accuracy, lr, rate))
+    while state.epoch < recipe.epochs and not state.out_of_patience(recipe.patience):
+        epoch, started = state.epoch, time.perf_counter()
+        torch.manual_seed(seed_of(recipe.seed, epoch, engine.rank))  # dropout's
+        model.train()
+        total, seen = torch.zeros((), device=data.images.device), 0
+        with closing(epoch_batches(data, recipe, epoch, share=share, workers=workers)) as batches:
+            for step, batch in enumerate(batches, start=1):
+                total += _step(recipe, model, batch, adjustment, state, engine)
+                seen += batch.whole
+                if step % LOOK_EVERY == 0 or step == steps:
+                    mean = float(engine.total(total.clone())) / step
+                    if not math.isfinite(mean):
+                        raise _diverged(f"the loss became {mean} in epoch {epoch + 1}, by step {step}")
+                    watch.on_step(StepReport(epoch + 1, step, mean, seen / (time.perf_counter() - started)))
+        rate = seen / (time.perf_counter() - started)
+        engine.agree(state.kept)
+        val_loss, val_accuracy = _validate(state.kept, validation, engine)
+        if not math.isfinite(val_loss):  # the epoch's last step was one too many
+            raise _diverged(f"the validation loss became {val_loss} in epoch {epoch + 1}")
+        state.schedule.after_epoch(val_loss)
+        lr = float(state.optimizer.param_groups[0]["lr"])
+        seconds = time.perf_counter() - started
+        report = EpochReport(epoch + 1, mean, val_loss, val_accuracy, lr, rate, seconds)
+        improved = state.record(report)
+        if checkpoints is not None and engine.is_main:
+            checkpoints.save(state, improved=improved)
+        watch.on_epoch(report)
+    return state
 
-    kept = network if average is None else average.module
-    assert isinstance(kept, StagedNetwork)  # noqa: S101  (AveragedModel types its module as Module)
-    return kept.cpu().eval()
+
+def _check_enough(recipe: Recipe, network: nn.Module, count: int, world: int) -> None:
+    fewest = min(count, recipe.batch_size)
+    norm = any(isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) for module in network.modules())
+    if fewest < (2 if norm else 1) * world:
+        images = f"{fewest} image{'s' if fewest > 1 else ''} a batch"
+        among = f" among {world} processes" if world > 1 else ""
+        why = f", since {recipe.arch} normalises over the batch" if norm else ""
+        remedy = "choose a larger --batch-size" if count > fewest else "collect more images"
+        raise TrainingError(f"{images} are too few to learn from{among}{why}", remedy=remedy)
+
+
+def _diverged(problem: str) -> TrainingError:
+    return TrainingError(
+        problem, remedy="try a lower learning rate (--lr), or clip the gradients (--set clip_norm=1)"
+    )
+
+
+def _step(
+    recipe: Recipe, model: nn.Module, batch: Batch, adjustment: Tensor, state: TrainingState, engine: Engine
+) -> Tensor:
+    """One optimiser step; returns this process's part of the batch's mean loss."""
+    with engine.autocast():
+        logits = model(batch.images.contiguous(memory_format=torch.channels_last))  # [B, C]
+    losses = F.cross_entropy(
+        logits.float() + adjustment, batch.targets, label_smoothing=recipe.label_smoothing, reduction="sum"
+    )
+    loss = losses / batch.whole
+    state.optimizer.zero_grad(set_to_none=True)
+    # Gradients are averaged over the processes; each one's loss is its part of the sum.
+    engine.scaler.scale(loss * engine.world).backward()  # type: ignore[no-untyped-call]
+    if recipe.clip_norm:
+        engine.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+    engine.scaler.step(state.optimizer)
+    engine.scaler.update()
+    state.schedule.after_step()
+    if state.average is not None:
+        state.average.update_parameters(state.network)
+    return loss.detach()
 
 
 def infer(network: nn.Module, images: NDArray[np.float32], *, batch_size: int = 500) -> NDArray[np.float32]:
@@ -117,49 +161,26 @@ def infer(network: nn.Module, images: NDArray[np.float32], *, batch_size: int = 
     return np.concatenate(parts)
 
 
-def _validate(
-    network: nn.Module, images: NDArray[np.float32], labels: NDArray[np.int64]
-) -> tuple[float, float]:
-    logits = torch.from_numpy(infer(network, images))
-    target = torch.from_numpy(labels)
-    accuracy = float((logits.argmax(1) == target).double().mean())
-    return float(F.cross_entropy(logits, target)), accuracy
+def infer_examples(
+    network: nn.Module,
+    data: Examples,
+    *,
+    share: Share = Share(),  # noqa: B008  (immutable)
+    batch_size: int = 500,
+) -> Tensor:
+    """Logits float32 [M, C] of this process's share of the images, on their device."""
+    network.eval()
+    mine = torch.arange(len(data), device=data.images.device)[share.rank :: share.world]
+    with torch.inference_mode():
+        return torch.cat([network(data.normalised(rows)) for rows in torch.split(mine, batch_size)])
 
 
-def _batches(count: int, size: int) -> list[slice]:
-    # A last batch of one would break batch norm; it is dropped, and another image's turn next epoch.
-    slices = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    return slices[:-1] if len(slices) > 1 and count % size == 1 else slices
-
-
-def _average(network: nn.Module, recipe: Recipe) -> AveragedModel | None:
-    if not recipe.ema_decay:
-        return None
-    rule = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
-
-
-def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    parameters: Iterator[Tensor] = network.parameters()
-    match recipe.optimizer:
-        case "sgd":
-            return torch.optim.SGD(
-                parameters,
-                recipe.lr,
-                momentum=recipe.momentum,
-                nesterov=recipe.momentum > 0,
-                weight_decay=recipe.weight_decay,
-            )
-        case "adam":
-            return torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay)
-        case _:
-            return torch.optim.AdamW(parameters, recipe.lr, weight_decay=recipe.weight_decay)
-
-
-def _schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    if recipe.schedule == "constant":
-        return LambdaLR(optimizer, lambda _: 1.0)
-    total = steps + 1  # one-cycle's own last step lies one beyond
-    # A climb of one step would divide by its length, zero. The momentum stays the recipe's.
-    warmup = float(recipe.warmup) if recipe.warmup * total > 1 else 0.0
-    return OneCycleLR(optimizer, recipe.lr, total_steps=total, pct_start=warmup, cycle_momentum=False)
+def _validate(network: nn.Module, validation: Examples, engine: Engine) -> tuple[float, float]:
+    """Mean loss and accuracy; each image counts once, however many processes there are."""
+    share = Share(engine.rank, engine.world)
+    logits = infer_examples(network, validation, share=share)
+    labels = validation.labels[share.rank :: share.world]
+    loss = F.cross_entropy(logits, labels, reduction="sum").double()
+    right = (logits.argmax(1) == labels).sum().double()
+    loss, right = engine.total(torch.stack([loss, right]))
+    return float(loss) / len(validation), float(right) / len(validation)

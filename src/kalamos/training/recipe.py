@@ -17,65 +17,96 @@ from pathlib import Path
 from typing import Any
 
 from kalamos.errors import PreprocessingError, RecipeError, suggest
-from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
+from kalamos.preprocessing import Preprocessor
+from kalamos.training.checks import check, choice, name, number, share, whole
+from kalamos.training.policy import AUGMENTATIONS, Augmentation
 
 __all__ = ["Augmentation", "Recipe", "load_recipe"]
-
-CHOICES = {"optimizer": ("adam", "adamw", "sgd"), "schedule": ("constant", "one-cycle")}
-SHARES = {"val_fraction", "momentum", "label_smoothing", "ema_decay", "warmup", "translate", "scale"}
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random affine deformation, drawn anew for every image and epoch; never a flip."""
-
-    rotate: float = 0.0
-    """Degrees, uniform in [-rotate, rotate]; likewise below."""
-    translate: float = 0.0
-    """Share of the image's side."""
-    scale: float = 0.0
-    """Share: 0.1 scales by 0.9 to 1.1."""
-    shear: float = 0.0
-    """Degrees of slant."""
-
-    def __post_init__(self) -> None:
-        _check(self)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What to train on what, and how. Values out of range raise `RecipeError`."""
 
-    dataset: str = "mnist"
-    arch: str = "kalamos_xs"
-    seed: int = 42
-    val_fraction: float = 0.1
-    """Stratified share of the official training split held out for validation."""
-    epochs: int = 10
-    batch_size: int = 64
-    optimizer: str = "adamw"
-    lr: float = 1e-3
+    dataset: str = name("mnist")
+    """A name, or the path of a folder, a CSV manifest or a zip of either."""
+    arch: str = name("kalamos_xs")
+    weights: str = name("")
+    """To begin from: `imagenet`, a file, or a run folder; empty for fresh ones."""
+    seed: int = whole(42, least=0)
+
+    split: str = choice("stratified", "stratified", "grouped")
+    """`stratified` gives every class its share; `grouped` also keeps each writer or font on one side."""
+    val_fraction: float = share(0.1)
+    """Share of the training images held out for validation; not used with `folds`, nor where the
+    dataset has an official validation split."""
+    test_fraction: float = share(0.0)
+    """Share held out beyond that and never looked at, for a dataset without an official test split."""
+    folds: int = whole(0, least=0)
+    """Of k-fold cross-validation; 0 is off."""
+    fold: int = whole(0, least=0)
+    """Which of the folds is held out, from 0."""
+
+    epochs: int = whole(10)
+    batch_size: int = whole(64)
+    optimizer: str = choice("adamw", "adam", "adamw", "sgd")
+    lr: float = number(1e-3)
     """The schedule's highest learning rate."""
-    weight_decay: float = 0.01
-    momentum: float = 0.9
+    weight_decay: float = number(0.01)
+    momentum: float = share(0.9)
     """For SGD, with Nesterov's correction."""
-    schedule: str = "one-cycle"
-    warmup: float = 0.2
-    """Share of the steps over which one-cycle climbs to `lr`."""
-    label_smoothing: float = 0.0
-    ema_decay: float = 0.0
+    schedule: str = choice("one-cycle", "constant", "step", "cosine", "one-cycle", "plateau")
+    warmup: float = share(0.2)
+    """Share of the steps over which one-cycle and cosine climb to `lr`."""
+    step_epochs: int = whole(10)
+    """`step` multiplies the rate by `gamma` after this many epochs, again and again."""
+    gamma: float = share(0.1)
+    """What `step` and `plateau` multiply the rate by."""
+    plateau_patience: int = whole(3, least=0)
+    """Epochs without a lower validation loss that `plateau` lets pass."""
+    clip_norm: float = number(0.0)
+    """Largest norm of the gradients; 0 does not clip."""
+    amp: str = choice("auto", "auto", "off", "bf16", "fp16")
+    """Mixed precision; `auto` uses what the device does faster and as well."""
+
+    label_smoothing: float = share(0.0)
+    logit_adjustment: float = number(0.0)
+    """Tau of Menon et al. 2021: 1 learns as if all classes came equally often; 0 is off."""
+    mixup: float = number(0.0)
+    """Alpha of mixup's Beta(alpha, alpha); 0 is off."""
+    cutmix: float = number(0.0)
+    """Alpha of CutMix; 0 is off."""
+    ema_decay: float = share(0.0)
     """Per step; 0 keeps no average. The averaged weights are the ones kept."""
-    clean_epochs: int = 0
-    """The last epochs, without augmentation."""
+    clean_epochs: int = whole(0, least=0)
+    """The last epochs, without augmentation and mixing."""
+    patience: int = whole(0, least=0)
+    """Epochs without a better validation accuracy after which training stops early; 0 never stops."""
+    keep: str = choice("last", "last", "best")
+    """Which epoch's weights: the last, or those of the best validation accuracy (which that
+    accuracy then flatters)."""
+
     augmentation: Augmentation = field(default_factory=Augmentation)
-    preprocessing: tuple[Mapping[str, object], ...] = DEFAULT_STEPS
+    """In TOML a table, or a policy's name."""
+    preprocessing: tuple[Mapping[str, object], ...] = ()
+    """Empty: the default steps at the network's own input size."""
 
     def __post_init__(self) -> None:
-        _check(self)
-        try:
-            Preprocessor(self.preprocessing)
-        except PreprocessingError as error:
-            raise RecipeError(error.problem, remedy=error.remedy) from error
+        check(self)
+        if self.folds == 1 or self.fold >= max(self.folds, 1):
+            raise RecipeError(
+                f"fold = {self.fold} of folds = {self.folds} means nothing",
+                remedy="cross-validation needs two folds or more; fold counts from 0",
+            )
+        if self.val_fraction + self.test_fraction >= 1:
+            raise RecipeError("val_fraction and test_fraction leave nothing to learn from")
+        if not isinstance(self.augmentation, Augmentation):
+            raise RecipeError(f"augmentation = {self.augmentation!r} is not an Augmentation")
+        if self.preprocessing:
+            try:
+                Preprocessor(self.preprocessing)
+            except PreprocessingError as error:
+                raise RecipeError(error.problem, remedy=error.remedy) from error
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Recipe:
@@ -87,15 +118,26 @@ class Recipe:
         values = dict(mapping)
         _refuse_unknown("a recipe", values, cls)
         if "augmentation" in values:
-            augmentation = _mapping("augmentation", values["augmentation"])
-            _refuse_unknown("[augmentation]", augmentation, Augmentation)
-            values["augmentation"] = Augmentation(**augmentation)
+            values["augmentation"] = _augmentation(values["augmentation"])
         if "preprocessing" in values:
             steps = values["preprocessing"]
             if not isinstance(steps, (list, tuple)):
                 raise RecipeError(f"preprocessing = {steps!r} is not a list of steps")
             values["preprocessing"] = tuple(_mapping("preprocessing", step) for step in steps)
         return cls(**values)
+
+    def overlaid(self, over: Mapping[str, Any]) -> Recipe:
+        """With other values in plain data; a table for `augmentation` leaves the keys it does not name.
+
+        >>> recipe = Recipe.from_mapping({"augmentation": "mnist"})
+        >>> recipe.overlaid({"augmentation": {"rotate": 5}, "epochs": 3}).augmentation.translate
+        0.1
+        """
+        plain = self.to_mapping()
+        for key, value in over.items():
+            table = key == "augmentation" and isinstance(value, Mapping)
+            plain[key] = {**plain[key], **value} if table else value
+        return self.from_mapping(plain)
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON types; `Recipe.from_mapping` takes it back."""
@@ -112,12 +154,24 @@ def load_recipe(path: Path) -> Recipe:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not TOML, or beyond what Python takes of it
         raise RecipeError(f"{path}: cannot be read as TOML ({error})") from error
     try:
         return Recipe.from_mapping(content)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error.problem}", remedy=error.remedy) from error
+
+
+def _augmentation(value: object) -> Augmentation:
+    if isinstance(value, str):
+        if value not in AUGMENTATIONS:
+            raise RecipeError(
+                f"there is no augmentation policy {value!r}", remedy=suggest(value, AUGMENTATIONS)
+            )
+        return AUGMENTATIONS[value]
+    table = _mapping("augmentation", value)
+    _refuse_unknown("[augmentation]", table, Augmentation)
+    return Augmentation(**table)
 
 
 def _mapping(key: str, value: object) -> dict[str, Any]:
@@ -131,24 +185,3 @@ def _refuse_unknown(what: str, values: Mapping[str, Any], cls: type[Recipe | Aug
     for key in values:
         if key not in known:
             raise RecipeError(f"{what} has no key {key!r}", remedy=suggest(key, known))
-
-
-def _check(config: Recipe | Augmentation) -> None:
-    for entry in fields(config):
-        name, value = entry.name, getattr(config, entry.name)
-        if entry.type == "int":
-            least = 0 if name in {"seed", "clean_epochs"} else 1
-            valid = type(value) is int and value >= least
-            wanted = f"a whole number of at least {least}"
-        elif entry.type == "float":
-            most = 1.0 if name in SHARES else float("inf")
-            valid = type(value) in {int, float} and 0 <= value < most
-            wanted = "a share in [0, 1)" if most == 1 else "a finite number, not negative"
-        elif entry.type == "str":
-            choices = CHOICES.get(name)
-            valid = isinstance(value, str) and (choices is None or value in choices)
-            wanted = f"one of {', '.join(choices)}" if choices else "a name"
-        else:
-            continue
-        if not valid:
-            raise RecipeError(f"{name} = {value!r} is not {wanted}")

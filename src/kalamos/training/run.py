@@ -2,37 +2,42 @@
 
 ```
 RUN/
-  model.safetensors   the network's weights and batch-norm statistics
-  run.json            recipe, dataset and its fingerprint, split, temperature, environment
-  log.csv             one line an epoch
+  run.json            recipe, dataset and its fingerprint, environment; at the end also the outcome
+  split.safetensors   the rows of the dataset that were learnt from, watched, and held out
+  model.safetensors   the network's weights and batch-norm statistics; there when the run is finished
+  last.safetensors    the state after the last epoch, to go on from
+  best.safetensors    the weights of the epoch with the best validation accuracy
+  log.csv, tensorboard/, curves.png
 ```
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
 
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
 from kalamos.architectures import StagedNetwork, build
 from kalamos.atomic import atomic_write
 from kalamos.errors import KalamosError, TrainingError
-from kalamos.training.loop import EpochReport
+from kalamos.training.checkpoint import read_weights, write_weights
+from kalamos.training.logs import CsvLog, read_log
 from kalamos.training.recipe import Recipe
+from kalamos.training.reports import EpochReport
+from kalamos.training.splitting import SplitPlan, read_split, write_split
 
-__all__ = ["Run", "claim_folder", "load_run", "save_run"]
+__all__ = ["Plan", "Run", "claim_folder", "is_finished", "load_plan", "load_run", "save_plan", "save_run"]
 
 _DAMAGES = (
     KalamosError,
@@ -47,7 +52,26 @@ _DAMAGES = (
 )
 """What reading a damaged run folder can raise: its values are used before anything checks their types."""
 
-WEIGHTS, STORY, LOG = "model.safetensors", "run.json", "log.csv"
+WEIGHTS, STORY = "model.safetensors", "run.json"
+OUTCOME = ("temperature", "val_accuracy", "kept_epoch")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a run before its first epoch."""
+
+    recipe: Recipe
+    alphabet: Alphabet
+    data_sha256: str
+    """Fingerprint of the dataset's whole training split."""
+    split: SplitPlan
+    created: str
+    environment: dict[str, str]
+
+    @classmethod
+    def now(cls, recipe: Recipe, alphabet: Alphabet, data_sha256: str, split: SplitPlan) -> Plan:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(recipe, alphabet, data_sha256, split, created, environment())
 
 
 @dataclass(frozen=True)
@@ -57,16 +81,24 @@ class Run:
     recipe: Recipe
     alphabet: Alphabet
     network: StagedNetwork
+    """In evaluation mode, on the CPU."""
     temperature: float
     """Fitted on the validation part; see `kalamos.evaluation.calibration`."""
     data_sha256: str
-    """Fingerprint of the whole official training split."""
     train_count: int
     val_count: int
     val_accuracy: float
+    """Of the weights that were kept."""
+    kept_epoch: int
+    """Whose weights these are, from 1."""
     epochs: tuple[EpochReport, ...]
     created: str
     environment: dict[str, str]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in the epochs, validation included."""
+        return sum(epoch.seconds for epoch in self.epochs)
 
 
 def environment() -> dict[str, str]:
@@ -78,10 +110,6 @@ def environment() -> dict[str, str]:
         "machine": platform.machine(),
         "threads": str(torch.get_num_threads()),
     }
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def claim_folder(folder: Path) -> None:
@@ -96,63 +124,104 @@ def claim_folder(folder: Path) -> None:
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be made ({error.strerror})") from error
     if occupied:
-        raise TrainingError(f"{folder}: is not empty", remedy="choose another --run-dir, or remove it first")
+        remedy = "choose another --run-dir, or remove it first"
+        if (folder / STORY).exists() and not is_finished(folder):
+            remedy = f"go on with it (--resume {folder}), or choose another --run-dir"
+        raise TrainingError(f"{folder}: is not empty", remedy=remedy)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a run that came to its end."""
+    return (folder / WEIGHTS).exists()
+
+
+def save_plan(plan: Plan, folder: Path) -> None:
+    """Write what is known before the first epoch; `run.json` last, since with it the run can go on."""
+    write_split(folder, plan.split)
+    _write_story(folder, plan, len(plan.split.train), len(plan.split.val), None)
+
+
+def load_plan(folder: Path) -> Plan:
+    """Read back what a run, finished or not, set out to do.
+
+    Raises:
+        TrainingError: not a run folder, or its files do not fit together.
+    """
+    with _damage_told(folder):
+        common, _, _ = _read_story(folder)
+        return Plan(split=read_split(folder), **common)
 
 
 def save_run(run: Run, folder: Path) -> None:
-    """Write the three files; `run.json` comes last, so that its presence means a complete run."""
-    tensors = {name: value.contiguous() for name, value in run.network.state_dict().items()}
-    _write(folder / WEIGHTS, save(tensors))
-    log = io.StringIO()
-    writer = csv.writer(log, lineterminator="\n")
-    writer.writerow([f.name for f in fields(EpochReport)])
-    writer.writerows(asdict(epoch).values() for epoch in run.epochs)
-    _write(folder / LOG, log.getvalue().encode())
-    story = {
-        "recipe": run.recipe.to_mapping(),
-        "alphabet": {"name": run.alphabet.name, "labels": list(run.alphabet.labels)},
-        "temperature": run.temperature,
-        "data_sha256": run.data_sha256,
-        "train_count": run.train_count,
-        "val_count": run.val_count,
-        "val_accuracy": run.val_accuracy,
-        "created": run.created,
-        "environment": run.environment,
-    }
-    _write(folder / STORY, (json.dumps(story, indent=2, ensure_ascii=False) + "\n").encode())
+    """Write the outcome; the weights last, since with them the run is finished."""
+    CsvLog(folder, run.epochs).write()
+    outcome = {name: getattr(run, name) for name in OUTCOME}
+    _write_story(folder, run, run.train_count, run.val_count, outcome)
+    write_weights(folder / WEIGHTS, dict(run.network.state_dict()))
 
 
 def load_run(folder: Path) -> Run:
-    """Read a run folder back, the network in evaluation mode.
+    """Read a finished run back, the network in evaluation mode.
 
     Raises:
-        TrainingError: not a complete run folder, or its files do not fit together.
+        TrainingError: not a finished run, or its files do not fit together.
     """
+    with _damage_told(folder):
+        common, counts, outcome = _read_story(folder)
+        if outcome is None:
+            raise _UnfinishedError
+        network = build(common["recipe"].arch, len(common["alphabet"]))
+        network.load_state_dict(read_weights(folder / WEIGHTS))
+        return Run(
+            network=network.eval(),
+            train_count=counts["train"],
+            val_count=counts["val"],
+            epochs=read_log(folder),
+            **{name: outcome[name] for name in OUTCOME},
+            **common,
+        )
+
+
+class _UnfinishedError(Exception):
+    pass
+
+
+def _write_story(
+    folder: Path, of: Plan | Run, train: int, val: int, outcome: dict[str, float] | None
+) -> None:
+    story = {
+        "recipe": of.recipe.to_mapping(),
+        "alphabet": {"name": of.alphabet.name, "labels": list(of.alphabet.labels)},
+        "data_sha256": of.data_sha256,
+        "counts": {"train": train, "val": val},
+        "created": of.created,
+        "environment": of.environment,
+        "outcome": outcome,
+    }
+    with atomic_write(folder / STORY) as stream:
+        stream.write((json.dumps(story, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _read_story(folder: Path) -> tuple[dict[str, Any], dict[str, int], dict[str, Any] | None]:
+    """What a plan and a run have in common, the counts, and the outcome."""
+    story: dict[str, Any] = json.loads((folder / STORY).read_text(encoding="utf-8"))
+    counts, outcome = story.pop("counts"), story.pop("outcome")
+    alphabet = story.pop("alphabet")
+    story["recipe"] = Recipe.from_mapping(story["recipe"])
+    story["alphabet"] = Alphabet(alphabet["name"], tuple(alphabet["labels"]))
+    return story, counts, outcome
+
+
+@contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
     try:
-        story: dict[str, Any] = json.loads((folder / STORY).read_text(encoding="utf-8"))
-        recipe = Recipe.from_mapping(story.pop("recipe"))
-        alphabet = story.pop("alphabet")
-        labels = Alphabet(alphabet["name"], tuple(alphabet["labels"]))
-        network = build(recipe.arch, len(labels))
-        network.load_state_dict(load((folder / WEIGHTS).read_bytes()))
-        epochs = _read_log(folder / LOG)
-        return Run(recipe, labels, network.eval(), epochs=epochs, **story)
+        yield
+    except _UnfinishedError as error:
+        remedy = f"go on with it: kalamos train --resume {folder}"
+        raise TrainingError(f"{folder}: this run is not finished", remedy=remedy) from error
     except FileNotFoundError as error:
         remedy = "give the folder that `kalamos train` wrote"
         raise TrainingError(f"{folder}: has no {Path(error.filename).name}", remedy=remedy) from error
     except _DAMAGES as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{folder}: is not a run folder that fits together ({first})") from error
-
-
-def _read_log(path: Path) -> tuple[EpochReport, ...]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows: Sequence[dict[str, str]] = list(csv.DictReader(stream))
-    return tuple(
-        EpochReport(int(row["epoch"]), *(float(row[f.name]) for f in fields(EpochReport)[1:])) for row in rows
-    )
-
-
-def _write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as stream:
-        stream.write(content)

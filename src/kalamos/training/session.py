@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kalamos.datasets import Split, load_dataset, stratified_split
+from kalamos.architectures import StagedNetwork, build, check_input_size
+from kalamos.datasets import Dataset, load_dataset
 from kalamos.datasets.prepare import prepare_split
 from kalamos.errors import TrainingError
 from kalamos.evaluation.calibration import fit_temperature
-from kalamos.preprocessing import Preprocessor
-from kalamos.training.loop import EpochReport, infer, train
+from kalamos.preprocessing import Preprocessor, default_steps
+from kalamos.training.batches import Examples
+from kalamos.training.checkpoint import Checkpoints
+from kalamos.training.engine import Engine, choose_device, choose_precision, process_group
+from kalamos.training.logs import CsvLog, TensorBoardLog, write_curves
+from kalamos.training.loop import infer_examples, train
 from kalamos.training.recipe import Recipe
-from kalamos.training.run import Run, environment, now
+from kalamos.training.reports import Watch, Watches
+from kalamos.training.run import (
+    Plan,
+    Run,
+    claim_folder,
+    is_finished,
+    load_plan,
+    load_run,
+    save_plan,
+    save_run,
+)
+from kalamos.training.splitting import plan_split
+from kalamos.training.state import TrainingState
 
-__all__ = ["choose_device", "run_recipe"]
-
-
-def choose_device(asked: str) -> str:
-    """`auto`, `cpu` or `cuda` -> `cpu` or `cuda`.
-
-    Raises:
-        TrainingError: CUDA was asked for and is not there.
-    """
-    available = torch.cuda.is_available()
-    if asked == "cuda" and not available:
-        raise TrainingError("PyTorch sees no CUDA device", remedy="use --device cpu")
-    if asked == "auto":
-        return "cuda" if available else "cpu"
-    return asked
+__all__ = ["resume_run", "run_recipe"]
 
 
 def run_recipe(
@@ -40,47 +46,151 @@ def run_recipe(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     device: str = "auto",
-    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+    run_dir: Path | None = None,
+    workers: int = 0,
+    watch: Watch = Watch(),  # noqa: B008  (has no state)
 ) -> Run:
     """Train what the recipe says. The official test split is not touched.
+
+    Args:
+        data_dir: see `kalamos.datasets.data_dir`.
+        device: `auto`, `cpu` or `cuda`.
+        run_dir: a new folder for checkpoints, logs and the outcome; None keeps nothing on disk.
+        workers: threads that prepare batches ahead; the result does not depend on them.
+        watch: is told how it goes.
 
     Raises:
         DatasetError, RecipeError, TrainingError: see there.
     """
+    if run_dir is not None and os.environ.get("RANK", "0") == "0":
+        claim_folder(run_dir)
+    return _run(recipe, None, data_dir, device, run_dir, workers, watch)
+
+
+def resume_run(
+    run_dir: Path,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    watch: Watch = Watch(),  # noqa: B008  (has no state)
+) -> Run:
+    """Go on with an interrupted run after its last finished epoch, as if nothing had happened.
+
+    On the same CPU, the result is equal bit for bit to that of a run that was never interrupted. A
+    finished run is returned as it is.
+
+    Raises:
+        TrainingError: not a run folder, or a damaged one, or the data have changed since.
+    """
+    if is_finished(run_dir):
+        return load_run(run_dir)
+    plan = load_plan(run_dir)
+    return _run(plan.recipe, plan, data_dir, device, run_dir, workers, watch)
+
+
+def _run(
+    recipe: Recipe,
+    earlier: Plan | None,
+    data_dir: str | os.PathLike[str] | None,
+    device: str,
+    run_dir: Path | None,
+    workers: int,
+    watch: Watch,
+) -> Run:
+    device = choose_device(device)
     dataset = load_dataset(recipe.dataset, data_dir)
+    network, recipe = _build(recipe, len(dataset.alphabet))
+    network.to(device)
+    if earlier is None:
+        plan = Plan.now(recipe, dataset.alphabet, dataset.train.sha256, plan_split(dataset, recipe))
+    else:
+        plan = _check_unchanged(earlier, dataset)
+    data = _examples(dataset, plan.split.train, recipe, device)
+    validation = _examples(dataset, plan.split.val, recipe, device)
+    with process_group(device) as (rank, world):
+        engine = Engine(device, choose_precision(recipe.amp, device, network), rank, world)
+        if run_dir is None:
+            state = train(recipe, network, data, validation, engine=engine, workers=workers, watch=watch)
+            return _finish(plan, state, data, validation)
+        if engine.is_main and earlier is None:
+            save_plan(plan, run_dir)
+        with _logs(run_dir, plan, watch, wanted=engine.is_main) as watches:
+            state = train(
+                recipe,
+                network,
+                data,
+                validation,
+                engine=engine,
+                checkpoints=Checkpoints(run_dir),
+                workers=workers,
+                watch=watches,
+            )
+        run = _finish(plan, state, data, validation)
+        if engine.is_main:
+            save_run(run, run_dir)
+        return run
+
+
+def _build(recipe: Recipe, num_classes: int) -> tuple[StagedNetwork, Recipe]:
+    """The network, and the recipe with the preprocessing that fits it."""
+    torch.manual_seed(recipe.seed % 2**64)  # which takes no larger one
+    network = build(recipe.arch, num_classes, weights=recipe.weights or None)
+    if not recipe.preprocessing:
+        recipe = replace(recipe, preprocessing=default_steps(network.input_size))
+    check_input_size(network, recipe.arch, Preprocessor(recipe.preprocessing).output_size())
+    return network, recipe
+
+
+def _check_unchanged(earlier: Plan, dataset: Dataset) -> Plan:
+    if (earlier.alphabet, earlier.data_sha256) != (dataset.alphabet, dataset.train.sha256):
+        raise TrainingError(
+            f"{dataset.name} is not what it was when this run began",
+            remedy="bring the old images back, or begin a new run",
+        )
+    return earlier
+
+
+def _examples(dataset: Dataset, rows: NDArray[np.int64], recipe: Recipe, device: str) -> Examples:
     preprocessor = Preprocessor(recipe.preprocessing)
-    data, _ = prepare_split(dataset.train, preprocessor)
-    for_training, for_validation = stratified_split(data.labels, recipe.val_fraction, recipe.seed)
-    validation = _tensors(data.take(for_validation), preprocessor)
-    reports: list[EpochReport] = []
+    prepared, _ = prepare_split(dataset.train.take(rows), preprocessor)
+    return Examples.of(prepared.stack(), prepared.labels, len(dataset.alphabet), preprocessor, device)
 
-    def report(epoch: EpochReport) -> None:
-        reports.append(epoch)
-        on_epoch(epoch)
 
-    network = train(
-        recipe,
-        len(dataset.alphabet),
-        _tensors(data.take(for_training), preprocessor),
-        validation,
-        device=choose_device(device),
-        on_epoch=report,
-    )
-    logits = infer(network, validation[0])
+@contextmanager
+def _logs(folder: Path, plan: Plan, watch: Watch, *, wanted: bool) -> Iterator[Watch]:
+    """Log to the run folder, in the main process alone; draw the curves at the end, whatever the end."""
+    if not wanted:
+        yield Watch()
+        return
+    table, events = CsvLog(folder), TensorBoardLog(folder)
+    try:
+        yield Watches(table, events, watch)
+    finally:
+        events.close()
+        if table.reports:
+            data = Path(plan.recipe.dataset)
+            write_curves(folder, table.reports, f"{plan.recipe.arch} on {data.name or data.resolve().name}")
+
+
+def _finish(plan: Plan, state: TrainingState, data: Examples, validation: Examples) -> Run:
+    network, kept_epoch = state.kept, state.epoch
+    if plan.recipe.keep == "best":
+        network.load_state_dict(state.best)
+        kept_epoch = state.best_epoch
+    logits = infer_examples(network, validation).float().cpu().numpy()
+    labels = validation.labels.cpu().numpy()
     return Run(
-        recipe=recipe,
-        alphabet=dataset.alphabet,
-        network=network,
-        temperature=fit_temperature(logits, validation[1]),
-        data_sha256=dataset.train.sha256,
-        train_count=len(for_training),
-        val_count=len(for_validation),
-        val_accuracy=float((logits.argmax(1) == validation[1]).mean()),
-        epochs=tuple(reports),
-        created=now(),
-        environment=environment(),
+        recipe=plan.recipe,
+        alphabet=plan.alphabet,
+        network=network.cpu().eval(),
+        temperature=fit_temperature(logits, labels),
+        data_sha256=plan.data_sha256,
+        train_count=len(data),
+        val_count=len(validation),
+        val_accuracy=float((logits.argmax(1) == labels).mean()),
+        kept_epoch=kept_epoch,
+        epochs=tuple(state.reports),
+        created=plan.created,
+        environment=plan.environment,
     )
-
-
-def _tensors(split: Split, preprocessor: Preprocessor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    return preprocessor.batch(split.images), split.labels

@@ -1,0 +1,120 @@
+"""The logs of a run folder: a CSV for spreadsheets, TensorBoard's events, and the curves as a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kalamos.atomic import atomic_write
+from kalamos.training.reports import EpochReport, Start, Watch
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = ["CURVES", "LOG", "CsvLog", "TensorBoardLog", "read_log", "write_curves"]
+
+LOG, CURVES, EVENTS = "log.csv", "curves.png", "tensorboard"
+
+
+class CsvLog(Watch):
+    """`log.csv`: one line an epoch, there as soon as the epoch is done."""
+
+    def __init__(self, folder: Path, reports: Iterable[EpochReport] = ()) -> None:
+        self._path = folder / LOG
+        self.reports = list(reports)
+
+    def on_start(self, start: Start) -> None:
+        self.reports = list(start.earlier)
+
+    def on_epoch(self, report: EpochReport) -> None:
+        self.reports.append(report)
+        self.write()
+
+    def write(self) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([f.name for f in fields(EpochReport)])
+        writer.writerows(asdict(report).values() for report in self.reports)
+        with atomic_write(self._path) as stream:
+            stream.write(text.getvalue().encode())
+
+
+class TensorBoardLog(Watch):
+    """Scalars for `tensorboard --logdir RUN`, under the same names as the CSV's columns."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / EVENTS
+        self._writer: SummaryWriter | None = None
+
+    def on_start(self, start: Start) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # What an interrupted run logged after its last checkpoint is logged again.
+        self._writer = SummaryWriter(str(self._folder), purge_step=len(start.earlier) + 1)
+
+    def on_epoch(self, report: EpochReport) -> None:
+        if self._writer is None:
+            return
+        for name, value in asdict(report).items():
+            if name != "epoch":
+                self._writer.add_scalar(name, value, report.epoch)
+        self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_log(folder: Path) -> tuple[EpochReport, ...]:
+    """`log.csv` back as reports. Raises what `csv` and `float` raise for a damaged one."""
+    with (folder / LOG).open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    columns = [f.name for f in fields(EpochReport)][1:]
+    return tuple(EpochReport(int(row["epoch"]), *(float(row[name]) for name in columns)) for row in rows)
+
+
+def write_curves(folder: Path, reports: Sequence[EpochReport], title: str) -> None:
+    """`curves.png`: loss and validation error over the epochs, the learning rate below."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+    epochs = [report.epoch for report in reports]
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
+    loss, error = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
+    rate = figure.add_subplot(grid[1, :])
+    marker = "o" if len(epochs) < 30 else ""
+    loss.plot(epochs, [r.loss for r in reports], label="training", marker=marker, markersize=3)
+    loss.plot(epochs, [r.val_loss for r in reports], label="validation", marker=marker, markersize=3)
+    loss.set(title="loss (nats)", xlabel="epoch")
+    loss.legend(frameon=False)
+    wrong = [1 - r.val_accuracy for r in reports]
+    error.plot(epochs, wrong, color="tab:orange", marker=marker, markersize=3)
+    if 0 < min(wrong) < max(wrong):
+        error.set_yscale("log")
+    percent = FuncFormatter(lambda share, _: f"{100 * share:.3g}%")
+    error.yaxis.set_major_formatter(percent)
+    # Within one decade there may be no major tick at all.
+    error.yaxis.set_minor_formatter(percent if max(wrong) < 10 * min(wrong) else NullFormatter())
+    best = max(reports, key=lambda r: r.val_accuracy)
+    error.set(
+        title=f"validation error (least {1 - best.val_accuracy:.2%}, epoch {best.epoch})", xlabel="epoch"
+    )
+    rate.plot(epochs, [r.lr for r in reports], color="tab:green", marker=marker, markersize=3)
+    rate.set(title="learning rate after the epoch", xlabel="epoch")
+    for axes in (loss, error, rate):
+        axes.grid(alpha=0.3)
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    figure.suptitle(title, parse_math=False)
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a title in a script that the font lacks
+        figure.savefig(content, format="png", dpi=110)
+    with atomic_write(folder / CURVES) as stream:
+        stream.write(content.getvalue())

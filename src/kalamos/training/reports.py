@@ -1,0 +1,77 @@
+"""What a training says of itself while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EpochReport", "Start", "StepReport", "Watch", "Watches"]
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One line of the log. Losses in nats, rates in images a second, shares in [0, 1]."""
+
+    epoch: int
+    loss: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    images_per_second: float
+    seconds: float
+    """Of training and validating this epoch."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is about to be trained."""
+
+    arch: str
+    parameters: int
+    train_count: int
+    val_count: int
+    epochs: int
+    earlier: tuple[EpochReport, ...]
+    """Epochs done already, by the run that this one continues."""
+    steps: int
+    """Batches an epoch."""
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """How far the epoch is. Loss in nats, mean so far."""
+
+    epoch: int
+    step: int
+    loss: float
+    images_per_second: float
+
+
+class Watch:
+    """Is told how a training goes; does nothing of it. Override what is wanted."""
+
+    def on_start(self, start: Start) -> None: ...
+
+    def on_step(self, report: StepReport) -> None: ...
+
+    def on_epoch(self, report: EpochReport) -> None: ...
+
+
+class Watches(Watch):
+    """Several of them as one."""
+
+    def __init__(self, *watches: Watch) -> None:
+        self._watches = watches
+
+    def on_start(self, start: Start) -> None:
+        for watch in self._watches:
+            watch.on_start(start)
+
+    def on_step(self, report: StepReport) -> None:
+        for watch in self._watches:
+            watch.on_step(report)
+
+    def on_epoch(self, report: EpochReport) -> None:
+        for watch in self._watches:
+            watch.on_epoch(report)

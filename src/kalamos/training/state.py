@@ -1,0 +1,136 @@
+"""All that a training must remember between two epochs, and its way to a file and back.
+
+Randomness is not among it: every draw is seeded anew by (seed, epoch, step), see `batches`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from kalamos.architectures import StagedNetwork
+from kalamos.errors import TrainingError
+from kalamos.training.optimisation import Schedule, make_optimizer, make_schedule
+from kalamos.training.recipe import Recipe
+from kalamos.training.reports import EpochReport
+
+__all__ = ["TrainingState"]
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass
+class TrainingState:
+    """Network, average, optimiser, schedule, scaler, and what has been reported so far."""
+
+    network: StagedNetwork
+    average: AveragedModel | None
+    optimizer: Optimizer
+    schedule: Schedule
+    scaler: torch.amp.GradScaler
+    reports: list[EpochReport] = field(default_factory=list)
+    best: Tensors = field(default_factory=dict)
+    """The weights of the best epoch so far."""
+
+    @classmethod
+    def begin(
+        cls, recipe: Recipe, network: StagedNetwork, steps: int, scaler: torch.amp.GradScaler
+    ) -> TrainingState:
+        average = None
+        if recipe.ema_decay:
+            rule = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call]
+            average = AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
+        optimizer = make_optimizer(network, recipe)
+        return cls(network, average, optimizer, make_schedule(optimizer, recipe, steps), scaler)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.reports)
+
+    @property
+    def kept(self) -> StagedNetwork:
+        """The network whose weights count: the averaged one where there is one."""
+        if self.average is None:
+            return self.network
+        assert isinstance(self.average.module, StagedNetwork)  # noqa: S101  (it is typed as any Module)
+        return self.average.module
+
+    @property
+    def best_epoch(self) -> int:
+        """From 1; of several equally good ones the first. 0 before any."""
+        return max(self.reports, key=lambda r: r.val_accuracy).epoch if self.reports else 0
+
+    def record(self, report: EpochReport) -> bool:
+        """Add an epoch; returns whether it is the best so far, whose weights are then kept."""
+        self.reports.append(report)
+        improved = self.best_epoch == report.epoch
+        if improved:
+            self.best = {name: value.detach().clone() for name, value in self.kept.state_dict().items()}
+        return improved
+
+    def out_of_patience(self, patience: int) -> bool:
+        return bool(patience) and self.epoch - self.best_epoch >= patience
+
+    def to_tensors(self) -> Tensors:
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            for key, value in entries.items():
+                if value is not None:
+                    tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+        return tensors
+
+    def to_plain(self) -> dict[str, Any]:
+        """JSON types."""
+        return {
+            "reports": [asdict(report) for report in self.reports],
+            "groups": self.optimizer.state_dict()["param_groups"],
+            "schedule": self.schedule.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, tensors: Tensors, plain: dict[str, Any], best: Tensors) -> None:
+        """Become what another state was when it gave `tensors` and `plain`.
+
+        Raises:
+            TrainingError: they come from another network or recipe.
+        """
+        try:
+            self.network.load_state_dict(_below(tensors, "network."))
+            if self.average is not None:
+                self.average.load_state_dict(_below(tensors, "average."))
+            self.optimizer.load_state_dict(
+                {
+                    "state": self._optimizer_state(_below(tensors, "optimizer.")),
+                    "param_groups": plain["groups"],
+                }
+            )
+            self.schedule.scheduler.load_state_dict(plain["schedule"])
+            self.scaler.load_state_dict(plain["scaler"])
+            self.reports = [EpochReport(**report) for report in plain["reports"]]
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TrainingError(f"the checkpoint does not fit its recipe ({first})") from error
+        self.best = best
+
+    def _optimizer_state(self, tensors: Tensors) -> dict[int, Tensors]:
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        state: dict[int, Tensors] = {}
+        for name, value in tensors.items():
+            index, _, key = name.partition(".")
+            like = parameters[int(index)]
+            # In the parameter's own memory layout, or the steps to come would be slower.
+            laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            state.setdefault(int(index), {})[key] = laid_out
+        return state
+
+
+def _below(tensors: Tensors, prefix: str) -> Tensors:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
