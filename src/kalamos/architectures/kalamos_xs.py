@@ -7,10 +7,10 @@ are multiples of 8, which ONNX Runtime's blocked convolutions want. Mean and max
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from kalamos.architectures.network import ARCHITECTURES, StagedNetwork, conv_bn_relu
+from kalamos.architectures.blocks import MeanMaxPool, conv_bn_relu
+from kalamos.architectures.network import ARCHITECTURES, StagedNetwork
 
 STEM, MIDDLE, DEEP, LAST = 16, 32, 64, 96
 
@@ -31,10 +31,3 @@ def kalamos_xs(num_classes: int) -> StagedNetwork:
         ),
     }
     return StagedNetwork(stages, nn.Sequential(MeanMaxPool(), nn.Linear(2 * LAST, num_classes)))
-
-
-class MeanMaxPool(nn.Module):
-    """[N, C, h, w] -> [N, 2 C]: each channel's mean, then each channel's maximum."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)

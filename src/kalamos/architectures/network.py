@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
+from kalamos.architectures.weights import load_weights
 from kalamos.errors import RecipeError
 from kalamos.registry import Registry
 
-__all__ = ["ARCHITECTURES", "StagedNetwork", "build", "conv_bn_relu", "count_parameters"]
+__all__ = ["ARCHITECTURES", "StagedNetwork", "build", "check_input_size", "count_parameters"]
 
-ARCHITECTURES = Registry["StagedNetwork"]("architecture", RecipeError)
+TIMM = "timm:"
 
 
 class StagedNetwork(nn.Module):
@@ -20,12 +23,24 @@ class StagedNetwork(nn.Module):
     Args:
         stages: name to module, in order; each output [N, C, h, w] is a feature map worth a look.
         head: [N, C, h, w] -> logits [N, num_classes].
+        input_size: side, in pixels, of the images that it was made for.
+        fresh: how the names of the tensors begin that weights from elsewhere never replace,
+            because they know the classes.
     """
 
-    def __init__(self, stages: Mapping[str, nn.Module], head: nn.Module) -> None:
+    def __init__(
+        self,
+        stages: Mapping[str, nn.Module],
+        head: nn.Module,
+        *,
+        input_size: int = 28,
+        fresh: tuple[str, ...] = ("head.",),
+    ) -> None:
         super().__init__()
         self.stages = nn.ModuleDict(stages)
         self.head = head
+        self.input_size = input_size
+        self.fresh = fresh
 
     def forward(self, images: Tensor) -> Tensor:
         """float32 [N, 1, S, S] -> logits float32 [N, num_classes]."""
@@ -42,24 +57,102 @@ class StagedNetwork(nn.Module):
             maps.append(images)
         return self.head(images), *maps
 
+    def own_name(self, name: str) -> str:
+        """The name here of a tensor that the library the architecture comes from calls `name`."""
+        return name
 
-def build(name: str, num_classes: int) -> StagedNetwork:
-    """A freshly initialised network.
+    def imagenet_weights(self) -> Mapping[str, Tensor]:
+        """ImageNet weights under that library's names, downloaded where they are not cached.
+
+        Raises:
+            RecipeError: this architecture has none.
+            TrainingError: they cannot be had.
+        """
+        raise RecipeError(
+            "this architecture has no ImageNet weights",
+            remedy="leave the weights out, or give a file (--weights FILE)",
+        )
+
+
+class _Architectures(Registry[StagedNetwork]):
+    """The networks that are registered here, and `timm:NAME` for those of timm, which are too many."""
+
+    def get(self, name: str) -> Callable[..., StagedNetwork]:
+        if not name.startswith(TIMM):
+            return super().get(name)
+        from kalamos.architectures.timm_network import timm_builder
+
+        return timm_builder(name.removeprefix(TIMM))
+
+
+ARCHITECTURES = _Architectures("architecture", RecipeError)
+
+
+def build(name: str, num_classes: int, *, weights: str | os.PathLike[str] | None = None) -> StagedNetwork:
+    """A network, freshly initialised (by `torch.manual_seed` alone) save for what `weights` brings.
+
+    Args:
+        name: a registered name, or `timm:NAME` where timm is installed.
+        num_classes: size of the output.
+        weights: None; `"imagenet"` for a download; or a file: a state dict of the library that the
+            architecture comes from (.pth, .safetensors), or a run folder of the same body. The
+            tensors that know the classes (`StagedNetwork.fresh`) stay fresh.
 
     Raises:
-        RecipeError: no architecture has this name.
+        MissingExtraError: timm is asked for and not installed.
+        RecipeError: no architecture has this name, or the weights do not fit it.
+        TrainingError: the weights cannot be downloaded or read.
+
+    >>> network = build("cnn2", num_classes=10)
+    >>> network(torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 10])
     """
-    return ARCHITECTURES.get(name)(num_classes)
+    if num_classes < 1:
+        raise RecipeError(f"a network tells at least one class, not {num_classes}")
+    network = ARCHITECTURES.get(name)(num_classes)
+    if weights is not None:
+        load_weights(network, name, weights)
+    return network
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Trainable parameters (batch-norm statistics are not parameters)."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+def count_parameters(network: nn.Module, *, trainable: bool = True, statistics: bool = False) -> int:
+    """How many numbers a network learns.
+
+    Args:
+        trainable: False also counts frozen parameters.
+        statistics: also count batch norm's moving means and variances, which are no parameters but
+            which Keras reports among its "total params"; use it with `trainable=False`.
+
+    >>> network = build("lenet_bn", num_classes=47)
+    >>> count_parameters(network), count_parameters(network, trainable=False, statistics=True)
+    (282663, 284335)
+    """
+    count = sum(p.numel() for p in network.parameters() if p.requires_grad or not trainable)
+    if statistics:
+        names = (".running_mean", ".running_var")
+        count += sum(b.numel() for name, b in network.named_buffers() if f".{name}".endswith(names))
+    return count
 
 
-def conv_bn_relu(inputs: int, outputs: int, kernel: int, padding: int = 0) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
+def check_input_size(network: StagedNetwork, name: str, size: int) -> None:
+    """See whether a network takes images of this side, before a whole training finds out.
+
+    Raises:
+        RecipeError: it does not.
+
+    >>> check_input_size(build("cnn64", num_classes=10), "cnn64", 28)
+    Traceback (most recent call last):
+    ...
+    kalamos.errors.RecipeError: cnn64 does not take 28x28 images; resize them to 64x64
+    """
+    training = network.training
+    like = next(network.parameters())
+    try:
+        with torch.inference_mode():
+            network.eval()(like.new_zeros(2, 1, size, size))
+    except (AssertionError, RuntimeError) as error:
+        made_for = f"{network.input_size}x{network.input_size}"
+        remedy = f"resize them to {made_for}" if size != network.input_size else ""
+        raise RecipeError(f"{name} does not take {size}x{size} images", remedy=remedy) from error
+    finally:
+        network.train(training)
