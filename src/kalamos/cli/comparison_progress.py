@@ -1,0 +1,76 @@
+"""How a comparison shows itself: which member it is about, and each training as `kalamos train` does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+from kalamos.cli.training_progress import TrainingWatch, training_watch
+from kalamos.comparison.compare import ComparisonWatch
+from kalamos.comparison.systems import Member, System
+from kalamos.training.reports import EpochReport, Start, StepReport
+
+__all__ = ["told"]
+
+STATES = {
+    "given": "a finished run",
+    "finished": "finished before",
+    "interrupted": "goes on",
+    "new": "training",
+}
+
+
+@contextmanager
+def told(systems: Sequence[System]) -> Iterator[ComparisonWatch]:
+    """Yields who tells the terminal; an interruption is told as well."""
+    watch = _Told(sum(len(system.members) for system in systems))
+    try:
+        yield watch
+    except KeyboardInterrupt:
+        watch.on_trained()
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        raise
+    finally:
+        watch.on_trained()
+
+
+class _Told(ComparisonWatch):
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._count = 0
+        self._training = TrainingWatch()
+
+    def on_member(self, system: System, member: Member, state: str) -> None:
+        self._count += 1
+        place = f"{self._count} of {self._total}"
+        click.echo(f"[{place}] {_who(system, member)}: {STATES[state]} ({member.folder})")
+        self._training = training_watch()
+
+    def on_start(self, start: Start) -> None:
+        self._training.on_start(start)
+
+    def on_step(self, report: StepReport) -> None:
+        self._training.on_step(report)
+
+    def on_epoch(self, report: EpochReport) -> None:
+        self._training.on_epoch(report)
+
+    def on_trained(self) -> None:
+        self._training.close()
+
+    def on_measured(self, system: System, member: Member, accuracy: float) -> None:
+        click.echo(f"{_who(system, member)}: {accuracy * 100:.2f} % right")
+
+    def on_failure(self, system: System, member: Member, error: Exception) -> None:
+        self._training.close()
+        click.echo(f"{_who(system, member)}: failed: {error}", err=True)
+
+    def on_timing(self) -> None:
+        click.echo("timing all of them side by side")
+
+
+def _who(system: System, member: Member) -> str:
+    return f"{system.name}, seed {member.recipe.seed}"

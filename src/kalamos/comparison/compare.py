@@ -1,0 +1,197 @@
+"""Train what is not trained yet, and measure everything on the same images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+
+from kalamos.architectures import count_parameters
+from kalamos.comparison.outcomes import Comparison, Failure, Measured, Speed, SystemOutcome
+from kalamos.comparison.preflight import Bench, check_members, clear_leftovers, is_begun, prepare_bench
+from kalamos.comparison.systems import Member, System
+from kalamos.comparison.timing import time_side_by_side
+from kalamos.comparison.verdicts import judge
+from kalamos.datasets import Dataset, Split, load_dataset
+from kalamos.datasets.prepare import prepare_split
+from kalamos.errors import KalamosError, OutputError
+from kalamos.evaluation.evaluate import evaluate
+from kalamos.export.onnx_file import export_run
+from kalamos.model_file import open_model
+from kalamos.preprocessing import Preprocessor
+from kalamos.recognizer import Recognizer
+from kalamos.training import Run, Watch, resume_run, run_recipe
+from kalamos.training.run import is_finished
+from kalamos.writers.escape import one_line
+
+__all__ = ["ComparisonWatch", "compare"]
+
+TIMED = 16
+"""Images that the models are timed on, in turn."""
+
+
+class ComparisonWatch(Watch):
+    """Is told how a comparison goes, and each of its trainings; does nothing of it."""
+
+    def on_member(self, system: System, member: Member, state: str) -> None:
+        """`state` is "given", "finished" (taken as it is), "interrupted" (goes on) or "new"."""
+
+    def on_trained(self) -> None:
+        """The member has a run; it is exported and measured next."""
+
+    def on_measured(self, system: System, member: Member, accuracy: float) -> None: ...
+
+    def on_failure(self, system: System, member: Member, error: Exception) -> None: ...
+
+    def on_timing(self) -> None: ...
+
+
+def compare(
+    dataset_name: str,
+    systems: Sequence[System],
+    folder: Path,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    watch: ComparisonWatch = ComparisonWatch(),  # noqa: B008  (has no state)
+) -> Comparison:
+    """Train, export and measure; killed and called again, it goes on where it was.
+
+    What goes wrong with one member becomes a `Failure`, and the others are still compared.
+
+    Args:
+        dataset_name: see `load_dataset`; the recipes of `systems` name the same.
+        systems: see `assemble`.
+        folder: that they were assembled for; made where it is not there.
+        data_dir, device, workers: see `run_recipe`.
+        watch: is told how it goes.
+
+    Raises:
+        DatasetError: the dataset cannot be had, or cannot be split as is asked for.
+        UsageError: a run was trained on other data or otherwise than asked for, or the systems do not
+            hold out the same images.
+        OutputError: `folder` cannot be written.
+    """
+    dataset = load_dataset(dataset_name, data_dir)
+    check_members(dataset, systems)
+    bench = prepare_bench(dataset, systems)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"{folder}: cannot be made ({reason})", remedy="choose another folder (-o)"
+        ) from error
+
+    def attempt(system: System, member: Member, split: Split) -> Measured | Failure:
+        try:
+            watch.on_member(system, member, _state(member))
+            run = _obtain(member, data_dir, device, workers, watch)
+            watch.on_trained()
+            measured = _measure(run, member, split, dataset)
+        except OutputError:
+            raise  # the next one could not be written either
+        except (KalamosError, RuntimeError) as error:  # RuntimeError: what PyTorch raises, out of memory too
+            watch.on_failure(system, member, error)
+            return Failure(member.recipe.seed, member.folder, one_line(str(error)) or type(error).__name__)
+        watch.on_measured(system, member, measured.accuracy)
+        return measured
+
+    outcomes = [
+        tuple(attempt(s, member, split) for member, split in zip(s.members, bench.splits, strict=False))
+        for s in systems
+    ]
+    watch.on_timing()
+    speeds = _speeds(outcomes, bench)
+    return Comparison(
+        dataset=dataset_name,
+        part=bench.part,
+        n=len(bench.splits[0]),
+        passed_over=len(dataset.problems),
+        systems=tuple(
+            SystemOutcome(system.name, system.architecture, members, speed)
+            for system, members, speed in zip(systems, outcomes, speeds, strict=True)
+        ),
+        verdicts=judge(
+            [system.name for system in systems],
+            [[m.correct if isinstance(m, Measured) else None for m in members] for members in outcomes],
+        ),
+    )
+
+
+def _state(member: Member) -> str:
+    if member.run is not None:
+        return "given"
+    if not is_begun(member):
+        return "new"
+    return "finished" if is_finished(member.folder) else "interrupted"
+
+
+def _obtain(
+    member: Member,
+    data_dir: str | os.PathLike[str] | None,
+    device: str,
+    workers: int,
+    watch: Watch,
+) -> Run:
+    if member.run is not None:
+        return member.run
+    if is_begun(member):
+        return resume_run(member.folder, data_dir=data_dir, device=device, workers=workers, watch=watch)
+    clear_leftovers(member.folder)
+    return run_recipe(
+        member.recipe,
+        data_dir=data_dir,
+        device=device,
+        run_dir=member.folder,
+        workers=workers,
+        watch=watch,
+    )
+
+
+def _measure(run: Run, member: Member, split: Split, dataset: Dataset) -> Measured:
+    """Export the run, and measure the file: what is compared is what would be used."""
+    export_run(run, member.model.stem, member.model)
+    measured = evaluate(Recognizer(open_model(member.model)), split, dataset.alphabet.labels)
+    return Measured(
+        seed=run.recipe.seed,
+        folder=member.folder,
+        model=member.model,
+        correct=measured.correct,
+        sha256=measured.sha256,
+        file_bytes=member.model.stat().st_size,
+        trainable=count_parameters(run.network),
+        parameters=count_parameters(run.network, trainable=False),
+        train_count=run.train_count,
+        val_accuracy=run.val_accuracy,
+        epochs=run.epochs,
+        seconds=run.seconds,
+    )
+
+
+def _speeds(outcomes: Sequence[Sequence[Measured | Failure]], bench: Bench) -> list[Speed | None]:
+    """Of each system's first model, all of them measured together."""
+    firsts = [next((m for m in members if isinstance(m, Measured)), None) for members in outcomes]
+    calls = [_reading(first.model, bench.splits[0]) for first in firsts if first is not None]
+    if not calls:
+        return [None] * len(firsts)
+    seconds = time_side_by_side(calls)
+    low, middle, high = np.quantile(seconds, (0.25, 0.5, 0.75), axis=0) * 1000
+    ratios = np.median(seconds / seconds[:, :1], axis=0)
+    speeds = iter(
+        Speed(float(middle[i]), (float(low[i]), float(high[i])), float(ratios[i])) for i in range(len(calls))
+    )
+    return [None if first is None else next(speeds) for first in firsts]
+
+
+def _reading(path: Path, split: Split) -> Callable[[], object]:
+    """A call that reads the next of a few prepared images."""
+    model = open_model(path, threads=1)
+    preprocessor = Preprocessor(model.spec.preprocessing)
+    prepared, _ = prepare_split(split.take(np.arange(min(len(split), TIMED))), preprocessor)
+    images = cycle([{model.input_name: preprocessor.batch(image[np.newaxis])} for image in prepared.stack()])
+    return lambda: model.session.run(["logits"], next(images))

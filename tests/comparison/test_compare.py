@@ -1,0 +1,131 @@
+"""One comparison, run whole: interrupted, repeated, with a system that fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import kalamos
+from kalamos.comparison.compare import ComparisonWatch, compare
+from kalamos.comparison.outcomes import Comparison
+from kalamos.comparison.saving import FILES, save_comparison
+from kalamos.comparison.systems import Member, System, assemble
+from kalamos.datasets import Dataset, load_dataset
+from kalamos.datasets.splits import stratified_split
+from kalamos.training import EpochReport, Recipe
+
+pytest.importorskip("onnxscript", reason="needs the extra 'train'")
+
+
+class Diary(ComparisonWatch):
+    """Notes what happens, and is interrupted after an epoch."""
+
+    def __init__(self, until: tuple[str, int] | None = None) -> None:
+        self.states: list[tuple[str, str]] = []
+        self.epochs: list[int] = []
+        self.measured: dict[str, float] = {}
+        self.errors: list[str] = []
+        self._until = until
+
+    def on_member(self, system: System, member: Member, state: str) -> None:  # noqa: ARG002
+        self.states.append((system.name, state))
+
+    def on_epoch(self, report: EpochReport) -> None:
+        self.epochs.append(report.epoch)
+        if (self.states[-1][0], report.epoch) == self._until:
+            raise KeyboardInterrupt
+
+    def on_measured(self, system: System, member: Member, accuracy: float) -> None:  # noqa: ARG002
+        self.measured[system.name] = accuracy
+
+    def on_failure(self, system: System, member: Member, error: Exception) -> None:  # noqa: ARG002
+        self.errors.append(f"{system.name}: {error}")
+
+
+@pytest.fixture(scope="module")
+def pages(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset without an official test split: a folder a class."""
+    folder = tmp_path_factory.mktemp("pages")
+    for row, label in enumerate(digits.train.labels.tolist()):
+        (folder / str(label)).mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / str(label) / f"{row:03}.png"), digits.train.images[row])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def story(pages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("comparison") / "deep" / "here"
+    common = Recipe(dataset=str(pages), epochs=2, batch_size=32, lr=0.01, val_fraction=0.2)
+    recipes = [
+        ("bad", replace(common, arch="cnn2", optimizer="sgd", lr=1e30)),
+        ("tiny", replace(common, arch="kalamos_xs")),
+        ("lazy", replace(common, arch="kalamos_xs", lr=1e-9)),
+    ]
+    systems = assemble(folder, recipes=recipes)
+    first, second = Diary(until=("tiny", 1)), Diary()
+    with pytest.raises(KeyboardInterrupt):
+        compare(str(pages), systems, folder, device="cpu", watch=first)
+    found = compare(str(pages), systems, folder, device="cpu", watch=second)
+    return {"folder": folder, "first": first, "second": second, "found": found, "systems": systems}
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(story: dict[str, Any]) -> None:
+    assert story["first"].states == [("bad", "new"), ("tiny", "new")]
+    assert story["second"].states == [("bad", "interrupted"), ("tiny", "interrupted"), ("lazy", "new")]
+    assert story["second"].epochs == [2, 1, 2]
+
+
+def test_a_system_that_fails_is_a_row_and_the_others_are_compared(story: dict[str, Any]) -> None:
+    found: Comparison = story["found"]
+    [(name, failure)] = found.failures
+    assert name == "bad"
+    assert "the loss became" in failure.message
+    assert story["second"].errors == [f"bad: {failure.message}"]
+    assert [(v.a, v.b) for v in found.verdicts] == [("tiny", "lazy")]
+    bad, tiny, lazy = found.systems
+    assert bad.measured == ()
+    assert bad.speed is None
+    assert tiny.speed is not None
+    assert tiny.speed.ratio == 1.0
+    assert lazy.speed is not None
+    assert lazy.speed.quartiles[0] <= lazy.speed.milliseconds <= lazy.speed.quartiles[1]
+
+
+def test_all_are_measured_on_what_they_held_out(story: dict[str, Any], pages: Path) -> None:
+    found: Comparison = story["found"]
+    assert (found.part, found.n) == ("held-out val", 60)
+    dataset = load_dataset(pages)
+    _, rows = stratified_split(dataset.train.labels, 0.2, 42)
+    held = dataset.train.take(rows)
+    for system in found.systems[1:]:
+        [member] = system.measured
+        assert member.sha256 == held.sha256
+        reader = kalamos.load(member.model)
+        answers = [prediction.label for prediction in reader.predict_batch(list(held.images))]
+        right = np.array(answers) == np.array(dataset.alphabet.labels)[held.labels]
+        np.testing.assert_array_equal(member.correct, right)
+        assert system.accuracy == story["second"].measured[system.name] == right.mean()
+        assert (member.trainable, member.parameters) == (90_362, 90_362)
+        assert member.file_bytes == member.model.stat().st_size
+        assert len(member.epochs) == 2
+
+
+def test_what_is_saved_is_what_was_found(story: dict[str, Any]) -> None:
+    folder: Path = story["folder"]
+    save_comparison(story["found"], folder)
+    record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    assert [system["accuracy"] for system in record["systems"]] == [
+        None,
+        *(system.accuracy for system in story["found"].systems[1:]),
+    ]
+    assert "tiny" in (folder / "comparison.md").read_text(encoding="utf-8")
+    assert cv2.imread(str(folder / "comparison.png")) is not None
+    assert {path.name for path in folder.iterdir()} == {
+        *FILES, "bad-42", "tiny-42", "lazy-42", "tiny-42.onnx", "lazy-42.onnx",
+    }  # fmt: skip
