@@ -8,7 +8,7 @@ UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint bench samples constraints clean
+.PHONY: demo test lint bench bench-training results notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -24,6 +24,15 @@ lint: $(VENV)/.everything  ## format, lint, types, the wall between the halves
 
 bench: $(VENV)/.everything  ## measure speed and memory, write the tables
 	$(BIN)/python benchmarks/bench.py --write
+
+bench-training: $(VENV)/.everything  ## training beside the plain loop, write the table
+	$(BIN)/python benchmarks/training.py --to-accuracy --write
+
+results: $(VENV)/.everything  ## train the recipes that are not trained yet, measure, write docs/results.md
+	$(BIN)/python benchmarks/results.py
+
+notebook: $(VENV)/.everything  ## run the notebook, keep its outputs
+	$(BIN)/python notebooks/run.py
 
 samples: $(VENV)/.everything  ## draw the sample images and the README's picture again
 	$(BIN)/python samples/make_samples.py
