@@ -19,8 +19,9 @@ from google.protobuf.message import Message
 
 from kalamos.architectures import build
 from kalamos.errors import ExportError, ModelError, ModelFileError, OutputError
-from kalamos.export import onnx_file
-from kalamos.export.onnx_file import default_destination, export_run, record_metric
+from kalamos.export.base import export
+from kalamos.export.onnx_file import ONNX, export_run, record_metric
+from kalamos.export.sources import from_run
 from kalamos.model_file import METADATA_KEY, Metric, open_model, read_spec
 from kalamos.preprocessing import Preprocessor
 from kalamos.training import Recipe, Run
@@ -120,12 +121,6 @@ def test_the_weights_are_inside_and_few(tiny_model: Path) -> None:
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
 
 
-def test_the_same_run_gives_the_same_bytes(tiny_model: Path, tiny_run: Run, tmp_path: Path) -> None:
-    path = tmp_path / "again.onnx"
-    assert export_run(tiny_run, "tiny", path) == read_spec(path)
-    assert path.read_bytes() == tiny_model.read_bytes()
-
-
 def test_the_same_run_gives_the_same_bytes_in_another_process(
     tiny_model: Path, tiny_run_folder: Path, tmp_path: Path
 ) -> None:
@@ -156,25 +151,33 @@ def test_another_alphabet_and_another_input_size(tiny_run: Run, tmp_path: Path) 
 # --- what is refused -----------------------------------------------------------------------------
 
 
-def test_nothing_is_written_when_the_answers_differ(
-    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_written_when_the_answers_differ(tiny_run: Run, tiny_model: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    stranger = build("kalamos_xs", 10).eval()
-    real = onnx_file._to_onnx
-    monkeypatch.setattr(onnx_file, "_to_onnx", lambda network, spec: real(stranger, spec))
-    with pytest.raises(ExportError, match="differs from the network by"):
-        export_run(tiny_run, "tiny", tmp_path / "model.onnx")
+    stranger = replace(tiny_run, network=build("kalamos_xs", 10))
+    planted = replace(ONNX, encode=lambda network, spec: tiny_model.read_bytes())
+    with pytest.raises(ExportError, match="the onnx file differs from the network by"):
+        export(from_run(stranger, "tiny"), planted, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frozen_batch_is_caught(tiny_run: Run, tiny_model: Path, tmp_path: Path) -> None:
+    model = onnx.load(tiny_model)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 2
+    planted = replace(ONNX, encode=lambda network, spec: model.SerializeToString())
+    with pytest.raises(ModelFileError, match=r"is tensor\(float\) \[2, 1, 28, 28\]"):
+        export(from_run(tiny_run, "tiny"), planted, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_older_file_survives_a_failed_export(tiny_run: Run, model: Path) -> None:
     before = model.read_bytes()
-    broken = build("kalamos_xs", 10)
-    with torch.no_grad():
-        broken.head[1].bias[0] = float("nan")
+    broken = onnx.load(model)
+    [bias] = [tensor for tensor in broken.graph.initializer if tensor.name == "network.head.1.bias"]
+    bias.raw_data = np.full(10, np.nan, np.float32).tobytes()
+    planted = replace(ONNX, encode=lambda network, spec: broken.SerializeToString())
     with pytest.raises(ModelFileError, match="NaN"):
-        export_run(replace(tiny_run, network=broken.eval()), "tiny", model)
+        export(from_run(tiny_run, "tiny"), planted, model)
     assert model.read_bytes() == before
     assert [path.name for path in model.parent.iterdir()] == ["model.onnx"]
 
@@ -244,11 +247,6 @@ def test_what_is_no_model_keeps_its_bytes(tmp_path: Path, content: bytes | None)
     with pytest.raises(ModelError):
         record_metric(path, METRIC)
     assert (path.read_bytes() if path.exists() else None) == content
-
-
-def test_the_model_lands_beside_its_run() -> None:
-    assert default_destination(Path("runs") / "digits") == Path("runs") / "digits.onnx"
-    assert default_destination("runs/v1.2/") == Path("runs/v1.2.onnx")
 
 
 def test_the_exported_preprocessing_is_the_trained_one(tiny_model: Path, tiny_run: Run) -> None:

@@ -1,10 +1,9 @@
-"""Write a run as a kalamos model file: the network in ONNX, its `ModelSpec` in the metadata."""
+"""A kalamos model file: the network in ONNX, its `ModelSpec` in the metadata."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +12,16 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from kalamos._version import __version__
-from kalamos.architectures import StagedNetwork, count_parameters
+from kalamos.architectures import StagedNetwork
 from kalamos.atomic import atomic_write
-from kalamos.errors import ExportError, PreprocessingError
-from kalamos.export.parity import check_parity
-from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, TrainingRecord, open_model
-from kalamos.preprocessing import Preprocessor
+from kalamos.errors import ExportError
+from kalamos.export.base import Format, export
+from kalamos.export.parity import Answer, answer_of
+from kalamos.export.sources import from_run
+from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, open_model
 from kalamos.training.run import Run
 
-__all__ = ["default_destination", "export_run", "record_metric"]
+__all__ = ["ONNX", "export_run", "record_metric", "with_spec"]
 
 INPUT, LOGITS = "images", "logits"
 
@@ -43,41 +42,7 @@ def export_run(run: Run, name: str, destination: Path) -> ModelSpec:
         ModelFileError: the name is blank, or weights are NaN or infinite.
         OutputError: the file cannot be written.
     """
-    try:
-        size = Preprocessor(run.recipe.preprocessing).output_size()
-    except PreprocessingError as error:
-        raise ExportError(error.problem, remedy=error.remedy) from error
-    spec = ModelSpec(
-        name=name,
-        architecture=run.recipe.arch,
-        parameters=count_parameters(run.network),
-        alphabet=run.alphabet,
-        preprocessing=tuple(run.recipe.preprocessing),
-        input_size=size,
-        temperature=run.temperature,
-        min_confidence=0.0,
-        feature_maps=tuple(run.network.stages),
-        training=TrainingRecord(
-            dataset=run.recipe.dataset,
-            split="train",
-            n=run.train_count,
-            sha256=run.data_sha256,
-            recipe=run.recipe.to_mapping(),
-            seed=run.recipe.seed,
-            date=run.created[:10],
-            torch=run.environment["torch"],
-        ),
-        metrics=(),
-        licence="Apache-2.0",
-        kalamos_version=__version__,
-        created=run.created[:10],
-    )
-    model = _to_onnx(run.network, spec)
-    content = _with_spec(model, spec)
-    check_parity(run.network, open_model(content))
-    with atomic_write(destination) as stream:
-        stream.write(content)
-    return spec
+    return export(from_run(run, name), ONNX, destination).spec
 
 
 def record_metric(path: Path, metric: Metric) -> ModelSpec:
@@ -91,10 +56,18 @@ def record_metric(path: Path, metric: Metric) -> ModelSpec:
     content = path.read_bytes()
     others = (m for m in spec.metrics if (m.dataset, m.split) != (metric.dataset, metric.split))
     spec = replace(spec, metrics=(*others, metric))
-    content = _with_spec(onnx.load_from_string(content), spec)
+    content = with_spec(onnx.load_from_string(content), spec)
     with atomic_write(path) as stream:
         stream.write(content)
     return spec
+
+
+def encode(network: StagedNetwork, spec: ModelSpec) -> bytes:
+    return with_spec(_to_onnx(network, spec), spec)
+
+
+def decode(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001  (the content holds it)
+    return answer_of(open_model(content))
 
 
 class _WithMaps(nn.Module):
@@ -126,7 +99,6 @@ def _to_onnx(network: StagedNetwork, spec: ModelSpec) -> onnx.ModelProto:
     if program is None:
         raise ExportError("PyTorch's exporter returned no model")
     model: onnx.ModelProto = program.model_proto
-    _scrub(model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -144,16 +116,12 @@ def _scrub(model: onnx.ModelProto) -> None:
         del part.metadata_props[:]
 
 
-def _with_spec(model: onnx.ModelProto, spec: ModelSpec) -> bytes:
+def with_spec(model: onnx.ModelProto, spec: ModelSpec) -> bytes:
+    """The model's bytes with the spec as its one metadata entry, and nothing of the machine."""
+    _scrub(model)
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
-def default_destination(folder: str | os.PathLike[str]) -> Path:
-    """RUN -> RUN.onnx, beside the run folder.
-
-    >>> default_destination("runs/digits/").as_posix()
-    'runs/digits.onnx'
-    """
-    return Path(f"{Path(folder)}.onnx")
+ONNX = Format("onnx", ".onnx", encode, decode, "kalamos.load({})")

@@ -1,16 +1,21 @@
-"""The gate: an exported model must answer as the network it came from."""
+"""The gate: what was written must answer as the network that it was written from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from kalamos.errors import ExportError
-from kalamos.model_file import LoadedModel
+from kalamos.model_file import LoadedModel, ModelSpec
 from kalamos.preprocessing import Preprocessor
 from kalamos.training.loop import infer
 
-__all__ = ["check_parity"]
+__all__ = ["BATCH_SIZES", "TOLERANCE", "Answer", "answer_of", "check_parity", "strokes"]
 
 TOLERANCE = 1e-4
 """Largest difference of any logit."""
@@ -18,9 +23,20 @@ TOLERANCE = 1e-4
 BATCH_SIZES = (1, 2, 7)
 """One shows a lost batch dimension, two and seven a frozen one."""
 
+Answer: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Images float32 [N, 1, S, S], normalised -> logits float32 [N, C]."""
 
-def check_parity(network: nn.Module, exported: LoadedModel, *, seed: int = 0) -> float:
-    """Compare logits on random strokes, at several batch sizes.
+
+def check_parity(
+    network: nn.Module, answer: Answer, spec: ModelSpec, what: str = "the exported file", *, seed: int = 0
+) -> float:
+    """Compare logits on drawn strokes, at several batch sizes.
+
+    Args:
+        network: the truth; put into evaluation mode.
+        answer: what was read back, run as whoever opens the file would run it.
+        spec: tells the images' size and normalisation.
+        what: what to call it in messages.
 
     Returns:
         The largest difference that was seen.
@@ -28,25 +44,58 @@ def check_parity(network: nn.Module, exported: LoadedModel, *, seed: int = 0) ->
     Raises:
         ExportError: a logit differs by more than `TOLERANCE`, or a best class differs.
     """
-    prepare = Preprocessor(exported.spec.preprocessing)
+    prepare = Preprocessor(spec.preprocessing)
     generator = np.random.default_rng(seed)
-    size = exported.spec.input_size
     worst = 0.0
     for count in BATCH_SIZES:
-        scribbles = generator.integers(0, 256, (count, size, size), np.uint8)
-        scribbles[generator.random(scribbles.shape) < 0.8] = 0  # ink is sparse
-        images = prepare.batch(scribbles)
+        images = prepare.batch(strokes(count, spec.input_size, generator))
         expected = infer(network, images)
         try:
-            [answered] = exported.session.run(["logits"], {exported.input_name: images})
-        except Exception as error:
-            raise ExportError(f"the exported model fails at batch size {count}: {error}") from error
+            answered = answer(images)
+        except Exception as error:  # whatever runs it has errors of its own
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ExportError(f"{what} fails at batch size {count}: {first}") from error
+        if answered.shape != expected.shape:
+            raise ExportError(
+                f"{what} answers {list(answered.shape)} at batch size {count}, "
+                f"where the network answers {list(expected.shape)}"
+            )
         difference = float(np.abs(expected - answered).max())
         worst = max(worst, difference)
         if not difference <= TOLERANCE or (expected.argmax(1) != answered.argmax(1)).any():
             raise ExportError(
-                f"the exported model differs from the network by {difference:.2g} at batch size {count}, "
-                f"where {TOLERANCE:g} is allowed",
-                remedy="nothing was written; the network may hold an operator that ONNX renders otherwise",
+                f"{what} differs from the network by {difference:.2g} at batch size {count}, "
+                f"where {TOLERANCE:g} and the same best class are asked for",
+                remedy="nothing was written; the network may hold an operator that this format changes",
             )
     return worst
+
+
+def answer_of(model: LoadedModel) -> Answer:
+    """How an open model file answers."""
+
+    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        [logits] = model.session.run(["logits"], {model.input_name: images})
+        result: NDArray[np.float32] = logits
+        return result
+
+    return answer
+
+
+def strokes(count: int, size: int, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Curves as a pen draws them, bright on black: uint8 [count, size, size].
+
+    >>> images = strokes(2, 28, np.random.default_rng(0))
+    >>> images.shape, bool((images == 0).mean() > 0.5), int(images.max())
+    ((2, 28, 28), True, 255)
+    """
+    images = np.zeros((count, size, size), np.uint8)
+    along = np.linspace(0, 1, 20)[:, np.newaxis]  # [20, 1]
+    fraction = 4  # bits of sub-pixel position in OpenCV's coordinates
+    for image in images:
+        for _ in range(generator.integers(1, 4)):
+            start, bend, end = generator.uniform(0.15, 0.85, (3, 2)) * size
+            curve = (1 - along) ** 2 * start + 2 * along * (1 - along) * bend + along**2 * end  # [20, 2]
+            points = np.round(curve * 2**fraction).astype(np.int32)
+            cv2.polylines(image, [points], False, 255, max(1, size // 12), cv2.LINE_AA, fraction)
+    return images

@@ -5,7 +5,14 @@ read other files, answer NaN, or disagree with what it says about itself.
 """
 
 from kalamos.model_file.opening import LoadedModel, open_model, read_spec
-from kalamos.model_file.spec import FORMAT_VERSION, METADATA_KEY, Metric, ModelSpec, TrainingRecord
+from kalamos.model_file.spec import (
+    FORMAT_VERSION,
+    METADATA_KEY,
+    Metric,
+    ModelSpec,
+    Quantisation,
+    TrainingRecord,
+)
 
 __all__ = [
     "FORMAT_VERSION",
@@ -13,6 +20,7 @@ __all__ = [
     "LoadedModel",
     "Metric",
     "ModelSpec",
+    "Quantisation",
     "TrainingRecord",
     "open_model",
     "read_spec",

@@ -11,14 +11,14 @@ import math
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from datetime import date
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from kalamos.alphabets import CONTROL_CHARACTERS, Alphabet
 from kalamos.errors import AlphabetError, ModelFileError, SpecVersionError
 
-__all__ = ["FORMAT_VERSION", "METADATA_KEY", "Metric", "ModelSpec", "TrainingRecord"]
+__all__ = ["FORMAT_VERSION", "METADATA_KEY", "Metric", "ModelSpec", "Quantisation", "TrainingRecord"]
 
 FORMAT_VERSION: Final = 1
 METADATA_KEY: Final = "kalamos.spec"
@@ -85,6 +85,33 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Quantisation:
+    """How a float model became an int8 one, and what that cost on images held out from both."""
+
+    method: str
+    """How the activations' ranges were found: "minmax", "entropy" or "percentile"."""
+    float_nodes: tuple[str, ...]
+    """The graph's nodes that stayed in float, for the sake of the accuracy."""
+    calibration_n: int
+    """Training images that the ranges were found on."""
+    n: int
+    """Validation images that the following was measured on."""
+    accuracy: float
+    """In [0, 1], of this model."""
+    float_accuracy: float
+    """In [0, 1], of the float model it was made from."""
+    agreement: float
+    """Share of those images to which both give the same answer."""
+
+    def __post_init__(self) -> None:
+        _require(self.calibration_n >= 1, "quantisation.calibration_n", "at least 1", self.calibration_n)
+        _require(self.n >= 1, "quantisation.n", "at least 1", self.n)
+        for key in ("accuracy", "float_accuracy", "agreement"):
+            share = getattr(self, key)
+            _require(0 <= share <= 1, f"quantisation.{key}", "in [0, 1]", share)
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """All that is needed to use a model, and to know what it is.
 
@@ -123,6 +150,8 @@ class ModelSpec:
     kalamos_version: str
     created: str
     """ISO 8601, as "2026-03-31"."""
+    quantisation: Quantisation | None = None
+    """None for a float model; its key is then left out, as it was before there were others."""
 
     def __post_init__(self) -> None:
         size, temperature = self.input_size, self.temperature
@@ -143,6 +172,8 @@ class ModelSpec:
         """
         try:
             document = {"format_version": FORMAT_VERSION, **asdict(self)}
+            if self.quantisation is None:
+                del document["quantisation"]
             text = json.dumps(
                 document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
             )
@@ -199,20 +230,21 @@ def _finite(literal: str) -> float:
 
 
 def _build(cls: Any, value: object, key: str) -> Any:
-    """An instance of a dataclass from a JSON object with exactly its fields as keys."""
+    """An instance of a dataclass from a JSON object with its fields as keys; only defaults may lack."""
     where = f" {key!r}" if key else ""
     if not isinstance(value, dict):
         raise _wrong_type(key, cls, value)
     names = sorted(field.name for field in fields(cls))
+    optional = {field.name for field in fields(cls) if field.default is not MISSING}
     for name in names:
-        if name not in value:
+        if name not in value and name not in optional:
             raise ModelFileError(f"the spec{where} has no key {name!r}")
     for name in value:
         if name not in names:
             raise ModelFileError(f"the spec{where} has an unknown key {_shown(name)}")
     hints = get_type_hints(cls)
     prefix = f"{key}." if key else ""
-    converted = {name: _convert(hints[name], value[name], prefix + name) for name in names}
+    converted = {name: _convert(hints[name], value[name], prefix + name) for name in names if name in value}
     try:
         return cls(**converted)
     except AlphabetError as error:
