@@ -1,0 +1,85 @@
+"""`kalamos data inspect`: the data doctor."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from kalamos.cli.names import DatasetName
+from kalamos.cli.options import data_dir_option
+
+
+@click.command(
+    no_args_is_help=True,
+    epilog="Exit status: 0 no errors (there may be warnings), 1 errors were found, 2 wrong usage.",
+)
+@click.argument("dataset", type=DatasetName())
+@click.option(
+    "-f", "--format", "format_name", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html|FOLDER",
+    help="Also write a page with pictures; to a folder, JSON and a contact sheet a class as well.",
+)
+@click.option(
+    "--labels/--no-labels",
+    default=True,
+    show_default=True,
+    help="Look for likely label errors. Needs `pip install 'kalamos[doctor]'`.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    help="Look for them among about so many images, drawn at random.  [default: 50000]",
+)
+@click.option(
+    "--most", type=click.IntRange(0), default=3, show_default=True, help="Cases of each finding in the text."
+)
+@data_dir_option
+def inspect(
+    dataset: str,
+    format_name: str,
+    report: Path | None,
+    labels: bool,
+    sample: int | None,
+    most: int,
+    data_dir: Path | None,
+) -> None:
+    """Find what is wrong with DATASET: a name, a folder with a sub-folder a class, a CSV file or a zip.
+
+    Errors: unreadable or misplaced images; blank images; equal images under two labels, in two splits or
+    in two groups; classes without an image to train on.
+
+    Warnings: near duplicates; equal images within a split; likely label errors; ink that is not found;
+    mixed polarity; odd sizes; classes with few images, absent from a part or imbalanced; other files.
+    """
+    from kalamos.datasets import load_dataset
+    from kalamos.doctor import examine
+    from kalamos.doctor.examination import SAMPLE
+    from kalamos.doctor.suspects import require_cleanlab
+
+    if labels:
+        require_cleanlab()  # before the minutes that reading a large folder may take
+    diagnosis = examine(load_dataset(dataset, data_dir), labels=labels, sample=sample or SAMPLE)
+    if report is not None:
+        from kalamos.doctor.report import write_report
+
+        write_report(report, diagnosis)
+    if format_name == "json":
+        from kalamos.doctor.records import as_record
+
+        click.echo(json.dumps(as_record(diagnosis), ensure_ascii=False, indent=2))
+    else:
+        from rich.console import Console
+
+        from kalamos.doctor.console import print_diagnosis
+
+        print_diagnosis(Console(highlight=False), diagnosis, most=most)
+        if report is not None:
+            click.echo(f"\nwrote {report}")
+    sys.exit(1 if diagnosis.errors else 0)

@@ -1,0 +1,32 @@
+"""What was passed over while the dataset was loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import PurePath
+
+from kalamos.datasets import Problem
+from kalamos.doctor.findings import Case, Finding
+from kalamos.images import EXTENSIONS
+from kalamos.writers.escape import one_line
+
+__all__ = ["check_files"]
+
+_LINE = re.compile(r":\d+$")  # of a manifest
+
+
+def check_files(problems: Iterable[Problem]) -> list[Finding]:
+    """Lost images and manifest lines are errors; files of other kinds may lie where they like.
+
+    >>> found = check_files([Problem("a/1.png", "truncated"), Problem("notes.txt", "not an image")])
+    >>> [(one.kind, one.cases[0].what) for one in found]
+    [('unreadable', 'a/1.png: truncated'), ('foreign', 'notes.txt: not an image')]
+    """
+    cases: dict[str, list[Case]] = {"unreadable": [], "foreign": []}
+    for problem in problems:
+        # An escaped name stands in quotes.
+        is_image = PurePath(problem.where.strip("'")).suffix.lower() in EXTENSIONS
+        lost = is_image or _LINE.search(problem.where) is not None
+        cases["unreadable" if lost else "foreign"].append(Case(what=one_line(str(problem))))
+    return [Finding(kind, tuple(some)) for kind, some in cases.items()]

@@ -1,0 +1,179 @@
+"""Likely label errors, by confident learning (Northcutt, Jiang, Chuang 2021) with the library cleanlab.
+
+Each image is judged by a classifier that was trained without it: gradient histograms, principal
+components, a Nystroem map of a Gaussian kernel (Williams, Seeger 2001), linear discriminants. It has a
+closed form and needs no torch; on MNIST it errs on 1.4 %, on AHCD on 8 % (15,000 images, five folds). It
+is ten times too sure of itself, and a temperature mends that.
+
+With 2 % of the labels of 12,000 images changed at random, the suspects held of those (recall), and
+consisted of them (precision): MNIST 82 % and 99.5 %, OCR-Arabic 92 % and 87 %, AHCD 98 % and 62 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.datasets import k_fold
+from kalamos.doctor.classes import FEW
+from kalamos.doctor.features import gradient_histograms
+from kalamos.doctor.findings import Case, Finding
+from kalamos.doctor.pool import Pool
+from kalamos.errors import MissingExtraError, NoInkError
+from kalamos.evaluation.calibration import fit_temperature
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
+from kalamos.probabilities import softmax
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline  # type: ignore[import-untyped]
+
+__all__ = ["LabelCheck", "check_labels", "require_cleanlab"]
+
+FOLDS = 5
+MANY_GROUPS = 10 * FOLDS
+COMPONENTS, LANDMARKS = 64, 600
+GAMMA, SHRINKAGE = 4.0, 1e-3
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """How the labels were checked.
+
+    Attributes:
+        judged: images that a classifier gave its opinion on.
+        of: images that there are; where fewer were judged, those are a stratified sample, without
+            copies, blank images and classes with few images.
+        accuracy: share of the judged whose label the classifier gave too; None where none were judged.
+        skipped: why nothing was judged; "" where it was.
+    """
+
+    judged: int
+    of: int
+    accuracy: float | None = None
+    skipped: str = ""
+
+
+def require_cleanlab() -> None:
+    """Raise `MissingExtraError` unless `kalamos[doctor]` is installed."""
+    missing = [name for name in ("cleanlab", "sklearn") if not find_spec(name)]
+    if missing:
+        raise MissingExtraError(
+            f"looking for label errors needs {' and '.join(missing)}, not installed here",
+            remedy="pip install 'kalamos[doctor]', or leave that check out with --no-labels",
+        )
+
+
+def check_labels(
+    pool: Pool, candidates: NDArray[np.int64], labels: tuple[str, ...], *, sample: int, seed: int
+) -> tuple[LabelCheck, list[Finding]]:
+    """The images whose label is contradicted, the surest first.
+
+    Args:
+        candidates: rows to judge, int64; without copies, since a copy in training gives a label away.
+        labels: the alphabet's.
+        sample: at most about so many are judged, every class by its share.
+
+    Raises:
+        MissingExtraError: cleanlab is not installed.
+    """
+    require_cleanlab()
+    rows, images = _prepared(pool, _sample(pool.labels, candidates, sample, seed))
+    groups = None if pool.groups is None else pool.groups[rows]
+    if len(np.unique(pool.labels[rows])) < 2:
+        why = f"needs two classes of at least {FEW} distinct images"
+        return LabelCheck(0, len(pool), skipped=why), []
+    # A writer's own mistakes show when no other image of that writer taught them. Of a handful of
+    # fonts one would be unlike all the others, and everything in it a suspect.
+    if groups is not None and len(np.unique(groups)) < MANY_GROUPS:
+        groups = None
+    classes, given = np.unique(pool.labels[rows], return_inverse=True)
+    features = gradient_histograms(images)
+    probabilities = _out_of_sample(features, given, groups, len(classes), seed)
+    # A fold that had none of a class to learn from has no opinion on it.
+    judged = np.flatnonzero(probabilities[np.arange(len(given)), given] > 0)
+    given, probabilities, rows = given[judged], probabilities[judged], rows[judged]
+    if not len(given):
+        return LabelCheck(0, len(pool), skipped="each class lies in one group"), []
+    answers = probabilities.argmax(axis=1)
+    issues, quality = _issues(given, probabilities)
+    cases = tuple(
+        Case((int(rows[one]),), suggested=labels[classes[answers[one]]], quality=float(quality[one]))
+        for one in issues.tolist()
+    )
+    return LabelCheck(len(rows), len(pool), float((answers == given).mean())), [Finding("suspects", cases)]
+
+
+def _sample(
+    labels: NDArray[np.int64], candidates: NDArray[np.int64], size: int, seed: int
+) -> NDArray[np.int64]:
+    """At most about `size` of them, of each class its share and at least `FEW`; of rarer classes none."""
+    generator = np.random.default_rng(seed)
+    share = min(1.0, size / max(len(candidates), 1))
+    chosen = [np.zeros(0, np.int64)]
+    for label in np.unique(labels[candidates]):
+        members = candidates[labels[candidates] == label]
+        if len(members) >= FEW:
+            chosen.append(generator.permutation(members)[: max(FEW, round(share * len(members)))])
+    return np.sort(np.concatenate(chosen))
+
+
+def _prepared(pool: Pool, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    prepared = Preprocessor(DEFAULT_STEPS).images([pool[row] for row in rows.tolist()])
+    images = [image for image in prepared if not isinstance(image, NoInkError)]
+    inked = [not isinstance(image, NoInkError) for image in prepared]
+    return rows[np.array(inked, bool)], np.array(images, np.uint8)
+
+
+def _out_of_sample(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    classes: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Probabilities [N, C], each row by a classifier that has seen neither it nor its group."""
+    probabilities = np.zeros((len(labels), classes))
+    for fold in range(FOLDS):
+        train, held_out = k_fold(labels, FOLDS, fold, seed, groups)
+        known = np.unique(labels[train])
+        if len(known) < 2 or not len(held_out):
+            continue
+        model = _classifier(len(train), features.shape[1], seed).fit(features[train], labels[train])
+        answers = model.predict_proba(features[held_out])
+        probabilities[held_out[:, np.newaxis], known] = np.maximum(answers, np.finfo(float).tiny)
+    return probabilities
+
+
+def _classifier(count: int, dimensions: int, seed: int) -> Pipeline:
+    from sklearn.decomposition import PCA  # type: ignore[import-untyped]
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis  # type: ignore[import-untyped]
+    from sklearn.kernel_approximation import Nystroem  # type: ignore[import-untyped]
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(
+        PCA(min(COMPONENTS, count, dimensions), svd_solver="covariance_eigh"),
+        Nystroem(gamma=GAMMA, n_components=min(LANDMARKS, count), random_state=seed),
+        LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE),
+    )
+
+
+def _issues(
+    given: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Positions of the likely errors, the likeliest first; and for every image how well its label fits."""
+    import cleanlab.filter  # type: ignore[import-untyped]
+    import cleanlab.rank  # type: ignore[import-untyped]
+
+    logits = np.log(np.maximum(probabilities, np.finfo(float).tiny))
+    calibrated = softmax(logits, fit_temperature(logits, given))
+    # The lowest self-confidences, as many as the confident joint estimates that there are errors.
+    options: dict[str, Any] = {"filter_by": "low_self_confidence", "n_jobs": 1}
+    suspected = np.flatnonzero(cleanlab.filter.find_label_issues(given, calibrated, **options))
+    quality: NDArray[np.float64] = cleanlab.rank.get_label_quality_scores(given, calibrated)
+    # What the classifier itself answers as the label says contradicts nothing.
+    suspected = suspected[probabilities[suspected].argmax(axis=1) != given[suspected]]
+    return suspected[np.argsort(quality[suspected], kind="stable")], quality
