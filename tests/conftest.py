@@ -34,7 +34,7 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 # The learning half needs the extra 'train'; the reading half is tested without it as well.
-collect_ignore = [] if find_spec("torch") else ["architectures", "export", "training"]
+collect_ignore = [] if find_spec("torch") else ["architectures", "comparison", "export", "training"]
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +103,7 @@ def quick_recipe() -> Recipe:
     """Learns the synthetic digits within seconds, with every part of the training in use."""
     pytest.importorskip("torch", reason="needs the extra 'train'")
     from kalamos.training import Recipe
-    from kalamos.training.recipe import Augmentation
+    from kalamos.training.policy import Augmentation
 
     return Recipe(
         epochs=6,
@@ -119,22 +119,25 @@ def quick_recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(digits_folder: Path, quick_recipe: Recipe) -> Run:
-    """A real run over the synthetic digits."""
+def tiny_run_and_folder(
+    digits_folder: Path, quick_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Run, Path]:
     from kalamos.training import run_recipe
 
-    return run_recipe(quick_recipe, data_dir=digits_folder, device="cpu")
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    return run_recipe(quick_recipe, data_dir=digits_folder, device="cpu", run_dir=folder), folder
 
 
 @pytest.fixture(scope="session")
-def tiny_run_folder(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `kalamos train` would leave behind. Read it only."""
-    from kalamos.training.run import claim_folder, save_run
+def tiny_run(tiny_run_and_folder: tuple[Run, Path]) -> Run:
+    """A real run over the synthetic digits."""
+    return tiny_run_and_folder[0]
 
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    claim_folder(folder)
-    save_run(tiny_run, folder)
-    return folder
+
+@pytest.fixture(scope="session")
+def tiny_run_folder(tiny_run_and_folder: tuple[Run, Path]) -> Path:
+    """The folder that `kalamos train` leaves behind. Read it only."""
+    return tiny_run_and_folder[1]
 
 
 @pytest.fixture(scope="session")

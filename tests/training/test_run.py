@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -18,15 +19,26 @@ from hypothesis import strategies as st
 from kalamos.alphabets import Alphabet
 from kalamos.architectures import build
 from kalamos.errors import TrainingError
-from kalamos.training import Run, load_run, save_run
-from kalamos.training.loop import EpochReport
-from kalamos.training.run import claim_folder
+from kalamos.training import EpochReport, Run, load_run, save_run
+from kalamos.training.run import Plan, claim_folder, is_finished, load_plan, save_plan
+from kalamos.training.splitting import SplitPlan, read_split
+
+FILES = {
+    "best.safetensors",
+    "curves.png",
+    "last.safetensors",
+    "log.csv",
+    "model.safetensors",
+    "run.json",
+    "split.safetensors",
+    "tensorboard",
+}
 
 
 @pytest.fixture
 def folder(tiny_run_folder: Path, tmp_path: Path) -> Path:
     """A copy of the run folder, to be spoilt."""
-    return Path(shutil.copytree(tiny_run_folder, tmp_path / "run"))
+    return shutil.copytree(tiny_run_folder, tmp_path / "run")
 
 
 def assert_same(one: Run, other: Run) -> None:
@@ -54,17 +66,25 @@ def test_other_alphabets_come_back_too(tiny_run: Run, tmp_path: Path) -> None:
         alphabet=letters,
         network=build("kalamos_xs", len(letters)).eval(),
         temperature=1 / 3,
-        epochs=(EpochReport(1, 0.1, 1e-300, 1.0, 2 / 3, math.inf),),
+        epochs=(EpochReport(1, 0.1, 1e-300, 1.0, 2 / 3, math.inf, 1 / 3),),
     )
     save_run(run, tmp_path)
     assert_same(run, load_run(tmp_path))
 
 
-def test_the_folder_holds_three_files_and_no_pickle(tiny_run_folder: Path) -> None:
-    assert {path.name for path in tiny_run_folder.iterdir()} == {"model.safetensors", "run.json", "log.csv"}
-    content = (tiny_run_folder / "model.safetensors").read_bytes()
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    assert "head.1.weight" in header
+def test_the_folder_holds_what_it_should_and_no_pickle(tiny_run_folder: Path) -> None:
+    assert {path.name for path in tiny_run_folder.iterdir()} == FILES
+    for name in ("model", "best", "last"):
+        content = (tiny_run_folder / f"{name}.safetensors").read_bytes()
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        assert ("network." if name == "last" else "") + "head.1.weight" in header
+
+
+def test_the_split_is_kept_with_the_run(tiny_run_folder: Path, tiny_run: Run) -> None:
+    split = read_split(tiny_run_folder)
+    assert (len(split.train), len(split.val), len(split.test)) == (270, 30, 0)
+    assert (tiny_run.train_count, tiny_run.val_count) == (270, 30)
+    assert sorted([*split.train.tolist(), *split.val.tolist()]) == list(range(300))
 
 
 def test_the_story_holds_nothing_of_the_machine(tiny_run_folder: Path) -> None:
@@ -75,8 +95,43 @@ def test_the_story_holds_nothing_of_the_machine(tiny_run_folder: Path) -> None:
 
 def test_the_log_is_for_spreadsheets(tiny_run_folder: Path, tiny_run: Run) -> None:
     header, *rows = (tiny_run_folder / "log.csv").read_text(encoding="utf-8").splitlines()
-    assert header == "epoch,loss,val_loss,val_accuracy,lr,images_per_second"
+    assert header == "epoch,loss,val_loss,val_accuracy,lr,images_per_second,seconds"
     assert [int(row.split(",")[0]) for row in rows] == list(range(1, len(tiny_run.epochs) + 1))
+
+
+def test_a_run_lasted_as_long_as_its_epochs(tiny_run: Run) -> None:
+    assert tiny_run.seconds == pytest.approx(sum(epoch.seconds for epoch in tiny_run.epochs))
+    assert tiny_run.seconds > 0
+
+
+@pytest.fixture
+def plan(tiny_run: Run) -> Plan:
+    rows = np.arange(6)
+    return Plan.now(tiny_run.recipe, tiny_run.alphabet, "abc", SplitPlan(rows[:3], rows[3:5], rows[5:]))
+
+
+def test_a_plan_comes_back_and_is_no_finished_run(plan: Plan, tmp_path: Path) -> None:
+    save_plan(plan, tmp_path)
+    assert not is_finished(tmp_path)
+    again = load_plan(tmp_path)
+    assert replace(again, split=plan.split) == plan
+    for name in ("train", "val", "test"):
+        np.testing.assert_array_equal(getattr(again.split, name), getattr(plan.split, name))
+    with pytest.raises(TrainingError, match="not finished; go on with it: kalamos train --resume"):
+        load_run(tmp_path)
+
+
+def test_a_finished_run_still_has_its_plan(tiny_run: Run, tiny_run_folder: Path) -> None:
+    assert is_finished(tiny_run_folder)
+    plan = load_plan(tiny_run_folder)
+    assert (plan.recipe, plan.data_sha256) == (tiny_run.recipe, tiny_run.data_sha256)
+    assert len(plan.split.train) == 270
+
+
+def test_an_unfinished_run_in_the_way_can_be_gone_on_with(plan: Plan, tmp_path: Path) -> None:
+    save_plan(plan, tmp_path)
+    with pytest.raises(TrainingError, match=rf"is not empty; go on with it \(--resume {tmp_path}\)"):
+        claim_folder(tmp_path)
 
 
 def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -86,10 +141,10 @@ def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_anything_in_it_is_never_overwritten(folder: Path) -> None:
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     with pytest.raises(TrainingError, match="is not empty; choose another --run-dir"):
         claim_folder(folder)
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
@@ -143,7 +198,13 @@ Spoil = Callable[[dict[str, Any]], object]
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda story: story.pop("temperature"),
+        lambda story: story["outcome"].pop("temperature"),
+        lambda story: story.update(outcome=3),
+        lambda story: story.update(outcome={}),
+        lambda story: story.pop("outcome"),
+        lambda story: story.pop("counts"),
+        lambda story: story.update(counts=[]),
+        lambda story: story.pop("environment"),
         lambda story: story.update(stranger=1),
         lambda story: story["recipe"].update(arch="kalamos_xxl"),
         lambda story: story["recipe"].update(lr="fast"),
@@ -168,7 +229,8 @@ def test_a_story_that_does_not_fit_is_a_training_error(folder: Path, spoil: Spoi
 def test_any_damage_to_the_story_is_a_training_error_or_harmless(
     tiny_run_folder: Path, tmp_path: Path, data: st.DataObject
 ) -> None:
-    shutil.copytree(tiny_run_folder, tmp_path, dirs_exist_ok=True)
+    for name in ("log.csv", "model.safetensors"):
+        shutil.copy(tiny_run_folder / name, tmp_path)
     content = bytearray((tiny_run_folder / "run.json").read_bytes())
     position = data.draw(st.integers(0, len(content) - 1))
     content[position] = data.draw(st.integers(0, 255))

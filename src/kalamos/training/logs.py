@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from kalamos.atomic import atomic_write
 from kalamos.training.reports import EpochReport, Start, Watch
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["CURVES", "LOG", "CsvLog", "TensorBoardLog", "read_log", "write_curves"]
 
@@ -45,29 +43,42 @@ class CsvLog(Watch):
 
 
 class TensorBoardLog(Watch):
-    """Scalars for `tensorboard --logdir RUN`, under the same names as the CSV's columns."""
+    """Scalars for `tensorboard --logdir RUN`, under the same names as the CSV's columns.
+
+    TensorBoard's own records, written at once: PyTorch's `SummaryWriter` hands them to a thread, for
+    which the process waits for ever when Ctrl-C comes while it does so; and it names the host.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / EVENTS
-        self._writer: SummaryWriter | None = None
+        self._file: BinaryIO | None = None
 
     def on_start(self, start: Start) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
+        self._folder.mkdir(exist_ok=True)
+        # TensorBoard reads the files of a folder in the order of their names.
+        self._file = (self._folder / f"events.out.tfevents.{time.time_ns()}").open("xb")
+        step = len(start.earlier) + 1
+        self._write(step=step, file_version="brain.Event:2")
         # What an interrupted run logged after its last checkpoint is logged again.
-        self._writer = SummaryWriter(str(self._folder), purge_step=len(start.earlier) + 1)
+        self._write(step=step, session_log={"status": "START"})
 
     def on_epoch(self, report: EpochReport) -> None:
-        if self._writer is None:
-            return
-        for name, value in asdict(report).items():
-            if name != "epoch":
-                self._writer.add_scalar(name, value, report.epoch)
-        self._writer.flush()
+        values = asdict(report)
+        epoch = values.pop("epoch")
+        scalars = [{"tag": name, "simple_value": value} for name, value in values.items()]
+        self._write(step=epoch, summary={"value": scalars})
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, **event: object) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[import-untyped]
+        from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
+
+        assert self._file is not None  # noqa: S101  (an epoch comes after the start)
+        RecordWriter(self._file).write(Event(wall_time=time.time(), **event).SerializeToString())
+        self._file.flush()
 
 
 def read_log(folder: Path) -> tuple[EpochReport, ...]:

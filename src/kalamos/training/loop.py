@@ -21,10 +21,10 @@ from kalamos.training.recipe import Recipe
 from kalamos.training.reports import EpochReport, Start, StepReport, Watch
 from kalamos.training.state import TrainingState
 
-__all__ = ["infer", "infer_examples", "train"]
+__all__ = ["check_enough", "infer", "infer_examples", "train"]
 
 LOOK_EVERY = 20
-"""Steps between two looks at the loss: on a GPU each look waits for it."""
+"""Steps between two looks at the loss where each look waits: for the GPU, or for other processes."""
 
 
 def train(
@@ -56,13 +56,14 @@ def train(
     Raises:
         TrainingError: the loss is not finite any more, or there are too few images.
     """
-    _check_enough(recipe, network, len(data), engine.world)
+    check_enough(recipe, network, len(data), engine.world)
     network.to(memory_format=torch.channels_last)
     steps = count_steps(len(data), recipe.batch_size, engine.world)
     state = TrainingState.begin(recipe, network, steps * recipe.epochs, engine.scaler)
     if checkpoints is not None:
         checkpoints.restore(state)
     model, share = engine.share(network), Share(engine.rank, engine.world)
+    look_every = 1 if engine.device == "cpu" and engine.world == 1 else LOOK_EVERY
     adjustment = recipe.logit_adjustment * data.log_priors()  # [C]
     watch.on_start(
         Start(
@@ -87,7 +88,7 @@ def train(
             for step, batch in enumerate(batches, start=1):
                 total += _step(recipe, model, batch, adjustment, state, engine)
                 seen += batch.whole
-                if step % LOOK_EVERY == 0 or step == steps:
+                if step % look_every == 0 or step == steps:
                     mean = float(engine.total(total.clone())) / step
                     if not math.isfinite(mean):
                         raise _diverged(f"the loss became {mean} in epoch {epoch + 1}, by step {step}")
@@ -108,15 +109,19 @@ def train(
     return state
 
 
-def _check_enough(recipe: Recipe, network: nn.Module, count: int, world: int) -> None:
+def check_enough(recipe: Recipe, network: nn.Module, count: int, world: int) -> None:
+    """See whether the batches of `count` images suffice, before anything is written.
+
+    Raises:
+        TrainingError: a process would get none, or, where there is batch norm, a single one.
+    """
     fewest = min(count, recipe.batch_size)
     norm = any(isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) for module in network.modules())
     if fewest < (2 if norm else 1) * world:
-        images = f"{fewest} image{'s' if fewest > 1 else ''} a batch"
-        among = f" among {world} processes" if world > 1 else ""
-        why = f", since {recipe.arch} normalises over the batch" if norm else ""
+        among = f" for {world} processes" if world > 1 else ""
+        why = f": {recipe.arch} normalises over it" if norm else ""
         remedy = "choose a larger --batch-size" if count > fewest else "collect more images"
-        raise TrainingError(f"{images} are too few to learn from{among}{why}", remedy=remedy)
+        raise TrainingError(f"a batch of {fewest} is too small{among}{why}", remedy=remedy)
 
 
 def _diverged(problem: str) -> TrainingError:

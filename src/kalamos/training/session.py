@@ -22,7 +22,7 @@ from kalamos.training.batches import Examples
 from kalamos.training.checkpoint import Checkpoints
 from kalamos.training.engine import Engine, choose_device, choose_precision, process_group
 from kalamos.training.logs import CsvLog, TensorBoardLog, write_curves
-from kalamos.training.loop import infer_examples, train
+from kalamos.training.loop import check_enough, infer_examples, train
 from kalamos.training.recipe import Recipe
 from kalamos.training.reports import Watch, Watches
 from kalamos.training.run import (
@@ -62,7 +62,9 @@ def run_recipe(
     Raises:
         DatasetError, RecipeError, TrainingError: see there.
     """
-    if run_dir is not None and os.environ.get("RANK", "0") == "0":
+    if run_dir is not None:
+        # In every process: if one alone failed, the others would wait for it. The first one writes
+        # nothing before all have come together.
         claim_folder(run_dir)
     return _run(recipe, None, data_dir, device, run_dir, workers, watch)
 
@@ -110,6 +112,7 @@ def _run(
     validation = _examples(dataset, plan.split.val, recipe, device)
     with process_group(device) as (rank, world):
         engine = Engine(device, choose_precision(recipe.amp, device, network), rank, world)
+        check_enough(recipe, network, len(data), world)
         if run_dir is None:
             state = train(recipe, network, data, validation, engine=engine, workers=workers, watch=watch)
             return _finish(plan, state, data, validation)

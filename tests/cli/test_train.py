@@ -1,0 +1,188 @@
+"""`kalamos train`: options, recipes, and what stops it before it begins. Signals are in tests/training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra 'train'")
+
+from kalamos.training import load_run
+from kalamos.training.policy import AUGMENTATIONS
+from kalamos.training.run import load_plan
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits_folder: Path) -> Path:
+    """An empty current folder, and the synthetic digits where `mnist` is looked for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KALAMOS_DATA", str(digits_folder))
+    return tmp_path
+
+
+QUICK = ["--arch", "cnn2", "--epochs", "1", "--batch-size", "100", "--no-cuda"]
+
+
+def test_what_it_prints_and_what_it_leaves(command: Any) -> None:
+    done = command("train", "mnist", "--arch", "cnn2", "--epochs", "2", "--lr", "0.003", "--run-dir", "a/run")
+    assert (done.code, done.err) == (0, "")
+    head, first, second, outcome, following = done.rows
+    assert head == (
+        "cnn2: 225,034 parameters; 270 images to learn from, 30 held out; cpu, " + head.rpartition(" ")[2]
+    )
+    for epoch, row in enumerate((first, second), start=1):
+        assert row.startswith(f"epoch   {epoch}/2  loss ")
+        assert "  validation loss " in row
+        assert row.endswith(" images/s")
+    run = load_run(Path("a/run"))
+    assert outcome == f"validation accuracy {run.val_accuracy:.2%} (n = 30), saved to a/run"
+    assert following == "next: kalamos export a/run"
+    assert sorted(path.name for path in Path("a/run").iterdir()) == [
+        "best.safetensors",
+        "curves.png",
+        "last.safetensors",
+        "log.csv",
+        "model.safetensors",
+        "run.json",
+        "split.safetensors",
+        "tensorboard",
+    ]
+    assert not (Path("a/run/run.json").stat().st_mode & 0o111)
+
+
+def test_the_seeds_options_arrive(command: Any) -> None:
+    seeds = ["--epochs", "1", "--batch-size", "90", "--lr", "0.02", "--seed", "7", "--no-cuda"]
+    ours = ["--arch", "cnn2", "--optimizer", "sgd", "--schedule", "step", "--augmentation", "seed-arabic"]
+    assert command("train", "mnist", *seeds, *ours, "--run-dir", "run").code == 0
+    recipe = load_run(Path("run")).recipe
+    assert (recipe.dataset, recipe.arch, recipe.epochs, recipe.batch_size) == ("mnist", "cnn2", 1, 90)
+    assert (recipe.lr, recipe.seed, recipe.optimizer, recipe.schedule) == (0.02, 7, "sgd", "step")
+    assert recipe.augmentation == AUGMENTATIONS["seed-arabic"]
+
+
+def test_any_key_can_be_set(command: Any) -> None:
+    settings = ["ema_decay=0.9", "keep=best", "amp='off'", "augmentation.rotate = 5", "augmentation.shear=2"]
+    pairs = [part for setting in settings for part in ("--set", setting)]
+    assert command("train", "mnist", *QUICK, *pairs, "--augmentation", "mnist", "--run-dir", "run").code == 0
+    recipe = load_run(Path("run")).recipe
+    assert (recipe.ema_decay, recipe.keep, recipe.amp) == (0.9, "best", "off")
+    how = recipe.augmentation
+    assert (how.rotate, how.shear, how.translate) == (5, 2, AUGMENTATIONS["mnist"].translate)
+
+
+def test_a_recipe_names_the_run_and_options_go_over_it(command: Any) -> None:
+    Path("small.toml").write_text(
+        'dataset = "mnist"\narch = "cnn2"\nepochs = 7\nbatch_size = 100\naugmentation = "mnist"\n'
+    )
+    done = command("train", "--recipe", "small.toml", "--epochs", "1", "--set", "augmentation.rotate=3")
+    assert done.code == 0
+    recipe = load_run(Path("runs/small")).recipe
+    assert (recipe.epochs, recipe.batch_size) == (1, 100)
+    assert (recipe.augmentation.rotate, recipe.augmentation.scale) == (3, AUGMENTATIONS["mnist"].scale)
+
+
+def test_without_a_recipe_dataset_and_network_name_the_run(command: Any) -> None:
+    assert command("train", "mnist", *QUICK).code == 0
+    assert [path.name for path in Path("runs").iterdir()] == ["mnist-cnn2"]
+
+
+def test_best_and_early_are_told(command: Any) -> None:
+    stop = ["--epochs", "9", "--lr", "1e-9", "--set", "patience=1", "--set", "keep=best", "--run-dir", "run"]
+    done = command("train", "mnist", *QUICK, *stop)
+    assert done.code == 0
+    assert f"(n = 30, epoch 1 of {len(load_run(Path('run')).epochs)}), saved to run" in done.rows[-2]
+
+
+def test_an_existing_run_is_never_touched(command: Any) -> None:
+    Path("run").mkdir()
+    Path("run/notes.txt").write_text("mine")
+    outcome = command("train", "mnist", *QUICK, "--run-dir", "run")
+    assert outcome == (1, b"", "kalamos: run: is not empty; choose another --run-dir, or remove it first\n")
+    assert [path.name for path in Path("run").iterdir()] == ["notes.txt"]
+    assert Path("run/notes.txt").read_text() == "mine"
+
+
+def test_a_loss_that_is_not_a_number_is_told_and_the_run_stays(command: Any) -> None:
+    outcome = command("train", "mnist", *QUICK, "--optimizer", "sgd", "--lr", "1e6", "--run-dir", "run")
+    assert outcome.code == 1
+    assert outcome.err.startswith("kalamos: the ")
+    assert " in epoch 1" in outcome.err
+    assert outcome.err.endswith(
+        "; try a lower learning rate (--lr), or clip the gradients (--set clip_norm=1)\n"
+    )
+    assert load_plan(Path("run")).recipe.lr == 1e6
+    again = command("train", "mnist", *QUICK, "--run-dir", "run")
+    assert again.code == 1
+    assert "go on with it (--resume run), or choose another --run-dir" in again.err
+
+
+def test_a_finished_run_is_only_shown(command: Any, tiny_run_folder: Path) -> None:
+    done = command("train", "--resume", tiny_run_folder)
+    assert (done.code, done.err) == (0, "")
+    assert done.rows == [
+        f"validation accuracy 100.00% (n = 30), saved to {tiny_run_folder}",
+        f"next: kalamos export {tiny_run_folder}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["mnst"], 2, "there is no dataset 'mnst'; did you mean 'mnist'?"),
+        (["mnist", "--arch", "kalamos_x"], 2, "did you mean 'kalamos_xs'?"),
+        (["mnist", "--data-dir", "none"], 2, "none/mnist"),
+        (["--recipe", "none.toml"], 2, "none.toml: cannot be read as TOML"),
+        (["--epochs", "3"], 2, "there is nothing to train on; name a dataset or give --recipe"),
+        (["mnist", "--epochs", "0"], 2, "0 is not in the range"),
+        (["mnist", "--lr", "0"], 2, "0.0 is not in the range"),
+        (["mnist", "--lr", "nan"], 2, "lr = nan is not a finite number"),
+        (["mnist", "--batch-size", "-1"], 2, "-1 is not in the range"),
+        (["mnist", "--seed", "-1"], 2, "-1 is not in the range"),
+        (["mnist", "--workers", "-1"], 2, "-1 is not in the range"),
+        (["mnist", "--device", "tpu"], 2, "'tpu' is not one of"),
+        (["mnist", "--device", "cuda", "--no-cuda"], 2, "--no-cuda and --device cuda contradict each other"),
+        (["mnist", "--optimizer", "adamx"], 2, "optimizer = 'adamx' is not one of adam, adamw, sgd; did"),
+        (["mnist", "--schedule", "cosin"], 2, "did you mean 'cosine'?"),
+        (["mnist", "--augmentation", "seed-arab"], 2, "did you mean 'seed-arabic'?"),
+        (["mnist", "--set", "epoch=3"], 2, "a recipe has no key 'epoch'; did you mean 'epochs'?"),
+        (["mnist", "--set", "epochs"], 2, "--set 'epochs' is not KEY=VALUE; write for example"),
+        (["mnist", "--set", "=3"], 2, "--set '=3' is not KEY=VALUE"),
+        (["mnist", "--set", "epochs=many"], 2, "epochs = 'many' is not a whole number of at least 1"),
+        (["mnist", "--set", "keep=it's"], 2, '--set "keep=it\'s" cannot be read as TOML'),
+        (["mnist", "--set", "augmentation.rotat=3"], 2, "[augmentation] has no key 'rotat'; did you"),
+        (["mnist", "--set", "amp=fp16", "--no-cuda"], 1, "fp16 is for CUDA devices"),
+        (["mnist", "--batch-size", "1"], 1, "a batch of 1 is too small: kalamos_xs normalises over it"),
+        (["mnist", "--weights", "none.pth"], 2, "none.pth"),
+        (["--resume", "none"], 1, "none: has no run.json; give the folder that `kalamos train` wrote"),
+        (["mnist", "--resume", "none"], 2, "--resume goes on with a run as it began; leave"),
+        (["--resume", "none", "--set", "epochs=3"], 2, "--resume goes on with a run as it began"),
+        (["--resume", "none", "--run-dir", "other"], 2, "--resume goes on with a run as it began"),
+    ],
+)
+def test_wrong_usage_is_told(command: Any, here: Path, arguments: list[str], code: int, told: str) -> None:
+    outcome = command("train", *arguments)
+    assert (outcome.code, outcome.out) == (code, b"")
+    assert told in outcome.err
+    assert "Traceback" not in outcome.err
+    assert not [path for path in here.rglob("*") if path.name != "runs"]
+
+
+def test_a_dataset_of_ones_own(command: Any, digits: Any, here: Path) -> None:
+    import cv2
+
+    for index in range(60):
+        folder = here / "حروف" / str(digits.train.labels[index])
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imencode(".png", digits.train.images[index])[1].tofile(folder / f"{index}.png")
+    done = command("train", "./حروف", *QUICK, "--set", "val_fraction=0.5")
+    assert (done.code, done.err) == (0, "")
+    story = json.loads(Path("runs/حروف-cnn2/run.json").read_text(encoding="utf-8"))
+    assert story["alphabet"]["labels"] == list("0123456789")
+    assert story["counts"] == {"train": 30, "val": 30}
+    with pytest.MonkeyPatch.context() as inside:
+        inside.chdir("حروف")
+        assert command("train", ".", *QUICK).code == 0
+        assert [path.name for path in Path("runs").iterdir()] == ["حروف-cnn2"]

@@ -1,0 +1,172 @@
+"""Several processes train one network, on CPUs over gloo; `torchrun` tells them of one another."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kalamos.datasets import Dataset
+from kalamos.datasets.prepare import prepare_split
+from kalamos.preprocessing import Preprocessor
+from kalamos.training import load_run
+from kalamos.training.loop import infer
+from kalamos.training.splitting import read_split
+
+Fork = Callable[..., Any]
+Ranks = Callable[..., list[Any]]
+
+
+def epochs_of(folder: Path) -> list[dict[str, float]]:
+    with (folder / "log.csv").open() as stream:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+
+@pytest.fixture
+def ranks(kalamos: Fork) -> Ranks:
+    """Start what `torchrun --nproc-per-node 2 -m kalamos ARGUMENTS` would."""
+
+    def start(*arguments: object, world: int = 2) -> list[Any]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        return [kalamos(*arguments, RANK=str(rank), LOCAL_RANK=str(rank), **common) for rank in range(world)]
+
+    return start
+
+
+@pytest.fixture
+def options(digits_folder: Path) -> list[str]:
+    return [
+        *("mnist", "--epochs", "4", "--batch-size", "32", "--data-dir", str(digits_folder)),
+        *("--device", "cpu", "--set", "amp=off"),
+    ]
+
+
+def assert_ended_well(runs: list[Any]) -> None:
+    assert [run.wait() for run in runs] == [0] * len(runs), [run.err for run in runs]
+    assert [run.err for run in runs] == [""] * len(runs)
+    assert [run.out for run in runs[1:]] == [""] * (len(runs) - 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tolerance"),
+    [
+        # The same images in the same batches: only the order of the sums differs.
+        ("--arch cnn2 --optimizer sgd --lr 0.05 --augmentation mnist --set ema_decay=0.5", 1e-4),
+        # Batch norm sees half of each batch in each process, which is a little more of a regulariser; and
+        # on so few images the first epochs are rough.
+        ("--arch kalamos_xs --optimizer sgd --lr 0.02", 0.15),
+    ],
+    ids=["without batch norm", "with batch norm"],
+)
+def test_two_processes_learn_as_one_does(
+    kalamos: Fork, ranks: Ranks, options: list[str], tmp_path: Path, kind: str, tolerance: float
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    runs = ranks("train", *options, *kind.split(), "--run-dir", two)
+    assert_ended_well(runs)
+    assert_ended_well([kalamos("train", *options, *kind.split(), "--run-dir", one)])
+    assert {path.name for path in one.iterdir()} == {path.name for path in two.iterdir()}
+    assert len(list((two / "tensorboard").iterdir())) == 1
+    for ours, theirs in zip(epochs_of(one), epochs_of(two), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=tolerance, abs=tolerance)
+        assert ours["lr"] == theirs["lr"]
+    weights = [load_run(folder).network.state_dict() for folder in (one, two)]
+    if tolerance < 1e-3:
+        for name, value in weights[0].items():
+            np.testing.assert_allclose(value, weights[1][name], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("kind", ["--set ema_decay=0.5", "--set mixup=0.3 --set cutmix=1 --set keep=best"])
+def test_every_image_counts_once_and_for_the_network_that_is_saved(
+    ranks: Ranks, options: list[str], digits: Dataset, tmp_path: Path, kind: str, world: int
+) -> None:
+    folder = tmp_path / "run"
+    odd = ["--set", "folds=7"]  # 300 / 7: 43 held out, which nothing divides
+    kind += " --optimizer sgd --lr 0.05"
+    runs = ranks("train", *options, *odd, *kind.split(), "--run-dir", folder, world=world)
+    assert_ended_well(runs)
+    run, split = load_run(folder), read_split(folder)
+    assert run.val_count == len(split.val) == 43
+    preprocessor = Preprocessor(run.recipe.preprocessing)
+    held, _ = prepare_split(digits.train.take(split.val), preprocessor)
+    right = infer(run.network, preprocessor.batch(list(held.stack()))).argmax(1) == held.labels
+    assert run.val_accuracy == pytest.approx(right.mean(), abs=1e-9)
+    assert run.val_accuracy == pytest.approx(run.epochs[run.kept_epoch - 1].val_accuracy, abs=1e-9)
+
+
+def test_early_stopping_stops_all(ranks: Ranks, options: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    stop = ["--epochs", "30", "--lr", "1e-9", "--set", "patience=2", "--run-dir", folder]
+    assert_ended_well(ranks("train", *options, *stop))
+    assert 3 <= len(epochs_of(folder)) < 30
+
+
+def test_killed_they_go_on_bit_for_bit(ranks: Ranks, options: list[str], tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    kind = ["--set", "ema_decay=0.5", "--augmentation", "seed-arabic"]
+    first = ranks("train", *options, *kind, "--run-dir", killed)
+    end = time.monotonic() + 120
+    while not (killed / "log.csv").exists():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    for run in first:
+        run.process.kill()
+    assert [run.wait() for run in first] == [-signal.SIGKILL] * 2
+    assert_ended_well(ranks("train", "--resume", killed, *options[5:9]))
+    assert_ended_well(ranks("train", *options, *kind, "--run-dir", whole))
+    for name in ("model", "best"):
+        ours, theirs = ((folder / f"{name}.safetensors").read_bytes() for folder in (killed, whole))
+        assert ours == theirs
+
+
+def test_a_loss_that_is_not_a_number_ends_all(ranks: Ranks, options: list[str], tmp_path: Path) -> None:
+    runs = ranks("train", *options, "--optimizer", "sgd", "--lr", "1e6", "--run-dir", tmp_path / "run")
+    assert [run.wait() for run in runs] == [1, 1]
+    assert runs[0].err.startswith("kalamos: the ")
+
+
+def test_a_folder_in_the_way_ends_all_at_once(ranks: Ranks, options: list[str], tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    runs = ranks("train", *options, "--run-dir", tmp_path)
+    assert [run.wait(20) for run in runs] == [1, 1]
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+def test_torchrun_itself(options: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "kalamos", "train", *options, "--arch", "cnn2", "--run-dir", str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        try:
+            out, err = run.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, signal.SIGKILL)
+            raise
+    assert run.returncode == 0, err
+    assert not [word for word in ("Traceback", "arning", "rror") if word in err], err
+    assert [line.split()[0] for line in out.splitlines()] == [
+        *("cnn2:", "epoch", "epoch", "epoch", "epoch", "validation", "next:")
+    ]
+    assert load_run(folder).val_count == 30
