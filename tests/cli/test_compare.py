@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kalamos.cli.compare import _recipes
+
 pytestmark = pytest.mark.usefixtures("training")
 
 
@@ -104,3 +106,12 @@ def test_under_torchrun_it_is_refused(command, here: Path, monkeypatch: pytest.M
     done = command("compare", "mnist", "--arch", "cnn2", "--arch", "cnn3")
     assert done.code == 2
     assert "compare works in one process; train under torchrun, then compare with --run" in done.err
+
+
+def test_a_setting_of_the_augmentation_leaves_the_rest_of_the_recipes(tmp_path: Path) -> None:
+    file = tmp_path / "turned.toml"
+    file.write_text('augmentation = "mnist"\n', encoding="utf-8")
+    said = {"augmentation": {"rotate": 5}}
+    [(_, of_arch), (_, of_file)] = _recipes("mnist", ("cnn2",), (file,), {"epochs": 3}, said)
+    assert (of_file.augmentation.rotate, of_file.augmentation.translate) == (5, 0.1)
+    assert (of_arch.arch, of_arch.epochs, of_arch.augmentation.rotate) == ("cnn2", 3, 5)

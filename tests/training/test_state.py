@@ -143,3 +143,10 @@ def test_only_what_is_learnt_has_an_optimiser_state(small: Make) -> None:
     again.restore(state.to_tensors(), state.to_plain(), {})
     assert replace(again, reports=[]).to_tensors().keys() == state.to_tensors().keys()
     assert {name.split(".")[1] for name in state.to_tensors() if name.startswith("optimizer.")} == {"0", "1"}
+
+
+def test_another_optimisers_state_is_refused(small: Make) -> None:
+    one = begun(small(), optimizer="adamw")
+    other = begun(small(), optimizer="sgd")
+    with pytest.raises(TrainingError, match="it is another optimiser's"):
+        other.restore(one.to_tensors(), json.loads(json.dumps(one.to_plain())), {})

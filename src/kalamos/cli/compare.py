@@ -108,10 +108,11 @@ def compare(
         raise UsageError(
             "compare works in one process", remedy="train under torchrun, then compare with --run"
         )
-    asked = {key: over[key] for key in KEYS if over[key] is not None} | parse_settings(settings)
+    asked = {key: over[key] for key in KEYS if over[key] is not None}
+    said = parse_settings(settings)
     all_seeds = (*(seeds or ()), *seed)
-    if (asked or all_seeds) and not archs and not recipes:
-        given = [*asked, *(["seed"] if all_seeds else [])]
+    if (asked or said or all_seeds) and not archs and not recipes:
+        given = [*asked, *said, *(["seed"] if all_seeds else [])]
         raise UsageError(
             f"{', '.join(given)}: nothing is trained here, all systems are finished runs",
             remedy="leave the training options away",
@@ -124,7 +125,8 @@ def compare(
     from kalamos.comparison.table import print_comparison
 
     folder = output or Path("runs") / f"compare-{Path(dataset).stem or Path(dataset).resolve().stem}"
-    systems = assemble(folder, recipes=_recipes(dataset, archs, recipes, asked), seeds=all_seeds, runs=runs)
+    named = _recipes(dataset, archs, recipes, asked, said)
+    systems = assemble(folder, recipes=named, seeds=all_seeds, runs=runs)
     with told(systems) as watch:
         found = run_comparison(
             dataset, systems, folder, data_dir=data_dir, device=chosen_device, workers=workers, watch=watch
@@ -138,17 +140,21 @@ def compare(
 
 
 def _recipes(
-    dataset: str, archs: tuple[str, ...], files: tuple[Path, ...], asked: dict[str, Any]
+    dataset: str,
+    archs: tuple[str, ...],
+    files: tuple[Path, ...],
+    asked: dict[str, Any],
+    said: dict[str, Any],
 ) -> list[tuple[str, Recipe]]:
     """The systems to be trained: names and recipes."""
     from kalamos.training import Recipe, load_recipe
 
     for key, instead in (("dataset", "DATASET"), ("arch", "--arch"), ("seed", "--seed")):
-        if key in asked:
+        if key in said:
             raise UsageError(f"--set {key}: this is not the same for all", remedy=f"use {instead}")
 
     def over(base: Recipe, **own: Any) -> Recipe:
-        return Recipe.from_mapping({**base.to_mapping(), **asked, **own, "dataset": dataset})
+        return base.overlaid(asked).overlaid(said).overlaid({**own, "dataset": dataset})
 
     named = [(arch, over(Recipe(), arch=arch)) for arch in archs]
     return named + [(path.stem, over(load_recipe(path))) for path in files]

@@ -106,6 +106,7 @@ class TrainingState:
             self.network.load_state_dict(_below(tensors, "network."))
             if self.average is not None:
                 self.average.load_state_dict(_below(tensors, "average."))
+            _check_groups(plain["groups"], self.optimizer)
             self.optimizer.load_state_dict(
                 {
                     "state": self._optimizer_state(_below(tensors, "optimizer.")),
@@ -134,3 +135,9 @@ class TrainingState:
 
 def _below(tensors: Tensors, prefix: str) -> Tensors:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _check_groups(groups: list[dict[str, Any]], optimizer: Optimizer) -> None:
+    # PyTorch would take another optimiser's in silence, and fail at its first step.
+    if [group.keys() for group in groups] != [group.keys() for group in optimizer.param_groups]:
+        raise ValueError("it is another optimiser's")
