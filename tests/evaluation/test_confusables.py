@@ -5,14 +5,15 @@ import unicodedata
 
 import numpy as np
 
-from kalamos.evaluation.confusables import GROUPS, case_folding, confusable_groups, merging
+from kalamos.alphabets import CONFUSABLES, LATIN_26
+from kalamos.evaluation.confusables import case_folding, confusable_groups, merging
 
 EMNIST_47 = tuple("0123456789" + string.ascii_uppercase + "abdefghnqrt")
 ARABIC = tuple("ابتثجحخدذرزسشصضطظعغفقكلمنهوي")
 
 
 def test_the_groups_are_disjoint_and_composed() -> None:
-    members = "".join(GROUPS)
+    members = "".join(CONFUSABLES)
     assert len(set(members)) == len(members)
     assert unicodedata.normalize("NFC", members) == members
 
@@ -23,9 +24,11 @@ def test_digits_have_none() -> None:
 
 
 def test_emnist_keeps_l_under_its_capital() -> None:
-    groups = confusable_groups(EMNIST_47)
+    groups = confusable_groups(EMNIST_47, "latin-47")
     assert ("1", "I", "L") in groups
     assert ("9", "g", "q") in groups
+    assert ("1", "I") in confusable_groups(EMNIST_47, "a folder whose L is L alone")
+    assert confusable_groups(LATIN_26.labels, "latin-26") == (("I", "L"), ("G", "Q"))
     every = confusable_groups(tuple(string.digits + string.ascii_letters))
     assert ("1", "i", "l", "I") in every
     assert ("C",) not in groups
@@ -46,6 +49,7 @@ def test_merged_labels_share_the_first_of_their_group() -> None:
 
 def test_a_label_of_several_characters_is_in_no_group() -> None:
     assert confusable_groups(("لا", "ا", "0O")) == ()
+    assert confusable_groups(("0", "0O", "x")) == ()
 
 
 def test_decomposed_labels_are_known() -> None:
@@ -58,3 +62,9 @@ def test_case_folding() -> None:
     assert EMNIST_47[to[EMNIST_47.index("q")]] == "Q"
     assert case_folding(ARABIC) is None
     assert case_folding(tuple(string.ascii_lowercase)) is None
+
+
+def test_a_single_label_is_confused_with_none() -> None:
+    assert confusable_groups(("0",)) == ()
+    assert merging(("0",)) is None
+    assert case_folding(("a",)) is None

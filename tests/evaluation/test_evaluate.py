@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.errors import DatasetError
-from kalamos.evaluation.evaluate import Evaluation, evaluate
-from kalamos.evaluation.metrics import wilson_interval
+from kalamos.evaluation.evaluate import Evaluation, evaluate, within
+from kalamos.evaluation.metrics import Share, wilson_interval
+from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.recognizer import Recognizer
 
 
@@ -172,3 +175,82 @@ def test_progress_ends_at_the_last_image(reader: Recognizer, digits: Dataset) ->
 def test_an_empty_split_is_an_error(reader: Recognizer, digits: Dataset) -> None:
     with pytest.raises(DatasetError, match="the split is empty"):
         evaluate(reader, digits.test.take(np.array([], np.int64)), digits.alphabet.labels)
+
+
+def test_under_a_charset_only_its_images_and_labels_are_measured(reader: Recognizer, digits: Dataset) -> None:
+    labels = digits.alphabet.labels
+    inside = within(digits.test, labels, reader.spec.alphabet, "3 1 8")
+    assert sorted(set(inside.labels.tolist())) == [1, 3, 8]
+    measured = evaluate(reader, inside, labels, charset="3 1 8")
+    assert measured.labels == ("1", "3", "8")
+    assert (measured.n, measured.charset, measured.alphabet) == (18, "3 1 8", "digits")
+    predictions = reader.predict_batch(list(inside.images), charset="3 1 8")
+    assert [measured.labels[i] for i in measured.predicted] == [each.label for each in predictions]
+    assert measured.confidence == pytest.approx([each.confidence for each in predictions], abs=1e-6)
+    assert measured.removed == pytest.approx([each.removed for each in predictions], abs=1e-6)
+    assert measured.mean_removed == pytest.approx(measured.removed.mean())
+    assert measured.probabilities.sum(axis=1) == pytest.approx(np.ones(18), abs=1e-6)
+    assert measured.confusion.shape == (3, 3)
+
+
+def test_images_outside_the_charset_have_to_be_left_out_before(reader: Recognizer, digits: Dataset) -> None:
+    with pytest.raises(DatasetError, match="charset '1 2' leaves out 0, 3, 4, 5, 6, 7, 8, 9"):
+        evaluate(reader, digits.test, digits.alphabet.labels, charset="1 2")
+    only = within(digits.test, digits.alphabet.labels, reader.spec.alphabet, "1")
+    with pytest.raises(DatasetError, match="none of the 6 images has a label of charset '2'"):
+        within(only, digits.alphabet.labels, reader.spec.alphabet, "2")
+
+
+def test_labels_that_the_model_lacks_are_no_hindrance_under_a_charset(
+    reader: Recognizer, digits: Dataset
+) -> None:
+    strange = (*digits.alphabet.labels[:9], "g")
+    with pytest.raises(DatasetError, match="does not know g"):
+        evaluate(reader, digits.test, strange)
+    inside = within(digits.test, strange, reader.spec.alphabet, "digits")
+    assert len(inside) == 54
+    assert evaluate(reader, inside, strange, charset="digits").n == 54
+
+
+def test_a_single_label_can_be_measured(reader: Recognizer, digits: Dataset) -> None:
+    labels = digits.alphabet.labels
+    measured = evaluate(reader, within(digits.test, labels, reader.spec.alphabet, "4"), labels, charset="4")
+    assert (measured.accuracy, measured.labels) == (1.0, ("4",))
+    assert (measured.case_folded, measured.confusables_merged, measured.folded_and_merged) == (None,) * 3
+
+
+def test_a_merged_class_is_measured_on_images_of_both_cases(reader: Recognizer, digits: Dataset) -> None:
+    merged = Alphabet("latin-47", ("C", "O", *(f"x{i}" for i in range(8))))
+    model = open_model(Path(reader._model.where))
+    both = Recognizer(replace(model, spec=replace(model.spec, alphabet=merged)))
+    labels = ("c", "C", "o", *merged.labels[2:9])
+    measured = evaluate(both, digits.test, labels)
+    assert [merged.labels[i] for i in measured.truth[np.argsort(digits.test.labels, kind="stable")][::6]] == [
+        "C", "C", "O", *merged.labels[2:9],
+    ]  # fmt: skip
+    small = evaluate(both, within(digits.test, labels, merged, "c"), labels, charset="c o")
+    assert (small.labels, small.n) == (("c", "o"), 12)
+
+
+def test_figures_under_labels_counted_as_one_have_intervals(measured: Evaluation) -> None:
+    named = replace(measured, labels=("a", "A", "0", "O"))
+    assert named.folded_and_merged == Share(6, 8)
+    assert named.case_folded.interval == wilson_interval(6, 8)
+    assert replace(measured, labels=("a", "A", "x", "y")).folded_and_merged is None
+
+
+def test_targets_are_those_that_validation_reached(measured: Evaluation) -> None:
+    assert measured.targets == ()
+    table = SelectiveAccuracy(9, (OperatingPoint(0.9, 0.0, 1.0), OperatingPoint(0.992, 0.85, 0.5)))
+    targets = replace(measured, validated=table).targets
+    assert [(target.accuracy, target.threshold) for target in targets] == [(0.95, 0.85), (0.99, 0.85)]
+    sure = measured.confidence >= 0.85
+    assert targets[0].answered == Share(int(sure.sum()), 8)
+    assert targets[0].right == Share(int(measured.correct[sure].sum()), int(sure.sum()))
+    none = replace(measured, validated=replace(table, points=(OperatingPoint(0.99, 1.0, 0.5),)))
+    assert none.targets[0].right.n == (measured.confidence >= 1).sum()
+
+
+def test_a_file_s_own_table_is_the_one_that_is_looked_at(reader: Recognizer, digits: Dataset) -> None:
+    assert reader.spec.selective is not None
+    assert evaluate(reader, digits.test, digits.alphabet.labels).validated == reader.spec.selective

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos.evaluation.selective import risk_coverage
+from kalamos.errors import UsageError
+from kalamos.evaluation.selective import ACCURACIES, risk_coverage, selective_accuracy
 
 answers = st.lists(
     st.tuples(st.sampled_from([0.1, 0.25, 0.5, 0.9, 1.0]), st.booleans()), min_size=1, max_size=40
@@ -59,3 +60,67 @@ def test_equal_confidences_are_the_mean_over_all_orders() -> None:
 
 def test_no_images_no_area() -> None:
     assert math.isnan(risk_coverage(np.zeros(0, np.float32), np.zeros(0, bool)).area)
+
+
+@given(answers, st.floats(0.01, 1))
+def test_a_target_is_reached_at_the_largest_coverage_that_thresholds_allow(
+    pairs: list[tuple[float, bool]], target: float
+) -> None:
+    confidence, correct = (np.array(values) for values in zip(*pairs, strict=True))
+    table = selective_accuracy(confidence, correct)
+    assert table.n == len(pairs)
+    assert (table.points[0].threshold, table.points[0].coverage) == (0.0, 1.0)
+    for point in table.points:
+        answered = confidence >= point.threshold
+        assert answered.mean() == pytest.approx(point.coverage)
+        assert correct[answered].mean() == pytest.approx(point.accuracy)
+    highest = max(correct[confidence >= t].mean() for t in confidence)
+    for goal in (*ACCURACIES, 0.5, 1.0, highest):
+        reaching = [t for t in (0, *confidence) if correct[confidence >= t].mean() >= goal]
+        if reaching:
+            assert table.at(goal).coverage == pytest.approx((confidence >= min(reaching)).mean())
+        else:
+            with pytest.raises(UsageError, match="highest"):
+                table.at(goal)
+
+
+def test_thresholds_lie_between_confidences_however_near_they_are() -> None:
+    near = np.nextafter(0.9, 0)
+    table = selective_accuracy(np.array([0.9, near]), np.array([True, False]))
+    assert [point.threshold for point in table.points] == [0.0, 0.9]
+    table = selective_accuracy(np.array([1.0, 1.0, 0.5]), np.array([True, True, False]))
+    assert table.at(1).threshold == 0.75
+    table = selective_accuracy(np.array([1.0, 1.0]), np.array([True, False]))
+    assert [(point.accuracy, point.threshold) for point in table.points] == [(0.5, 0.0)]
+
+
+def test_one_wrong_label_among_the_surest_forbids_no_target() -> None:
+    confidence = np.linspace(1, 0.5, 1000)
+    correct = np.ones(1000, bool)
+    correct[[0, 900]] = False
+    assert selective_accuracy(confidence, correct).at(0.998).coverage == 1.0
+    assert selective_accuracy(confidence, correct).at(0.9985).coverage == 0.9
+    with pytest.raises(UsageError, match=r"highest that was reached is 0\.998888$"):
+        selective_accuracy(confidence, correct).at(1.0)
+
+
+def test_the_table_is_small_whatever_the_images() -> None:
+    generator = np.random.default_rng(0)
+    confidence = generator.uniform(size=50_000)
+    table = selective_accuracy(confidence, generator.uniform(size=50_000) < confidence**0.1)
+    assert 30 < len(table.points) < 60
+    for target in (0.95, 0.975, 0.99, 0.995):
+        assert target <= table.at(target).accuracy < target + 0.0005
+    assert table.at(0.9751).accuracy < 0.981
+
+
+@given(answers)
+def test_coverage_at_an_accuracy(pairs: list[tuple[float, bool]]) -> None:
+    curve = curve_of(pairs)
+    for goal in ACCURACIES:
+        coverage = curve.coverage_at(goal)
+        assert coverage == 0 or curve.accuracy_at(coverage) >= goal - 1e-9
+        assert all(
+            curve.accuracy_at(k / len(pairs)) < goal
+            for k in range(round(coverage * len(pairs)) + 1, len(pairs) + 1)
+        )

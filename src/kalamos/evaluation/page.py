@@ -1,15 +1,9 @@
-"""`report.html`: one page that holds everything it shows, and asks nothing of the network.
-
-No scripts; pictures are data URIs, and a content security policy lets nothing else in. Labels stand in
-`<bdi>`, so that Arabic ones keep their place in a line.
-"""
+"""`report.html`: one page that holds everything it shows, and asks nothing of the network."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +12,7 @@ from numpy.typing import NDArray
 from kalamos.datasets import Split
 from kalamos.evaluation.evaluate import Evaluation
 from kalamos.evaluation.examples import confused_pairs, right_samples, surest_mistakes, unread_rows
+from kalamos.evaluation.html import data_uri, document, isolated, percent, plot
 from kalamos.evaluation.pictures import encode_png, fitted, seen_by
 from kalamos.recognizer import Recognizer
 
@@ -31,11 +26,6 @@ MISTAKES, UNREAD, SAMPLES, PAIRS, EACH = 63, 24, 52, 15, 8
 SIDE = 96
 """Pixels of a tile's longer side at most: a page of photographs stays a page."""
 
-SHARPNESS = 1.6
-"""Pixels of a plot to a CSS pixel: sharp on fine screens and on paper."""
-
-_STYLE = Path(__file__).with_name("page.css")
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _PLOTS = {
     "confusion": (
         "Confusion matrix: a row for each true label, a column for each answer",
@@ -68,7 +58,6 @@ def render_page(
         figures: what `report.metrics` gives.
         plots: name -> PNG for light and for dark screens; may be empty.
     """
-    title = escape(str(subject))
     sections = (
         _head(measured, subject, figures),
         _figures(measured, figures),
@@ -80,13 +69,7 @@ def render_page(
         _samples(measured, split),
         _origin(measured, reader, subject, figures),
     )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}: evaluation</title>\n<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n"
-        "</head>\n<body>\n<main>\n" + "\n".join(filter(None, sections)) + "\n</main>\n</body>\n</html>\n"
-    )
+    return document(f"{subject}: evaluation", "\n".join(filter(None, sections)))
 
 
 def _head(measured: Evaluation, subject: Subject, figures: Mapping[str, Any]) -> str:
@@ -104,10 +87,13 @@ def _head(measured: Evaluation, subject: Subject, figures: Mapping[str, Any]) ->
     shown = "".join(
         f'<div class="card {kind}"><b>{value}</b><span>{what}</span></div>' for kind, value, what in cards
     )
+    kept = ""
+    if measured.charset is not None:
+        kept = f"charset {isolated(measured.charset)} ({subject.left_out:,} other images left out), "
     return (
-        f"<header>\n<h1>{_label(subject.model)} on {_label(subject.dataset)}</h1>\n"
-        f'<p class="faint">{_label(subject.part)}, {measured.n:,} images, {len(measured.labels)} classes, '
-        f'measured on {figures["date"]}</p>\n<div class="cards">{shown}</div>\n</header>'
+        f"<header>\n<h1>{isolated(subject.model)} on {isolated(subject.dataset)}</h1>\n"
+        f'<p class="faint">{isolated(subject.part)}, {measured.n:,} images, {len(measured.labels)} classes, '
+        f'{kept}measured on {figures["date"]}</p>\n<div class="cards">{shown}</div>\n</header>'
     )
 
 
@@ -123,7 +109,7 @@ def _figures(measured: Evaluation, figures: Mapping[str, Any]) -> str:
             ("Accuracy, capital and small letter counted as one", percent(figures["case_folded_accuracy"]))
         )
     if figures["confusables_merged_accuracy"] is not None:
-        groups = " ".join(_label("\u2009".join(group)) + "," for group in figures["confusable_groups"])
+        groups = " ".join(isolated("\u2009".join(group)) + "," for group in figures["confusable_groups"])
         told = f'Accuracy, confusable labels counted as one <span class="note">{groups.rstrip(",")}</span>'
         rows.append((told, percent(figures["confusables_merged_accuracy"])))
     for name, averages in (("Macro average", macro), ("Weighted average", weighted)):
@@ -133,6 +119,12 @@ def _figures(measured: Evaluation, figures: Mapping[str, Any]) -> str:
         (f'Right among the surest {selected["coverage"]:.0%} <span class="note">confidence at least '
          f'{selected["min_confidence"]:.3f}</span>', percent(selected["accuracy"]))
         for selected in figures["selective"]
+    ]  # fmt: skip
+    rows += [
+        (f'Aimed at {target["target"]:.1%} right <span class="note">confidence at least '
+         f'{target["min_confidence"]:.4f}, from validation</span>',
+         f'{percent(target["coverage"])} answered, {percent(target["accuracy"])} of these right')
+        for target in figures["targets"]
     ]  # fmt: skip
     rows += [
         ("Area under the risk-coverage curve (AURC)", f"{figures['aurc']:.3g}"),
@@ -148,16 +140,7 @@ def _figures(measured: Evaluation, figures: Mapping[str, Any]) -> str:
 def _plots(plots: Mapping[str, tuple[bytes, bytes]]) -> str:
     if not plots:
         return ""
-    shown = {}
-    for name, (light, dark) in plots.items():
-        alt, caption = _PLOTS[name]
-        width, height = (round(pixels / SHARPNESS) for pixels in _png_size(light))
-        shown[name] = (
-            '<figure class="plot"><picture>'
-            f'<source media="screen and (prefers-color-scheme: dark)" srcset="{_data_uri(dark)}">'
-            f'<img alt="{alt}" width="{width}" height="{height}" src="{_data_uri(light)}"></picture>'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
+    shown = {name: plot(light, dark, *_PLOTS[name]) for name, (light, dark) in plots.items()}
     pair = "".join(shown[name] for name in shown if name != "confusion")
     return (
         f"<h2>What is read as what</h2>\n{shown['confusion']}\n"
@@ -179,7 +162,7 @@ def _pairs(measured: Evaluation, split: Split) -> str:
 
 def _pair(pair: ConfusedPair, measured: Evaluation, split: Split) -> str:
     like = "".join(
-        _tile([split.images[row]], f"a right {label}", f"<span>right {_label(label)}</span>")
+        _tile([split.images[row]], f"a right {label}", f"<span>right {isolated(label)}</span>")
         for row, label in zip(pair.like, (pair.truth, pair.predicted), strict=True)
         if row is not None
     )
@@ -193,8 +176,8 @@ def _pair(pair: ConfusedPair, measured: Evaluation, split: Split) -> str:
     )
     size = " long" if max(len(pair.truth), len(pair.predicted)) > 3 else ""
     return (
-        f'<div class="confusion"><div class="what{size}">{_label(pair.truth, "truth")} '
-        f'<span class="faint">→</span> {_label(pair.predicted, "answer")}'
+        f'<div class="confusion"><div class="what{size}">{isolated(pair.truth, "truth")} '
+        f'<span class="faint">→</span> {isolated(pair.predicted, "answer")}'
         f"<small>{pair.frequency}</small></div>"
         f'<div class="tiles like">{like}</div><div class="tiles">{mistakes}</div></div>'
     )
@@ -211,7 +194,7 @@ def _mistakes(measured: Evaluation, split: Split, reader: Recognizer) -> str:
             _tile(
                 [split.images[row], seen_by(reader, split.images[row])],
                 f"{truth} read as {answer}, and what the model saw of it",
-                f"<span>#{row}</span><span>{_label(truth, 'truth')} → {_label(answer, 'answer')}</span>"
+                f"<span>#{row}</span><span>{isolated(truth, 'truth')} → {isolated(answer, 'answer')}</span>"
                 f"<span>{measured.confidence[row]:.0%}</span>",
             )
         )
@@ -230,7 +213,7 @@ def _unread(measured: Evaluation, split: Split) -> str:
     more = f" The first {len(rows)} of {measured.unread:,}." if measured.unread > len(rows) else ""
     tiles = "".join(
         _tile([split.images[row]], f"unread, row {row}",
-              f"<span>#{row}</span>{_label(measured.labels[measured.truth[row]], 'truth')}")
+              f"<span>#{row}</span>{isolated(measured.labels[measured.truth[row]], 'truth')}")
         for row in rows
     )  # fmt: skip
     return (
@@ -244,13 +227,13 @@ def _classes(figures: Mapping[str, Any]) -> str:
     # The worst first; a class that was never there and never answered has nothing to show.
     present = [row for row in figures["per_class"] if row["f1"] is not None]
     rows = "".join(
-        f"<tr><td>{_label(row['label'], 'truth')}</td><td>{row['support']:,}</td>"
+        f"<tr><td>{isolated(row['label'], 'truth')}</td><td>{row['support']:,}</td>"
         f"<td>{percent(row['precision'])}</td><td>{percent(row['recall'])}</td><td>{percent(row['f1'])}"
         f'<span class="bar"><i style="width:{100 * row["f1"]:.1f}%"></i></span></td></tr>'
         for row in sorted(present, key=lambda row: row["f1"])
     )
     absent = [row["label"] for row in figures["per_class"] if not row["support"]]
-    note = f" Without images here: {' '.join(map(_label, absent))}." if absent else ""
+    note = f" Without images here: {' '.join(map(isolated, absent))}." if absent else ""
     return (
         f'<h2>Classes</h2>\n<p class="note">The worst first.{note}</p>\n<div class="scroll"><table>'
         "<thead><tr><th>label</th><th>images</th><th>precision</th><th>recall</th><th>F1</th></tr></thead>"
@@ -265,7 +248,7 @@ def _samples(measured: Evaluation, split: Split) -> str:
     tiles = []
     for row in rows:
         label = measured.labels[measured.truth[row]]
-        caption = f"{_label(label, 'truth')}<span>{measured.confidence[row]:.0%}</span>"
+        caption = f"{isolated(label, 'truth')}<span>{measured.confidence[row]:.0%}</span>"
         tiles.append(_tile([split.images[row]], f"{label}, read rightly", caption))
     return (
         '<h2>Read rightly</h2>\n<p class="note">Drawn at random.</p>\n'
@@ -278,13 +261,14 @@ def _origin(measured: Evaluation, reader: Recognizer, subject: Subject, figures:
     steps = " → ".join(str(step["step"]) for step in spec.preprocessing)
     passed_over = f", {subject.passed_over:,} files passed over" if subject.passed_over else ""
     facts = {
-        "Model": f"{_label(subject.model)}: {_label(spec.name)}, <code>{escape(spec.architecture)}</code>, "
-        f"{spec.parameters:,} parameters, temperature {spec.temperature:.3f}",
+        "Model": f"{isolated(subject.model)}: {isolated(spec.name)}, "
+        f"<code>{escape(spec.architecture)}</code>, {spec.parameters:,} parameters, "
+        f"temperature {spec.temperature:.3f}",
         "Preprocessing": escape(steps),
-        "Images": f"{_label(subject.dataset)}, {_label(subject.part)}{passed_over}; "
+        "Images": f"{isolated(subject.dataset)}, {isolated(subject.part)}{passed_over}; "
         "images' and labels' SHA-256 "
         f"<code>{escape(measured.sha256)}</code>",
-        "Alphabet": " ".join(map(_label, measured.labels)),
+        "Alphabet": " ".join(map(isolated, measured.labels)),
         "Measured": f"{figures['date']} by kalamos {escape(figures['kalamos_version'])}",
     }
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
@@ -293,7 +277,7 @@ def _origin(measured: Evaluation, reader: Recognizer, subject: Subject, figures:
 
 def _tile(images: Iterable[NDArray[np.uint8]], alt: str, caption: str) -> str:
     shown = "".join(
-        f'<img alt="{escape(alt)}" src="{_data_uri(encode_png(_small(image)))}">' for image in images
+        f'<img alt="{escape(alt)}" src="{data_uri(encode_png(_small(image)))}">' for image in images
     )
     return (
         f'<figure class="tile"><div class="images">{shown}</div><figcaption>{caption}</figcaption></figure>'
@@ -302,23 +286,6 @@ def _tile(images: Iterable[NDArray[np.uint8]], alt: str, caption: str) -> str:
 
 def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return fitted(image, SIDE) if max(image.shape) > SIDE else image
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def _png_size(png: bytes) -> tuple[int, int]:
-    return int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
-
-
-def _label(text: str, kind: str = "") -> str:
-    name = f' class="{kind}"' if kind else ""
-    return f"<bdi{name}>{escape(text)}</bdi>"
-
-
-def percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.2%}"
 
 
 def _number(value: float | None) -> str:

@@ -19,7 +19,17 @@ from kalamos.evaluation.evaluate import Evaluation
 from kalamos.evaluation.examples import confused_pairs, right_samples, surest_mistakes, unread_rows
 from kalamos.recognizer import Recognizer
 
-__all__ = ["confused_pairs_sheet", "encode_png", "fitted", "mistakes_sheet", "samples_sheet", "seen_by"]
+__all__ = [
+    "Colour",
+    "Picture",
+    "confused_pairs_sheet",
+    "encode_png",
+    "fitted",
+    "mistakes_sheet",
+    "samples_sheet",
+    "seen_by",
+    "write_text",
+]
 
 Picture: TypeAlias = NDArray[np.uint8]
 Colour: TypeAlias = tuple[int, int, int]
@@ -53,8 +63,8 @@ def samples_sheet(measured: Evaluation, split: Split, *, seed: int = 42) -> Pict
     cells = []
     for row in right_samples(measured, SAMPLES, seed).tolist():
         cell = _cell(TILE, _tile(split.images[row]))
-        _write(cell, measured.labels[measured.truth[row]], 0, 0.0, INK, TILE // 2)
-        _write(cell, f"{measured.confidence[row]:.0%}", TILE, 1.0, FAINT, TILE // 2, size=SMALL)
+        write_text(cell, measured.labels[measured.truth[row]], 0, 0.0, INK, TILE // 2)
+        write_text(cell, f"{measured.confidence[row]:.0%}", TILE, 1.0, FAINT, TILE // 2, size=SMALL)
         cells.append(cell)
     return _grid(cells, columns=10)
 
@@ -72,20 +82,20 @@ def confused_pairs_sheet(measured: Evaluation, split: Split) -> Picture:
         middle = band // 2
         size = 0.9 if max(len(pair.truth), len(pair.predicted)) <= 3 else 0.42
         room = middle - 18
-        _write(head, pair.truth, middle - 14, 1.0, INK, room, baseline=46, size=size)
+        write_text(head, pair.truth, middle - 14, 1.0, INK, room, baseline=46, size=size)
         _arrow(head, middle, 40)
-        _write(head, pair.predicted, middle + 14, 0.0, WRONG, room, baseline=46, size=size)
-        _write(head, pair.frequency, middle, 0.5, FAINT, band, baseline=74)
+        write_text(head, pair.predicted, middle + 14, 0.0, WRONG, room, baseline=46, size=size)
+        write_text(head, pair.frequency, middle, 0.5, FAINT, band, baseline=74)
         tiles = [head]
         for row, label in zip(pair.like, (pair.truth, pair.predicted), strict=True):
             tile = _cell(TILE, _blank() if row is None else _tile(split.images[row]))
-            _write(tile, f"right {label}", TILE // 2, 0.5, FAINT, TILE)
+            write_text(tile, f"right {label}", TILE // 2, 0.5, FAINT, TILE)
             tiles.append(tile)
         for row, _ in zip_longest(pair.rows, range(EACH)):
             tile = _cell(TILE, _blank() if row is None else _tile(split.images[row]))
             if row is not None:
-                _write(tile, f"#{row}", 0, 0.0, FAINT, TILE, size=SMALL)
-                _write(tile, f"{measured.confidence[row]:.0%}", TILE, 1.0, FAINT, TILE, size=SMALL)
+                write_text(tile, f"#{row}", 0, 0.0, FAINT, TILE, size=SMALL)
+                write_text(tile, f"{measured.confidence[row]:.0%}", TILE, 1.0, FAINT, TILE, size=SMALL)
             tiles.append(tile)
         space = np.full((TILE + CAPTION, GAP, 3), PAPER, np.uint8)
         cells.append(np.hstack([part for tile in tiles for part in (tile, space)][:-1]))
@@ -123,21 +133,21 @@ def _mistake(measured: Evaluation, split: Split, reader: Recognizer, row: int) -
     )
     middle, room = width // 2, 28
     # One by one: in one string, two Arabic labels would change places.
-    _write(cell, f"#{row}", 0, 0.0, FAINT, TILE, size=SMALL)
-    _write(cell, measured.labels[measured.truth[row]], middle - 10, 1.0, INK, room)
+    write_text(cell, f"#{row}", 0, 0.0, FAINT, TILE, size=SMALL)
+    write_text(cell, measured.labels[measured.truth[row]], middle - 10, 1.0, INK, room)
     _arrow(cell, middle, TILE + CAPTION - 13)
     if measured.read[row]:
-        _write(cell, measured.labels[measured.predicted[row]], middle + 10, 0.0, WRONG, room)
-        _write(cell, f"{measured.confidence[row]:.0%}", width, 1.0, FAINT, TILE, size=SMALL)
+        write_text(cell, measured.labels[measured.predicted[row]], middle + 10, 0.0, WRONG, room)
+        write_text(cell, f"{measured.confidence[row]:.0%}", width, 1.0, FAINT, TILE, size=SMALL)
     else:
-        _write(cell, "unread", middle + 10, 0.0, WRONG, TILE)
+        write_text(cell, "unread", middle + 10, 0.0, WRONG, TILE)
     return cell
 
 
 def _grid(cells: Sequence[Picture], columns: int) -> Picture:
     if not cells:
         cells = [np.full((TILE + CAPTION, 5 * TILE, 3), PAPER, np.uint8)]
-        _write(cells[0], "none", 5 * TILE // 2, 0.5, FAINT, 5 * TILE, baseline=TILE // 2, size=0.6)
+        write_text(cells[0], "none", 5 * TILE // 2, 0.5, FAINT, 5 * TILE, baseline=TILE // 2, size=0.6)
     height, width, _ = cells[0].shape
     columns = min(columns, len(cells))
     rows = -(-len(cells) // columns)
@@ -172,7 +182,7 @@ def _arrow(cell: Picture, x: int, y: int) -> None:
     cv2.arrowedLine(cell, (x - 5, y), (x + 5, y), FAINT, 1, cv2.LINE_AA, tipLength=0.4)
 
 
-def _write(
+def write_text(
     cell: Picture,
     text: str,
     x: int,
@@ -183,7 +193,7 @@ def _write(
     baseline: int = TILE + CAPTION - 8,
     size: float = 0.42,
 ) -> None:
-    """Text with this share of its width to the left of `x`, cut where it needs more than `room` px."""
+    """Draw text, with this share of its width to the left of `x`, cut where it needs more than `room` px."""
     width = _width(text, size)
     while width > room and len(text) > 1:
         text = text.removesuffix("..")[:-1] + ".."

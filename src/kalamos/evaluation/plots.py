@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["DARK", "LIGHT", "Palette", "confusion_plot", "reliability_plot", "require", "risk_coverage_plot"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Palette",
+    "confusion_plot",
+    "drawing",
+    "reliability_plot",
+    "require",
+    "risk_coverage_plot",
+]
 
 DPI = 160
 NUMBERED, TICKED = 26, 130
@@ -68,7 +77,7 @@ def confusion_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
     classes = len(measured.labels)
     cell = np.interp(classes, [10, 62, 130, 500], [0.46, 0.2, 0.1, 0.024])
     side = max(3.2, float(cell) * classes)
-    with _figure(side + 2.1, side + 1.0, palette) as (figure, done):
+    with drawing(side + 2.1, side + 1.0, palette) as (figure, done):
         from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
         axes = figure.add_axes(
@@ -104,7 +113,7 @@ def confusion_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
 def reliability_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
     """Accuracy against confidence in 15 bins with 95 % intervals; below, how many images a bin holds."""
     bins = measured.reliability
-    with _figure(5.6, 5.6, palette) as (figure, done):
+    with drawing(5.6, 5.6, palette) as (figure, done):
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         figure.subplots_adjust(left=0.13, right=0.94, top=0.92, bottom=0.1, hspace=0.1)
         upper.plot([0, 1], [0, 1], color=palette.faint, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
@@ -139,7 +148,7 @@ def reliability_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
 def risk_coverage_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
     """The share of errors among the surest images, for every share of images answered."""
     curve = measured.selective
-    with _figure(5.6, 5.6, palette) as (figure, done):
+    with drawing(5.6, 5.6, palette) as (figure, done):
         axes = figure.subplots()
         figure.subplots_adjust(left=0.13, right=0.94, top=0.92, bottom=0.1)
         kept = np.unique(np.linspace(0, measured.n - 1, POINTS).round().astype(int))
@@ -162,7 +171,7 @@ def risk_coverage_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
 
 
 @contextmanager
-def _figure(width: float, height: float, palette: Palette) -> Iterator[tuple[Figure, Callable[[], bytes]]]:
+def drawing(width: float, height: float, palette: Palette) -> Iterator[tuple[Figure, Callable[[], bytes]]]:
     """A figure without pyplot, which would keep it alive and choose a window system."""
     require()
     import matplotlib as mpl

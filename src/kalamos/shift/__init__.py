@@ -1,0 +1,26 @@
+"""The shift suite: how a model does on images unlike those that it was trained on.
+
+MNIST-C's fifteen kinds (Mu and Gilmer 2019) at the dataset's own size, and fifteen of photographs and
+scans, at three strengths each. Training uses none of this code and none of its parameters.
+"""
+
+from __future__ import annotations
+
+from kalamos.shift.catalogue import STRENGTHS, Corruption
+from kalamos.shift.corrupting import corrupt
+from kalamos.shift.corruptions import CORRUPTIONS
+from kalamos.shift.report import Cell, Estimate, ShiftReport
+from kalamos.shift.suite import Outcomes, measure, run_suite
+
+__all__ = [
+    "CORRUPTIONS",
+    "STRENGTHS",
+    "Cell",
+    "Corruption",
+    "Estimate",
+    "Outcomes",
+    "ShiftReport",
+    "corrupt",
+    "measure",
+    "run_suite",
+]

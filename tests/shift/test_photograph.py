@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from kalamos.shift.frame import ink_box
+from kalamos.shift.photograph import GLYPH, PAGE, PAPER, PEN, photographed, strokes, thinned, written
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+def as_grey(cover: np.ndarray) -> np.ndarray:
+    return (cover * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("side", "longer"), [(PAGE, GLYPH), (96, 64), (256, 24)])
+def test_a_character_is_drawn_to_size_in_the_middle(seven: np.ndarray, side: int, longer: int) -> None:
+    cover = written(seven, rng(), side=side, longer=longer)
+    x, y, width, height = ink_box(as_grey(cover))
+    assert cover.shape == (side, side)
+    assert (cover.min(), cover.max()) == (0, 1)
+    assert height == pytest.approx(longer, rel=0.12)
+    assert width / height == pytest.approx(12 / 20, abs=0.08)
+    assert (x + width / 2, y + height / 2) == pytest.approx((side / 2, side / 2), abs=0.03 * longer + 1)
+
+
+def test_it_is_drawn_where_it_is_wanted_and_turned(seven: np.ndarray) -> None:
+    x, y, width, height = ink_box(as_grey(written(seven, rng(), side=256, longer=40, middle=(50, -30))))
+    assert (x + width / 2, y + height / 2) == pytest.approx((178, 98), abs=2)
+    stem = np.zeros((28, 28), np.uint8)
+    stem[4:24, 12:15] = 255
+    rows, columns = np.nonzero(written(stem, rng(), degrees=10) > 0.5)
+    slope = np.polyfit(rows, columns, 1)[0]
+    assert np.degrees(np.arctan(slope)) == pytest.approx(-10, abs=1)
+
+
+def test_edges_are_smooth(seven: np.ndarray) -> None:
+    cover = written(seven, rng())
+    _, stairs = cv2.threshold(cv2.resize(seven, (196, 196), interpolation=cv2.INTER_NEAREST), 127, 1, 0)
+    partly = ((cover > 0.05) & (cover < 0.95)).sum()
+    assert 200 < partly < 0.12 * cover.size
+    assert cover.sum() == pytest.approx(stairs.sum(), rel=0.25)
+
+
+def test_a_page_has_the_paper_and_the_pen(seven: np.ndarray) -> None:
+    cover = written(seven, rng())
+    page = photographed(PAPER, PEN, cover, rng())
+    assert page.dtype == np.uint8
+    assert page[cover == 0].mean() == pytest.approx(PAPER, abs=2)
+    assert page[cv2.erode(cover, np.ones((5, 5))) == 1].mean() == pytest.approx(PEN, abs=2)
+    assert page[:20].std() == pytest.approx(2, abs=0.4)
+
+
+def test_strokes_are_anti_aliased() -> None:
+    assert strokes(np.array([-2, -0.5, 0, 0.25, 3], np.float32)).tolist() == [0, 0, 0.5, 0.75, 1]
+
+
+@pytest.mark.parametrize("taken", [0.4, 0.62, 0.8])
+def test_thinning_breaks_nothing_and_loses_no_dot(taken: float) -> None:
+    frame = np.zeros((28, 28), np.uint8)
+    cv2.ellipse(frame, (13, 17), (8, 5), 0, 0, 180, 255, 2)  # a bowl with a dot above, as noon has
+    frame[6:8, 12:14] = 255
+    cover = written(frame, rng())
+    thin = thinned(cover, taken)
+    assert cv2.connectedComponents((thin > 0.5).view(np.uint8))[0] == 3
+    assert thin.sum() == pytest.approx((1 - taken) * cover.sum(), rel=0.4)
+    assert (thin <= cover + 1e-6).mean() > 0.995
+
+
+def test_a_pen_has_a_least_width() -> None:
+    dot = np.zeros((40, 40), np.float32)
+    cv2.circle(dot, (20, 20), 3, 1.0, -1)
+    assert thinned(dot, 0.95).sum() > 5
+
+
+def test_nothing_becomes_no_thinner() -> None:
+    assert thinned(np.zeros((50, 50), np.float32), 0.5).sum() == 0
