@@ -49,6 +49,16 @@ def hijja() -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def hijja_28() -> Dataset:
+    return _real("hijja-28")
+
+
+@pytest.fixture(scope="session")
+def arabic_letters() -> Dataset:
+    return _real("arabic-letters")
+
+
+@pytest.fixture(scope="session")
 def ocr_arabic() -> Dataset:
     return _real("ocr-arabic")
 

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -96,6 +97,15 @@ def test_a_missing_table_is_told(tmp_path: Path, files: Files) -> None:
         load_dataset("ahcd", tmp_path)
 
 
+def test_a_writer_begins_where_the_letters_begin_anew(tmp_path: Path, files: Files) -> None:
+    three = table(np.concatenate([np.repeat(np.arange(1, 11), 2), np.arange(1, 5), np.arange(1, 5)]))
+    write(tmp_path, {**files, "csvTrainLabel 13440x1.csv": three}, "ahcd")
+    loaded = load_dataset("ahcd", tmp_path)
+    assert loaded.train.groups.tolist() == [0] * 20 + [1] * 4 + [2] * 4
+    assert loaded.test.groups.tolist() == [0] * 28
+    assert loaded.grouped_by == "writer"
+
+
 def test_the_real_one(ahcd: Dataset, aspect: Callable[..., float]) -> None:
     assert ahcd.train.images.shape == (13_440, 32, 32)
     assert ahcd.test.images.shape == (3_360, 32, 32)
@@ -106,3 +116,25 @@ def test_the_real_one(ahcd: Dataset, aspect: Callable[..., float]) -> None:
             aspect(split.images[split.labels == ahcd.alphabet.index(letter)][:100]) for letter in "اس"
         )
         assert (tall > 1.5, flat < 0.9) == (True, True)  # the other way round, were they transposed
+
+
+def test_the_real_writers_are_in_both_parts(ahcd: Dataset) -> None:
+    assert np.bincount(ahcd.train.groups).tolist() == [28 * 8] * 60
+    assert np.bincount(ahcd.test.groups).tolist() == [28 * 2] * 60
+    own = []
+    for label in range(0, 28, 3):
+        theirs, ours = ahcd.train.labels == label, ahcd.test.labels == label
+        train, test = (
+            _blurred(split.images[rows]) for split, rows in ((ahcd.train, theirs), (ahcd.test, ours))
+        )
+        nearest = ahcd.train.groups[theirs][(test @ train.T).argmax(axis=1)]
+        own.append((nearest == ahcd.test.groups[ours]).mean())
+    assert np.mean(own) > 0.3  # by chance 1 / 60
+
+
+def _blurred(images: np.ndarray) -> np.ndarray:
+    """Unit vectors in which a stroke a pixel off is still near."""
+    rows = np.stack([cv2.GaussianBlur(image, (5, 5), 0) for image in images]).reshape(len(images), -1)
+    return rows / np.maximum(
+        np.linalg.norm(rows.astype(np.float32), axis=1, keepdims=True), 1
+    )  # one is blank

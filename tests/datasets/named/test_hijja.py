@@ -94,3 +94,45 @@ def test_a_split_by_writers_keeps_them_apart(hijja: Dataset) -> None:
     groups = hijja.train.groups
     assert not set(groups[train]) & set(groups[validation])
     assert len(validation) / len(groups) == pytest.approx(0.2, abs=0.01)
+
+
+def sheets(first: int, last: int, step: int, content: bytes) -> dict[str, bytes]:
+    return {f"1 alif/1.1/{number}.png": content for number in range(first, last, step)}
+
+
+def test_hijja_28_holds_out_one_of_five_sheets_and_leaves_hamza_out(tmp_path: Path, png: Png) -> None:
+    early = sheets(1, 25 * 108, 54, png(10, 32, 32))
+    write(tmp_path / "hijja2.zip", early | {"29 hamza/29.1/2.png": png(20, 32, 32)})
+    loaded = load_dataset("hijja-28", tmp_path)
+    assert (loaded.alphabet.name, loaded.grouped_by) == ("arabic-28", "writer block")
+    assert (len(loaded.train), len(loaded.test)) == (40, 10)
+    assert not set(loaded.train.groups) & set(loaded.test.groups)
+    assert sorted(np.unique(loaded.test.groups) // 5) == [0, 1, 2, 3, 4]
+    assert set(np.bincount(np.concatenate([loaded.train.groups, loaded.test.groups]))) == {2}
+
+
+def test_later_sheets_are_held_out_by_the_stretch(tmp_path: Path, png: Png) -> None:
+    write(tmp_path / "hijja2.zip", sheets(34_453, 50_391, 100, png(10, 32, 32)))
+    loaded = load_dataset("hijja-28", tmp_path)
+    assert len(np.unique(loaded.test.groups)) == 3
+    for block in np.unique(loaded.test.groups):
+        ids = [int(Path(loaded.test.names[row]).stem) for row in np.flatnonzero(loaded.test.groups == block)]
+        assert np.ptp(ids) in (900, 1000)
+        assert len(ids) in (10, 11)
+
+
+def test_both_parts_have_to_have_images(tmp_path: Path, png: Png) -> None:
+    write(tmp_path / "hijja2.zip", {"29 hamza/29.1/1.png": png(10, 32, 32)})
+    loaded = load_dataset("hijja-28", tmp_path)
+    assert (len(loaded.train), len(loaded.test)) == (0, 0)
+
+
+def test_the_real_hijja_28(hijja_28: Dataset, hijja: Dataset) -> None:
+    train, test = hijja_28.train, hijja_28.test
+    assert len(train) + len(test) == np.count_nonzero(hijja.train.labels < 28)
+    assert not set(train.names) & set(test.names)
+    assert not {image.tobytes() for image in train.images} & {image.tobytes() for image in test.images}
+    shares = np.bincount(test.labels) / np.bincount(np.concatenate([train.labels, test.labels]))
+    assert (shares.min() > 0.19, shares.max() < 0.22) == (True, True)
+    ids = np.array([int(Path(name).stem) for name in test.names])
+    assert np.bincount(ids // 5_000).min() > 50  # from the whole range

@@ -5,11 +5,22 @@ the user's cache folder; in a folder of its own, as torchvision leaves it, or as
 is handed out in. All are read from these files alone, without the network.
 
 ```
-mnist, emnist, emnist_47, usps, ocr_arabic, ahcd, hijja ─ entry (the register) ─ layout (the places)
+mnist, emnist, emnist_47, usps ──┐
+ahcd, hijja ─ arabic_letters ─────┼─ entry (the register) ─ layout (the places)
+ocr_arabic, hijja ─ members ──────┘
 ```
 """
 
-from kalamos.datasets.named import ahcd, emnist, emnist_47, hijja, mnist, ocr_arabic, usps  # noqa: F401 (register)
+from kalamos.datasets.named import (  # noqa: F401 (register)
+    ahcd,
+    arabic_letters,
+    emnist,
+    emnist_47,
+    hijja,
+    mnist,
+    ocr_arabic,
+    usps,
+)
 from kalamos.datasets.named.entry import DATASETS, NamedDataset, data_dir, describe, names
 
 __all__ = ["DATASETS", "NamedDataset", "data_dir", "describe", "names"]

@@ -44,6 +44,7 @@ class NamedDataset:
         torchvision: the class of torchvision.datasets that publishes addresses and checksums, with
             the folder below the data folder that downloads go to; None where none does.
         home: who gives the files away, for those that are not downloaded.
+        made_of: the datasets whose files it is read from, one after the other, in place of `layouts`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class NamedDataset:
     grouped_by: str | None = None
     torchvision: tuple[str, str] | None = None
     home: str = ""
+    made_of: tuple[NamedDataset, ...] = ()
 
     def find(self, root: Path) -> tuple[Path, ...]:
         """The files or folders that it would be read from; nothing is opened.
@@ -63,13 +65,16 @@ class NamedDataset:
         Raises:
             DatasetError: they are not all there.
         """
-        for layout in self.layouts:
+        return tuple(path for part in self.made_of or (self,) for path in self._find(part, root))
+
+    def _find(self, part: NamedDataset, root: Path) -> tuple[Path, ...]:
+        for layout in part.layouts:
             paths = find(root, layout)
             if paths is not None:
                 return paths
         command = f"kalamos data get {self.name} --data-dir {shlex.quote(str(root))}"
         fetch = f"run: {command}" if self.torchvision else f"get it from {self.home}"
-        raise absent(self.name, root, self.layouts, fetch)
+        raise absent(self.name, root, part.layouts, fetch)
 
     def __call__(self, root: Path) -> Dataset:
         """Read it from the data folder.

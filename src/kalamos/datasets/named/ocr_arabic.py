@@ -6,19 +6,17 @@ import hashlib
 import re
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import ARABIC_28, Alphabet
-from kalamos.datasets.assembly import decode_members
-from kalamos.datasets.dataset import Problem, Split
+from kalamos.datasets.dataset import Split
 from kalamos.datasets.named.entry import NamedDataset, Parts, register
 from kalamos.datasets.named.layout import archive
-from kalamos.datasets.sources import open_source
-from kalamos.errors import DatasetError
+from kalamos.datasets.named.members import read_members
 
 __all__ = ["ARABIC_32", "LETTERS", "OCR_ARABIC", "OCR_ARABIC_PUNCTUATION", "PUNCTUATION_11", "font_of"]
 
@@ -64,33 +62,16 @@ def font_of(file: str) -> str:
 
 
 def _read(folders: Mapping[str, str], alphabet: Alphabet, paths: tuple[Path, ...]) -> Parts:
-    problems: list[Problem] = []
-    with open_source(paths[0]) as source:
-        problems += source.problems
-        members, labels, fonts = [], [], []
-        for member in source.members:
-            folder, _, file = member.rpartition("/")
-            label = folders.get(folder.rpartition("/")[2])
-            if label is None:
-                problems.append(Problem(member, "in no class folder of OCR-Arabic"))
-                continue
-            members.append(member)
-            labels.append(alphabet.index(label))
-            fonts.append(font_of(file))
-        images, kept, unreadable = decode_members(source.read, members)
-    if not len(kept):
-        raise DatasetError(
-            f"{paths[0]}: no image of OCR-Arabic in it",
-            remedy=f"it holds folders such as '{min(folders)}'",
-        )
-    digests = [hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest() for image in images]
-    split = Split(
-        images,
-        np.array(labels, np.int64)[kept],
-        _groups(digests, [fonts[position] for position in kept.tolist()]),
-        tuple(members[position] for position in kept.tolist()),
-    )
-    return Parts(split, problems=(*problems, *unreadable))
+    def label_of(member: str) -> int | None:
+        label = folders.get(PurePosixPath(member).parent.name)
+        return None if label is None else alphabet.index(label)
+
+    found = read_members(paths[0], label_of, of="OCR-Arabic", such_as=min(folders))
+    digests = [
+        hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest() for image in found.images
+    ]
+    groups = _groups(digests, [font_of(PurePosixPath(name).name) for name in found.names])
+    return Parts(Split(found.images, found.labels, groups, found.names), problems=found.problems)
 
 
 def _groups(digests: list[bytes], fonts: list[str]) -> NDArray[np.int64]:

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="needs the extra 'train'")
+
+import cv2
+from rich.console import Console
+
+from kalamos.datasets import Dataset, Split
+from kalamos.errors import DatasetError, UsageError
+from kalamos.evaluation.report import Subject
+from kalamos.outliers import OutlierReport, measure
+from kalamos.outliers.console import print_outliers
+from kalamos.outliers.saving import outliers_json, write_outlier_report
+from kalamos.recognizer import Recognizer
+
+SUBJECT = Subject("digits", "mnist", "test")
+
+
+@pytest.fixture(scope="module")
+def report(reader: Recognizer, digits: Dataset) -> OutlierReport:
+    return measure(reader, digits.test, ["scribbles", "paper", "scribbles"], 60, seed=5)
+
+
+def test_figures_of_each_set(report: OutlierReport, digits: Dataset) -> None:
+    assert [each.name for each in report.sets] == ["scribbles", "paper"]
+    assert (report.known, report.sha256, report.skipped) == (60, digits.test.sha256, ())
+    for each in report.sets:
+        assert each.n == 60
+        assert 0 <= each.interval[0] <= each.auroc <= each.interval[1] <= 1
+        assert sum(count for _, count in each.read_as) + each.no_ink == 60
+        assert len(each.surest) == min(16, 60 - each.no_ink)
+        sure = [mistake.confidence for mistake in each.surest]
+        assert sure == sorted(sure, reverse=True)
+    scribbles, paper = report.sets
+    assert scribbles.auroc > 0.5
+    assert paper.no_ink > 10
+    assert report.mean_auroc == pytest.approx((scribbles.auroc + paper.auroc) / 2)
+
+
+def test_what_the_model_saw_is_shown(report: OutlierReport, reader: Recognizer) -> None:
+    mistake = report.sets[0].surest[0]
+    assert np.array_equal(mistake.seen, reader.prepare(mistake.image))
+    assert reader.predict(mistake.image).label == mistake.label
+
+
+def test_a_blank_image_is_rejected_with_a_confidence_of_0(reader: Recognizer, tmp_path: Path) -> None:
+    for label in "AR":
+        (tmp_path / label).mkdir()
+        for row in range(25):
+            cv2.imwrite(str(tmp_path / label / f"{row}.png"), np.full((40, 40), 200, np.uint8))
+    known = Split(np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.int64))
+    name = f"script:{tmp_path}"
+    [each] = measure(reader, known, [name], confidence=np.array([0.9, 0.8])).sets
+    assert (each.n, each.no_ink, each.auroc, each.rejected, each.surest) == (10, 10, 1.0, 1.0, ())
+    [blank] = measure(reader, known, [name]).sets  # both known images are blank too
+    assert (blank.auroc, blank.fpr_at_95_tpr) == (0.5, 1.0)
+
+
+def test_confidences_that_are_given_are_used(reader: Recognizer, digits: Dataset) -> None:
+    def area(confidence: float) -> float:
+        given = np.full(len(digits.test), confidence)
+        return measure(reader, digits.test, ["shapes"], 30, confidence=given).sets[0].auroc
+
+    assert (area(0.0), area(1.0)) == (0.0, 1.0)
+
+
+def test_the_same_seed_gives_the_same_figures(
+    report: OutlierReport, reader: Recognizer, digits: Dataset
+) -> None:
+    again = measure(reader, digits.test, ["paper"], 60, seed=5)
+    other = measure(reader, digits.test, ["paper"], 60, seed=6)
+    assert again.sets[0].read_as == report.sets[1].read_as
+    assert again.sets[0].auroc == report.sets[1].auroc
+    assert other.sets[0].auroc != report.sets[1].auroc
+
+
+def test_absent_sets_are_told_and_unknown_ones_refused(
+    reader: Recognizer, digits: Dataset, tmp_path: Path
+) -> None:
+    found = measure(reader, digits.test, ["shapes", "script:ahcd"], 5, data_dir=tmp_path)
+    assert [each.name for each in found.sets] == ["shapes"]
+    assert found.skipped[0].name == "script:ahcd"
+    assert "ahcd: there is no" in found.skipped[0].reason
+    with pytest.raises(
+        DatasetError, match=r"there is no set of outliers to measure with \(ahcd: there is no"
+    ):
+        measure(reader, digits.test, ["script:ahcd"], 5, data_dir=tmp_path)
+    with pytest.raises(UsageError, match="did you mean 'shapes'"):
+        measure(reader, digits.test, ["shape"], 5)
+    with pytest.raises(UsageError, match="n = 0 leaves no outlier"):
+        measure(reader, digits.test, ["shapes"], 0)
+    with pytest.raises(DatasetError, match="the split is empty"):
+        measure(reader, digits.test.take(np.arange(0)), ["shapes"], 5)
+
+
+def test_progress_ends_with_all_images(reader: Recognizer, digits: Dataset) -> None:
+    told: list[int] = []
+    measure(reader, digits.test, ["shapes", "textures"], 20, on_progress=told.append)
+    assert told == [60, 80, 100]
+
+
+def test_records_for_the_model_file(report: OutlierReport) -> None:
+    scribbles, paper = report.records("2026-03-31")
+    assert (scribbles.kind, scribbles.name, scribbles.n) == ("outliers", "scribbles", 60)
+    assert paper.value == report.sets[1].auroc
+
+
+def test_json(report: OutlierReport) -> None:
+    figures = json.loads(outliers_json(report, SUBJECT))
+    assert (figures["model"], figures["dataset"], figures["known"], figures["seed"]) == (
+        "digits",
+        "mnist",
+        60,
+        5,
+    )
+    assert [each["name"] for each in figures["sets"]] == ["scribbles", "paper"]
+    first = figures["sets"][0]
+    assert first["auroc"] == report.sets[0].auroc
+    assert sum(first["read_as"].values()) + first["no_ink"] == first["n"]
+    assert figures["skipped"] == []
+
+
+def test_the_report_is_written_whole(report: OutlierReport, tmp_path: Path) -> None:
+    names = write_outlier_report(tmp_path / "new" / "report", report, SUBJECT)
+    assert sorted(path.name for path in (tmp_path / "new" / "report").iterdir()) == sorted(names)
+    sheet = cv2.imread(str(tmp_path / "new" / "report" / "outliers.png"))
+    assert sheet.shape[0] > 2 * 2 * 84
+    assert json.loads((tmp_path / "new" / "report" / "outliers.json").read_text("utf-8"))["sets"]
+
+
+def test_the_table_fits_a_terminal(report: OutlierReport) -> None:
+    stream = StringIO()
+    print_outliers(Console(file=stream, width=80, highlight=False), report, SUBJECT)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "digits on mnist test, known n = 60"
+    [row] = [line for line in lines if line.startswith("scribbles")]
+    assert f"{report.sets[0].auroc:.4f}" in row
+    assert row.endswith("%")
