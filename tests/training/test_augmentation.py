@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tv
 
+from kalamos.training.augmentation import augment as augment_batch
 from kalamos.training.augmentation import draw_maps, warp
 from kalamos.training.policy import AUGMENTATIONS, Augmentation
 
@@ -21,7 +22,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def augment(images: Tensor, how: Augmentation, seed: int = 0, ground: float = 0.0) -> Tensor:
-    return warp(images, draw_maps(how, len(images), seeded(seed)), ground)
+    return augment_batch(images, how, seeded(seed), count=len(images), ground=ground)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,7 @@ def second_moments(images: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_nothing_asked_is_nothing_done(blobs: Tensor) -> None:
     assert draw_maps(Augmentation(), 8, seeded()) is None
     assert warp(blobs, None) is blobs
+    assert augment(blobs, Augmentation()) is blobs
 
 
 @pytest.mark.parametrize("perspective", [0.0, 0.2])

@@ -9,7 +9,8 @@ from kalamos.training.policy import AUGMENTATIONS, Augmentation
 
 
 def test_the_seeds_policies_are_what_the_seeds_do() -> None:
-    assert asdict(AUGMENTATIONS["seed-arabic"]) == {
+    asked = {key: value for key, value in asdict(AUGMENTATIONS["seed-arabic"]).items() if value}
+    assert asked == {
         "rotate": 18.0,
         "translate": 0.12,
         "scale": 0.15,

@@ -47,6 +47,14 @@ ema_decay = 0.99
 clean_epochs = 1
 patience = 5
 keep = "best"
+teachers = ["runs/one", "runs/two"]
+distillation = 0.7
+distillation_temperature = 2
+outliers = 100
+outlier_share = 0.1
+outlier_weight = 0.3
+photographs = 0.4
+photograph_copies = 2
 preprocessing = [{ step = "centre", size = 32 }, { step = "normalise", mean = 0.1, std = 0.3 }]
 
 [augmentation]
@@ -98,6 +106,14 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         clean_epochs=1,
         patience=5,
         keep="best",
+        teachers=("runs/one", "runs/two"),
+        distillation=0.7,
+        distillation_temperature=2,
+        outliers=100,
+        outlier_share=0.1,
+        outlier_weight=0.3,
+        photographs=0.4,
+        photograph_copies=2,
         augmentation=Augmentation(10, 0.1, 0.1, 5.0, 0.3, 0.5),
         preprocessing=({"step": "centre", "size": 32}, {"step": "normalise", "mean": 0.1, "std": 0.3}),
     )

@@ -18,7 +18,7 @@ from torch import nn
 
 from kalamos.architectures.network import ARCHITECTURES, StagedNetwork
 
-DROPOUT = 0.25
+DROPOUT = 0.1
 
 
 @ARCHITECTURES.register("lenet_bn")

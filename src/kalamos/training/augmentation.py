@@ -1,4 +1,4 @@
-"""Batched augmentation: every image's own projective map, all images resampled at once.
+"""Batched augmentation: every image's own map and bends, all images resampled at once, then its own pen.
 
 The maps are composed first, so that however much is deformed, pixels are interpolated only once; and
 drawing them for the batch instead of for each image keeps training bound by the network.
@@ -12,9 +12,55 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kalamos.training.pens import draw_pens, write_with
 from kalamos.training.policy import Augmentation
 
-__all__ = ["draw_maps", "warp"]
+__all__ = ["augment", "draw_bends", "draw_maps", "warp"]
+
+HUNG_ON = 5
+"""Points in a row and in a column that `elastic` moves: letters bend in a few places, not in many."""
+
+
+def augment(
+    images: Tensor,
+    how: Augmentation,
+    generator: torch.Generator,
+    *,
+    count: int,
+    mine: slice = slice(None),
+    ground: float = 0.0,
+    full: float = 1.0,
+) -> Tensor:
+    """Deform each image and write it with another pen.
+
+    Args:
+        images: float32 [B, 1, H, W]: of a batch of `count`, those at `mine`.
+        how: the ranges.
+        generator: makes it reproducible, and lies on the images' device. All of the batch is drawn for,
+            so that no image's deformation depends on which process it falls to.
+        count: size of the whole batch.
+        mine: which of it `images` are.
+        ground: the paper's value.
+        full: how much more full ink is.
+
+    Returns:
+        The like; the very `images` where `how` changes nothing.
+    """
+    if how == Augmentation():
+        return images
+    maps = draw_maps(how, count, generator)
+    bends = draw_bends(how, count, generator)
+    height, width = images.shape[2:]
+    pens = draw_pens(how, (count, height, width), generator)
+    images = warp(images, _at(maps, mine), _at(bends, mine), ground)
+    if not pens:
+        return images
+    ink = write_with({name: numbers[mine] for name, numbers in pens.items()}, (images - ground) / full)
+    return ink * full + ground
+
+
+def _at(drawn: Tensor | None, mine: slice) -> Tensor | None:
+    return None if drawn is None else drawn[mine]
 
 
 def draw_maps(how: Augmentation, count: int, generator: torch.Generator) -> Tensor | None:
@@ -29,7 +75,7 @@ def draw_maps(how: Augmentation, count: int, generator: torch.Generator) -> Tens
         float32: [N, 2, 3] where the maps are affine, [N, 3, 3] where they are projective; None where
         `how` changes nothing.
     """
-    if how == Augmentation():
+    if not (how.rotate or how.shear or how.scale or how.translate or how.perspective):
         return None
     device = generator.device
 
@@ -50,20 +96,35 @@ def draw_maps(how: Augmentation, count: int, generator: torch.Generator) -> Tens
     return torch.cat([affine, last], dim=1) @ _perspective(how, count, generator)
 
 
-def warp(images: Tensor, maps: Tensor | None, ground: float = 0.0) -> Tensor:
+def draw_bends(how: Augmentation, count: int, generator: torch.Generator) -> Tensor | None:
+    """Random displacements, float32 [N, 2, HUNG_ON, HUNG_ON], x then y; 2 is the image's side.
+
+    A coarse grid stands in for the smoothed noise of Simard et al. 2003 at a fraction of its cost.
+    """
+    if not how.elastic:
+        return None
+    shape = (count, 2, HUNG_ON, HUNG_ON)
+    uniform = torch.rand(shape, generator=generator, device=generator.device) * 2 - 1
+    return uniform * 2 * how.elastic
+
+
+def warp(images: Tensor, maps: Tensor | None, bends: Tensor | None = None, ground: float = 0.0) -> Tensor:
     """Resample each image through its map, bilinearly.
 
     Args:
         images: float32 [N, 1, H, W], ink on a plain ground.
         maps: what `draw_maps` returns.
+        bends: what `draw_bends` returns.
         ground: the ground's value, which moves in from outside.
 
     Returns:
         float32 [N, 1, H, W].
     """
-    if maps is None:
+    if maps is None and bends is None:
         return images
     height, width = images.shape[2:]
+    if maps is None:
+        maps = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
     if maps.shape[1] == 2:
         grid = F.affine_grid(maps, [len(maps), 1, height, width], align_corners=False)
     else:
@@ -73,8 +134,18 @@ def warp(images: Tensor, maps: Tensor | None, ground: float = 0.0) -> Tensor:
         points = torch.stack([columns, rows, torch.ones_like(rows)], dim=-1).view(1, -1, 3)
         mapped = points @ maps.transpose(1, 2)  # [N, H W, 3]
         grid = (mapped[..., :2] / mapped[..., 2:]).view(-1, height, width, 2)
+    if bends is not None:
+        smooth = _spread(height, bends.device) @ bends @ _spread(width, bends.device).T  # [N, 2, H, W]
+        grid = grid + smooth.permute(0, 2, 3, 1)
     # Outside, grid_sample sees zeros.
     return F.grid_sample(images - ground, grid, align_corners=False) + ground
+
+
+def _spread(size: int, device: torch.device) -> Tensor:
+    """[size, HUNG_ON]: bicubic interpolation as a matrix, a tenth of its cost at these sizes."""
+    points = torch.eye(HUNG_ON, device=device).unsqueeze(1)  # each point alone: [HUNG_ON, 1, HUNG_ON]
+    lines = F.interpolate(points.unsqueeze(2), (1, size), mode="bicubic", align_corners=True)
+    return lines.view(HUNG_ON, size).T
 
 
 def _perspective(how: Augmentation, count: int, generator: torch.Generator) -> Tensor:

@@ -16,12 +16,17 @@ from torch import Tensor
 
 from kalamos.preprocessing import Preprocessor
 from kalamos.streaming import ordered_map
-from kalamos.training.augmentation import draw_maps, warp
+from kalamos.training.augmentation import augment
 from kalamos.training.mixing import mix
 from kalamos.training.policy import Augmentation
 from kalamos.training.recipe import Recipe
 
 __all__ = ["Batch", "Examples", "Share", "count_steps", "epoch_batches", "seed_of"]
+
+NONE = torch.empty(0, dtype=torch.uint8)
+
+OUTLIERS, PHOTOGRAPHS = 1, 2
+"""What else is drawn in a step, each from a seed of its own: a recipe without it draws as it always did."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Examples:
         labels: int64 [N].
         num_classes: C.
         scale, shift: normalised = grey * scale - shift, see `Preprocessor.scale`.
+        photographs: uint8 [K, N, S, S]: K photographed copies of every image; K may be 0.
+        outliers: uint8 [M, S, S], images of no character; M may be 0.
     """
 
     images: Tensor
@@ -40,6 +47,8 @@ class Examples:
     num_classes: int
     scale: float = 1 / 255
     shift: float = 0.0
+    photographs: Tensor = NONE
+    outliers: Tensor = NONE
 
     @classmethod
     def of(
@@ -68,7 +77,11 @@ class Examples:
 
     def normalised(self, rows: Tensor | slice) -> Tensor:
         """float32 [B, 1, S, S], equal to what `Preprocessor.batch` gives."""
-        return self.images[rows].unsqueeze(1).float().mul_(self.scale).sub_(self.shift)
+        return self.normalise(self.images[rows])
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 [B, S, S] -> float32 [B, 1, S, S]."""
+        return images.unsqueeze(1).float().mul_(self.scale).sub_(self.shift)
 
 
 @dataclass(frozen=True)
@@ -81,12 +94,17 @@ class Share:
 
 @dataclass(frozen=True)
 class Batch:
-    """float32 [B, 1, S, S] and int64 labels [B], or float32 target probabilities [B, C]."""
+    """A step's images and what they are; where there are outliers, they come last and have no target.
+
+    `images` is float32 [B + M, 1, S, S], `targets` int64 labels [B] or float32 probabilities [B, C].
+    """
 
     images: Tensor
     targets: Tensor
     whole: int
-    """Size of the batch over all processes."""
+    """Characters in the batch over all processes."""
+    whole_outliers: int = 0
+    """Outliers in the batch over all processes."""
 
 
 def seed_of(*parts: int) -> int:
@@ -127,22 +145,53 @@ def epoch_batches(
         step, rows = numbered
         seed = seed_of(recipe.seed, epoch, step)
         whole = order[rows]
-        # Drawn for the whole batch, so that each image's deformation does not depend on who shares it.
-        maps = draw_maps(how, len(whole), torch.Generator(device).manual_seed(seed))
         mine = slice(share.rank, None, share.world)
-        images = warp(data.normalised(whole[mine]), None if maps is None else maps[mine], -data.shift)
+        chosen = _choose(data, recipe, whole, clean=clean, seed=seed)
+        images = _augmented(data, chosen[mine], how, len(whole), mine, seed)
         targets = data.labels[whole[mine]]
         if not clean and (recipe.mixup or recipe.cutmix):
             images, targets = mix(
                 images, targets, data.num_classes, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=seed
             )
-        return Batch(images, targets, len(whole))
+        strangers = round(recipe.outlier_share * len(whole)) if len(data.outliers) else 0
+        if strangers:
+            draw = torch.Generator(device).manual_seed(seed_of(seed, OUTLIERS))
+            at = torch.randint(len(data.outliers), (strangers,), generator=draw, device=device)[mine]
+            others = _augmented(data, data.outliers[at], how, strangers, mine, seed_of(seed, OUTLIERS, 1))
+            images = torch.cat([images, others])
+        return Batch(images, targets, len(whole), strangers)
 
     numbered = enumerate(_slices(len(data), recipe.batch_size, share.world))
     if workers:
         yield from ordered_map(lambda part: [make(one) for one in part], numbered, chunk=1, jobs=workers)
     else:
         yield from map(make, numbered)
+
+
+def _choose(data: Examples, recipe: Recipe, rows: Tensor, *, clean: bool, seed: int) -> Tensor:
+    """uint8 [B, S, S]: each image as it is, or one of its photographs."""
+    images = data.images[rows]
+    copies = len(data.photographs)
+    if clean or not copies:
+        return images
+    draw = torch.Generator(rows.device).manual_seed(seed_of(seed, PHOTOGRAPHS))
+    photographed = torch.rand(len(rows), generator=draw, device=rows.device) < recipe.photographs
+    which = torch.randint(copies, (len(rows),), generator=draw, device=rows.device)
+    return torch.where(photographed.view(-1, 1, 1), data.photographs[which, rows], images)
+
+
+def _augmented(
+    data: Examples, images: Tensor, how: Augmentation, count: int, mine: slice, seed: int
+) -> Tensor:
+    return augment(
+        data.normalise(images),
+        how,
+        torch.Generator(images.device).manual_seed(seed),
+        count=count,
+        mine=mine,
+        ground=-data.shift,
+        full=255 * data.scale,
+    )
 
 
 def _slices(count: int, size: int, world: int) -> list[slice]:

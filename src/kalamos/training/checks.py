@@ -25,7 +25,7 @@ from typing import Any
 
 from kalamos.errors import RecipeError, suggest
 
-__all__ = ["check", "choice", "name", "number", "probability", "share", "whole"]
+__all__ = ["check", "choice", "name", "names", "number", "probability", "share", "whole"]
 
 FINITE = math.nextafter(math.inf, 0.0)
 """The largest float; TOML has whole numbers beyond it."""
@@ -68,6 +68,15 @@ def choice(default: str, *known: str) -> Any:
 def name(default: str) -> Any:
     """Any text."""
     return _field(default, _Rule("a name", lambda value: isinstance(value, str)))
+
+
+def names() -> Any:
+    """Any texts, a tuple; none by default."""
+
+    def holds(value: object) -> bool:
+        return isinstance(value, tuple) and all(isinstance(entry, str) and entry for entry in value)
+
+    return _field((), _Rule("a list of names", holds))
 
 
 def check(config: Any) -> None:

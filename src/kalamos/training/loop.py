@@ -17,6 +17,7 @@ from kalamos.errors import TrainingError
 from kalamos.training.batches import Batch, Examples, Share, count_steps, epoch_batches, seed_of
 from kalamos.training.checkpoint import Checkpoints
 from kalamos.training.engine import Engine
+from kalamos.training.objective import Objective, Teacher
 from kalamos.training.recipe import Recipe
 from kalamos.training.reports import EpochReport, Start, StepReport, Watch
 from kalamos.training.state import TrainingState
@@ -35,6 +36,7 @@ def train(
     *,
     engine: Engine = Engine(),  # noqa: B008  (immutable)
     checkpoints: Checkpoints | None = None,
+    teacher: Teacher | None = None,
     workers: int = 0,
     watch: Watch = Watch(),  # noqa: B008  (has no state)
 ) -> TrainingState:
@@ -47,6 +49,7 @@ def train(
         validation: M prepared images; only watched, and chosen on where the recipe keeps the best.
         engine: device, precision, and this process's rank among others.
         checkpoints: where the state is kept after each epoch, and taken up from; None keeps none.
+        teacher: on the engine's device, where the recipe distils.
         workers: threads that prepare batches ahead; the result does not depend on them.
         watch: is told of each step and epoch.
 
@@ -64,7 +67,7 @@ def train(
         checkpoints.restore(state)
     model, share = engine.share(network), Share(engine.rank, engine.world)
     look_every = 1 if engine.device == "cpu" and engine.world == 1 else LOOK_EVERY
-    adjustment = recipe.logit_adjustment * data.log_priors()  # [C]
+    objective = Objective(recipe, data.log_priors(), teacher)
     watch.on_start(
         Start(
             arch=recipe.arch,
@@ -86,7 +89,7 @@ def train(
         total, seen = torch.zeros((), device=data.images.device), 0
         with closing(epoch_batches(data, recipe, epoch, share=share, workers=workers)) as batches:
             for step, batch in enumerate(batches, start=1):
-                total += _step(recipe, model, batch, adjustment, state, engine)
+                total += _step(recipe, model, batch, objective, state, engine)
                 seen += batch.whole
                 if step % look_every == 0 or step == steps:
                     mean = float(engine.total(total.clone())) / step
@@ -131,15 +134,12 @@ def _diverged(problem: str) -> TrainingError:
 
 
 def _step(
-    recipe: Recipe, model: nn.Module, batch: Batch, adjustment: Tensor, state: TrainingState, engine: Engine
+    recipe: Recipe, model: nn.Module, batch: Batch, objective: Objective, state: TrainingState, engine: Engine
 ) -> Tensor:
     """One optimiser step; returns this process's part of the batch's mean loss."""
     with engine.autocast():
-        logits = model(batch.images.contiguous(memory_format=torch.channels_last))  # [B, C]
-    losses = F.cross_entropy(
-        logits.float() + adjustment, batch.targets, label_smoothing=recipe.label_smoothing, reduction="sum"
-    )
-    loss = losses / batch.whole
+        logits = model(batch.images.contiguous(memory_format=torch.channels_last))  # [B + M, C]
+    loss = objective(logits.float(), batch)
     state.optimizer.zero_grad(set_to_none=True)
     # Gradients are averaged over the processes; each one's loss is its part of the sum.
     engine.scaler.scale(loss * engine.world).backward()  # type: ignore[no-untyped-call]

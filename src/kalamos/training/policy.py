@@ -18,7 +18,7 @@ __all__ = ["AUGMENTATIONS", "Augmentation"]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random projective deformation, drawn anew for every image and epoch."""
+    """A random deformation and another pen, drawn anew for every image and epoch."""
 
     rotate: float = number(0.0)
     """Degrees, uniform in [-rotate, rotate]; likewise below."""
@@ -33,6 +33,21 @@ class Augmentation:
     form a dart, through which no view leads."""
     perspective_p: float = probability(1.0)
     """The share of the images that get the perspective."""
+    elastic: float = share(0.0, below=0.25)
+    """How far each of 5x5 points that the image hangs on moves at most, as a share of the side."""
+
+    pen: float = probability(0.0)
+    """Stroke width: 1 grows or shrinks strokes by up to a pixel on either side."""
+    gamma: float = number(0.0)
+    """Grey values are raised to exp(-gamma) up to exp(gamma): softer or harder edges."""
+    blur: float = probability(0.0)
+    """Up to this share of a 3x3 binomial blur."""
+    noise: float = probability(0.0)
+    """Standard deviation of grey noise, up to; 1 is the ink's own level."""
+    gaps: float = probability(0.0)
+    """The share of the images that get a gap of one to four pixels, as pens that skip leave."""
+    lines: float = probability(0.0)
+    """The share of the images that get a piece of a ruled line or of a cell's border near an edge."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -46,7 +61,21 @@ AUGMENTATIONS = MappingProxyType(
             rotate=18.0, translate=0.12, scale=0.15, shear=7.0, perspective=0.2, perspective_p=0.2
         ),
         "kalamos": Augmentation(rotate=15.0, translate=0.075, scale=0.1, shear=6.0),
+        "pens": Augmentation(
+            rotate=15.0,
+            translate=0.075,
+            scale=0.12,
+            shear=12.0,
+            elastic=0.04,
+            pen=0.6,
+            gamma=0.4,
+            blur=0.6,
+            noise=0.08,
+            gaps=0.15,
+            lines=0.05,
+        ),
     }
 )
 """`mnist` is what most MNIST tutorials use; `seed-arabic` is Arabic-MNIST's (its padding of 12 px belongs to
-the preprocessing, so that prediction pads as well); `kalamos` made the shipped `digits`."""
+the preprocessing, so that prediction pads as well); `kalamos` moves the paper alone, `pens`
+changes the pen too."""

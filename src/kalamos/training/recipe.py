@@ -18,7 +18,7 @@ from typing import Any
 
 from kalamos.errors import PreprocessingError, RecipeError, suggest
 from kalamos.preprocessing import Preprocessor
-from kalamos.training.checks import check, choice, name, number, share, whole
+from kalamos.training.checks import check, choice, name, names, number, probability, share, whole
 from kalamos.training.policy import AUGMENTATIONS, Augmentation
 
 __all__ = ["Augmentation", "Recipe", "load_recipe"]
@@ -79,13 +79,30 @@ class Recipe:
     ema_decay: float = share(0.0)
     """Per step; 0 keeps no average. The averaged weights are the ones kept."""
     clean_epochs: int = whole(0, least=0)
-    """The last epochs, without augmentation and mixing."""
+    """The last epochs, without augmentation, photographs and mixing."""
     patience: int = whole(0, least=0)
     """Epochs without a better validation accuracy after which training stops early; 0 never stops."""
     keep: str = choice("last", "last", "best")
     """Which epoch's weights: the last, or those of the best validation accuracy (which that
     accuracy then flatters)."""
 
+    teachers: tuple[str, ...] = names()
+    """Run folders whose networks, averaged, this one learns from (Hinton et al. 2015)."""
+    distillation: float = probability(0.0)
+    """The teachers' share of the loss; the labels have the rest."""
+    distillation_temperature: float = number(4.0)
+
+    outliers: int = whole(0, least=0)
+    """How many images that are no character to learn doubt from (Hendrycks et al. 2019); 0 is off."""
+    outlier_share: float = share(0.25)
+    """How many join each batch, as a share of its size."""
+    outlier_weight: float = number(0.5)
+    """Of their part of the loss: the cross-entropy with all classes being as likely."""
+
+    photographs: float = probability(0.0)
+    """The share of the images that are seen as photographed, see `kalamos.training.camera`."""
+    photograph_copies: int = whole(1)
+    """How many photographs of each image there are to choose from."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """In TOML a table, or a policy's name."""
     preprocessing: tuple[Mapping[str, object], ...] = ()
@@ -100,6 +117,12 @@ class Recipe:
             )
         if self.val_fraction + self.test_fraction >= 1:
             raise RecipeError("val_fraction and test_fraction leave nothing to learn from")
+        if bool(self.teachers) != bool(self.distillation) or not self.distillation_temperature:
+            raise RecipeError(
+                f"teachers = {list(self.teachers)} with distillation = {self.distillation} at temperature "
+                f"{self.distillation_temperature} teaches nothing",
+                remedy="distillation needs all three: run folders, a share of the loss, a temperature",
+            )
         if not isinstance(self.augmentation, Augmentation):
             raise RecipeError(f"augmentation = {self.augmentation!r} is not an Augmentation")
         if self.preprocessing:
@@ -119,6 +142,8 @@ class Recipe:
         _refuse_unknown("a recipe", values, cls)
         if "augmentation" in values:
             values["augmentation"] = _augmentation(values["augmentation"])
+        if isinstance(values.get("teachers"), list):
+            values["teachers"] = tuple(values["teachers"])
         if "preprocessing" in values:
             steps = values["preprocessing"]
             if not isinstance(steps, (list, tuple)):
@@ -142,6 +167,7 @@ class Recipe:
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON types; `Recipe.from_mapping` takes it back."""
         plain = asdict(self)
+        plain["teachers"] = list(self.teachers)
         plain["preprocessing"] = [dict(step) for step in self.preprocessing]
         return plain
 

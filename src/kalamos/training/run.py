@@ -18,7 +18,7 @@ import json
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from kalamos.alphabets import Alphabet
 from kalamos.architectures import StagedNetwork, build
 from kalamos.atomic import atomic_write
 from kalamos.errors import KalamosError, TrainingError
+from kalamos.model_file import OperatingPoint, SelectiveAccuracy
 from kalamos.training.checkpoint import read_weights, write_weights
 from kalamos.training.logs import CsvLog, read_log
 from kalamos.training.recipe import Recipe
@@ -91,6 +92,8 @@ class Run:
     """Of the weights that were kept."""
     kept_epoch: int
     """Whose weights these are, from 1."""
+    selective: SelectiveAccuracy | None
+    """Measured on the validation part, after the temperature; None for a run of an earlier kalamos."""
     epochs: tuple[EpochReport, ...]
     created: str
     environment: dict[str, str]
@@ -156,6 +159,7 @@ def save_run(run: Run, folder: Path) -> None:
     """Write the outcome; the weights last, since with them the run is finished."""
     CsvLog(folder, run.epochs).write()
     outcome = {name: getattr(run, name) for name in OUTCOME}
+    outcome["selective"] = None if run.selective is None else asdict(run.selective)
     _write_story(folder, run, run.train_count, run.val_count, outcome)
     write_weights(folder / WEIGHTS, dict(run.network.state_dict()))
 
@@ -177,18 +181,23 @@ def load_run(folder: Path) -> Run:
             train_count=counts["train"],
             val_count=counts["val"],
             epochs=read_log(folder),
+            selective=_selective(outcome.get("selective")),
             **{name: outcome[name] for name in OUTCOME},
             **common,
         )
+
+
+def _selective(kept: dict[str, Any] | None) -> SelectiveAccuracy | None:
+    if kept is None:
+        return None
+    return SelectiveAccuracy(int(kept["n"]), tuple(OperatingPoint(**point) for point in kept["points"]))
 
 
 class _UnfinishedError(Exception):
     pass
 
 
-def _write_story(
-    folder: Path, of: Plan | Run, train: int, val: int, outcome: dict[str, float] | None
-) -> None:
+def _write_story(folder: Path, of: Plan | Run, train: int, val: int, outcome: dict[str, Any] | None) -> None:
     story = {
         "recipe": of.recipe.to_mapping(),
         "alphabet": {"name": of.alphabet.name, "labels": list(of.alphabet.labels)},

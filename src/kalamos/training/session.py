@@ -17,10 +17,13 @@ from kalamos.datasets import Dataset, load_dataset
 from kalamos.datasets.prepare import prepare_split
 from kalamos.errors import TrainingError
 from kalamos.evaluation.calibration import fit_temperature
+from kalamos.evaluation.selective import selective_accuracy
 from kalamos.preprocessing import Preprocessor, default_steps
+from kalamos.probabilities import softmax
 from kalamos.training.batches import Examples
 from kalamos.training.checkpoint import Checkpoints
 from kalamos.training.engine import Engine, choose_device, choose_precision, process_group
+from kalamos.training.extras import load_teacher, with_extras
 from kalamos.training.logs import CsvLog, TensorBoardLog, write_curves
 from kalamos.training.loop import check_enough, infer_examples, train
 from kalamos.training.recipe import Recipe
@@ -108,13 +111,27 @@ def _run(
         plan = Plan.now(recipe, dataset.alphabet, dataset.train.sha256, plan_split(dataset, recipe))
     else:
         plan = _check_unchanged(earlier, dataset)
-    data = _examples(dataset, plan.split.train, recipe, device)
+    teacher = load_teacher(recipe, dataset.alphabet)
+    if teacher is not None:
+        teacher.to(device)
+    data = with_extras(
+        _examples(dataset, plan.split.train, recipe, device), dataset.alphabet, recipe, data_dir
+    )
     validation = _examples(dataset, plan.split.val, recipe, device)
     with process_group(device) as (rank, world):
         engine = Engine(device, choose_precision(recipe.amp, device, network), rank, world)
         check_enough(recipe, network, len(data), world)
         if run_dir is None:
-            state = train(recipe, network, data, validation, engine=engine, workers=workers, watch=watch)
+            state = train(
+                recipe,
+                network,
+                data,
+                validation,
+                engine=engine,
+                teacher=teacher,
+                workers=workers,
+                watch=watch,
+            )
             return _finish(plan, state, data, validation)
         if engine.is_main and earlier is None:
             save_plan(plan, run_dir)
@@ -126,6 +143,7 @@ def _run(
                 validation,
                 engine=engine,
                 checkpoints=Checkpoints(run_dir),
+                teacher=teacher,
                 workers=workers,
                 watch=watches,
             )
@@ -183,16 +201,19 @@ def _finish(plan: Plan, state: TrainingState, data: Examples, validation: Exampl
         kept_epoch = state.best_epoch
     logits = infer_examples(network, validation).float().cpu().numpy()
     labels = validation.labels.cpu().numpy()
+    temperature = fit_temperature(logits, labels)
+    correct = logits.argmax(1) == labels
     return Run(
         recipe=plan.recipe,
         alphabet=plan.alphabet,
         network=network.cpu().eval(),
-        temperature=fit_temperature(logits, labels),
+        temperature=temperature,
         data_sha256=plan.data_sha256,
         train_count=len(data),
         val_count=len(validation),
-        val_accuracy=float((logits.argmax(1) == labels).mean()),
+        val_accuracy=float(correct.mean()),
         kept_epoch=kept_epoch,
+        selective=selective_accuracy(softmax(logits, temperature).max(1), correct),
         epochs=tuple(state.reports),
         created=plan.created,
         environment=plan.environment,

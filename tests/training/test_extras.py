@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kalamos.alphabets import DIGITS, Alphabet
+from kalamos.errors import RecipeError, TrainingError
+from kalamos.preprocessing import default_steps
+from kalamos.training import Recipe, Run
+from kalamos.training.batches import Examples, epoch_batches
+from kalamos.training.extras import load_teacher, with_extras
+
+STEPS = default_steps(28)
+RECIPE = Recipe(preprocessing=STEPS, batch_size=16)
+
+
+def test_nothing_asked_for_is_nothing_made(examples: Examples) -> None:
+    assert load_teacher(RECIPE, DIGITS) is None
+    assert with_extras(examples, DIGITS, RECIPE, None) is examples
+
+
+def test_photographs_are_others_in_every_copy_and_the_same_for_a_seed(examples: Examples) -> None:
+    few = replace(examples, images=examples.images[:12], labels=examples.labels[:12])
+    recipe = replace(RECIPE, photographs=0.5, photograph_copies=2)
+    made, again = (with_extras(few, DIGITS, recipe, None).photographs for _ in range(2))
+    assert made.shape == (2, 12, 28, 28)
+    assert torch.equal(made, again)
+    assert not torch.equal(made[0], made[1])
+    assert not torch.equal(made, with_extras(few, DIGITS, replace(recipe, seed=7), None).photographs)
+
+
+def test_a_share_of_the_images_is_seen_as_photographed(examples: Examples) -> None:
+    marked = replace(examples, photographs=torch.full((3, *examples.images.shape), 7, dtype=torch.uint8))
+    recipe = replace(RECIPE, epochs=2, photographs=0.3, clean_epochs=1)
+    seen = torch.cat([batch.images for batch in epoch_batches(marked, recipe, 0)])
+    share = (seen.amax((1, 2, 3)) < 0.05).float().mean()
+    assert 0.15 < share < 0.45
+    clean = torch.cat([batch.images for batch in epoch_batches(marked, recipe, 1)])
+    assert (clean.amax((1, 2, 3)) > 0.05).all()
+
+
+def test_every_image_keeps_its_own_photographs(examples: Examples) -> None:
+    examples = replace(examples, images=examples.images[:200], labels=examples.labels[:200])
+    numbered = torch.arange(len(examples)).view(1, -1, 1, 1).expand(2, -1, 28, 28).to(torch.uint8)
+    labelled = replace(examples, photographs=numbered.contiguous(), labels=torch.arange(len(examples)))
+    for batch in epoch_batches(labelled, replace(RECIPE, photographs=1.0), 0):
+        assert (batch.images.amax((1, 2, 3)) * 255).round().long().tolist() == batch.targets.tolist()
+
+
+def test_outliers_join_each_batch_in_their_share(examples: Examples) -> None:
+    marked = replace(examples, outliers=torch.full((9, 28, 28), 7, dtype=torch.uint8))
+    for batch in epoch_batches(marked, replace(RECIPE, outliers=9, outlier_share=0.25), 0):
+        assert batch.whole_outliers == round(0.25 * batch.whole)
+        assert len(batch.images) == len(batch.targets) + batch.whole_outliers
+        assert (batch.images[len(batch.targets) :].amax((1, 2, 3)) < 0.05).all()
+
+
+def test_outliers_are_made_for_the_alphabet(examples: Examples) -> None:
+    recipe = replace(RECIPE, outliers=40)
+    made, again = (with_extras(examples, DIGITS, recipe, None).outliers for _ in range(2))
+    assert made.shape == (40, 28, 28)
+    assert made.dtype == torch.uint8
+    assert torch.equal(made, again)
+    assert (made.amax((1, 2)) > 0).all()
+
+
+def test_a_teacher_answers_for_the_run_it_was(tiny_run: Run, tiny_run_folder: Path) -> None:
+    run = tiny_run
+    recipe = replace(
+        run.recipe, teachers=(str(tiny_run_folder),), distillation=0.5, distillation_temperature=2.0
+    )
+    teacher = load_teacher(recipe, run.alphabet)
+    assert teacher is not None
+    size = run.network.input_size
+    images = torch.rand(4, 1, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = torch.softmax(run.network(images) / 2, dim=1)
+    np.testing.assert_allclose(teacher(images).numpy(), expected.numpy(), atol=1e-6)
+
+
+def test_a_teacher_that_does_not_fit_is_refused(tiny_run: Run, tiny_run_folder: Path, tmp_path: Path) -> None:
+    run = tiny_run
+    recipe = replace(run.recipe, teachers=(str(tiny_run_folder),), distillation=0.5)
+    with pytest.raises(RecipeError, match="other classes"):
+        load_teacher(recipe, Alphabet("others", tuple("abcdefghij")))
+    with pytest.raises(RecipeError, match="prepared otherwise"):
+        load_teacher(replace(recipe, preprocessing=default_steps(32)), run.alphabet)
+    with pytest.raises(TrainingError):
+        load_teacher(replace(recipe, teachers=(str(tmp_path),)), run.alphabet)
