@@ -113,3 +113,40 @@ def test_alphabets_compare_hash_and_pickle() -> None:
     alphabet.index("a")
     assert pickle.loads(pickle.dumps(alphabet)) == alphabet == Alphabet("ab", ("a", "b"))  # noqa: S301
     assert hash(alphabet) == hash(Alphabet("ab", ("a", "b")))
+
+
+def test_what_stands_for_both_cases_is_known_of_emnist_s_alphabets_alone() -> None:
+    assert "".join(sorted(LATIN_47.merged)) == "CIJKLMOPSUVWXYZ"
+    assert LATIN_26.merged == frozenset(LATIN_26.labels)
+    for alphabet in (DIGITS, LATIN_62, ARABIC_28, Alphabet("mine", LATIN_47.labels)):
+        assert alphabet.merged == frozenset()
+    # Under the same name, but with a class of its own for the small letter.
+    assert Alphabet("latin-47", ("C", "c", "O")).merged == {"O"}
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "character", "label"),
+    [
+        (LATIN_47, "c", "C"),
+        (LATIN_47, "C", "C"),
+        (LATIN_47, "a", "a"),
+        (LATIN_26, "a", "A"),
+        (LATIN_62, "c", "c"),
+        (ARABIC_28, "ب", "ب"),
+        (DIGITS, "c", None),
+        (LATIN_47, "ß", None),
+        (LATIN_47, "ı", None),  # whose capital is I
+        (LATIN_47, "", None),
+        (Alphabet("mine", ("A", "B")), "a", None),
+    ],
+)
+def test_the_class_that_stands_for_a_character(alphabet: Alphabet, character: str, label: str | None) -> None:
+    position = alphabet.standing_for(character)
+    assert (None if position is None else alphabet.labels[position]) == label
+
+
+def test_membership_is_that_of_the_composed_label() -> None:
+    alphabet = Alphabet("two", ("é", "x"))
+    assert ACUTE in alphabet
+    assert "e" not in alphabet
+    assert 3 not in alphabet

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from kalamos.probabilities import softmax
+from kalamos.probabilities import restricted_softmax, softmax
 
 LOGITS = arrays(
     np.float32,
@@ -54,3 +54,28 @@ def test_the_input_is_left_alone() -> None:
     logits = np.array([[1.0, 2.0]])
     softmax(logits)
     assert logits.tolist() == [[1.0, 2.0]]
+
+
+def test_restricted_softmax_is_the_conditional_probability() -> None:
+    logits = np.random.default_rng(0).normal(size=(50, 6)) * 4
+    full = softmax(logits, 1.7)
+    kept = [1, 4, 5]
+    within, removed = restricted_softmax(logits, kept, 1.7)
+    assert within == pytest.approx(full[:, kept] / full[:, kept].sum(axis=1, keepdims=True))
+    assert removed == pytest.approx(full[:, [0, 2, 3]].sum(axis=1))
+
+
+def test_restricted_softmax_stands_where_nothing_is_left() -> None:
+    within, removed = restricted_softmax(np.array([[0.0, 1.0, 5000.0]]), [0, 1])
+    assert within == pytest.approx(softmax(np.array([[0.0, 1.0]])))
+    assert removed.tolist() == [1.0]
+    within, removed = restricted_softmax(np.array([[0.1, 0.2, 0.3]] * 2), [0, 1, 2])
+    assert removed == pytest.approx([0.0, 0.0], abs=1e-15)
+    assert (removed >= 0).all()
+    assert restricted_softmax(np.zeros((0, 3)), [2])[1].shape == (0,)
+
+
+def test_no_share_is_below_nothing() -> None:
+    logits = np.random.default_rng(1).normal(size=(5000, 6))
+    _, removed = restricted_softmax(logits, range(6))
+    assert removed.min() == 0.0

@@ -28,9 +28,10 @@ from kalamos.errors import (
     UnsupportedImageError,
     UsageError,
 )
-from kalamos.model_file import open_model
+from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.probabilities import softmax
+from kalamos.reading_options import ReadingOptions
 from kalamos.zoo import model_path
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -373,7 +374,9 @@ def test_leaving_early_stops_the_workers_within_their_chunk(reader: kalamos.Reco
             return photograph
 
     # The first chunk is over at once, those after it would take a while.
-    results = reader._stream([*["none.png"] * 64, *[Photograph()] * 640], 5, 0.0, jobs=2)
+    results = reader._stream(
+        [*["none.png"] * 64, *[Photograph()] * 640], ReadingOptions(5, 0.0, None), jobs=2
+    )
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert prepared < 64
@@ -471,3 +474,94 @@ def test_a_model_whose_preprocessing_does_not_fit_is_refused(
     spec = replace(good.spec, preprocessing=(*steps, {"step": "normalise"}))
     with pytest.raises(ModelFileError, match=complaint):
         kalamos.Recognizer(replace(good, spec=spec))
+
+
+# ------------------------------------------------------------------------------ charset, target accuracy
+
+
+@pytest.fixture(scope="module")
+def validated() -> kalamos.Recognizer:
+    """`digits`, as if its validation had reached 99 % from a confidence of 0.9."""
+    model = open_model(model_path("digits"))
+    points = (OperatingPoint(0.9, 0.0, 1.0), OperatingPoint(0.99, 0.9, 0.8))
+    return kalamos.Recognizer(
+        replace(model, spec=replace(model.spec, selective=SelectiveAccuracy(500, points)))
+    )
+
+
+def test_a_charset_answers_with_its_own_labels_and_tells_what_it_took(reader: kalamos.Recognizer) -> None:
+    free = dict(reader.predict(SEVEN, top_k=10).top)
+    answer = reader.predict(SEVEN, top_k=10, charset="1 2 4")
+    assert {label for label, _ in answer.top} == {"1", "2", "4"}
+    inside = free["1"] + free["2"] + free["4"]
+    assert answer.removed == pytest.approx(1 - inside)
+    assert dict(answer.top) == pytest.approx({label: free[label] / inside for label in "124"}, rel=1e-4)
+    assert sum(share for _, share in answer.top) == pytest.approx(1)
+    assert f"removed={answer.removed:.3f}" in repr(answer)
+    assert reader.predict(SEVEN).removed is None
+
+
+def test_a_charset_of_all_changes_nothing_but_the_removed_share(reader: kalamos.Recognizer) -> None:
+    for charset in ("digits", "9876543210"):
+        answer = reader.predict(SEVEN, charset=charset)
+        assert answer.removed == pytest.approx(0, abs=1e-12)
+        assert replace(answer, removed=None) == reader.predict(SEVEN)
+
+
+def test_a_single_class_is_always_the_answer(reader: kalamos.Recognizer) -> None:
+    answer = reader.predict(SEVEN, charset="0", top_k=5)
+    assert (answer.label, answer.confidence, len(answer.top)) == ("0", 1.0, 1)
+    assert answer.removed > 0.99
+
+
+def test_a_charset_is_the_same_on_every_way(reader: kalamos.Recognizer, tmp_path: Path) -> None:
+    paths = [str(path) for path in READABLE] + [str(tmp_path / "absent.png")]
+    single = [reader.predict(path, charset="4 7", top_k=2) for path in READABLE]
+    for ways in (
+        reader.predict_batch(paths, charset="4 7", top_k=2),
+        list(reader.predict_files(paths, charset="4 7", top_k=2)),
+    ):
+        for one, other in zip(single, ways[:-1], strict=True):
+            assert (one.label, one.path) == (other.label, other.path)
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+            assert one.removed == pytest.approx(other.removed, abs=1e-5)
+        assert ways[-1].removed is None
+        assert isinstance(ways[-1].error, ImageNotFoundError)
+    assert next(iter(reader.predict_folder(SAMPLES, charset="4 7"))).label in "47"
+
+
+def test_a_charset_is_refused_before_anything_is_read(reader: kalamos.Recognizer) -> None:
+    def images() -> Iterator[str]:
+        raise AssertionError("read")
+        yield ""
+
+    for ask in (reader.predict_batch, reader.predict_files):
+        with pytest.raises(UsageError, match="lacks 'x'"):
+            ask(images(), charset="x")
+        with pytest.raises(UsageError, match="export it again"):
+            ask(images(), target_accuracy=0.9)
+    with pytest.raises(UsageError, match="leaves nothing"):
+        reader.predict_folder(SAMPLES, charset="upper")
+    with pytest.raises(UsageError, match="did you mean 'digits'"):
+        reader.predict(SEVEN, charset="digit")
+
+
+def test_a_target_accuracy_abstains_below_its_threshold(validated: kalamos.Recognizer) -> None:
+    results = validated.predict_batch(READABLE, target_accuracy=0.99)
+    assert results == validated.predict_batch(READABLE, min_confidence=0.9)
+    assert not any(result.abstained for result in validated.predict_batch(READABLE, target_accuracy=0.9))
+    torn = validated.predict(SAMPLES / "0-pen.png", charset="1 7", target_accuracy=0.99)
+    assert (torn.label, torn.abstained) == (None, True)
+    assert 0.5 < torn.confidence < 0.9
+    with pytest.raises(UsageError, match=r"highest that was reached is 0\.99"):
+        validated.predict(SEVEN, target_accuracy=0.999)
+    with pytest.raises(UsageError, match="both given"):
+        validated.predict(SEVEN, target_accuracy=0.9, min_confidence=0.5)
+
+
+def test_abstention_under_a_charset_looks_at_the_confidence_within_it(reader: kalamos.Recognizer) -> None:
+    sure = reader.predict(SEVEN, charset="7 8", min_confidence=0.99)
+    assert (sure.label, sure.abstained) == ("7", False)
+    torn = reader.predict(SEVEN, charset="0 5 8", min_confidence=0.999)
+    assert (torn.label, torn.abstained) == (None, True)
+    assert torn.removed > 0.9

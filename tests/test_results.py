@@ -58,3 +58,11 @@ def test_failed_are_results_themselves(results: Results) -> None:
 
 def test_the_summary_counts_all(results: Results) -> None:
     assert str(results.summary()).startswith("3 images: 1 read, 1 abstained, 1 failed\n")
+
+
+def test_what_a_charset_took_is_saved(tmp_path: Path) -> None:
+    results = Results(
+        [Prediction("7", 0.75, removed=0.25), Prediction(None, None, error=NoInkError("blank"))]
+    )
+    results.to_csv(tmp_path / "a.csv", top_k=0)
+    assert (tmp_path / "a.csv").read_text().splitlines()[1] == ",7,0.750000,0.250000,false,"

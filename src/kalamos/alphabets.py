@@ -12,6 +12,7 @@ from kalamos.errors import AlphabetError, suggest
 
 __all__ = [
     "ARABIC_28",
+    "CONFUSABLES",
     "CONTROL_CHARACTERS",
     "DIGITS",
     "LATIN_26",
@@ -24,6 +25,23 @@ __all__ = [
 CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What would break a line, a terminal or UTF-8: control characters (Unicode Cc), the line and
 paragraph separators (Zl, Zp) and lone surrogates (Cs). Joiners (Cf) belong to Persian and Indic writing."""
+
+CONFUSABLES: Final = (
+    # One stroke order, another size or serif: what a reader tells apart by the word around it.
+    "0Oo", "1Iil|", "2Zz", "5Ss", "6b", "8B", "9gq",
+    # Capitals that are their small letters, larger: NIST Special Database 19 merges them (Grother 1995).
+    "Cc", "Jj", "Kk", "Mm", "Pp", "Uu", "Vv", "Ww", "Xx", "Yy",
+    # Arabic: one skeleton (rasm), told apart by dots, hamza or a stroke.
+    "اأإآٱ", "بپتثنيىئی", "جحخچ", "دذ", "رزژ", "سش", "صض", "طظ", "عغ", "فق", "كکگ", "هةہ", "وؤ",
+)  # fmt: skip
+"""Disjoint groups of characters that one alone, without its neighbours, does not always tell apart."""
+
+_MERGED: Final = {
+    # EMNIST's ByMerge and Balanced (Cohen et al. 2017), after NIST Special Database 19.
+    "latin-47": frozenset("CIJKLMOPSUVWXYZ"),
+    "latin-26": frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+}
+"""Name of an alphabet -> its capitals that stand for their small letters too."""
 
 
 def upper_code_point(label: str) -> int:
@@ -99,6 +117,59 @@ class Alphabet:
                 f"alphabet {self.name!r} has no label {label!r}", remedy=suggest(label, self.labels)
             )
         return position
+
+    @cached_property
+    def merged(self) -> frozenset[str]:
+        """The labels that stand for a capital and its small letter, written alike.
+
+        Known of `LATIN_47` and `LATIN_26`; whether a folder's "A" holds both, its name does not tell.
+
+        >>> "".join(sorted(LATIN_47.merged)), Alphabet("my letters", ("A", "b")).merged
+        ('CIJKLMOPSUVWXYZ', frozenset())
+        """
+        merged = _MERGED.get(self.name, frozenset())
+        return frozenset(label for label in self.labels if label in merged and label.lower() not in self)
+
+    def __contains__(self, label: object) -> bool:
+        return isinstance(label, str) and unicodedata.normalize("NFC", label) in self._positions
+
+    def standing_for(self, character: str) -> int | None:
+        """The output that stands for a character, in [0, len): its own, or the merged one of both cases.
+
+        >>> LATIN_47.labels[LATIN_47.standing_for("c")], LATIN_47.labels[LATIN_47.standing_for("a")]
+        ('C', 'a')
+        >>> LATIN_47.standing_for("ß") is None
+        True
+        """
+        position = self._positions.get(unicodedata.normalize("NFC", character))
+        upper = character.upper()
+        # Both ways: "ı" has the capital I, but is not its small letter.
+        if position is None and upper in self.merged and upper.lower() == character:
+            position = self._positions[upper]
+        return position
+
+    @cached_property
+    def confusable_groups(self) -> tuple[tuple[str, ...], ...]:
+        """The `CONFUSABLES` of which there are at least two labels, those labels in this alphabet's order.
+
+        >>> DIGITS.confusable_groups
+        ()
+        >>> LATIN_47.confusable_groups[:2]
+        (('0', 'O'), ('1', 'I', 'L'))
+        """
+        found = []
+        for group in CONFUSABLES:
+            members = frozenset(group)
+            # A merged capital is its small letter as well: "L" looks like "1" because "l" does.
+            present = tuple(
+                label
+                for label in self.labels
+                if unicodedata.normalize("NFC", label) in members
+                or (label in self.merged and label.lower() in members)
+            )
+            if len(present) > 1:
+                found.append(present)
+        return tuple(found)
 
     def code_point(self, label: str) -> int:
         """`upper_code_point` of a label of this alphabet. Raises `AlphabetError` for a stranger.

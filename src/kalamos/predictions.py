@@ -34,13 +34,15 @@ class Prediction:
 
     label: str | None
     confidence: float | None
-    """Calibrated probability of the best label, in [0, 1]."""
+    """Calibrated probability of the best label, in [0, 1]; under a charset, among the labels it keeps."""
     top: tuple[Candidate, ...] = ()
     """The k most probable labels, most probable first."""
     path: str | None = None
     """The file's path as it was given (POSIX separators); None for bytes and arrays."""
     error: ImageError | None = None
     abstained: bool = False
+    removed: float | None = None
+    """Under a charset, the probability in [0, 1] that the labels left out had; None without one."""
 
     def __repr__(self) -> str:
         shown = [f"label={self.label!r}"]
@@ -50,6 +52,8 @@ class Prediction:
             shown.append(f"path={self.path!r}")
         if self.abstained:
             shown.append("abstained=True")
+        if self.removed is not None:
+            shown.append(f"removed={self.removed:.3f}")
         if self.error is not None:
             shown.append(f"error={str(self.error)!r}")
         return f"Prediction({', '.join(shown)})"

@@ -17,7 +17,8 @@ from kalamos.images import load_grey
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
 from kalamos.predictions import Candidate, Prediction
 from kalamos.preprocessing import Preprocessor
-from kalamos.probabilities import softmax
+from kalamos.probabilities import restricted_softmax, softmax
+from kalamos.reading_options import ReadingOptions, reading_options
 from kalamos.results import Results
 from kalamos.streaming import Turns, default_jobs, ordered_map
 from kalamos.zoo import find_model
@@ -82,7 +83,13 @@ class Recognizer:
         return f"Recognizer({self.spec.name!r}, {len(self.labels)} classes)"
 
     def predict(
-        self, source: ImageSource, *, top_k: int = 5, min_confidence: float | None = None
+        self,
+        source: ImageSource,
+        *,
+        top_k: int = 5,
+        min_confidence: float | None = None,
+        target_accuracy: float | None = None,
+        charset: str | None = None,
     ) -> Prediction:
         """Read one image.
 
@@ -92,24 +99,52 @@ class Recognizer:
                 uint16, or floats in [0, 1] or [0, 255]. Any size, either polarity.
             top_k: how many candidates to keep.
             min_confidence: abstain below this confidence, in [0, 1]; None takes the model's own.
+            target_accuracy: abstain below the confidence that reached this accuracy among the images
+                answered, in (0, 1], when the model was validated (`spec.selective`): an estimate, for images
+                like those. Instead of `min_confidence`.
+            charset: answer with these characters alone: `digits`, `upper`, `lower`, `letters`, or the
+                characters themselves (see `kalamos.charset.restrict`). Confidences are then shares of what
+                they have among them, which abstention looks at; `Prediction.removed` tells what the others
+                had.
 
         Returns:
             The prediction; for a blank image one without a label whose `error` is a `NoInkError`.
 
         Raises:
             ImageError: the image cannot be read; the subclass says why.
+            UsageError: a value out of range, an accuracy that was not reached, a charset that the
+                model's alphabet does not have.
+
+        >>> import numpy as np
+        >>> page = np.full((80, 60), 255, np.uint8)
+        >>> page[10:70, 27:33] = 0
+        >>> answer = load("digits").predict(page, charset="0 2 4 6 8")
+        >>> answer.label in "02468", answer.removed > 0.9
+        (True, True)
         """
-        threshold = self._threshold(top_k, min_confidence)
+        options = reading_options(
+            self.spec,
+            top_k=top_k,
+            min_confidence=min_confidence,
+            target_accuracy=target_accuracy,
+            charset=charset,
+        )
         path = _path_of(source)
         try:
             prepared = self.prepare(source)
         except NoInkError as error:
             return _failure(error, path)
-        [prediction] = self._decide([prepared], [path], top_k, threshold)
+        [prediction] = self._decide([prepared], [path], options)
         return prediction
 
     def predict_batch(
-        self, sources: Iterable[ImageSource], *, top_k: int = 5, min_confidence: float | None = None
+        self,
+        sources: Iterable[ImageSource],
+        *,
+        top_k: int = 5,
+        min_confidence: float | None = None,
+        target_accuracy: float | None = None,
+        charset: str | None = None,
     ) -> Results:
         """Read many images, in order; one that cannot be read becomes a row with its error.
 
@@ -120,8 +155,14 @@ class Recognizer:
         """
         if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise UsageError("predict_batch takes a list of images", remedy="use predict for a single one")
-        threshold = self._threshold(top_k, min_confidence)
-        return Results(self._stream(sources, top_k, threshold, jobs=None))
+        options = reading_options(
+            self.spec,
+            top_k=top_k,
+            min_confidence=min_confidence,
+            target_accuracy=target_accuracy,
+            charset=charset,
+        )
+        return Results(self._stream(sources, options, jobs=None))
 
     def predict_folder(
         self,
@@ -129,6 +170,8 @@ class Recognizer:
         *,
         top_k: int = 5,
         min_confidence: float | None = None,
+        target_accuracy: float | None = None,
+        charset: str | None = None,
         jobs: int | None = None,
     ) -> Iterator[Prediction]:
         """Read every image under a folder, lazily, in case-insensitive name order.
@@ -142,11 +185,17 @@ class Recognizer:
         Raises:
             UsageError: the folder is absent or holds no image.
         """
-        threshold = self._threshold(top_k, min_confidence)
+        options = reading_options(
+            self.spec,
+            top_k=top_k,
+            min_confidence=min_confidence,
+            target_accuracy=target_accuracy,
+            charset=charset,
+        )
         if not Path(folder).is_dir():
             raise UsageError(f"{os.fspath(folder)}: no such folder", remedy="use predict for a single image")
         paths = find_images([os.fspath(folder)])
-        return self._stream(paths, top_k, threshold, jobs)
+        return self._stream(paths, options, jobs)
 
     def predict_files(
         self,
@@ -154,10 +203,22 @@ class Recognizer:
         *,
         top_k: int = 5,
         min_confidence: float | None = None,
+        target_accuracy: float | None = None,
+        charset: str | None = None,
         jobs: int | None = None,
     ) -> Iterator[Prediction]:
         """Like `predict_folder`, over any stream of paths, in its order."""
-        return self._stream(paths, top_k, self._threshold(top_k, min_confidence), jobs)
+        return self._stream(
+            paths,
+            reading_options(
+                self.spec,
+                top_k=top_k,
+                min_confidence=min_confidence,
+                target_accuracy=target_accuracy,
+                charset=charset,
+            ),
+            jobs,
+        )
 
     def feature_maps(self, source: ImageSource) -> dict[str, NDArray[np.float32]]:
         """What the network's stages answer to one image: stage name -> float32 [C, h, w].
@@ -180,6 +241,26 @@ class Recognizer:
         """
         return self._preprocessor.image(load_grey(source))
 
+    def trace(self, source: ImageSource) -> Iterator[tuple[str, GreyImage]]:
+        """What becomes of an image on its way to the model: the grey input, then each step's result.
+
+        Yields:
+            `"input"` or the step's name, and an image uint8 [h, w].
+
+        Raises:
+            ImageError: the image cannot be read, or a step finds it blank (`NoInkError`); what came before
+                has been yielded by then.
+
+        >>> import numpy as np
+        >>> page = np.full((80, 60), 255, np.uint8)
+        >>> page[10:70, 27:33] = 0
+        >>> [name for name, image in load("digits").trace(page)]
+        ['input', 'polarity', 'ink_box', 'resize', 'centre']
+        """
+        grey = load_grey(source)
+        yield "input", grey
+        yield from self._preprocessor.trace(grey)
+
     def logits(self, prepared: Sequence[GreyImage]) -> NDArray[np.float32]:
         """Prepared images, N of uint8 [S, S] -> logits float32 [N, C], before the temperature."""
         batch = self._preprocessor.batch(prepared)
@@ -188,14 +269,14 @@ class Recognizer:
         return result
 
     def _stream(
-        self, sources: Iterable[ImageSource], top_k: int, threshold: float, jobs: int | None
+        self, sources: Iterable[ImageSource], options: ReadingOptions, jobs: int | None
     ) -> Iterator[Prediction]:
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs = {jobs} leaves no worker", remedy="use 1 or more")
         turns, stopping = Turns(), threading.Event()
 
         def read(chunk: list[ImageSource]) -> list[Prediction]:
-            return self._read_chunk(chunk, top_k, threshold, turns, stopping)
+            return self._read_chunk(chunk, options, turns, stopping)
 
         workers = jobs or default_jobs()
         return ordered_map(read, sources, chunk=CHUNK, jobs=workers, heavy=_is_heavy, stopping=stopping)
@@ -203,8 +284,7 @@ class Recognizer:
     def _read_chunk(
         self,
         sources: list[ImageSource],
-        top_k: int,
-        threshold: float,
+        options: ReadingOptions,
         turns: Turns,
         stopping: threading.Event,
     ) -> list[Prediction]:
@@ -212,7 +292,7 @@ class Recognizer:
             outcomes = self._prepare_all(sources, done, stopping)
         paths = [_path_of(source) for source in sources[: len(outcomes)]]
         ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
-        read = iter(self._decide(list(ready.values()), [paths[i] for i in ready], top_k, threshold))
+        read = iter(self._decide(list(ready.values()), [paths[i] for i in ready], options))
         return [
             _failure(outcome, path) if isinstance(outcome, ImageError) else next(read)
             for outcome, path in zip(outcomes, paths, strict=True)
@@ -241,32 +321,32 @@ class Recognizer:
         return outcomes
 
     def _decide(
-        self, prepared: list[GreyImage], paths: list[str | None], top_k: int, threshold: float
+        self, prepared: list[GreyImage], paths: list[str | None], options: ReadingOptions
     ) -> list[Prediction]:
         if not prepared:
             return []
-        probabilities = softmax(self.logits(prepared), self.spec.temperature)
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+        logits, temperature = self.logits(prepared), self.spec.temperature
+        removed: Sequence[float | None]
+        if options.restriction is None:
+            labels, removed = self.labels, [None] * len(prepared)
+            probabilities = softmax(logits, temperature)
+        else:
+            labels, kept = options.restriction.labels, options.restriction.positions
+            probabilities, gone = restricted_softmax(logits, kept, temperature)
+            removed = gone.tolist()
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : options.top_k]
         # Half the cost of take_along_axis, which one image alone would feel.
         confidences = probabilities[np.arange(len(order))[:, np.newaxis], order]
-        labels = self.labels
         predictions = []
-        for path, indices, values in zip(paths, order.tolist(), confidences.tolist(), strict=True):
+        for path, indices, values, share in zip(
+            paths, order.tolist(), confidences.tolist(), removed, strict=True
+        ):
             top = tuple([Candidate(labels[i], value) for i, value in zip(indices, values, strict=True)])
             best, confidence = top[0]
-            abstained = confidence < threshold
+            abstained = confidence < options.threshold
             label = None if abstained else best
-            predictions.append(Prediction(label, confidence, top, path, None, abstained))
+            predictions.append(Prediction(label, confidence, top, path, None, abstained, share))
         return predictions
-
-    def _threshold(self, top_k: int, min_confidence: float | None) -> float:
-        if top_k < 1:
-            raise UsageError(f"top_k = {top_k} leaves no answer", remedy="use 1 or more")
-        if min_confidence is None:
-            return self.spec.min_confidence
-        if not 0 <= min_confidence <= 1:
-            raise UsageError(f"min_confidence = {min_confidence} is not a probability in [0, 1]")
-        return min_confidence
 
 
 def _matching_preprocessor(model: LoadedModel) -> Preprocessor:

@@ -48,7 +48,11 @@ class Results(list[Prediction]):
         self._write("parquet", path, top_k)
 
     def _write(self, format: str, path: str | os.PathLike[str], top_k: int) -> None:  # noqa: A002
+        restricted = any(prediction.removed is not None for prediction in self)
         # No labels: only the ascii format asks for them.
-        with atomic_write(path) as sink, open_writer(format, sink, labels=(), top_k=top_k) as writer:
+        with (
+            atomic_write(path) as sink,
+            open_writer(format, sink, labels=(), top_k=top_k, removed=restricted) as writer,
+        ):
             for prediction in self:
                 writer.write(prediction)

@@ -136,3 +136,40 @@ def test_recording_keeps_which_part_it_was(command, pages: Path) -> None:
     assert command("evaluate", "mine.onnx", "pages", "--record").code == 0
     metric = kalamos.load("mine.onnx").spec.metrics[-1]
     assert (metric.dataset, metric.split, metric.n) == ("pages", "all", 48)
+
+
+def test_a_charset_leaves_out_the_other_images_and_says_so(command, pages: Path) -> None:
+    outcome = command("evaluate", "digits", "pages", "--charset", "1 3 7")
+    assert outcome.code == 0
+    assert outcome.err == "pages: 24 of 48 images left out, not of the charset\n"
+    assert outcome.rows[0] == "digits on pages, all images, charset '1 3 7', n = 24"
+    figures = json.loads(command("evaluate", "digits", "pages", "--charset", "1 3 7", "-f", "json").out)
+    assert (figures["charset"], figures["left_out"], figures["n"]) == ("1 3 7", 24, 24)
+    assert figures["labels"] == ["1", "3", "7"]
+    assert 0 <= figures["mean_removed"] < 0.1
+    whole = json.loads(command("evaluate", "digits", "pages", "-f", "json").out)
+    assert (whole["charset"], whole["left_out"], whole["mean_removed"]) == (None, 0, None)
+
+
+def test_a_report_under_a_charset_shows_its_images_alone(command, pages: Path, here: Path) -> None:
+    outcome = command("evaluate", "digits", "pages", "--charset", "1", "--report", "out")
+    assert outcome.code == 0
+    assert json.loads((here / "out" / "metrics.json").read_text())["n"] == 12
+    page = (here / "out" / "report.html").read_text(encoding="utf-8")
+    assert "charset <bdi>1</bdi> (36 other images left out)" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--charset", "upper"], "leaves nothing of alphabet 'digits'"),
+        (["--charset", "7"], "none of the 48 images has a label of charset '7'"),
+        (["--charset", "17", "--record"], "--record keeps figures of the whole alphabet"),
+    ],
+)
+def test_a_charset_that_cannot_be_measured_is_refused(
+    command, pages: Path, options: list[str], problem: str
+) -> None:
+    outcome = command("evaluate", "digits", "pages", *options)
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert problem in outcome.err

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 
 import kalamos
+from kalamos.alphabets import Alphabet
+from kalamos.model_file import METADATA_KEY, ModelSpec, OperatingPoint, SelectiveAccuracy
 from kalamos.writers import FORMATS
 from kalamos.zoo import model_path
 
@@ -420,3 +423,94 @@ def test_sixteen_bit_colour_and_inverted_pages(command, folder: Path, samples: P
     cv2.imwrite(str(folder / "a.webp"), page)
     cv2.imwrite(str(folder / "grey.tif"), cv2.cvtColor(page, cv2.COLOR_BGR2GRAY))
     assert [row[:2] for row in command("predict", folder, "-f", "ascii").rows] == ["50"] * 4
+
+
+# ------------------------------------------------------------------------------ charset and target accuracy
+
+
+@pytest.fixture(scope="module")
+def cased_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`digits` under another name and alphabet, in which C, O and S stand for both cases; validated."""
+    onnx = pytest.importorskip("onnx", reason="needs the extra 'train'")
+    model = onnx.load(model_path("digits"))
+    spec = ModelSpec.from_json({entry.key: entry.value for entry in model.metadata_props}[METADATA_KEY])
+    points = (OperatingPoint(0.9, 0.0, 1.0), OperatingPoint(0.99, 0.97, 0.8))
+    spec = replace(
+        spec,
+        alphabet=Alphabet("latin-47", tuple("COS345678d")),
+        selective=SelectiveAccuracy(500, points),
+    )
+    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    path = tmp_path_factory.mktemp("models") / "cased.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def test_a_charset_restricts_every_format(command, samples: Path, cased_model: Path) -> None:
+    rows = jsonl(
+        command("predict", samples, "-q", "-m", cased_model, "--charset", "lower", "-f", "jsonl").out
+    )
+    assert [row["label"] for row in rows][:3] == ["c", "o", "s"]
+    assert all(len(row["top"]) == 4 for row in rows[:10])
+    assert all({each["label"] for each in row["top"]} == set("cosd") for row in rows[:10])
+    assert list(rows[0]) == ["path", "label", "confidence", "removed", "abstained", "error", "top"]
+    assert rows[0]["removed"] < 0.1
+    assert rows[5]["removed"] > 0.9
+    assert rows[10]["removed"] is None
+    shown = command("predict", samples, "-q", "-m", cased_model, "--charset", "lower")
+    assert "outside the charset" in shown.rows[5]
+    assert "outside the charset" not in shown.rows[0]
+    codes = command("predict", samples, "-q", "-m", cased_model, "--charset", "lower", "-f", "ascii").rows
+    assert [row.split(",")[0] for row in codes][:3] == ["67", "79", "83"]
+    table = command(
+        "predict", samples, "-q", "-m", cased_model, "--charset", "lower C", "-f", "csv", "-k", "9"
+    )
+    header, first, *_ = csv.reader(io.StringIO(table.out.decode()))
+    assert header[:5] == ["path", "label", "confidence", "removed", "abstained"]
+    assert header[-1] == "top4_confidence"
+    assert first[1] == "C"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--charset", "upper"], "charset 'upper' leaves nothing of alphabet 'digits'; it has: 0 1 2"),
+        (["--charset", ""], "charset '' leaves nothing"),
+        (["--charset", "12أ"], "alphabet 'digits' lacks 'أ'"),
+        (["--charset", "digit"], "did you mean 'digits'?"),
+        (["--target-accuracy", "0.99"], "export it again"),
+        (["--target-accuracy", "nan"], "is not an accuracy in (0, 1]"),
+        (["--target-accuracy", "0.9", "--min-confidence", "0.9"], "both given"),
+        (["--target-accuracy", "0.9", "--min-confidence", "0"], "both given"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told_before_any_output_is_opened(
+    command, samples: Path, tmp_path: Path, options: list[str], problem: str
+) -> None:
+    target = tmp_path / "rows.csv"
+    target.write_text("before")
+    outcome = command("predict", samples, "-o", target, *options)
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert outcome.err.count("\n") == 1
+    assert problem in outcome.err
+    assert target.read_text() == "before"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.1", "most"])
+def test_a_target_out_of_range_is_refused(command, samples: Path, value: str) -> None:
+    outcome = command("predict", samples, "--target-accuracy", value)
+    assert outcome.code == 2
+    assert "--target-accuracy" in outcome.err
+
+
+def test_a_target_accuracy_is_the_threshold_that_reached_it(
+    command, samples: Path, cased_model: Path
+) -> None:
+    ask = ("predict", samples, "-m", cased_model, "--charset", "c 5 8", "-f", "csv")
+    aimed, least = command(*ask, "--target-accuracy", "0.99"), command(*ask, "--min-confidence", "0.97")
+    assert aimed.out == least.out
+    assert b",true," in aimed.out
+    assert b",true," not in command(*ask, "--target-accuracy", "0.9").out
+    beyond = command(*ask, "--target-accuracy", "0.999")
+    assert (beyond.code, beyond.out) == (2, b"")
+    assert "on the 500 validation images; the highest that was reached is 0.99" in beyond.err

@@ -11,6 +11,7 @@ import pytest
 
 from kalamos.datasets import Dataset
 from kalamos.errors import ExportError, ModelError, ModelFileError, OutputError
+from kalamos.evaluation.selective import selective_accuracy
 from kalamos.export import int8
 from kalamos.export.calibration import CalibrationData, calibration_data
 from kalamos.export.int8 import Int8Report, export_int8
@@ -18,6 +19,7 @@ from kalamos.export.onnx_file import with_spec
 from kalamos.export.parity import answer_of
 from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, Quantisation, open_model, read_spec
 from kalamos.preprocessing import Preprocessor
+from kalamos.probabilities import softmax
 from kalamos.recognizer import Recognizer
 from kalamos.zoo import model_path
 
@@ -95,6 +97,8 @@ def test_the_figures_are_the_files(done: Int8Report, data: CalibrationData, tiny
     assert record.accuracy == (ours.argmax(1) == data.validation.labels).mean()
     assert record.float_accuracy == (theirs.argmax(1) == data.validation.labels).mean()
     assert record.agreement == (ours.argmax(1) == theirs.argmax(1)).mean()
+    sure = softmax(ours, done.spec.temperature).max(1)
+    assert done.spec.selective == selective_accuracy(sure, ours.argmax(1) == data.validation.labels)
     assert done.difference == pytest.approx(np.abs(ours - theirs).max(), rel=1e-5)
     assert 0 < done.difference < 1
 
@@ -249,7 +253,7 @@ def test_a_float_models_spec_is_written_as_before(tiny_model: Path) -> None:
 )
 def test_a_wrong_record_is_refused(done: Int8Report, old: str, new: str, key: str) -> None:
     record = Quantisation("minmax", (), 270, 30, 1.0, 1.0, 1.0)
-    text = replace(done.spec, quantisation=record).to_json()
+    text = replace(done.spec, quantisation=record, selective=None).to_json()
     assert text.count(old) == 1
     with pytest.raises(ModelFileError, match=key):
         ModelSpec.from_json(text.replace(old, new))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import platform
 import shutil
@@ -20,9 +21,9 @@ from google.protobuf.message import Message
 from kalamos.architectures import build
 from kalamos.errors import ExportError, ModelError, ModelFileError, OutputError
 from kalamos.export.base import export
-from kalamos.export.onnx_file import ONNX, export_run, record_metric
+from kalamos.export.onnx_file import ONNX, export_run, record_metric, record_robustness
 from kalamos.export.sources import from_run
-from kalamos.model_file import METADATA_KEY, Metric, open_model, read_spec
+from kalamos.model_file import METADATA_KEY, Metric, RobustnessRecord, open_model, read_spec
 from kalamos.preprocessing import Preprocessor
 from kalamos.training import Recipe, Run
 from kalamos.training.loop import infer
@@ -257,3 +258,29 @@ def test_the_exported_preprocessing_is_the_trained_one(tiny_model: Path, tiny_ru
         Preprocessor(tiny_run.recipe.preprocessing),
     )
     assert np.array_equal(ours.batch([ours.image(page)]), theirs.batch([theirs.image(page)]))
+
+
+def test_the_file_says_which_confidence_reached_which_accuracy(tiny_run: Run, tiny_model: Path) -> None:
+    selective = open_model(tiny_model).spec.selective
+    assert selective is not None
+    assert selective == tiny_run.selective
+    assert selective.n == tiny_run.val_count
+    assert selective.points[0].accuracy == pytest.approx(tiny_run.val_accuracy)
+
+
+def test_a_run_without_the_table_makes_a_model_without_it(tiny_run: Run, tmp_path: Path) -> None:
+    spec = export_run(replace(tiny_run, selective=None), "older", tmp_path / "older.onnx")
+    assert spec.selective is None
+    assert "selective" not in json.loads(spec.to_json())
+
+
+def test_figures_under_shift_are_stored_in_the_file(tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "copy.onnx"
+    shutil.copy(tiny_model, path)
+    shift = RobustnessRecord("shift", "mean", 0.9, 100, "2026-03-31")
+    record_robustness(path, [shift, RobustnessRecord("outliers", "mean", 0.8, 10, "2026-03-31")])
+    better = replace(shift, value=0.95, n=200)
+    spec = record_robustness(path, [better])
+    assert spec == open_model(path).spec
+    assert spec.robustness == (better, RobustnessRecord("outliers", "mean", 0.8, 10, "2026-03-31"))
+    assert replace(spec, robustness=()) == open_model(tiny_model).spec

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from kalamos.alphabets import CONTROL_CHARACTERS, Alphabet
 from kalamos.errors import KalamosError, ModelFileError, SpecVersionError
-from kalamos.model_file import FORMAT_VERSION, Metric, ModelSpec, TrainingRecord
+from kalamos.model_file import (
+    FORMAT_VERSION,
+    Metric,
+    ModelSpec,
+    OperatingPoint,
+    RobustnessRecord,
+    SelectiveAccuracy,
+    TrainingRecord,
+)
 from kalamos.model_file.spec import MAX_CHARACTERS
 
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=12)
@@ -32,6 +40,21 @@ ALPHABETS = st.builds(
 RECORDS = st.builds(TrainingRecord, TEXTS, TEXTS, COUNTS, HASHES, OBJECTS, st.integers(), DAYS, TEXTS)
 INTERVALS = st.tuples(UNITS, UNITS).map(lambda pair: (min(pair), max(pair)))
 METRICS = st.builds(Metric, TEXTS, TEXTS, HASHES, COUNTS, UNITS, INTERVALS, UNITS, DAYS, TEXTS)
+POINTS = st.lists(st.floats(0, 1, exclude_min=True), unique=True, min_size=1, max_size=4).map(
+    lambda shares: tuple(
+        OperatingPoint(accuracy, accuracy, coverage)
+        for accuracy, coverage in zip(sorted(shares), sorted(shares, reverse=True), strict=True)
+    )
+)
+SELECTIVE = st.builds(SelectiveAccuracy, COUNTS, POINTS)
+ROBUSTNESS = st.builds(
+    RobustnessRecord,
+    st.sampled_from(["shift", "outliers"]),
+    TEXTS.filter(str.strip),
+    UNITS,
+    COUNTS,
+    DAYS,
+)
 SPECS = st.builds(
     ModelSpec,
     name=TEXTS.filter(str.strip),
@@ -48,6 +71,8 @@ SPECS = st.builds(
     licence=TEXTS,
     kalamos_version=TEXTS,
     created=DAYS,
+    selective=st.none() | SELECTIVE,
+    robustness=st.lists(ROBUSTNESS, max_size=2).map(tuple),
 )
 
 
@@ -207,3 +232,45 @@ def test_any_value_under_any_key_is_read_or_refused(spec: ModelSpec, key: str, v
     with contextlib.suppress(ModelFileError):
         read = ModelSpec.from_json(changed(spec, **{key: value}))
         assert ModelSpec.from_json(read.to_json()) == read
+
+
+@pytest.fixture
+def measured(spec: ModelSpec) -> ModelSpec:
+    """With all that a spec may leave out but the quantisation."""
+    points = (OperatingPoint(0.9, 0.0, 1.0), OperatingPoint(0.99, 0.8, 0.75))
+    record = RobustnessRecord("outliers", "scribbles", 0.98, 500, "2026-03-31")
+    return replace(spec, selective=SelectiveAccuracy(300, points), robustness=(record,))
+
+
+def test_what_was_not_measured_has_no_key(spec: ModelSpec, measured: ModelSpec) -> None:
+    later = {"quantisation", "selective", "robustness"}
+    assert not later & json.loads(spec.to_json()).keys()
+    assert later & json.loads(measured.to_json()).keys() == {"selective", "robustness"}
+    assert ModelSpec.from_json(measured.to_json()) == measured
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"selective": []}, "'selective'"),
+        ({"selective__n": 0}, "'selective.n'"),
+        ({"selective__points": []}, "'selective.points' must be at least one"),
+        ({"selective__points__0__accuracy": 0.995}, "'selective.points' must be in the order"),
+        ({"selective__points__0__threshold": 0.8}, "'selective.points' must be in the order"),
+        ({"selective__points__1__coverage": 1.0}, "'selective.points' must be in the order"),
+        ({"selective__points__1__coverage": 0.0}, "'selective.points.coverage' must be above 0"),
+        ({"selective__points__1__threshold": 1.5}, "'selective.points.threshold'"),
+        ({"selective__points": [3]}, r"'selective.points\[0\]'"),
+        ({"robustness": None}, "'robustness'"),
+        ({"robustness__0__kind": "weather"}, "'robustness.kind' must be 'shift' or 'outliers'"),
+        ({"robustness__0__name": " "}, "'robustness.name'"),
+        ({"robustness__0__value": 98}, "'robustness.value'"),
+        ({"robustness__0__n": 0}, "'robustness.n'"),
+        ({"robustness__0__date": "today"}, "'robustness.date'"),
+    ],
+)
+def test_a_wrong_figure_is_refused_by_its_key(
+    measured: ModelSpec, changes: dict[str, object], key: str
+) -> None:
+    with pytest.raises(ModelFileError, match=key):
+        ModelSpec.from_json(changed(measured, **changes))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import subprocess
 import sys
 import tracemalloc
@@ -123,3 +124,57 @@ def test_one_line_an_image_whatever_its_path(name: str, path: str) -> None:
 def test_importing_the_writers_does_not_import_pyarrow() -> None:
     program = "import sys, kalamos.results; sys.exit('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+RESTRICTED = [
+    Prediction("7", 0.75, (Candidate("7", 0.75),), path="7.png", removed=0.1234567),
+    Prediction(None, 0.5, (Candidate("1", 0.5),), path="l.png", abstained=True, removed=0.99),
+    Prediction(None, None, path="blank.png", error=NoInkError("no ink")),
+]
+GOLDEN = {
+    "csv": """path,label,confidence,removed,abstained,error,top1,top1_confidence
+7.png,7,0.750000,0.123457,false,,7,0.750000
+l.png,,0.500000,0.990000,true,,1,0.500000
+blank.png,,,,false,no ink,,
+""",
+    "jsonl": """{"path": "7.png", "label": "7", "confidence": 0.750000, "removed": 0.123457, \
+"abstained": false, "error": null, "top": [{"label": "7", "confidence": 0.750000}]}
+{"path": "l.png", "label": null, "confidence": 0.500000, "removed": 0.990000, "abstained": true, \
+"error": null, "top": [{"label": "1", "confidence": 0.500000}]}
+{"path": "blank.png", "label": null, "confidence": null, "removed": null, "abstained": false, \
+"error": "no ink", "top": []}
+""",
+    "text": """7.png  7   75.0%
+l.png  ?   50.0%  abstained: 1 50.0%; 99.0% outside the charset
+blank.png  failed: no ink
+""",
+    "ascii": "55, 7.png\n0, l.png\n0, blank.png\n",
+}
+
+
+def written(name: str, *, removed: bool) -> bytes:
+    sink = io.BytesIO()
+    with open_writer(name, sink, labels="17", top_k=1, removed=removed) as writer:
+        for prediction in RESTRICTED:
+            writer.write(prediction)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_under_a_charset_rows_tell_what_it_took(name: str) -> None:
+    assert written(name, removed=True).decode() == GOLDEN[name]
+
+
+def test_json_and_parquet_tell_it_as_jsonl_does() -> None:
+    objects = [json.loads(row) for row in written("jsonl", removed=True).splitlines()]
+    assert json.loads(written("json", removed=True)) == objects
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(io.BytesIO(written("parquet", removed=True)))
+    assert table.column_names == list(objects[0])
+    assert table.to_pylist() == objects
+
+
+@pytest.mark.parametrize("name", ["csv", "jsonl", "json"])
+def test_without_a_charset_the_key_is_not_there(name: str) -> None:
+    assert b"removed" not in written(name, removed=False)
+    assert b"0.12" not in written(name, removed=False)

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from kalamos.errors import ModelError, OutputError
-from kalamos.model_file import Metric, read_spec
+from kalamos.model_file import (
+    Metric,
+    OperatingPoint,
+    Quantisation,
+    RobustnessRecord,
+    SelectiveAccuracy,
+    read_spec,
+)
 from kalamos.zoo import card, card_path, model_path, names
 from kalamos.zoo.card import render_card, write_card
 
@@ -69,3 +76,42 @@ def test_no_card_where_none_can_be(tmp_path: Path) -> None:
     (tmp_path / "good.md").mkdir()
     with pytest.raises(OutputError):
         write_card(tmp_path / "good.onnx")
+
+
+def with_figures(monkeypatch: pytest.MonkeyPatch, **figures: object) -> list[str]:
+    monkeypatch.setattr(card, "read_spec", lambda where: replace(read_spec(where), **figures))
+    return render_card(model_path("digits")).splitlines()
+
+
+def test_a_card_tells_which_confidence_reaches_which_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = (OperatingPoint(0.98, 0.0, 1.0), OperatingPoint(0.9925, 0.7512345, 0.8))
+    lines = with_figures(monkeypatch, selective=SelectiveAccuracy(500, points))
+    start = lines.index("| target | confidence at least | answered | wrong of these |")
+    assert lines[start + 2 : start + 6] == [
+        "| 95.0% | 0.0000 | 100.00% | 10 of 500 |",
+        "| 99.0% | 0.7512 | 80.00% | 3 of 400 |",
+        "| 99.5% | not reached | | |",
+        "| 99.9% | not reached | | |",
+    ]
+    assert any("the 500 validation images" in line for line in lines)
+
+
+def test_a_card_tells_of_shift_and_outliers_where_they_were_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not any(line.startswith("## Under") for line in with_figures(monkeypatch))
+    records = (
+        RobustnessRecord("outliers", "a|b", 0.98765, 1000, "2026-03-31"),
+        RobustnessRecord("shift", "mean", 0.9612, 26_000, "2026-04-01"),
+    )
+    lines = with_figures(monkeypatch, robustness=records)
+    assert lines.index("## Under shift") < lines.index("| mean | 26,000 | 96.12% | 2026-04-01 |")
+    assert lines.index("## Against what is no character of it") > lines.index("## Under shift")
+    assert "| a\\|b | 1,000 | 0.9877 | 2026-03-31 |" in lines
+
+
+def test_a_card_tells_that_a_model_is_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    how = Quantisation("entropy", ("a",), 320, 500, 0.99, 0.992, 0.998)
+    lines = with_figures(monkeypatch, quantisation=how)
+    assert (
+        "- **Quantised**: int8 by entropy, ranges from 320 training images, 1 layers in float; "
+        "99.00% of 500 validation images right, in float 99.20%; the same answer to 99.80%"
+    ) in lines

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from kalamos.cli.names import DatasetName, ModelName
-from kalamos.cli.options import data_dir_option
+from kalamos.cli.options import charset_option, data_dir_option
+from kalamos.cli.outliers import evaluate_outliers, outlier_options, refuse_beside_outliers
+from kalamos.cli.shift import evaluate_under_shift, refuse_mixture, shift_options
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
     from kalamos.datasets import Dataset, Problem, Split
+    from kalamos.evaluation.report import Subject
+    from kalamos.model_file import Metric
 
 SHOWN = 5
 """Files passed over that are named."""
@@ -43,7 +47,7 @@ SHOWN = 5
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
-    help="Also write metrics.json, plots, pictures and report.html to this folder.",
+    help="Also write figures (JSON), plots, pictures and a page (HTML) to this folder.",
 )
 @click.option(
     "-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
@@ -51,7 +55,10 @@ SHOWN = 5
 @click.option(
     "-k", "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Candidates counted."
 )
+@charset_option
 @click.option("--record", is_flag=True, help="Store the figures in the model file, and write its card.")
+@shift_options
+@outlier_options
 @data_dir_option
 @click.pass_context
 def evaluate(
@@ -63,7 +70,14 @@ def evaluate(
     report: Path | None,
     form: str,
     top_k: int,
+    charset: str | None,
     record: bool,
+    shift: bool,
+    shift_limit: int | None,
+    seed: int | None,
+    outliers: bool,
+    outlier_sets: tuple[str, ...],
+    outlier_count: int | None,
     data_dir: Path | None,
 ) -> None:
     """Measure MODEL (a name or an .onnx file) on DATASET (a name, or a folder with one sub-folder a class).
@@ -73,9 +87,17 @@ def evaluate(
     """
     from kalamos.datasets import load_dataset
     from kalamos.evaluation.evaluate import evaluate as measure
+    from kalamos.evaluation.evaluate import within
     from kalamos.evaluation.report import Subject, as_metric, make_folder, metrics, metrics_json, write_report
     from kalamos.recognizer import load
 
+    if record and charset is not None:
+        raise UsageError("--record keeps figures of the whole alphabet", remedy="leave out --charset")
+    refuse_beside_outliers(
+        outliers=outliers, count=outlier_count, sets=outlier_sets,
+        shift=shift, limit=shift_limit, record=record, charset=charset,
+    )  # fmt: skip
+    refuse_mixture(shift=shift or outliers, limit=shift_limit, seed=seed, record=record, charset=charset)
     if record:
         from kalamos.cli.extras import require_training
 
@@ -84,12 +106,29 @@ def evaluate(
     reader = load(model)
     data = load_dataset(dataset, data_dir)
     images, part = _choose(data, split, run)
-    subject = Subject(model, dataset, part, len(data.problems))
+    every = len(images)
+    if charset is not None:
+        images = within(images, data.alphabet.labels, reader.spec.alphabet, charset)
+    subject = Subject(model, dataset, part, len(data.problems), every - len(images))
     _tell_passed_over(dataset, data.problems)
+    _tell_left_out(subject, every)
+    _allow_any_label()
+    if shift:
+        unread = evaluate_under_shift(
+            reader, images, data.alphabet.labels, subject,
+            limit=shift_limit, seed=seed, form=form, report=report, progress=_progress,
+        )  # fmt: skip
+        context.exit(1 if unread else 0)
+    if outliers:
+        evaluate_outliers(
+            reader, images, subject, sets=outlier_sets, count=outlier_count, seed=seed,
+            form=form, report=report, data_dir=data_dir, progress=_progress,
+        )  # fmt: skip
+        return
     if report is not None:
         make_folder(report)
     with _progress(len(images)) as on_progress:
-        measured = measure(reader, images, data.alphabet.labels, on_progress=on_progress)
+        measured = measure(reader, images, data.alphabet.labels, charset=charset, on_progress=on_progress)
     if form == "json":
         click.echo(metrics_json(metrics(measured, subject, reader, top_k=top_k)), nl=False)
     else:
@@ -97,9 +136,6 @@ def evaluate(
 
         from kalamos.evaluation.console import print_evaluation
 
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # A label that the terminal's encoding lacks must not end the table.
-            sys.stdout.reconfigure(errors="backslashreplace")
         print_evaluation(Console(highlight=False), measured, subject, top_k=top_k)
     if report is not None:
         names = write_report(report, measured, images, reader, subject, top_k=top_k)
@@ -107,13 +143,7 @@ def evaluate(
         if "confusion.png" not in names:
             click.echo("without plots: they need pip install 'kalamos[train]'", err=True)
     if record:
-        from kalamos.export.onnx_file import record_metric
-        from kalamos.zoo import find_model
-        from kalamos.zoo.card import write_card
-
-        path = find_model(model)
-        record_metric(path, as_metric(measured, dataset, part))
-        click.echo(f"recorded in {path} and {write_card(path)}", err=form == "json")
+        _record(model, as_metric(measured, dataset, part), told_apart=form == "json")
     if measured.unread:
         context.exit(1)
 
@@ -129,6 +159,22 @@ def _refuse_folder(model: str) -> None:
     raise UsageError(f"{model}: is a folder, not a model", remedy="name a shipped model or an .onnx file")
 
 
+def _allow_any_label() -> None:
+    """A label that the terminal's encoding lacks must not end the table; in JSON the escape is right too."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _record(model: str, metric: Metric, *, told_apart: bool) -> None:
+    from kalamos.export.onnx_file import record_metric
+    from kalamos.zoo import find_model
+    from kalamos.zoo.card import write_card
+
+    path = find_model(model)
+    record_metric(path, metric)
+    click.echo(f"recorded in {path} and {write_card(path)}", err=told_apart)
+
+
 def _choose(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, str]:
     from kalamos.evaluation.parts import held_out, official
 
@@ -140,6 +186,18 @@ def _choose(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, 
             "--split-of RUN names one part of a split, --split all every image", remedy="drop one"
         )
     return held_out(data, run, part), f"{part} of {run}"
+
+
+def _tell_left_out(subject: Subject, every: int) -> None:
+    if subject.left_out:
+        told = f"{subject.left_out:,} of {every:,} images left out, not of the charset"
+        click.echo(f"{subject.dataset}: {told}", err=True)
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """A label that the terminal's encoding lacks must not end the table; in JSON it would be an escape."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _tell_passed_over(dataset: str, problems: tuple[Problem, ...]) -> None:

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-__all__ = ["data_dir_option"]
+__all__ = ["abstention_options", "charset_option", "data_dir_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     help="The folder that holds the datasets.  [default: $KALAMOS_DATA, else the user's cache]",
 )
+
+charset_option = click.option(
+    "--charset",
+    metavar="CHARS",
+    help='Only these characters can be there: digits, upper, lower, letters, or "ABC123"; several apart by '
+    "spaces.",
+)
+
+
+def abstention_options(command: F) -> F:
+    """When to give no label: `min_confidence` or `target_accuracy`."""
+    least = click.option(
+        "--min-confidence",
+        type=click.FloatRange(0, 1),
+        metavar="P",
+        help="Give no label below this confidence.",
+    )
+    target = click.option(
+        "--target-accuracy",
+        type=click.FloatRange(0, 1, min_open=True),
+        metavar="A",
+        help="Give no label below the confidence that reached this accuracy among the images answered, in "
+        "the model's validation. Instead of --min-confidence.",
+    )
+    return least(target(command))

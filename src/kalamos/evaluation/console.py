@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kalamos.evaluation.evaluate import Evaluation
 from kalamos.evaluation.examples import confused_pairs
 from kalamos.evaluation.report import Subject
-from kalamos.evaluation.selective import COVERAGES
+from kalamos.evaluation.selective import ACCURACIES, COVERAGES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +20,8 @@ WIDTH = 13
 
 def print_evaluation(console: Console, measured: Evaluation, subject: Subject, *, top_k: int = 5) -> None:
     """Print the figures, one to a line, and two short tables where anything was misread."""
-    console.print(f"{subject}, n = {measured.n:,}", markup=False, soft_wrap=True)
+    kept = "" if measured.charset is None else f", charset {measured.charset!r}"
+    console.print(f"{subject}{kept}, n = {measured.n:,}", markup=False, soft_wrap=True)
     for name, told in _figures(measured, top_k):
         console.print(f"  {name:<{WIDTH}} {told}", markup=False, soft_wrap=True)
     if not measured.correct.all():
@@ -39,18 +40,31 @@ def _figures(measured: Evaluation, top_k: int) -> list[tuple[str, str]]:
     if ranks:
         figures.append(("top k", "   ".join(f"{k}: {measured.top_k(k):.2%}" for k in ranks)))
     figures.append(("macro", f"precision {precision:.2%}   recall {recall:.2%}   F1 {f1:.2%}"))
-    for name, accuracy in (
-        ("case folded", measured.case_folded_accuracy),
-        ("look-alikes", measured.confusables_merged_accuracy),
+    for name, share in (
+        ("case folded", measured.case_folded),
+        ("look-alikes", measured.confusables_merged),
+        ("both", measured.folded_and_merged),
     ):
-        if accuracy is not None:
-            figures.append((name, f"{accuracy:.2%}   (counted as one label)"))
+        if share is not None:
+            low, high = share.interval
+            figures.append(
+                (name, f"{share.value:.2%}   95 % interval [{low:.2%}, {high:.2%}]   counted as one label")
+            )
     if measured.unread < measured.n:
         told = f"ECE {measured.ece:.2%}   NLL {measured.nll:.4f}   Brier {measured.brier:.4f}"
         figures.append(("calibration", told))
     curve = measured.selective
     surest = "   ".join(f"{share:.0%}: {curve.accuracy_at(share):.2%}" for share in COVERAGES)
     figures.append(("surest", f"{surest}   AURC {curve.area:.3g}"))
+    shares = "   ".join(f"{100 * goal:g} % right: {curve.coverage_at(goal):.2%}" for goal in ACCURACIES)
+    figures.append(("could answer", shares))
+    for target in measured.targets:
+        low, high = target.right.interval
+        right = f"   {target.right.value:.2%} of them right [{low:.2%}, {high:.2%}]" if target.right.n else ""
+        told = f"{target.answered.value:.2%} answered{right}   confidence from {target.threshold:.4f}"
+        figures.append((f"target {100 * target.accuracy:g} %", told))
+    if measured.mean_removed is not None and measured.read.any():
+        figures.append(("left out", f"{measured.mean_removed:.2%} of the probability, by the charset"))
     if measured.unread:
         figures.append(("unread", f"{measured.unread:,} (no ink), counted as wrong"))
     return figures

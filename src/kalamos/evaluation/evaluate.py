@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.alphabets import Alphabet
+from kalamos.charset import Restriction, restrict
 from kalamos.datasets import Split
-from kalamos.errors import AlphabetError, DatasetError, ImageError
-from kalamos.evaluation.confusables import case_folding, merging
+from kalamos.errors import DatasetError, ImageError
+from kalamos.evaluation.confusables import case_folding, confusable_groups, merging
 from kalamos.evaluation.metrics import (
     ClassScores,
     Reliability,
+    Share,
     brier_score,
     class_scores,
     confusion_matrix,
@@ -23,15 +27,28 @@ from kalamos.evaluation.metrics import (
     truth_ranks,
     wilson_interval,
 )
-from kalamos.evaluation.selective import RiskCoverage, risk_coverage
-from kalamos.probabilities import softmax
+from kalamos.evaluation.selective import ACCURACIES, RiskCoverage, risk_coverage
+from kalamos.model_file import SelectiveAccuracy
+from kalamos.probabilities import restricted_softmax, softmax
 from kalamos.recognizer import Recognizer
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "Target", "evaluate", "within"]
 
 CHUNK = 64
 NAMED = 10
 """Unknown labels that a message lists."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the threshold of one target accuracy comes to on other images than those it was found on."""
+
+    accuracy: float
+    """That was aimed at."""
+    threshold: float
+    answered: Share
+    right: Share
+    """Of the images answered."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +61,22 @@ class Evaluation:
     Attributes:
         truth: int64 [N], true label indices.
         probabilities: float32 [N, C], calibrated; a row of zeros where the image could not be read.
-        labels: the model's labels, in order.
+        labels: the model's labels, in order; under a charset those it keeps, and C is their number.
         sha256: fingerprint of the split.
+        alphabet: the name of the model's alphabet.
+        charset: what the answers were restricted to; None for no restriction.
+        removed: float32 [N], under a charset the probability that the other labels had; 0 where unread.
+        validated: the thresholds that reached accuracies when the model was validated.
     """
 
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     labels: tuple[str, ...]
     sha256: str
+    alphabet: str = ""
+    charset: str | None = None
+    removed: NDArray[np.float32] | None = None
+    validated: SelectiveAccuracy | None = None
 
     @property
     def n(self) -> int:
@@ -97,15 +122,34 @@ class Evaluation:
         """The share of images whose true label is among the k best candidates."""
         return float((self._ranks < k).mean())
 
+    @cached_property
+    def confusable_groups(self) -> tuple[tuple[str, ...], ...]:
+        """The labels that may stand for one another (see `kalamos.alphabets.CONFUSABLES`)."""
+        return confusable_groups(self.labels, self.alphabet)
+
+    @property
+    def case_folded(self) -> Share | None:
+        """Accuracy where `a` read as `A` is right; None for an alphabet without cased pairs."""
+        return self._right_under(case_folding(self.labels))
+
+    @property
+    def confusables_merged(self) -> Share | None:
+        """Accuracy where `0` read as `O` is right; None without such labels."""
+        return self._right_under(merging(self.labels, self.alphabet))
+
+    @property
+    def folded_and_merged(self) -> Share | None:
+        """Accuracy where either of the two is right; None where only one of them can be."""
+        folded, merged = case_folding(self.labels), merging(self.labels, self.alphabet)
+        return None if folded is None or merged is None else self._right_under(folded, merged)
+
     @property
     def case_folded_accuracy(self) -> float | None:
-        """Accuracy where `a` read as `A` is right; None for an alphabet without cased pairs."""
-        return self._accuracy_under(case_folding(self.labels))
+        return None if self.case_folded is None else self.case_folded.value
 
     @property
     def confusables_merged_accuracy(self) -> float | None:
-        """Accuracy where `0` read as `O` is right (see `confusables`); None without such labels."""
-        return self._accuracy_under(merging(self.labels))
+        return None if self.confusables_merged is None else self.confusables_merged.value
 
     @cached_property
     def classes(self) -> ClassScores:
@@ -157,11 +201,34 @@ class Evaluation:
         ranks[~self.read] = np.iinfo(np.int64).max  # found by no k
         return ranks
 
-    def _accuracy_under(self, mapping: NDArray[np.int64] | None) -> float | None:
-        if mapping is None:
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """What `--target-accuracy` comes to on these images, for the `ACCURACIES` that validation reached."""
+        if self.validated is None:
+            return ()
+        reached = [accuracy for accuracy in ACCURACIES if accuracy <= self.validated.points[-1].accuracy]
+        return tuple(self._target(accuracy, self.validated.at(accuracy).threshold) for accuracy in reached)
+
+    def _target(self, accuracy: float, threshold: float) -> Target:
+        sure = self.read & (self.confidence >= threshold)
+        answered = Share(int(sure.sum()), self.n)
+        return Target(accuracy, threshold, answered, Share(int(self.correct[sure].sum()), answered.count))
+
+    @property
+    def mean_removed(self) -> float | None:
+        """Mean of `removed` over the images read; None without a charset, NaN where nothing was read."""
+        if self.removed is None:
             return None
-        same = mapping[self.truth[self.read]] == mapping[self.predicted[self.read]]
-        return float(same.sum() / self.n)
+        return float(self.removed[self.read].mean()) if self.read.any() else math.nan
+
+    def _right_under(self, *mappings: NDArray[np.int64] | None) -> Share | None:
+        """Right where any of the mappings takes truth and answer to one label."""
+        same = np.zeros(int(self.read.sum()), bool)
+        for mapping in mappings:
+            if mapping is None:
+                return None
+            same |= mapping[self.truth[self.read]] == mapping[self.predicted[self.read]]
+        return Share(int(same.sum()), self.n)
 
 
 def evaluate(
@@ -169,21 +236,29 @@ def evaluate(
     split: Split,
     labels: tuple[str, ...],
     *,
+    charset: str | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Measure `reader` on `split`, along the very path that prediction takes.
 
     Args:
-        labels: the split's own label order; the model may have another, or more.
+        labels: the split's own label order; the model may have another, or more. A small letter that the
+            model writes as its capital (`Alphabet.merged`) counts as that.
+        charset: restricts the answers as it does in prediction; `within` leaves out the images of other
+            labels, which have to be left out before.
         on_progress: called now and then with the number of images done.
 
     Raises:
         DatasetError: the split is empty, or has a class that the model does not know.
+        UsageError: see `kalamos.charset.restrict`.
     """
     if not len(split):
         raise DatasetError("there is nothing to evaluate: the split is empty")
-    to_model = _positions(reader, labels)
-    probabilities = np.zeros((len(split), len(reader.labels)), np.float32)
+    restriction = None if charset is None else restrict(reader.spec.alphabet, charset)
+    to_answer = _positions(reader, split, labels, restriction)
+    answers = reader.labels if restriction is None else restriction.labels
+    probabilities = np.zeros((len(split), len(answers)), np.float32)
+    removed = None if restriction is None else np.zeros(len(split), np.float32)
     for start in range(0, len(split), CHUNK):
         prepared, rows = [], []
         for row in range(start, min(start + CHUNK, len(split))):
@@ -193,23 +268,69 @@ def evaluate(
             except ImageError:
                 continue
         if prepared:
-            probabilities[rows] = softmax(reader.logits(prepared), reader.spec.temperature)
+            logits, temperature = reader.logits(prepared), reader.spec.temperature
+            if restriction is None or removed is None:
+                probabilities[rows] = softmax(logits, temperature)
+            else:
+                kept = restriction.positions
+                probabilities[rows], removed[rows] = restricted_softmax(logits, kept, temperature)
         on_progress(min(start + CHUNK, len(split)))
-    return Evaluation(to_model[split.labels], probabilities, reader.labels, split.sha256)
+    return Evaluation(
+        to_answer[split.labels],
+        probabilities,
+        answers,
+        split.sha256,
+        reader.spec.alphabet.name,
+        charset,
+        removed,
+        reader.spec.selective,
+    )
 
 
-def _positions(reader: Recognizer, labels: tuple[str, ...]) -> NDArray[np.int64]:
-    """The model's output for each of the split's labels, int64 [len(labels)]."""
-    positions, unknown = [], []
-    for label in labels:
-        try:
-            positions.append(reader.spec.alphabet.index(label))
-        except AlphabetError:
-            unknown.append(label)
+def within(split: Split, labels: tuple[str, ...], alphabet: Alphabet, charset: str) -> Split:
+    """The images whose label a charset keeps.
+
+    Args:
+        labels: the split's own label order.
+        alphabet: the model's.
+
+    Raises:
+        DatasetError: there is none.
+        UsageError: see `kalamos.charset.restrict`.
+    """
+    kept = restrict(alphabet, charset).positions
+    inside = np.array([alphabet.standing_for(label) in kept for label in labels])
+    rows = np.flatnonzero(inside[split.labels])
+    if not len(rows):
+        raise DatasetError(
+            f"none of the {len(split):,} images has a label of charset {charset!r}",
+            remedy="choose another charset or another dataset",
+        )
+    return split.take(rows)
+
+
+def _positions(
+    reader: Recognizer, split: Split, labels: tuple[str, ...], restriction: Restriction | None
+) -> NDArray[np.int64]:
+    """For each of the split's labels its place among the answers, int64 [len(labels)]; -1 for none."""
+    alphabet = reader.spec.alphabet
+    found = [alphabet.standing_for(label) for label in labels]
+    if restriction is None:
+        unknown = [label for label, position in zip(labels, found, strict=True) if position is None]
+    else:
+        rank = {position: place for place, position in enumerate(restriction.positions)}
+        found = [None if position is None else rank.get(position) for position in found]
+        here = set(np.unique(split.labels).tolist())
+        unknown = [labels[label] for label in sorted(here) if found[label] is None]
     if unknown:
         more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+        named = f"{', '.join(sorted(unknown)[:NAMED])}{more}"
+        if restriction is not None:
+            raise DatasetError(
+                f"charset {restriction.charset!r} leaves out {named}", remedy="leave their images out first"
+            )
         raise DatasetError(
-            f"the model {reader.spec.name!r} does not know {', '.join(sorted(unknown)[:NAMED])}{more}",
-            remedy="evaluate it on a dataset of its own alphabet",
+            f"the model {reader.spec.name!r} does not know {named}",
+            remedy="evaluate it on a dataset of its own alphabet, or with a --charset that both have",
         )
-    return np.array(positions, np.int64)
+    return np.array([-1 if position is None else position for position in found], np.int64)

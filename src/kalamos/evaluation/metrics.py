@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = [
     "ClassScores",
     "Reliability",
+    "Share",
     "brier_score",
     "class_scores",
     "confusion_matrix",
@@ -33,7 +34,7 @@ _CHUNK = 8192
 """Rows at a time, so that what is computed on the way stays far smaller than the probabilities."""
 
 
-def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(correct: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     """The 95 % interval of a proportion (Wilson 1927), which stays inside [0, 1] near the ends.
 
     >>> low, high = wilson_interval(9950, 10000)
@@ -49,6 +50,23 @@ def wilson_interval(correct: int, n: int, z: float = 1.959964) -> tuple[float, f
     spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many of n images; of none it is NaN."""
+
+    count: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        return self.count / self.n if self.n else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval."""
+        return wilson_interval(self.count, self.n)
 
 
 def confusion_matrix(

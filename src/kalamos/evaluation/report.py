@@ -10,8 +10,13 @@ passed_over           files of the dataset that hold no image that could be used
 n, unread             images; those without ink, which count as wrong
 accuracy, interval_95 and its Wilson interval, [low, high]
 top_k                 {"1": share, ...}: the true label is among the k best candidates
-case_folded_accuracy  null where the alphabet has no cased pairs
-confusables_merged_accuracy, confusable_groups   null and [] where it has no such labels
+charset, left_out     what the answers were restricted to, and the images of other labels, which are not in
+                      n; null and 0 for no restriction
+mean_removed          under a charset, the mean probability that the labels left out had
+case_folded_accuracy, case_folded_interval_95   null where the alphabet has no cased pairs
+confusables_merged_accuracy, confusables_merged_interval_95, confusable_groups   null, null and [] where it
+                      has no such labels
+folded_and_merged_accuracy, folded_and_merged_interval_95   right under either; null unless both are there
 macro, weighted       {"precision", "recall", "f1"}, over the classes with images
 per_class             [{"label", "support", "answered", "precision", "recall", "f1"}, ...], in the order
                       of `labels`
@@ -19,7 +24,12 @@ most_confused         [{"truth", "predicted", "count"}, ...], the 20 most freque
 ece, nll, brier       calibration of the images that were read: in [0, 1]; in nats; in [0, 2]
 reliability           [{"low", "high", "count", "confidence", "accuracy", "interval_95"}, ...], 15 bins
 aurc                  area under the risk-coverage curve
+targets               [{"target", "min_confidence", "coverage", "coverage_interval_95", "accuracy",
+                      "interval_95"}, ...]: what the thresholds of `--target-accuracy`, found on validation
+                      images, come to on these; [] for a model without them
 selective             [{"coverage", "accuracy", "min_confidence"}, ...] at 0.8, 0.9, 0.95 and 0.99
+could_answer          [{"accuracy", "coverage"}, ...] at 0.95, 0.99, 0.995 and 0.999: the largest share of the
+                      images that some threshold answers with that accuracy
 risk_coverage         [[coverage, risk], ...] at 0.01, 0.02, ... 1
 confusion             [C][C] counts over the images that were read; row = truth, column = answer
 labels                the model's, in the order of `confusion`
@@ -42,10 +52,10 @@ from kalamos._version import __version__
 from kalamos.atomic import atomic_write
 from kalamos.datasets import Split
 from kalamos.errors import DatasetError, OutputError
-from kalamos.evaluation.confusables import confusable_groups
 from kalamos.evaluation.evaluate import Evaluation
+from kalamos.evaluation.metrics import Share
 from kalamos.evaluation.pictures import confused_pairs_sheet, encode_png, mistakes_sheet, samples_sheet
-from kalamos.evaluation.selective import COVERAGES
+from kalamos.evaluation.selective import ACCURACIES, COVERAGES
 from kalamos.model_file import Metric
 from kalamos.recognizer import Recognizer
 
@@ -60,6 +70,7 @@ class Subject:
         model: its name or file, as asked for; `dataset` likewise.
         split: "test", "train", "val", "all", or what else tells which images.
         passed_over: files of the dataset that hold no image that could be used.
+        left_out: images whose label is not of the charset.
 
     >>> print(Subject("digits", "mnist", "test"))
     digits on mnist test
@@ -69,6 +80,7 @@ class Subject:
     dataset: str
     split: str
     passed_over: int = 0
+    left_out: int = 0
 
     def __str__(self) -> str:
         return f"{self.model} on {self.dataset}{',' if self.split == 'all' else ''} {self.part}"
@@ -120,9 +132,13 @@ def metrics(measured: Evaluation, subject: Subject, reader: Recognizer, *, top_k
         "accuracy": measured.accuracy,
         "interval_95": list(measured.interval),
         "top_k": {str(k): measured.top_k(k) for k in range(1, min(top_k, len(measured.labels)) + 1)},
-        "case_folded_accuracy": measured.case_folded_accuracy,
-        "confusables_merged_accuracy": measured.confusables_merged_accuracy,
-        "confusable_groups": [list(group) for group in confusable_groups(measured.labels)],
+        "charset": measured.charset,
+        "left_out": subject.left_out,
+        "mean_removed": measured.mean_removed,
+        **_share("case_folded", measured.case_folded),
+        **_share("confusables_merged", measured.confusables_merged),
+        "confusable_groups": [list(group) for group in measured.confusable_groups],
+        **_share("folded_and_merged", measured.folded_and_merged),
         "macro": dict(zip(names, classes.macro(), strict=True)),
         "weighted": dict(zip(names, classes.weighted(), strict=True)),
         "per_class": _table(
@@ -149,10 +165,22 @@ def metrics(measured: Evaluation, subject: Subject, reader: Recognizer, *, top_k
             interval_95=[list(ends) for ends in zip(bins.low.tolist(), bins.high.tolist(), strict=True)],
         ),
         "aurc": curve.area,
+        "targets": [
+            {
+                "target": target.accuracy,
+                "min_confidence": target.threshold,
+                "coverage": target.answered.value,
+                "coverage_interval_95": list(target.answered.interval),
+                "accuracy": target.right.value,
+                "interval_95": list(target.right.interval),
+            }
+            for target in measured.targets
+        ],
         "selective": [
             {"coverage": c, "accuracy": curve.accuracy_at(c), "min_confidence": curve.confidence_at(c)}
             for c in COVERAGES
         ],
+        "could_answer": [{"accuracy": goal, "coverage": curve.coverage_at(goal)} for goal in ACCURACIES],
         "risk_coverage": [[c, 1 - curve.accuracy_at(c)] for c in coverages],
         "confusion": measured.confusion.tolist(),
         "labels": list(measured.labels),
@@ -246,6 +274,13 @@ def make_folder(folder: Path) -> None:
 def _write(path: Path, content: bytes) -> None:
     with atomic_write(path) as stream:
         stream.write(content)
+
+
+def _share(name: str, share: Share | None) -> dict[str, Any]:
+    return {
+        f"{name}_accuracy": None if share is None else share.value,
+        f"{name}_interval_95": None if share is None else list(share.interval),
+    }
 
 
 def _table(**columns: Any) -> list[dict[str, Any]]:

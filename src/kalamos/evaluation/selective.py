@@ -9,10 +9,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COVERAGES", "RiskCoverage", "risk_coverage"]
+from kalamos.model_file import OperatingPoint, SelectiveAccuracy
+
+__all__ = ["ACCURACIES", "COVERAGES", "RiskCoverage", "risk_coverage", "selective_accuracy"]
 
 COVERAGES: Final = (0.8, 0.9, 0.95, 0.99)
 """The shares of answered images that reports speak of."""
+
+ACCURACIES: Final = (0.95, 0.99, 0.995, 0.999)
+"""The accuracies among the answered images that reports and cards speak of."""
+
+_TARGETS: Final = (
+    *((10 - wrong) / 10 for wrong in range(9, 1, -1)),
+    *((scale - wrong) / scale for scale in (200, 2000, 20_000) for wrong in range(20, 1, -1)),
+)
+"""What a table of operating points answers exactly: errors of 90 % to 20 %, then 10 %, 9.5 %, ... 0.01 %."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,11 @@ class RiskCoverage:
         """The confidence to ask for (`--min-confidence`) so that this share is answered."""
         return float(self.confidence[self._last(coverage)])
 
+    def coverage_at(self, accuracy: float) -> float:
+        """The largest share of the images, in [0, 1], that is answered with at least this accuracy."""
+        reached = np.flatnonzero(1.0 - self.risk >= accuracy - 1e-12)
+        return float((reached[-1] + 1) / len(self.risk)) if len(reached) else 0.0
+
     def _last(self, coverage: float) -> int:
         # The rounding of a decimal share must not add an image: 0.07 * 100 is 7.000000000000001.
         return max(0, math.ceil(round(coverage * len(self.risk), 9)) - 1)
@@ -64,3 +80,45 @@ def risk_coverage(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) 
     taken = np.arange(1, len(sure) + 1)
     errors = np.interp(taken, np.append(0, ends + 1), np.append(0, errors_up_to))
     return RiskCoverage(errors / taken, sure)
+
+
+def selective_accuracy(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> SelectiveAccuracy:
+    """The thresholds that reach rising accuracies among the images answered, at the largest coverage each.
+
+    For a target this is the largest coverage whose empirical accuracy reaches it, over the thresholds
+    that equal confidences allow. A threshold lies halfway between the least sure image that is answered and
+    the next one; the first answers all, at 0.
+
+    The accuracies are point estimates: the coverage was chosen on the same images. A bound that holds
+    with high probability (SGR, Geifman and El-Yaniv 2017) asks for a higher threshold, and for thousands of
+    images where few may be wrong; that all higher thresholds reach the target as well would let one wrong
+    label among the surest images forbid every target.
+
+    Args:
+        confidence: [N] in [0, 1], N >= 1, calibrated, of images that the network was not trained on.
+        correct: bool [N].
+
+    >>> table = selective_accuracy(np.array([0.9, 0.5, 0.8, 0.6]), np.array([True, False, True, True]))
+    >>> for point in table.points:
+    ...     print(point)
+    OperatingPoint(accuracy=0.75, threshold=0.0, coverage=1.0)
+    OperatingPoint(accuracy=1.0, threshold=0.55, coverage=0.75)
+    """
+    order = np.argsort(-confidence, kind="stable")
+    sure = confidence[order].astype(np.float64)
+    ends = np.flatnonzero(np.append(np.diff(sure) != 0, True))
+    accuracy = np.cumsum(correct[order])[ends] / (ends + 1)
+    last, following = sure[ends[:-1]], sure[ends[:-1] + 1]
+    halfway = (last + following) / 2
+    # Halfway may round to the following confidence, which would be answered as well.
+    thresholds = np.append(np.where(halfway > following, halfway, last), 0.0)
+    chosen = [len(ends) - 1]
+    for target in (*_TARGETS, accuracy.max()):
+        reached = np.flatnonzero(accuracy >= target)
+        if len(reached) and reached[-1] != chosen[-1]:
+            chosen.append(int(reached[-1]))
+    points = tuple(
+        OperatingPoint(float(accuracy[i]), float(thresholds[i]), float((ends[i] + 1) / len(sure)))
+        for i in chosen
+    )
+    return SelectiveAccuracy(len(sure), points)

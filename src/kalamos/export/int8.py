@@ -25,12 +25,14 @@ import onnx
 from numpy.typing import NDArray
 
 from kalamos.errors import ExportError
+from kalamos.evaluation.selective import selective_accuracy
 from kalamos.export.base import opened
 from kalamos.export.calibration import CalibrationData
 from kalamos.export.onnx_file import INPUT, with_spec
 from kalamos.export.parity import answer_of
 from kalamos.model_file import LoadedModel, ModelSpec, Quantisation, open_model
 from kalamos.preprocessing import Preprocessor
+from kalamos.probabilities import softmax
 
 __all__ = ["MAX_LOST", "Int8Report", "export_int8"]
 
@@ -148,7 +150,7 @@ def _attempt(
 ) -> _Attempt:
     quantised = _quantised(prepared, method, float_nodes, prepare.batch(data.calibration.stack()))
     # The file's figures were measured with the float model.
-    unmeasured = replace(spec, metrics=())
+    unmeasured = replace(spec, metrics=(), selective=None, robustness=())
     logits = _logits(open_model(with_spec(quantised, unmeasured)), data.validation.stack(), prepare)
     truth, answers, floats = data.validation.labels, logits.argmax(1), expected.argmax(1)
     record = Quantisation(
@@ -160,7 +162,9 @@ def _attempt(
         float_accuracy=float((floats == truth).mean()),
         agreement=float((answers == floats).mean()),
     )
-    recorded = replace(unmeasured, quantisation=record)
+    sure = softmax(logits, spec.temperature).max(1)
+    selective = selective_accuracy(sure, answers == truth)
+    recorded = replace(unmeasured, quantisation=record, selective=selective)
     difference = float(np.abs(logits - expected).max())
     return _Attempt(with_spec(quantised, recorded), recorded, record, difference)
 

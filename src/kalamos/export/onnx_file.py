@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from kalamos.errors import ExportError
 from kalamos.export.base import Format, export
 from kalamos.export.parity import Answer, answer_of
 from kalamos.export.sources import from_run
-from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, open_model
+from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, RobustnessRecord, open_model
 from kalamos.training.run import Run
 
-__all__ = ["ONNX", "export_run", "record_metric", "with_spec"]
+__all__ = ["ONNX", "export_run", "record_metric", "record_robustness", "with_spec"]
 
 INPUT, LOGITS = "images", "logits"
 
@@ -53,10 +54,24 @@ def record_metric(path: Path, metric: Metric) -> ModelSpec:
         OutputError: the file cannot be written.
     """
     spec = open_model(path).spec
-    content = path.read_bytes()
     others = (m for m in spec.metrics if (m.dataset, m.split) != (metric.dataset, metric.split))
-    spec = replace(spec, metrics=(*others, metric))
-    content = with_spec(onnx.load_from_string(content), spec)
+    return _store(path, replace(spec, metrics=(*others, metric)))
+
+
+def record_robustness(path: Path, records: Iterable[RobustnessRecord]) -> ModelSpec:
+    """Store figures under shift or against outliers, each replacing an older one of its kind and name.
+
+    Raises:
+        ModelError: the file is not a kalamos model.
+        OutputError: the file cannot be written.
+    """
+    spec = open_model(path).spec
+    kept = {(record.kind, record.name): record for record in (*spec.robustness, *records)}
+    return _store(path, replace(spec, robustness=tuple(kept.values())))
+
+
+def _store(path: Path, spec: ModelSpec) -> ModelSpec:
+    content = with_spec(onnx.load_from_string(path.read_bytes()), spec)
     with atomic_write(path) as stream:
         stream.write(content)
     return spec

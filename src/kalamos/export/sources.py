@@ -54,6 +54,7 @@ def from_run(run: Run, name: str) -> Source:
         licence="Apache-2.0",
         kalamos_version=__version__,
         created=run.created[:10],
+        selective=run.selective,
     )
     return Source(run.network, spec)
 

@@ -5,14 +5,15 @@ read other files, answer NaN, or disagree with what it says about itself.
 """
 
 from kalamos.model_file.opening import LoadedModel, open_model, read_spec
-from kalamos.model_file.spec import (
-    FORMAT_VERSION,
-    METADATA_KEY,
+from kalamos.model_file.records import (
     Metric,
-    ModelSpec,
+    OperatingPoint,
     Quantisation,
+    RobustnessRecord,
+    SelectiveAccuracy,
     TrainingRecord,
 )
+from kalamos.model_file.spec import FORMAT_VERSION, METADATA_KEY, ModelSpec
 
 __all__ = [
     "FORMAT_VERSION",
@@ -20,7 +21,10 @@ __all__ = [
     "LoadedModel",
     "Metric",
     "ModelSpec",
+    "OperatingPoint",
     "Quantisation",
+    "RobustnessRecord",
+    "SelectiveAccuracy",
     "TrainingRecord",
     "open_model",
     "read_spec",

@@ -1,24 +1,32 @@
 """What a kalamos model says about itself: the JSON under `kalamos.spec` in the ONNX metadata.
 
-The dataclasses here are the schema: their field names are the keys, their type hints are what
-`ModelSpec.from_json` checks the values against.
+The dataclasses here and in `records` are the schema: their field names are the keys, their type hints
+are what `ModelSpec.from_json` checks the values against.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
-from datetime import date
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from kalamos.alphabets import CONTROL_CHARACTERS, Alphabet
 from kalamos.errors import AlphabetError, ModelFileError, SpecVersionError
+from kalamos.model_file.records import (
+    Metric,
+    Quantisation,
+    RobustnessRecord,
+    SelectiveAccuracy,
+    TrainingRecord,
+    is_date,
+    require,
+    shown,
+)
 
-__all__ = ["FORMAT_VERSION", "METADATA_KEY", "Metric", "ModelSpec", "Quantisation", "TrainingRecord"]
+__all__ = ["FORMAT_VERSION", "METADATA_KEY", "ModelSpec"]
 
 FORMAT_VERSION: Final = 1
 METADATA_KEY: Final = "kalamos.spec"
@@ -28,87 +36,6 @@ MAX_CHARACTERS: Final = 1_000_000
 
 MAX_INPUT_SIZE: Final = 1024
 """In pixels a side. A hostile file could else ask for any amount of memory an image."""
-
-_SHA256: Final = re.compile("[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """What the weights came from."""
-
-    dataset: str
-    split: str
-    n: int
-    """Images in the split."""
-    sha256: str
-    """Fingerprint of the split, `kalamos.datasets.Split.sha256`."""
-    recipe: Mapping[str, object]
-    """Every setting of the training, plain JSON."""
-    seed: int
-    date: str
-    """ISO 8601, as "2026-03-31"."""
-    torch: str
-    """PyTorch's version."""
-
-    def __post_init__(self) -> None:
-        _require(self.n >= 1, "training.n", "at least 1", self.n)
-        _check_origin("training", self.sha256, self.date)
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure that was measured with this model, and all that is needed to measure it again."""
-
-    dataset: str
-    split: str
-    sha256: str
-    """Fingerprint of the split, `kalamos.datasets.Split.sha256`."""
-    n: int
-    """Images in the split."""
-    accuracy: float
-    """In [0, 1]."""
-    interval: tuple[float, float]
-    """95 % confidence interval of the accuracy: low, high."""
-    ece: float
-    """Expected calibration error, in [0, 1]."""
-    date: str
-    """ISO 8601, as "2026-03-31"."""
-    kalamos_version: str
-
-    def __post_init__(self) -> None:
-        low, high = self.interval
-        _require(self.n >= 1, "metrics.n", "at least 1", self.n)
-        _require(0 <= self.accuracy <= 1, "metrics.accuracy", "in [0, 1]", self.accuracy)
-        _require(0 <= low <= high <= 1, "metrics.interval", "low and high, in [0, 1]", self.interval)
-        _require(0 <= self.ece <= 1, "metrics.ece", "in [0, 1]", self.ece)
-        _check_origin("metrics", self.sha256, self.date)
-
-
-@dataclass(frozen=True)
-class Quantisation:
-    """How a float model became an int8 one, and what that cost on images held out from both."""
-
-    method: str
-    """How the activations' ranges were found: "minmax", "entropy" or "percentile"."""
-    float_nodes: tuple[str, ...]
-    """The graph's nodes that stayed in float, for the sake of the accuracy."""
-    calibration_n: int
-    """Training images that the ranges were found on."""
-    n: int
-    """Validation images that the following was measured on."""
-    accuracy: float
-    """In [0, 1], of this model."""
-    float_accuracy: float
-    """In [0, 1], of the float model it was made from."""
-    agreement: float
-    """Share of those images to which both give the same answer."""
-
-    def __post_init__(self) -> None:
-        _require(self.calibration_n >= 1, "quantisation.calibration_n", "at least 1", self.calibration_n)
-        _require(self.n >= 1, "quantisation.n", "at least 1", self.n)
-        for key in ("accuracy", "float_accuracy", "agreement"):
-            share = getattr(self, key)
-            _require(0 <= share <= 1, f"quantisation.{key}", "in [0, 1]", share)
 
 
 @dataclass(frozen=True)
@@ -151,18 +78,22 @@ class ModelSpec:
     created: str
     """ISO 8601, as "2026-03-31"."""
     quantisation: Quantisation | None = None
-    """None for a float model; its key is then left out, as it was before there were others."""
+    """None for a float model."""
+    selective: SelectiveAccuracy | None = None
+    """Which thresholds reach which accuracies on validation images; None where that is not known."""
+    robustness: tuple[RobustnessRecord, ...] = ()
+    """Figures under shift and against outliers."""
 
     def __post_init__(self) -> None:
         size, temperature = self.input_size, self.temperature
-        _require(bool(self.name.strip()), "name", "not blank", self.name)
-        _require(self.parameters >= 0, "parameters", "at least 0", self.parameters)
-        _require(1 <= size <= MAX_INPUT_SIZE, "input_size", f"in 1..{MAX_INPUT_SIZE} pixels", size)
-        _require(0 < temperature < math.inf, "temperature", "positive and finite", temperature)
-        _require(0 <= self.min_confidence <= 1, "min_confidence", "in [0, 1]", self.min_confidence)
+        require(bool(self.name.strip()), "name", "not blank", self.name)
+        require(self.parameters >= 0, "parameters", "at least 0", self.parameters)
+        require(1 <= size <= MAX_INPUT_SIZE, "input_size", f"in 1..{MAX_INPUT_SIZE} pixels", size)
+        require(0 < temperature < math.inf, "temperature", "positive and finite", temperature)
+        require(0 <= self.min_confidence <= 1, "min_confidence", "in [0, 1]", self.min_confidence)
         distinct = len({*self.feature_maps}) == len(self.feature_maps)
-        _require(distinct, "feature_maps", "distinct names", self.feature_maps)
-        _require(_is_date(self.created), "created", "an ISO date", self.created)
+        require(distinct, "feature_maps", "distinct names", self.feature_maps)
+        require(is_date(self.created), "created", "an ISO date", self.created)
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys, ready for the metadata.
@@ -172,8 +103,10 @@ class ModelSpec:
         """
         try:
             document = {"format_version": FORMAT_VERSION, **asdict(self)}
-            if self.quantisation is None:
-                del document["quantisation"]
+            # Left out: a model that does without a later key stays one that earlier versions read.
+            for field in fields(self):
+                if field.default is not MISSING and getattr(self, field.name) == field.default:
+                    del document[field.name]
             text = json.dumps(
                 document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
             )
@@ -198,7 +131,7 @@ class ModelSpec:
         document = _parse(text)
         version = document.pop("format_version", None)
         if type(version) is not int or version != FORMAT_VERSION:
-            found = "no format version" if version is None else f"format version {_shown(version)}"
+            found = "no format version" if version is None else f"format version {shown(version)}"
             raise SpecVersionError(
                 f"the spec has {found}, and this kalamos reads version {FORMAT_VERSION}",
                 remedy="upgrade kalamos, or export the model again with this one",
@@ -218,7 +151,7 @@ def _parse(text: str) -> dict[str, Any]:
         reason = str(error) or "nested too deeply"
         raise ModelFileError(f"the spec is not valid JSON ({reason})") from error
     if not isinstance(document, dict):
-        raise ModelFileError(f"the spec is not a JSON object, but {_shown(document)}")
+        raise ModelFileError(f"the spec is not a JSON object, but {shown(document)}")
     return document
 
 
@@ -241,7 +174,7 @@ def _build(cls: Any, value: object, key: str) -> Any:
             raise ModelFileError(f"the spec{where} has no key {name!r}")
     for name in value:
         if name not in names:
-            raise ModelFileError(f"the spec{where} has an unknown key {_shown(name)}")
+            raise ModelFileError(f"the spec{where} has an unknown key {shown(name)}")
     hints = get_type_hints(cls)
     prefix = f"{key}." if key else ""
     converted = {name: _convert(hints[name], value[name], prefix + name) for name in names if name in value}
@@ -274,35 +207,10 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     if type(value) is not hint:
         raise _wrong_type(key, hint, value)
     if hint is str and CONTROL_CHARACTERS.search(value):
-        raise ModelFileError(f"the spec's {key!r} holds a control character: {_shown(value)}")
+        raise ModelFileError(f"the spec's {key!r} holds a control character: {shown(value)}")
     return value
 
 
 def _wrong_type(key: str, hint: Any, value: object) -> ModelFileError:
     wanted = hint.__name__ if isinstance(hint, type) else str(hint)
-    return ModelFileError(f"the spec's {key!r} must be of type {wanted}, not {_shown(value)}")
-
-
-def _require(holds: bool, key: str, what: str, value: object) -> None:
-    if not holds:
-        raise ModelFileError(f"the spec's {key!r} must be {what}, not {_shown(value)}")
-
-
-def _check_origin(key: str, sha256: str, day: str) -> None:
-    _require(bool(_SHA256.fullmatch(sha256)), f"{key}.sha256", "64 hexadecimal digits", sha256)
-    _require(_is_date(day), f"{key}.date", "an ISO date", day)
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, (dict, list)):  # its repr may be nested too deeply to be made
-        return "an object" if isinstance(value, dict) else "a list"
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return ModelFileError(f"the spec's {key!r} must be of type {wanted}, not {shown(value)}")

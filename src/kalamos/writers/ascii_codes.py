@@ -35,8 +35,8 @@ class AsciiWriter(Writer):
     65, img/a.png
     """
 
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int) -> None:
-        super().__init__(sink, labels=labels, top_k=top_k)
+    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
+        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
         longer = [label for label in labels if len(unicodedata.normalize("NFC", label)) != 1]
         if longer:
             shown = ", ".join(map(repr, longer[:3])) + (", …" if longer[3:] else "")

@@ -18,12 +18,18 @@ class Writer(ABC):
     A context manager: a block that ends well closes the document. One that ends in an exception
     leaves it unfinished, so that half an answer is not taken for a whole one. The file beneath is
     never flushed or closed here; it belongs to whoever opened it.
+
+    Args:
+        labels: all that can be answered.
+        top_k: candidates written of each prediction.
+        removed: whether the rows tell what the charset took away (`Prediction.removed`).
     """
 
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int) -> None:
+    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
         self._sink = sink
         self._labels = labels
         self._top_k = top_k
+        self._removed = removed
 
     @abstractmethod
     def write(self, prediction: Prediction) -> None:

@@ -34,10 +34,11 @@ class CsvWriter(Writer):
     img/7.png,7,0.998000,false,,7,0.998000
     """
 
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int) -> None:
-        super().__init__(sink, labels=labels, top_k=top_k)
+    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
+        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
         ranks = [f",top{rank},top{rank}_confidence" for rank in range(1, top_k + 1)]
-        sink.write(f"path,label,confidence,abstained,error{''.join(ranks)}\n".encode())
+        share = ",removed" if removed else ""
+        sink.write(f"path,label,confidence{share},abstained,error{''.join(ranks)}\n".encode())
 
     def write(self, prediction: Prediction) -> None:
         path, error, confidence = prediction.path, prediction.error, prediction.confidence
@@ -46,6 +47,7 @@ class CsvWriter(Writer):
             "" if path is None else _cell(path),
             "" if prediction.label is None else _label_cell(prediction.label),
             "" if confidence is None else f"{confidence:.6f}",
+            *(["" if prediction.removed is None else f"{prediction.removed:.6f}"] if self._removed else []),
             "true" if prediction.abstained else "false",
             "" if error is None else _cell(str(error)),
             *[f"{_label_cell(label)},{share:.6f}" for label, share in top],

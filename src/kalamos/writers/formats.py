@@ -51,11 +51,19 @@ def format_for(path: str) -> str | None:
     return _SUFFIXES.get(PurePath(path).suffix.lower())
 
 
-def open_writer(format: str, sink: BinaryIO, *, labels: Sequence[str], top_k: int) -> Writer:  # noqa: A002
+def open_writer(
+    format: str,  # noqa: A002
+    sink: BinaryIO,
+    *,
+    labels: Sequence[str],
+    top_k: int,
+    removed: bool = False,
+) -> Writer:
     r"""A writer of `format` (one of `FORMATS`) to `sink`, which stays open when the writer is closed.
 
     `labels` are all that the model can answer, `top_k` (0 or more) is how many candidates of each
-    prediction are written. Raises `UsageError` for an unknown format, a negative `top_k` or labels
+    prediction are written; with `removed`, each row of csv, json, jsonl and parquet also tells what the
+    charset took away. Raises `UsageError` for an unknown format, a negative `top_k` or labels
     that the format cannot hold, and `MissingExtraError` where the format needs an extra.
 
     >>> import io
@@ -70,4 +78,4 @@ def open_writer(format: str, sink: BinaryIO, *, labels: Sequence[str], top_k: in
         raise UsageError(f"no output format is called {format!r}", remedy=suggest(format, FORMATS))
     if top_k < 0:
         raise UsageError(f"top_k is {top_k}", remedy="give the number of candidates to write, 0 or more")
-    return _WRITERS[format](sink, labels=labels, top_k=top_k)
+    return _WRITERS[format](sink, labels=labels, top_k=top_k, removed=removed)

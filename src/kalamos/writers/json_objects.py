@@ -38,7 +38,7 @@ class JsonLinesWriter(Writer):
     """
 
     def write(self, prediction: Prediction) -> None:
-        self._sink.write(f"{_object(prediction, self._top_k)}\n".encode())
+        self._sink.write(f"{_object(prediction, self._top_k, self._removed)}\n".encode())
 
 
 class JsonWriter(Writer):
@@ -52,20 +52,20 @@ class JsonWriter(Writer):
     []
     """
 
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int) -> None:
-        super().__init__(sink, labels=labels, top_k=top_k)
+    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
+        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
         sink.write(b"[")
         self._separator = "\n"
 
     def write(self, prediction: Prediction) -> None:
-        self._sink.write(f"{self._separator}{_object(prediction, self._top_k)}".encode())
+        self._sink.write(f"{self._separator}{_object(prediction, self._top_k, self._removed)}".encode())
         self._separator = ",\n"
 
     def close(self) -> None:
         self._sink.write(b"\n]\n")
 
 
-def _object(prediction: Prediction, top_k: int) -> str:
+def _object(prediction: Prediction, top_k: int, with_removed: bool) -> str:
     # By hand, around the encoder for strings: three times as fast as a dict through the encoder.
     label, confidence = prediction.label, prediction.confidence
     top = ", ".join(
@@ -74,11 +74,14 @@ def _object(prediction: Prediction, top_k: int) -> str:
             for label, confidence in prediction.top[:top_k]
         ]
     )
+    removed = ""
+    if with_removed:
+        removed = f'"removed": {"null" if prediction.removed is None else f"{prediction.removed:.6f}"}, '
     return (
         f'{{"path": {"null" if prediction.path is None else _string(prediction.path)}, '
         f'"label": {"null" if label is None else _label_string(label)}, '
         f'"confidence": {"null" if confidence is None else f"{confidence:.6f}"}, '
-        f'"abstained": {"true" if prediction.abstained else "false"}, '
+        f'{removed}"abstained": {"true" if prediction.abstained else "false"}, '
         f'"error": {"null" if prediction.error is None else _string(str(prediction.error))}, '
         f'"top": [{top}]}}'
     )

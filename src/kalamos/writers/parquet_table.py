@@ -36,8 +36,8 @@ class ParquetWriter(Writer):
     ['7']
     """
 
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int) -> None:
-        super().__init__(sink, labels=labels, top_k=top_k)
+    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
+        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
         try:
             import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
             import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
@@ -49,6 +49,7 @@ class ParquetWriter(Writer):
                 ("path", pa.string()),
                 ("label", pa.string()),
                 ("confidence", pa.float64()),
+                *([("removed", pa.float64())] if removed else []),
                 ("abstained", pa.bool_()),
                 ("error", pa.string()),
                 ("top", pa.list_(candidate)),
@@ -66,7 +67,8 @@ class ParquetWriter(Writer):
             (
                 _text(prediction.path),
                 _text(prediction.label),
-                None if prediction.confidence is None else _rounded(prediction.confidence),
+                _rounded(prediction.confidence),
+                *([_rounded(prediction.removed)] if self._removed else []),
                 prediction.abstained,
                 None if error is None else _text(str(error)),
                 prediction.top[: self._top_k],
@@ -127,5 +129,5 @@ def _text(text: str | None) -> str | None:
     return None if text is None else encodable(text)
 
 
-def _rounded(confidence: float) -> float:
-    return round(float(confidence), 6)
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(float(share), 6)

@@ -13,9 +13,14 @@ __all__ = ["TextWriter"]
 _WIDEST = 40
 """Paths are padded to the longest so far, up to this; a longer one moves its own line only."""
 
+_MOST = 0.5
+
 
 class TextWriter(Writer):
     """Path, label, confidence and the runners-up; or that the model abstained; or why it failed.
+
+    Where a charset took more than half of the probability away, the line says so: it is likely to be
+    something else.
 
     >>> import io
     >>> sink = io.BytesIO()
@@ -42,6 +47,8 @@ class TextWriter(Writer):
             label, rest = "?", "abstained" + (f": {_listed(top)}" if top else "")
         else:
             label, rest = one_line(prediction.label), f"then {_listed(top[1:])}" if top[1:] else ""
+        if prediction.removed is not None and prediction.removed > _MOST:
+            rest += f"{'; ' if rest else ''}{prediction.removed:.1%} outside the charset"
         confidence = "-" if prediction.confidence is None else f"{prediction.confidence:.1%}"
         return f"{label}  {confidence:>6}  {rest}".rstrip()
 

@@ -5,11 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Final
 
 from kalamos.atomic import atomic_write
-from kalamos.model_file import Metric, read_spec
+from kalamos.model_file import (
+    Metric,
+    ModelSpec,
+    Quantisation,
+    RobustnessRecord,
+    SelectiveAccuracy,
+    read_spec,
+)
 
 __all__ = ["render_card", "write_card"]
+
+TARGETS: Final = (0.95, 0.99, 0.995, 0.999)
+
+_ROBUSTNESS: Final = {
+    "shift": (
+        "Under shift",
+        "On images spoilt in ways that the training did not see; see `kalamos evaluate --shift`.",
+        "accuracy",
+    ),
+    "outliers": (
+        "Against what is no character of it",
+        "How well the confidence tells clean test images from these, 50 % being chance.",
+        "AUROC",
+    ),
+}
 
 
 def render_card(path: Path) -> str:
@@ -27,13 +50,20 @@ def render_card(path: Path) -> str:
         "File": f"{len(content):,} bytes, SHA-256 `{hashlib.sha256(content).hexdigest()}`",
         "Input": f"one grey channel, {spec.input_size}x{spec.input_size} px, after "
         + ", ".join(str(step["step"]) for step in spec.preprocessing),
-        "Temperature": f"{spec.temperature:.3f}, fitted on the validation images",
+        "Temperature": _calibration(spec),
+        **({} if spec.quantisation is None else {"Quantised": _quantised(spec.quantisation)}),
         "Licence": spec.licence,
         "Made by": f"kalamos {spec.kalamos_version}, {spec.created}",
     }
     lines = [f"# {spec.name}", "", *(f"- **{key}**: {value}" for key, value in facts.items())]
     if spec.metrics:
         lines += ["", "## Accuracy", "", *_metrics_table(spec.metrics)]
+    if spec.selective is not None:
+        lines += ["", "## Answering only where it is sure", "", *_selective_table(spec.selective)]
+    for kind, (title, note, value) in _ROBUSTNESS.items():
+        records = [record for record in spec.robustness if record.kind == kind]
+        if records:
+            lines += ["", f"## {title}", "", note, "", *_robustness_table(records, value)]
     if training is not None:
         lines += [
             "",
@@ -60,6 +90,54 @@ def write_card(path: Path) -> Path:
     with atomic_write(card) as stream:
         stream.write(render_card(path).encode())
     return card
+
+
+def _calibration(spec: ModelSpec) -> str:
+    n = "" if spec.selective is None else f"{spec.selective.n:,} "
+    return f"{spec.temperature:.3f}, fitted on the {n}validation images"
+
+
+def _quantised(how: Quantisation) -> str:
+    kept = f", {len(how.float_nodes)} layers in float" if how.float_nodes else ""
+    return (
+        f"int8 by {how.method}, ranges from {how.calibration_n:,} training images{kept}; "
+        f"{how.accuracy:.2%} of {how.n:,} validation images right, in float {how.float_accuracy:.2%}; "
+        f"the same answer to {how.agreement:.2%}"
+    )
+
+
+def _selective_table(measured: SelectiveAccuracy) -> list[str]:
+    lines = [
+        f"`--target-accuracy` on the {measured.n:,} validation images: estimates, for images like those.",
+        "",
+        "| target | confidence at least | answered | wrong of these |",
+        "|---|---|---|---|",
+    ]
+    for target in TARGETS:
+        if target > measured.points[-1].accuracy:
+            lines.append(f"| {target:.1%} | not reached | | |")
+            continue
+        point = measured.at(target)
+        answered = round(point.coverage * measured.n)
+        wrong = answered - round(point.accuracy * answered)
+        lines.append(
+            f"| {target:.1%} | {point.threshold:.4f} | {point.coverage:.2%} | {wrong:,} of {answered:,} |"
+        )
+    return lines
+
+
+def _robustness_table(records: list[RobustnessRecord], value: str) -> list[str]:
+    lines = [f"| | n | {value} | date |", "|---|---|---|---|"]
+    shown = "{:.4f}" if value == "AUROC" else "{:.2%}"
+    lines += [
+        f"| {_cell(record.name)} | {record.n:,} | {shown.format(record.value)} | {record.date} |"
+        for record in records
+    ]
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _metrics_table(metrics: tuple[Metric, ...]) -> list[str]:
