@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kalamos.errors import PreprocessingError
+from kalamos.errors import NoInkError, PreprocessingError
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 from kalamos.preprocessing.steps import STEPS
 
@@ -20,14 +20,14 @@ def compiled(*steps: Mapping[str, object]) -> Preprocessor:
 
 
 def test_all_steps_are_known_by_name() -> None:
-    assert STEPS.names() == ("centre", "grey", "ink_box", "pad", "polarity", "resize")
+    assert STEPS.names() == ("centre", "grey", "ink_box", "pad", "polarity", "resize", "stroke")
 
 
 @pytest.mark.parametrize(
     ("step", "message"),
     [
         ({"step": "polarty"}, "no preprocessing step 'polarty'; did you mean 'polarity'"),
-        ({"step": "blur"}, "choose from: centre, grey, ink_box, pad, polarity, resize"),
+        ({"step": "blur"}, "choose from: centre, grey, ink_box, pad, polarity, resize, stroke"),
         ({"step": "resize", "sise": 20}, "'resize' has no parameter 'sise'; did you mean 'size'"),
         ({"step": "resize"}, "'resize' lacks 'size'"),
         ({"step": "pad", "px": 2, "value": -1}, "value = -1 is not a whole number between 0 and 4096"),
@@ -98,3 +98,21 @@ def test_batch_takes_a_list_as_it_takes_an_array() -> None:
 def test_black_stays_exactly_black_by_default() -> None:
     batch = Preprocessor(DEFAULT_STEPS).batch(np.array([[[0, 255]]], np.uint8))
     assert batch.ravel().tolist() == [0.0, 1.0]
+
+
+def test_the_trace_ends_in_what_the_network_sees() -> None:
+    page = np.full((200, 150), 230, np.uint8)
+    page[40:160, 70:80] = 30
+    preprocessor = Preprocessor(DEFAULT_STEPS)
+    names, images = zip(*preprocessor.trace(page), strict=True)
+    assert names == ("polarity", "ink_box", "stroke", "resize", "centre")
+    assert np.array_equal(images[-1], preprocessor.image(page))
+
+
+def test_the_trace_of_a_blank_page_shows_what_there_is_and_then_says_so() -> None:
+    page = np.full((200, 150), 255, np.uint8)
+    page[3, 3] = 0  # dust, but ink to the first step
+    seen = []
+    with pytest.raises(NoInkError):
+        seen.extend(name for name, _ in Preprocessor(DEFAULT_STEPS).trace(page))
+    assert seen == ["polarity"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor, default_steps
 from kalamos.preprocessing.prepared import Prepared
 
 STEPS = DEFAULT_STEPS[:-1]
@@ -58,14 +58,41 @@ def test_many_come_out_as_they_would_one_by_one(images: list[NDArray[np.uint8]])
 def test_what_the_steps_make_is_mostly_recognised(image: NDArray[np.uint8]) -> None:
     preprocessor = Preprocessor(DEFAULT_STEPS)
     made = preprocessor.image(image)
-    inside = not (made[0].any() or made[-1].any() or made[:, 0].any() or made[:, -1].any())
+    sides = sum(bool(side.any()) for side in (made[0], made[-1], made[:, 0], made[:, -1]))
     longer = max(np.ptp(np.nonzero(made)[0]), np.ptp(np.nonzero(made)[1])) + 1
     mass = np.argwhere(np.ones_like(made)) * made.reshape(-1, 1)
-    off = np.abs(mass.sum(0) / made.sum() - 14)
+    off = mass.sum(0) / made.sum() - 14
+    if (np.abs(np.abs(off) - 0.5) < 0.002).any():  # rounding decides
+        return
     prepared = Prepared.of(STEPS)
     assert prepared is not None
-    expected = inside and 17 <= longer <= 20 and made.max() >= 250 and (off < 0.499).all()
-    assert prepared.among(made[None])[0] == expected
+    expected = sides <= 1 and 17 <= longer <= 20 and made.max() >= 250
+    assert prepared.among(made[None])[0] == (expected and np.array_equal(preprocessor.image(made), made))
+
+
+@pytest.mark.parametrize("side", [0, 1, 2, 3])
+def test_a_lopsided_character_at_the_border_is_prepared(side: int) -> None:
+    image = np.zeros((28, 28), np.uint8)
+    image[8:28, 13:16] = 40
+    image[8:11, 5:24] = 255  # so heavy at its top that the centre of mass cannot come to the middle
+    image = np.ascontiguousarray(np.rot90(image, side))
+    preprocessor = Preprocessor(DEFAULT_STEPS)
+    once = preprocessor.image(image)
+    prepared = Prepared.of(STEPS)
+    assert prepared is not None
+    assert prepared.has(once)
+    np.testing.assert_array_equal(preprocessor.image(once), once)
+
+
+def test_large_squares_count_as_prepared_by_their_geometry() -> None:
+    preprocessor = Preprocessor(default_steps(64))
+    page = np.full((200, 150), 230, np.uint8)
+    page[40:160, 70:80] = 30
+    once = preprocessor.image(page)
+    assert preprocessor.image(once) is once
+    assert [image.shape for _, image in preprocessor.trace(once)] == [(64, 64)] * 5
+    assert preprocessor.images([once])[0] is not None
+    np.testing.assert_array_equal(np.stack(preprocessor.images([once, once])), [once, once])
 
 
 @pytest.mark.parametrize(
@@ -73,8 +100,8 @@ def test_what_the_steps_make_is_mostly_recognised(image: NDArray[np.uint8]) -> N
     [
         [],
         [{"step": "polarity"}],
-        [*STEPS[:3], {"step": "centre", "size": 64}],
         [STEPS[1], STEPS[0], *STEPS[2:]],
+        [*STEPS[:2], {"step": "stroke", "size": 8}, *STEPS[3:]],
         [{"step": "polarity", "min_contrast": 255}, *STEPS[1:]],
     ],
 )

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from kalamos.cli.names import FormatName, ModelName
+from kalamos.cli.options import abstention_options, charset_option
 from kalamos.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from kalamos.cli.progress import Watch
+    from kalamos.cli.showing import Gallery
+    from kalamos.recognizer import Recognizer
 
 
 @click.command(no_args_is_help=True)
@@ -36,8 +39,13 @@ if TYPE_CHECKING:
 @click.option(
     "-k", "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Candidates an image."
 )
+@abstention_options
+@charset_option
 @click.option(
-    "--min-confidence", type=click.FloatRange(0, 1), metavar="P", help="Give no label below this confidence."
+    "--show",
+    type=click.Path(),
+    metavar="DIR",
+    help="Save what the model saw of each image, and every step to it; DIR is new or empty.",
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker threads.  [default: all cores]")
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
@@ -48,6 +56,9 @@ def predict(
     output: str | None,
     top_k: int,
     min_confidence: float | None,
+    target_accuracy: float | None,
+    charset: str | None,
+    show: str | None,
     jobs: int | None,
     quiet: bool,
 ) -> None:
@@ -56,6 +67,7 @@ def predict(
     Rows go to standard output in case-insensitive name order, a summary to standard error. An image
     that cannot be read is a row with its error.
     """
+    from kalamos.charset import restrict
     from kalamos.folders import ImageSearch
     from kalamos.recognizer import load
     from kalamos.writers import Summary, open_writer
@@ -63,22 +75,36 @@ def predict(
     chosen = _choose_format(format_name, output)
     _limit_threads()
     reader = load(model)
-    top_k = min(top_k, len(reader.labels))
+    labels = reader.labels if charset is None else restrict(reader.spec.alphabet, charset).labels
+    top_k = min(top_k, len(labels))
     search = ImageSearch(paths)
     found = _with_first(search)
+    # Before any output is opened, like all that may be refused; nothing is read yet.
+    results = reader.predict_files(
+        found,
+        top_k=top_k,
+        min_confidence=min_confidence,
+        target_accuracy=target_accuracy,
+        charset=charset,
+        jobs=jobs,
+    )
+    restricted = charset is not None
+    showing = _open_show(show, reader)
     summary = Summary()
     # Rows that scroll by on a terminal are progress enough, and a bar would run through them.
     live = output is None and sys.stdout.isatty()
     started = time.perf_counter()
     with (
         _open_sink(output) as sink,
-        open_writer(chosen, sink, labels=reader.labels, top_k=top_k) as writer,
+        open_writer(chosen, sink, labels=labels, top_k=top_k, removed=restricted) as writer,
         _progress(wanted=not quiet and not live) as watch,
+        showing as gallery,
     ):
-        results = reader.predict_files(found, top_k=top_k, min_confidence=min_confidence, jobs=jobs)
         for result in watch(results):
             writer.write(result)
             summary.add(result)
+            if gallery is not None:
+                gallery.add(result)
             if live:
                 sink.flush()
     if not quiet:
@@ -122,6 +148,14 @@ def _open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
     from kalamos.atomic import atomic_write
 
     return atomic_write(output)
+
+
+def _open_show(folder: str | None, reader: Recognizer) -> AbstractContextManager[Gallery | None]:
+    if folder is None:
+        return nullcontext()
+    from kalamos.cli.showing import Gallery
+
+    return Gallery(folder, reader)
 
 
 @contextmanager

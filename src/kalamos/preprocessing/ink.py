@@ -1,4 +1,4 @@
-"""Find the ink: separate it from the paper, whatever the light and whichever is darker."""
+"""Separate the ink from the paper, whatever the light and whichever is darker."""
 
 from __future__ import annotations
 
@@ -8,107 +8,78 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bright_on_black", "grain", "remove_specks", "shrink"]
+from kalamos.preprocessing.paper import paper_under
 
-OVERVIEW = 96
-"""The paper is estimated on a copy whose longer side is at most this many pixels."""
+__all__ = ["bright_on_black", "bright_on_black_small"]
+
+Grey = NDArray[np.uint8]
 
 NOISE_SHARE = 0.2
-"""Differences from the paper below this share of the ink's own are paper texture."""
+"""On small crops, differences from the paper below this share of the ink's own are paper texture."""
 
-INK_LEVEL = 96
-"""A part counts as ink when it reaches this level (of 255) somewhere."""
+DEVIATIONS = 3
+"""What stays within so many standard deviations of the paper is paper."""
 
-NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-SAMPLES = 10_000
+SIGNIFICANT = 6
+"""So many standard deviations no pixel of a blank page reaches, the estimate of its paper included."""
+
+SAMPLES = 4_000
 """About as many pixels tell how strong the noise is."""
 
-SPECK_SHARE = 0.01
-"""A part smaller than this share of the largest is dust; the dots of an i or a ya are well above."""
+LARGE = 256
+"""Above this longer side (px) a wider blur takes away noise and no detail."""
 
 
-def bright_on_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """How far each pixel differs from the paper under it, in the ink's direction.
+def bright_on_black(image: Grey) -> tuple[Grey, float]:
+    """The share of the paper's light that each pixel swallows.
 
-    The paper's level is estimated by a morphological closing (opening for light ink on a dark
-    ground) wider than any stroke, so that shadows and uneven light go with it.
+    A share, because a stroke in the shadow differs from its paper by fewer grey levels than beside it.
 
     Args:
-        image: uint8 [H, W].
+        image: uint8 [H, W], either polarity.
 
     Returns:
-        uint8 [H, W], 0 where there is paper. A blank image gives zeros, or low values only.
+        uint8 [H, W], 0 where there is paper, 255 where no light is left; and by how many grey levels
+        the image differs from its paper at most, or 0 where noise explains it.
+
+    >>> page = np.full((120, 120), 210, np.uint8)
+    >>> page[30:90, 55:65] = 42
+    >>> ink, difference = bright_on_black(page)
+    >>> int(ink[60, 60]), int(ink[10, 10]), difference       # 255 * (210 - 42) / 210
+    (204, 0, 168.0)
     """
-    overview = shrink(image, OVERVIEW / max(image.shape))
-    threshold, _ = cv2.threshold(overview, 0, 255, cv2.THRESH_OTSU)
-    border = np.concatenate((overview[0], overview[-1], overview[:, 0], overview[:, -1]))
-    # The ground is what the border is mostly made of: ink rarely runs along all four edges.
-    light_ground = bool(np.count_nonzero(border > threshold) * 2 >= border.size)
-    paper = _paper(overview, light_ground=light_ground)
-    if paper.shape != image.shape:
-        height, width = image.shape
-        paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    ink = cv2.subtract(paper, image) if light_ground else cv2.subtract(image, paper)
-    return _drop_texture(ink)  # type: ignore[arg-type]
+    image, paper = paper_under(image)
+    side = 3 if max(image.shape) <= LARGE else 5
+    smooth: Grey = cv2.GaussianBlur(image, (side, side), 0)  # type: ignore[assignment]
+    offset, deviation = _noise(paper, smooth)
+    gap = cv2.subtract(paper, smooth)
+    difference = cv2.minMaxLoc(gap)[1] - offset
+    floor = offset + DEVIATIONS * deviation
+    ink = cv2.divide(cv2.subtract(gap, floor), paper, scale=255)  # type: ignore[call-overload]
+    return np.asarray(ink, np.uint8), difference if difference >= SIGNIFICANT * deviation else 0.0
 
 
-def grain(image: NDArray[np.uint8]) -> float:
-    """Standard deviation of the noise, in grey levels (Immerkaer 1996, with a median for the mean).
+def bright_on_black_small(image: Grey) -> tuple[Grey, float]:
+    """`bright_on_black` for crops on which strokes leave too little paper to tell its grain."""
+    image, paper = paper_under(image)
+    ink: Grey = cv2.subtract(paper, image)  # type: ignore[assignment]
+    return _without_texture(ink), cv2.minMaxLoc(ink)[1]
 
-    The difference of two Laplacians answers noise and hardly anything else; strokes, which it does
-    answer, cover too little of a page to move the median.
 
-    >>> generator = np.random.default_rng(0)
-    >>> paper = np.full((200, 200), 128.0)
-    >>> round(grain((paper + generator.normal(0, 10, paper.shape)).astype(np.uint8)))
-    10
+def _noise(paper: Grey, image: Grey) -> tuple[float, float]:
+    """How far the paper lies below its estimate, and its standard deviation there, in grey levels.
+
+    Both from the pixels brighter than the median, among which there is no ink.
     """
-    response = cv2.filter2D(image, cv2.CV_16S, NOISE_KERNEL)
-    stride = max(1, math.isqrt(response.size // SAMPLES))
-    # 0.6745: the median of the absolute value of a standard normal; 6: the kernel's norm.
-    return float(np.median(np.abs(response[::stride, ::stride]))) / (0.6745 * 6)
+    stride = max(1, math.isqrt(image.size // SAMPLES))
+    gap = (paper[::stride, ::stride].astype(np.int16) - image[::stride, ::stride]).ravel()
+    # Of a normal distribution, 16 % lie more than a standard deviation below the median.
+    low, middle = (gap.size - 1) * 4 // 25, (gap.size - 1) // 2
+    ordered = np.partition(gap, (low, middle))
+    return max(0.0, float(ordered[middle])), float(ordered[middle] - ordered[low])
 
 
-def remove_specks(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Blacken the connected parts that are too faint or too small to have been written."""
-    _, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
-    if count <= 2:
-        return ink
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0
-    inked = np.zeros(count, bool)
-    inked[np.unique(labels[ink >= INK_LEVEL])] = True
-    keep = inked & (areas >= areas.max(where=inked, initial=0) * SPECK_SHARE)
-    keep[0] = False
-    return np.where(keep[labels], ink, np.uint8(0))
-
-
-def shrink(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Scale down by area averaging; a `scale` of 1 or more leaves the image as it is."""
-    if scale >= 1:
-        return image
-    height, width = image.shape
-    shape = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, shape, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def _paper(overview: NDArray[np.uint8], *, light_ground: bool) -> NDArray[np.uint8]:
-    longer = max(overview.shape)
-    width = (longer // 3) | 1
-    # A little blur first: closing takes maxima, and single bright pixels would lift the paper.
-    smooth = cv2.GaussianBlur(overview, (3, 3), 0) if longer > 32 else overview
-    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (width, width))
-    how = cv2.MORPH_CLOSE if light_ground else cv2.MORPH_OPEN
-    # With its edges drawn out, light that falls off towards one of them is paper up to the last pixel.
-    reach = width // 2
-    wide = cv2.copyMakeBorder(smooth, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
-    height, columns = overview.shape
-    paper = cv2.morphologyEx(wide, how, kernel)
-    return paper[reach : reach + height, reach : reach + columns]  # type: ignore[return-value]
-
-
-def _drop_texture(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _without_texture(ink: Grey) -> Grey:
     threshold, _ = cv2.threshold(ink, 0, 255, cv2.THRESH_OTSU)
     strokes = ink[ink > threshold]
     level = float(strokes.mean()) if strokes.size else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError, PreprocessingError, suggest
 from kalamos.preprocessing.prepared import Prepared
-from kalamos.preprocessing.steps import STEPS, GreyImage, Step
+from kalamos.preprocessing.steps import STEPS, TINY, GreyImage, Step
 
 __all__ = ["DEFAULT_STEPS", "Preprocessor", "default_steps"]
 
@@ -22,13 +22,15 @@ def default_steps(size: int) -> tuple[Mapping[str, object], ...]:
     The ink's longer side is 20/28 of the side, its centre of mass in the middle, bright on black. An
     image that already looks so passes through unchanged.
 
-    >>> default_steps(64)[2]["size"]
+    >>> default_steps(64)[3]["size"]
     46
     """
+    longer = max(1, round(size * 20 / 28))
     return (
         {"step": "polarity", "min_contrast": 24},
         {"step": "ink_box"},
-        {"step": "resize", "size": max(1, round(size * 20 / 28)), "tolerance": 0.15},
+        {"step": "stroke", "size": longer},
+        {"step": "resize", "size": longer, "tolerance": 0.15},
         {"step": "centre", "size": size},
         {"step": "normalise", "mean": 0.0, "std": 1.0},
     )
@@ -69,9 +71,32 @@ class Preprocessor:
         Raises:
             NoInkError: nothing is written on it.
         """
+        if self._is_large_and_prepared(grey):
+            return grey
         for step in self._chain:
             grey = step(grey)
         return grey
+
+    def trace(self, grey: GreyImage) -> Iterator[tuple[str, GreyImage]]:
+        """What each step makes of an image, one after the other; the last is what the network sees.
+
+        Yields:
+            The step's name and its result, uint8 [h, w] (`normalise`, which changes no picture, apart).
+
+        Raises:
+            NoInkError: from the step that finds nothing written, after the results of those before it.
+
+        >>> page = np.full((80, 60), 255, np.uint8)
+        >>> page[10:70, 27:33] = 0
+        >>> [(name, image.shape) for name, image in Preprocessor(DEFAULT_STEPS).trace(page)]
+        ... # doctest: +NORMALIZE_WHITESPACE
+        [('polarity', (80, 60)), ('ink_box', (60, 6)), ('stroke', (60, 6)), ('resize', (20, 2)),
+         ('centre', (28, 28))]
+        """
+        prepared = self._is_large_and_prepared(grey)
+        for declared, step in zip(self.steps[:-1], self._chain, strict=True):
+            grey = grey if prepared else step(grey)
+            yield str(declared["step"]), grey
 
     def output_size(self) -> int:
         """S, the side in px of the squares that `image` makes; found by trying.
@@ -102,7 +127,11 @@ class Preprocessor:
 
     def stacks(self, grey: GreyImage) -> bool:
         """Whether an image has the size at which `images` looks at many at once."""
-        return self._prepared is not None and grey.shape == (self._prepared.size, self._prepared.size)
+        return self._prepared is not None and self._prepared.fits(grey)
+
+    def _is_large_and_prepared(self, grey: GreyImage) -> bool:
+        """Whether the steps, which clean and sharpen what is larger than `TINY`, have done so already."""
+        return max(grey.shape) > TINY and self._prepared is not None and self._prepared.has(grey)
 
     def _attempt(self, grey: GreyImage) -> GreyImage | NoInkError:
         try:

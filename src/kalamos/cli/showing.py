@@ -1,0 +1,189 @@
+"""`kalamos predict --show DIR`: what the model saw of each image, beside the image and every step.
+
+One PNG an image, numbered in the order of the rows, so that files of one name in different folders stay
+apart; and `index.html`, `index-2.html`, ... of `PAGE` images each, with whole paths and labels of any
+script, which OpenCV cannot draw.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path, PurePath
+from types import TracebackType
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.atomic import atomic_write
+from kalamos.errors import ImageError, OutputError, UsageError
+from kalamos.predictions import Prediction
+from kalamos.recognizer import Recognizer
+
+__all__ = ["Gallery", "picture"]
+
+Grey = NDArray[np.uint8]
+
+PAGE = 100
+"""Images a page of the index."""
+
+SIDE, GAP, LINE = 140, 8, 18
+"""The side of a panel, the space between panels, the height of a line of text, in px."""
+
+PAPER, INK = 255, 40
+"""Grey levels of the picture's own ground and text."""
+
+STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; color: #222; background: #fff }
+figure { margin: 0 0 1.5em; padding-top: .5em; border-top: 1px solid #ddd } img { max-width: 100% }
+b { font-size: 1.5em; margin-right: .5em } .error { color: #a00 } figcaption { overflow-wrap: anywhere }
+"""
+
+
+class Gallery:
+    """Pictures of predictions, saved one by one: memory does not grow with their number.
+
+    Args:
+        folder: where to; made if absent. Only an empty folder is taken, so that no picture of an earlier
+            run is overwritten or mistaken for one of this run.
+        reader: what the predictions come from.
+
+    Raises:
+        UsageError: the folder is not empty, or is no folder.
+        OutputError: it cannot be written to.
+    """
+
+    def __init__(self, folder: str, reader: Recognizer) -> None:
+        self._folder = Path(folder)
+        self._reader = reader
+        self._count = 0
+        self._entries: list[str] = []
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            occupied = next(self._folder.iterdir(), None) is not None
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"{folder}: this is no folder", remedy="name another after --show") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"{folder}: cannot be written to: {reason}") from error
+        if occupied:
+            raise UsageError(f"{folder}: not empty", remedy="empty it, or name a new folder after --show")
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an interrupt as well: what was read until then can be looked at.
+        if not isinstance(error, OutputError):
+            self._write_page(more=False)
+
+    def add(self, result: Prediction) -> None:
+        """Save one prediction of an image file: the file is read once more."""
+        if len(self._entries) == PAGE:
+            self._write_page(more=True)
+        self._count += 1
+        path = result.path or ""
+        # Short enough for any file system, whatever script it is in.
+        stem = re.sub(r"[^\w.-]", "_", PurePath(path).stem)[:40]
+        name = f"{self._count:06d}-{stem}.png"
+        stages: list[tuple[str, Grey]] = []
+        try:
+            stages.extend(self._reader.trace(path))
+        except ImageError as error:
+            problem: str | None = str(error)
+        else:
+            problem = None
+        _, content = cv2.imencode(".png", picture(stages, _ascii(result)))
+        with atomic_write(self._folder / name) as file:
+            file.write(content.tobytes())
+        self._entries.append(_figure(name, path, result, problem))
+
+    def _write_page(self, *, more: bool) -> None:
+        number = max(1, -(-self._count // PAGE))
+        links = [(number - 1, "before"), (number + 1, "after")]
+        shown = [link for link, wanted in zip(links, (number > 1, more), strict=True) if wanted]
+        turn = " ".join(f'<a href="{_page_name(page)}">{label}</a>' for page, label in shown)
+        first = self._count - len(self._entries) + 1
+        title = f"What the model saw: {first} to {self._count}" if self._entries else "No image was read"
+        text = (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+            f"<style>{STYLE}</style><h1>{title}</h1><nav>{turn}</nav>\n"
+            + "\n".join(self._entries)
+            + f"\n<nav>{turn}</nav></html>\n"
+        )
+        with atomic_write(self._folder / _page_name(number)) as file:
+            # Names that are not text in the file system's encoding are shown with their bytes.
+            file.write(text.encode("utf-8", "backslashreplace"))
+        self._entries.clear()
+
+
+def picture(stages: list[tuple[str, Grey]], caption: str) -> Grey:
+    """The stages side by side, each enlarged or reduced to one size under its name, over the caption.
+
+    Args:
+        stages: names and images uint8 [h, w]; may be empty.
+        caption: ASCII.
+
+    Returns:
+        uint8 [H, W].
+
+    >>> image = np.zeros((28, 28), np.uint8)
+    >>> picture([("input", image), ("centre", image)], "7").shape
+    (192, 304)
+    """
+    columns = max(2, len(stages))
+    height, width = 2 * LINE + SIDE + 2 * GAP, columns * (SIDE + GAP) + GAP
+    sheet = np.full((height, width), PAPER, np.uint8)
+    for column, (name, image) in enumerate(stages):
+        left = GAP + column * (SIDE + GAP)
+        _write(sheet, name, left, LINE)
+        panel = _fitted(image)
+        top = LINE + GAP
+        sheet[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
+    _write(sheet, caption, GAP, height - GAP)
+    return sheet
+
+
+def _fitted(image: Grey) -> Grey:
+    height, width = image.shape
+    scale = SIDE / max(height, width)
+    # Enlarged, the model's own pixels are to be seen.
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, shape, interpolation=method)  # type: ignore[return-value]
+
+
+def _write(sheet: Grey, text: str, left: int, baseline: int) -> None:
+    cv2.putText(sheet, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+
+
+def _ascii(result: Prediction) -> str:
+    """What was read, in letters that OpenCV can draw."""
+    if result.error is not None:
+        return result.error.summary
+    label = "no label" if result.label is None else result.label
+    if not (label.isascii() and label.isprintable()):
+        label = " ".join(f"U+{ord(character):04X}" for character in label)
+    return f"{label}   {result.confidence:.1%}"
+
+
+def _figure(name: str, path: str, result: Prediction, problem: str | None) -> str:
+    if result.error is not None:
+        answer = f'<span class="error">{html.escape(problem or str(result.error))}</span>'
+    else:
+        label = "no label" if result.label is None else html.escape(result.label)
+        answer = f"<b>{label}</b>{result.confidence:.1%}"
+        if result.abstained and result.top:
+            answer += f" for {html.escape(result.top[0].label)}"
+    return (
+        f'<figure><img src="{quote(name)}" alt="" loading="lazy">'
+        f"<figcaption>{answer}<br>{html.escape(path)}</figcaption></figure>"
+    )
+
+
+def _page_name(number: int) -> str:
+    return "index.html" if number == 1 else f"index-{number}.html"

@@ -1,0 +1,142 @@
+"""Estimate the paper: which side of it the ink is on, and how bright it is under the ink.
+
+Two estimates lie above paper and ink alike, each tight where the light is as it expects; the lower
+one counts. A morphological closing wider than any stroke follows shadows with their hard edges. The
+same closing after a robust quadratic surface has been taken away follows light that falls off towards
+a lens's corners, which the closing alone would cut off.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["paper_under", "shrink"]
+
+Grey = NDArray[np.uint8]
+Levels = NDArray[np.float32]
+
+OVERVIEW = 64
+"""The paper is estimated on a copy whose longer side is at most this many pixels."""
+
+STROKE_SHARE = 1 / 3
+"""No stroke is wider than this share of the longer side; what is dark and wider is shadow or table."""
+
+STEP = 0.85
+"""Paper that falls to this share of its light within a pixel of the overview has a shadow's edge there."""
+
+NIGHT = 16
+"""Grey levels of light in which nothing stands out any more."""
+
+NEAR = 0.35
+"""An edge is near where the range of light around is at least this share of the picture's greatest."""
+
+FIT = 16
+"""The surface of the light is fitted to a copy of this many pixels a side."""
+
+FIT_ROUNDS = 4
+"""The fit's least squares, reweighted all but the first time: more move it by less than a grey level."""
+
+RIDGE = np.eye(6, dtype=np.float32) * np.float32(1e-3)
+"""Too small to bend the surface, it keeps the fit's equations solvable."""
+
+
+def paper_under(image: Grey) -> tuple[Grey, Grey]:
+    """The image with its ink dark, and the paper's light under each of its pixels.
+
+    Args:
+        image: uint8 [H, W], either polarity.
+
+    Returns:
+        The image, inverted if its ink was light, and its paper, both uint8 [H, W].
+    """
+    overview: Levels = shrink(image, OVERVIEW / max(image.shape)).astype(np.float32)
+    if max(overview.shape) > 32:
+        # Closing takes maxima, and single bright pixels would lift the paper.
+        overview = cv2.GaussianBlur(overview, (3, 3), 0)  # type: ignore[assignment]
+    light = _surface_of_light(overview)
+    # In logarithms, a stroke stands out in the shadow as much as beside it.
+    if not _ink_is_dark(np.log((overview + NIGHT) / (np.maximum(light, 0) + NIGHT))):
+        image = cv2.bitwise_not(image)  # type: ignore[assignment]
+        overview, light = 255 - overview, 255 - light
+    paper = np.minimum(_close(overview), light + _close(overview - light))
+    # Enlarged, the estimate is smooth where a shadow's edge is not: better too dark on its lit side
+    # than too bright within, which would draw a line along it.
+    darkest = cv2.erode(paper, np.ones((3, 3), np.uint8))
+    paper = np.where(darkest < STEP * paper, darkest, paper)
+    under: Grey = np.clip(paper + 0.5, 0, 255).astype(np.uint8)
+    if under.shape != image.shape:
+        height, width = image.shape
+        under = cv2.resize(under, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    return image, under
+
+
+def shrink(image: Grey, scale: float) -> Grey:
+    """Scale down by area averaging; a `scale` of 1 or more leaves the image as it is."""
+    if scale >= 1:
+        return image
+    height, width = image.shape
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, shape, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _window(shape: tuple[int, ...], share: float) -> int:
+    """An odd number of pixels, about `share` of the longer side and at least 3."""
+    return 2 * max(1, round(max(shape) * share / 2)) + 1
+
+
+def _close(levels: Levels) -> Levels:
+    """A closing that takes the picture to go on beyond its border as it is at it."""
+    width = _window(levels.shape, STROKE_SHARE)
+    reach = width // 2
+    wide = cv2.copyMakeBorder(levels, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((width, width), np.uint8))
+    return closed[reach:-reach, reach:-reach]  # type: ignore[return-value]
+
+
+def _ink_is_dark(flat: Levels) -> bool:
+    """Which polarity leaves plain paper around the ink.
+
+    Where the brightest and the darkest pixel around differ, an edge is near. On the rim of that
+    neighbourhood is paper: as bright as the brightest around dark ink, as dark as the darkest around
+    light ink. The two rims of a shadow's edge outvote each other.
+    """
+    kernel = np.ones((_window(flat.shape, STROKE_SHARE / 2),) * 2, np.uint8)
+    brightest, darkest = cv2.dilate(flat, kernel), cv2.erode(flat, kernel)
+    between = brightest - darkest
+    near = (between > NEAR * between.max()).astype(np.uint8)
+    within = cv2.erode(near, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    rim = near > within
+    # Shares of the range: a table's edge has no more votes than a pencil's.
+    votes = (2 * flat - brightest - darkest)[rim] / between[rim]
+    return bool(votes.sum() >= 0)
+
+
+def _surface_of_light(overview: Levels) -> Levels:
+    """The quadratic surface that most pixels lie near (iteratively reweighted least squares)."""
+    height, width = overview.shape
+    monomials = _monomials(FIT, FIT)
+    levels = cv2.resize(overview, (FIT, FIT), interpolation=cv2.INTER_AREA).ravel()
+    weighted, middle = monomials, levels.size // 2
+    coefficients = np.linalg.solve(weighted.T @ monomials + RIDGE, weighted.T @ levels)
+    for _ in range(FIT_ROUNDS - 1):
+        residuals = levels - monomials @ coefficients
+        # Scaled to a standard deviation; light that is even to a grey level needs no weighing.
+        spread = max(1.0, 1.4826 * float(np.partition(np.abs(residuals), middle)[middle]))
+        weighted = monomials / ((1 + (residuals / (2 * spread)) ** 2) ** 2)[:, np.newaxis]
+        coefficients = np.linalg.solve(weighted.T @ monomials + RIDGE, weighted.T @ levels)
+    return (_monomials(height, width) @ coefficients).reshape(height, width)
+
+
+@lru_cache(maxsize=64)
+def _monomials(height: int, width: int) -> Levels:
+    """1, x, y, x^2, xy, y^2 at the pixels' centres, the picture from -1 to 1: [H * W, 6]."""
+    y, x = np.meshgrid(
+        (np.arange(height, dtype=np.float32) + 0.5) / height * 2 - 1,
+        (np.arange(width, dtype=np.float32) + 0.5) / width * 2 - 1,
+        indexing="ij",
+    )
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
