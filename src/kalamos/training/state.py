@@ -5,6 +5,7 @@ Randomness is not among it: every draw is seeded anew by (seed, epoch, step), se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -43,8 +44,7 @@ class TrainingState:
     ) -> TrainingState:
         average = None
         if recipe.ema_decay:
-            rule = get_ema_multi_avg_fn(recipe.ema_decay)  # type: ignore[no-untyped-call]
-            average = AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
+            average = AveragedModel(network, multi_avg_fn=_averaging(recipe.ema_decay), use_buffers=True)
         optimizer = make_optimizer(network, recipe)
         return cls(network, average, optimizer, make_schedule(optimizer, recipe, steps), scaler)
 
@@ -131,6 +131,21 @@ class TrainingState:
             laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
             state.setdefault(int(index), {})[key] = laid_out
         return state
+
+
+def _averaging(decay: float) -> Callable[..., None]:
+    """An exponential moving average that soon forgets where it began (TensorFlow's `num_updates` rule).
+
+    Batch norm's variances begin at 1. Where a layer's own are a thousandth of that, as a depthwise
+    convolution's over a single pixel, an average that still remembers the 1 would silence the layer.
+    """
+
+    def update(averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
+        steps = int(count)
+        rule = get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))  # type: ignore[no-untyped-call]
+        rule(averages, values, count)
+
+    return update
 
 
 def _below(tensors: Tensors, prefix: str) -> Tensors:
