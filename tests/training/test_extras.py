@@ -12,7 +12,7 @@ from kalamos.errors import RecipeError, TrainingError
 from kalamos.preprocessing import default_steps
 from kalamos.training import Recipe, Run
 from kalamos.training.batches import Examples, epoch_batches
-from kalamos.training.extras import load_teacher, with_extras
+from kalamos.training.extras import EXTRAS, forget_extras, load_teacher, with_extras
 
 STEPS = default_steps(28)
 RECIPE = Recipe(preprocessing=STEPS, batch_size=16)
@@ -66,6 +66,29 @@ def test_outliers_are_made_for_the_alphabet(examples: Examples) -> None:
     assert made.dtype == torch.uint8
     assert torch.equal(made, again)
     assert (made.amax((1, 2)) > 0).all()
+
+
+def test_what_was_drawn_is_kept_while_the_run_goes_on(examples: Examples, tmp_path: Path) -> None:
+    few = replace(examples, images=examples.images[:9], labels=examples.labels[:9])
+    recipe = replace(RECIPE, photographs=0.5, outliers=10)
+    made = with_extras(few, DIGITS, recipe, None, tmp_path)
+    other = replace(recipe, seed=99)  # had it been drawn anew, it would differ
+    found = with_extras(few, DIGITS, other, None, tmp_path)
+    assert torch.equal(made.photographs, found.photographs)
+    assert torch.equal(made.outliers, found.outliers)
+    with pytest.raises(TrainingError, match="of another run"):
+        with_extras(replace(few, images=few.images[:5]), DIGITS, recipe, None, tmp_path)
+    (tmp_path / EXTRAS).write_bytes(b"half a file")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        with_extras(few, DIGITS, recipe, None, tmp_path)
+    forget_extras(tmp_path)
+    forget_extras(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_the_main_process_writes(examples: Examples, tmp_path: Path) -> None:
+    with_extras(examples, DIGITS, replace(RECIPE, outliers=5), None, tmp_path, main=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_teacher_answers_for_the_run_it_was(tiny_run: Run, tiny_run_folder: Path) -> None:

@@ -115,7 +115,7 @@ def reliability_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
     bins = measured.reliability
     with drawing(5.6, 5.6, palette) as (figure, done):
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        figure.subplots_adjust(left=0.13, right=0.94, top=0.92, bottom=0.1, hspace=0.1)
+        figure.subplots_adjust(left=0.15, right=0.94, top=0.92, bottom=0.1, hspace=0.1)
         upper.plot([0, 1], [0, 1], color=palette.faint, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
         filled = bins.counts > 0
         x, y = bins.confidence[filled], bins.accuracy[filled]
@@ -150,7 +150,7 @@ def risk_coverage_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
     curve = measured.selective
     with drawing(5.6, 5.6, palette) as (figure, done):
         axes = figure.subplots()
-        figure.subplots_adjust(left=0.13, right=0.94, top=0.92, bottom=0.1)
+        figure.subplots_adjust(left=0.15, right=0.94, top=0.92, bottom=0.1)
         kept = np.unique(np.linspace(0, measured.n - 1, POINTS).round().astype(int))
         coverage = (kept + 1) / measured.n
         axes.fill_between(coverage, curve.risk[kept], color=palette.right, alpha=0.12, linewidth=0)

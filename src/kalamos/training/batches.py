@@ -21,9 +21,10 @@ from kalamos.training.mixing import mix
 from kalamos.training.policy import Augmentation
 from kalamos.training.recipe import Recipe
 
-__all__ = ["Batch", "Examples", "Share", "count_steps", "epoch_batches", "seed_of"]
+__all__ = ["NONE", "Batch", "Examples", "Share", "count_steps", "epoch_batches", "seed_of"]
 
 NONE = torch.empty(0, dtype=torch.uint8)
+"""No images."""
 
 OUTLIERS, PHOTOGRAPHS = 1, 2
 """What else is drawn in a step, each from a seed of its own: a recipe without it draws as it always did."""

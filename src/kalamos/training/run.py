@@ -7,6 +7,7 @@ RUN/
   model.safetensors   the network's weights and batch-norm statistics; there when the run is finished
   last.safetensors    the state after the last epoch, to go on from
   best.safetensors    the weights of the epoch with the best validation accuracy
+  extras.safetensors  while it goes on: the photographs and outliers that it learns from
   log.csv, tensorboard/, curves.png
 ```
 """

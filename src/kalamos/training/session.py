@@ -23,7 +23,7 @@ from kalamos.probabilities import softmax
 from kalamos.training.batches import Examples
 from kalamos.training.checkpoint import Checkpoints
 from kalamos.training.engine import Engine, choose_device, choose_precision, process_group
-from kalamos.training.extras import load_teacher, with_extras
+from kalamos.training.extras import forget_extras, load_teacher, with_extras
 from kalamos.training.logs import CsvLog, TensorBoardLog, write_curves
 from kalamos.training.loop import check_enough, infer_examples, train
 from kalamos.training.recipe import Recipe
@@ -114,13 +114,14 @@ def _run(
     teacher = load_teacher(recipe, dataset.alphabet)
     if teacher is not None:
         teacher.to(device)
-    data = with_extras(
-        _examples(dataset, plan.split.train, recipe, device), dataset.alphabet, recipe, data_dir
-    )
+    data = _examples(dataset, plan.split.train, recipe, device)
     validation = _examples(dataset, plan.split.val, recipe, device)
     with process_group(device) as (rank, world):
         engine = Engine(device, choose_precision(recipe.amp, device, network), rank, world)
         check_enough(recipe, network, len(data), world)
+        if run_dir is not None and engine.is_main and earlier is None:
+            save_plan(plan, run_dir)
+        data = with_extras(data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main)
         if run_dir is None:
             state = train(
                 recipe,
@@ -133,8 +134,6 @@ def _run(
                 watch=watch,
             )
             return _finish(plan, state, data, validation)
-        if engine.is_main and earlier is None:
-            save_plan(plan, run_dir)
         with _logs(run_dir, plan, watch, wanted=engine.is_main) as watches:
             state = train(
                 recipe,
@@ -150,6 +149,7 @@ def _run(
         run = _finish(plan, state, data, validation)
         if engine.is_main:
             save_run(run, run_dir)
+            forget_extras(run_dir)
         return run
 
 
