@@ -8,7 +8,7 @@ UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint bench bench-training results notebook samples constraints clean
+.PHONY: demo test lint bench bench-training results zoo notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -30,6 +30,10 @@ bench-training: $(VENV)/.everything  ## training beside the plain loop, write th
 
 results: $(VENV)/.everything  ## train the recipes that are not trained yet, measure, write docs/results.md
 	$(BIN)/python benchmarks/results.py
+
+zoo: $(VENV)/.everything  ## train and measure the shipped models, install them with their cards
+	$(BIN)/python benchmarks/zoo.py
+	$(BIN)/python benchmarks/frontier.py --measure
 
 notebook: $(VENV)/.everything  ## run the notebook, keep its outputs
 	$(BIN)/python notebooks/run.py

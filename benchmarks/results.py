@@ -2,14 +2,18 @@
 
 Usage: python benchmarks/results.py [NAME ...] [--runs runs/results] [--table]
 Every row is a recipe in recipes/. A run that is there is taken, an interrupted one goes on. What was
-measured is kept in docs/results/NAME.json; `--table` only writes the page anew from those.
+measured is kept in docs/results/NAME.json; `--table` only writes the page anew from those. The name `lesson`
+compares the transfer systems with `kalamos compare`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import subprocess
 import sys
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +32,8 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]
 from markers import replace_part  # noqa: E402  (the path must be set first)
 
-KEPT, PAGE = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
+KEPT, PAGE, IMAGES = ROOT / "docs" / "results", ROOT / "docs" / "results.md", ROOT / "docs" / "images"
+LESSON = ("mnist-cnn2", "mnist-transfer-random", "mnist-transfer-letters", "mnist-transfer-finetuned")
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,11 @@ BENCHES = (
     Bench("mnist-cnn3", "test", "MNIST test", "99.3 %", 0.993),
     Bench("mnist-cnn64", "test", "MNIST test at 64 px", "96 to 97 %", 0.985),
     Bench("mnist-cnn2", "test", "MNIST test", "99.28 %", 0.0),
-    Bench("hijja-mobilenet_v2", "val", "Hijja, unseen writer blocks", "", 0.0),
+    Bench("hijja-mobilenet_v2", "val", "Hijja, unseen blocks of IDs", "", 0.0),
     Bench("mnist-transfer-random", "test", "MNIST test", "66.52 % (ImageNet backbone)", 0.0),
     Bench("mnist-transfer-letters", "test", "MNIST test", "", 0.0),
+    Bench("mnist-transfer-finetuned", "test", "MNIST test", "", 0.0),
+    Bench("arabic-print-fonts", "val", "OCR-Arabic, unseen fonts", "", 0.0),
 )
 
 
@@ -158,6 +165,30 @@ def _row(bench: Bench, measured: list[Measured]) -> str:
     )
 
 
+def lesson(runs: Path) -> str:
+    """What `kalamos compare` says of a small network, and of a large one with and without what it learnt
+    elsewhere; its picture goes to docs/images.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        taken = [part for name in LESSON for part in ("--run", str(runs / name))]
+        command = [
+            sys.executable,
+            "-m",
+            "kalamos",
+            "compare",
+            "mnist",
+            *taken,
+            "--output",
+            f"{folder}/lesson",
+        ]
+        subprocess.run(command, check=True)
+        told = Path(folder, "lesson")
+        IMAGES.mkdir(exist_ok=True)
+        shutil.copyfile(told / "comparison.png", IMAGES / "transfer.png")
+        _, _, body = (told / "comparison.md").read_text("utf-8").partition("\n\n")
+    return f"{body.rstrip()}\n\n![Accuracy against time, and validation error](images/transfer.png)"
+
+
 def _check_same(recipe: dict[str, object], run: Run, folder: Path) -> None:
     """A run of an older recipe must not stand for the one that is committed."""
     was = run.recipe.to_mapping()
@@ -179,7 +210,10 @@ def main() -> None:
         print(bench.recipe, flush=True)
         rows = [asdict(measure(bench, seed, asked.runs)) for seed in bench.seeds]
         (KEPT / f"{bench.recipe}.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
-    PAGE.write_text(replace_part(PAGE.read_text("utf-8"), "results", table()), "utf-8")
+    page = replace_part(PAGE.read_text("utf-8"), "results", table())
+    if not asked.table and (not asked.names or "lesson" in asked.names):
+        page = replace_part(page, "lesson", lesson(asked.runs))
+    PAGE.write_text(page, "utf-8")
 
 
 if __name__ == "__main__":
