@@ -179,6 +179,13 @@ def test_every_pen_comes_out_as_a_pen_of_the_training_data(
         assert seen[12:16, 12:16].max() < 64  # its inside stays open
 
 
+@pytest.mark.parametrize("spread", [6, 10])
+@pytest.mark.parametrize("character", ["7", "4", "0", "1"])
+def test_a_thick_pen_out_of_focus_is_read(prepare: Prepare, character: str, spread: float) -> None:
+    ink = cv2.GaussianBlur(draw(character, 22), (0, 0), spread)
+    assert likeness(prepare(page(ink)), prepare((255 * draw(character, 22)).astype(np.uint8))) > 0.85
+
+
 # --- what looks like a printed line but is the character ---------------------------------------------
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from kalamos.datasets import Dataset
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor, default_steps
 from kalamos.preprocessing.prepared import Prepared
 
@@ -107,3 +108,15 @@ def test_large_squares_count_as_prepared_by_their_geometry() -> None:
 )
 def test_other_steps_are_tried_one_by_one(steps: list[dict[str, object]]) -> None:
     assert Prepared.of(steps) is None
+
+
+def test_one_image_is_judged_as_in_a_stack(mnist: Dataset) -> None:
+    known = Prepared.of(DEFAULT_STEPS[:-1])
+    assert known is not None
+    generator = np.random.default_rng(0)
+    images = mnist.train.stack()[:3000]
+    moved = np.stack([np.roll(i, generator.integers(-2, 3, 2), (0, 1)) for i in images])
+    faint = (images * 0.9).astype(np.uint8)
+    noise = generator.integers(0, 256, images[:500].shape, dtype=np.uint8)
+    for stack in (images, moved, faint, noise, np.zeros((1, 28, 28), np.uint8)):
+        assert [known.has(image) for image in stack] == known.among(stack).tolist()

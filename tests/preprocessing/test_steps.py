@@ -84,11 +84,12 @@ def test_ink_box_of_nothing_is_no_ink() -> None:
         STEPS.get("ink_box")(np.zeros((9, 9), np.uint8))
 
 
-def test_ink_box_keeps_every_part_of_a_small_image() -> None:
+def test_ink_box_keeps_the_dots_of_a_small_image_and_no_stains() -> None:
     image = np.zeros((30, 30), np.uint8)
-    image[4:24, 10:14] = 255
-    image[27, 2] = 30  # on so few pixels nobody can tell a speck from a dot
-    assert STEPS.get("ink_box")(image).shape == (24, 12)
+    image[4:20, 10:14] = 255
+    image[22:24, 11:13] = 90  # a faint dot
+    image[27, 2] = 50
+    assert STEPS.get("ink_box")(image).shape == (20, 4)
 
 
 def test_the_paper_under_dark_ink_comes_out_black() -> None:

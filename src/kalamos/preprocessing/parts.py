@@ -44,6 +44,10 @@ NEAR = 0.75
 FAT = 0.1
 """What is narrower than this share of the longer side is no soft shadow and no flash."""
 
+ELONGATED = 5
+"""A part of so many times its pen's width squared is a blurred stroke rather than a blot of light,
+if it stands free of the border."""
+
 EDGE, SHARP = 0.02, 0.35
 """Ink's outline rises by a share `SHARP` of its level within a share `EDGE` of the longer side."""
 
@@ -185,8 +189,10 @@ def _is_foreign(ink: Grey, labels: NDArray[np.int32], part: Part) -> bool:
             slice(max(0, part.left - reach), part.right + reach),
         )
         members = (labels[box] == part.label).astype(np.uint8)
-        if pen_width(members) >= FAT * longer and not _is_sharp(ink[box], members, reach):
-            return True
+        pen = pen_width(members)
+        if pen >= FAT * longer and not _is_sharp(ink[box], members, reach):
+            blurred_stroke = part.area >= ELONGATED * pen * pen
+            return not blurred_stroke or not part.margin(ink.shape)
     # A strip lies along the border; seen from the side, the picture is turned.
     turned = Part(part.label, part.top, part.left, part.bottom, part.right, part.area)
     return _is_strip(labels, part) or _is_strip(labels.T, turned)

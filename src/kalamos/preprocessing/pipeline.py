@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError, PreprocessingError, suggest
 from kalamos.preprocessing.prepared import Prepared
-from kalamos.preprocessing.steps import STEPS, TINY, GreyImage, Step
+from kalamos.preprocessing.steps import STEPS, GreyImage, Step
 
 __all__ = ["DEFAULT_STEPS", "Preprocessor", "default_steps"]
 
@@ -71,7 +71,7 @@ class Preprocessor:
         Raises:
             NoInkError: nothing is written on it.
         """
-        if self._is_large_and_prepared(grey):
+        if self._is_prepared(grey):
             return grey
         for step in self._chain:
             grey = step(grey)
@@ -93,7 +93,7 @@ class Preprocessor:
         [('polarity', (80, 60)), ('ink_box', (60, 6)), ('stroke', (60, 6)), ('resize', (20, 2)),
          ('centre', (28, 28))]
         """
-        prepared = self._is_large_and_prepared(grey)
+        prepared = self._is_prepared(grey)
         for declared, step in zip(self.steps[:-1], self._chain, strict=True):
             grey = grey if prepared else step(grey)
             yield str(declared["step"]), grey
@@ -129,9 +129,9 @@ class Preprocessor:
         """Whether an image has the size at which `images` looks at many at once."""
         return self._prepared is not None and self._prepared.fits(grey)
 
-    def _is_large_and_prepared(self, grey: GreyImage) -> bool:
-        """Whether the steps, which clean and sharpen what is larger than `TINY`, have done so already."""
-        return max(grey.shape) > TINY and self._prepared is not None and self._prepared.has(grey)
+    def _is_prepared(self, grey: GreyImage) -> bool:
+        """Whether the steps, which would clean and sharpen it again, have done so already."""
+        return self._prepared is not None and self._prepared.has(grey)
 
     def _attempt(self, grey: GreyImage) -> GreyImage | NoInkError:
         try:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.steps import FULL, TINY
+from kalamos.preprocessing.steps import FULL
 
 __all__ = ["Prepared"]
 
@@ -22,8 +23,7 @@ CHAINS = ("polarity", "ink_box", "resize", "centre"), ("polarity", "ink_box", "s
 class Prepared:
     """The geometry that `CHAINS` leave alone.
 
-    Larger squares than `TINY` are looked through for specks, and could lose a little each time: they
-    count as prepared by their geometry.
+    All others are looked through for specks, and could lose a little each time.
 
     Args:
         size: side of the square.
@@ -60,8 +60,23 @@ class Prepared:
         return grey.shape == (self.size, self.size)
 
     def has(self, grey: NDArray[np.uint8]) -> bool:
-        """Whether one image needs nothing."""
-        return self.fits(grey) and bool(self.among(grey[np.newaxis])[0])
+        """Whether one image needs nothing: `among` for a single one, in a tenth of its time."""
+        if not self.fits(grey):
+            return False
+        edges = b"".join([edge.tobytes() for edge in (grey[0], grey[-1], grey[:, 0], grey[:, -1])])
+        x, y, width, height = cv2.boundingRect(grey)
+        if 2 * edges.count(0) <= len(edges) or not self._shortest <= max(width, height) <= self._longest:
+            return False
+        if cv2.minMaxLoc(grey)[1] < FULL:
+            return False
+        moments = cv2.moments(grey)
+        mass = moments["m00"]
+        return self._stays(x, width, moments["m10"], mass) and self._stays(y, height, moments["m01"], mass)
+
+    def _stays(self, first: int, extent: int, moment: float, mass: float) -> bool:
+        """Whether `centre` would put the ink where it is, along one axis."""
+        placed = round(self.size / 2 - (moment - first * mass) / mass)
+        return min(max(placed, 0), self.size - extent) == first
 
     def among(self, stack: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which of the images uint8 [N, size, size] are prepared: bool [N].
@@ -71,30 +86,27 @@ class Prepared:
         ink = stack > 0
         rows = np.asarray(ink.any(axis=2))  # [N, S]
         columns = np.asarray(ink.any(axis=1))
-        top, bottom, left, right = rows[:, 0], rows[:, -1], columns[:, 0], columns[:, -1]
-        # On one side a lopsided character may reach the border; on two, it could be dark paper.
-        inside = np.stack([top, bottom, left, right]).sum(axis=0) <= 1
+        # A character may reach the border; black is the paper while most of the border is black.
+        border = sum(
+            np.count_nonzero(side, axis=1) for side in (ink[:, 0], ink[:, -1], ink[:, :, 0], ink[:, :, -1])
+        )
+        inside = border < 2 * self.size
         longer = np.maximum(_extent(rows), _extent(columns))
         fits = (longer >= self._shortest) & (longer <= self._longest)
         contrast = stack.max(axis=(1, 2)) >= FULL
-        down = self._centred(stack.sum(axis=2, dtype=np.int32), top, bottom)
-        across = self._centred(stack.sum(axis=1, dtype=np.int32), left, right)
+        down = self._centred(stack.sum(axis=2, dtype=np.int32), rows)
+        across = self._centred(stack.sum(axis=1, dtype=np.int32), columns)
         prepared: NDArray[np.bool_] = inside & fits & contrast & down & across
         return prepared
 
-    def _centred(
-        self, masses: NDArray[np.int32], first: NDArray[np.bool_], last: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """Whether the centre of mass along one axis, [N, S], is as near to the middle pixel as can be.
-
-        Args:
-            first: whether there is ink on the axis's first pixel, and on its `last`: [N].
-        """
+    def _centred(self, masses: NDArray[np.int32], occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether `centre` would put the ink, its masses along one axis [N, S], where it is."""
         total = np.maximum(masses.sum(axis=1), 1)
-        off = masses @ np.arange(self.size) / total - self.size / 2
-        # At the very half of a pixel rounding decides, so that only the steps themselves can tell.
-        near = 0.499 if self.size <= TINY else 0.501
-        centred: NDArray[np.bool_] = (np.abs(off) < near) | ((off > 0.501) & first) | ((off < -0.501) & last)
+        first, extent = occupied.argmax(axis=1), _extent(occupied)
+        middle = (masses @ np.arange(self.size) - first * total) / total
+        # As `centre` rounds, at the very half of a pixel too.
+        placed = np.clip(np.rint(self.size / 2 - middle), 0, self.size - extent)
+        centred: NDArray[np.bool_] = placed == first
         return centred
 
 

@@ -18,6 +18,7 @@ from kalamos.preprocessing.ink import bright_on_black, bright_on_black_small
 from kalamos.preprocessing.paper import shrink
 from kalamos.preprocessing.parts import written
 from kalamos.preprocessing.pen import with_pen
+from kalamos.preprocessing.small import cleaned, without_stains
 from kalamos.registry import Registry
 
 __all__ = ["STEPS", "GreyImage", "Step"]
@@ -66,6 +67,8 @@ def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
         NoInkError: the image is blank.
     """
     image = shrink(image, math.sqrt(PAGE / image.size))
+    if max(image.shape) <= TINY:
+        image = cleaned(image)
     ink = _on_plain_ground(image)
     if ink is not None:
         difference: float = _peak(ink)
@@ -92,8 +95,7 @@ def ink_box(image: GreyImage) -> GreyImage:
     Raises:
         NoInkError: there is nothing else.
     """
-    if max(image.shape) > TINY:
-        image = written(image)
+    image = written(image) if max(image.shape) > TINY else without_stains(image)
     x, y, width, height = cv2.boundingRect(image)
     if not width:
         raise NoInkError("no ink: only dust, printed lines or shadows were found")
