@@ -79,6 +79,11 @@ class Recognizer:
         """What the model file says about itself."""
         return self._model.spec
 
+    @property
+    def model(self) -> LoadedModel:
+        """The open model file: where it lies, its SHA-256, its session."""
+        return self._model
+
     def __repr__(self) -> str:
         return f"Recognizer({self.spec.name!r}, {len(self.labels)} classes)"
 

@@ -18,7 +18,7 @@ from kalamos.errors import KalamosError, suggest
 
 __all__ = ["cli", "main"]
 
-VERBS = ("predict", "models", "train", "export", "evaluate", "compare", "data", "completion")
+VERBS = ("predict", "models", "train", "teach", "export", "evaluate", "compare", "data", "app", "completion")
 
 
 class LazyVerbs(click.Group):

@@ -31,16 +31,19 @@ DATASET may also be a path: a folder with one sub-folder a class, a CSV file wit
 path,label[,group,split], or a zip archive of either."""
 
 
+LAZY = ("inspect", "render")
+
+
 class _Verbs(click.Group):
-    """Also has `inspect`, whose module is imported when it is called and not before."""
+    """Also has the verbs in `LAZY`, whose modules are imported when they are called and not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), "inspect"]
+        return [*super().list_commands(ctx), *LAZY]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "inspect":
-            inspect: click.Command = import_module("kalamos.cli.data_inspect").inspect
-            return inspect
+        if cmd_name in LAZY:
+            lazy: click.Command = getattr(import_module(f"kalamos.cli.data_{cmd_name}"), cmd_name)
+            return lazy
         command = super().get_command(ctx, cmd_name)
         if command is None and not ctx.resilient_parsing:
             remedy = suggest(cmd_name, self.list_commands(ctx))
@@ -50,7 +53,7 @@ class _Verbs(click.Group):
 
 @click.group(cls=_Verbs)
 def data() -> None:
-    """List the datasets, get one, or inspect one for duplicates, wrong labels and the like."""
+    """List the datasets, get one, inspect one for duplicates and wrong labels, or draw one with fonts."""
 
 
 @data.command("list")

@@ -19,7 +19,7 @@ from kalamos.images import decode_grey
 from kalamos.images.files import display_name
 from kalamos.streaming import Turns, default_jobs, ordered_map
 
-__all__ = ["PARTS", "Part", "Row", "assemble", "decode_members"]
+__all__ = ["PARTS", "Listing", "Part", "Row", "assemble", "decode_members"]
 
 CHUNK = 32
 Part: TypeAlias = Literal["train", "validation", "test"]
@@ -43,6 +43,17 @@ class Row:
     label: str
     part: Part = "train"
     group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What there is to read: the images with their labels, how to read one, and what is no image."""
+
+    name: str
+    rows: Sequence[Row]
+    read: Callable[[str], bytes]
+    """A row's name -> its bytes; raises `KalamosError`, and may be called from several threads."""
+    problems: Sequence[Problem] = ()
 
 
 def decode_members(
@@ -77,23 +88,21 @@ def decode_members(
     return builder.finish(), np.array(kept, np.int64), tuple(problems)
 
 
-def assemble(
-    name: str, rows: Sequence[Row], read: Callable[[str], bytes], problems: Iterable[Problem] = ()
-) -> Dataset:
+def assemble(listing: Listing) -> Dataset:
     """Decode and label all rows. Classes are those with an image that can be read, in natural order.
 
     Raises:
         DatasetError: fewer than two such classes, or none of their images is for training.
         AlphabetError: a blank label or one with control characters.
     """
-    passed_over = list(problems)
+    name, rows, passed_over = listing.name, listing.rows, list(listing.problems)
     parts = []
     # Validation after train, in the same arrays.
     for chosen in (
         [*_of(rows, "train"), *_of(rows, "validation")],
         [*_of(rows, "test")],
     ):
-        images, kept, failed = decode_members(read, [row.name for row in chosen])
+        images, kept, failed = decode_members(listing.read, [row.name for row in chosen])
         passed_over += failed
         parts.append((images, [chosen[position] for position in kept.tolist()]))
     read_rows = [row for _, part in parts for row in part]

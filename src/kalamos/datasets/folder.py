@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from kalamos.datasets.assembly import PARTS, Part, Row, assemble
+from kalamos.datasets.assembly import PARTS, Listing, Part, Row, assemble
+from kalamos.datasets.class_folders import label_of
 from kalamos.datasets.dataset import Dataset, Problem
 from kalamos.datasets.sources import Source
 from kalamos.images import EXTENSIONS
 from kalamos.images.files import display_name
 
-__all__ = ["load_folder", "wrappers"]
+__all__ = ["list_folder", "load_folder", "wrappers"]
 
 
 def load_folder(source: Source, *, top: str = "") -> Dataset:
     """Read a folder, or an archive of one, whose sub-folders are the classes.
 
-    - A class is called as its folder, composed (NFC); classes are in natural order: 1, 2, 10.
+    - A class is called as its folder, composed (NFC); classes are in natural order: 1, 2, 10. What no folder
+      can be called is written as in `kalamos.datasets.class_folders`: `%2F` is the class "/".
     - All images below a class folder belong to it, however deep they lie.
     - Where there is a folder `train` with the classes inside it, alone or beside `test`, `val`, `valid`
       or `validation`, these are the official splits. The classes are those of all of them together.
@@ -30,6 +32,11 @@ def load_folder(source: Source, *, top: str = "") -> Dataset:
     Raises:
         DatasetError: fewer than two classes with images, or nothing to train on.
     """
+    return assemble(list_folder(source, top=top))
+
+
+def list_folder(source: Source, *, top: str = "") -> Listing:
+    """What `load_folder` decodes."""
     problems = list(source.problems)
     rows: list[Row] = []
     parts = _official(source, top)
@@ -41,16 +48,16 @@ def load_folder(source: Source, *, top: str = "") -> Dataset:
         if problem or root is None:
             problems.append(Problem(display_name(member), problem))
             continue
-        label = member[len(root) :].partition("/")[0]
-        used.add(root + label)
-        rows.append(Row(member, label, roots[root]))
+        folder = member[len(root) :].partition("/")[0]
+        used.add(root + folder)
+        rows.append(Row(member, label_of(folder), roots[root]))
     problems += [
         Problem(display_name(root + label), "a class folder without any image")
         for root in roots
         for label in _folders(source, root)
         if root + label not in used
     ]
-    return assemble(source.name or "dataset", rows, source.read, problems)
+    return Listing(source.name or "dataset", rows, source.read, problems)
 
 
 def wrappers(source: Source) -> Iterator[str]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from kalamos.datasets.assembly import Listing, assemble
 from kalamos.datasets.dataset import Dataset
-from kalamos.datasets.folder import load_folder, wrappers
-from kalamos.datasets.manifest import find_manifest, load_archived_manifest, load_manifest
+from kalamos.datasets.folder import list_folder, wrappers
+from kalamos.datasets.manifest import find_manifest, list_archived_manifest, list_manifest
 from kalamos.datasets.named import DATASETS
 from kalamos.datasets.named import data_dir as data_root
 from kalamos.datasets.sources import open_source
 from kalamos.errors import DatasetError, suggest
 from kalamos.images.files import display_name
 
-__all__ = ["load_dataset", "resolve_dataset"]
+__all__ = ["list_local", "load_dataset", "resolve_dataset"]
 
 TABLES = frozenset({".csv", ".tsv"})
 
@@ -40,15 +43,26 @@ def load_dataset(
     found = resolve_dataset(name_or_path)
     if isinstance(found, str):
         return DATASETS.get(found)(data_root(data_dir))
+    with list_local(found) as listing:
+        return assemble(listing)
+
+
+@contextmanager
+def list_local(found: Path) -> Iterator[Listing]:
+    """The files of a folder, a manifest or an archive, for as long as the block lasts.
+
+    Raises:
+        DatasetError: none of these, or a damaged one.
+    """
     if found.suffix.lower() in TABLES and found.is_file():
-        return load_manifest(found)
+        yield list_manifest(found)
+        return
     with open_source(found) as source:
-        if found.is_dir():
-            return load_folder(source)
-        manifest = find_manifest(source)
+        manifest = None if found.is_dir() else find_manifest(source)
         if manifest is not None:
-            return load_archived_manifest(source, manifest)
-        return load_folder(source, top=list(wrappers(source))[-1])
+            yield list_archived_manifest(source, manifest)
+        else:
+            yield list_folder(source, top="" if found.is_dir() else list(wrappers(source))[-1])
 
 
 def resolve_dataset(name_or_path: str | os.PathLike[str]) -> str | Path:

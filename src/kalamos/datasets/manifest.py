@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kalamos.datasets.assembly import PARTS, Part, Row, assemble
+from kalamos.datasets.assembly import PARTS, Listing, Part, Row, assemble
 from kalamos.datasets.dataset import Dataset, Problem
 from kalamos.datasets.folder import wrappers
 from kalamos.datasets.sources import Source, is_safe
@@ -16,7 +16,13 @@ from kalamos.errors import DatasetError, ImageError, suggest
 from kalamos.images import read_file
 from kalamos.images.files import display_name
 
-__all__ = ["find_manifest", "load_archived_manifest", "load_manifest"]
+__all__ = [
+    "find_manifest",
+    "list_archived_manifest",
+    "list_manifest",
+    "load_archived_manifest",
+    "load_manifest",
+]
 
 
 def load_manifest(path: Path) -> Dataset:
@@ -30,6 +36,11 @@ def load_manifest(path: Path) -> Dataset:
     Raises:
         DatasetError: not such a file, an unknown split, fewer than two classes, or nothing to train on.
     """
+    return assemble(list_manifest(path))
+
+
+def list_manifest(path: Path) -> Listing:
+    """What `load_manifest` decodes."""
 
     def read(name: str) -> bytes:
         try:
@@ -43,7 +54,7 @@ def load_manifest(path: Path) -> Dataset:
     except ImageError as error:
         raise DatasetError(error.problem, remedy=error.remedy) from error
     rows, problems = _parse(content, display_name(path))
-    return assemble(path.stem, rows, read, problems)
+    return Listing(path.stem, rows, read, problems)
 
 
 def find_manifest(source: Source) -> str | None:
@@ -65,6 +76,11 @@ def load_archived_manifest(source: Source, manifest: str) -> Dataset:
     Raises:
         DatasetError: as `load_manifest`, or a path that points outside the archive.
     """
+    return assemble(list_archived_manifest(source, manifest))
+
+
+def list_archived_manifest(source: Source, manifest: str) -> Listing:
+    """What `load_archived_manifest` decodes."""
     top = manifest[: manifest.rfind("/") + 1]
 
     def member(path: str) -> str:
@@ -77,7 +93,7 @@ def load_archived_manifest(source: Source, manifest: str) -> Dataset:
     unlisted = [
         Problem(display_name(name), "not in the manifest") for name in source.members if name not in listed
     ]
-    return assemble(source.name or "dataset", rows, source.read, [*source.problems, *problems, *unlisted])
+    return Listing(source.name or "dataset", rows, source.read, [*source.problems, *problems, *unlisted])
 
 
 def _parse(

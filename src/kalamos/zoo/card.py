@@ -14,6 +14,7 @@ from kalamos.model_file import (
     Quantisation,
     RobustnessRecord,
     SelectiveAccuracy,
+    TrainingRecord,
     read_spec,
 )
 
@@ -69,9 +70,7 @@ def render_card(path: Path) -> str:
             "",
             "## Training",
             "",
-            f"{training.n:,} images of the official {training.split} split of `{training.dataset}` "
-            f"(all of that split: SHA-256 `{training.sha256}`), seed {training.seed}, "
-            f"{training.date}, torch {training.torch}.",
+            _trained(training),
             "",
             "```json",
             json.dumps(training.recipe, indent=2, ensure_ascii=False),
@@ -90,6 +89,20 @@ def write_card(path: Path) -> Path:
     with atomic_write(card) as stream:
         stream.write(render_card(path).encode())
     return card
+
+
+def _trained(training: TrainingRecord) -> str:
+    taught = training.recipe.get("taught")
+    if isinstance(taught, dict):  # `kalamos teach` made it of another file
+        return (
+            f"Taught with {training.n:,} examples of `{training.dataset}` (SHA-256 `{training.sha256}`), "
+            f"{training.date}, from `{taught.get('model')}` (its file: SHA-256 `{taught.get('sha256')}`)."
+        )
+    return (
+        f"{training.n:,} images of the official {training.split} split of `{training.dataset}` "
+        f"(all of that split: SHA-256 `{training.sha256}`), seed {training.seed}, "
+        f"{training.date}, torch {training.torch}."
+    )
 
 
 def _calibration(spec: ModelSpec) -> str:

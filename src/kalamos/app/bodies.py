@@ -1,0 +1,103 @@
+"""Reading a request's body: counted byte by byte, in limited time, over all requests in limited memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
+
+from kalamos.app.limits import Limits
+from kalamos.app.refusals import RefusedError
+
+__all__ = ["Bodies", "busy", "linger"]
+
+TOGETHER = 8
+"""Bodies of the greatest size that may be held at once; smaller ones share the room."""
+
+LINGER_BYTES, LINGER_SECONDS = 8 * 2**20, 1.0
+"""What is still taken, and thrown away, of a body that is refused. Most clients send the whole of it
+before they look for an answer, and would see a broken connection in its place."""
+
+
+class Bodies:
+    """Reads bodies within the limits. For one event loop."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._held = 0
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytes]:
+        """The whole body, accounted for until the block ends.
+
+        Raises:
+            RefusedError: 413 over the limit, told by the bytes that come and not by what the header says; 408
+                too slow; 429 too much of others' is held.
+            ClientDisconnect: the client went away.
+        """
+        most, seconds = self._limits.upload_bytes, self._limits.seconds
+        if _declared(request) > most:
+            raise await self._cut_off(request.receive)
+        body, held = bytearray(), 0
+        try:
+            async with asyncio.timeout(seconds):
+                more = True
+                while more:
+                    message = await request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    part, more = message.get("body", b""), message.get("more_body", False)
+                    held, self._held = held + len(part), self._held + len(part)
+                    if held > most:
+                        raise await self._cut_off(request.receive if more else None)
+                    if self._held > TOGETHER * most:
+                        raise busy("too many uploads at once")
+                    body += part
+            yield bytes(body)
+        except TimeoutError:
+            raise RefusedError(
+                408,
+                "too_slow",
+                f"the request did not arrive within {seconds:g} s",
+                remedy="send less at once",
+                headers={"Connection": "close"},
+            ) from None
+        finally:
+            self._held -= held
+
+    async def _cut_off(self, receive: Receive | None) -> RefusedError:
+        if receive is not None:
+            await linger(receive)
+        return RefusedError(
+            413,
+            "too_large",
+            f"the request is larger than {self._limits.upload_bytes:,} bytes",
+            remedy="send fewer or smaller images at once",
+            headers={"Connection": "close"},
+        )
+
+
+def busy(problem: str) -> RefusedError:
+    """What a client should try again."""
+    return RefusedError(429, "busy", problem, remedy="try again in a moment", headers={"Retry-After": "1"})
+
+
+def _declared(request: Request) -> int:
+    # The server has refused what is no number, and cuts a body off where the number ends.
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else 0
+
+
+async def linger(receive: Receive) -> None:
+    """Take and throw away the rest of a body that is refused, up to a point."""
+    left = LINGER_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while left > 0:
+                message = await receive()
+                if not message.get("more_body", False):
+                    break
+                left -= len(message.get("body", b""))

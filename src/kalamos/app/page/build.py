@@ -1,0 +1,60 @@
+"""The page, tab by tab."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import gradio as gr
+
+from kalamos.app.limits import Limits
+from kalamos.app.models import ModelShelf
+from kalamos.app.page.checking import KEYS, build_checking
+from kalamos.app.page.context import Context
+from kalamos.app.page.folder import build_folder
+from kalamos.app.page.inside import build_inside
+from kalamos.app.page.session import Session
+from kalamos.app.page.single import build_single
+from kalamos.app.page.switcher import build_model_file, build_switcher, connect_switcher
+
+__all__ = ["build_page"]
+
+VISIT = 12 * 3600
+"""Seconds after which a visit's images are forgotten, and Gradio's copies of uploads deleted."""
+
+HEAD = """<div class="kalamos-head"><h1>kalamos</h1>
+<p>Reads single handwritten characters. Your images stay on this computer.</p></div>"""
+
+
+def build_page(
+    shelf: ModelShelf, limits: Limits | None = None, corrections_dir: str | os.PathLike[str] = "corrections"
+) -> gr.Blocks:
+    """The page of `kalamos app`: read one character, look inside, read a folder, check and teach.
+
+    Nothing is shared between visits but the models. It is for `kalamos.app.mounting.mount_page`, which adds
+    the looks and the guards.
+
+    Args:
+        shelf: the models to choose from.
+        limits: the default ones if None.
+        corrections_dir: where checked characters and taught models are kept; made when it is needed.
+    """
+    limits = limits or Limits()
+    page = gr.Blocks(title="kalamos", analytics_enabled=False, delete_cache=(600, VISIT))
+    with page:
+        session = gr.State(Session(), time_to_live=VISIT, delete_callback=Session.close)
+        gr.HTML(HEAD)
+        model, about = build_switcher(shelf)
+        context = Context(shelf, limits, Path(corrections_dir), session, model)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Read one", id="one"):
+                build_single(context)
+            with gr.Tab("Look inside", id="inside") as inside:
+                build_inside(context, inside)
+            with gr.Tab("Read a folder", id="folder"):
+                build_folder(context)
+            with gr.Tab("Check and teach", id="check") as checking:
+                build_checking(context, checking)
+        connect_switcher(shelf, session, model, build_model_file(), about)
+        page.load(None, js=KEYS, api_visibility="private")
+    return page

@@ -1,0 +1,67 @@
+"""Checked characters, saved at once in a folder that `kalamos train` and `kalamos teach` take as it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kalamos.app.page.context import Context
+from kalamos.app.page.session import Kept, Session
+from kalamos.predictions import Prediction
+
+if TYPE_CHECKING:
+    from kalamos.corrections import Corrections
+
+__all__ = ["folder_of", "keep", "slug", "taught_folder", "unkeep"]
+
+
+def folder_of(context: Context, visit: Session, model: str) -> Path:
+    """Where the corrections of a model's answers lie; those of a model taught from it join them."""
+    return context.corrections_dir / slug(visit.origin(model))
+
+
+def taught_folder(context: Context) -> Path:
+    """Where taught models lie: beside the corrections, each of which has a folder of its model's name."""
+    return context.corrections_dir / "taught models"
+
+
+def keep(
+    context: Context, visit: Session, place: str, model: str, image: bytes, label: str, guess: Prediction
+) -> None:
+    """Save one at once, with the model's guess and the time.
+
+    Args:
+        place: the part of the page, which `unkeep` takes the last one of.
+        image: the bytes as they came.
+
+    Raises:
+        KalamosError: the label cannot be kept, or the disk does not take it.
+    """
+    _corrections(context, visit, place, model).add(image, label, guess, datetime.now(UTC))
+    copy = visit.folder("kept") / os.urandom(8).hex()
+    copy.write_bytes(image)
+    visit.kept.append(Kept(model, label, copy))
+
+
+def unkeep(context: Context, visit: Session, place: str, kept: Kept) -> None:
+    """Take the last one of a part of the page away again."""
+    _corrections(context, visit, place, kept.model).undo()
+    visit.kept.remove(kept)
+    kept.image.unlink(missing_ok=True)
+
+
+def _corrections(context: Context, visit: Session, place: str, model: str) -> Corrections:
+    from kalamos.corrections import Corrections
+
+    key = visit.origin(model), place
+    if key not in visit.corrections:
+        visit.corrections[key] = Corrections(folder_of(context, visit, model))
+    return visit.corrections[key]
+
+
+def slug(model: str) -> str:
+    """A model's name as a file's, on every system; uploaded files are called anything."""
+    return re.sub(r"[^\w-]+", "-", model).strip("-")[:60] or "model"

@@ -1,0 +1,49 @@
+"""How the page looks: the system's own fonts, calm colours, light and dark, down to a phone's width."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+
+__all__ = ["looks"]
+
+# Arabic letters are shown large: a naskh face where there is one, else the system's own.
+FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Naskh Arabic", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Consolas", "monospace")
+
+
+def looks() -> dict[str, Any]:
+    """What `gradio.mount_gradio_app` has to be told, so that the page looks as it should.
+
+    >>> sorted(looks())
+    ['css', 'favicon_path', 'head', 'theme']
+    """
+    assets = files("kalamos.app") / "assets"
+    theme = gr.themes.Base(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="stone",
+        radius_size="sm",
+        font=FONT,
+        font_mono=MONO,
+    ).set(
+        body_background_fill="*neutral_50",
+        block_shadow="none",
+        button_large_text_weight="500",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_text_color="white",
+        block_info_text_color="*neutral_600",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_info_text_color_dark="*neutral_300",
+    )
+    return {
+        "theme": theme,
+        "css": (assets / "page.css").read_text(encoding="utf-8"),
+        "head": '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">',
+        "favicon_path": str(assets / "icon.svg"),
+    }

@@ -1,0 +1,118 @@
+"""What belongs to one person's visit, and to nobody else's."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kalamos.app.models import ModelShelf
+from kalamos.app.page.review import Review
+from kalamos.app.page.sheet import Sheet
+from kalamos.predictions import Prediction
+from kalamos.recognizer import Recognizer
+
+if TYPE_CHECKING:
+    from kalamos.corrections import Corrections
+
+__all__ = ["Kept", "LastRead", "Session"]
+
+
+@dataclass(frozen=True)
+class LastRead:
+    """The single image that was read last."""
+
+    image: bytes
+    prediction: Prediction
+    model: str
+
+
+class Kept(NamedTuple):
+    """An example that was kept in this visit."""
+
+    model: str
+    label: str
+    image: Path
+
+
+@dataclass
+class Session:
+    """Kept by Gradio, one a visit; `close` is called when the visit has ended.
+
+    >>> session = Session()
+    >>> folder = session.folder("sheet")
+    >>> folder.is_dir(), session.close(), folder.is_dir()
+    (True, None, False)
+    """
+
+    source: bytes | None = None
+    """The single image that was given last, whatever became of it."""
+    last: LastRead | None = None
+    sheet: Sheet | None = None
+    review: Review[Kept] | None = None
+    kept: list[Kept] = field(default_factory=list)
+    own_models: dict[str, Recognizer] = field(default_factory=dict)
+    """Models that were uploaded or taught here."""
+    taught: Path | None = None
+    """The model that was taught last."""
+    taught_from: dict[str, str] = field(default_factory=dict)
+    """A model that was taught here -> the one it was taught from."""
+    corrections: dict[tuple[str, str], Corrections] = field(default_factory=dict)
+    """By the first model's name, and where on the page they come from: undo takes the last one there."""
+    _root: Path | None = None
+
+    def folder(self, name: str) -> Path:
+        """A folder for this visit's images; made when it is first asked for."""
+        if self._root is None:
+            self._root = Path(tempfile.mkdtemp(prefix="kalamos-"))
+        folder = self._root / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def forget_sheet(self) -> None:
+        """Take the images of the last folder away."""
+        self.sheet = self.review = None
+        if self._root is not None:
+            shutil.rmtree(self._root / "sheet", ignore_errors=True)
+
+    def close(self) -> None:
+        """Take everything away that this visit left, but for its corrections and taught models."""
+        if self._root is not None:
+            shutil.rmtree(self._root, ignore_errors=True)
+        for each in fields(self):
+            setattr(self, each.name, getattr(Session(), each.name))
+
+    def reader(self, shelf: ModelShelf, name: str) -> Recognizer:
+        """A model of this visit, or one of the shelf's.
+
+        Raises:
+            ModelError: there is none of this name, or its file must not be used.
+        """
+        own = self.own_models.get(name)
+        return shelf.get(name) if own is None else own
+
+    def model_names(self, shelf: ModelShelf) -> list[str]:
+        """All models that can be chosen in this visit."""
+        return [*shelf.names(), *(name for name in self.own_models if name not in shelf)]
+
+    def add_model(self, shelf: ModelShelf, name: str, reader: Recognizer) -> str:
+        """Take a model into this visit; returns the name it goes by, which none other has."""
+        taken = self.model_names(shelf)
+        free, number = name, 2
+        while free in taken:
+            free, number = f"{name}-{number}", number + 1
+        self.own_models[free] = reader
+        return free
+
+    def origin(self, model: str) -> str:
+        """The model that a model goes back to: itself, where it was not taught here."""
+        while model in self.taught_from:
+            model = self.taught_from[model]
+        return model
+
+    def examples(self, model: str) -> list[Kept]:
+        """What was kept of the answers of a model, of those it goes back to, and of those taught from it."""
+        origin = self.origin(model)
+        return [kept for kept in self.kept if self.origin(kept.model) == origin]

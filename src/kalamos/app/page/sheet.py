@@ -1,0 +1,127 @@
+"""A folder that was read: its rows, in the order and the choice that a person looks at them."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from kalamos.errors import UsageError, suggest
+from kalamos.predictions import Prediction
+from kalamos.writers import open_writer
+
+__all__ = ["ORDERS", "SHOWN", "Row", "Sheet"]
+
+ORDERS: Final = ("Least sure first", "Most sure first", "By name")
+SHOWN: Final = ("All", "Errors", "Not sure enough", "Checked")
+
+BINS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image."""
+
+    index: int
+    """Its place in the sheet, from 0."""
+    prediction: Prediction
+    thumbnail: str
+    """A data URI; "" where the image cannot be read."""
+    stored: Path | None
+    """Where its bytes lie as long as the session lasts."""
+
+
+@dataclass
+class Sheet:
+    """The rows in name order, and what people said about them since.
+
+    >>> sheet = Sheet("digits", ("1", "7"), [Row(0, Prediction("7", 0.6, path="a.png"), "", None)])
+    >>> sheet.checked[0] = "1"
+    >>> print(sheet.export("csv", top_k=1).decode(), end="")
+    path,label,confidence,abstained,error,top1,top1_confidence
+    a.png,1,0.600000,false,,,
+    """
+
+    model: str
+    labels: tuple[str, ...]
+    """All that the model can answer."""
+    rows: list[Row]
+    skipped: int = 0
+    """Files of an archive that are no images by name."""
+    checked: dict[int, str] = field(default_factory=dict)
+    """Row -> the label that a person gave or agreed to."""
+
+    def label(self, row: Row) -> str | None:
+        """The label that counts: a person's, else the model's."""
+        return self.checked.get(row.index, row.prediction.label)
+
+    def view(self, order: str = "Least sure first", shown: str = "All", label: str = "") -> list[Row]:
+        """The rows to show.
+
+        Args:
+            order: one of `ORDERS`. Errors count as less sure than any answer.
+            shown: one of `SHOWN`.
+            label: only rows with this label; "" for any.
+
+        Raises:
+            UsageError: an order or a choice that there is not.
+        """
+        for asked, known in ((order, ORDERS), (shown, SHOWN)):
+            if asked not in known:
+                raise UsageError(f"there is no {asked!r} here", remedy=suggest(asked, known))
+        rows = [
+            row
+            for row in self.rows
+            if (shown != "Errors" or row.prediction.error is not None)
+            and (shown != "Not sure enough" or row.prediction.abstained)
+            and (shown != "Checked" or row.index in self.checked)
+            and (not label or self.label(row) == label)
+        ]
+        if order == "By name":
+            return rows
+        return sorted(rows, key=_certainty, reverse=order == "Most sure first")
+
+    def doubtful(self) -> list[Row]:
+        """What a person should look at, the least sure first: all that could be read and has ink."""
+        rows = [row for row in self.rows if row.prediction.error is None]
+        return sorted(rows, key=_certainty)
+
+    def counts(self) -> Mapping[str, int]:
+        """Label -> rows, the most frequent first."""
+        labels = (self.label(row) for row in self.rows)
+        return dict(Counter(label for label in labels if label is not None).most_common())
+
+    def histogram(self) -> list[int]:
+        """Rows in each tenth of the confidence."""
+        bins = [0] * BINS
+        for row in self.rows:
+            if row.prediction.confidence is not None:
+                bins[min(BINS - 1, int(row.prediction.confidence * BINS))] += 1
+        return bins
+
+    def export(self, format_name: str, *, top_k: int = 5) -> bytes:
+        """The document that `kalamos predict` writes, with the labels that people gave.
+
+        Raises:
+            UsageError: there is no such format.
+            MissingExtraError: the format needs an extra.
+        """
+        sink = io.BytesIO()
+        restricted = any(row.prediction.removed is not None for row in self.rows)
+        top_k = min(top_k, len(self.labels))
+        with open_writer(format_name, sink, labels=self.labels, top_k=top_k, removed=restricted) as writer:
+            for row in self.rows:
+                writer.write(self._as_checked(row))
+        return sink.getvalue()
+
+    def _as_checked(self, row: Row) -> Prediction:
+        if row.index not in self.checked:
+            return row.prediction
+        return replace(row.prediction, label=self.checked[row.index], abstained=False)
+
+
+def _certainty(row: Row) -> float:
+    return -1.0 if row.prediction.confidence is None else row.prediction.confidence

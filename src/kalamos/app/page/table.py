@@ -1,0 +1,67 @@
+"""A sheet as an HTML table, a page at a time."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from kalamos.app.page.sheet import Row, Sheet
+from kalamos.app.page.words import per_cent
+from kalamos.errors import NoInkError
+
+__all__ = ["PAGE_ROWS", "pages", "table_html"]
+
+PAGE_ROWS = 100
+
+
+def pages(rows: Sequence[Row]) -> int:
+    """How many pages the rows fill, at least 1."""
+    return max(1, -(-len(rows) // PAGE_ROWS))
+
+
+def table_html(sheet: Sheet, rows: Sequence[Row], page: int = 1) -> str:
+    """One page of rows.
+
+    Args:
+        sheet: what they belong to.
+        rows: a view of it.
+        page: from 1; one that there is not is taken for the nearest.
+    """
+    page = min(max(1, page), pages(rows))
+    shown = rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    if not shown:
+        return '<p class="hint">No image is of this kind.</p>'
+    body = "".join(_row_html(sheet, row) for row in shown)
+    first = (page - 1) * PAGE_ROWS + 1
+    caption = f"{first:,} to {first + len(shown) - 1:,} of {len(rows):,} images"
+    return (
+        f'<div class="sheet"><table><caption>{caption}</caption>'
+        "<thead><tr><th>Image</th><th>Character</th><th>Sure</th><th>File</th></tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row_html(sheet: Sheet, row: Row) -> str:
+    prediction = row.prediction
+    picture = f'<img src="{row.thumbnail}" alt="" loading="lazy">' if row.thumbnail else ""
+    label = sheet.label(row)
+    if label is not None:
+        answer = f'<bdi class="label">{html.escape(label)}</bdi>'
+    elif prediction.error is not None:
+        summary = "no ink" if isinstance(prediction.error, NoInkError) else prediction.error.summary
+        answer = f'<span class="tag error">{html.escape(summary)}</span>'
+    else:
+        best = prediction.top[0].label if prediction.top else "?"
+        answer = f'<span class="tag">not sure: <bdi>{html.escape(best)}</bdi>?</span>'
+    if row.index in sheet.checked:
+        answer += ' <span class="tag done">checked</span>'
+    sure = "" if prediction.confidence is None else per_cent(prediction.confidence)
+    name = f"<bdi>{html.escape(_printable(prediction.path or ''))}</bdi>"
+    if prediction.error is not None:
+        name += f"<br><small>{html.escape(_printable(str(prediction.error)))}</small>"
+    return f"<tr><td>{picture}</td><td>{answer}</td><td>{sure}</td><td>{name}</td></tr>"
+
+
+def _printable(text: str) -> str:
+    # Undecodable bytes of a name are lone surrogates, which no response can carry.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,138 @@
+"""From what a visit kept to a new model in its switcher."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from kalamos.app.page.context import Context
+from kalamos.app.page.keeping import folder_of, slug, taught_folder
+from kalamos.app.page.session import Session
+from kalamos.app.page.words import per_cent
+from kalamos.errors import OutputError, UsageError
+from kalamos.recognizer import load
+
+if TYPE_CHECKING:
+    from kalamos.teaching import Examples, Lesson
+
+__all__ = ["Taught", "lesson_html", "taught_file", "teach_visit"]
+
+MORE = 8
+"""Examples of a label, so that the share held back says something."""
+
+
+class Taught(NamedTuple):
+    """A model that was taught, and the name it goes by in the switcher."""
+
+    name: str
+    lesson: Lesson
+
+
+def teach_visit(
+    context: Context,
+    visit: Session,
+    model: str,
+    name: str,
+    *,
+    earlier: bool,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Taught:
+    """Teach the chosen model what was kept, save the new one and put it into the visit's switcher.
+
+    Args:
+        name: of the new model; "" names it after the old one.
+        earlier: learn from all that lies in the corrections' folder, not from this visit's alone.
+
+    Raises:
+        KalamosError: nothing was kept, the name is taken, or the model cannot be taught.
+    """
+    from kalamos.teaching import teach
+
+    examples = _examples(context, visit, model, earlier=earlier)
+    folder = taught_folder(context)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder for taught models cannot be made: {error.strerror}") from None
+    name = _free_name(context, visit, model, folder, name.strip())
+    file = folder / f"{name}.onnx"
+    lesson = teach(visit.reader(context.shelf, model), examples, name=name, on_progress=on_progress)
+    lesson.save(file)
+    name = visit.add_model(context.shelf, name, load(file))
+    visit.taught_from[name], visit.taught = model, file
+    return Taught(name, lesson)
+
+
+def lesson_html(taught: Taught) -> str:
+    """What the lesson came to: accuracy before and after, and where the new model lies."""
+    lesson = taught.lesson
+    name = html.escape(taught.name)
+    parts = [
+        f'<p class="verdict">Taught <b>{name}</b> from {lesson.n:,} examples. It is chosen above now.</p>'
+    ]
+    if lesson.new_labels:
+        labels = " ".join(f"<bdi>{html.escape(label)}</bdi>" for label in lesson.new_labels)
+        parts.append(f"<p>New characters: {labels}</p>")
+    before, after = lesson.before, lesson.after
+    rows = [
+        ("All", before.n, before.accuracy, after.accuracy),
+        ("Characters it knew", before.known_n, before.known_accuracy, after.known_accuracy),
+        ("New characters", before.new_n, before.new_accuracy, after.new_accuracy),
+    ]
+    body = "".join(
+        f'<tr><th scope="row">{title}</th><td>{n:,}</td><td>{per_cent(old)}</td><td>{per_cent(new)}</td></tr>'
+        for title, n, old, new in rows
+        if old is not None and new is not None
+    )
+    if body:
+        head = (
+            "<tr><th>Held-back examples</th><th>How many</th><th>Right before</th><th>Right after</th></tr>"
+        )
+        parts.append(f'<table class="lesson"><thead>{head}</thead><tbody>{body}</tbody></table>')
+    if before.n < MORE:
+        parts.append('<p class="hint">Few examples were held back: more of each would measure it better.</p>')
+    if lesson.problems:
+        parts.append(f'<p class="hint">{len(lesson.problems):,} examples could not be used.</p>')
+    parts.append(f'<p class="hint">Saved as {name}.onnx; the old model is as it was.</p>')
+    return f'<div role="status">{"".join(parts)}</div>'
+
+
+def taught_file(visit: Session) -> tuple[str, str]:
+    """The name and the content (Base64) of the model that was taught last; "" for none."""
+    if visit.taught is None:
+        return "", ""
+    return visit.taught.name, base64.b64encode(visit.taught.read_bytes()).decode("ascii")
+
+
+def _examples(context: Context, visit: Session, model: str, *, earlier: bool) -> Examples:
+    from kalamos.corrections import Corrections
+    from kalamos.teaching import Examples
+
+    if earlier:
+        all_kept = Corrections(folder_of(context, visit, model))
+        if not len(all_kept):
+            raise UsageError("nothing was kept on this computer yet", remedy="check some images first")
+        return all_kept.examples()
+    kept = visit.examples(model)
+    if not kept:
+        raise UsageError(
+            "there is nothing to learn from yet", remedy="check a folder, or draw characters and keep them"
+        )
+    return Examples.of(
+        [each.image.read_bytes() for each in kept], [each.label for each in kept], "checked in the app"
+    )
+
+
+def _free_name(context: Context, visit: Session, model: str, folder: Path, asked: str) -> str:
+    taken = {*visit.model_names(context.shelf), *(path.stem for path in folder.glob("*.onnx"))}
+    if asked:
+        name = slug(asked)
+        if name in taken:
+            raise UsageError(f"there is a model {name!r} already", remedy="choose another name")
+        return name
+    names = (f"{slug(visit.origin(model))}-taught{f'-{number}' if number > 1 else ''}" for number in count(1))
+    return next(name for name in names if name not in taken)

@@ -1,0 +1,119 @@
+"""What people drop on the page: image files, and zip archives of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from kalamos.app.limits import Limits
+from kalamos.datasets.sources import Source, open_source
+from kalamos.errors import DatasetError, ImageError, UsageError
+from kalamos.images import EXTENSIONS, read_file
+
+__all__ = ["MOST_IMAGES", "Found", "Upload", "files_input", "found_images", "picture_input"]
+
+MOST_IMAGES = 10_000
+"""In one folder. Their table, thumbnails included, has a few MB by then."""
+
+Upload = tuple[str, Path]
+"""A file's own name, and where it lies."""
+
+
+def files_input(**named: Any) -> gr.File:
+    """A `gr.File` whose value is a list of `Upload`.
+
+    `gr.File` itself hands on the names of its copies, and leaves an empty temporary file behind for each.
+    """
+    component = gr.File(type="filepath", **named)
+    # Not a subclass: for each, Gradio writes a stub file beside its source.
+    component.preprocess = _uploads  # type: ignore[assignment, method-assign]
+    return component
+
+
+def picture_input(**named: Any) -> gr.Image:
+    """A `gr.Image` whose value is the file's bytes: kalamos decodes them itself, within its limits."""
+    component = gr.Image(type="filepath", image_mode=None, **named)
+    component.preprocess = _picture_bytes  # type: ignore[assignment, method-assign]
+    return component
+
+
+def _uploads(payload: Any) -> list[Upload]:
+    given = payload.root if hasattr(payload, "root") else [payload] if payload else []
+    return [(file.orig_name or Path(file.path).name, Path(file.path)) for file in given]
+
+
+def _picture_bytes(payload: Any) -> bytes | None:
+    return None if payload is None or payload.path is None else read_file(Path(payload.path))
+
+
+class Found(NamedTuple):
+    """An image that was found, not read yet."""
+
+    name: str
+    """Of the file, or inside its archive."""
+    read: Callable[[], bytes]
+    """Raises `ImageError` or `DatasetError`."""
+
+
+def found_images(files: Sequence[Upload], limits: Limits, stack: ExitStack) -> tuple[list[Found], int]:
+    """All images of the uploads, in the order in which the command line lists a folder.
+
+    Args:
+        files: images, and zip archives of images.
+        limits: what one image may have.
+        stack: closes the archives, which are read through `Found.read`.
+
+    Returns:
+        The images, and how many members of archives were passed over, as their names are not an image's.
+
+    Raises:
+        DatasetError: an archive is damaged, encrypted or unsafe.
+        UsageError: there is no image, or more than `MOST_IMAGES`.
+    """
+    found: list[Found] = []
+    skipped = 0
+    for name, path in files:
+        if PurePosixPath(name).suffix.lower() != ".zip":
+            found.append(Found(name, partial(_file_bytes, path, name)))
+            continue
+        source = stack.enter_context(_opened(name, path))
+        images = [each for each in source.members if PurePosixPath(each).suffix.lower() in EXTENSIONS]
+        skipped += len(source.members) - len(images)
+        # Two archives may hold the same names.
+        top = f"{PurePosixPath(name).stem}/" if len(files) > 1 else ""
+        found += [
+            Found(f"{top}{each}", partial(source.read, each, limit=limits.upload_bytes)) for each in images
+        ]
+    if not found:
+        raise UsageError("there is no image in it", remedy=f"looked for {', '.join(sorted(EXTENSIONS))}")
+    if len(found) > MOST_IMAGES:
+        raise UsageError(
+            f"{len(found):,} images are more than the {MOST_IMAGES:,} that fit on a page",
+            remedy="give fewer at a time, or use `kalamos predict`, which takes any number",
+        )
+    return sorted(found, key=lambda each: _name_order(each.name)), skipped
+
+
+def _opened(name: str, path: Path) -> Source:
+    try:
+        return open_source(path)
+    except DatasetError as error:
+        # The message names the server's copy, which is nobody's business.
+        problem = error.problem.replace(path.as_posix(), name).replace(str(path), name)
+        raise DatasetError(problem, remedy=error.remedy) from None
+
+
+def _file_bytes(path: Path, name: str) -> bytes:
+    try:
+        return read_file(path)
+    except ImageError as error:
+        raise type(error)(error.problem.replace(str(path), name), remedy=error.remedy) from None
+
+
+def _name_order(name: str) -> tuple[tuple[str, str], ...]:
+    return tuple((part.casefold(), part) for part in name.split("/"))

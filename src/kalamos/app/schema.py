@@ -1,0 +1,177 @@
+"""The API's JSON: what the checks of a request are made of, and what the OpenAPI document tells."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Alphabet",
+    "Answer",
+    "Candidate",
+    "Failure",
+    "Health",
+    "Image",
+    "JsonRequest",
+    "Measured",
+    "Model",
+    "Models",
+    "Options",
+    "Problem",
+    "Row",
+    "body_schemas",
+]
+
+LONGEST_NAME, LONGEST_CHARSET = 1024, 10_000
+"""Characters."""
+
+
+class _Exact(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Options(_Exact):
+    """How to read, the same for every image of a request."""
+
+    model: Annotated[
+        str | None, Field(description="A name from `/v1/models`; the first there by default.")
+    ] = None
+    top_k: Annotated[int, Field(ge=1, description="Candidates an image.")] = 5
+    min_confidence: Annotated[
+        float | None,
+        Field(ge=0, le=1, allow_inf_nan=False, description="Give no label below this confidence."),
+    ] = None
+    target_accuracy: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1,
+            allow_inf_nan=False,
+            description="Give no label below the confidence that reached this accuracy among the images "
+            "answered, in the model's validation. Instead of `min_confidence`.",
+        ),
+    ] = None
+    charset: Annotated[
+        str | None,
+        Field(
+            max_length=LONGEST_CHARSET,
+            description="Only these characters can be there: `digits`, `upper`, `lower`, `letters`, or the "
+            "characters themselves; several apart by spaces.",
+        ),
+    ] = None
+
+
+class Image(_Exact):
+    """An image with a name of its own."""
+
+    data: Annotated[str, Field(description="The image file, base64 (RFC 4648); a `data:` URL of it as well.")]
+    name: Annotated[
+        str | None, Field(max_length=LONGEST_NAME, description="Comes back as `path`; never looked for.")
+    ] = None
+
+
+class JsonRequest(Options):
+    """One image or several, with options."""
+
+    image: Annotated[str | Image | None, Field(description="One image file, base64.")] = None
+    images: Annotated[
+        list[str | Image] | None, Field(min_length=1, description="Several, instead of `image`.")
+    ] = None
+
+
+class Candidate(_Exact):
+    label: str
+    confidence: Annotated[float, Field(ge=0, le=1)]
+
+
+class Row(_Exact):
+    """The answer for one image: the fields of `kalamos predict -f json`, and the error's code."""
+
+    path: Annotated[str | None, Field(description="The image's name as it was sent.")]
+    label: Annotated[str | None, Field(description="None where the model abstained or the image failed.")]
+    confidence: Annotated[float | None, Field(ge=0, le=1)]
+    removed: Annotated[
+        float | None,
+        Field(
+            ge=0, le=1, description="With a `charset` alone: the probability that the labels left out had."
+        ),
+    ] = None
+    abstained: bool
+    error: Annotated[str | None, Field(description="What is wrong with this image, and how to mend it.")]
+    code: Annotated[
+        str | None,
+        Field(description="The error's kind: `no_ink`, `damaged`, `unsupported_format` or `too_large`."),
+    ]
+    top: Annotated[list[Candidate], Field(description="The most probable labels, most probable first.")]
+
+
+class Answer(_Exact):
+    """One row an image, in the order they were sent."""
+
+    model: str
+    results: list[Row]
+
+
+class Alphabet(_Exact):
+    name: str
+    labels: Annotated[list[str], Field(description="In the order of the model's output.")]
+
+
+class Measured(_Exact):
+    dataset: str
+    split: str
+    n: Annotated[int, Field(description="Images it was measured on.")]
+    accuracy: float
+    interval: Annotated[tuple[float, float], Field(description="95 % confidence interval of the accuracy.")]
+
+
+class Model(_Exact):
+    """What a model says about itself."""
+
+    name: str
+    architecture: str
+    parameters: int
+    alphabet: Alphabet
+    input_size: Annotated[int, Field(description="Pixels a side.")]
+    min_confidence: Annotated[float, Field(description="It abstains below this confidence unless told else.")]
+    target_accuracies: Annotated[
+        list[float], Field(description="Accuracies for which its validation knows a confidence.")
+    ]
+    metrics: list[Measured]
+    licence: str
+
+
+class Models(_Exact):
+    default: str
+    models: list[Model]
+
+
+class Health(_Exact):
+    status: str
+    version: str
+    waiting: Annotated[int, Field(description="Images that wait or are being read.")]
+    queue: Annotated[int, Field(description="How many may.")]
+
+
+class Problem(_Exact):
+    code: str
+    message: str
+    remedy: str | None
+    request_id: str
+
+
+class Failure(_Exact):
+    """The whole request was refused."""
+
+    error: Problem
+
+
+def body_schemas() -> dict[str, Any]:
+    """What `POST /v1/predict` takes, by the names that the OpenAPI document's `components` has."""
+    request = JsonRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    form = Options.model_json_schema()
+    files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+    form["properties"] = {"image": {**files, "description": "Image files."}} | form["properties"]
+    form |= {"title": "Form", "required": ["image"], "description": "Image files, and options as fields."}
+    return {"Form": form, **request.pop("$defs"), "JsonRequest": request}

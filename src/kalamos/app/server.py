@@ -1,0 +1,118 @@
+"""The application: the API's routes, the page above them, and the guards before both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import RedirectResponse, Response
+
+from kalamos._version import __version__
+from kalamos.app.api import api_router
+from kalamos.app.batching import ReadingRoom
+from kalamos.app.guard import LOOPBACK, Guard
+from kalamos.app.limits import Limits
+from kalamos.app.models import ModelShelf
+from kalamos.app.refusals import RefusedError, refusal_response
+from kalamos.app.schema import body_schemas
+
+if TYPE_CHECKING:
+    import gradio
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    readers: ModelShelf,
+    limits: Limits | None = None,
+    page: gradio.Blocks | None = None,
+    *,
+    hosts: Iterable[str] | None = LOOPBACK,
+) -> FastAPI:
+    """The ASGI application of `kalamos app`.
+
+    Args:
+        readers: the models.
+        limits: the default ones if None.
+        page: what is shown at `/`; None leaves the API alone.
+        hosts: names, without port, that the server may be called by; None takes any.
+
+    Returns:
+        It; `state.end_page()` is to be called when the server is about to end.
+
+    >>> app = create_app(ModelShelf(["digits"]))
+    >>> sorted(app.openapi()["paths"])
+    ['/health', '/v1/models', '/v1/predict']
+    """
+    limits = limits or Limits()
+    room = ReadingRoom(readers, limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await room.close()
+
+    app = _Application(
+        title="kalamos",
+        version=__version__,
+        description="Reads isolated handwritten characters: images in, one row an image out.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.include_router(api_router(readers, limits, room))
+    for kind in (RefusedError, HTTPException, ClientDisconnect):
+        app.add_exception_handler(kind, _refused)
+    app.state.end_page = _nothing
+    if page is None:
+        app.add_api_route("/", _to_manual, include_in_schema=False)
+    else:
+        from kalamos.app.mounting import mount_page
+
+        app.state.end_page = mount_page(app, page, limits)
+    # No origin is allowed. Gradio, which would allow some, leaves it to the application if it has this.
+    app.add_middleware(CORSMiddleware, allow_origins=())
+    app.add_middleware(Guard, hosts=hosts)
+    return app
+
+
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """With the schemas of the bodies, which FastAPI does not read and so does not know."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document["components"]["schemas"] |= body_schemas()
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def _nothing() -> None:
+    pass
+
+
+async def _to_manual() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Every refusal in the one form; what nobody foresaw is left to the guard."""
+    match error:
+        case RefusedError():
+            refusal = error
+        case HTTPException(status_code=404):
+            refusal = RefusedError(404, "not_found", "there is nothing here", remedy="see /docs")
+        case HTTPException(status_code=405):
+            refusal = RefusedError(
+                405, "wrong_method", "not with this method", remedy="see /docs", headers=error.headers
+            )
+        case HTTPException():
+            refusal = RefusedError(error.status_code, "refused", str(error.detail), headers=error.headers)
+        case _:  # the client went away: nobody is there to read this
+            refusal = RefusedError(400, "disconnected", "the client went away")
+    return refusal_response(refusal, request.state.request_id)

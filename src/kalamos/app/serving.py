@@ -1,0 +1,141 @@
+"""Running the application: the socket, impatience with those who send nothing, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from kalamos.errors import UsageError
+
+__all__ = ["bind", "server_for"]
+
+HEADER_SECONDS: Final = 10.0
+"""For the head of a request to arrive whole."""
+
+IDLE_SECONDS: Final = 30
+"""For which a connection is kept between requests."""
+
+CONNECTIONS: Final = 500
+"""At once; who comes beyond that is answered 503."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        UsageError: the port is in use or reserved, or the address is none of this machine's.
+
+    >>> with bind("127.0.0.1", 0) as first:
+    ...     bind("127.0.0.1", first.getsockname()[1])
+    Traceback (most recent call last):
+    kalamos.errors.UsageError: port ... of 127.0.0.1 is in use; ...
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{host!r} is no address: {error}", remedy="give one after --host") from error
+    listener = socket.socket(family, kind)
+    try:
+        # Else a port would be in use for a minute after its server has ended. On Windows it means sharing.
+        if hasattr(socket, "SO_REUSEPORT"):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise _cannot_bind(host, port, error) from error
+    return listener
+
+
+def _cannot_bind(host: str, port: int, error: OSError) -> UsageError:
+    if error.errno == errno.EADDRINUSE:
+        return UsageError(
+            f"port {port} of {host} is in use", remedy="end what uses it, or choose another with --port"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return UsageError(f"port {port} is reserved", remedy="choose one above 1023 with --port")
+    return UsageError(
+        f"cannot listen on {host}: {error.strerror}", remedy="give one of this machine's addresses"
+    )
+
+
+def server_for(
+    app: Any, *, patience: float, ready: Callable[[], None], ending: Callable[[], None]
+) -> uvicorn.Server:
+    """A server whose `run(sockets=[...])` answers until SIGINT or SIGTERM, and then ends what was begun.
+
+    Args:
+        app: the ASGI application.
+        patience: seconds that requests under way have when the end comes.
+        ready: called once the first request can be answered.
+        ending: called when no more are taken.
+    """
+    config = uvicorn.Config(
+        app,
+        http=_Impatient,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=max(1, round(patience)),
+    )
+    return _Server(config, ready, ending)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._ending = ending
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()
+        await super().shutdown(sockets)
+
+
+class _Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # chosen by what is installed
+    """Hangs up on a connection whose next request does not come; uvicorn waits for ever for its first."""
+
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._patience is None:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._patience = asyncio.get_running_loop().call_later(HEADER_SECONDS, self._hang_up)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _hang_up(self) -> None:
+        self._patience = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()

@@ -1,0 +1,172 @@
+"""`kalamos app`: the page and the HTTP API, on this machine's own address unless told else."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kalamos.cli.names import ModelName
+from kalamos.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from kalamos.app.limits import Limits
+    from kalamos.app.models import ModelShelf
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0 takes a free one."
+)
+@click.option("--api-only", is_flag=True, help="The HTTP API without the page.")
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    type=ModelName(),
+    multiple=True,
+    help="A shipped model or a file; several with one -m each, the default first.  [default: all shipped]",
+)
+@click.option(
+    "--allow-host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Another name that the server is called by, as behind a proxy.",
+)
+@click.option(
+    "--max-upload-mb", type=click.IntRange(1, 4096), default=20, show_default=True, help="A request."
+)
+@click.option("--max-images", type=click.IntRange(1), default=256, show_default=True, help="A request.")
+@click.option(
+    "--queue", type=click.IntRange(1), default=1024, show_default=True, help="Images that may wait, in all."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="For a request to arrive, and to be answered.",
+)
+@click.option(
+    "--corrections",
+    type=click.Path(path_type=Path),
+    default=Path("corrections"),
+    show_default=True,
+    help="The folder for what is corrected on the page.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Log no requests, only failures.")
+def app(
+    host: str,
+    port: int,
+    api_only: bool,
+    models: tuple[str, ...],
+    names: tuple[str, ...],
+    max_upload_mb: int,
+    max_images: int,
+    queue: int,
+    timeout: float,
+    corrections: Path,
+    quiet: bool,
+) -> None:
+    """Draw, upload, look inside and correct in the browser; and an HTTP API for programs.
+
+    Listens on this machine alone unless --host says else. There is no login: whoever reaches the address can
+    use it. Ctrl-C ends it.
+    """
+    _require_app(api_only)
+    from kalamos.app.limits import Limits
+    from kalamos.app.models import ModelShelf
+    from kalamos.app.serving import bind, server_for
+
+    limits = Limits(
+        upload_bytes=max_upload_mb * 2**20,
+        images=min(max_images, queue),
+        queue=queue,
+        seconds=timeout,
+    )
+    shelf = ModelShelf(models or None)
+    _log_to_stderr(quiet)
+    with bind(host, port) as listener, tempfile.TemporaryDirectory(prefix="kalamos-app-") as folder:
+        application = _application(
+            shelf, limits, None if api_only else (corrections, folder), _hosts(host, names)
+        )
+        address = _address(*listener.getsockname()[:2])
+
+        def ready() -> None:
+            _tell(address, api_only=api_only, local=_is_loopback(host))
+
+        try:
+            server = server_for(application, patience=timeout, ready=ready, ending=application.state.end_page)
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:  # the way to end it
+            print("ended", file=sys.stderr)
+
+
+def _require_app(api_only: bool) -> None:
+    wanted = ("fastapi", "uvicorn", "python_multipart", *(() if api_only else ("gradio",)))
+    missing = [name for name in wanted if not find_spec(name)]
+    if missing:
+        raise MissingExtraError(f"this needs {', '.join(missing)}, not installed here", extra="app")
+
+
+def _application(
+    shelf: ModelShelf, limits: Limits, paged: tuple[Path, str] | None, hosts: frozenset[str] | None
+) -> FastAPI:
+    """The application; `paged` has the folder for corrections and the one for what is uploaded."""
+    from kalamos.app.server import create_app
+
+    if paged is None:
+        return create_app(shelf, limits, hosts=hosts)
+    corrections, folder = paged
+    # What people upload is gone with the server, and lies where nobody else may look. Gradio reads these
+    # when it is imported.
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from kalamos.app.page import build_page
+
+    return create_app(shelf, limits, build_page(shelf, limits, corrections), hosts=hosts)
+
+
+def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:
+    """The names that the server may be called by; None for any, where others are meant to reach it."""
+    from kalamos.app.guard import LOOPBACK
+
+    if names or _is_loopback(host):
+        return LOOPBACK | {host.lower(), *map(str.lower, names)}
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _tell(address: str, *, api_only: bool, local: bool) -> None:
+    what = "HTTP API" if api_only else "page and HTTP API"
+    print(f"kalamos {what}: {address}  (manual: {address}/docs; Ctrl-C ends it)", flush=True)
+    if not local:
+        print("whoever can reach this machine can use it: there is no login", file=sys.stderr)
+
+
+def _log_to_stderr(quiet: bool) -> None:
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", level=logging.ERROR)
+    if not quiet:
+        logging.getLogger("kalamos.app").setLevel(logging.INFO)

@@ -1,0 +1,177 @@
+"""A dataset out of fonts: a folder a class, and a manifest that tells the fonts apart."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.alphabets import Alphabet
+from kalamos.datasets.class_folders import folder_of
+from kalamos.datasets.dataset import Problem
+from kalamos.errors import DatasetError, OutputError
+from kalamos.fonts.families import Family
+from kalamos.fonts.glyphs import Drawing, FontFile, drawings, require_fonts
+from kalamos.fonts.variation import vary
+
+__all__ = ["Rendered", "render_dataset"]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What became of the fonts.
+
+    Attributes:
+        manifest: the CSV file with each image's path, label and font, called after the alphabet.
+        images: how many were written.
+        classes: labels with an image, of the alphabet's.
+        families: fonts with an image.
+        left_out: characters a font does not have, has no ink for, or draws as it draws the capital.
+        unreadable: font files that are damaged or of another kind.
+    """
+
+    manifest: Path
+    images: int
+    classes: int
+    families: int
+    left_out: tuple[Problem, ...]
+    unreadable: tuple[Problem, ...]
+
+
+def render_dataset(
+    families: Iterable[Family],
+    alphabet: Alphabet,
+    folder: Path,
+    *,
+    per_glyph: int = 4,
+    seed: int = 0,
+) -> Rendered:
+    """Draw every label of an alphabet in every font, as a folder with one sub-folder a class.
+
+    The images are PNG, white on black, 64 x 64 px: `LABEL/FAMILY-uCODE-N.png`. Beside them a manifest,
+    `ALPHABET.csv`, names the font of each image as its group, so that a split can keep a font on one side.
+    The folder appears whole or not at all. An image depends on the seed, the family and the character alone,
+    not on what else is drawn.
+
+    Args:
+        families: see `find_families`; where a family has several files, they take turns.
+        alphabet: a merged label ("C" of latin-47) is drawn in both cases, an Arabic letter in all its forms.
+        folder: where to; those above it are made.
+        per_glyph: images of each character (case, form) in each family.
+        seed: of the variations.
+
+    Raises:
+        MissingExtraError: `kalamos[fonts]` is not installed.
+        OutputError: the folder is there already or cannot be written.
+        DatasetError: fewer than two labels could be drawn.
+    """
+    require_fonts()
+    if os.path.lexists(folder):
+        raise OutputError(f"{folder}: is there already", remedy="choose another folder, or move it away")
+    writing = folder.with_name(f".{folder.name[:50]}.{os.urandom(4).hex()}.tmp")
+    try:
+        writing.mkdir(parents=True)
+        done = _Rendering(alphabet, writing, per_glyph, seed)
+        for family in families:
+            done.add(family)
+        rendered = done.finish(folder)
+        writing.rename(folder)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"{folder}: cannot be written ({reason})", remedy="choose another folder"
+        ) from error
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+    return rendered
+
+
+class _Rendering:
+    def __init__(self, alphabet: Alphabet, folder: Path, per_glyph: int, seed: int) -> None:
+        self._alphabet, self._folder, self._per_glyph, self._seed = alphabet, folder, per_glyph, seed
+        self._drawings = [
+            (label, drawing) for label in alphabet.labels for drawing in drawings(alphabet, label)
+        ]
+        self._rows: list[tuple[str, str, str]] = []
+        self._left_out: list[Problem] = []
+        self._unreadable: list[Problem] = []
+
+    def add(self, family: Family) -> None:
+        fonts = []
+        for path in family.files:
+            try:
+                fonts.append(FontFile(path))
+            except DatasetError as error:
+                self._unreadable.append(Problem(f"{family.name}/{path.name}", error.problem))
+        absent: list[Drawing] = []
+        repeated: list[Drawing] = []
+        for label, drawing in self._drawings:
+            drawn = [(font, glyph) for font in fonts if (glyph := font.draw(drawing)) is not None]
+            glyphs = [glyph for font, glyph in drawn if not self._is_capital(drawing, font, glyph)]
+            if glyphs:
+                self._write(family, label, drawing, glyphs)
+            else:
+                (repeated if drawn else absent).append(drawing)
+        if fonts and len(absent) == len(self._drawings):
+            self._left_out.append(Problem(family.name, f"has no character of {self._alphabet.name!r}"))
+        elif fonts:
+            self._note(family, "has no", absent)
+            self._note(family, "draws as their capitals:", repeated)
+
+    def finish(self, folder: Path) -> Rendered:
+        count = len({label for _, label, _ in self._rows})
+        if count < 2:
+            hint = next(iter(self._unreadable), None) or next(iter(self._left_out), None)
+            first = f" (the first: {hint})" if hint else ""
+            raise DatasetError(
+                f"{count} labels of {self._alphabet.name!r} could be drawn, where two are needed{first}",
+                remedy="choose fonts that have its characters",
+            )
+        table = io.StringIO(newline="")
+        csv.writer(table, lineterminator="\n").writerows([("path", "label", "group"), *self._rows])
+        # A dataset is called as its file, and its name tells an alphabet which labels are merged.
+        manifest = f"{self._alphabet.name}.csv"
+        (self._folder / manifest).write_bytes(table.getvalue().encode())
+        return Rendered(
+            folder / manifest,
+            len(self._rows),
+            count,
+            len({group for _, _, group in self._rows}),
+            tuple(self._left_out),
+            tuple(self._unreadable),
+        )
+
+    def _is_capital(self, drawing: Drawing, font: FontFile, glyph: NDArray[np.uint8]) -> bool:
+        """A small letter that is drawn as the capital would teach a class of its own the other's shape."""
+        capital = drawing.character.upper()
+        if capital in {drawing.character, *self._alphabet.merged} or capital not in self._alphabet:
+            return False
+        large = font.draw(Drawing(capital, capital))
+        return large is not None and np.array_equal(glyph, large)
+
+    def _write(self, family: Family, label: str, drawing: Drawing, glyphs: list[NDArray[np.uint8]]) -> None:
+        # The name of a folder need not be text, but a manifest is.
+        group = family.name.encode("utf-8", "backslashreplace").decode().replace("\\udc", "%")
+        name = f"{group}-{drawing.key}"
+        draw = np.random.default_rng([self._seed, zlib.crc32(name.encode())])
+        class_folder = self._folder / folder_of(label)
+        class_folder.mkdir(exist_ok=True)
+        for number in range(self._per_glyph):
+            image = vary(glyphs[number % len(glyphs)], draw)
+            path = class_folder / f"{name}-{number}.png"
+            path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+            self._rows.append((path.relative_to(self._folder).as_posix(), label, group))
+
+    def _note(self, family: Family, what: str, left: list[Drawing]) -> None:
+        if left:
+            characters = dict.fromkeys(drawing.character for drawing in left)
+            self._left_out.append(Problem(family.name, f"{what} {' '.join(characters)}"))

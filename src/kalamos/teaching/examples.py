@@ -1,0 +1,121 @@
+"""What is to be learnt: images with labels, from a dataset, a folder or a program."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kalamos.alphabets import CONTROL_CHARACTERS
+from kalamos.datasets import Dataset, Problem, load_dataset, resolve_dataset
+from kalamos.datasets.assembly import decode_members
+from kalamos.datasets.loading import list_local
+from kalamos.errors import AlphabetError, DatasetError, ImageError
+from kalamos.images import ImageSource, load_grey
+from kalamos.preprocessing.steps import GreyImage
+
+__all__ = ["MAX_LABEL", "Examples", "check_label", "load_examples"]
+
+MAX_LABEL = 50
+"""Characters: room for a ligature, a word or a name, not for a page."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Grey images with labels; one label is enough.
+
+    Attributes:
+        name: of the dataset, for the new model's record.
+        images: uint8 [H, W] each.
+        labels: composed (NFC), one an image.
+        problems: what was passed over.
+
+    >>> import numpy as np
+    >>> Examples.of([np.zeros((9, 9)), b"%PDF"], ["a", "b"]).problems[0].where
+    'examples[1]'
+    """
+
+    name: str
+    images: Sequence[GreyImage]
+    labels: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def of(cls, images: Iterable[ImageSource], labels: Iterable[str], name: str = "examples") -> Examples:
+        """From images as `Recognizer.predict` takes them; those that cannot be read become problems.
+
+        Raises:
+            DatasetError: not as many labels as images.
+            AlphabetError: see `check_label`.
+        """
+        sources, texts = list(images), [check_label(label) for label in labels]
+        if len(sources) != len(texts):
+            raise DatasetError(f"{len(sources)} images came with {len(texts)} labels")
+        read: list[tuple[GreyImage, str]] = []
+        problems = []
+        for place, (source, text) in enumerate(zip(sources, texts, strict=True)):
+            try:
+                read.append((load_grey(source), text))
+            except ImageError as error:
+                problems.append(Problem(f"{name}[{place}]", str(error)))
+        return cls(name, [image for image, _ in read], tuple(text for _, text in read), tuple(problems))
+
+    @classmethod
+    def of_dataset(cls, dataset: Dataset) -> Examples:
+        """Its training images; the official test split is left alone."""
+        labels = tuple(check_label(dataset.alphabet.labels[row]) for row in dataset.train.labels.tolist())
+        return cls(dataset.name, list(dataset.train.images), labels, dataset.problems)
+
+
+def load_examples(
+    name_or_path: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+) -> Examples:
+    """Read whatever `kalamos.datasets.load_dataset` reads, but a single class too.
+
+    Raises:
+        DatasetError: no such dataset, a damaged one, or one without an image that can be read.
+        AlphabetError: see `check_label`.
+    """
+    found = resolve_dataset(name_or_path)
+    if isinstance(found, str):
+        return Examples.of_dataset(load_dataset(found, data_dir))
+    with list_local(found) as listing:
+        rows = [row for row in listing.rows if row.part != "test"]
+        texts = [check_label(row.label) for row in rows]
+        images, kept, failed = decode_members(listing.read, [row.name for row in rows])
+    problems = (*listing.problems, *failed)
+    if not len(kept):
+        hint = f" ({len(problems)} problems, the first: {problems[0]})" if problems else ""
+        raise DatasetError(
+            f"{listing.name}: no example that can be read{hint}",
+            remedy="have one sub-folder a class with images in it, or a CSV file with path,label",
+        )
+    return Examples(listing.name, list(images), tuple(texts[row] for row in kept.tolist()), problems)
+
+
+def check_label(label: str) -> str:
+    """The label composed (NFC), without white space around it.
+
+    Raises:
+        AlphabetError: it is blank, holds control characters, or is longer than `MAX_LABEL`.
+
+    >>> check_label(" ß ")
+    'ß'
+    """
+    if not isinstance(label, str):
+        raise AlphabetError(f"a label is text, not {type(label).__name__}", remedy="pass a str")
+    composed = unicodedata.normalize("NFC", label).strip()
+    if not composed:
+        raise AlphabetError(f"the label {label[:20]!r} is blank", remedy="call the class by what can be seen")
+    if CONTROL_CHARACTERS.search(composed):
+        raise AlphabetError(f"the label {composed[:20]!r} has a control character", remedy="take it out")
+    if len(composed) > MAX_LABEL:
+        raise AlphabetError(
+            f"the label {composed[:20]!r}... has {len(composed)} characters",
+            remedy=f"have at most {MAX_LABEL}",
+        )
+    return composed

@@ -1,0 +1,195 @@
+"""The last dense layer of a model file: what it takes, how it weighs that, and another in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import MissingExtraError, ModelFileError
+from kalamos.model_file import ModelSpec
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["Body", "Head", "split_model", "with_head"]
+
+LOGITS = "logits"
+EMBEDDINGS, WEIGHT, BIAS = "teaching.embeddings", "teaching.weight", "teaching.bias"
+"""Names that no exporter gives."""
+
+RUN = 64
+"""Images a run of the graph: enough to spread the call's cost, few enough for the cache."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A dense layer: logits = embeddings @ weight.T + bias.
+
+    Attributes:
+        weight: float64 [C, D].
+        bias: float64 [C].
+
+    >>> Head(np.eye(2), np.array([0.0, 1.0])).logits(np.array([[3.0, 4.0]])).tolist()
+    [[3.0, 5.0]]
+    """
+
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+    def logits(self, embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Embeddings [N, D] -> float64 [N, C]."""
+        found: NDArray[np.float64] = embeddings @ self.weight.T + self.bias
+        return found
+
+
+class Body:
+    """All of a network but its last dense layer.
+
+    Args:
+        content: an ONNX model with one input, of images, and the output `EMBEDDINGS`.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._session = _session(content)
+        self._input: str = self._session.get_inputs()[0].name
+
+    def embeddings(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Normalised images float32 [N, 1, S, S] -> what the last layer takes of them, float32 [N, D]."""
+        parts = [
+            self._session.run([EMBEDDINGS], {self._input: batch[start : start + RUN]})[0]
+            for start in range(0, len(batch), RUN)
+        ]
+        return np.concatenate(parts)
+
+
+def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Body, Head]:
+    """Take a model apart before its last dense layer.
+
+    Works on float models and on int8 ones; the weights of those come out as the numbers they stand for.
+
+    Args:
+        content: a model file that `kalamos.model_file.open_model` takes.
+        where: what to call it in messages.
+
+    Raises:
+        ModelFileError: its logits do not come out of a dense layer.
+        MissingExtraError: the package `onnx` is not installed.
+    """
+    model = _parsed(content)
+    layer = _last_layer(model.graph, where)
+    wanted = dict(zip((EMBEDDINGS, WEIGHT, BIAS), filter(None, layer.input), strict=False))
+    # The weights as the graph sees them: an int8 model computes them from integers.
+    session = _session(_with_outputs(model, wanted))
+    blank = np.zeros((1, 1, spec.input_size, spec.input_size), np.float32)
+    answers = session.run(list(wanted), {session.get_inputs()[0].name: blank})
+    found = dict(zip(wanted, answers, strict=True))
+    scales = _attributes(layer)
+    weight = scales["alpha"] * found[WEIGHT].astype(np.float64)
+    if not scales["transB"]:
+        weight = weight.T
+    bias = scales["beta"] * np.asarray(found.get(BIAS, 0), np.float64).reshape(-1)
+    body = Body(_with_outputs(model, {EMBEDDINGS: layer.input[0]}))
+    return body, Head(weight, np.broadcast_to(bias, len(weight)))
+
+
+def with_head(content: bytes, head: Head, metadata: Mapping[str, str], where: str) -> bytes:
+    """The model file with another last layer, float32, and other metadata.
+
+    Raises:
+        ModelFileError: its logits do not come out of a dense layer.
+        MissingExtraError: the package `onnx` is not installed.
+    """
+    from onnx import helper, numpy_helper
+
+    model = _parsed(content)
+    graph = model.graph
+    layer = _last_layer(graph, where)
+    embeddings, name = layer.input[0], layer.name
+    # Under their names `kalamos export` finds the weights again.
+    inputs = {tensor.name for tensor in graph.initializer} & set(layer.input[1:])
+    weight, bias = ([*layer.input[1:], ""] if len(inputs) == 2 else [WEIGHT, BIAS])[:2]
+    graph.node.remove(layer)
+    _prune(graph, {embeddings, *(output.name for output in graph.output)})
+    graph.initializer.extend(
+        numpy_helper.from_array(values.astype(np.float32), key)
+        for key, values in ((weight, head.weight), (bias, head.bias))
+    )
+    graph.node.append(helper.make_node("Gemm", [embeddings, weight, bias], [LOGITS], name, transB=1))
+    kept = [value for value in graph.value_info if value.name not in {LOGITS, weight, bias}]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    graph.output[0].type.tensor_type.shape.dim[1].dim_value = len(head.bias)
+    helper.set_model_props(model, dict(metadata))
+    written: bytes = model.SerializeToString(deterministic=True)
+    return written
+
+
+def _parsed(content: bytes) -> onnx.ModelProto:
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError(
+            "teaching writes a model with the package onnx, which is not installed", extra="teach"
+        ) from error
+    return onnx.load_from_string(content)
+
+
+def _last_layer(graph: onnx.GraphProto, where: str) -> onnx.NodeProto:
+    layer: onnx.NodeProto | None = next((node for node in graph.node if LOGITS in node.output), None)
+    if layer is None or layer.op_type != "Gemm" or _attributes(layer)["transA"]:
+        found = "no layer" if layer is None else f"a layer {layer.op_type}"
+        raise ModelFileError(
+            f"{where}: its logits come out of {found}, where teaching needs a dense one (Gemm)",
+            remedy="teach a model that ends in a dense layer, as those of the kalamos architectures do",
+        )
+    return layer
+
+
+def _attributes(layer: onnx.NodeProto) -> dict[str, Any]:
+    from onnx import helper
+
+    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in layer.attribute}
+    return {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0} | given
+
+
+def _with_outputs(model: onnx.ModelProto, sources: dict[str, str]) -> bytes:
+    """The model with the outputs `name <- tensor` in place of its own."""
+    from onnx import ModelProto, TensorProto, helper
+
+    other = ModelProto()
+    other.CopyFrom(model)
+    graph = other.graph
+    del graph.output[:]
+    for name, source in sources.items():
+        graph.node.append(helper.make_node("Identity", [source], [name]))
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    content: bytes = other.SerializeToString()
+    return content
+
+
+def _prune(graph: onnx.GraphProto, used: set[str]) -> None:
+    """Take out the nodes and tensors that nothing in `used` needs."""
+    kept = []
+    for node in reversed(graph.node):  # a graph is in topological order
+        if used & set(node.output):
+            kept.append(node)
+            used |= set(node.input)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    for tensors in (graph.initializer, graph.input):
+        remaining = [tensor for tensor in tensors if tensor.name in used]
+        del tensors[:]
+        tensors.extend(remaining)
+
+
+def _session(content: bytes) -> Any:
+    import onnxruntime  # type: ignore[import-untyped]
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

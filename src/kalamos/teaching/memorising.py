@@ -1,0 +1,56 @@
+"""Give a model file its memory, while its training images are still at hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kalamos.errors import DatasetError, NoInkError
+from kalamos.model_file import METADATA_KEY, open_model
+from kalamos.preprocessing import Preprocessor
+from kalamos.teaching.examples import Examples
+from kalamos.teaching.graph import split_model, with_head
+from kalamos.teaching.memory import MEMORY_KEY, encode_memory, remember
+
+__all__ = ["with_memory"]
+
+CHUNK = 512
+
+
+def with_memory(content: bytes, examples: Examples, where: str = "<bytes>") -> bytes:
+    """The model file with the statistics of its embeddings of some images; its answers stay the same.
+
+    Args:
+        content: a model file.
+        examples: images of every class of the model, best those that it was trained on.
+        where: what to call the model in messages.
+
+    Raises:
+        ModelError: not a kalamos model, or one without a dense last layer.
+        DatasetError: a class of the model has no example with ink.
+        MissingExtraError: the package `onnx` is not installed.
+    """
+    spec = open_model(content).spec
+    body, head = split_model(content, spec, where)
+    preprocessor = Preprocessor(spec.preprocessing)
+    rows = [row for row, label in enumerate(examples.labels) if label in spec.alphabet]
+    found, codes = [], []
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        outcomes = preprocessor.images([examples.images[row] for row in chunk])
+        inked = [
+            (image, row)
+            for image, row in zip(outcomes, chunk, strict=True)
+            if not isinstance(image, NoInkError)
+        ]
+        if inked:
+            found.append(body.embeddings(preprocessor.batch([image for image, _ in inked])))
+            codes += [spec.alphabet.index(examples.labels[row]) for _, row in inked]
+    missing = sorted(set(range(len(spec.alphabet))) - set(codes))
+    if missing:
+        raise DatasetError(
+            f"{examples.name}: no image of {spec.alphabet.labels[missing[0]]!r}, which {where} reads",
+            remedy="give images of every class of the model",
+        )
+    memory = remember(np.concatenate(found), np.array(codes, np.int64), len(spec.alphabet))
+    metadata = {METADATA_KEY: spec.to_json(), MEMORY_KEY: encode_memory(memory)}
+    return with_head(content, head, metadata, where)

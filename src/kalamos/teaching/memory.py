@@ -1,0 +1,137 @@
+"""What a model file remembers of the characters it was trained on: statistics of embeddings, no images.
+
+A mean for each class and one covariance for all say enough to draw embeddings that stand for the old classes
+while new ones are learnt: feature replay, after Zhu et al. 2021 ("Prototype augmentation and
+self-supervision for incremental learning"). A model without a memory is given the nearest guess, from the
+weights of its last layer: towards the end of training a class's mean points where its weights do
+(self-duality; Papyan, Han and Donoho 2020).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import ModelFileError
+from kalamos.model_file.wire import read_metadata
+from kalamos.teaching.graph import Head
+
+__all__ = ["MEMORY_KEY", "Memory", "decode_memory", "encode_memory", "implied_memory", "remember"]
+
+MEMORY_KEY: Final = "kalamos.memory"
+
+RANK: Final = 32
+"""Directions of the covariance that are kept apart; beyond them only each number's own variance."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Embeddings of every class: a normal distribution with its mean, and the covariance of all.
+
+    Attributes:
+        means: float64 [C, D].
+        factor: float64 [D, R], covariance = factor @ factor.T + diag(rest).
+        rest: float64 [D], at least 0.
+    """
+
+    means: NDArray[np.float64]
+    factor: NDArray[np.float64]
+    rest: NDArray[np.float64]
+
+    def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.float64]:
+        """Embeddings, `count` of each class in turn: float64 [C * count, D].
+
+        >>> memory = Memory(np.array([[5.0], [9.0]]), np.zeros((1, 1)), np.ones(1))
+        >>> memory.draw(500, np.random.default_rng(0)).reshape(2, 500).mean(axis=1).round().tolist()
+        [5.0, 9.0]
+        """
+        rows = len(self.means) * count
+        wide = generator.standard_normal((rows, self.factor.shape[1])) @ self.factor.T
+        narrow = generator.standard_normal((rows, len(self.rest))) * np.sqrt(self.rest)
+        drawn: NDArray[np.float64] = np.repeat(self.means, count, axis=0) + wide + narrow
+        return drawn
+
+    def extended(self, means: NDArray[np.float64]) -> Memory:
+        """With further classes, their means float64 [K, D]."""
+        return Memory(np.vstack([self.means, means]), self.factor, self.rest)
+
+
+def remember(embeddings: NDArray[np.floating], labels: NDArray[np.int64], classes: int) -> Memory:
+    """The statistics of embeddings [N, D] with labels int64 [N]; each class has at least one.
+
+    >>> remember(np.array([[0.0], [2.0], [9.0]]), np.array([0, 0, 1]), 2).means.tolist()
+    [[1.0], [9.0]]
+    """
+    wide = embeddings.astype(np.float64)
+    means = np.stack([wide[labels == label].mean(axis=0) for label in range(classes)])
+    return Memory(means, *_spread(wide - means[labels]))
+
+
+def implied_memory(head: Head, embeddings: NDArray[np.floating], labels: NDArray[np.int64]) -> Memory:
+    """A guess from the head alone, for a model that remembers nothing.
+
+    Args:
+        head: of C classes.
+        embeddings: [N, D] of the examples to be learnt, which tell the centre, the size and the spread.
+        labels: int64 [N], their classes by any numbers.
+    """
+    wide = embeddings.astype(np.float64)
+    directions = head.weight - head.weight.mean(axis=0)
+    logits = head.logits(wide)
+    # Characters that it was trained on excite it as much as those examples do that excite it most.
+    strength = np.quantile(logits.max(axis=1) - logits.mean(axis=1), 0.9)
+    size = strength / np.square(directions).sum(axis=1).mean()
+    _, codes = np.unique(labels, return_inverse=True)
+    centres = np.stack([wide[codes == code].mean(axis=0) for code in range(codes.max() + 1)])
+    factor, rest = _spread(wide - centres[codes])
+    # The examples may be of one class alone; their mean is moved to where the old head is undecided, half
+    # of the way or more, along directions in which characters differ (a ridge solution).
+    middle = wide.mean(axis=0)
+    spread = factor @ factor.T + np.diag(rest)
+    doubt = directions @ middle + head.bias - head.bias.mean()
+    inner = directions @ spread @ directions.T
+    ridge = max(float(np.trace(inner)) / len(inner), 1e-9) * np.eye(len(inner))
+    centre = middle - spread @ directions.T @ np.linalg.solve(inner + ridge, doubt)
+    return Memory(centre + size * directions, factor, rest)
+
+
+def encode_memory(memory: Memory) -> str:
+    """As text for a model file's metadata."""
+    buffer = io.BytesIO()
+    means, factor, rest = (part.astype(np.float16) for part in (memory.means, memory.factor, memory.rest))
+    np.savez_compressed(buffer, means=means, factor=factor, rest=rest)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def decode_memory(content: bytes, head: Head, where: str) -> Memory | None:
+    """The memory in a model file; None where it has none.
+
+    Raises:
+        ModelFileError: it is damaged, or of another network.
+    """
+    text = read_metadata(content).get(MEMORY_KEY)
+    if text is None:
+        return None
+    try:
+        with np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False) as arrays:
+            means, factor, rest = (arrays[name].astype(np.float64) for name in ("means", "factor", "rest"))
+    except Exception as error:  # zipfile, zlib and numpy raise what comes
+        raise ModelFileError(f"{where}: its memory of embeddings is damaged ({error})") from error
+    size = head.weight.shape[1]
+    fits = means.shape == head.weight.shape and factor.shape[:1] == rest.shape == (size,) and factor.ndim == 2
+    if not fits or not all(np.isfinite(part).all() for part in (means, factor, rest)) or (rest < 0).any():
+        raise ModelFileError(f"{where}: its memory of embeddings does not fit its network")
+    return Memory(means, factor, rest)
+
+
+def _spread(residuals: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The factor [D, R] and the rest [D] of the covariance of residuals [N, D]."""
+    _, values, directions = np.linalg.svd(residuals / np.sqrt(len(residuals)), full_matrices=False)
+    factor = directions[:RANK].T * values[:RANK]
+    rest = np.square(residuals).mean(axis=0) - np.square(factor).sum(axis=1)
+    return factor, np.maximum(rest, 0)

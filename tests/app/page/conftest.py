@@ -1,0 +1,170 @@
+"""A real server and a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kalamos.alphabets import Alphabet
+from kalamos.model_file import METADATA_KEY, ModelSpec
+from kalamos.preprocessing import Preprocessor, default_steps
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+collect_ignore_glob = [] if find_spec("gradio") else ["test_*.py"]
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+OPTIONS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+PATIENCE = 60_000
+"""In ms: for machines that do other things as well."""
+
+
+def _alif() -> NDArray[np.uint8]:
+    page = np.full((64, 64), 255, np.uint8)
+    cv2.line(page, (33, 8), (31, 56), 0, 5, cv2.LINE_AA)
+    return page
+
+
+def _ba() -> NDArray[np.uint8]:
+    page = np.full((64, 64), 255, np.uint8)
+    cv2.ellipse(page, (32, 24), (24, 14), 0, 0, 180, 0, 5, cv2.LINE_AA)
+    cv2.circle(page, (32, 52), 4, 0, -1, cv2.LINE_AA)
+    return page
+
+
+@pytest.fixture
+def alif_png() -> bytes:
+    return cv2.imencode(".png", _alif())[1].tobytes()
+
+
+@pytest.fixture(scope="session")
+def two_letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file that tells alif from ba by their templates."""
+    onnx = pytest.importorskip("onnx")
+    helper = onnx.helper
+    steps = default_steps(28)
+    prepare = Preprocessor(steps)
+    templates = prepare.batch([prepare.image(_alif()), prepare.image(_ba())]).reshape(2, -1)
+    weights = (12 * templates / np.linalg.norm(templates, axis=1, keepdims=True) / 8).T.astype(np.float32)
+    spec = ModelSpec(
+        name="two-letters",
+        architecture="templates",
+        parameters=weights.size,
+        alphabet=Alphabet("two-letters", ("ا", "ب")),
+        preprocessing=steps,
+        input_size=28,
+        temperature=1.0,
+        min_confidence=0.0,
+        feature_maps=("a", "b", "c", "d"),
+        training=None,
+        metrics=(),
+        licence="Apache-2.0",
+        kalamos_version="0.1.0",
+        created="2026-03-31",
+    )
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            *(helper.make_node("Relu", ["images"], [name]) for name in spec.feature_maps),
+            helper.make_node("Flatten", ["images"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "weight"], ["logits"]),
+        ],
+        "two-letters",
+        [value("images", 1, ["batch", 1, 28, 28])],
+        [value("logits", 1, ["batch", 2]), *(value(name, 1, [None] * 4) for name in spec.feature_maps)],
+        [onnx.numpy_helper.from_array(weights, "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    path = tmp_path_factory.mktemp("models") / "two-letters.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="module")
+def corrections(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("corrections")
+
+
+@pytest.fixture(scope="module")
+def address(start: Callable[..., AbstractContextManager[str]], corrections: Path) -> Iterator[str]:
+    """The whole application, as `kalamos app` runs it, with the model `digits`."""
+    from kalamos.app.limits import Limits
+    from kalamos.app.models import ModelShelf
+    from kalamos.app.page import build_page
+    from kalamos.app.server import create_app
+
+    shelf, limits = ModelShelf(["digits"]), Limits()
+    with start(create_app(shelf, limits, build_page(shelf, limits, corrections))) as found:
+        yield f"{found}/"
+
+
+def _missing(reason: str) -> Any:
+    if os.environ.get("KALAMOS_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"KALAMOS_REQUIRE_BROWSER is 1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, from the path in KALAMOS_BROWSER or found by name."""
+    if find_spec("playwright") is None:
+        _missing("playwright is not installed")
+    named = os.environ.get("KALAMOS_BROWSER")
+    found = named or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        _missing("there is no Chromium on the path")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page as a new visitor; fails where it asks another server or its scripts fail."""
+    contexts, problems = [], []
+
+    def opened(**options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1100, "height": 900}, **options})
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.on("request", lambda asked: _note(asked.url, address, problems))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("#pad canvas")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def _note(url: str, address: str, problems: list[str]) -> None:
+    if not url.startswith((address, "data:", "blob:")):
+        problems.append(f"asked for {url}")

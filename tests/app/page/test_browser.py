@@ -1,0 +1,280 @@
+"""The page in a real Chromium, from the mouse to the answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kalamos import load
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [
+    # Gradio leaves event loops of its own to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+Open = Callable[..., "Page"]
+
+SEVEN = [(100, 70), (220, 70), (150, 250)]
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def drawn(text: str, *, thickness: int = 5) -> NDArray[np.uint8]:
+    page = np.full((60, 50), 255, np.uint8)
+    cv2.putText(page, text, (8, 50), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 0, thickness, cv2.LINE_AA)
+    return page
+
+
+def draw(page: Page, *strokes: list[tuple[int, int]]) -> None:
+    canvas = page.locator("#pad canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    scale = box["width"] / 320
+    for start, *others in strokes:
+        page.mouse.move(box["x"] + start[0] * scale, box["y"] + start[1] * scale)
+        page.mouse.down()
+        for x, y in others:
+            page.mouse.move(box["x"] + x * scale, box["y"] + y * scale, steps=6)
+        page.mouse.up()
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def wait(page: Page, selector: str, text: str | re.Pattern[str]) -> str:
+    found = page.locator(selector).filter(has_text=text)
+    found.wait_for()
+    return found.inner_text()
+
+
+def upload_folder(page: Page, name: str, content: bytes) -> None:
+    tab(page, "Read a folder")
+    page.locator("#files input[type=file]").set_input_files(
+        [{"name": name, "mimeType": "application/zip", "buffer": content}]
+    )
+    page.locator("#table table").wait_for()
+
+
+def _fifty() -> dict[str, bytes]:
+    images = {f"{at:02d}.png": png(drawn(str(at % 10), thickness=3 + at % 3)) for at in range(47)}
+    images["blank.png"] = png(np.full((40, 40), 255, np.uint8))
+    images["cut off.png"] = images["01.png"][:50]
+    images["=é ط.png"] = images["07.png"]
+    return images
+
+
+def _zip(images: dict[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, content in images.items():
+            archive.writestr(name, content)
+    return sink.getvalue()
+
+
+def test_a_seven_drawn_with_the_mouse_is_read(open_page: Open) -> None:
+    page = open_page()
+    draw(page, SEVEN)
+    wait(page, "#answer .glyph", "7")
+    assert "Read as 7" in page.locator("#answer").inner_text()
+    assert page.locator("#answer .bars tr").count() == 5
+    assert page.locator("#answer .seen img").evaluate("image => image.naturalWidth") == 28
+    page.get_by_role("button", name="Clear").click()
+    wait(page, "#answer", "Draw one character")
+
+
+def test_it_is_read_while_one_draws_and_strokes_are_undone(open_page: Open) -> None:
+    page = open_page()
+    box = page.locator("#pad canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 - 5, box["y"] + 270, steps=10)
+    wait(page, "#answer .glyph", "1")  # the button is still down
+    page.mouse.up()
+    draw(page, [(40, 40), (60, 40)], [(280, 280), (290, 290)])
+    page.get_by_role("button", name="Undo stroke").click()
+    page.locator("#pad canvas").press("Control+z")
+    wait(page, "#answer .glyph", "1")
+
+
+def test_blank_paper_and_a_damaged_file_are_said_in_words(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Picture or camera").click()
+    give = page.locator("#picture input[type=file]")
+    give.set_input_files(
+        [{"name": "b.png", "mimeType": "image/png", "buffer": png(np.full((50, 50), 255, np.uint8))}]
+    )
+    wait(page, "#answer", "No ink: nothing is written here.")
+    page.locator("#picture").get_by_label("Remove Image").click()
+    wait(page, "#answer", "Draw one character")
+    give.set_input_files([{"name": "c.png", "mimeType": "image/png", "buffer": png(drawn("5"))[:90]}])
+    told = wait(page, "#answer", "Cannot be read")
+    assert "truncated" in told
+    assert "/" not in told
+
+
+def test_another_model_is_taken_from_a_file_and_reads_an_arabic_letter(
+    open_page: Open, two_letters: Path, alif_png: bytes
+) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Picture or camera").click()
+    page.locator("#picture input[type=file]").set_input_files(
+        [{"name": "alif.png", "mimeType": "image/png", "buffer": alif_png}]
+    )
+    wait(page, "#answer .glyph", "1")
+    page.get_by_text("Use a model file of your own").click()
+    give = page.locator("#model-file input[type=file]")
+    give.set_input_files([{"name": "no.onnx", "mimeType": "application/octet-stream", "buffer": b"no model"}])
+    assert "no.onnx: not an ONNX model" in wait(page, "#about", "no.onnx")
+    give.set_input_files(two_letters)
+    wait(page, "#about", "Reads 2 characters")
+    wait(page, "#answer .glyph", "ا")
+    assert page.locator("#answer .glyph").get_attribute("dir") == "rtl"
+    assert "alif" in page.locator("#answer .name").inner_text()
+    assert "ألف" in page.locator("#answer .name").inner_text()
+    # Four stages: the first, the third and the last are shown until others are chosen.
+    tab(page, "Look inside")
+    page.locator("[data-name=stage-2]").wait_for()
+    assert page.locator("#inside .wide b").all_inner_texts() == ["a", "c", "d"]
+    # And back again, which nobody else noticed.
+    tab(page, "Read one")
+    page.locator("#model input").click()
+    page.get_by_role("option", name="digits").click()
+    wait(page, "#answer .glyph", "1")
+    assert open_page().locator("#about").inner_text().startswith("Reads 10 characters")
+
+
+def test_what_is_inside_is_pictures_that_change_with_the_input(open_page: Open) -> None:
+    page = open_page()
+    tab(page, "Look inside")
+    wait(page, "#inside", "Read one character first")
+    seen = []
+    for strokes in ([SEVEN], [[(160, 50), (155, 270)]]):
+        tab(page, "Read one")
+        page.get_by_role("button", name="Clear").click()
+        wait(page, "#answer", "Draw one character")
+        draw(page, *strokes)
+        page.locator("#answer .glyph").wait_for()
+        tab(page, "Look inside")
+        page.locator("[data-name=stage-2] img").wait_for()
+        page.wait_for_function(
+            "before => document.querySelector('[data-name=stage-0] img').src !== before",
+            arg=seen[-1]["stage-0"] if seen else "",
+        )
+        figures = page.locator("#inside figure").evaluate_all(
+            "all => all.map(each => [each.dataset.name, each.querySelector('img').src])"
+        )
+        sizes = page.locator("#inside figure img").evaluate_all("all => all.map(each => each.naturalWidth)")
+        assert min(sizes) >= 28
+        seen.append(dict(figures))
+    assert seen[0].keys() == {"seen", "saliency", "stage-0", "stage-1", "stage-2"}
+    assert all(seen[0][name] != seen[1][name] for name in seen[0])
+
+
+def test_a_zip_of_fifty_gives_the_command_lines_rows(open_page: Open, tmp_path: Path) -> None:
+    images = _fifty()
+    assert len(images) == 50
+    for name, content in images.items():
+        (tmp_path / name).write_bytes(content)
+    command = [sys.executable, "-m", "kalamos", "predict", *images, "-q", "-f", "csv"]
+    said = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).stdout
+    page = open_page()
+    upload_folder(page, "fifty.zip", _zip(images))
+    assert page.locator("#summary").inner_text().startswith("50 images · 48 read · 2 with errors")
+    assert page.locator("#table tbody tr").count() == 50
+    assert "no ink" in page.locator("#table tbody tr").first.inner_text()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    assert download.value.suggested_filename == "kalamos.csv"
+    assert Path(download.value.path()).read_bytes() == said
+    page.locator("#shown input").click()
+    page.get_by_role("option", name="Errors").click()
+    page.wait_for_function("document.querySelectorAll('#table tbody tr').length === 2")
+    # Another visitor sees nothing of it.
+    other = open_page()
+    tab(other, "Check and teach")
+    wait(other, "#item", "Read a folder first")
+
+
+def test_three_corrected_one_undone_and_taught(open_page: Open, corrections: Path) -> None:
+    page = open_page()
+    upload_folder(page, "digits.zip", _zip({f"{at}.png": png(drawn(str(at % 10))) for at in range(30)}))
+    tab(page, "Check and teach")
+    page.locator("#item .item").wait_for()
+    page.locator("#true-label textarea, #true-label input").fill("ط")
+    page.keyboard.press("Enter")
+    wait(page, "#review-kept", "Kept as ط.")
+    for count in (2, 3):
+        page.keyboard.press("Enter")
+        wait(page, "#item", f"{count} checked")
+    page.keyboard.press("Control+z")
+    wait(page, "#review-kept", "Undone.")
+    wait(page, "#item", "2 checked")
+    kept = sorted(path.parent.name for path in corrections.rglob("*.png"))
+    assert len(kept) == 2
+    assert "ط" in kept
+    for count in range(3, 13):
+        if count < 8:
+            page.locator("#true-label textarea, #true-label input").fill("ط")
+        page.keyboard.press("Enter")
+        wait(page, "#item", f"{count} checked")
+    page.get_by_label("Name of the new model").fill("mine")
+    page.get_by_role("button", name="Teach", exact=True).click()
+    wait(page, "#lesson", "mine")
+    wait(page, "#about", "Reads 11 characters")
+    [file] = corrections.rglob("mine.onnx")
+    assert "ط" in load(file).labels
+    tab(page, "Read a folder")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert sum(row["label"] == "ط" for row in rows) == 6
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+        {"color_scheme": "dark"},
+    ],
+    ids=["phone", "dark"],
+)
+def test_on_a_phone_and_in_the_dark(open_page: Open, options: dict[str, object], tmp_path: Path) -> None:
+    page = open_page(**options)
+    draw(page, SEVEN)
+    wait(page, "#answer .glyph", "7")
+    for name in ("Read one", "Look inside", "Read a folder", "Check and teach"):
+        found = page.get_by_role("tab", name=name)
+        if not found.is_visible():  # behind the button that holds what does not fit
+            page.locator(".overflow-menu > button").first.click()
+            found = page.locator(".overflow-dropdown").get_by_text(name)
+        found.click()
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        path = tmp_path / f"{name}.png"
+        page.screenshot(path=path)
+        picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        assert picture is not None
+        assert picture.std() > 8
+        # The page's own ground is what most of the picture is.
+        assert (np.median(picture) < 80) == ("color_scheme" in options)

@@ -1,0 +1,114 @@
+"""The server as a process: its address, its end, and those who keep it waiting."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from kalamos.app import serving
+from kalamos.app.server import create_app
+from kalamos.app.serving import bind
+from kalamos.errors import UsageError
+
+SLOW = """
+import signal, sys, time
+import numpy as np
+from kalamos import cli
+from kalamos.recognizer import Recognizer
+read = Recognizer.predict_batch
+def slowly(*given, **options):
+    print("reading", flush=True)
+    time.sleep(1.5)
+    return read(*given, **options)
+Recognizer.predict_batch = slowly
+sys.argv = ["kalamos", "app", "--api-only", "--port", "0"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cli.main()
+"""
+
+
+@contextmanager
+def process(program: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as run:
+        try:
+            assert run.stdout is not None
+            told = run.stdout.readline()
+            assert told.startswith("kalamos HTTP API: http://127.0.0.1:"), told
+            yield run, told.split()[3]
+        finally:
+            run.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_under_way_is_answered_before_the_end(one: bytes, number: signal.Signals) -> None:
+    with process(SLOW) as (run, address):
+        answers: list[httpx.Response] = []
+
+        def ask() -> None:
+            answers.append(httpx.post(f"{address}/v1/predict", files={"image": ("a", one)}, timeout=30))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert run.stdout is not None
+        assert run.stdout.readline() == "reading\n"
+        run.send_signal(number)
+        asking.join(30)
+        _, err = run.communicate(timeout=30)
+    assert answers[0].json()["results"][0]["label"] == "1"
+    assert run.returncode == 0
+    assert err.endswith("ended\n")
+    assert "Traceback" not in err
+
+
+def test_a_port_in_use() -> None:
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(UsageError, match="in use; end what uses it"):
+            bind("127.0.0.1", port)
+    bind("127.0.0.1", port).close()  # free again at once
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no-such-name.invalid", "a" * 300, "\udc80"])
+def test_addresses_of_nobody(host: str) -> None:
+    with pytest.raises(UsageError):
+        bind(host, 0)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
+def test_who_sends_no_request_is_hung_up_on(
+    shelf, start: Callable, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(serving, "HEADER_SECONDS", 0.5)
+    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+        connection.sendall(sent)
+        assert connection.recv(100) == b""
+
+
+def test_who_has_been_answered_may_take_time(shelf, start: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "HEADER_SECONDS", 0.3)
+    request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+        for _ in range(2):
+            connection.sendall(request)
+            answer = b""
+            while not answer.endswith(b"}"):
+                piece = connection.recv(65536)
+                assert piece, "hung up on"
+                answer += piece
+            time.sleep(0.8)
+
+
+def _connect(address: str) -> socket.socket:
+    url = urlsplit(address)
+    return socket.create_connection((url.hostname, url.port), timeout=20)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import kalamos
+from kalamos.zoo import model_path
+
+pytest.importorskip("onnx", reason="needs the extra 'teach'")
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def crosses(tmp_path: Path) -> Path:
+    """A folder of one class that `digits` does not have."""
+    folder = tmp_path / "data" / "×"
+    folder.mkdir(parents=True)
+    for width in range(1, 6):
+        page = np.full((60, 60), 255, np.uint8)
+        cv2.line(page, (12, 12), (48, 48), 0, width)
+        cv2.line(page, (48, 12), (12, 48), 0, width)
+        cv2.imencode(".png", page)[1].tofile(folder / f"{width}.png")
+    return tmp_path / "data"
+
+
+def test_one_new_class(command: Command, crosses: Path, tmp_path: Path) -> None:
+    new = tmp_path / "mine.onnx"
+    done = command("teach", "digits", crosses, "-o", new)
+    assert done.code == 0, done.err
+    assert "11 classes, taught from digits with 5 examples" in done.out.decode()
+    assert "new classes   1 of 1 (100.0%) held-back examples right" in done.out.decode()
+    assert "what became of those is not measured" in done.out.decode()
+    assert kalamos.load(new).predict(crosses / "×" / "3.png").label == "×"
+    assert kalamos.load(new).spec.name == "mine"
+
+
+def test_in_json_with_a_problem(command: Command, crosses: Path, tmp_path: Path) -> None:
+    (crosses / "×" / "6.png").write_bytes(b"no image")
+    done = command("teach", "digits", crosses, "-o", tmp_path / "a.onnx", "--holdout", "0", "-f", "json")
+    assert done.code == 1
+    told = json.loads(done.out)
+    assert (told["new_labels"], told["examples"], told["after"]["accuracy"]) == (["×"], 5, None)
+    assert [problem["where"] for problem in told["problems"]] == ["×/6.png"]
+    assert "passed over: ×/6.png" in done.err
+
+
+def test_what_is_refused(command: Command, crosses: Path, tmp_path: Path) -> None:
+    model = tmp_path / "old.onnx"
+    model.write_bytes(model_path("digits").read_bytes())
+    done = command("teach", model, crosses, "-o", model, "--force")
+    assert (done.code, done.out) == (2, b"")
+    assert "stays as it is" in done.err
+    there = tmp_path / "there.onnx"
+    there.write_bytes(b"mine")
+    done = command("teach", "digits", crosses, "-o", there)
+    assert done.code == 2
+    assert "--force" in done.err
+    assert there.read_bytes() == b"mine"
+    done = command("teach", "digits", tmp_path / "nothing", "-o", tmp_path / "b.onnx")
+    assert done.code == 2
+    assert "no such file or folder" in done.err
+    (tmp_path / "empty" / "a").mkdir(parents=True)
+    done = command("teach", "digits", tmp_path / "empty", "-o", tmp_path / "b.onnx")
+    assert done.code == 2
+    assert "no example that can be read" in done.err
+    assert not (tmp_path / "b.onnx").exists()
