@@ -41,7 +41,7 @@ def test_another_shell(command) -> None:
         ("kalamos evaluate digits mn", ["plain,mnist"]),
         ("kalamos train mn", ["plain,mnist"]),
         ("kalamos completion f", ["plain,fish"]),
-        ("kalamos predct a", [""]),
+        ("kalamos predct z", [""]),
     ],
 )
 def test_tab(command, monkeypatch: pytest.MonkeyPatch, line: str, offered: list[str]) -> None:

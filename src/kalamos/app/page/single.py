@@ -92,8 +92,9 @@ def build_single(context: Context) -> None:
 def _read(
     context: Context, visit: Session, model: str, image: bytes | None, least: float, charset: str
 ) -> str:
-    visit.source, visit.last = image, None
+    visit.source, last = image, None
     if image is None:
+        visit.last = None
         return START
     try:
         reader = visit.reader(context.shelf, model)
@@ -104,11 +105,14 @@ def _read(
             prepared = None if prediction.error else reader.prepare(grey)
         except ImageError as error:
             prediction, prepared = Prediction(None, None, error=error), None
+        if prediction.error is None:
+            last = LastRead(image, prediction, model)
+        return answer_html(prediction, prepared)
     except KalamosError as error:
         return problem_html(error)
-    if prediction.error is None:
-        visit.last = LastRead(image, prediction, model)
-    return answer_html(prediction, prepared)
+    finally:
+        # Not before: whoever looks inside meanwhile sees what was there until now.
+        visit.last = last
 
 
 def _read_drawing(
