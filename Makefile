@@ -35,7 +35,7 @@ zoo: $(VENV)/.everything  ## train and measure the shipped models, install them 
 	$(BIN)/python benchmarks/zoo.py
 	$(BIN)/python benchmarks/frontier.py --measure
 
-fonts: $(VENV)/.everything  ## get the open handwriting fonts of recipes/handwriting-fonts.txt (needs npm)
+fonts: $(VENV)/.everything  ## get and draw the open fonts of recipes/handwriting-fonts.txt (needs npm)
 	$(BIN)/python benchmarks/fetch_fonts.py build/fonts
 
 notebook: $(VENV)/.everything  ## run the notebook, keep its outputs

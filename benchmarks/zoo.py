@@ -31,7 +31,7 @@ from kalamos.export.onnx_file import export_run, record_metric, record_robustnes
 from kalamos.model_file import RobustnessRecord
 from kalamos.outliers import measure as measure_outliers
 from kalamos.recognizer import Recognizer
-from kalamos.shift import run_suite
+from kalamos.shift import measure as measure_shift
 from kalamos.training import EpochReport, Watch, load_recipe, load_run, resume_run, run_recipe
 from kalamos.training.splitting import read_split
 from kalamos.zoo import model_path
@@ -168,7 +168,7 @@ def _images(name: str, folder: Path) -> tuple[str, Split, tuple[str, ...]]:
 def _robustness(
     reader: Recognizer, path: Path, split: Split, labels: tuple[str, ...], today: str
 ) -> dict[str, Any]:
-    shift = run_suite(reader, split, labels)
+    shift = measure_shift(reader, split, labels).report()
     outliers = measure_outliers(reader, split)
     kinds = {"mean": shift.means["all"].value} | {name: shift.accuracy(name) for name in shift.names}
     spoilt = (RobustnessRecord("shift", name, value, shift.n, today) for name, value in kinds.items())

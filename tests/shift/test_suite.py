@@ -7,7 +7,7 @@ import kalamos.shift.suite as suite_module
 from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.errors import DatasetError, UsageError
 from kalamos.recognizer import Recognizer
-from kalamos.shift.suite import Outcomes, measure, run_suite
+from kalamos.shift.suite import Outcomes, measure
 
 
 def test_every_cell_holds_every_image(outcomes: Outcomes, digits: Dataset) -> None:
@@ -54,7 +54,7 @@ def test_polarity_and_sizes_do_not_matter(reader: Recognizer, digits: Dataset) -
         RaggedImages.of([np.pad(image, 3 * (i % 3)) for i, image in enumerate(split.images)]), split.labels
     )
     first, *others = (
-        run_suite(reader, each, labels, limit=0, names=["tilted"]) for each in (split, dark, ragged)
+        measure(reader, each, labels, limit=0, names=["tilted"]).report() for each in (split, dark, ragged)
     )
     assert first.n == 20
     assert first.accuracy("tilted") > 0.7
@@ -63,7 +63,7 @@ def test_polarity_and_sizes_do_not_matter(reader: Recognizer, digits: Dataset) -
 
 def test_blank_images_are_wrong_and_told_apart(reader: Recognizer) -> None:
     blank = Split(np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.int64))
-    report = run_suite(reader, blank, reader.labels, names=["translate", "tilted"])
+    report = measure(reader, blank, reader.labels, names=["translate", "tilted"]).report()
     assert (report.clean_no_ink, report.no_ink) == (3, 18)
     assert report.clean.value == report.means["all"].value == 0
     assert report.ece is report.mean_confidence is report.cells[0].ece is None
@@ -87,16 +87,18 @@ def test_progress_reaches_the_end(reader: Recognizer, digits: Dataset) -> None:
 )
 def test_wrong_usage(reader: Recognizer, digits: Dataset, options: dict, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        run_suite(reader, digits.train, digits.alphabet.labels, **options)
+        measure(reader, digits.train, digits.alphabet.labels, **options).report()
 
 
 def test_an_empty_split_and_foreign_labels_are_refused(reader: Recognizer, digits: Dataset) -> None:
     with pytest.raises(DatasetError, match="nothing to corrupt"):
-        run_suite(reader, digits.train.take(np.zeros(0, np.int64)), digits.alphabet.labels)
+        measure(reader, digits.train.take(np.zeros(0, np.int64)), digits.alphabet.labels).report()
     with pytest.raises(DatasetError, match="does not know"):
-        run_suite(reader, digits.train, tuple("ابتثجحخدذر"), names=["fog"])
+        measure(reader, digits.train, tuple("ابتثجحخدذر"), names=["fog"]).report()
 
 
 def test_mnist_survives_what_a_person_does_not_notice(reader: Recognizer, mnist: Dataset) -> None:
-    report = run_suite(reader, mnist.train, mnist.alphabet.labels, limit=60, names=["brightness", "tilted"])
+    report = measure(
+        reader, mnist.train, mnist.alphabet.labels, limit=60, names=["brightness", "tilted"]
+    ).report()
     assert all(cell.accuracy > 0.9 for cell in report.cells)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,51 @@ def test_outliers_are_made_for_the_alphabet(examples: Examples) -> None:
     assert made.dtype == torch.uint8
     assert torch.equal(made, again)
     assert (made.amax((1, 2)) > 0).all()
+
+
+@pytest.fixture
+def sevens_and_threes(tmp_path: Path) -> Path:
+    """Six more images, whose own alphabet counts 3 as its class 0 and 7 as its class 1."""
+    for label, shade in (("3", 60), ("7", 120)):
+        folder = tmp_path / "more" / label
+        folder.mkdir(parents=True)
+        for number in range(3):
+            image = np.zeros((28, 28), np.uint8)
+            image[4:24, 12 + number : 15 + number] = shade
+            assert cv2.imwrite(str(folder / f"{number}.png"), image)
+    return tmp_path / "more"
+
+
+def test_further_datasets_are_learnt_from_under_the_alphabets_labels(
+    examples: Examples, sevens_and_threes: Path
+) -> None:
+    recipe = replace(RECIPE, also=(str(sevens_and_threes),), photographs=0.5)
+    made = with_extras(examples, DIGITS, recipe, None)
+    assert len(made) == len(examples) + 6
+    assert sorted(made.labels[-6:].tolist()) == [3, 3, 3, 7, 7, 7]
+    assert torch.equal(made.images[: len(examples)], examples.images)
+    assert made.photographs.shape[1] == len(made)
+
+
+def test_further_datasets_stay_what_they_were_when_the_run_began(
+    examples: Examples, sevens_and_threes: Path, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, also=(str(sevens_and_threes),))
+    run = tmp_path / "run"
+    run.mkdir()
+    made = with_extras(examples, DIGITS, recipe, None, run)
+    shutil.rmtree(sevens_and_threes)
+    found = with_extras(examples, DIGITS, recipe, None, run)
+    assert torch.equal(made.images, found.images)
+    assert torch.equal(made.labels, found.labels)
+    with pytest.raises(TrainingError, match="of another run"):
+        with_extras(examples, DIGITS, replace(RECIPE, outliers=5), None, run)
+
+
+def test_a_further_dataset_with_other_labels_is_refused(examples: Examples, sevens_and_threes: Path) -> None:
+    alphabet = Alphabet("no-seven", tuple("0123456"))
+    with pytest.raises(RecipeError, match="labels that no-seven lacks: 7"):
+        with_extras(examples, alphabet, replace(RECIPE, also=(str(sevens_and_threes),)), None)
 
 
 def test_what_was_drawn_is_kept_while_the_run_goes_on(examples: Examples, tmp_path: Path) -> None:

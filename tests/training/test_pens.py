@@ -80,6 +80,16 @@ def test_lines_lie_near_an_edge_and_only_add(bars: Tensor) -> None:
     assert (write(bars, lines=1.0) >= bars).all()
 
 
+def test_clutter_runs_anywhere_and_only_adds(bars: Tensor) -> None:
+    added = write(torch.zeros_like(bars), clutter=0.5)
+    has = added.amax((1, 2, 3)) > 0.2
+    assert 0.35 < has.float().mean() < 0.55  # of the half, one in 27 gets no stroke, some lie outside
+    reached = added.amax(0)[0] > 0.2
+    assert reached.all()
+    assert added[has].mean((1, 2, 3)).max() < 0.25
+    assert (write(bars, clutter=1.0) >= bars).all()
+
+
 def test_blur_keeps_the_ink_and_gamma_its_extremes(bars: Tensor) -> None:
     soft = write(bars, blur=1.0)
     assert torch.allclose(soft.sum((1, 2, 3)), bars.sum((1, 2, 3)), rtol=1e-5)

@@ -47,6 +47,7 @@ ema_decay = 0.99
 clean_epochs = 1
 patience = 5
 keep = "best"
+also = ["usps", "runs/fonts/digits"]
 teachers = ["runs/one", "runs/two"]
 distillation = 0.7
 distillation_temperature = 2
@@ -106,6 +107,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         clean_epochs=1,
         patience=5,
         keep="best",
+        also=("usps", "runs/fonts/digits"),
         teachers=("runs/one", "runs/two"),
         distillation=0.7,
         distillation_temperature=2,
@@ -152,7 +154,7 @@ def test_there_are_shipped_recipes() -> None:
     ("text", "message"),
     [
         ("epoch = 3", "a recipe has no key 'epoch'; did you mean 'epochs'?"),
-        ("learning_speed = 3", "a recipe has no key 'learning_speed'; choose from: amp, arch, "),
+        ("learning_speed = 3", "a recipe has no key 'learning_speed'; choose from: also, amp, arch, "),
         ("[augmentation]\nrotat = 3", "[augmentation] has no key 'rotat'; did you mean 'rotate'?"),
         ("[augmentation]\nflip = true", "[augmentation] has no key 'flip'"),
         ("augmentation = 3", "augmentation = 3 is not a table"),

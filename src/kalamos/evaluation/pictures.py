@@ -28,6 +28,7 @@ __all__ = [
     "mistakes_sheet",
     "samples_sheet",
     "seen_by",
+    "tile",
     "write_text",
 ]
 
@@ -62,7 +63,7 @@ def samples_sheet(measured: Evaluation, split: Split, *, seed: int = 42) -> Pict
     """Images read rightly, drawn at random by seed, at most 60; uint8 [H, W, 3], BGR."""
     cells = []
     for row in right_samples(measured, SAMPLES, seed).tolist():
-        cell = _cell(TILE, _tile(split.images[row]))
+        cell = _cell(TILE, tile(split.images[row], TILE))
         write_text(cell, measured.labels[measured.truth[row]], 0, 0.0, INK, TILE // 2)
         write_text(cell, f"{measured.confidence[row]:.0%}", TILE, 1.0, FAINT, TILE // 2, size=SMALL)
         cells.append(cell)
@@ -86,19 +87,19 @@ def confused_pairs_sheet(measured: Evaluation, split: Split) -> Picture:
         _arrow(head, middle, 40)
         write_text(head, pair.predicted, middle + 14, 0.0, WRONG, room, baseline=46, size=size)
         write_text(head, pair.frequency, middle, 0.5, FAINT, band, baseline=74)
-        tiles = [head]
+        shown = [head]
         for row, label in zip(pair.like, (pair.truth, pair.predicted), strict=True):
-            tile = _cell(TILE, _blank() if row is None else _tile(split.images[row]))
-            write_text(tile, f"right {label}", TILE // 2, 0.5, FAINT, TILE)
-            tiles.append(tile)
+            cell = _cell(TILE, _blank() if row is None else tile(split.images[row], TILE))
+            write_text(cell, f"right {label}", TILE // 2, 0.5, FAINT, TILE)
+            shown.append(cell)
         for row, _ in zip_longest(pair.rows, range(EACH)):
-            tile = _cell(TILE, _blank() if row is None else _tile(split.images[row]))
+            cell = _cell(TILE, _blank() if row is None else tile(split.images[row], TILE))
             if row is not None:
-                write_text(tile, f"#{row}", 0, 0.0, FAINT, TILE, size=SMALL)
-                write_text(tile, f"{measured.confidence[row]:.0%}", TILE, 1.0, FAINT, TILE, size=SMALL)
-            tiles.append(tile)
+                write_text(cell, f"#{row}", 0, 0.0, FAINT, TILE, size=SMALL)
+                write_text(cell, f"{measured.confidence[row]:.0%}", TILE, 1.0, FAINT, TILE, size=SMALL)
+            shown.append(cell)
         space = np.full((TILE + CAPTION, GAP, 3), PAPER, np.uint8)
-        cells.append(np.hstack([part for tile in tiles for part in (tile, space)][:-1]))
+        cells.append(np.hstack([part for cell in shown for part in (cell, space)][:-1]))
     return _grid(cells, columns=1)
 
 
@@ -119,6 +120,16 @@ def fitted(image: Picture, side: int) -> Picture:
     return cv2.resize(image, size, interpolation=how)  # type: ignore[return-value]
 
 
+def tile(image: Picture, side: int, ground: Colour = GROUND) -> Picture:
+    """The image uint8 [H, W], `fitted` and in the middle of a square of `ground`: uint8 [side, side, 3]."""
+    small = fitted(image, side)
+    height, width = small.shape
+    square = np.full((side, side, 3), ground, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = small[..., np.newaxis]
+    return square
+
+
 def encode_png(image: Picture) -> bytes:
     """uint8 [H, W] grey or [H, W, 3] BGR -> the bytes of a PNG file."""
     _, content = cv2.imencode(".png", image)
@@ -129,7 +140,8 @@ def _mistake(measured: Evaluation, split: Split, reader: Recognizer, row: int) -
     image = split.images[row]
     width = 2 * TILE + 2
     cell = _cell(
-        width, np.hstack([_tile(image), np.full((TILE, 2, 3), PAPER), _tile(seen_by(reader, image))])
+        width,
+        np.hstack([tile(image, TILE), np.full((TILE, 2, 3), PAPER), tile(seen_by(reader, image), TILE)]),
     )
     middle, room = width // 2, 28
     # One by one: in one string, two Arabic labels would change places.
@@ -167,15 +179,6 @@ def _cell(width: int, tile: Picture) -> Picture:
 
 def _blank() -> Picture:
     return np.full((TILE, TILE, 3), PAPER, np.uint8)
-
-
-def _tile(image: Picture) -> Picture:
-    small = fitted(image, TILE)
-    height, width = small.shape
-    tile = np.full((TILE, TILE, 3), GROUND, np.uint8)
-    top, left = (TILE - height) // 2, (TILE - width) // 2
-    tile[top : top + height, left : left + width] = small[..., np.newaxis]
-    return tile
 
 
 def _arrow(cell: Picture, x: int, y: int) -> None:

@@ -23,15 +23,14 @@ import numpy as np
 
 from kalamos._version import __version__
 from kalamos.atomic import atomic_write
-from kalamos.evaluation.pictures import Picture, encode_png, fitted, write_text
+from kalamos.evaluation.pictures import Picture, encode_png, tile, write_text
 from kalamos.evaluation.report import Subject, make_folder, metrics_json
 from kalamos.outliers.measure import TARGET, Mistake, OutlierReport, SetResult
-from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["outliers_json", "surest_sheet", "write_outlier_report"]
 
 TILE, CAPTION, GAP, HEAD, COLUMNS = 84, 24, 14, 30, 8
-GROUND, INK, FAINT, WRONG = (240, 238, 236), (36, 31, 27), (140, 132, 125), (0, 72, 200)
+INK, FAINT, WRONG = (36, 31, 27), (140, 132, 125), (0, 72, 200)
 """Colours are blue, green, red, as OpenCV orders them."""
 
 
@@ -117,20 +116,11 @@ def _band(each: SetResult) -> Picture:
 
 def _pair(mistake: Mistake) -> Picture:
     cell = _blank(TILE + CAPTION, 2 * TILE)
-    cell[:TILE, : TILE - 1] = _tile(mistake.image)[:, : TILE - 1]
-    cell[:TILE, TILE + 1 :] = _tile(mistake.seen)[:, 1:]
+    cell[:TILE, : TILE - 1] = tile(mistake.image, TILE)[:, : TILE - 1]
+    cell[:TILE, TILE + 1 :] = tile(mistake.seen, TILE)[:, 1:]
     write_text(cell, mistake.label, TILE - 6, 1.0, WRONG, TILE)
     write_text(cell, f"{mistake.confidence:.1%}", TILE + 6, 0.0, FAINT, TILE)
     return cell
-
-
-def _tile(image: GreyImage) -> Picture:
-    small = fitted(image, TILE)
-    height, width = small.shape
-    tile = np.full((TILE, TILE, 3), GROUND, np.uint8)
-    top, left = (TILE - height) // 2, (TILE - width) // 2
-    tile[top : top + height, left : left + width] = small[..., np.newaxis]
-    return tile
 
 
 def _blank(height: int, width: int) -> Picture:

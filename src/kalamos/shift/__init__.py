@@ -10,7 +10,7 @@ from kalamos.shift.catalogue import STRENGTHS, Corruption
 from kalamos.shift.corrupting import corrupt
 from kalamos.shift.corruptions import CORRUPTIONS
 from kalamos.shift.report import Cell, Estimate, ShiftReport
-from kalamos.shift.suite import Outcomes, measure, run_suite
+from kalamos.shift.suite import Outcomes, measure
 
 __all__ = [
     "CORRUPTIONS",
@@ -22,5 +22,4 @@ __all__ = [
     "ShiftReport",
     "corrupt",
     "measure",
-    "run_suite",
 ]

@@ -8,7 +8,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from kalamos.evaluation.pictures import Colour, Picture, fitted, seen_by, write_text
+from kalamos.evaluation.pictures import Colour, Picture, seen_by, tile, write_text
 from kalamos.recognizer import Recognizer
 from kalamos.shift.catalogue import STRENGTHS
 from kalamos.shift.suite import Outcomes
@@ -89,7 +89,7 @@ def _cell(outcomes: Outcomes, reader: Recognizer, place: int, index: int, positi
     cell[: HEIGHT - CAPTION] = colour
     for row, picture in enumerate((image, seen_by(reader, image))):
         top = FRAME + row * (TILE + FRAME)
-        cell[top : top + TILE, FRAME : FRAME + TILE] = _tile(picture)
+        cell[top : top + TILE, FRAME : FRAME + TILE] = tile(picture, TILE, GROUND)
     labels, baseline = outcomes.clean.labels, HEIGHT - 6
     confidence = f"{outcomes.confidence[place, index, position]:.0%}"
     # One by one: in one string, two Arabic labels would change places.
@@ -102,15 +102,6 @@ def _cell(outcomes: Outcomes, reader: Recognizer, place: int, index: int, positi
         write_text(cell, labels[answer], 42, 0.0, WRONG, 22, baseline=baseline)
     write_text(cell, confidence, WIDTH, 1.0, FAINT, TILE, baseline=baseline, size=0.34)
     return cell
-
-
-def _tile(image: Picture) -> Picture:
-    small = fitted(image, TILE)
-    height, width = small.shape
-    tile = np.full((TILE, TILE, 3), GROUND, np.uint8)
-    top, left = (TILE - height) // 2, (TILE - width) // 2
-    tile[top : top + height, left : left + width] = small[..., np.newaxis]
-    return tile
 
 
 def _head(name: str, *lines: str) -> Picture:

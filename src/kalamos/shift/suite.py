@@ -23,7 +23,7 @@ from kalamos.shift.report import ShiftReport, summarise
 from kalamos.shift.sample import stratified_sample
 from kalamos.streaming import default_jobs, ordered_map
 
-__all__ = ["DEFAULT_LIMIT", "DEFAULT_SEED", "Outcomes", "measure", "run_suite"]
+__all__ = ["DEFAULT_LIMIT", "DEFAULT_SEED", "Outcomes", "measure"]
 
 DEFAULT_LIMIT, DEFAULT_SEED = 1000, 42
 CHUNK = 64
@@ -76,32 +76,6 @@ class Outcomes:
         return summarise(self.names, self.clean, self.predicted, self.confidence, self.seed)
 
 
-def run_suite(
-    reader: Recognizer,
-    split: Split,
-    labels: tuple[str, ...],
-    *,
-    limit: int = DEFAULT_LIMIT,
-    seed: int = DEFAULT_SEED,
-    names: Sequence[str] | None = None,
-    on_progress: Callable[[int], None] = lambda done: None,
-) -> ShiftReport:
-    """Accuracy, calibration and what was found blank, under every corruption at three strengths.
-
-    The arguments and errors are those of `measure`.
-
-    >>> import kalamos
-    >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 12:15] = 255
-    >>> ones = Split(np.stack([stroke] * 4), np.ones(4, np.int64))
-    >>> report = run_suite(kalamos.load("digits"), ones, tuple("0123456789"), names=["brightness", "tilted"])
-    >>> report.clean.value, report.accuracy("brightness")
-    (1.0, 1.0)
-    """
-    return measure(
-        reader, split, labels, limit=limit, seed=seed, names=names, on_progress=on_progress
-    ).report()
-
-
 def measure(
     reader: Recognizer,
     split: Split,
@@ -124,6 +98,14 @@ def measure(
     Raises:
         DatasetError: the split is empty, or has a class that the model does not know.
         UsageError: no such corruption, a negative limit or seed.
+
+    >>> import kalamos
+    >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 12:15] = 255
+    >>> ones = Split(np.stack([stroke] * 4), np.ones(4, np.int64))
+    >>> measured = measure(kalamos.load("digits"), ones, tuple("0123456789"), names=["brightness", "tilted"])
+    >>> report = measured.report()
+    >>> report.clean.value, report.accuracy("brightness")
+    (1.0, 1.0)
     """
     chosen = _chosen(names)
     if seed < 0:

@@ -1,4 +1,4 @@
-"""What a recipe learns from besides its images: teachers, photographs of the images, images of nothing."""
+"""What a recipe learns from besides its dataset: teachers, more datasets, photographs, images of nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from kalamos.alphabets import Alphabet
+from kalamos.datasets import load_dataset
+from kalamos.datasets.prepare import prepare_split
 from kalamos.errors import RecipeError, TrainingError
 from kalamos.preprocessing import Preprocessor
 from kalamos.training.batches import NONE, Examples, seed_of
@@ -59,30 +61,35 @@ def with_extras(
     *,
     main: bool = True,
 ) -> Examples:
-    """With the photographs and the outliers that the recipe asks for; both depend on its seed alone.
+    """With the other datasets, the photographs and the outliers that the recipe asks for.
+
+    What is drawn depends on the recipe's seed alone.
 
     Args:
         data: the prepared training images.
         alphabet: whose characters no outlier may look like.
-        data_dir: where the other scripts' datasets are.
+        data_dir: where the named datasets are.
         run_dir: where they are kept, or found again; None keeps nothing.
         main: whether this is the process that writes.
 
     Raises:
         TrainingError: what was kept is damaged, or made for another run.
+        DatasetError: another dataset cannot be read.
+        RecipeError: another dataset has labels that the alphabet lacks.
     """
-    if not (recipe.photographs or recipe.outliers):
+    if not (recipe.also or recipe.photographs or recipe.outliers):
         return data
     kept = None if run_dir is None else run_dir / EXTRAS
     if kept is not None and kept.exists():
-        tensors = _read(kept, data)
+        tensors = _read(kept, data, recipe)
     else:
         tensors = _draw(data, alphabet, recipe, data_dir)
         if kept is not None and main:
             write_weights(kept, tensors)
-    photographs, outliers = (
-        tensors.get(name, NONE).to(data.images.device) for name in ("photographs", "outliers")
-    )
+    device = data.images.device
+    if recipe.also:
+        data = _joined(data, tensors["also"].to(device), tensors["also_labels"].to(device))
+    photographs, outliers = (tensors.get(name, NONE).to(device) for name in ("photographs", "outliers"))
     return replace(data, photographs=photographs, outliers=outliers)
 
 
@@ -91,17 +98,46 @@ def forget_extras(run_dir: Path) -> None:
     (run_dir / EXTRAS).unlink(missing_ok=True)
 
 
-def _read(path: Path, data: Examples) -> dict[str, Tensor]:
+def _joined(data: Examples, images: Tensor, labels: Tensor) -> Examples:
+    return replace(data, images=torch.cat([data.images, images]), labels=torch.cat([data.labels, labels]))
+
+
+def _further(
+    alphabet: Alphabet,
+    recipe: Recipe,
+    preprocessor: Preprocessor,
+    data_dir: str | os.PathLike[str] | None,
+) -> tuple[Tensor, Tensor]:
+    """The other datasets' training images, uint8 [A, S, S], and their labels in this alphabet, int64 [A]."""
+    images, labels = [], []
+    for source in recipe.also:
+        dataset = load_dataset(source, data_dir)
+        unknown = [label for label in dataset.alphabet.labels if label not in alphabet.labels]
+        if unknown:
+            raise RecipeError(
+                f"also = {source!r} has labels that {alphabet.name} lacks: {', '.join(unknown[:5])}"
+            )
+        prepared, _ = prepare_split(dataset.train, preprocessor)
+        meaning = np.array([alphabet.labels.index(label) for label in dataset.alphabet.labels])
+        images.append(prepared.stack())
+        labels.append(meaning[prepared.labels])
+    return torch.from_numpy(np.concatenate(images)), torch.from_numpy(np.concatenate(labels))
+
+
+def _read(path: Path, data: Examples, recipe: Recipe) -> dict[str, Tensor]:
     try:
         tensors = read_weights(path)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
             f"{path}: cannot be read ({error})", remedy="remove it: it is drawn anew"
         ) from error
-    shapes = [images.shape[-2:] for images in tensors.values()]
+    shapes = [images.shape[-2:] for name, images in tensors.items() if name != "also_labels"]
     photographs = tensors.get("photographs")
-    if any(shape != data.images.shape[1:] for shape in shapes) or (
-        photographs is not None and photographs.shape[1] != len(data)
+    count = len(data) + len(tensors.get("also", NONE))
+    if (
+        any(shape != data.images.shape[1:] for shape in shapes)
+        or (photographs is not None and photographs.shape[1] != count)
+        or ("also" in tensors) != bool(recipe.also)
     ):
         raise TrainingError(f"{path}: is of another run", remedy="remove it: it is drawn anew")
     return tensors
@@ -112,6 +148,10 @@ def _draw(
 ) -> dict[str, Tensor]:
     preprocessor = Preprocessor(recipe.preprocessing)
     tensors: dict[str, Tensor] = {}
+    if recipe.also:
+        images, labels = _further(alphabet, recipe, preprocessor, data_dir)
+        tensors |= {"also": images, "also_labels": labels}
+        data = _joined(data, images.to(data.images.device), labels.to(data.labels.device))
     if recipe.photographs:
         from kalamos.training.camera import Camera, photographed
 

@@ -1,4 +1,5 @@
-"""Other pens, batched: wider and narrower strokes, softer edges, noise, gaps, a ruled line's remains.
+"""Other pens, batched: wider and narrower strokes, softer edges, noise, gaps, a ruled line's remains,
+clutter.
 
 What a photograph's preprocessing leaves behind, seen at the network's own size.
 """
@@ -14,6 +15,9 @@ from kalamos.training.policy import Augmentation
 __all__ = ["draw_pens", "write_with"]
 
 Pens = dict[str, Tensor]
+
+STROKES = 3
+"""Of clutter, at most."""
 
 BINOMIAL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
 
@@ -52,6 +56,15 @@ def draw_pens(how: Augmentation, shape: tuple[int, int, int], generator: torch.G
         thick, dark = uniform(0.3, 1.2) * 2 / width, uniform(0.2, 1)
         a, b = upright + (1 - upright) * tilt, (1 - upright) + upright * tilt
         pens["line"] = torch.cat([chosen(how.lines) * dark, a, b, side * uniform(0.6, 1.0), thick], dim=1)
+    if how.clutter:
+        some = chosen(how.clutter)
+        for place in range(STROKES):
+            # Two strokes in three are there: x cos + y sin = c, from one end to the other along it.
+            dark, angle = some * chosen(2 / 3) * uniform(0.3, 1), uniform(0, torch.pi)
+            middle, half = uniform(-1, 1), uniform(0.2, 1.4)
+            thick = uniform(0.2, 0.8) * 2 / width
+            course = [torch.cos(angle), torch.sin(angle), uniform(-0.9, 0.9)]
+            pens[f"stroke {place}"] = torch.cat([dark, *course, thick, middle, half], dim=1)
     if how.noise:
         size = (count, 1, height, width)
         pens["noise"] = uniform(0, how.noise) * torch.randn(size, generator=generator, device=device)
@@ -74,6 +87,9 @@ def write_with(pens: Pens, ink: Tensor) -> Tensor:
         ink = ink * (1 - _gaps(pens["gap"], ink))
     if "line" in pens:
         ink = torch.maximum(ink, _lines(pens["line"], ink))
+    for place in range(STROKES):
+        if f"stroke {place}" in pens:
+            ink = torch.maximum(ink, _strokes(pens[f"stroke {place}"], ink))
     if "blur" in pens:
         soft = F.conv2d(ink, BINOMIAL.to(ink).view(1, 1, 3, 3), padding=1)
         ink = torch.lerp(ink, soft, pens["blur"])
@@ -119,6 +135,14 @@ def _lines(line: Tensor, ink: Tensor) -> Tensor:
     distance = (a * columns + b * rows - c).abs() / torch.sqrt(a**2 + b**2)
     pixel = 2 / ink.shape[-1]
     return dark * ((thick - distance) / pixel + 0.5).clamp(0, 1)
+
+
+def _strokes(stroke: Tensor, ink: Tensor) -> Tensor:
+    line, (middle, half) = stroke[:, :5], torch.split(stroke[:, 5:], 1, dim=1)
+    _, a, b, _, _ = torch.split(line, 1, dim=1)
+    columns, rows = _coordinates(ink)
+    along = (b * columns - a * rows - middle).abs()
+    return _lines(line, ink) * (along < half)
 
 
 def _coordinates(ink: Tensor) -> tuple[Tensor, Tensor]:

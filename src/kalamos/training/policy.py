@@ -48,6 +48,9 @@ class Augmentation:
     """The share of the images that get a gap of one to four pixels, as pens that skip leave."""
     lines: float = probability(0.0)
     """The share of the images that get a piece of a ruled line or of a cell's border near an edge."""
+    clutter: float = probability(0.0)
+    """The share of the images across which up to three thin straight strokes run: creases, a ruled line, a
+    neighbour's pen."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -30,6 +30,9 @@ class Recipe:
 
     dataset: str = name("mnist")
     """A name, or the path of a folder, a CSV manifest or a zip of either."""
+    also: tuple[str, ...] = names()
+    """Further datasets whose training images are learnt from, all of them: none is held out. Their labels
+    are among the dataset's."""
     arch: str = name("kalamos_xs")
     weights: str = name("")
     """To begin from: `imagenet`, a file, or a run folder; empty for fresh ones."""
@@ -142,8 +145,9 @@ class Recipe:
         _refuse_unknown("a recipe", values, cls)
         if "augmentation" in values:
             values["augmentation"] = _augmentation(values["augmentation"])
-        if isinstance(values.get("teachers"), list):
-            values["teachers"] = tuple(values["teachers"])
+        for key in ("also", "teachers"):
+            if isinstance(values.get(key), list):
+                values[key] = tuple(values[key])
         if "preprocessing" in values:
             steps = values["preprocessing"]
             if not isinstance(steps, (list, tuple)):
@@ -167,7 +171,7 @@ class Recipe:
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON types; `Recipe.from_mapping` takes it back."""
         plain = asdict(self)
-        plain["teachers"] = list(self.teachers)
+        plain["also"], plain["teachers"] = list(self.also), list(self.teachers)
         plain["preprocessing"] = [dict(step) for step in self.preprocessing]
         return plain
 
