@@ -37,6 +37,11 @@ zoo: $(VENV)/.everything  ## train and measure the shipped models, install them 
 
 fonts: $(VENV)/.everything  ## get and draw the open fonts of recipes/handwriting-fonts.txt (needs npm)
 	$(BIN)/python benchmarks/fetch_fonts.py build/fonts
+	rm -rf build/rendered
+	$(BIN)/kalamos data render build/fonts --alphabet digits --per-glyph 16 --side train \
+		--list recipes/handwriting-fonts.txt -o build/rendered/digits
+	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --per-glyph 8 --side train \
+		--list recipes/handwriting-fonts.txt -o build/rendered/latin-47
 
 notebook: $(VENV)/.everything  ## run the notebook, keep its outputs
 	$(BIN)/python notebooks/run.py

@@ -16,7 +16,7 @@ from kalamos.preprocessing import default_steps
 from kalamos.training import Run
 
 NAMES = (
-    "cnn2", "cnn3", "cnn64", "kalamos_m", "kalamos_s", "kalamos_xs", "lenet_bn",
+    "cnn2", "cnn3", "cnn64", "kalamos_cx", "kalamos_m", "kalamos_s", "kalamos_xs", "lenet_bn",
     "mobilenet_v2", "mobilenet_v2_transfer", "mobilenet_v3_small",
 )  # fmt: skip
 
@@ -111,7 +111,7 @@ def test_a_size_that_it_does_not_take_is_seen_before_training(name: str) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["kalamos_xs", "kalamos_s", "kalamos_m", "mobilenet_v2", "mobilenet_v3_small"]
+    "name", ["kalamos_cx", "kalamos_xs", "kalamos_s", "kalamos_m", "mobilenet_v2", "mobilenet_v3_small"]
 )
 @pytest.mark.parametrize("size", [28, 33, 64])
 def test_the_others_take_many_sizes(name: str, size: int) -> None:

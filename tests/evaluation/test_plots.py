@@ -40,7 +40,7 @@ def test_every_plot_on_either_paper(measured: Evaluation, name: str, palette) ->
 
 def test_plots_are_the_same_each_time(measured: Evaluation) -> None:
     for draw in PLOTS.values():
-        assert draw(measured) == draw(measured)
+        assert draw(measured, LIGHT) == draw(measured, LIGHT)
 
 
 @pytest.mark.parametrize("classes", [2, 140])
@@ -68,9 +68,9 @@ def test_the_ends(measured: Evaluation, answering, name: str) -> None:
         answering(measured, measured.truth, 1.0),
         answering(measured, (measured.truth + 1) % 10),
     ):
-        assert pixels(PLOTS[name](extreme)).size
+        assert pixels(PLOTS[name](extreme, LIGHT)).size
     alone = Evaluation(measured.truth[:1], measured.probabilities[:1], measured.labels, measured.sha256)
-    assert pixels(PLOTS[name](alone)).size
+    assert pixels(PLOTS[name](alone, LIGHT)).size
 
 
 def test_without_matplotlib_the_extra_is_named(measured: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:

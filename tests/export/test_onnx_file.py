@@ -240,6 +240,17 @@ def test_recording_twice_gives_the_same_file(model: Path) -> None:
     assert model.read_bytes() == once
 
 
+def test_what_else_a_file_remembers_stays(model: Path) -> None:
+    proto = onnx.load(model)
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = "kalamos.memory", "of embeddings"
+    onnx.save(proto, model)
+    record_metric(model, METRIC)
+    kept = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+    assert kept["kalamos.memory"] == "of embeddings"
+    assert len(kept) == 2
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no model"])
 def test_what_is_no_model_keeps_its_bytes(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "file.onnx"

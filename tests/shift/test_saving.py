@@ -24,7 +24,9 @@ def test_the_files(
     written = write_shift_report(folder, outcomes, report, reader, subject)
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     sheets = {f"shift-sheets/{name}.png" for name in outcomes.names}
-    assert found == set(written) == {"shift.json", "shift.png", "shift.html", "shift_misreads.png"} | sheets
+    named = {"shift.json", "shift.png", "shift_reliability.png", "shift.html", "shift_misreads.png"}
+    assert found == set(written) == named | sheets
+    assert (folder / "shift.html").read_text("utf-8").count("<source ") == 2
     for path in folder.rglob("*.png"):
         assert cv2.imread(str(path)) is not None
     assert (folder / "shift.json").read_text("utf-8") == shift_json(report, subject, reader)

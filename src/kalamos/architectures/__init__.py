@@ -8,13 +8,14 @@ in order, are what feature maps are exported from.
 >>> count_parameters(network)
 90362
 >>> ARCHITECTURES.names()[:4]
-('cnn2', 'cnn3', 'cnn64', 'kalamos_m')
+('cnn2', 'cnn3', 'cnn64', 'kalamos_cx')
 """
 
 # They register themselves.
 from kalamos.architectures import cnn2 as _cnn2  # noqa: F401
 from kalamos.architectures import cnn3 as _cnn3  # noqa: F401
 from kalamos.architectures import cnn64 as _cnn64  # noqa: F401
+from kalamos.architectures import kalamos_cx as _kalamos_cx  # noqa: F401
 from kalamos.architectures import kalamos_m as _kalamos_m  # noqa: F401
 from kalamos.architectures import kalamos_s as _kalamos_s  # noqa: F401
 from kalamos.architectures import kalamos_xs as _kalamos_xs  # noqa: F401

@@ -13,6 +13,7 @@ import numpy as np
 
 from kalamos.errors import MissingExtraError
 from kalamos.evaluation.evaluate import Evaluation
+from kalamos.evaluation.metrics import Reliability
 from kalamos.evaluation.selective import COVERAGES
 
 if TYPE_CHECKING:
@@ -110,9 +111,8 @@ def confusion_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
         return done()
 
 
-def reliability_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
-    """Accuracy against confidence in 15 bins with 95 % intervals; below, how many images a bin holds."""
-    bins = measured.reliability
+def reliability_plot(bins: Reliability, palette: Palette = LIGHT) -> bytes:
+    """Accuracy against confidence with 95 % intervals; below, how many images a bin holds."""
     with drawing(5.6, 5.6, palette) as (figure, done):
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         figure.subplots_adjust(left=0.15, right=0.94, top=0.92, bottom=0.1, hspace=0.1)
@@ -125,7 +125,7 @@ def reliability_plot(measured: Evaluation, palette: Palette = LIGHT) -> bytes:
             x, y, spread, fmt="o", markersize=5, color=palette.right, elinewidth=1.4, capsize=3, clip_on=False
         )
         upper.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="accuracy")
-        upper.set_title(f"Reliability: ECE {_percent(measured.ece)}", loc="left")
+        upper.set_title(f"Reliability: ECE {_percent(bins.ece)}", loc="left")
         width = 1 / len(bins.counts)
         middles = (np.arange(len(bins.counts)) + 0.5) * width
         lower.bar(middles, bins.counts, width * 0.86, color=palette.right, alpha=0.75)
@@ -268,9 +268,9 @@ def _percent_axis(top: float) -> str:
     return "{x:.0%}" if top > 0.05 else "{x:.1%}" if top > 0.005 else "{x:.2%}"
 
 
-PLOTS: Final = {
+PLOTS: Final[dict[str, Callable[[Evaluation, Palette], bytes]]] = {
     "confusion": confusion_plot,
-    "reliability": reliability_plot,
+    "reliability": lambda measured, palette: reliability_plot(measured.reliability, palette),
     "risk_coverage": risk_coverage_plot,
 }
 """By the name of the file that a report gives each."""

@@ -247,10 +247,10 @@ def write_report(
     written = ["metrics.json", "mistakes.png", "samples.png", "confused_pairs.png"]
     plots: dict[str, tuple[bytes, bytes]] = {}
     if find_spec("matplotlib"):
-        from kalamos.evaluation.plots import DARK, PLOTS
+        from kalamos.evaluation.plots import DARK, LIGHT, PLOTS
 
         for name, draw in PLOTS.items():
-            plots[name] = draw(measured), draw(measured, DARK)
+            plots[name] = draw(measured, LIGHT), draw(measured, DARK)
             _write(folder / f"{name}.png", plots[name][0])
             written.append(f"{name}.png")
     page = render_page(measured, split, reader, subject, figures, plots)

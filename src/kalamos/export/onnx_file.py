@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 import torch
@@ -71,7 +72,9 @@ def record_robustness(path: Path, records: Iterable[RobustnessRecord]) -> ModelS
 
 
 def _store(path: Path, spec: ModelSpec) -> ModelSpec:
-    content = with_spec(onnx.load_from_string(path.read_bytes()), spec)
+    model = onnx.load_from_string(path.read_bytes())
+    others = {entry.key: entry.value for entry in model.metadata_props}  # what teaching remembers
+    content = with_spec(model, spec, others)
     with atomic_write(path) as stream:
         stream.write(content)
     return spec
@@ -131,10 +134,12 @@ def _scrub(model: onnx.ModelProto) -> None:
         del part.metadata_props[:]
 
 
-def with_spec(model: onnx.ModelProto, spec: ModelSpec) -> bytes:
-    """The model's bytes with the spec as its one metadata entry, and nothing of the machine."""
+def with_spec(
+    model: onnx.ModelProto, spec: ModelSpec, others: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
+    """The model's bytes with the spec and no metadata but `others`, and nothing of the machine."""
     _scrub(model)
-    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    onnx.helper.set_model_props(model, {**others, METADATA_KEY: spec.to_json()})
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -16,27 +16,34 @@ if TYPE_CHECKING:
 
 __all__ = ["render_shift_page"]
 
-_ALT = "Accuracy by corruption and strength"
-_CAPTION = (
-    "Accuracy in percent, the fuller the colour the more is lost. Bars: the mean over the three strengths; "
-    "dashed: the same images as they are; orange: the mean of all corruptions."
+_PLOTS = (
+    (
+        "Accuracy by corruption and strength",
+        "Accuracy in percent, the fuller the colour the more is lost. Bars: the mean over the three "
+        "strengths; dashed: the same images as they are; orange: the mean of all corruptions.",
+    ),
+    (
+        "Accuracy by confidence",
+        "What the confidences were worth over all corrupted images in which ink was found, with 95 % "
+        "intervals.",
+    ),
 )
 
 
 def render_shift_page(
     report: ShiftReport,
     subject: Subject,
-    figure: tuple[bytes, bytes] | None,
+    plots: Sequence[tuple[bytes, ...]],
     sheets: Mapping[str, bytes],
     misreads: bytes,
 ) -> str:
     """The page as HTML.
 
     Args:
-        figure: PNG for light and for dark screens, where there is one.
+        plots: accuracy by corruption, and by confidence: PNG for light and for dark screens; or none.
         sheets: corruption -> its contact sheet, PNG or JPEG; `misreads` likewise.
     """
-    drawn = plot(*figure, _ALT, _CAPTION) if figure else ""
+    drawn = "\n".join(plot(light, dark, *told) for (light, dark), told in zip(plots, _PLOTS, strict=False))
     body = (_head(report, subject), drawn, _table(report), _misreads(misreads), _sheets(report, sheets))
     return document(f"{subject}: shift suite", "\n".join(filter(None, body)))
 

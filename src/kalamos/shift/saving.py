@@ -56,7 +56,7 @@ def write_shift_report(
     """Write figures, contact sheets and the page that holds them all.
 
     `shift.json`, `shift_misreads.png`, `shift-sheets/NAME.png` for each corruption, `shift.html`, and
-    where Matplotlib is installed (the extra 'train') `shift.png`.
+    where Matplotlib is installed (the extra 'train') `shift.png` and `shift_reliability.png`.
 
     Returns:
         The names of the files written.
@@ -66,13 +66,17 @@ def write_shift_report(
     """
     make_folder(folder / SHEETS)
     written = {"shift.json": shift_json(report, subject, reader).encode()}
-    figure = None
+    plots = []
     if find_spec("matplotlib"):
-        from kalamos.evaluation.plots import DARK
+        from kalamos.evaluation.plots import DARK, LIGHT, reliability_plot
         from kalamos.shift.plots import shift_plot
 
-        figure = shift_plot(report), shift_plot(report, DARK)
-        written["shift.png"] = figure[0]
+        palettes = LIGHT, DARK
+        plots = [
+            tuple(shift_plot(report, palette) for palette in palettes),
+            tuple(reliability_plot(outcomes.reliability, palette) for palette in palettes),
+        ]
+        written |= {"shift.png": plots[0][0], "shift_reliability.png": plots[1][0]}
     misreads = misreads_sheet(outcomes, report.worst(WORST), reader)
     written["shift_misreads.png"] = encode_png(misreads)
     sheets = {}
@@ -80,7 +84,7 @@ def write_shift_report(
         sheet = corruption_sheet(outcomes, name, reader)
         written[f"{SHEETS}/{name}.png"] = encode_png(sheet)
         sheets[name] = _jpeg(sheet)
-    page = render_shift_page(report, subject, figure, sheets, _jpeg(misreads))
+    page = render_shift_page(report, subject, plots, sheets, _jpeg(misreads))
     written["shift.html"] = page.encode()
     for name, content in written.items():
         with atomic_write(folder / name) as file:

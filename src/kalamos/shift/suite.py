@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kalamos.datasets import Split
 from kalamos.errors import DatasetError, ImageError, UsageError, suggest
 from kalamos.evaluation.evaluate import Evaluation, evaluate
+from kalamos.evaluation.metrics import Reliability, reliability
 from kalamos.probabilities import softmax
 from kalamos.recognizer import Recognizer
 from kalamos.shift.catalogue import STRENGTHS, Grey
@@ -66,6 +67,12 @@ class Outcomes:
         """Which readings were right, bool [K, 3, N]."""
         matches: NDArray[np.bool_] = self.predicted == self.truth
         return matches
+
+    @property
+    def reliability(self) -> Reliability:
+        """What the confidences were worth, over all cells' images in which ink was found."""
+        read = self.predicted >= 0
+        return reliability(self.confidence[read], self.correct[read])
 
     def corrupted(self, name: str, strength: int, position: int) -> Grey:
         """The very image that was read, made again; `position` in the sample."""

@@ -1,0 +1,136 @@
+"""What is measured of a shipped model, once: figures for docs/zoo/NAME.json, pictures for docs/images/zoo."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from zoo_models import Shipped
+
+import kalamos
+from kalamos.atomic import atomic_write
+from kalamos.datasets import Split, load_dataset
+from kalamos.datasets.prepare import prepare_split
+from kalamos.evaluation.evaluate import Evaluation, evaluate
+from kalamos.evaluation.metrics import Share
+from kalamos.evaluation.pictures import encode_png, mistakes_sheet
+from kalamos.evaluation.plots import reliability_plot, risk_coverage_plot
+from kalamos.evaluation.report import as_metric
+from kalamos.export.onnx_file import record_metric, record_robustness
+from kalamos.model_file import RobustnessRecord
+from kalamos.outliers import measure as measure_outliers
+from kalamos.preprocessing import Preprocessor
+from kalamos.probabilities import softmax
+from kalamos.recognizer import Recognizer
+from kalamos.shift import measure as measure_shift
+from kalamos.shift.plots import shift_plot
+from kalamos.training import load_run
+from kalamos.training.splitting import read_split
+
+__all__ = ["measure"]
+
+MOVES = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+"""Pixels that test-time augmentation moves the prepared image by; the probabilities are averaged."""
+
+
+def measure(model: Shipped, seed: int, path: Path, folder: Path, pictures: Path) -> dict[str, Any]:
+    """Every figure of one model file, recorded in it too; of the seed that ships also what takes long."""
+    reader, run, today = kalamos.load(path), load_run(folder), datetime.now(UTC).date().isoformat()
+    tests: list[dict[str, Any]] = []
+    robustness: dict[str, Any] = {}
+    for place, wanted in enumerate(model.tests):
+        name, split, labels = _images(wanted.dataset, folder)
+        result = evaluate(reader, split, labels)
+        record_metric(path, as_metric(result, wanted.dataset, name))
+        test = {
+            "dataset": wanted.dataset,
+            "split": name,
+            "sha256": result.sha256,
+            "n": result.n,
+            "right": int(result.correct.sum()),
+            "accuracy": result.accuracy,
+            "ece": result.ece,
+        }
+        if seed == model.seeds[0]:
+            test |= {
+                "case_folded": _value(result.case_folded),
+                "confusables_merged": _value(result.confusables_merged),
+                "test_time_augmentation": _augmented(reader, split, labels),
+            }
+            _save(pictures / f"{model.name}-{wanted.dataset}", _pictures(result, split, reader))
+            if not place:
+                drawn = pictures / model.name
+                robustness = _robustness(reader, path, split, labels, today, drawn)
+        tests.append(test)
+    return {
+        "seed": seed,
+        "date": today,
+        "kalamos": kalamos.__version__,
+        "architecture": reader.spec.architecture,
+        "parameters": reader.spec.parameters,
+        "int8": reader.spec.quantisation is not None,
+        "bytes": path.stat().st_size,
+        "val_accuracy": run.val_accuracy,
+        "epochs": len(run.epochs),
+        "seconds": run.seconds,
+        "tests": tests,
+        **robustness,
+    }
+
+
+def _images(name: str, folder: Path) -> tuple[str, Split, tuple[str, ...]]:
+    """A dataset's test split, or where it has none what the run held out; with the split's name."""
+    dataset = load_dataset(name)
+    if dataset.test is not None:
+        return "test", dataset.test, dataset.alphabet.labels
+    return "val", dataset.train.take(read_split(folder).val), dataset.alphabet.labels
+
+
+def _augmented(reader: Recognizer, split: Split, labels: tuple[str, ...]) -> float:
+    """Accuracy with nine moved copies of each image, averaged; a blank image is misread."""
+    prepared, _ = prepare_split(split, Preprocessor(reader.spec.preprocessing))
+    images = prepared.stack()
+    answers: NDArray[np.float32] = np.zeros((len(images), len(reader.labels)), np.float32)
+    for move in MOVES:
+        moved = np.roll(images, move, (1, 2))  # what the steps leave at the edges is empty
+        for start in range(0, len(images), 64):
+            rows = slice(start, start + 64)
+            answers[rows] += softmax(reader.logits(list(moved[rows])), reader.spec.temperature)
+    truth = np.array([reader.labels.index(label) for label in labels])[prepared.labels]
+    return float((answers.argmax(1) == truth).sum() / len(split))
+
+
+def _robustness(
+    reader: Recognizer, path: Path, split: Split, labels: tuple[str, ...], today: str, drawn: Path
+) -> dict[str, Any]:
+    outcomes = measure_shift(reader, split, labels)
+    shift, outliers = outcomes.report(), measure_outliers(reader, split)
+    kinds = {"mean": shift.means["all"].value} | {name: shift.accuracy(name) for name in shift.names}
+    spoilt = (RobustnessRecord("shift", name, value, shift.n, today) for name, value in kinds.items())
+    record_robustness(path, (*spoilt, *outliers.records(today)))
+    _save(drawn, {"shift": shift_plot(shift), "shift-reliability": reliability_plot(outcomes.reliability)})
+    return {
+        "shift": shift.to_mapping(),
+        "outliers": {each.name: {"auroc": each.auroc, "n": each.n} for each in outliers.sets},
+    }
+
+
+def _pictures(result: Evaluation, split: Split, reader: Recognizer) -> dict[str, bytes]:
+    return {
+        "reliability": reliability_plot(result.reliability),
+        "risk-coverage": risk_coverage_plot(result),
+        "mistakes": encode_png(mistakes_sheet(result, split, reader)),
+    }
+
+
+def _save(stem: Path, pictures: dict[str, bytes]) -> None:
+    for kind, content in pictures.items():
+        with atomic_write(f"{stem}-{kind}.png") as file:
+            file.write(content)
+
+
+def _value(share: Share | None) -> float | None:
+    return None if share is None else share.value

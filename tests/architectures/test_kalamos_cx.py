@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kalamos.architectures import StagedNetwork, build, count_parameters
+from kalamos.architectures.kalamos_cx import SCALE, Block, LayerNorm
+
+
+@pytest.fixture
+def network() -> StagedNetwork:
+    torch.manual_seed(0)
+    return build("kalamos_cx", num_classes=10).eval()
+
+
+def test_it_is_no_larger_than_what_it_is_compared_with(network: StagedNetwork) -> None:
+    assert count_parameters(network) == 86_614 <= count_parameters(build("kalamos_xs", num_classes=10))
+
+
+def test_every_stage_answers_in_its_own_shape(network: StagedNetwork) -> None:
+    _, *maps = network.forward_features(torch.rand(3, 1, 28, 28))
+    assert [tuple(m.shape) for m in maps] == [(3, 20, 14, 14), (3, 40, 7, 7), (3, 64, 3, 3)]
+
+
+def test_layer_norm_is_over_the_channels_of_one_place() -> None:
+    normed = LayerNorm(24)(torch.randn(2, 24, 3, 3) * 5 + 7)
+    assert torch.allclose(normed.mean(dim=1), torch.zeros(2, 3, 3), atol=1e-5)
+    assert torch.allclose(normed.var(dim=1, unbiased=False), torch.ones(2, 3, 3), atol=1e-3)
+
+
+def test_a_block_changes_its_input_by_a_scaled_part() -> None:
+    torch.manual_seed(0)
+    block, maps = Block(8).eval(), torch.rand(2, 8, 6, 6)
+    change = (block(maps) - maps) / SCALE
+    block.scale.data.fill_(0)
+    assert torch.equal(block(maps), maps)
+    assert 0 < change.abs().mean() < 5
