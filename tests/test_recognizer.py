@@ -28,10 +28,12 @@ from kalamos.errors import (
     UnsupportedImageError,
     UsageError,
 )
+from kalamos.inputs import Member
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.probabilities import softmax
 from kalamos.reading_options import ReadingOptions
+from kalamos.streaming import AHEAD_BYTES
 from kalamos.zoo import model_path
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -360,6 +362,41 @@ def test_the_first_result_of_many_reads_few(reader: kalamos.Recognizer, jobs: in
     results.close()  # type: ignore[attr-defined]
     assert taken <= 64 * 3 * jobs
     assert worker_threads() == []
+
+
+def test_members_are_read_like_files(reader: kalamos.Recognizer) -> None:
+    seven = SEVEN.read_bytes()
+    items = [Member("x.zip/7.png", seven), str(SEVEN), Member("x.zip", CorruptImageError("x.zip: cut off"))]
+    items += [
+        Member("x.zip/empty.png", b""),
+        Member("x.zip/../blank.png", (SAMPLES / "blank.png").read_bytes()),
+    ]
+    for jobs in (1, 2):
+        read, file, failed, empty, blank = reader.predict_files(items, jobs=jobs)
+        assert replace(read, path=str(SEVEN)) == file
+        assert (read.path, read.label) == ("x.zip/7.png", "7")
+        assert str(failed.error) == "x.zip: cut off"
+        assert str(empty.error).startswith("x.zip/empty.png: the file is empty")
+        assert isinstance(blank.error, NoInkError)
+    stages = [name for name, _ in reader.trace(items[0])]
+    assert stages == [name for name, _ in reader.trace(SEVEN)]
+
+
+def test_large_members_are_not_read_far_ahead(reader: kalamos.Recognizer) -> None:
+    padded = SEVEN.read_bytes() + bytes(8 << 20)
+    taken = 0
+
+    def members() -> Iterator[Member]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Member("x.tar/7.jpg", padded)
+
+    results = reader.predict_files(members(), jobs=2)
+    for given_out in range(1, 12):
+        assert next(results).label == "7"
+        assert (taken - given_out) * len(padded) <= 2 * AHEAD_BYTES + len(padded)
+    results.close()  # type: ignore[attr-defined]
 
 
 def test_leaving_early_stops_the_workers_within_their_chunk(reader: kalamos.Recognizer) -> None:

@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos.streaming import AHEAD, BRIEF, LENIENT, Turns, default_jobs, ordered_map
+from kalamos import streaming
+from kalamos.streaming import AHEAD, AHEAD_BYTES, BRIEF, LENIENT, Turns, default_jobs, ordered_map
 
 
 def squares(values: list[int]) -> list[int]:
@@ -208,6 +210,53 @@ def test_the_default_heeds_a_limit() -> None:
         assert default_jobs() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("files", "share"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, float("inf")),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, float("inf")),
+        ({"cpu.max": "50000 0\n"}, float("inf")),
+        ({"cpu.max": ""}, float("inf")),
+        ({}, float("inf")),
+    ],
+)
+def test_a_container_s_share_of_the_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], share: float
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert streaming._time_share(tmp_path) == share
+    monkeypatch.setattr(streaming, "_time_share", lambda root: share)
+    assert default_jobs() >= 1
+    if share <= 1:
+        assert default_jobs() == 1
+
+
+def test_few_large_items_are_under_way() -> None:
+    taken, each = 0, AHEAD_BYTES // 2
+
+    def source() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    results = ordered_map(squares, source(), chunk=1, jobs=2, held=lambda item: each)
+    for given_out in range(1, 50):
+        assert next(results) == given_out**2
+        # Two that the start looks at, or what the bytes allow and the one that goes beyond it.
+        assert taken - given_out <= 2 * AHEAD_BYTES // each
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_an_item_larger_than_all_that_may_be_held_comes_through() -> None:
+    results = ordered_map(squares, range(20), chunk=1, jobs=2, held=lambda item: 10 * AHEAD_BYTES)
+    assert list(results) == squares([*range(20)])
 
 
 def test_a_heavy_item_ends_its_chunk() -> None:

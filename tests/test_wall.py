@@ -63,6 +63,9 @@ def test_one_image_needs_no_pool_no_bar_no_other_verb(tmp_path: Path) -> None:
     assert modules & {"rich", "concurrent.futures", "asyncio", "multiprocessing"} == set()
     verbs = {"kalamos.cli.train", "kalamos.cli.evaluate", "kalamos.cli.export", "kalamos.cli.models"}
     assert modules & (verbs | {"kalamos.datasets", "kalamos.evaluation"}) == set()
+    inputs = {module for module in modules if module.startswith("kalamos.inputs.")}
+    assert inputs == {f"kalamos.inputs.{name}" for name in ("item", "kinds", "search")}
+    assert modules & {"zipfile", "tarfile", "csv", "gzip", "bz2", "lzma"} == set()
 
 
 def test_reading_and_evaluating_in_python_load_no_learning_library(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from kalamos.errors import UsageError
 from kalamos.images import EXTENSIONS
 from kalamos.images.files import display_name
 
-__all__ = ["ImageSearch", "find_images"]
+__all__ = ["ImageSearch", "find_images", "is_hidden", "is_image_name", "name_order"]
 
 _Inside: TypeAlias = dict[tuple[int, int], Iterator[os.DirEntry[str]]]
 """The folders that a search is in, outermost first: device and inode -> what is left to look at."""
@@ -38,13 +38,18 @@ class ImageSearch:
 
     def __iter__(self) -> Iterator[str]:
         """Raises `UsageError` if the one path given is a folder or a glob without any image."""
+        return (path for path, _ in self.entries())
+
+    def entries(self) -> Iterator[tuple[str, bool]]:
+        """The same paths, each with whether it was named (itself or by a glob), not found in a folder."""
         self.skipped = 0
         named = (path for given in self._paths for path in self._globbed(given))
-        for path in sorted(named, key=_name_order):
-            if os.path.isdir(path):
-                yield from self._searched(path)
+        for path in sorted(named, key=_given_order):
+            if os.path.isdir(path) and path != "-":  # the name of standard input, whatever lies there
+                for found in self._searched(path):
+                    yield found, False
             else:
-                yield _posix(path)
+                yield _posix(path), True
 
     def _globbed(self, path: str) -> list[str]:
         if os.path.lexists(path) or not glob.has_magic(path):
@@ -81,7 +86,7 @@ class ImageSearch:
             elif _is_folder(entry):
                 if not _enter(entry.path, inside):
                     yield entry.path
-            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
+            elif is_image_name(entry.name):
                 yield entry.path
             else:
                 self.skipped += 1
@@ -94,6 +99,34 @@ def find_images(paths: Sequence[str]) -> Iterator[str]:
     ['A.png', 'a.png', 'b.png']
     """
     return iter(ImageSearch(paths))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's name ends like an image's.
+
+    >>> is_image_name("forms/7.PNG"), is_image_name("png")
+    (True, False)
+    """
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a searched folder passes over a file of this name, relative to it.
+
+    >>> is_hidden(".git/x.png"), is_hidden("__MACOSX/._x.png"), is_hidden("./../x.png")
+    (True, True, False)
+    """
+    return any(part.startswith(".") and part not in {".", ".."} for part in name.split("/"))
+
+
+def name_order(name: str) -> str:
+    """The key that puts names with forward slashes in the order in which a searched folder has them.
+
+    >>> sorted(["sub.png", "B.png", "sub/z.png", "a.png"], key=name_order)
+    ['a.png', 'B.png', 'sub/z.png', 'sub.png']
+    """
+    # Tuples of pairs would say the same in four times the memory, and an archive may have a million names.
+    return "\0".join(f"{part.casefold()}\1{part}" for part in name.split("/"))
 
 
 def _enter(folder: str, inside: _Inside) -> bool:
@@ -117,7 +150,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _name_order(path: str) -> tuple[tuple[str, ...], str]:
+def _given_order(path: str) -> tuple[tuple[str, ...], str]:
     return tuple(part.casefold() for part in PurePath(path).parts), path
 
 

@@ -38,7 +38,8 @@ class Prediction:
     top: tuple[Candidate, ...] = ()
     """The k most probable labels, most probable first."""
     path: str | None = None
-    """The file's path as it was given (POSIX separators); None for bytes and arrays."""
+    """The file's path as it was given (POSIX separators), or a member's name (see `kalamos.inputs`); None for
+    bytes and arrays."""
     error: ImageError | None = None
     abstained: bool = False
     removed: float | None = None

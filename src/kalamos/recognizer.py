@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.folders import find_images
-from kalamos.images import load_grey
+from kalamos.inputs.item import Member, bytes_held, is_heavy, load_item, name_of
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
 from kalamos.predictions import Candidate, Prediction
 from kalamos.preprocessing import Preprocessor
@@ -25,15 +25,13 @@ from kalamos.zoo import find_model
 
 if TYPE_CHECKING:
     from kalamos.images import ImageSource
+    from kalamos.inputs import Item
     from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["Recognizer", "load"]
 
 CHUNK = 64
 """Images a model run: large enough to spread the call's cost, small enough for the cache."""
-
-HEAVY_BYTES, HEAVY_PIXELS = 100_000, 1_000_000
-"""A file or an array above this is shared out by itself."""
 
 
 def load(name_or_file: str | os.PathLike[str] = "digits") -> Recognizer:
@@ -127,14 +125,8 @@ class Recognizer:
         >>> answer.label in "02468", answer.removed > 0.9
         (True, True)
         """
-        options = reading_options(
-            self.spec,
-            top_k=top_k,
-            min_confidence=min_confidence,
-            target_accuracy=target_accuracy,
-            charset=charset,
-        )
-        path = _path_of(source)
+        options = self._options(top_k, min_confidence, target_accuracy, charset)
+        path = name_of(source)
         try:
             prepared = self.prepare(source)
         except NoInkError as error:
@@ -160,13 +152,7 @@ class Recognizer:
         """
         if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise UsageError("predict_batch takes a list of images", remedy="use predict for a single one")
-        options = reading_options(
-            self.spec,
-            top_k=top_k,
-            min_confidence=min_confidence,
-            target_accuracy=target_accuracy,
-            charset=charset,
-        )
+        options = self._options(top_k, min_confidence, target_accuracy, charset)
         return Results(self._stream(sources, options, jobs=None))
 
     def predict_folder(
@@ -190,13 +176,7 @@ class Recognizer:
         Raises:
             UsageError: the folder is absent or holds no image.
         """
-        options = reading_options(
-            self.spec,
-            top_k=top_k,
-            min_confidence=min_confidence,
-            target_accuracy=target_accuracy,
-            charset=charset,
-        )
+        options = self._options(top_k, min_confidence, target_accuracy, charset)
         if not Path(folder).is_dir():
             raise UsageError(f"{os.fspath(folder)}: no such folder", remedy="use predict for a single image")
         paths = find_images([os.fspath(folder)])
@@ -204,7 +184,7 @@ class Recognizer:
 
     def predict_files(
         self,
-        paths: Iterable[str],
+        paths: Iterable[Item],
         *,
         top_k: int = 5,
         min_confidence: float | None = None,
@@ -212,18 +192,17 @@ class Recognizer:
         charset: str | None = None,
         jobs: int | None = None,
     ) -> Iterator[Prediction]:
-        """Like `predict_folder`, over any stream of paths, in its order."""
-        return self._stream(
-            paths,
-            reading_options(
-                self.spec,
-                top_k=top_k,
-                min_confidence=min_confidence,
-                target_accuracy=target_accuracy,
-                charset=charset,
-            ),
-            jobs,
-        )
+        """Like `predict_folder`, over any stream of paths and `kalamos.inputs.Member`s, in its order.
+
+        `kalamos.inputs.InputSearch` makes such a stream of all that the command line takes: zip and tar
+        archives, Parquet and CSV files, standard input.
+
+        >>> from kalamos.inputs import Member
+        >>> [result] = load("digits").predict_files([Member("forms.zip/7.png", b"")])
+        >>> result
+        Prediction(label=None, path='forms.zip/7.png', error='forms.zip/7.png: the file is empty; ...')
+        """
+        return self._stream(paths, self._options(top_k, min_confidence, target_accuracy, charset), jobs)
 
     def feature_maps(self, source: ImageSource) -> dict[str, NDArray[np.float32]]:
         """What the network's stages answer to one image: stage name -> float32 [C, h, w].
@@ -244,9 +223,9 @@ class Recognizer:
         Raises:
             ImageError: the image cannot be read, or is blank (`NoInkError`).
         """
-        return self._preprocessor.image(load_grey(source))
+        return self._preprocessor.image(load_item(source))
 
-    def trace(self, source: ImageSource) -> Iterator[tuple[str, GreyImage]]:
+    def trace(self, source: ImageSource | Member) -> Iterator[tuple[str, GreyImage]]:
         """What becomes of an image on its way to the model: the grey input, then each step's result.
 
         Yields:
@@ -262,7 +241,7 @@ class Recognizer:
         >>> [name for name, image in load("digits").trace(page)]
         ['input', 'polarity', 'ink_box', 'resize', 'centre']
         """
-        grey = load_grey(source)
+        grey = load_item(source)
         yield "input", grey
         yield from self._preprocessor.trace(grey)
 
@@ -273,29 +252,46 @@ class Recognizer:
         result: NDArray[np.float32] = logits
         return result
 
+    def _options(
+        self,
+        top_k: int,
+        min_confidence: float | None,
+        target_accuracy: float | None,
+        charset: str | None,
+    ) -> ReadingOptions:
+        return reading_options(
+            self.spec,
+            top_k=top_k,
+            min_confidence=min_confidence,
+            target_accuracy=target_accuracy,
+            charset=charset,
+        )
+
     def _stream(
-        self, sources: Iterable[ImageSource], options: ReadingOptions, jobs: int | None
+        self, sources: Iterable[ImageSource | Member], options: ReadingOptions, jobs: int | None
     ) -> Iterator[Prediction]:
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs = {jobs} leaves no worker", remedy="use 1 or more")
         turns, stopping = Turns(), threading.Event()
 
-        def read(chunk: list[ImageSource]) -> list[Prediction]:
+        def read(chunk: list[ImageSource | Member]) -> list[Prediction]:
             return self._read_chunk(chunk, options, turns, stopping)
 
         workers = jobs or default_jobs()
-        return ordered_map(read, sources, chunk=CHUNK, jobs=workers, heavy=_is_heavy, stopping=stopping)
+        return ordered_map(
+            read, sources, chunk=CHUNK, jobs=workers, heavy=is_heavy, held=bytes_held, stopping=stopping
+        )
 
     def _read_chunk(
         self,
-        sources: list[ImageSource],
+        sources: list[ImageSource | Member],
         options: ReadingOptions,
         turns: Turns,
         stopping: threading.Event,
     ) -> list[Prediction]:
         with turns.take() as done:
             outcomes = self._prepare_all(sources, done, stopping)
-        paths = [_path_of(source) for source in sources[: len(outcomes)]]
+        paths = [name_of(source) for source in sources[: len(outcomes)]]
         ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
         read = iter(self._decide(list(ready.values()), [paths[i] for i in ready], options))
         return [
@@ -304,7 +300,7 @@ class Recognizer:
         ]
 
     def _prepare_all(
-        self, sources: list[ImageSource], done: Callable[[], None], stopping: threading.Event
+        self, sources: list[ImageSource | Member], done: Callable[[], None], stopping: threading.Event
     ) -> list[GreyImage | ImageError]:
         outcomes: list[GreyImage | ImageError] = []
         together: dict[int, GreyImage] = {}
@@ -312,7 +308,7 @@ class Recognizer:
             if stopping.is_set():  # 64 photographs can take half a minute
                 break
             try:
-                grey = load_grey(source)
+                grey = load_item(source)
                 if self._preprocessor.stacks(grey):
                     together[len(outcomes)] = grey
                 else:  # at once, so that no more than one photograph is held
@@ -369,22 +365,6 @@ def _matching_preprocessor(model: LoadedModel) -> Preprocessor:
             remedy="export the model again",
         )
     return preprocessor
-
-
-def _is_heavy(source: ImageSource) -> bool:
-    """Whether an image takes long enough to be worth a thread: a photograph, not a character's crop."""
-    if isinstance(source, (str, os.PathLike)):
-        try:
-            return os.stat(source).st_size > HEAVY_BYTES  # noqa: PTH116  (this runs once an image)
-        except (OSError, ValueError):
-            return False
-    return isinstance(source, np.ndarray) and source.size > HEAVY_PIXELS
-
-
-def _path_of(source: ImageSource) -> str | None:
-    if isinstance(source, str):
-        return source
-    return Path(source).as_posix() if isinstance(source, os.PathLike) else None
 
 
 def _failure(error: ImageError, path: str | None) -> Prediction:

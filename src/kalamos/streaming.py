@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ R = TypeVar("R")
 AHEAD = 3
 """Chunks under way for each worker: enough that none waits, few enough that memory stays flat."""
 
+AHEAD_BYTES = 16 * 2**20
+"""Bytes that items may bring with them, under way for each worker: some photographs."""
 
 BRIEF = 300e-6
 """Seconds: work that takes less an image is done by one thread at a time."""
@@ -65,11 +70,30 @@ class Turns:
 
 
 def default_jobs() -> int:
-    """Processors that this process may use, which a container may limit."""
+    """Processors that this process may use: a container may limit which ones, or how much of their time."""
     try:
-        return len(os.sched_getaffinity(0))
+        processors = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS, not on Windows
-        return os.cpu_count() or 1
+        processors = os.cpu_count() or 1
+    return math.ceil(min(processors, _time_share(Path("/sys/fs/cgroup"))))
+
+
+@cache  # files take longer to open than an image to read
+def _time_share(root: Path) -> float:
+    """The processors' worth of time that Linux's control group allows; infinite where it sets no limit.
+
+    Docker and Kubernetes limit so. With a thread for every processor of the host such a container would be
+    stopped for most of each period.
+    """
+    for limit, period in (("cpu.max", ""), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            text = (root / limit).read_text() + (f" {(root / period).read_text()}" if period else "")
+            allowed, of = map(int, text.split())
+        except (OSError, ValueError):  # not this version of control groups; or "max"
+            continue
+        if allowed > 0 and of > 0:
+            return allowed / of
+    return math.inf
 
 
 def ordered_map(
@@ -79,12 +103,17 @@ def ordered_map(
     chunk: int,
     jobs: int,
     heavy: Callable[[T], bool] = lambda item: False,
+    held: Callable[[T], int] = lambda item: 0,
     stopping: threading.Event | None = None,
 ) -> Iterator[R]:
     """Apply `function` to chunks of `items` on `jobs` threads; yield its results in order.
 
     A chunk ends after `chunk` items, or after one that is `heavy`, so that a few large photographs
     are shared out among the threads. It never depends on time: the same items make the same chunks.
+
+    Chunks are taken from `items` in the consumer's thread, `AHEAD` for each worker; fewer where the items
+    are large: `held` tells how many bytes of memory an item brings with it, and once more than
+    `AHEAD_BYTES` for each worker are under way, the oldest chunk is waited for.
 
     When the consumer leaves early, or anything fails, `stopping` is set and the threads are waited
     for: a `function` that takes long over a chunk should look at it, and may then return anything.
@@ -106,13 +135,18 @@ def ordered_map(
 
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="kalamos")
     try:
-        pending: deque[Future[list[R]]] = deque()
+        pending: deque[tuple[Future[list[R]], int]] = deque()
+        under_way = 0
         for part in chain(opening, chunks):
-            pending.append(pool.submit(function, part))
-            if len(pending) >= jobs * AHEAD:
-                yield from pending.popleft().result()
+            size = sum(map(held, part))
+            pending.append((pool.submit(function, part), size))
+            under_way += size
+            while len(pending) >= jobs * AHEAD or under_way > jobs * AHEAD_BYTES:
+                oldest, size = pending.popleft()
+                yield from oldest.result()
+                under_way -= size
         while pending:
-            yield from pending.popleft().result()
+            yield from pending.popleft()[0].result()
     finally:
         if stopping is not None:
             stopping.set()

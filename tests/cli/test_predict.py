@@ -7,6 +7,8 @@ import io
 import json
 import os
 import shutil
+import tarfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -514,3 +516,94 @@ def test_a_target_accuracy_is_the_threshold_that_reached_it(
     beyond = command(*ask, "--target-accuracy", "0.999")
     assert (beyond.code, beyond.out) == (2, b"")
     assert "on the 500 validation images; the highest that was reached is 0.99" in beyond.err
+
+
+# ------------------------------------------------------------------------------ archives, tables, a pipe
+
+
+@pytest.fixture
+def containers(folder: Path, samples: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The samples as a folder, a zip, a tar and a CSV, in the current folder, and what they are called."""
+    images = sorted(path for path in samples.iterdir() if path.suffix in {".png", ".jpg"})
+    monkeypatch.chdir(folder)
+    (folder / "d").mkdir()
+    with (
+        zipfile.ZipFile("x.zip", "w") as packed,
+        tarfile.open("x.tgz", "w:gz") as streamed,
+        Path("x.csv").open("w", newline="") as table,
+    ):
+        rows = csv.writer(table)
+        rows.writerow(["id", "file"])
+        for path in images:
+            shutil.copy(path, folder / "d" / path.name)
+            packed.write(path, path.name)
+            streamed.add(path, path.name)
+            rows.writerow([path.stem, f"d/{path.name}"])
+    return ["d", "x.zip", "x.tgz", "x.csv"]
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "parquet"])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_archives_and_tables_give_the_rows_of_the_folder(
+    command, containers: list[str], name: str, jobs: str
+) -> None:
+    expected = command("predict", "d", "-q", "-f", name, "--jobs", jobs)
+    for container in containers[1:]:
+        outcome = command("predict", container, "-q", "-f", name, "--jobs", jobs)
+        got = outcome.out if container == "x.csv" else outcome.out.replace(f"{container}/".encode(), b"d/")
+        if name == "text":  # whose columns are as wide as the paths
+            assert [line.split() for line in got.splitlines()] == [
+                line.split() for line in expected.out.splitlines()
+            ]
+        else:
+            assert got == expected.out
+        assert outcome.code == expected.code == 1
+
+
+def test_a_parquet_file_s_images_are_called_by_their_rows(command, folder: Path, samples: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    images = [(samples / "7-wide.jpg").read_bytes(), None, (samples / "0-pen.png").read_bytes()]
+    parquet.write_table(arrow.table({"id": [1, 2, 3], "scan": images}), folder / "x.parquet")
+    rows = jsonl(command("predict", folder / "x.parquet", "-f", "jsonl").out)
+    assert [row["path"] for row in rows] == [f"{folder.as_posix()}/x.parquet#{index}" for index in range(3)]
+    assert [row["label"] for row in rows] == ["7", None, "0"]
+    assert "nothing in the column 'scan'" in str(rows[1]["error"])
+
+
+def test_what_an_archive_loses_is_a_row_and_exit_status_1(command, containers: list[str]) -> None:
+    content = Path("x.tgz").read_bytes()
+    Path("x.tgz").write_bytes(content[: len(content) * 2 // 3])
+    outcome = command("predict", "x.tgz", "d/0-pen.png", "-f", "csv")
+    first, *whole, lost = csv.DictReader(io.StringIO(outcome.out.decode()))
+    assert first["path"] == "d/0-pen.png"
+    assert whole
+    assert [row["label"] for row in whole] == [*"0123456789"][: len(whole)]
+    assert lost["path"] == "x.tgz"
+    assert "damaged at or after" in lost["error"]
+    assert outcome.code == 1
+    assert "failures: 1 damaged" in outcome.err
+
+
+def test_members_that_are_no_image_by_name_are_counted_and_archives_in_folders_too(
+    command, folder: Path, one: bytes
+) -> None:
+    with zipfile.ZipFile(folder / "x.zip", "w") as archive:
+        for name in ("a.png", "b.txt", "c.zip"):
+            archive.writestr(name, one)
+    assert "passed over 2 files that are no image by name" in command("predict", folder / "x.zip").err
+    (folder / "a.png").write_bytes(one)
+    outcome = command("predict", folder, "-f", "ascii")
+    assert outcome.rows == [f"49, {folder.as_posix()}/a.png"]
+    assert "passed over 1 file that is no image by name" in outcome.err
+
+
+def test_the_column_is_told_before_any_output_is_opened(command, folder: Path, one: bytes) -> None:
+    (folder / "a.png").write_bytes(one)
+    (folder / "x.csv").write_text("left,right\na.png,none.png\n")
+    target = folder / "rows.csv"
+    for options, told in (([], "--column: left, right"), (["--column", "lift"], "did you mean 'left'?")):
+        outcome = command("predict", folder / "x.csv", "-o", target, *options)
+        assert (outcome.code, outcome.out) == (2, b"")
+        assert told in outcome.err
+        assert not target.exists()
+    assert command("predict", folder / "x.csv", "--column", "left").code == 0

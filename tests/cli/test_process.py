@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,14 +95,56 @@ def test_one_asked_to_end_keeps_the_old_output(
     assert any(path.suffix == ".tmp" for path in tmp_path.iterdir())
     asked = time.monotonic()
     run.send_signal(asked_to_end)
-    assert run.wait(timeout=30) != 0
+    assert run.wait(timeout=30) == 128 + asked_to_end
     assert time.monotonic() - asked < 5
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
     shown = terminal.read_to_end()
-    assert "Aborted!" in shown
     assert "Traceback" not in shown
+    assert re.sub(r"\x1b\[[?\d]*\w", "", shown).splitlines()[-1].strip() == "", "it does not end quietly"
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor stays hidden"
+
+
+def test_ctrl_c_while_it_waits_for_standard_input() -> None:
+    with interruptible():
+        run = subprocess.Popen(
+            [*KALAMOS, "predict", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    with run:
+        assert run.stdin is not None
+        run.stdin.write(b"none.png\n")
+        run.stdin.flush()
+        time.sleep(1.5)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(timeout=10) == 130
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert (run.stdout.read(), run.stderr.read()) == (b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("producer", "names"),
+    [
+        ("find . -name '*.png' | sort", ["./a b.png", "./sub/c.png"]),
+        ("find . -name '*.png' -print0 | sort -z", ["./a b.png", "./sub/c.png"]),
+        ("tar c 'a b.png' sub notes.txt", ["-/a b.png", "-/sub/c.png"]),
+        ("tar cz 'a b.png' sub", ["-/a b.png", "-/sub/c.png"]),
+        ("cat 'a b.png'", ["-"]),
+        ("cat sub/c.png; true", ["-"]),
+    ],
+)
+def test_pipes(tmp_path: Path, one: bytes, producer: str, names: list[str]) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a b.png", "sub/c.png"):
+        (tmp_path / name).write_bytes(one)
+    (tmp_path / "notes.txt").write_text("x")
+    command = f'set -o pipefail; ( {producer} ) | "$0" -m kalamos predict - -f ascii'
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable], cwd=tmp_path, capture_output=True, check=False, timeout=60
+    )
+    assert done.stdout.decode().splitlines() == [f"49, {name}" for name in names]
+    assert done.returncode == 0
+    assert (b"passed over 1 file that is no image" in done.stderr) == ("notes.txt" in producer)
 
 
 def test_a_killed_run_keeps_the_old_output(endless: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -72,6 +74,27 @@ def test_every_image_has_a_picture_and_a_place_in_the_index(command: Command, tm
     assert good.min() == 0
 
 
+def test_members_of_archives_are_shown(command: Command, tmp_path: Path) -> None:
+    content = Path(save_one(tmp_path / "one.png")).read_bytes()
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w:gz") as archive:
+        for index in range(200):  # several chunks, so that items wait for their rows
+            info = tarfile.TarInfo(f"{index}.png")
+            good = index % 100 != 50
+            info.size = len(content) if good else 3
+            archive.addfile(info, io.BytesIO(content if good else b"bad"))
+    (tmp_path / "x.tgz").write_bytes(sink.getvalue())
+    show = tmp_path / "show"
+    outcome = command("predict", tmp_path / "x.tgz", "--show", show, "--jobs", "2", "-f", "ascii", "-q")
+    assert outcome.code == 1
+    assert len(outcome.rows) == 200
+    first = Index(show / "index.html")
+    shapes = [cv2.imread(str(show / name), cv2.IMREAD_GRAYSCALE).shape[1] for name in first.images]
+    assert [place for place, width in enumerate(shapes) if width != shapes[0]] == [50]
+    assert f"{tmp_path.as_posix()}/x.tgz/99.png" in first.text
+    assert first.text.count("this is not an image") == 1
+
+
 def test_a_folder_that_is_in_use_is_refused_before_anything_is_written(
     command: Command, tmp_path: Path
 ) -> None:
@@ -95,7 +118,7 @@ def test_long_runs_go_over_several_pages(tmp_path: Path, monkeypatch: pytest.Mon
     image, reader = save_one(tmp_path / "one.png"), load("digits")
     with Gallery(str(tmp_path / "show"), reader) as gallery:
         for result in reader.predict_files([image] * 7):
-            gallery.add(result)
+            gallery.add(result, image)
     pages = [Index(tmp_path / "show" / name) for name in ("index.html", "index-2.html", "index-3.html")]
     assert [len(page.images) for page in pages] == [3, 3, 1]
     assert [sorted(set(page.links)) for page in pages] == [
@@ -109,7 +132,7 @@ def test_long_runs_go_over_several_pages(tmp_path: Path, monkeypatch: pytest.Mon
 def test_an_interrupted_run_leaves_an_index_of_what_it_read(tmp_path: Path) -> None:
     image, reader = save_one(tmp_path / "one.png"), load("digits")
     gallery = Gallery(str(tmp_path / "show"), reader)
-    gallery.add(reader.predict(image))
+    gallery.add(reader.predict(image), image)
     gallery.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert len(Index(tmp_path / "show" / "index.html").images) == 1
 
@@ -118,9 +141,9 @@ def test_labels_of_any_script_and_none_are_shown(tmp_path: Path) -> None:
     image, reader = save_one(tmp_path / "one.png"), load("digits")
     abstained = Prediction(None, 0.4, (Candidate("ب", 0.4),), image, None, abstained=True)
     with Gallery(str(tmp_path / "show"), reader) as gallery:
-        gallery.add(Prediction("ب", 0.5, (Candidate("ب", 0.5),), image))
-        gallery.add(Prediction("<", 0.5, (Candidate("<", 0.5),), image))
-        gallery.add(abstained)
+        gallery.add(Prediction("ب", 0.5, (Candidate("ب", 0.5),), image), image)
+        gallery.add(Prediction("<", 0.5, (Candidate("<", 0.5),), image), image)
+        gallery.add(abstained, image)
     text = Index(tmp_path / "show" / "index.html").text
     assert "ب50.0%" in text
     assert "<50.0%" in text

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn
 
 # OpenCV prints what it dislikes about a file; kalamos says it itself, once, in the file's own row.
@@ -35,10 +36,20 @@ class LazyVerbs(click.Group):
         command: click.Command = getattr(import_module(f"kalamos.cli.{cmd_name}"), cmd_name)
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            # Click would say "Aborted!" and end with 1, which here means that some images could not be read.
+            if sys.stderr.isatty():
+                print(file=sys.stderr)  # behind the terminal's ^C
+            [signal_number] = interrupt.args or [signal.SIGINT]
+            ctx.exit(128 + signal_number)
+
 
 @click.group(
     cls=LazyVerbs,
-    epilog="Exit status: 0 all read, 1 some not, 2 wrong usage.",
+    epilog="Exit status: 0 all read, 1 some not, 2 wrong usage. Ended by Ctrl-C: 130.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="kalamos", message="%(prog)s %(version)s")
@@ -54,10 +65,14 @@ def main() -> NoReturn:
             nowhere = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: PTH123, SIM115
             setattr(sys, name, nowhere)
     # Asked to end, it ends as after Ctrl-C: an unfinished output is taken away.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         cli(prog_name="kalamos")
     except KalamosError as error:
         print(f"kalamos: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     sys.exit(0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    raise KeyboardInterrupt(number)

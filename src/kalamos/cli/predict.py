@@ -1,4 +1,4 @@
-"""`kalamos predict`: files, folders and globs in, one row an image out."""
+"""`kalamos predict`: files, folders, archives, tables or a pipe in, one row an image out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import PurePath
@@ -20,6 +21,7 @@ from kalamos.errors import OutputError, UsageError
 if TYPE_CHECKING:
     from kalamos.cli.progress import Watch
     from kalamos.cli.showing import Gallery
+    from kalamos.inputs import Item
     from kalamos.recognizer import Recognizer
 
 
@@ -47,6 +49,12 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Save what the model saw of each image, and every step to it; DIR is new or empty.",
 )
+@click.option(
+    "--column",
+    metavar="NAME",
+    help="The column of a CSV or Parquet file that has the images or their paths.  [default: image, path, "
+    "file, filename, bytes, ... or the only one]",
+)
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker threads.  [default: all cores]")
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
 def predict(
@@ -59,16 +67,24 @@ def predict(
     target_accuracy: float | None,
     charset: str | None,
     show: str | None,
+    column: str | None,
     jobs: int | None,
     quiet: bool,
 ) -> None:
     """Read the characters on images: PATHS are files, folders (with their sub-folders) or globs.
 
-    Rows go to standard output in case-insensitive name order, a summary to standard error. An image
-    that cannot be read is a row with its error.
+    Of a zip or tar archive the members are read, of a CSV or Parquet file the images in one column, without
+    unpacking anything to disk. Their rows are called archive.zip/a/b.png and table.parquet#12 (rows count
+    from 0). Archives in searched folders are passed over.
+
+    PATH - is standard input: a list of paths, one a line or separated by NULs (find -print0), a tar archive,
+    or one image.
+
+    Rows go to standard output in case-insensitive name order, those of a tar or a table in its own; a summary
+    goes to standard error. An image that cannot be read is a row with its error.
     """
     from kalamos.charset import restrict
-    from kalamos.folders import ImageSearch
+    from kalamos.inputs import InputSearch
     from kalamos.recognizer import load
     from kalamos.writers import Summary, open_writer
 
@@ -77,8 +93,10 @@ def predict(
     reader = load(model)
     labels = reader.labels if charset is None else restrict(reader.spec.alphabet, charset).labels
     top_k = min(top_k, len(labels))
-    search = ImageSearch(paths)
-    found = _with_first(search)
+    search = InputSearch(paths, column=column)
+    # What --show still has to draw: a member of an archive that has streamed by cannot be read again.
+    unseen: deque[Item] | None = deque() if show else None
+    found = _with_first(search if unseen is None else _kept(search, unseen))
     # Before any output is opened, like all that may be refused; nothing is read yet.
     results = reader.predict_files(
         found,
@@ -103,8 +121,8 @@ def predict(
         for result in watch(results):
             writer.write(result)
             summary.add(result)
-            if gallery is not None:
-                gallery.add(result)
+            if gallery is not None and unseen is not None:
+                gallery.add(result, unseen.popleft())
             if live:
                 sink.flush()
     if not quiet:
@@ -136,7 +154,13 @@ def _limit_threads() -> None:
     cv2.setNumThreads(1)
 
 
-def _with_first(search: Iterable[str]) -> Iterator[str]:
+def _kept(items: Iterable[Item], kept: deque[Item]) -> Iterator[Item]:
+    for item in items:
+        kept.append(item)
+        yield item
+
+
+def _with_first(search: Iterable[Item]) -> Iterator[Item]:
     """Look for the first image now, so that a wrong path is told before any output is opened."""
     stream = iter(search)
     return itertools.chain([next(stream)], stream)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kalamos.atomic import atomic_write
 from kalamos.errors import ImageError, OutputError, UsageError
+from kalamos.inputs import Item
 from kalamos.predictions import Prediction
 from kalamos.recognizer import Recognizer
 
@@ -81,8 +82,8 @@ class Gallery:
         if not isinstance(error, OutputError):
             self._write_page(more=False)
 
-    def add(self, result: Prediction) -> None:
-        """Save one prediction of an image file: the file is read once more."""
+    def add(self, result: Prediction, item: Item) -> None:
+        """Save one prediction of an item, which is read once more."""
         if len(self._entries) == PAGE:
             self._write_page(more=True)
         self._count += 1
@@ -92,7 +93,7 @@ class Gallery:
         name = f"{self._count:06d}-{stem}.png"
         stages: list[tuple[str, Grey]] = []
         try:
-            stages.extend(self._reader.trace(path))
+            stages.extend(self._reader.trace(item))
         except ImageError as error:
             problem: str | None = str(error)
         else:

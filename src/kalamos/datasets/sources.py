@@ -6,10 +6,8 @@ import os
 import posixpath
 import re
 import stat
-import struct
 import threading
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +17,7 @@ from kalamos.datasets.dataset import Problem
 from kalamos.errors import DatasetError, ImageError
 from kalamos.images import MAX_FILE_BYTES, read_file
 from kalamos.images.files import display_name
+from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, entry_name, is_link, read_entry
 
 __all__ = ["Source", "is_safe", "natural_key", "open_source"]
 
@@ -28,9 +27,6 @@ MAX_DEPTH = 100
 _JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 _DIGITS = re.compile(r"(\d+)")
 _DRIVE = re.compile("[A-Za-z]:")
-# What zipfile raises beside its own: NotImplementedError is a RuntimeError, UnicodeError a ValueError.
-_DAMAGE = (zipfile.BadZipFile, OSError, ValueError, RuntimeError, OverflowError, struct.error)
-_DAMAGED = "copy or download the file again"
 
 
 class Source(ABC):
@@ -215,9 +211,9 @@ class _Zip(Source):
         self._lock = threading.Lock()  # zipfile counts its open members without one
         try:
             self._archive = zipfile.ZipFile(path)
-        except _DAMAGE as error:
+        except ZIP_DAMAGE as error:
             raise DatasetError(
-                f"{display_name(path)}: not a zip archive, or a damaged one ({error})", remedy=_DAMAGED
+                f"{display_name(path)}: not a zip archive, or a damaged one ({error})", remedy=DAMAGED
             ) from error
         try:
             self._list()
@@ -230,7 +226,7 @@ class _Zip(Source):
         folders: set[str] = set()
         problems: list[Problem] = []
         for entry in self._archive.infolist():
-            name = _zip_name(entry)
+            name = entry_name(entry)
             if not is_safe(name):
                 raise _refused(self.path, name, "points outside")
             parts = [part for part in name.split("/") if part not in ("", ".")]
@@ -248,7 +244,7 @@ class _Zip(Source):
                     f"{display_name(self.path)}: the archive is encrypted",
                     remedy="unpack it and name the folder",
                 )
-            if stat.S_ISLNK(entry.external_attr >> 16):
+            if is_link(entry):
                 self._check_link(entry, member)
                 problems.append(Problem(display_name(member), "a link inside an archive"))
             elif member in self._entries:
@@ -269,33 +265,14 @@ class _Zip(Source):
         self._archive.close()
 
     def _read(self, entry: zipfile.ZipInfo, member: str, limit: int) -> bytes:
-        where = display_name(member)
-        if entry.file_size > limit:
-            raise DatasetError(f"{where}: {entry.file_size:,} bytes are more than the limit of {limit:,}")
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # For the others zipfile cannot bound what a few bytes are blown up to.
-            raise DatasetError(f"{where}: compressed by another method than deflate", remedy="zip it again")
         try:
-            with self._lock, self._archive.open(entry) as file:
-                # One more than promised: its end is reached, so its checksum is looked at. Without a
-                # count, zipfile would decompress far beyond a promised size that is a lie.
-                return file.read(entry.file_size + 1)
-        except (*_DAMAGE, EOFError, zlib.error) as error:
-            raise DatasetError(f"{where}: damaged in the archive ({error})", remedy=_DAMAGED) from error
+            with self._lock:
+                return read_entry(self._archive, entry, display_name(member), limit)
+        except ImageError as error:
+            raise DatasetError(error.problem, remedy=error.remedy) from error
 
     def _check_link(self, entry: zipfile.ZipInfo, member: str) -> None:
         target = os.fsdecode(self._read(entry, member, 4096))
         landing = posixpath.normpath(posixpath.join(posixpath.dirname(member), target))
         if not is_safe(landing):
             raise _refused(self.path, member, f"is a link that points outside, to {display_name(target)}")
-
-
-def _zip_name(entry: zipfile.ZipInfo) -> str:
-    """The member's name; as UTF-8 where it is that, though the archive says it is of the old code page."""
-    name = entry.orig_filename
-    if entry.flag_bits & 0x800 or name.isascii():
-        return name
-    try:
-        return name.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return name

@@ -13,6 +13,7 @@ import gradio as gr
 from kalamos.app.limits import Limits
 from kalamos.datasets.sources import Source, open_source
 from kalamos.errors import DatasetError, ImageError, UsageError
+from kalamos.folders import name_order
 from kalamos.images import EXTENSIONS, read_file
 
 __all__ = ["MOST_IMAGES", "Found", "Upload", "files_input", "found_images", "picture_input"]
@@ -96,7 +97,7 @@ def found_images(files: Sequence[Upload], limits: Limits, stack: ExitStack) -> t
             f"{len(found):,} images are more than the {MOST_IMAGES:,} that fit on a page",
             remedy="give fewer at a time, or use `kalamos predict`, which takes any number",
         )
-    return sorted(found, key=lambda each: _name_order(each.name)), skipped
+    return sorted(found, key=lambda each: name_order(each.name)), skipped
 
 
 def _opened(name: str, path: Path) -> Source:
@@ -113,7 +114,3 @@ def _file_bytes(path: Path, name: str) -> bytes:
         return read_file(path)
     except ImageError as error:
         raise type(error)(error.problem.replace(str(path), name), remedy=error.remedy) from None
-
-
-def _name_order(name: str) -> tuple[tuple[str, str], ...]:
-    return tuple((part.casefold(), part) for part in name.split("/"))

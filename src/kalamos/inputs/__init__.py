@@ -1,0 +1,33 @@
+"""Where images come from: files, folders, globs, archives, tables and standard input, as one stream of items.
+
+```
+folders.ImageSearch ─ search.InputSearch ─┬─ (a file or a folder: its paths)
+                          kinds ──────────┼─ tars ────────── a member an item
+                                          ├─ zips ────────── a member an item
+                                          ├─ parquet, csvs ─ a row an item ─ columns
+                                          └─ stdin ───────── a list of paths, an image, or a tar
+```
+
+An item is a path, or a `Member`: a name and the encoded bytes, or the error that stands in their place. Items
+come in a fixed order, can be pickled, and are made one by one, so memory does not grow with their number
+(except for the list of names that a zip archive keeps at its end). What each is called, in the `path` of its
+row:
+
+| item | name |
+|---|---|
+| a file, also one that a CSV, a Parquet column or standard input names | its path, as it was given |
+| a member of an archive | `forms.zip/a/b.png`: the archive's path, `/`, the member's name |
+| a row of a table with bytes or an error | `scans.parquet#12`, `list.csv#12`: the row, counted from 0 |
+| standard input | `-` for an image, or for what is wrong with it; `-/a/b.png` for a member of a tar |
+| a container that is damaged or has no image | its path |
+
+Names are only ever written, never opened: `forms.zip/../../etc/passwd` is harmless. Where an archive has two
+members of one name, both become rows, in the archive's order.
+"""
+
+from __future__ import annotations
+
+from kalamos.inputs.item import Item, Member
+from kalamos.inputs.search import STDIN, InputSearch
+
+__all__ = ["STDIN", "InputSearch", "Item", "Member"]

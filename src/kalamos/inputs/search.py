@@ -1,0 +1,119 @@
+"""Everything that a command line means, as one stream of items."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+
+from kalamos.errors import ImageError, ImageNotFoundError, UsageError
+from kalamos.folders import ImageSearch
+from kalamos.images.files import display_name
+from kalamos.inputs.item import Item, Member
+from kalamos.inputs.kinds import Kind, kind_of
+
+__all__ = ["STDIN", "InputSearch"]
+
+STDIN = "-"
+
+
+class InputSearch:
+    """The images under some paths, and in the containers among them, lazily, in order.
+
+    Paths are taken as `kalamos.folders.ImageSearch` does, in case-insensitive name order. In the place of a
+    container that is named, itself or by a glob, come its images. Its content decides what it is, whatever it
+    is called, save that a CSV has to be called `.csv` or `.tsv`:
+
+    - a tar archive (also gzip, bzip2 or xz): its members, in its order;
+    - a zip archive: its members, in case-insensitive name order;
+    - a Parquet or CSV file: the rows of one column, in order;
+    - `-`: standard input (see `kalamos.inputs.stdin`).
+
+    Containers in searched folders, archives in archives and links in archives are not opened. What members
+    are called, `kalamos.inputs` says. A container that is damaged gives the images before the damage, and one
+    `Member` with the error.
+
+    Args:
+        paths: files, folders, globs, and `-`.
+        column: the column of the tables; None where it can be told (see `columns.choose_column`).
+        stdin: what `-` reads; by default the process's own.
+
+    >>> list(InputSearch(["b.png", "a.png"]))
+    ['a.png', 'b.png']
+    """
+
+    def __init__(
+        self, paths: Sequence[str], *, column: str | None = None, stdin: io.BufferedIOBase | None = None
+    ) -> None:
+        if list(paths).count(STDIN) > 1:
+            raise UsageError("standard input is named twice", remedy=f"give {STDIN} once")
+        self._search = ImageSearch(paths)
+        self._alone = len(paths) == 1
+        self._column = column
+        self._stdin = stdin
+        self._passed_over = 0
+
+    @property
+    def skipped(self) -> int:
+        """Files in searched folders and archives whose names are no image's, counted as the search goes."""
+        return self._search.skipped + self._passed_over
+
+    def __iter__(self) -> Iterator[Item]:
+        """Raises `UsageError` if the one path given has no image, or its column cannot be told."""
+        self._passed_over = 0
+        for path, was_named in self._search.entries():
+            if path == STDIN:
+                yield from self._opened("standard input", path, self._standard_input())
+            elif was_named and (kind := kind_of(path)) is not None:
+                yield from self._opened(display_name(path), path, _reader(kind, path, self._column))
+            else:
+                yield path
+
+    def _opened(self, where: str, path: str, items: Iterator[Item | None]) -> Iterator[Item]:
+        found = False
+        try:
+            for item in items:
+                if item is None:
+                    self._passed_over += 1
+                else:
+                    found = True
+                    yield item
+        except ImageError as error:
+            yield Member(path, error)
+        except UsageError as error:
+            yield self._refused(path, error)
+        else:
+            if not found:
+                yield self._refused(path, UsageError(f"{where}: no image in it"))
+
+    def _refused(self, path: str, error: UsageError) -> Member:
+        if self._alone:
+            raise error
+        return Member(path, ImageNotFoundError(error.problem, remedy=error.remedy))
+
+    def _standard_input(self) -> Iterator[Item | None]:
+        from kalamos.inputs.stdin import read_stdin
+
+        stream = self._stdin or getattr(sys.stdin, "buffer", None)
+        if stream is None:
+            raise ImageNotFoundError("standard input: closed")
+        yield from read_stdin(stream)
+
+
+def _reader(kind: Kind, path: str, column: str | None) -> Iterator[Item | None]:
+    # Each brings its own library, and most runs need none of them.
+    if kind == "tar":
+        from kalamos.inputs.tars import read_tar
+
+        return read_tar(path)
+    if kind == "zip":
+        from kalamos.inputs.zips import read_zip
+
+        return read_zip(path)
+    if kind == "parquet":
+        from kalamos.inputs.parquet import read_parquet
+
+        return read_parquet(path, column)
+    from kalamos.inputs.csvs import read_csv
+
+    return read_csv(path, column)

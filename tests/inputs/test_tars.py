@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import struct
+import tarfile
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
+from kalamos.images import MAX_FILE_BYTES
+from kalamos.inputs.item import Member
+from kalamos.inputs.tars import MOST_HEADER, read_tar
+
+
+def read(content: bytes, name: str = "x.tar") -> list[Member | None]:
+    return list(read_tar(name, io.BufferedReader(io.BytesIO(content))))
+
+
+def read_till_error(content: bytes) -> tuple[list[str], str]:
+    """Names of what came before the error, and the error."""
+    names: list[str] = []
+    with pytest.raises(CorruptImageError) as caught:
+        names.extend(
+            member.name
+            for member in read_tar("x.tar", io.BufferedReader(io.BytesIO(content)))
+            if member is not None
+        )
+    assert str(caught.value).startswith("x.tar: ")
+    assert str(caught.value).isprintable()
+    return names, str(caught.value)
+
+
+def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_members_come_in_the_archive_s_order(here: Path, tar_bytes, mode: str, layout: int) -> None:
+    long = "very-" * 30 + "long/z.png" if layout != tarfile.USTAR_FORMAT else "z.png"
+    content = tar_bytes(("b.png", b"B"), (long, b""), ("a/A.PNG", b"A" * 2000), mode=mode, format=layout)
+    Path("x.tar").write_bytes(content)
+    expected = [("x.tar/b.png", b"B"), (f"x.tar/{long}", b""), ("x.tar/a/A.PNG", b"A" * 2000)]
+    assert list(read_tar("x.tar")) == read(content) == expected
+
+
+def test_others_are_counted_and_hidden_ones_and_folders_passed_over(tar_bytes) -> None:
+    content = tar_bytes(
+        special("folder.png/", tarfile.DIRTYPE),
+        ("./a.png", b"A"),
+        ("notes.txt", b"N"),
+        ("inner.zip", b"PK"),
+        (".hidden.png", b"H"),
+        ("x/._a.png", b"H"),
+        (".git/a.png", b"H"),
+    )
+    assert read(content) == [("x.tar/a.png", b"A"), None, None]
+
+
+@pytest.mark.parametrize(
+    "name", ["../../up.png", "/etc/root.png", "a/../../b.png", "C:\\b.png", "new\nline.png"]
+)
+def test_names_that_point_outside_are_names_only(tar_bytes, name: str) -> None:
+    assert read(tar_bytes((name, b"A"))) == [(f"x.tar/{name}", b"A")]
+
+
+def test_a_name_that_is_not_utf8(tar_bytes) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    content = tar_bytes((name, b"A"), format=tarfile.GNU_FORMAT, encoding="utf-8")
+    assert b"caf\xe9.png" in content
+    assert read(content) == [(f"x.tar/{name}", b"A")]
+
+
+def test_members_of_one_name_are_all_there(tar_bytes) -> None:
+    assert read(tar_bytes(("a.png", b"1"), ("a.png", b"2"))) == [("x.tar/a.png", b"1"), ("x.tar/a.png", b"2")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "link"),
+    [
+        (tarfile.SYMTYPE, "/etc/passwd"),
+        (tarfile.SYMTYPE, "a.png"),
+        (tarfile.LNKTYPE, "a.png"),
+        (tarfile.CHRTYPE, ""),
+        (tarfile.BLKTYPE, ""),
+        (tarfile.FIFOTYPE, ""),
+    ],
+)
+def test_links_and_devices_are_rows_and_are_not_opened(tar_bytes, kind: bytes, link: str) -> None:
+    content = tar_bytes(("a.png", b"A"), special("odd.png", kind, link), ("b.png", b"B"))
+    first, odd, last = read(content)
+    assert first is not None
+    assert last is not None
+    assert odd is not None
+    assert (first.content, last.content) == (b"A", b"B")
+    assert odd.name == "x.tar/odd.png"
+    assert isinstance(odd.content, UnsupportedImageError)
+
+
+def test_a_sparse_member_is_a_row() -> None:
+    # By hand: Python's tarfile writes none.
+    info = special("a.png", tarfile.GNUTYPE_SPARSE)
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[386:398], block[398:410] = b"00000000000\0", b"00000000000\0"
+    block[483:495] = b"00000001000\0"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    [member] = read(bytes(block) + bytes(1024))
+    assert member is not None
+    assert isinstance(member.content, UnsupportedImageError)
+    assert "with holes" in str(member.content)
+
+
+def test_a_member_over_the_limit_is_a_row_and_is_passed_over(tar_bytes) -> None:
+    class Zeros(io.RawIOBase):
+        """An archive whose first member says that it is over the limit, and is."""
+
+        def __init__(self) -> None:
+            info = tarfile.TarInfo("huge.png")
+            info.size = MAX_FILE_BYTES + 512
+            self._parts = iter(
+                [info.tobuf(), *[bytes(1 << 20)] * 256, bytes(512), tar_bytes(("b.png", b"B"))]
+            )
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+            if not getattr(self, "_left", b""):
+                self._left = next(self._parts, b"")
+            part = self._left[: len(buffer)]
+            buffer[: len(part)] = part
+            self._left = self._left[len(part) :]
+            return len(part)
+
+    tracemalloc.start()
+    try:
+        huge, small = read_tar("x.tar", io.BufferedReader(Zeros()))
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+    assert huge is not None
+    assert isinstance(huge.content, ImageTooLargeError)
+    assert small == ("x.tar/b.png", b"B")
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_an_archive_that_breaks_off_gives_what_came_before(tar_bytes, mode: str) -> None:
+    members = [(f"{index}.png", os.urandom(3000)) for index in range(60)]
+    content = tar_bytes(*members, mode=mode)
+    names, error = read_till_error(content[: len(content) * 2 // 3])
+    assert names == [f"x.tar/{index}.png" for index in range(len(names))]
+    assert len(names) < 60
+    assert mode == "w:bz2" or len(names) > 25  # bzip2's blocks are large
+    assert "or damaged" in error
+
+
+def test_an_archive_cut_between_two_members_is_not_taken_for_whole(tar_bytes) -> None:
+    content = tar_bytes(("a.png", b"A"), ("b.png", b"B"))
+    names, _ = read_till_error(content[: 2 * 512])
+    assert names == ["x.tar/a.png"]
+    assert len(read(content[: 5 * 512])) == 2, "one end mark is enough"
+
+
+def test_a_damaged_header_ends_it_with_an_error(tar_bytes) -> None:
+    content = bytearray(tar_bytes(("a.png", b"A"), ("b.png", b"B"), ("c.png", b"C")))
+    content[1024:1030] = b"\xff" * 6
+    names, error = read_till_error(bytes(content))
+    assert names == ["x.tar/a.png"]
+    assert "at or after a.png" in error
+
+
+def test_a_gzip_file_s_checksum_is_looked_at(tar_bytes) -> None:
+    content = bytearray(tar_bytes(("a.png", b"A"), mode="w:gz"))
+    content[-8:-4] = struct.pack("<I", 1)
+    names, error = read_till_error(bytes(content))
+    assert names == ["x.tar/a.png"]
+    assert "CRC" in error
+
+
+def test_gzip_files_one_after_the_other_are_one(tar_bytes) -> None:
+    content = tar_bytes(("a.png", b"A" * 5000), ("b.png", b"B"))
+    assert len(read(gzip.compress(content[:3000]) + gzip.compress(content[3000:]))) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"x", b"no archive at all" * 100, gzip.compress(b"no archive"), gzip.compress(b""), bytes(100)],
+)
+def test_what_is_no_archive(content: bytes) -> None:
+    names, error = read_till_error(content)
+    assert names == []
+    assert "not a tar archive" in error
+
+
+def test_a_file_that_is_gone() -> None:
+    with pytest.raises(CorruptImageError, match=r"none\.tar: .*No such file"):
+        list(read_tar("none.tar"))
+
+
+def test_no_header_can_take_all_memory() -> None:
+    # GNU's long name and the attributes of pax claim any length, and tarfile reads them whole.
+    for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE):
+        info = special("a.png", kind)
+        info.size = 1 << 30
+        content = gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(100 << 20), 1)
+        tracemalloc.start()
+        try:
+            names, error = read_till_error(content)
+            assert tracemalloc.get_traced_memory()[1] < 4 * MOST_HEADER + len(content)
+        finally:
+            tracemalloc.stop()
+        assert names == []
+        assert "headers take more" in error
+
+
+def test_thousands_of_headers_before_a_member() -> None:
+    header = special("a", tarfile.GNUTYPE_LONGNAME)
+    header.size = 2
+    block = header.tobuf(tarfile.GNU_FORMAT) + b"a\0".ljust(512, b"\0")
+    names, _ = read_till_error(block * 3000 + bytes(1024))
+    assert names == []
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "told"), [(-1, 0, "negative"), (-512, 0, "negative"), (1 << 62, 1, "end of")]
+)
+def test_members_that_claim_negative_or_enormous_sizes(size: int, rows: int, told: str) -> None:
+    info = tarfile.TarInfo("a.png")
+    info.size = size
+    names, error = read_till_error(info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+    assert len(names) == rows
+    assert told in error
+
+
+def test_memory_does_not_grow_with_the_members(tar_bytes) -> None:
+    one = tarfile.TarInfo("a.png")
+    one.size = 400
+    block = one.tobuf() + bytes(512)
+
+    def peak(count: int) -> int:
+        class Many(io.RawIOBase):
+            def __init__(self) -> None:
+                self._blocks: Iterator[bytes] = iter([*[block * 100] * (count // 100), bytes(1024)])
+                self._left = b""
+
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+                self._left = self._left or next(self._blocks, b"")
+                part = self._left[: len(buffer)]
+                buffer[: len(part)] = part
+                self._left = self._left[len(part) :]
+                return len(part)
+
+        tracemalloc.start()
+        try:
+            found = sum(1 for _ in read_tar("x.tar", io.BufferedReader(Many())))
+            assert found == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)
+    assert peak(5000) - peak(500) < 100_000
