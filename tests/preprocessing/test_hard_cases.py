@@ -186,6 +186,35 @@ def test_a_thick_pen_out_of_focus_is_read(prepare: Prepare, character: str, spre
     assert likeness(prepare(page(ink)), prepare((255 * draw(character, 22)).astype(np.uint8))) > 0.85
 
 
+@pytest.mark.parametrize("character", ["0", "7", "4"])
+@pytest.mark.parametrize("pen", [28, 36])
+def test_a_fat_light_pen_on_black_is_read(prepare: Prepare, character: str, pen: int) -> None:
+    # So much ink bends the surface of the light, and a loop is enclosed by more ink than paper.
+    ink = draw(character, pen)
+    negative = np.clip(12 + 233 * cv2.GaussianBlur(ink, (3, 3), 0) + noise(2), 0, 255).astype(np.uint8)
+    assert likeness(prepare(negative), prepare((255 * ink).astype(np.uint8))) > 0.95
+
+
+@pytest.mark.parametrize(("pen", "width"), [(12, 30), (14, 40)])
+def test_a_slanted_one_cropped_to_its_ink_is_read(prepare: Prepare, pen: int, width: int) -> None:
+    ink = np.zeros((190, width))
+    course = np.array([[width - 0.6 * pen, 0], [0.4 * width, 110], [0.5 * pen, 189]])
+    cv2.polylines(ink, [course.astype(np.int32).reshape(-1, 1, 2)], False, 1, pen)
+    light = np.linspace(200, 160, 190)[:, np.newaxis]
+    grain = np.random.default_rng(1).normal(0, 2, ink.shape)
+    crop = np.clip(cv2.GaussianBlur(light * (1 - 0.6 * ink), (3, 3), 0) + grain, 0, 255).astype(np.uint8)
+    assert likeness(prepare(crop), prepare((255 * ink).astype(np.uint8))) > 0.9
+
+
+def test_a_compact_stroke_far_out_of_focus_is_no_flash(prepare: Prepare) -> None:
+    ink = np.zeros((96, 96), np.float32)
+    cv2.line(ink, (50, 22), (46, 74), 1, 9)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (19, 19)).astype(np.float32)
+    blurred = cv2.filter2D(ink, -1, disc / disc.sum())
+    _, _, width, height = cv2.boundingRect(prepare((228 - 183 * blurred).astype(np.uint8)))
+    assert (width <= 10, height) == (True, 20)
+
+
 # --- what looks like a printed line but is the character ---------------------------------------------
 
 
@@ -252,6 +281,25 @@ NOTHING = np.zeros((SIDE, SIDE))
 def test_an_empty_page_has_no_ink(prepare: Prepare, condition: str) -> None:
     with pytest.raises(NoInkError):
         prepare(CONDITIONS[condition](NOTHING))
+
+
+@pytest.mark.parametrize(("size", "dark"), [(240, 0.3), (240, 0.4), (400, 0.3), (500, 0.3)])
+def test_a_shadow_s_wavy_edge_is_no_stroke(prepare: Prepare, size: int, dark: float) -> None:
+    y, x = np.mgrid[:size, :size] / size
+    beyond = (0.8 * x + 0.6 * y - 0.7 + 0.03 * np.sin(7 * (y - x))) * size
+    light = cv2.GaussianBlur(215 * (1 - dark * np.clip(0.5 - beyond / 3, 0, 1)), (3, 3), 0)
+    grain = np.random.default_rng(2).normal(0, 2, light.shape)
+    with pytest.raises(NoInkError):
+        prepare(np.clip(light + grain, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "spread"), [(0.25, 0.3, 0.1), (0, 0.5, 0.1), (0, 0.3, 0.13), (0.5, 1, 0.12)]
+)
+def test_a_flash_is_no_blot(prepare: Prepare, x: float, y: float, spread: float) -> None:
+    glare = 95 * np.exp(-((X - x) ** 2 + (Y - y) ** 2) / (2 * spread**2))
+    with pytest.raises(NoInkError):
+        prepare(np.clip(150 + glare + noise(2), 0, 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("size", [28, 40])

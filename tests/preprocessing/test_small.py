@@ -65,6 +65,35 @@ def test_bars_go_and_what_crosses_them_comes_back(
     np.testing.assert_array_equal(255 - seen if inverted else seen, clean)
 
 
+@pytest.mark.parametrize("share", [7, 9])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_wide_bar_goes_though_strokes_run_along_it(share: int, inverted: bool) -> None:
+    clean = np.zeros((28, 28), np.uint8)
+    cv2.ellipse(clean, (14, 14), (13 - share, 10), 0, 0, 360, 255, 2)
+    striped = ends(clean, share, share)
+    seen = without_bars(255 - striped if inverted else striped)
+    np.testing.assert_array_equal(255 - seen if inverted else seen, clean)
+
+
+def fog(seed: int) -> Grey:
+    """Patches from half the picture to a pixel across, about as strong as the ink that shines through."""
+    generator = np.random.default_rng(seed)
+    octaves = [(2, 1), (4, 0.8), (8, 0.64), (15, 0.5), (27, 0.41)]
+    patches = sum(
+        strength
+        * cv2.resize(generator.uniform(-1, 1, (n + 1, n + 1)), (28, 28), interpolation=cv2.INTER_CUBIC)
+        for n, strength in octaves
+    )
+    return np.clip(96 + 32 * patches + 0.3 * seven(), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_ink_is_seen_through_fog(prepare: Prepare, inverted: bool) -> None:
+    pages = [255 - fog(seed) if inverted else fog(seed) for seed in range(30)]
+    alike = [likeness(prepare(page), prepare(seven())) for page in pages]
+    assert np.quantile(alike, 0.1) > 0.75
+
+
 @pytest.mark.parametrize("pen", [2, 3, 4, 6])
 @pytest.mark.parametrize("character", "LDEFTHI")
 def test_the_stem_of_a_tight_crop_is_no_bar(character: str, pen: int) -> None:

@@ -73,10 +73,10 @@ def _noise(paper: Grey, image: Grey) -> tuple[float, float]:
     """
     stride = max(1, math.isqrt(image.size // SAMPLES))
     gap = (paper[::stride, ::stride].astype(np.int16) - image[::stride, ::stride]).ravel()
-    # Of a normal distribution, 16 % lie more than a standard deviation below the median.
-    low, middle = (gap.size - 1) * 4 // 25, (gap.size - 1) // 2
+    # The quartile: where a frame is printed near the border, an eighth or more lies above its paper.
+    low, middle = (gap.size - 1) // 4, (gap.size - 1) // 2
     ordered = np.partition(gap, (low, middle))
-    return max(0.0, float(ordered[middle])), float(ordered[middle] - ordered[low])
+    return max(0.0, float(ordered[middle])), 1.4826 * float(ordered[middle] - ordered[low])
 
 
 def _without_texture(ink: Grey) -> Grey:

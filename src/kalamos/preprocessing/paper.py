@@ -25,14 +25,20 @@ OVERVIEW = 64
 STROKE_SHARE = 1 / 3
 """No stroke is wider than this share of the longer side; what is dark and wider is shadow or table."""
 
-STEP = 0.85
+STEP = 0.92
 """Paper that falls to this share of its light within a pixel of the overview has a shadow's edge there."""
 
-NIGHT = 16
-"""Grey levels of light in which nothing stands out any more."""
+ROOM = 24
+"""An overview with a shorter side of fewer pixels is one stroke's crop: no shadow's edge is looked for."""
 
 NEAR = 0.35
 """An edge is near where the range of light around is at least this share of the picture's greatest."""
+
+CROP = 40
+"""Pictures of at most so many pixels are crops of a dataset as often as photographs."""
+
+LEAN = 0.7
+"""On a photograph light ink needs so much more of the vote than dark ink: boards are rarer than paper."""
 
 FIT = 16
 """The surface of the light is fitted to a copy of this many pixels a side."""
@@ -58,15 +64,15 @@ def paper_under(image: Grey) -> tuple[Grey, Grey]:
         # Closing takes maxima, and single bright pixels would lift the paper.
         overview = cv2.GaussianBlur(overview, (3, 3), 0)  # type: ignore[assignment]
     light = _surface_of_light(overview)
-    # In logarithms, a stroke stands out in the shadow as much as beside it.
-    if not _ink_is_dark(np.log((overview + NIGHT) / (np.maximum(light, 0) + NIGHT))):
+    if not _ink_is_dark(overview, light, 0 if max(image.shape) <= CROP else LEAN):
         image = cv2.bitwise_not(image)  # type: ignore[assignment]
         overview, light = 255 - overview, 255 - light
     paper = np.minimum(_close(overview), light + _close(overview - light))
     # Enlarged, the estimate is smooth where a shadow's edge is not: better too dark on its lit side
     # than too bright within, which would draw a line along it.
-    darkest = cv2.erode(paper, np.ones((3, 3), np.uint8))
-    paper = np.where(darkest < STEP * paper, darkest, paper)
+    if min(paper.shape) >= ROOM:
+        darkest = cv2.erode(paper, np.ones((3, 3), np.uint8))
+        paper = np.where(darkest < STEP * paper, darkest, paper)
     under: Grey = np.clip(paper + 0.5, 0, 255).astype(np.uint8)
     if under.shape != image.shape:
         height, width = image.shape
@@ -97,38 +103,60 @@ def _close(levels: Levels) -> Levels:
     return closed[reach:-reach, reach:-reach]  # type: ignore[return-value]
 
 
-def _ink_is_dark(flat: Levels) -> bool:
-    """Which polarity leaves plain paper around the ink.
+def _ink_is_dark(overview: Levels, light: Levels, lean: float) -> bool:
+    # Where there is much ink, the surface is fitted to it as well, and the picture itself knows better.
+    # Elsewhere it is the light that has to go first.
+    votes = 2 * _vote_for_dark_ink(overview - light) + lean
+    return votes >= 1 or (votes >= -1 and votes + _vote_for_dark_ink(overview) >= 0)
+
+
+def _vote_for_dark_ink(levels: Levels) -> float:
+    """From -1 to 1: how much plainer the paper around the ink is if the ink is dark.
 
     Where the brightest and the darkest pixel around differ, an edge is near. On the rim of that
     neighbourhood is paper: as bright as the brightest around dark ink, as dark as the darkest around
     light ink. The two rims of a shadow's edge outvote each other.
     """
-    kernel = np.ones((_window(flat.shape, STROKE_SHARE / 2),) * 2, np.uint8)
-    brightest, darkest = cv2.dilate(flat, kernel), cv2.erode(flat, kernel)
+    kernel = np.ones((_window(levels.shape, STROKE_SHARE / 2),) * 2, np.uint8)
+    brightest, darkest = cv2.dilate(levels, kernel), cv2.erode(levels, kernel)
     between = brightest - darkest
-    near = (between > NEAR * between.max()).astype(np.uint8)
+    greatest = between.max()
+    if not greatest:
+        return 0.0
+    near = (between > NEAR * greatest).astype(np.uint8)
     within = cv2.erode(near, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     rim = near > within
     # Shares of the range: a table's edge has no more votes than a pencil's.
-    votes = (2 * flat - brightest - darkest)[rim] / between[rim]
-    return bool(votes.sum() >= 0)
+    return float(((2 * levels - brightest - darkest)[rim] / between[rim]).mean())
 
 
 def _surface_of_light(overview: Levels) -> Levels:
-    """The quadratic surface that most pixels lie near (iteratively reweighted least squares)."""
+    """The quadratic surface that most pixels lie near (iteratively reweighted least squares).
+
+    Nowhere is it darker or brighter than the picture: bent by much ink, it would be so in the corners.
+    """
     height, width = overview.shape
     monomials = _monomials(FIT, FIT)
-    levels = cv2.resize(overview, (FIT, FIT), interpolation=cv2.INTER_AREA).ravel()
-    weighted, middle = monomials, levels.size // 2
-    coefficients = np.linalg.solve(weighted.T @ monomials + RIDGE, weighted.T @ levels)
+    levels: Levels = cv2.resize(overview, (FIT, FIT), interpolation=cv2.INTER_AREA).ravel()  # type: ignore[assignment]
+    middle = levels.size // 2
+    coefficients = _least_squares() @ levels
     for _ in range(FIT_ROUNDS - 1):
         residuals = levels - monomials @ coefficients
         # Scaled to a standard deviation; light that is even to a grey level needs no weighing.
         spread = max(1.0, 1.4826 * float(np.partition(np.abs(residuals), middle)[middle]))
         weighted = monomials / ((1 + (residuals / (2 * spread)) ** 2) ** 2)[:, np.newaxis]
         coefficients = np.linalg.solve(weighted.T @ monomials + RIDGE, weighted.T @ levels)
-    return (_monomials(height, width) @ coefficients).reshape(height, width)
+    surface = (_monomials(height, width) @ coefficients).reshape(height, width)
+    darkest, brightest, _, _ = cv2.minMaxLoc(overview)
+    return np.clip(surface, darkest, brightest)
+
+
+@lru_cache(maxsize=1)
+def _least_squares() -> Levels:
+    """From levels [FIT * FIT] to the surface's coefficients [6], all pixels weighing the same."""
+    monomials = _monomials(FIT, FIT)
+    coefficients: Levels = np.linalg.solve(monomials.T @ monomials + RIDGE, monomials.T)
+    return coefficients
 
 
 @lru_cache(maxsize=64)

@@ -41,12 +41,12 @@ STRAY = 0.1
 NEAR = 0.75
 """A dot is at most this share of the character's longer side away from it."""
 
-FAT = 0.1
+FAT = 0.08
 """What is narrower than this share of the longer side is no soft shadow and no flash."""
 
-ELONGATED = 5
-"""A part of so many times its pen's width squared is a blurred stroke rather than a blot of light,
-if it stands free of the border."""
+ELONGATED, SLENDER = 5, 1.8
+"""A part of so many times its pen's width squared, or whose longer side squared is so many times its area,
+is a blurred stroke rather than a blot of light, if it stands free of the border."""
 
 EDGE, SHARP = 0.02, 0.35
 """Ink's outline rises by a share `SHARP` of its level within a share `EDGE` of the longer side."""
@@ -175,7 +175,7 @@ def _character(ink: Grey, mask: Grey, level: float) -> Grey:
     if parts and parts[0].longer >= SMALLEST * max(ink.shape):
         keep[_belonging(parts, labels)] = 255
     character = np.zeros_like(mask)
-    character[box] = keep[labels[box]]
+    character[box] = np.take(keep, labels[box])  # in half the time of indexing
     return character
 
 
@@ -191,7 +191,8 @@ def _is_foreign(ink: Grey, labels: NDArray[np.int32], part: Part) -> bool:
         members = (labels[box] == part.label).astype(np.uint8)
         pen = pen_width(members)
         if pen >= FAT * longer and not _is_sharp(ink[box], members, reach):
-            blurred_stroke = part.area >= ELONGATED * pen * pen
+            slender = part.longer * part.longer >= SLENDER * part.area
+            blurred_stroke = slender or part.area >= ELONGATED * pen * pen
             return not blurred_stroke or not part.margin(ink.shape)
     # A strip lies along the border; seen from the side, the picture is turned.
     turned = Part(part.label, part.top, part.left, part.bottom, part.right, part.area)

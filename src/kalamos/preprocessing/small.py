@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.preprocessing.pen import pen_width
+
 __all__ = ["cleaned", "without_bars", "without_impulses", "without_stains"]
 
 Grey = NDArray[np.uint8]
@@ -31,6 +33,9 @@ CLEAR = 0.6
 JOINED, CROSSED = 0.5, 2
 """A bar joined to the rest in more rows, as a share of its width, is a letter's stem (that of an L is joined
 to its foot over as many), unless in so many rows strokes are inverted within the bar."""
+
+WIDER = 1.75
+"""... or unless it is so many times as wide as the pen: no stem is."""
 
 NARROWEST, WIDEST = 3, 0.35
 """A bar is at least so many px and at most this share of the picture wide."""
@@ -159,7 +164,12 @@ def _bar(like_corner: NDArray[np.bool_]) -> int:
     joined = np.count_nonzero(inner & outer, axis=0)
     crossed = np.count_nonzero(outer & ~inner, axis=0)
     widths = NARROWEST + np.arange(len(seen))
-    ends = (seen >= CLEAR * height) & ((joined <= np.maximum(1, JOINED * widths)) | (crossed >= CROSSED))
+    is_clear = seen >= CLEAR * height
+    if not is_clear.any():
+        return 0
+    pen = pen_width(like_corner[:, most : width - most].astype(np.uint8))
+    joined_as_bars_are = (joined <= np.maximum(1, JOINED * widths)) | (widths >= WIDER * max(pen, NARROWEST))
+    ends = is_clear & (joined_as_bars_are | (crossed >= CROSSED))
     return int(widths[np.argmax(seen * ends)]) if ends.any() else 0
 
 

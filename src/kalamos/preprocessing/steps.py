@@ -182,7 +182,8 @@ def _on_plain_ground(image: GreyImage) -> GreyImage | None:
         return image
     if min(image.shape) < BLURRED:
         return None
-    ground = sorted(border)[len(border) // 2]
+    levels = np.frombuffer(border, np.uint8)
+    ground = int(np.partition(levels, levels.size // 2)[levels.size // 2])
     if 2 * border.count(ground) <= len(border):
         return None
     darkest, lightest, _, _ = cv2.minMaxLoc(image)
