@@ -8,7 +8,7 @@ UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint bench bench-training results zoo fonts notebook samples constraints clean
+.PHONY: demo test lint bench bench-training results zoo teaching fonts notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -34,6 +34,9 @@ results: $(VENV)/.everything  ## train the recipes that are not trained yet, mea
 zoo: $(VENV)/.everything  ## train and measure the shipped models, install them with their cards
 	$(BIN)/python benchmarks/zoo.py
 	$(BIN)/python benchmarks/frontier.py --measure
+
+teaching: $(VENV)/.everything  ## measure teaching on letters held out of training, write docs/teaching.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/teaching.py
 
 fonts: $(VENV)/.everything  ## get and draw the open fonts of recipes/handwriting-fonts.txt (needs npm)
 	$(BIN)/python benchmarks/fetch_fonts.py build/fonts

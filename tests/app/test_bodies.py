@@ -96,14 +96,17 @@ def test_a_length_that_lies(strict: str) -> None:
         # More than it says is the start of the next request, and none that anyone understands.
         connection.sendall(HEAD + b"Content-Length: 3\r\n\r\n" + bytes(300_000))
         got, error, _ = answer_of(connection)
-        assert (got, error["code"]) == (422, "invalid_multipart")
+        # httptools sees both at once, and answers the second.
+        assert (got, error["code"]) in {(422, "invalid_multipart"), (400, "no_http")}
 
 
 @pytest.mark.parametrize("length", [b"-1", b"1e3", b"x", b"1, 2"])
 def test_a_length_that_is_none(strict: str, length: bytes) -> None:
     with closing(connect(strict)) as connection:
         connection.sendall(HEAD + b"Content-Length: " + length + b"\r\n\r\n")
-        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+        status, error, head = answer_of(connection)
+        assert (status, error["code"]) == (400, "no_http")
+        assert b"connection: close" in head.lower()
 
 
 def test_a_client_that_is_too_slow(strict: str) -> None:

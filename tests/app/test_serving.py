@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import signal
 import socket
 import subprocess
@@ -9,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -85,6 +87,17 @@ def test_addresses_of_nobody(host: str) -> None:
         bind(host, 0)
 
 
+@pytest.fixture(params=["h11", "httptools"])
+def protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each of uvicorn's two in turn; httptools has no build for some machines."""
+    pytest.importorskip(request.param)
+    module = importlib.import_module(f"uvicorn.protocols.http.{request.param}_impl")
+    found = module.H11Protocol if request.param == "h11" else module.HttpToolsProtocol
+    monkeypatch.setattr(serving, "AutoHTTPProtocol", found)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
 def test_who_sends_no_request_is_hung_up_on(
     shelf, start: Callable, monkeypatch: pytest.MonkeyPatch, sent: bytes
@@ -95,6 +108,7 @@ def test_who_sends_no_request_is_hung_up_on(
         assert connection.recv(100) == b""
 
 
+@pytest.mark.usefixtures("protocol")
 def test_who_has_been_answered_may_take_time(shelf, start: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "HEADER_SECONDS", 0.3)
     request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -107,6 +121,74 @@ def test_who_has_been_answered_may_take_time(shelf, start: Callable, monkeypatch
                 assert piece, "hung up on"
                 answer += piece
             time.sleep(0.8)
+
+
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+
+
+@pytest.mark.usefixtures("protocol")
+@pytest.mark.parametrize(
+    "start_of",
+    [b"GET /health HTTP/1.1\r\nX-Long: ", HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX-Long: "],
+)
+def test_what_is_no_body_has_an_end(shelf, start: Callable, start_of: bytes) -> None:
+    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+        connection.sendall(start_of)
+        sent = 0
+        with suppress(OSError):
+            while sent < 100_000_000:
+                connection.sendall(b"a" * 100_000)
+                sent += 100_000
+        assert sent < 20_000_000
+
+
+@pytest.mark.usefixtures("protocol")
+@pytest.mark.parametrize(
+    "sent", [b"hello?\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nA B: c\r\n\r\n"]
+)
+def test_what_is_no_http_is_answered_as_every_error(shelf, start: Callable, sent: bytes) -> None:
+    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+        connection.sendall(sent)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert json.loads(body)["error"]["code"] == "no_http"
+
+
+@pytest.mark.usefixtures("protocol")
+def test_an_offer_of_another_protocol_is_passed_over(shelf, start: Callable, one: bytes) -> None:
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAA"}
+    with start(create_app(shelf)) as address, httpx.Client(base_url=address, timeout=60) as client:
+        for _ in range(2):
+            answer = client.post("/v1/predict", files={"image": ("a", one)}, headers=offer)
+            assert answer.json()["results"][0]["label"] == "1"
+
+
+@pytest.mark.usefixtures("protocol")
+def test_two_hosts_are_one_too_many(shelf, start: Callable) -> None:
+    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: other.example\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.usefixtures("protocol")
+def test_large_bodies_are_no_unfinished_heads(shelf, start: Callable) -> None:
+    with start(create_app(shelf)) as address, httpx.Client(base_url=address, timeout=60) as client:
+        for image in (bytes(3_000_000), bytes(100)):
+            answer = client.post("/v1/predict", files={"image": ("a", image)})
+            assert answer.json()["results"][0]["code"] == "unsupported_format"
+
+
+@pytest.mark.usefixtures("protocol")
+def test_small_answers_do_not_wait_for_an_acknowledgement(shelf, start: Callable) -> None:
+    with start(create_app(shelf)) as address, httpx.Client(base_url=address) as client:
+        client.get("/health")
+        started = time.perf_counter()
+        for _ in range(20):
+            client.get("/health")
+        assert time.perf_counter() - started < 20 * 0.03, "40 ms each is Nagle's algorithm"
 
 
 def _connect(address: str) -> socket.socket:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,14 +21,12 @@ from kalamos.app.refusals import RefusedError
 from kalamos.app.uploads import Upload
 from kalamos.errors import ImageError, ImageTooLargeError
 from kalamos.images.decoding import decode_grey
+from kalamos.inputs.item import HEAVY_BYTES, HEAVY_PIXELS
 from kalamos.predictions import Prediction
-from kalamos.recognizer import CHUNK, HEAVY_BYTES, HEAVY_PIXELS, Recognizer
+from kalamos.recognizer import CHUNK, Recognizer
 from kalamos.streaming import default_jobs
 
 __all__ = ["Asked", "ReadingRoom"]
-
-GATHER_SECONDS = 0.002
-"""For how long an incomplete batch waits for requests that are just arriving."""
 
 
 class Asked(NamedTuple):
@@ -74,8 +71,6 @@ class ReadingRoom:
         self.pool = ThreadPoolExecutor(default_jobs(), thread_name_prefix="kalamos-heavy")
         self.waiting = 0
         """Images that wait or are being read."""
-        self.arriving = 0
-        """Requests whose images are not here yet; the server counts them."""
 
     def admit(self, images: int = 1) -> None:
         """Raises a `RefusedError` (429) where the queue has no room for so many images."""
@@ -96,8 +91,7 @@ class ReadingRoom:
         if worker is None:
             worker = self._workers[model] = _Worker(self, model, loop)
         self.waiting += len(uploads)
-        for place, upload in enumerate(uploads):
-            worker.queue.put(_Item(ticket, place, upload))
+        worker.add(_Item(ticket, place, upload) for place, upload in enumerate(uploads))
         try:
             async with asyncio.timeout(self.limits.seconds):
                 await ticket.done
@@ -125,56 +119,65 @@ class ReadingRoom:
                 ticket.done.set_result(None)
 
     async def close(self) -> None:
-        """Answer what is waiting and end the threads."""
+        """End the threads, when they have read what they were given."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         for worker in self._workers.values():
-            worker.queue.put(None)
+            worker.end()
         for worker in self._workers.values():
             worker.thread.join(self.limits.seconds)
         self.pool.shutdown()
 
 
-@dataclass(eq=False)
 class _Worker:
-    """The thread of one model."""
+    """The thread of one model.
 
-    room: ReadingRoom
-    model: str
-    loop: asyncio.AbstractEventLoop
-    queue: queue.SimpleQueue[_Item | None] = field(default_factory=queue.SimpleQueue)
+    Requests gather in the event loop while a batch is read, and the thread is woken once a batch: each time
+    costs a wait for the interpreter's lock.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, room: ReadingRoom, model: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.room, self.model, self.loop = room, model, loop
+        self._gathered: deque[_Item] = deque()
+        self._under_way = False
+        self._batches: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
         # A daemon, so that a model run that hangs does not keep the process from ending.
-        self.thread = threading.Thread(target=self._work, name=f"kalamos-{self.model}", daemon=True)
+        self.thread = threading.Thread(target=self._work, name=f"kalamos-{model}", daemon=True)
         self.thread.start()
 
-    def _work(self) -> None:
-        running = True
-        while running:
-            batch, running = self._gather()
-            waited_for = [item for item in batch if not item.ticket.done.done()]
-            given_up = [(item, TimeoutError()) for item in batch if item.ticket.done.done()]
-            self._deliver(given_up)
-            if waited_for:
-                self._deliver(self._read(waited_for))
+    def add(self, items: Iterable[_Item]) -> None:
+        """Called in the event loop, as are those below up to the thread's own."""
+        self._gathered.extend(items)
+        if not self._under_way:
+            self._under_way = True
+            # What else has come by now is taken along.
+            self.loop.call_soon(self._hand_over)
 
-    def _gather(self) -> tuple[list[_Item], bool]:
-        """The next items, and whether more can come."""
+    def end(self) -> None:
+        self._batches.put(None)
+
+    def _hand_over(self) -> None:
         batch: list[_Item] = []
-        item = self.queue.get()
-        end = time.monotonic() + GATHER_SECONDS
-        while item is not None:
-            batch.append(item)
-            if len(batch) == CHUNK:
-                return batch, True
-            try:
-                wait = end - time.monotonic() if self.room.arriving else 0
-                item = self.queue.get(timeout=wait) if wait > 0 else self.queue.get_nowait()
-            except queue.Empty:
-                return batch, True
-        return batch, False
+        given_up: list[Answered] = []
+        while self._gathered and len(batch) < CHUNK:
+            item = self._gathered.popleft()
+            if item.ticket.done.done():
+                given_up.append((item, TimeoutError()))
+            else:
+                batch.append(item)
+        self.room.deliver(given_up)
+        self._under_way = bool(batch)
+        if batch:
+            self._batches.put(batch)
+
+    def _take_back(self, answered: Sequence[Answered]) -> None:
+        self.room.deliver(answered)
+        self._hand_over()
+
+    def _work(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            self.loop.call_soon_threadsafe(self._take_back, self._read(batch))
 
     def _read(self, batch: list[_Item]) -> list[Answered]:
         try:
@@ -205,7 +208,8 @@ class _Worker:
 
     def _leave_to_the_pool(self, reader: Recognizer, item: _Item) -> None:
         def read() -> None:
-            self._deliver([(item, self._read_heavy(reader, item))])
+            answered = [(item, self._read_heavy(reader, item))]
+            self.loop.call_soon_threadsafe(self.room.deliver, answered)
 
         self.room.pool.submit(read)
 
@@ -222,10 +226,6 @@ class _Worker:
             return _failed(error)
         except Exception as error:  # noqa: BLE001 - as above
             return error
-
-    def _deliver(self, answered: Sequence[Answered]) -> None:
-        if answered:
-            self.loop.call_soon_threadsafe(self.room.deliver, answered)
 
 
 def _decode(upload: Upload, max_pixels: int) -> NDArray[np.uint8]:

@@ -119,6 +119,8 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> RefusedError | None:
         headers = Headers(scope=scope)
+        if len(headers.getlist("host")) > 1:
+            return RefusedError(400, "no_http", "the request has several Host headers")
         host = headers.get("host", "").lower()
         if self._hosts is not None and _name(host) not in self._hosts:
             return RefusedError(

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 
 from kalamos._version import __version__
-from kalamos.app.api import api_router
+from kalamos.app.api import add_api
 from kalamos.app.batching import ReadingRoom
 from kalamos.app.guard import LOOPBACK, Guard
 from kalamos.app.limits import Limits
@@ -66,7 +66,7 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.include_router(api_router(readers, limits, room))
+    add_api(app, readers, limits, room)
     for kind in (RefusedError, HTTPException, ClientDisconnect):
         app.add_exception_handler(kind, _refused)
     app.state.end_page = _nothing

@@ -13,6 +13,13 @@ __all__ = ["looks"]
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Naskh Arabic", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Consolas", "monospace")
 
+# Gradio puts its own class before each rule of `css`, which then cannot reach what holds the page.
+HEAD = """<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">
+<style>
+@media (max-width: 640px) { .gradio-container .main.fillable { padding: .5em .75em !important; } }
+</style>
+"""
+
 
 def looks() -> dict[str, Any]:
     """What `gradio.mount_gradio_app` has to be told, so that the page looks as it should.
@@ -44,6 +51,6 @@ def looks() -> dict[str, Any]:
     return {
         "theme": theme,
         "css": (assets / "page.css").read_text(encoding="utf-8"),
-        "head": '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">',
+        "head": HEAD,
         "favicon_path": str(assets / "icon.svg"),
     }

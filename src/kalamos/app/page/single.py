@@ -20,12 +20,12 @@ from kalamos.predictions import Prediction
 
 __all__ = ["build_single"]
 
-START = hint_html("Draw one character, or open a picture of one. The answer appears here.")
+START = hint_html("Draw one character, or open or paste a picture of one. The answer appears here.")
 
 
 def build_single(context: Context) -> None:
     with gr.Row(elem_classes="two"):
-        with gr.Column(min_width=300), gr.Tabs():
+        with gr.Column(min_width=300), gr.Tabs(elem_id="sources"):
             with gr.Tab("Draw"):
                 pad = drawing_pad(elem_id="pad")
             with gr.Tab("Picture or camera"):
@@ -49,7 +49,7 @@ def build_single(context: Context) -> None:
                     scale=3,
                     min_width=140,
                 )
-                kept_button = gr.Button("Keep as example", elem_id="keep", scale=1, min_width=130)
+                kept_button = gr.Button("Keep as example", elem_id="keep", scale=1, min_width=160)
             kept = gr.HTML("", elem_id="kept")
     with gr.Accordion("How to read", open=False):
         least = gr.Slider(
