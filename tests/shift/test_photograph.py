@@ -45,6 +45,23 @@ def test_edges_are_smooth(seven: np.ndarray) -> None:
     assert cover.sum() == pytest.approx(stairs.sum(), rel=0.25)
 
 
+@pytest.mark.parametrize("level", [60, 120, 255])
+def test_a_dot_of_one_faint_pixel_is_written_too(level: int) -> None:
+    ba = np.zeros((32, 32), np.uint8)
+    ba[14:17, 8:22] = 255
+    without = written(ba, rng())
+    ba[20, 15] = level
+    dot = written(ba, rng())[np.flatnonzero(without.any(axis=1)).max() + 4 :]
+    assert dot.max() == 1
+    assert 10 < dot.sum() < 400
+
+
+def test_strokes_of_full_ink_are_drawn_as_they_are() -> None:
+    stem = np.zeros((28, 28), np.uint8)
+    stem[4:24, 12:14] = 255
+    assert written(stem, rng())[100].sum() == pytest.approx(2 * GLYPH / 20, rel=0.25)
+
+
 def test_a_page_has_the_paper_and_the_pen(seven: np.ndarray) -> None:
     cover = written(seven, rng())
     page = photographed(PAPER, PEN, cover, rng())

@@ -32,6 +32,13 @@ FINEST = 1.5
 EDGE = 0.36
 """Share of full ink at which a pen's edge is drawn: below a half, so that faint strokes stay whole."""
 
+FAINT, FAINTEST = 0.6, 0.1
+"""A dot of one source pixel reaches no edge once it is blurred. Ink whose level around stays below the share
+`FAINT` of full is taken for full, down to the share `FAINTEST`."""
+
+AROUND = 5
+"""Source pixels across which its level is looked for."""
+
 
 def written(
     ink: Grey,
@@ -62,8 +69,17 @@ def written(
     # About as wide as a source pixel, the blur leaves none of its stairs; the edge is then drawn anew,
     # one pixel of the page wide whatever the scale.
     soft = cv2.GaussianBlur(enlarged, (0, 0), BLUR * scale)
-    edge = (np.arange(256, dtype=np.float32) / 255 - EDGE) * (1.5 * scale) + 0.5
-    return cv2.LUT(soft, np.clip(edge, 0, 1))  # type: ignore[return-value]
+    gain = cv2.warpAffine(_gain(ink), move, (side, side), flags=cv2.INTER_LINEAR, borderValue=1)
+    edge: Field = np.clip((soft * gain / 255 - EDGE) * np.float32(1.5 * scale) + 0.5, 0, 1)
+    return edge
+
+
+def _gain(ink: Grey) -> Field:
+    # What the enlargement's blur will leave of each stroke, its own bilinear interpolation included.
+    left = cv2.GaussianBlur(ink, (0, 0), math.hypot(BLUR, 0.41))
+    level = cv2.dilate(left, np.ones((AROUND, AROUND), np.uint8)).astype(np.float32) / 255
+    gain: Field = FAINT / np.clip(level, FAINTEST * FAINT, FAINT)
+    return gain
 
 
 def photographed(
