@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import time
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 __all__ = ["Figures", "alternate", "run_once"]
+
+LAUNCH = """
+import os, sys, time
+quiet = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
+started = time.perf_counter()
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, usage = os.wait4(process, 0)
+print(os.waitstatus_to_exitcode(status), time.perf_counter() - started, usage.ru_maxrss)
+"""
+"""Starts a command from a process that is small: on Linux a command's peak begins with what the process that
+started it has in memory, and a benchmark has much."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +43,11 @@ class Figures:
 
 def run_once(command: Sequence[str]) -> tuple[float, float]:
     """Wall seconds and peak memory in MB of one run; a failing command is an error."""
-    started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - started
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    return seconds, usage.ru_maxrss / 1000
+    done = subprocess.run([sys.executable, "-S", "-c", LAUNCH, *command], stdout=subprocess.PIPE, check=True)
+    code, seconds, kilobytes = done.stdout.split()
+    if int(code):
+        raise RuntimeError(f"{' '.join(command)} ended with {int(code)}")
+    return float(seconds), int(kilobytes) / 1000
 
 
 def alternate(commands: dict[str, Sequence[str]], repeats: int) -> dict[str, tuple[Figures, Figures]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import pickle
 import threading
 import tracemalloc
@@ -28,6 +29,7 @@ from kalamos.errors import (
     UnsupportedImageError,
     UsageError,
 )
+from kalamos.images import decode_grey
 from kalamos.inputs import Member
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.preprocessing import Preprocessor
@@ -73,7 +75,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
 
 
 def worker_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("kalamos")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("kalamos_")]
 
 
 # ------------------------------------------------------------------------------ load
@@ -602,3 +604,41 @@ def test_abstention_under_a_charset_looks_at_the_confidence_within_it(reader: ka
     torn = reader.predict(SEVEN, charset="0 5 8", min_confidence=0.999)
     assert (torn.label, torn.abstained) == (None, True)
     assert torn.removed > 0.9
+
+
+@pytest.fixture(scope="module")
+def photograph() -> bytes:
+    """The sample "7" on 6 megapixels, a colour JPEG that lies on its side."""
+    page = np.asarray(Image.open(SEVEN).convert("RGB").resize((2800, 1400), Image.Resampling.BICUBIC))
+    page = np.pad(page, ((400, 400), (0, 0), (0, 0)), mode="edge")
+    exif = Image.Exif()
+    exif[274] = 6
+    buffer = io.BytesIO()
+    Image.fromarray(np.rot90(page)).save(buffer, "JPEG", quality=90, exif=exif)
+    return buffer.getvalue()
+
+
+def test_a_photograph_is_decoded_to_no_more_pixels_than_count(
+    reader: kalamos.Recognizer, photograph: bytes, tmp_path: Path
+) -> None:
+    whole = decode_grey(photograph)
+    _, reduced = next(reader.trace(photograph))
+    assert (whole.shape, reduced.shape) == ((2200, 2800), (550, 700))
+    (tmp_path / "7.jpg").write_bytes(photograph)
+    assert next(reader.trace(tmp_path / "7.jpg"))[1].shape == (550, 700)
+    expected, prediction = reader.predict(whole), reader.predict(photograph)
+    assert prediction.label == expected.label == "7"
+    assert prediction.confidence == pytest.approx(expected.confidence, abs=0.02)
+    [row] = reader.predict_folder(tmp_path)
+    [member] = reader.predict_files([Member("7.jpg", photograph)])
+    assert row.top == member.top == prediction.top
+
+
+def test_where_each_pixel_counts_a_photograph_is_decoded_whole(
+    reader: kalamos.Recognizer, photograph: bytes
+) -> None:
+    steps = ({"step": "pad", "px": 12}, *reader.spec.preprocessing)
+    padded = kalamos.Recognizer(replace(reader.model, spec=replace(reader.spec, preprocessing=steps)))
+    assert reader.enough_pixels is not None
+    assert padded.enough_pixels is None
+    assert next(padded.trace(photograph))[1].shape == (2200, 2800)

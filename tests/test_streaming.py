@@ -20,7 +20,7 @@ def squares(values: list[int]) -> list[int]:
 
 
 def worker_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("kalamos")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("kalamos_")]
 
 
 @given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 4))

@@ -57,6 +57,34 @@ def test_help_loads_not_even_numpy(tmp_path: Path) -> None:
     assert packages(command(tmp_path, "predict", "--help")) & {"numpy", "cv2", "onnxruntime", "rich"} == set()
 
 
+def rooms(modules: set[str]) -> set[str]:
+    """The parts of kalamos, without what is inside them."""
+    return {".".join(module.split(".")[:2]) for module in modules if module.partition(".")[0] == "kalamos"}
+
+
+def test_help_loads_its_own_verbs_and_click_and_nothing_else(tmp_path: Path) -> None:
+    modules = command(tmp_path, "--help") - loaded(tmp_path, "")
+    assert packages(modules) - sys.stdlib_module_names == {"kalamos", "click"}
+    assert rooms(modules) == {"kalamos", "kalamos._version", "kalamos.cli", "kalamos.errors"}
+
+
+def test_one_image_loads_three_libraries_and_the_rooms_it_passes_through(tmp_path: Path) -> None:
+    floor = loaded(tmp_path, "import numpy, cv2, onnxruntime")
+    modules = command(tmp_path, "predict", "samples/0-pen.png", "-q") - floor
+    assert packages(modules) - sys.stdlib_module_names == {"kalamos", "click", "numpy"}
+    # Of numpy, the names for its types alone.
+    assert {m for m in modules if m.startswith("numpy.")} <= {"numpy.typing", "numpy._typing._add_docstring"}
+    expected = (
+        "_version alphabets atomic charset cli errors folders images inputs model_file predictions "
+        "preprocessing probabilities reading_options recognizer registry results streaming writers zoo"
+    )
+    assert rooms(modules) == {"kalamos", *(f"kalamos.{room}" for room in expected.split())}
+    verbs = {module for module in modules if module.startswith("kalamos.cli.")}
+    assert verbs == {f"kalamos.cli.{name}" for name in ("names", "options", "predict")}
+    # What the interpreter brings for work that one image does not give.
+    assert modules & {"subprocess", "socket", "ssl", "tempfile", "shutil", "asyncio", "unittest"} == set()
+
+
 def test_one_image_needs_no_pool_no_bar_no_other_verb(tmp_path: Path) -> None:
     modules = command(tmp_path, "predict", "samples/0-pen.png")
     assert packages(modules) >= {"numpy", "cv2", "onnxruntime"}

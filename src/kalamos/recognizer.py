@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.folders import find_images
-from kalamos.inputs.item import Member, bytes_held, is_heavy, load_item, name_of
+from kalamos.inputs.item import Member, bytes_held, fetched, is_heavy, load_item, name_of
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
 from kalamos.predictions import Candidate, Prediction
 from kalamos.preprocessing import Preprocessor
@@ -81,6 +81,14 @@ class Recognizer:
     def model(self) -> LoadedModel:
         """The open model file: where it lies, its SHA-256, its session."""
         return self._model
+
+    @property
+    def enough_pixels(self) -> int | None:
+        """How few pixels (height x width) a photograph may be decoded to; None where each counts.
+
+        What `kalamos.images.decode_grey` wants to know of the model that an image is for.
+        """
+        return self._preprocessor.enough_pixels
 
     def __repr__(self) -> str:
         return f"Recognizer({self.spec.name!r}, {len(self.labels)} classes)"
@@ -223,7 +231,7 @@ class Recognizer:
         Raises:
             ImageError: the image cannot be read, or is blank (`NoInkError`).
         """
-        return self._preprocessor.image(load_item(source))
+        return self._preprocessor.image(self._load(source))
 
     def trace(self, source: ImageSource | Member) -> Iterator[tuple[str, GreyImage]]:
         """What becomes of an image on its way to the model: the grey input, then each step's result.
@@ -241,7 +249,7 @@ class Recognizer:
         >>> [name for name, image in load("digits").trace(page)]
         ['input', 'polarity', 'ink_box', 'resize', 'centre']
         """
-        grey = load_item(source)
+        grey = self._load(source)
         yield "input", grey
         yield from self._preprocessor.trace(grey)
 
@@ -251,6 +259,9 @@ class Recognizer:
         [logits] = self._model.session.run(["logits"], {self._model.input_name: batch})
         result: NDArray[np.float32] = logits
         return result
+
+    def _load(self, source: ImageSource | Member) -> GreyImage:
+        return load_item(source, enough_pixels=self.enough_pixels)
 
     def _options(
         self,
@@ -304,11 +315,11 @@ class Recognizer:
     ) -> list[GreyImage | ImageError]:
         outcomes: list[GreyImage | ImageError] = []
         together: dict[int, GreyImage] = {}
-        for source in sources:
+        for source in [fetched(source) for source in sources]:
             if stopping.is_set():  # 64 photographs can take half a minute
                 break
             try:
-                grey = load_item(source)
+                grey = self._load(source)
                 if self._preprocessor.stacks(grey):
                     together[len(outcomes)] = grey
                 else:  # at once, so that no more than one photograph is held

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["Turns", "default_jobs", "ordered_map"]
+__all__ = ["Turns", "chunks_of", "default_jobs", "ordered_map"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -124,7 +124,7 @@ def ordered_map(
     >>> list(ordered_map(lambda xs: [x * x for x in xs], range(5), chunk=2, jobs=2))
     [0, 1, 4, 9, 16]
     """
-    chunks = _chunks(items, chunk, heavy)
+    chunks = chunks_of(items, chunk, heavy)
     # Whether a second chunk comes tells whether threads are worth starting.
     opening = list(islice(chunks, 1 if jobs == 1 else 2))
     if len(opening) < 2:
@@ -153,7 +153,12 @@ def ordered_map(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _chunks(items: Iterable[T], most: int, heavy: Callable[[T], bool]) -> Iterator[list[T]]:
+def chunks_of(items: Iterable[T], most: int, heavy: Callable[[T], bool]) -> Iterator[list[T]]:
+    """What `ordered_map` makes of a stream: `most` items at a time, fewer after one that is `heavy`.
+
+    >>> list(chunks_of([1, 2, 30, 4], 3, lambda size: size > 9))
+    [[1, 2, 30], [4]]
+    """
     part: list[T] = []
     for item in items:
         part.append(item)

@@ -5,8 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kalamos.errors import CorruptImageError, UnsupportedImageError
-from kalamos.inputs.item import HEAVY_BYTES, HEAVY_PIXELS, Member, bytes_held, is_heavy, load_item, name_of
+from kalamos.errors import CorruptImageError, ImageNotFoundError, UnsupportedImageError
+from kalamos.inputs.item import (
+    HEAVY_BYTES,
+    HEAVY_PIXELS,
+    Member,
+    bytes_held,
+    fetched,
+    is_heavy,
+    load_item,
+    name_of,
+)
 
 
 def test_a_member_is_decoded_and_named_in_its_errors(png: bytes) -> None:
@@ -19,6 +28,22 @@ def test_a_member_is_decoded_and_named_in_its_errors(png: bytes) -> None:
     with pytest.raises(CorruptImageError) as caught:
         load_item(Member("x.zip", error))
     assert caught.value is error
+
+
+def test_a_path_is_fetched_with_its_bytes_or_its_error(here: Path, png: bytes) -> None:
+    Path("a.png").write_bytes(png)
+    assert fetched("a.png") == Member("a.png", png)
+    for path in ("none.png", ".", "a\0b"):
+        member = fetched(path)
+        assert isinstance(member, Member)
+        assert member.name == path
+        with pytest.raises(ImageNotFoundError) as before:
+            load_item(path)
+        assert str(member.content) == str(before.value)
+    array = np.zeros((2, 2))
+    assert fetched(array) is array
+    for source in (Path("a.png"), png, Member("x", b"")):
+        assert fetched(source) is source
 
 
 def test_names(here: Path) -> None:

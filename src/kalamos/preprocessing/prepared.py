@@ -83,20 +83,21 @@ class Prepared:
 
         Never true for an image that the steps would change; false for a few that they would not.
         """
-        ink = stack > 0
-        rows = np.asarray(ink.any(axis=2))  # [N, S]
-        columns = np.asarray(ink.any(axis=1))
+        count, size = len(stack), self.size
+        # OpenCV adds up bytes five times as fast as NumPy; where a sum is not 0, there is ink.
+        down = _sums(stack.reshape(-1, size), axis=1).reshape(count, size)
+        turned = stack.reshape(count, -1).T.copy().reshape(size, -1)  # [S, S * N]
+        across = _sums(turned, axis=0).reshape(size, count).T
+        rows, columns = down > 0, across > 0  # [N, S]
         # A character may reach the border; black is the paper while most of the border is black.
-        border = sum(
-            np.count_nonzero(side, axis=1) for side in (ink[:, 0], ink[:, -1], ink[:, :, 0], ink[:, :, -1])
-        )
-        inside = border < 2 * self.size
+        sides = stack[:, 0], stack[:, -1], stack[:, :, 0], stack[:, :, -1]
+        inside = sum(np.count_nonzero(side, axis=1) for side in sides) < 2 * size
         longer = np.maximum(_extent(rows), _extent(columns))
         fits = (longer >= self._shortest) & (longer <= self._longest)
         contrast = stack.max(axis=(1, 2)) >= FULL
-        down = self._centred(stack.sum(axis=2, dtype=np.int32), rows)
-        across = self._centred(stack.sum(axis=1, dtype=np.int32), columns)
-        prepared: NDArray[np.bool_] = inside & fits & contrast & down & across
+        prepared: NDArray[np.bool_] = (
+            inside & fits & contrast & self._centred(down, rows) & self._centred(across, columns)
+        )
         return prepared
 
     def _centred(self, masses: NDArray[np.int32], occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -108,6 +109,10 @@ class Prepared:
         placed = np.clip(np.rint(self.size / 2 - middle), 0, self.size - extent)
         centred: NDArray[np.bool_] = placed == first
         return centred
+
+
+def _sums(values: NDArray[np.uint8], *, axis: int) -> NDArray[np.int32]:
+    return cv2.reduce(values, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S)  # type: ignore[return-value]
 
 
 def _extent(occupied: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -73,6 +73,19 @@ class Summary:
         if prediction.confidence is not None:
             self._rate(float(prediction.confidence))
 
+    def merge(self, other: Summary) -> None:
+        """Count what another has counted too."""
+        self.read += other.read
+        self.abstained += other.abstained
+        self.failures.update(other.failures)
+        self.labels.update(other.labels)
+        self._rated += other._rated
+        self._total += other._total
+        self._lowest = min(self._lowest, other._lowest)
+        self._highest = max(self._highest, other._highest)
+        self._sure += other._sure
+        self._unsure += other._unsure
+
     def _rate(self, confidence: float) -> None:
         self._rated += 1
         self._total += confidence

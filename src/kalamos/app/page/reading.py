@@ -60,7 +60,7 @@ def read_sheet(
             chunk = found[start : start + CHUNK]
             read: list[tuple[bytes, GreyImage] | ImageError] = []
             for each in chunk:
-                outcome = _read(each, left, limits)
+                outcome = _read(each, left, limits, reader.enough_pixels)
                 left -= 0 if isinstance(outcome, ImageError) else len(outcome[0])
                 read.append(outcome)
             greys = [outcome[1] for outcome in read if not isinstance(outcome, ImageError)]
@@ -78,7 +78,9 @@ def read_sheet(
     return Sheet(model, reader.labels, rows, skipped)
 
 
-def _read(found: Found, left: int, limits: Limits) -> tuple[bytes, GreyImage] | ImageError:
+def _read(
+    found: Found, left: int, limits: Limits, enough_pixels: int | None
+) -> tuple[bytes, GreyImage] | ImageError:
     try:
         data = found.read()
         if len(data) > left:
@@ -86,9 +88,11 @@ def _read(found: Found, left: int, limits: Limits) -> tuple[bytes, GreyImage] | 
                 f"{found.name}: too much for one page together with those before it",
                 remedy="read it with the next folder",
             )
-        return data, decode_grey(data, where=found.name, max_pixels=limits.pixels)
+        grey = decode_grey(data, where=found.name, max_pixels=limits.pixels, enough_pixels=enough_pixels)
     except ImageError as error:
         error.__traceback__ = None  # it holds the image's bytes
         return error
     except DatasetError as error:
         return CorruptImageError(error.problem, remedy=error.remedy)
+    else:
+        return data, grey

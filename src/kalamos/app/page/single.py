@@ -99,7 +99,12 @@ def _read(
     try:
         reader = visit.reader(context.shelf, model)
         try:
-            grey = decode_grey(image, where="the picture", max_pixels=context.limits.pixels)
+            grey = decode_grey(
+                image,
+                where="the picture",
+                max_pixels=context.limits.pixels,
+                enough_pixels=reader.enough_pixels,
+            )
             asked = charset.strip() or None
             prediction = reader.predict(grey, min_confidence=least or None, charset=asked)
             prepared = None if prediction.error else reader.prepare(grey)
