@@ -16,9 +16,16 @@ class ReadingOptions(NamedTuple):
     """What `reading_options` makes of a caller's wishes."""
 
     top_k: int
+    """At most as many as there are labels."""
     threshold: float
     """Confidence below which no label is given."""
+    labels: tuple[str, ...]
+    """What can be answered: the model's labels, or those that the charset leaves."""
     restriction: Restriction | None
+
+    @property
+    def restricted(self) -> bool:
+        return self.restriction is not None
 
 
 def reading_options(
@@ -37,7 +44,9 @@ def reading_options(
     if top_k < 1:
         raise UsageError(f"top_k = {top_k} leaves no answer", remedy="use 1 or more")
     threshold = threshold_of(spec, min_confidence, target_accuracy)
-    return ReadingOptions(top_k, threshold, None if charset is None else restrict(spec.alphabet, charset))
+    restriction = None if charset is None else restrict(spec.alphabet, charset)
+    labels = spec.alphabet.labels if restriction is None else restriction.labels
+    return ReadingOptions(min(top_k, len(labels)), threshold, labels, restriction)
 
 
 def threshold_of(

@@ -337,13 +337,13 @@ class Recognizer:
     ) -> list[Prediction]:
         if not prepared:
             return []
-        logits, temperature = self.logits(prepared), self.spec.temperature
+        logits, temperature, labels = self.logits(prepared), self.spec.temperature, options.labels
         removed: Sequence[float | None]
         if options.restriction is None:
-            labels, removed = self.labels, [None] * len(prepared)
+            removed = [None] * len(prepared)
             probabilities = softmax(logits, temperature)
         else:
-            labels, kept = options.restriction.labels, options.restriction.positions
+            kept = options.restriction.positions
             probabilities, gone = restricted_softmax(logits, kept, temperature)
             removed = gone.tolist()
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, : options.top_k]

@@ -109,7 +109,7 @@ def test_one_without_any_image_is_told_and_among_others_a_row(here: Path, tar_by
     with pytest.raises(UsageError, match="standard input: no image in it"):
         list(InputSearch(["-"], stdin=io.BytesIO()))
     items = list(InputSearch(["a.zip", "b.tar", "c.csv", "-"], stdin=io.BytesIO()))
-    assert names(items) == ["-", "a.zip", "b.tar", "c.csv"]
+    assert names(items) == ["stdin", "a.zip", "b.tar", "c.csv"]
     assert all(isinstance(item, Member) and isinstance(item.content, ImageNotFoundError) for item in items)
 
 
@@ -123,6 +123,16 @@ def test_a_column_that_cannot_be_told_is_told_and_among_others_a_row(here: Path)
         assert isinstance(row, Member)
         assert problem in str(row.content)
         assert other == "b.png"
+
+
+def test_a_column_needs_a_table_among_what_is_named(here: Path) -> None:
+    Path("folder").mkdir()
+    Path("folder/a.png").touch()
+    Path("folder/list.csv").write_text("path\na.png\n")  # in a searched folder: not opened
+    for given in (["folder"], ["folder/a.png", "-"]):
+        with pytest.raises(UsageError, match="column 'path': no CSV or Parquet file is named"):
+            InputSearch(given, column="path")
+    assert names(InputSearch(["folder/*.csv"], column="path")) == ["folder/a.png"]
 
 
 def test_standard_input_once_even_where_a_folder_has_its_name(here: Path) -> None:

@@ -69,21 +69,21 @@ def test_paths_that_begin_like_a_format(line: bytes) -> None:
 def test_one_image_s_bytes(ending: str, side: int) -> None:
     noise = np.random.default_rng(side).integers(0, 255, (side, side, 3), np.uint8)
     content = cv2.imencode(ending, noise)[1].tobytes()
-    assert read(content) == [("-", content)]
+    assert read(content) == [("stdin", content)]
 
 
 @pytest.mark.parametrize(
     "content", [b"%PDF-1.7\n%\xe2\xe3\n", b"\x7fELF\x02\x01", b"abc\0\0def", b"a\x1bb\n"]
 )
 def test_other_binary_data_are_one_item_too(content: bytes) -> None:
-    assert read(content) == [("-", content)]
+    assert read(content) == [("stdin", content)]
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 def test_a_tar_archive(tar_bytes, mode: str) -> None:
     big = os.urandom(200_000)
     content = tar_bytes(("b.png", b"B"), ("c.txt", b"C"), ("a/a.png", big), mode=mode)
-    assert read(content) == [("-/b.png", b"B"), None, ("-/a/a.png", big)]
+    assert read(content) == [("stdin/b.png", b"B"), None, ("stdin/a/a.png", big)]
 
 
 def test_the_pipe_is_read_to_its_end(tar_bytes) -> None:

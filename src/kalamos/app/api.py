@@ -139,17 +139,10 @@ def _asked(shelf: ModelShelf, model: str, wish: Wish) -> Asked:
     options = wish.options
     try:
         spec = shelf.spec(model)
-        asked = Asked(
-            min(options.top_k, len(spec.alphabet)),
-            options.min_confidence,
-            options.target_accuracy,
-            options.charset,
-        )
+        asked = Asked(options.top_k, options.min_confidence, options.target_accuracy, options.charset)
         checked = reading_options(spec, **asked._asdict())
     except ModelNotFoundError as error:
         raise RefusedError(422, "unknown_model", error.problem, remedy=error.remedy) from None
     except UsageError as error:
         raise RefusedError(422, "invalid_option", error.problem, remedy=error.remedy) from None
-    if checked.restriction is not None:
-        asked = asked._replace(top_k=min(asked.top_k, len(checked.restriction.labels)))
-    return asked
+    return asked._replace(top_k=checked.top_k)

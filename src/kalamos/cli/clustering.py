@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kalamos.charset import restrict
+from kalamos.cli.asked import Asked
 from kalamos.cli.predict import choose_format, open_sink, progress
 from kalamos.cluster.job import RayJob
 from kalamos.cluster.parts import PartFolder, names_parts
@@ -18,7 +18,6 @@ from kalamos.cluster.places import is_uri
 from kalamos.cluster.worker import Reading
 from kalamos.errors import UsageError
 from kalamos.predictions import Prediction
-from kalamos.reading_options import reading_options
 from kalamos.recognizer import load
 from kalamos.writers import Summary, open_writer
 
@@ -28,53 +27,47 @@ if TYPE_CHECKING:
 __all__ = ["predict_on_ray"]
 
 
-def predict_on_ray(
-    paths: Sequence[str],
-    *,
-    model: str,
-    format_name: str | None,
-    output: str | None,
-    top_k: int,
-    min_confidence: float | None,
-    target_accuracy: float | None,
-    charset: str | None,
-    column: str | None,
-    jobs: int | None,
-    address: str | None,
-    quiet: bool,
-) -> tuple[Summary, int]:
+def predict_on_ray(asked: Asked) -> tuple[Summary, int]:
     """Do what `predict` does, elsewhere; what it came to, and how many files were passed over."""
+    if asked.show is not None:
+        raise UsageError("--show draws on this machine", remedy="leave --engine ray out for it")
+    output = asked.output
     in_parts = names_parts(output)
-    if in_parts and format_name not in {None, "parquet"}:
+    if in_parts and asked.format_name not in {None, "parquet"}:
         raise UsageError(
-            f"{output}: a folder of parts is Parquet", remedy=f"name a local file for {format_name}"
+            f"{output}: a folder of parts is Parquet", remedy=f"name a local file for {asked.format_name}"
         )
-    chosen = "parquet" if in_parts else choose_format(format_name, output)
-    reader = load(model)
-    reading_options(
-        reader.spec,
-        top_k=top_k,
-        min_confidence=min_confidence,
-        target_accuracy=target_accuracy,
-        charset=charset,
+    chosen = "parquet" if in_parts else choose_format(asked.format_name, output)
+    reader = load(asked.model)
+    answers = asked.reading(reader.spec)
+    parts = (
+        PartFolder(_whole(output), answers.top_k, answers.restricted)
+        if in_parts and output is not None
+        else None
     )
-    labels = reader.labels if charset is None else restrict(reader.spec.alphabet, charset).labels
-    top_k, removed = min(top_k, len(labels)), charset is not None
-    parts = PartFolder(_whole(output), top_k, removed) if in_parts and output is not None else None
-    reading = Reading(_content(reader), top_k, min_confidence, target_accuracy, charset=charset, parts=parts)
-    job = RayJob(paths, reading, column=column, jobs=jobs, address=address)
+    reading = Reading(
+        _content(reader),
+        answers.top_k,
+        asked.min_confidence,
+        asked.target_accuracy,
+        charset=asked.charset,
+        parts=parts,
+    )
+    job = RayJob(asked.paths, reading, column=asked.column, jobs=asked.jobs, address=asked.address)
     summary = Summary()
     live = output is None and sys.stdout.isatty()
     started = time.perf_counter()
     if parts is not None:
-        with job, progress(wanted=not quiet) as watch:
+        with job, progress(wanted=not asked.quiet) as watch:
             deque(watch(_counted(job, summary)), maxlen=0)
     else:
         with (
             job,
             open_sink(output) as sink,
-            open_writer(chosen, sink, labels=labels, top_k=top_k, removed=removed) as writer,
-            progress(wanted=not quiet and not live) as watch,
+            open_writer(
+                chosen, sink, labels=answers.labels, top_k=answers.top_k, removed=answers.restricted
+            ) as writer,
+            progress(wanted=not asked.quiet and not live) as watch,
         ):
             for result in watch(job.predictions()):
                 writer.write(result)

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import PurePath
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import click
 
+from kalamos.cli.asked import Asked
 from kalamos.cli.names import FormatName, ModelName
 from kalamos.cli.options import abstention_options, charset_option
 from kalamos.errors import OutputError, UsageError
@@ -76,22 +77,7 @@ if TYPE_CHECKING:
     help="The Ray cluster's address, or auto on one of its machines.  [default: one for this run alone]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
-def predict(
-    paths: tuple[str, ...],
-    model: str,
-    format_name: str | None,
-    output: str | None,
-    top_k: int,
-    min_confidence: float | None,
-    target_accuracy: float | None,
-    charset: str | None,
-    show: str | None,
-    column: str | None,
-    jobs: int | None,
-    engine: str,
-    address: str | None,
-    quiet: bool,
-) -> None:
+def predict(**options: Any) -> None:
     """Read the characters on images: PATHS are files, folders (with their sub-folders) or globs.
 
     Of a zip or tar archive the members are read, of a CSV or Parquet file the images in one column, without
@@ -107,61 +93,50 @@ def predict(
     With --engine ray, PATHS may be URIs (s3://, gs://, hdfs://, file://) of Parquet files or of folders of
     them.
     """
-    from kalamos.charset import restrict
+    asked = Asked(**options)
+    if asked.engine == "ray":
+        from kalamos.cli.clustering import predict_on_ray
+
+        _end(*predict_on_ray(asked), quiet=asked.quiet)
+    if asked.address is not None:
+        raise UsageError("--address is that of a Ray cluster", remedy="add --engine ray")
+    _end(*_predict_here(asked), quiet=asked.quiet)
+
+
+def _predict_here(asked: Asked) -> tuple[Summary, int]:
+    """What it came to, and how many files were passed over."""
     from kalamos.inputs import InputSearch
     from kalamos.recognizer import load
     from kalamos.writers import Summary, open_writer
 
-    if engine == "ray":
-        from kalamos.cli.clustering import predict_on_ray
-
-        if show is not None:
-            raise UsageError("--show draws on this machine", remedy="leave --engine ray out for it")
-        summary, skipped = predict_on_ray(
-            paths,
-            model=model,
-            format_name=format_name,
-            output=output,
-            top_k=top_k,
-            min_confidence=min_confidence,
-            target_accuracy=target_accuracy,
-            charset=charset,
-            column=column,
-            jobs=jobs,
-            address=address,
-            quiet=quiet,
-        )
-        _end(summary, skipped, quiet=quiet)
-    if address is not None:
-        raise UsageError("--address is that of a Ray cluster", remedy="add --engine ray")
-    chosen = choose_format(format_name, output)
+    chosen = choose_format(asked.format_name, asked.output)
     _limit_threads()
-    reader = load(model)
-    labels = reader.labels if charset is None else restrict(reader.spec.alphabet, charset).labels
-    top_k = min(top_k, len(labels))
-    search = InputSearch(paths, column=column)
+    reader = load(asked.model)
+    reading = asked.reading(reader.spec)
+    search = InputSearch(asked.paths, column=asked.column)
     # What --show still has to draw: a member of an archive that has streamed by cannot be read again.
-    unseen: deque[Item] | None = deque() if show else None
+    unseen: deque[Item] | None = deque() if asked.show else None
     found = _with_first(search if unseen is None else _kept(search, unseen))
     # Before any output is opened, like all that may be refused; nothing is read yet.
     results = reader.predict_files(
         found,
-        top_k=top_k,
-        min_confidence=min_confidence,
-        target_accuracy=target_accuracy,
-        charset=charset,
-        jobs=jobs,
+        top_k=asked.top_k,
+        min_confidence=asked.min_confidence,
+        target_accuracy=asked.target_accuracy,
+        charset=asked.charset,
+        jobs=asked.jobs,
     )
-    restricted = charset is not None
-    showing = _open_show(show, reader)
+    showing = _open_show(asked.show, reader)
     summary = Summary()
     # Rows that scroll by on a terminal are progress enough, and a bar would run through them.
-    live = output is None and sys.stdout.isatty()
+    live = asked.output is None and sys.stdout.isatty()
     started = time.perf_counter()
     with (
-        open_sink(output) as sink,
-        open_writer(chosen, sink, labels=labels, top_k=top_k, removed=restricted) as writer,
-        progress(wanted=not quiet and not live) as watch,
+        open_sink(asked.output) as sink,
+        open_writer(
+            chosen, sink, labels=reading.labels, top_k=reading.top_k, removed=reading.restricted
+        ) as writer,
+        progress(wanted=not asked.quiet and not live) as watch,
         showing as gallery,
     ):
         for result in watch(results):
@@ -172,7 +147,7 @@ def predict(
             if live:
                 sink.flush()
     summary.elapsed = time.perf_counter() - started
-    _end(summary, search.skipped, quiet=quiet)
+    return summary, search.skipped
 
 
 def _end(summary: Summary, skipped: int, *, quiet: bool) -> NoReturn:

@@ -18,7 +18,7 @@ row:
 | a file, also one that a CSV, a Parquet column or standard input names | its path, as it was given |
 | a member of an archive | `forms.zip/a/b.png`: the archive's path, `/`, the member's name |
 | a row of a table with bytes or an error | `scans.parquet#12`, `list.csv#12`: the row, counted from 0 |
-| standard input | `-` for an image, or for what is wrong with it; `-/a/b.png` for a member of a tar |
+| standard input | `stdin` for an image, or for what is wrong with it; `stdin/a/b.png` for a member of a tar |
 | a container that is damaged or has no image | its path |
 
 Names are only ever written, never opened: `forms.zip/../../etc/passwd` is harmless. Where an archive has two

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -38,6 +39,9 @@ class InputSearch:
         column: the column of the tables; None where it can be told (see `columns.choose_column`).
         stdin: what `-` reads; by default the process's own.
 
+    Raises:
+        UsageError: `-` is named twice, or a column where no table is named.
+
     >>> list(InputSearch(["b.png", "a.png"]))
     ['a.png', 'b.png']
     """
@@ -47,6 +51,10 @@ class InputSearch:
     ) -> None:
         if list(paths).count(STDIN) > 1:
             raise UsageError("standard input is named twice", remedy=f"give {STDIN} once")
+        if column is not None and not any(map(_may_be_table, paths)):
+            raise UsageError(
+                f"column {column!r}: no CSV or Parquet file is named", remedy="name the table's file"
+            )
         self._search = ImageSearch(paths)
         self._alone = len(paths) == 1
         self._column = column
@@ -63,7 +71,7 @@ class InputSearch:
         self._passed_over = 0
         for path, was_named in self._search.entries():
             if path == STDIN:
-                yield from self._opened("standard input", path, self._standard_input())
+                yield from self._opened("standard input", "stdin", self._standard_input())
             elif was_named and (kind := kind_of(path)) is not None:
                 yield from self._opened(display_name(path), path, _reader(kind, path, self._column))
             else:
@@ -98,6 +106,11 @@ class InputSearch:
         if stream is None:
             raise ImageNotFoundError("standard input: closed")
         yield from read_stdin(stream)
+
+
+def _may_be_table(path: str) -> bool:
+    """Whether it is one, or a glob that may find one, or not there, which is another mistake."""
+    return path != STDIN and (not os.path.lexists(path) or kind_of(path) in {"csv", "parquet"})
 
 
 def _reader(kind: Kind, path: str, column: str | None) -> Iterator[Item | None]:

@@ -17,9 +17,11 @@ from kalamos.inputs.tars import read_tar
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["read_stdin"]
+__all__ = ["NAME", "read_stdin"]
 
-NAME = "-"
+NAME = "stdin"
+"""Not `-`, which a spreadsheet takes for a formula."""
+
 WHERE = "standard input"
 
 LONGEST_PATH = 32_768
@@ -39,9 +41,10 @@ def read_stdin(stream: io.BufferedIOBase) -> Iterator[Item | None]:
 
     What comes is told by its first 4,097 bytes (or all, if there are fewer):
 
-    1. a tar archive, plain or compressed with gzip, bzip2 or xz: its members, called `-/NAME`;
-    2. other binary data, as every image is: one image, called `-`. Data are binary that begin like a JPEG, a
-       GIF, a WEBP or a PDF, or have two NULs in a row, or no NUL but other control codes than white space;
+    1. a tar archive, plain or compressed with gzip, bzip2 or xz: its members, called `stdin/NAME`;
+    2. other binary data, as every image is: one image, called `stdin`. Data are binary that begin like a
+       JPEG, a GIF, a WEBP or a PDF, or have two NULs in a row, or no NUL but other control codes than white
+       space;
     3. anything else is a list of paths: separated by NULs if there is one (`find -print0`), else by line
        ends, `\n` or `\r\n`. They are taken as they are, in their order, relative to the current folder; empty
        ones do not count. Folders, globs and archives in the list are not opened.
