@@ -63,6 +63,15 @@ def test_another_split_is_refused(source: Source, digits_folder: Path) -> None:
     assert "the split of 'mnist' cannot be made again" in refused(source, digits_folder, n=17)
 
 
+def test_what_a_recipe_learnt_from_besides_is_not_asked_for(source: Source, digits_folder: Path) -> None:
+    training = source.spec.training
+    besides = replace(training, n=training.n + 7, recipe={**training.recipe, "also": ["no/such/folder"]})
+    data = calibration_data(replace(source.spec, training=besides), digits_folder)
+    assert len(data.calibration) == training.n
+    told = refused(source, digits_folder, n=training.n - 1, recipe=besides.recipe)
+    assert "cannot be made again" in told
+
+
 def test_a_model_that_does_not_know_its_data_is_refused(source: Source, digits_folder: Path) -> None:
     with pytest.raises(ExportError, match="does not say what it was trained on"):
         calibration_data(replace(source.spec, training=None), digits_folder)
