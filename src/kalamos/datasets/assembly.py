@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from kalamos.datasets.sources import natural_key
 from kalamos.errors import DatasetError, KalamosError
 from kalamos.images import decode_grey
 from kalamos.images.files import display_name
+from kalamos.preprocessing.paper import shrink
+from kalamos.preprocessing.steps import PAGE
 from kalamos.streaming import Turns, default_jobs, ordered_map
 
 __all__ = ["PARTS", "Listing", "Part", "Row", "assemble", "decode_members"]
@@ -59,7 +62,7 @@ class Listing:
 def decode_members(
     read: Callable[[str], bytes], members: Sequence[str], *, jobs: int | None = None
 ) -> tuple[NDArray[np.uint8] | RaggedImages, NDArray[np.int64], tuple[Problem, ...]]:
-    """Decode files in parallel, in order.
+    """Decode files in parallel, in order. Those of more pixels than `steps.PAGE` are scaled down to it.
 
     Args:
         read: gives a file's bytes, or raises a `KalamosError`; called from several threads.
@@ -131,7 +134,9 @@ def _decoded(
 ) -> NDArray[np.uint8] | Problem:
     where = display_name(name)
     try:
-        return decode_grey(read(name), where=where)
+        image = decode_grey(read(name), where=where, enough_pixels=PAGE)
+        # As `predict` sees it, byte for byte; and a thousand photographs of 12 megapixels fit into memory.
+        return shrink(image, math.sqrt(PAGE / image.size))
     except KalamosError as error:
         return Problem(where, str(error).removeprefix(f"{where}: "))
     finally:

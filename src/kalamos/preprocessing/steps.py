@@ -21,7 +21,7 @@ from kalamos.preprocessing.pen import with_pen
 from kalamos.preprocessing.small import cleaned, without_stains
 from kalamos.registry import Registry
 
-__all__ = ["STEPS", "GreyImage", "Step"]
+__all__ = ["PAGE", "STEPS", "GreyImage", "Step"]
 
 GreyImage = NDArray[np.uint8]
 Step = Callable[[GreyImage], GreyImage]
@@ -123,7 +123,10 @@ def stroke(image: GreyImage, *, size: int, thinnest: float = 1.6, thickest: floa
         return image
     image = shrink(image, DETAIL * size / max(image.shape))
     scale = max(image.shape) / size
-    x, y, width, height = cv2.boundingRect(inked := with_pen(image, thinnest * scale, thickest * scale))
+    inked = with_pen(image, thinnest * scale, thickest * scale)
+    if inked is image:
+        return image
+    x, y, width, height = cv2.boundingRect(inked)
     return inked[y : y + height, x : x + width]
 
 
@@ -138,15 +141,17 @@ def resize(image: GreyImage, *, size: int, tolerance: float = 0.0) -> GreyImage:
     longer = max(height, width)
     if size * (1 - tolerance) <= longer <= size:
         return image
-    scale = size / longer
-    shape = max(1, round(width * scale)), max(1, round(height * scale))
-    # Area averaging is the one resize that does not alias when shrinking.
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small: GreyImage = cv2.resize(image, shape, interpolation=method)  # type: ignore[assignment]
+    small = shrink(image, size / longer) if longer > size else _enlarged(image, size / longer)
     if longer > 8 * size and small.max() < FAINT:
         # Strokes so thin on a page so large drown in eight bits: in two steps they do not.
         return resize(resize(image, size=4 * size), size=size)
     return _full_contrast(small)
+
+
+def _enlarged(image: GreyImage, scale: float) -> GreyImage:
+    height, width = image.shape
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, shape, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 @STEPS.register("centre")
