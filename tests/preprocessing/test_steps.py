@@ -101,6 +101,14 @@ def test_the_paper_under_dark_ink_comes_out_black() -> None:
     assert ink[page == 210].max() == 0
 
 
+def test_a_stroke_among_more_specks_than_sixteen_bits_count_is_found() -> None:
+    page = np.zeros((600, 520), np.uint8)
+    page[:520:2, ::2] = 200
+    page[540:596, 250:270] = 200
+    # The specks, a pixel each, are labelled first.
+    assert np.flatnonzero(written(page).any(axis=1)).tolist() == list(range(540, 596))
+
+
 def test_specks_are_too_small_or_too_faint() -> None:
     ink = np.zeros((100, 100), np.uint8)
     ink[20:80, 40:50] = 255  # 600 px

@@ -76,7 +76,7 @@ def remove_lines(mask: Mask) -> Mask:
     (255, 0)
     """
     borders = mask[:2], mask[-2:], mask[:, :2], mask[:, -2:]
-    if min(mask.shape) < SHORTEST or sum(bool(border.any()) for border in borders) < 2:
+    if min(mask.shape) < SHORTEST or sum(cv2.countNonZero(border) > 0 for border in borders) < 2:
         return mask
     across, down = _find(mask), _find(mask.T)
     if not across and not down:

@@ -89,21 +89,25 @@ def shrink(image: Grey, scale: float) -> Grey:
     height, width = image.shape
     shape = max(1, round(width * scale)), max(1, round(height * scale))
     # What is left to do after halving is still fine enough not to blur.
-    while 4 * max(shape) <= max(image.shape):
-        image = _halved(image)
+    image = _halved(image, 4 * max(shape))
     return cv2.resize(image, shape, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _halved(image: Grey) -> Grey:
-    """Half the size, but for an odd last row or column: a tenth of the time of any other scale."""
+def _halved(image: Grey, least: float) -> Grey:
+    """Half the size, and half again, while the longer side is at least `least` px and no pixel is left over.
+
+    OpenCV averages blocks of 2x2 in a tenth of the time of any other area.
+    """
     height, width = image.shape
-    half = max(1, width // 2), max(1, height // 2)
-    return cv2.resize(image[: 2 * half[1], : 2 * half[0]], half, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    while max(height, width) >= least and not (height % 2 or width % 2):
+        height, width = height // 2, width // 2
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return image
 
 
 def _overview(image: Grey) -> Grey:
-    while max(image.shape) >= 2 * OVERVIEW:
-        image = _halved(image)
+    # Three quarters of its size are as good as all of it where halving alone gets there.
+    image = _halved(image, 1.5 * OVERVIEW)
     return shrink(image, OVERVIEW / max(image.shape))
 
 

@@ -79,6 +79,9 @@ def build_checking(context: Context, tab: gr.Tab) -> None:
             )
     gr.HTML("<h2>Teach</h2>")
     about = gr.HTML(elem_id="examples")
+    earlier = gr.Checkbox(
+        False, label="Also use what was kept on this computer before", container=False, elem_id="earlier"
+    )
     with gr.Row(elem_classes="tight"):
         name = gr.Textbox(
             label="Name of the new model",
@@ -87,13 +90,6 @@ def build_checking(context: Context, tab: gr.Tab) -> None:
             max_length=60,
             elem_id="new-name",
             scale=2,
-        )
-        earlier = gr.Checkbox(
-            False,
-            label="Also use what was kept on this computer before",
-            elem_id="earlier",
-            scale=2,
-            min_width=200,
         )
         teach = gr.Button("Teach", variant="primary", elem_id="teach", scale=1, min_width=110)
     lesson = gr.HTML("", elem_id="lesson")
