@@ -178,11 +178,12 @@ def _middle(levels: Grey) -> int:
     return int(np.partition(flat, flat.size // 2)[flat.size // 2])
 
 
-def without_stains(ink: Grey) -> Grey:
+def without_stains(ink: Grey, near: int = 1) -> Grey:
     """Without faint grey apart from the strokes; the ink itself where none widens its box.
 
     Args:
         ink: uint8 [H, W], bright on black, at full contrast.
+        near: grey within so many px of a stroke stays.
 
     >>> ink = np.zeros((28, 28), np.uint8)
     >>> ink[8:20, 12:16], ink[24, 2:5] = 255, 50
@@ -192,11 +193,11 @@ def without_stains(ink: Grey) -> Grey:
     mask = cv2.threshold(ink, FAINT - 1, 255, cv2.THRESH_BINARY)[1]
     if _reaches_hardly_farther(cv2.boundingRect(ink), cv2.boundingRect(mask)):
         return ink
-    outlines = cv2.dilate(mask, SQUARE)
-    apart = cv2.subtract(ink, cv2.dilate(outlines, SQUARE))
+    around = cv2.dilate(mask, SQUARE, iterations=near)
+    apart = cv2.subtract(ink, cv2.dilate(around, SQUARE))
     if cv2.minMaxLoc(apart)[1] < STAIN:
         return ink
-    return cv2.bitwise_and(ink, outlines)  # type: ignore[return-value]
+    return cv2.bitwise_and(ink, around)  # type: ignore[return-value]
 
 
 def _reaches_hardly_farther(whole: Sequence[int], strokes: Sequence[int]) -> bool:

@@ -87,15 +87,19 @@ def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
 
 
 @STEPS.register("ink_box")
-def ink_box(image: GreyImage) -> GreyImage:
+def ink_box(image: GreyImage, *, faint: int = 1) -> GreyImage:
     """Crop to the ink with all its parts (dots, bars, broken strokes), at full contrast.
 
     Specks, printed lines, soft shadows and what looks in at the border are left out.
 
+    Args:
+        faint: on a crop of few pixels, what is faint and farther than so many px from the strokes is left
+            out too; more than 1 for alphabets with dots.
+
     Raises:
         NoInkError: there is nothing else.
     """
-    image = written(image) if max(image.shape) > TINY else without_stains(image)
+    image = written(image) if max(image.shape) > TINY else without_stains(image, faint)
     x, y, width, height = cv2.boundingRect(image)
     if not width:
         raise NoInkError("no ink: only dust, printed lines or shadows were found")
