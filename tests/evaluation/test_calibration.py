@@ -42,3 +42,13 @@ def test_negative_log_likelihood_by_hand() -> None:
 def test_what_was_thought_impossible_costs_much_but_not_infinity() -> None:
     cost = negative_log_likelihood(np.array([[1e6, 0.0]]), np.array([1]))
     assert 600 < cost < np.inf
+
+
+def test_a_weight_counts_as_so_many_images() -> None:
+    generator = np.random.default_rng(2)
+    logits = generator.normal(0, 3, (300, 4))
+    labels = np.where(generator.random(300) < 0.6, logits.argmax(axis=1), generator.integers(0, 4, 300))
+    times = generator.integers(1, 4, 300)
+    repeated = fit_temperature(np.repeat(logits, times, axis=0), np.repeat(labels, times))
+    assert fit_temperature(logits, labels, times.astype(float)) == pytest.approx(repeated)
+    assert fit_temperature(logits, labels) != pytest.approx(repeated, rel=1e-3)

@@ -201,7 +201,9 @@ def _finish(plan: Plan, state: TrainingState, data: Examples, validation: Exampl
         kept_epoch = state.best_epoch
     logits = infer_examples(network, validation).float().cpu().numpy()
     labels = validation.labels.cpu().numpy()
-    temperature = fit_temperature(logits, labels)
+    # Logit adjustment made it expect each class as often, or nearly so: so the validation has to count them.
+    rarity = (-plan.recipe.logit_adjustment * data.log_priors()).exp().cpu().numpy()[labels]
+    temperature = fit_temperature(logits, labels, rarity)
     correct = logits.argmax(1) == labels
     return Run(
         recipe=plan.recipe,
