@@ -51,7 +51,7 @@ def test_a_shipped_name_goes_before_a_file_of_that_name(
     ("wrong", "told"),
     [
         ("digit", r"^no model is called 'digit'; did you mean 'digits'\?$"),
-        ("latin", r"^no model is called 'latin'; give a model file, or one of: .*digits"),
+        ("greek", r"^no model is called 'greek'; give a model file, or one of: .*digits"),
         ("runs/mine.onnx", r"^runs/mine.onnx: no such model file; "),
         ("digits.onnx", r"^digits.onnx: no such model file; did you mean 'digits'\?$"),
         ("x" * 300, r"^no model is called 'x+'; "),
