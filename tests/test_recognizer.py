@@ -34,7 +34,7 @@ from kalamos.inputs import Member
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.probabilities import softmax
-from kalamos.reading_options import ReadingOptions
+from kalamos.reading_options import reading_options
 from kalamos.streaming import AHEAD_BYTES
 from kalamos.zoo import model_path
 
@@ -414,7 +414,7 @@ def test_leaving_early_stops_the_workers_within_their_chunk(reader: kalamos.Reco
 
     # The first chunk is over at once, those after it would take a while.
     results = reader._stream(
-        [*["none.png"] * 64, *[Photograph()] * 640], ReadingOptions(5, 0.0, None), jobs=2
+        [*["none.png"] * 64, *[Photograph()] * 640], reading_options(reader.spec, top_k=5), jobs=2
     )
     next(results)
     results.close()  # type: ignore[attr-defined]

@@ -127,10 +127,10 @@ def test_ctrl_c_while_it_waits_for_standard_input() -> None:
     [
         ("find . -name '*.png' | sort", ["./a b.png", "./sub/c.png"]),
         ("find . -name '*.png' -print0 | sort -z", ["./a b.png", "./sub/c.png"]),
-        ("tar c 'a b.png' sub notes.txt", ["-/a b.png", "-/sub/c.png"]),
-        ("tar cz 'a b.png' sub", ["-/a b.png", "-/sub/c.png"]),
-        ("cat 'a b.png'", ["-"]),
-        ("cat sub/c.png; true", ["-"]),
+        ("tar c 'a b.png' sub notes.txt", ["stdin/a b.png", "stdin/sub/c.png"]),
+        ("tar cz 'a b.png' sub", ["stdin/a b.png", "stdin/sub/c.png"]),
+        ("cat 'a b.png'", ["stdin"]),
+        ("cat sub/c.png; true", ["stdin"]),
     ],
 )
 def test_pipes(tmp_path: Path, one: bytes, producer: str, names: list[str]) -> None:

@@ -15,8 +15,8 @@ FOLDER = Path(__file__).parent
 def names() -> tuple[str, ...]:
     """The shipped models.
 
-    >>> names()
-    ('digits',)
+    >>> "digits" in names()
+    True
     """
     return tuple(sorted(path.stem for path in FOLDER.glob("*.onnx")))
 

@@ -72,6 +72,8 @@ def test_the_cameras_picture_is_read(open_page: Open) -> None:
     page.get_by_role("tab", name="Picture or camera").click()
     page.locator("#picture").get_by_label("Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
+    # Gradio takes no photo before the first frame, and says nothing.
+    page.wait_for_function("() => (document.querySelector('#picture video')?.currentTime ?? 0) > 0")
     page.locator("#picture").get_by_label("capture photo").click()
     # Chromium's own test picture: a disc with a slice cut out, which turns.
     answered(page, re.compile(r"\d"))
