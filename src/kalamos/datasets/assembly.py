@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,7 @@ from kalamos.datasets.sources import natural_key
 from kalamos.errors import DatasetError, KalamosError
 from kalamos.images import decode_grey
 from kalamos.images.files import display_name
-from kalamos.preprocessing.paper import shrink
-from kalamos.preprocessing.steps import PAGE
+from kalamos.preprocessing.steps import PAGE, as_page
 from kalamos.streaming import Turns, default_jobs, ordered_map
 
 __all__ = ["PARTS", "Listing", "Part", "Row", "assemble", "decode_members"]
@@ -136,7 +134,7 @@ def _decoded(
     try:
         image = decode_grey(read(name), where=where, enough_pixels=PAGE)
         # As `predict` sees it, byte for byte; and a thousand photographs of 12 megapixels fit into memory.
-        return shrink(image, math.sqrt(PAGE / image.size))
+        return as_page(image)
     except KalamosError as error:
         return Problem(where, str(error).removeprefix(f"{where}: "))
     finally:

@@ -16,7 +16,10 @@ from kalamos.images.files import display_name, read_file
 if TYPE_CHECKING:
     from kalamos.images import ImageSource
 
-__all__ = ["Item", "Member", "bytes_held", "fetched", "is_heavy", "load_item", "name_of"]
+__all__ = ["STDIN_NAME", "Item", "Member", "bytes_held", "fetched", "is_heavy", "load_item", "name_of"]
+
+STDIN_NAME = "stdin"
+"""Of what standard input brings; not `-`, which a spreadsheet takes for a formula."""
 
 HEAVY_BYTES, HEAVY_PIXELS = 100_000, 1_000_000
 """A file or an array above this is shared out by itself."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from kalamos.errors import ImageError, ImageNotFoundError, UsageError
 from kalamos.folders import ImageSearch
 from kalamos.images.files import display_name
-from kalamos.inputs.item import Item, Member
+from kalamos.inputs.item import STDIN_NAME, Item, Member
 from kalamos.inputs.kinds import Kind, kind_of
 
 __all__ = ["STDIN", "InputSearch"]
@@ -71,7 +71,7 @@ class InputSearch:
         self._passed_over = 0
         for path, was_named in self._search.entries():
             if path == STDIN:
-                yield from self._opened("standard input", "stdin", self._standard_input())
+                yield from self._opened("standard input", STDIN_NAME, self._standard_input())
             elif was_named and (kind := kind_of(path)) is not None:
                 yield from self._opened(display_name(path), path, _reader(kind, path, self._column))
             else:

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING
 
 from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
 from kalamos.images.files import MAX_FILE_BYTES
-from kalamos.inputs.item import Item, Member
+from kalamos.inputs.item import STDIN_NAME, Item, Member
 from kalamos.inputs.kinds import kind_of_bytes
 from kalamos.inputs.tars import read_tar
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["NAME", "read_stdin"]
-
-NAME = "stdin"
-"""Not `-`, which a spreadsheet takes for a formula."""
+__all__ = ["read_stdin"]
 
 WHERE = "standard input"
 
@@ -61,7 +58,7 @@ def read_stdin(stream: io.BufferedIOBase) -> Iterator[Item | None]:
         whole: io.BufferedReader = io.BufferedReader(_Rejoined(head, stream), _BLOCK)
         kind = kind_of_bytes(head)
         if kind == "tar":
-            yield from read_tar(NAME, whole)
+            yield from read_tar(STDIN_NAME, whole)
         elif kind is not None:
             what = "a zip archive" if kind == "zip" else "a Parquet file"
             problem = f"{WHERE}: {what} cannot come through a pipe, as what is in it is told at its end"
@@ -85,9 +82,9 @@ def _is_binary(head: bytes) -> bool:
 def _image(stream: io.BufferedReader) -> Member:
     data = stream.read(MAX_FILE_BYTES + 1)
     if len(data) <= MAX_FILE_BYTES:
-        return Member(NAME, data)
+        return Member(STDIN_NAME, data)
     problem = f"{WHERE}: more than the limit of {MAX_FILE_BYTES:,} bytes"
-    return Member(NAME, ImageTooLargeError(problem, remedy="scale the image down"))
+    return Member(STDIN_NAME, ImageTooLargeError(problem, remedy="scale the image down"))
 
 
 def _paths(stream: io.BufferedReader, separator: bytes) -> Iterator[str]:

@@ -54,7 +54,7 @@ def bright_on_black(image: Grey) -> tuple[Grey, float]:
     offset, deviation = _noise(paper, smooth)
     gap = cv2.subtract(paper, smooth)
     difference = cv2.minMaxLoc(gap)[1] - offset
-    floor = round(offset + DEVIATIONS * deviation)  # OpenCV takes half as long for whole numbers
+    floor = round(offset + DEVIATIONS * deviation)  # OpenCV is faster with whole numbers
     ink = cv2.divide(cv2.subtract(gap, floor), paper, scale=255)  # type: ignore[call-overload]
     return np.asarray(ink, np.uint8), difference if difference >= SIGNIFICANT * deviation else 0.0
 

@@ -21,7 +21,7 @@ from kalamos.preprocessing.pen import with_pen
 from kalamos.preprocessing.small import cleaned, without_stains
 from kalamos.registry import Registry
 
-__all__ = ["PAGE", "STEPS", "GreyImage", "Step"]
+__all__ = ["PAGE", "STEPS", "GreyImage", "Step", "as_page"]
 
 GreyImage = NDArray[np.uint8]
 Step = Callable[[GreyImage], GreyImage]
@@ -53,6 +53,11 @@ def grey(image: GreyImage) -> GreyImage:
     return image
 
 
+def as_page(image: GreyImage) -> GreyImage:
+    """A picture of more than `PAGE` pixels scaled down to that; any other as it is."""
+    return shrink(image, math.sqrt(PAGE / image.size))
+
+
 @STEPS.register("polarity")
 def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
     """Ink bright on black, the paper flattened to 0, the ink stretched to 255.
@@ -66,7 +71,7 @@ def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
     Raises:
         NoInkError: the image is blank.
     """
-    image = shrink(image, math.sqrt(PAGE / image.size))
+    image = as_page(image)
     if max(image.shape) <= TINY:
         image = cleaned(image)
     ink = _on_plain_ground(image)
