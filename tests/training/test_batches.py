@@ -142,7 +142,7 @@ def test_the_ground_that_moves_in_is_black_however_it_is_normalised(examples: Ex
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("kalamos")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("kalamos_")]
 
 
 def test_closing_it_early_ends_its_threads(examples: Examples) -> None:
