@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kalamos.architectures.folding import fold_batch_norms
 from kalamos.training.batches import Batch
 from kalamos.training.recipe import Recipe
 
@@ -18,13 +19,14 @@ class Teacher(nn.Module):
     """Several networks as one: the mean of their probabilities (Hinton et al. 2015, sections 2 and 3).
 
     Args:
-        networks: C classes each; they are put into evaluation mode and never change.
+        networks: C classes each; they are put into evaluation mode, folded, and never change.
         temperature: softens their answers.
     """
 
     def __init__(self, networks: Sequence[nn.Module], temperature: float) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks).eval().requires_grad_(requires_grad=False)
+        fold_batch_norms(self.networks)
         self.temperature = temperature
 
     @torch.no_grad()
