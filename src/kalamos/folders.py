@@ -9,13 +9,15 @@ from pathlib import PurePath
 from typing import TypeAlias
 
 from kalamos.errors import UsageError
+from kalamos.external_sort import externally_sorted
 from kalamos.images import EXTENSIONS
 from kalamos.images.files import display_name
 
 __all__ = ["ImageSearch", "find_images", "is_hidden", "is_image_name", "name_order"]
 
-_Inside: TypeAlias = dict[tuple[int, int], Iterator[os.DirEntry[str]]]
-"""The folders that a search is in, outermost first: device and inode -> what is left to look at."""
+_Inside: TypeAlias = dict[tuple[int, int], Iterator[tuple[str, bool]]]
+"""The folders that a search is in, outermost first: device and inode -> the paths that are left to look at,
+and whether they are folders."""
 
 
 class ImageSearch:
@@ -81,13 +83,13 @@ class ImageSearch:
             entry = next(inside[next(reversed(inside))], None)
             if entry is None:
                 inside.popitem()
-            elif entry.name.startswith("."):
                 continue
-            elif _is_folder(entry):
-                if not _enter(entry.path, inside):
-                    yield entry.path
-            elif is_image_name(entry.name):
-                yield entry.path
+            path, is_folder = entry
+            if is_folder:
+                if not _enter(path, inside):
+                    yield path
+            elif is_image_name(path):
+                yield path
             else:
                 self.skipped += 1
 
@@ -135,12 +137,18 @@ def _enter(folder: str, inside: _Inside) -> bool:
         status = os.stat(folder)
         identity = status.st_dev, status.st_ino
         if identity not in inside:
-            with os.scandir(folder) as entries:
-                listing = sorted(entries, key=lambda entry: (entry.name.casefold(), entry.name))
-            inside[identity] = iter(listing)
+            inside[identity] = _listed(folder)
     except OSError:
         return False
     return True
+
+
+def _listed(folder: str) -> Iterator[tuple[str, bool]]:
+    """What is not hidden, in order. Names are all that is kept of it meanwhile: there may be a million."""
+    with os.scandir(folder) as entries:
+        found = ((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
+        listing = externally_sorted(found, key=lambda each: (each[0].casefold(), each[0]))
+    return ((os.path.join(folder, name), is_folder) for name, is_folder in listing)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
