@@ -164,6 +164,26 @@ def test_another_model_is_taken_from_a_file_and_reads_an_arabic_letter(
     assert open_page().locator("#about").inner_text().startswith("Reads 10 characters")
 
 
+def test_a_shipped_model_reads_arabic_letters_uploaded_and_drawn(open_page: Open) -> None:
+    letter = np.full((200, 200), 235, np.uint8)
+    cv2.ellipse(letter, (100, 80), (62, 38), 0, 5, 175, 40, 9, cv2.LINE_AA)
+    cv2.circle(letter, (101, 150), 8, 40, -1, cv2.LINE_AA)
+    page = open_page()
+    page.get_by_role("tab", name="Picture or camera").click()
+    page.locator("#picture input[type=file]").set_input_files(
+        [{"name": "baa.png", "mimeType": "image/png", "buffer": png(letter)}]
+    )
+    page.locator("#answer .glyph").wait_for()
+    page.locator("#model input").click()
+    page.get_by_role("option", name="arabic-large", exact=True).click()
+    wait(page, "#answer .glyph", "ب")
+    assert page.locator("#answer .glyph").get_attribute("dir") == "rtl"
+    assert "ba باء" in page.locator("#answer .name").inner_text()
+    page.get_by_role("tab", name="Draw").click()
+    draw(page, [(160, 60), (157, 255)])
+    wait(page, "#answer .glyph", "ا")
+
+
 def test_what_is_inside_is_pictures_that_change_with_the_input(open_page: Open) -> None:
     page = open_page()
     tab(page, "Look inside")
