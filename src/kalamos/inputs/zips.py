@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from kalamos.errors import CorruptImageError, ImageError, UnsupportedImageError
-from kalamos.folders import is_hidden, is_image_name, name_order
+from kalamos.folders import is_image_name
 from kalamos.images.files import display_name
 from kalamos.inputs.item import Member
-from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, entry_name, is_link, read_entry
+from kalamos.inputs.zip_parts import Part, zip_parts
+from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, is_link, read_entry
 
 __all__ = ["read_zip"]
 
@@ -22,19 +24,20 @@ def read_zip(path: str) -> Iterator[Member | None]:
     Raises:
         CorruptImageError: not a zip archive, or a damaged one.
     """
+    for archive, entries in _parts(path):
+        for name, entry in entries:
+            yield _member(archive, entry, f"{path}/{name}") if is_image_name(name) else None
+
+
+def _parts(path: str) -> Iterator[Part]:
     try:
-        archive = zipfile.ZipFile(path)
+        with Path(path).open("rb") as file:
+            yield from zip_parts(file)
     except ZIP_DAMAGE as error:
         raise CorruptImageError(
             f"{display_name(path)}: not a zip archive, or a damaged one ({display_name(str(error))})",
             remedy=DAMAGED,
         ) from error
-    with archive:
-        named = [(entry_name(entry), entry) for entry in archive.infolist()]
-        named = [(name, entry) for name, entry in named if not (name.endswith("/") or is_hidden(name))]
-        named.sort(key=lambda pair: name_order(pair[0]))
-        for name, entry in named:
-            yield _member(archive, entry, f"{path}/{name}") if is_image_name(name) else None
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Member:
