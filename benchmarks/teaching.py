@@ -1,9 +1,9 @@
 """Five Arabic letters taught to a model that was trained on the other 23: the curve in docs/teaching.md.
 
 Usage: python benchmarks/teaching.py [--run runs/teaching] [--table]
-Writes AHCD without the five letters as a dataset, trains recipes/teaching-ahcd-23.toml on it, teaches the
-model the five from 1, 5, 10 and 20 training images each, and measures on AHCD's test split. The figures are
-kept in docs/teaching.json; `--table` only writes the page anew from those.
+Writes AHCD and Hijja without the five letters as datasets, trains recipes/teaching-ahcd-23.toml on them,
+teaches the model the five from 1, 5, 10 and 20 of AHCD's training images each, and measures on its test
+split. The figures are kept in docs/teaching.json; `--table` only writes the page anew from those.
 """
 
 from __future__ import annotations
@@ -47,24 +47,27 @@ def held_out() -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(SEED).choice(28, LETTERS, replace=False))
 
 
-def write_dataset(ahcd: Dataset, manifest: Path) -> None:
+def write_dataset(letters: Dataset, manifest: Path) -> None:
     (manifest.parent / "images").mkdir(parents=True, exist_ok=True)
-    groups = ahcd.train.groups
-    assert groups is not None  # noqa: S101  (AHCD tells its writers)
+    groups = letters.train.groups
+    assert groups is not None  # noqa: S101  (AHCD tells its writers, Hijja its sheets)
     with manifest.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["path", "label", "group"])
-        for row in np.flatnonzero(~np.isin(ahcd.train.labels, held_out())).tolist():
+        for row in np.flatnonzero(~np.isin(letters.train.labels, held_out())).tolist():
             path = f"images/{row:05d}.png"
-            cv2.imwrite(str(manifest.parent / path), ahcd.train.images[row])
-            table.writerow([path, ahcd.alphabet.labels[ahcd.train.labels[row]], groups[row]])
+            cv2.imwrite(str(manifest.parent / path), letters.train.images[row])
+            table.writerow([path, letters.alphabet.labels[letters.train.labels[row]], groups[row]])
 
 
 def base_model(ahcd: Dataset, folder: Path) -> bytes:
     """Trained where it is not yet."""
     recipe = load_recipe(ROOT / "recipes" / "teaching-ahcd-23.toml")
-    if not Path(recipe.dataset).exists():
-        write_dataset(ahcd, Path(recipe.dataset))
+    [further] = recipe.also
+    for letters, manifest in ((ahcd, Path(recipe.dataset)), (load_dataset("hijja-28"), Path(further))):
+        assert letters.alphabet.labels == ahcd.alphabet.labels  # noqa: S101  (so `held_out` means the same)
+        if not manifest.exists():
+            write_dataset(letters, manifest)
     path = folder / "base.onnx"
     if not path.exists():
         run_dir = folder / "base"

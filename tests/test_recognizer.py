@@ -528,6 +528,12 @@ def validated() -> kalamos.Recognizer:
     )
 
 
+@pytest.fixture
+def unvalidated() -> kalamos.Recognizer:
+    model = open_model(model_path("digits"))
+    return kalamos.Recognizer(replace(model, spec=replace(model.spec, selective=None)))
+
+
 def test_a_charset_answers_with_its_own_labels_and_tells_what_it_took(reader: kalamos.Recognizer) -> None:
     free = dict(reader.predict(SEVEN, top_k=10).top)
     answer = reader.predict(SEVEN, top_k=10, charset="1 2 4")
@@ -569,7 +575,9 @@ def test_a_charset_is_the_same_on_every_way(reader: kalamos.Recognizer, tmp_path
     assert next(iter(reader.predict_folder(SAMPLES, charset="4 7"))).label in "47"
 
 
-def test_a_charset_is_refused_before_anything_is_read(reader: kalamos.Recognizer) -> None:
+def test_a_charset_is_refused_before_anything_is_read(
+    reader: kalamos.Recognizer, unvalidated: kalamos.Recognizer
+) -> None:
     def images() -> Iterator[str]:
         raise AssertionError("read")
         yield ""
@@ -577,6 +585,7 @@ def test_a_charset_is_refused_before_anything_is_read(reader: kalamos.Recognizer
     for ask in (reader.predict_batch, reader.predict_files):
         with pytest.raises(UsageError, match="lacks 'x'"):
             ask(images(), charset="x")
+    for ask in (unvalidated.predict_batch, unvalidated.predict_files):
         with pytest.raises(UsageError, match="export it again"):
             ask(images(), target_accuracy=0.9)
     with pytest.raises(UsageError, match="leaves nothing"):

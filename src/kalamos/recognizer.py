@@ -218,7 +218,7 @@ class Recognizer:
         >>> import numpy as np
         >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 13:15] = 255
         >>> {name: maps.shape for name, maps in load("digits").feature_maps(stroke).items()}
-        {'stem': (16, 24, 24), 'middle': (32, 8, 8), 'deep': (96, 2, 2)}
+        {'stem': (16, 24, 24), 'middle': (32, 8, 8), 'deep': (88, 2, 2)}
         """
         stages = list(self.spec.feature_maps)
         batch = self._preprocessor.batch([self.prepare(source)])
@@ -247,7 +247,7 @@ class Recognizer:
         >>> page = np.full((80, 60), 255, np.uint8)
         >>> page[10:70, 27:33] = 0
         >>> [name for name, image in load("digits").trace(page)]
-        ['input', 'polarity', 'ink_box', 'resize', 'centre']
+        ['input', 'polarity', 'ink_box', 'stroke', 'resize', 'centre']
         """
         grey = self._load(source)
         yield "input", grey

@@ -4,12 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from kalamos.architectures.blocks import MeanMaxPool, Residual, RGBConv2d, conv_bn_relu
+from kalamos.architectures.blocks import MeanMaxPool, PooledLinear, Residual, RGBConv2d, conv_bn_relu
 
 
 def test_mean_and_maximum() -> None:
     maps = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]], [[-4.0, -4.0], [-4.0, 0.0]]]])
     assert MeanMaxPool()(maps).tolist() == [[3.0, -3.0, 6.0, 0.0]]
+
+
+def test_maps_of_several_sizes_meet_in_one_dense_layer() -> None:
+    layer = PooledLinear((2, 3), 4)
+    early, late = torch.randn(5, 2, 8, 8), torch.randn(5, 3, 2, 2)
+    pooled = torch.cat([MeanMaxPool()(early), MeanMaxPool()(late)], dim=1)
+    assert torch.equal(layer(early, late), nn.functional.linear(pooled, layer.weight, layer.bias))
 
 
 def test_grey_is_colour_with_three_equal_channels() -> None:

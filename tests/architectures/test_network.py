@@ -35,7 +35,8 @@ def test_every_architecture_obeys_the_contract(name: str) -> None:
         assert torch.equal(network(images), logits)
         assert torch.allclose(network(images[1:2]), logits[1:2], atol=1e-5)
         # Activations work in place: a map must be what the next stage really got.
-        assert torch.equal(network.head(maps[-1]), logits)
+        seen = dict(zip(network.stages, maps, strict=True))
+        assert torch.equal(network.head(*[seen[stage] for stage in network.seen]), logits)
     assert (logits.shape, logits.dtype) == ((3, 7), torch.float32)
     assert len(maps) == len(network.stages) >= 1
     assert all(m.ndim == 4 and len(m) == 3 for m in maps)

@@ -18,7 +18,7 @@ import pytest
 
 import kalamos
 from kalamos.alphabets import Alphabet
-from kalamos.model_file import METADATA_KEY, ModelSpec, OperatingPoint, SelectiveAccuracy
+from kalamos.model_file import METADATA_KEY, ModelSpec, OperatingPoint, SelectiveAccuracy, read_spec
 from kalamos.writers import FORMATS
 from kalamos.zoo import model_path
 
@@ -480,7 +480,6 @@ def test_a_charset_restricts_every_format(command, samples: Path, cased_model: P
         (["--charset", ""], "charset '' leaves nothing"),
         (["--charset", "12أ"], "alphabet 'digits' lacks 'أ'"),
         (["--charset", "digit"], "did you mean 'digits'?"),
-        (["--target-accuracy", "0.99"], "export it again"),
         (["--target-accuracy", "nan"], "is not an accuracy in (0, 1]"),
         (["--target-accuracy", "0.9", "--min-confidence", "0.9"], "both given"),
         (["--target-accuracy", "0.9", "--min-confidence", "0"], "both given"),
@@ -496,6 +495,17 @@ def test_what_cannot_be_asked_for_is_told_before_any_output_is_opened(
     assert outcome.err.count("\n") == 1
     assert problem in outcome.err
     assert target.read_text() == "before"
+
+
+def test_a_target_accuracy_needs_a_model_that_was_validated(command, samples: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(model_path("digits"))
+    spec = replace(read_spec(model_path("digits")), selective=None)
+    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    onnx.save(model, tmp_path / "older.onnx")
+    outcome = command("predict", samples, "-m", tmp_path / "older.onnx", "--target-accuracy", "0.99")
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert "export it again" in outcome.err
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.1", "most"])

@@ -36,7 +36,14 @@ def seven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = model_path("digits").read_bytes()
     spec = open_model(content).spec
     _, head = split_model(content, spec, "digits")
-    fewer = replace(spec, name="seven", alphabet=Alphabet("seven", tuple(OLD)), metrics=(), selective=None)
+    fewer = replace(
+        spec,
+        name="seven",
+        alphabet=Alphabet("seven", tuple(OLD)),
+        metrics=(),
+        selective=None,
+        robustness=(),
+    )
     rows = Head(head.weight[: len(OLD)], head.bias[: len(OLD)])
     path = tmp_path_factory.mktemp("seven") / "seven.onnx"
     path.write_bytes(with_head(content, rows, {METADATA_KEY: fewer.to_json()}, "digits"))

@@ -53,7 +53,7 @@ def test_the_new_file_says_where_it_comes_from(seven: Path, lesson: Lesson, tmp_
     assert spec == replace(lesson.spec, training=spec.training)
     assert (spec.name, spec.alphabet.name) == ("seven-taught", "seven+3")
     assert (spec.metrics, spec.selective, spec.quantisation, spec.robustness) == ((), None, None, ())
-    assert spec.parameters == read_spec(seven).parameters + 3 * 193
+    assert spec.parameters == read_spec(seven).parameters + 3 * 241
     assert spec.training is not None
     assert (spec.training.dataset, spec.training.n) == ("new digits", 30)
     assert spec.training.recipe["taught"]["sha256"] == hashlib.sha256(before).hexdigest()  # type: ignore[index]

@@ -97,7 +97,7 @@ def test_a_card_tells_which_confidence_reaches_which_accuracy(monkeypatch: pytes
 
 
 def test_a_card_tells_of_shift_and_outliers_where_they_were_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not any(line.startswith("## Under") for line in with_figures(monkeypatch))
+    assert not any(line.startswith("## Under") for line in with_figures(monkeypatch, robustness=()))
     records = (
         RobustnessRecord("outliers", "a|b", 0.98765, 1000, "2026-03-31"),
         RobustnessRecord("shift", "mean", 0.9612, 26_000, "2026-04-01"),

@@ -6,7 +6,7 @@ in order, are what feature maps are exported from.
 >>> from kalamos.architectures import ARCHITECTURES, build, count_parameters
 >>> network = build("kalamos_xs", num_classes=10)
 >>> count_parameters(network)
-90362
+86218
 >>> ARCHITECTURES.names()[:4]
 ('cnn2', 'cnn3', 'cnn64', 'kalamos_cx')
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MeanMaxPool", "RGBConv2d", "Residual", "conv_bn_relu"]
+__all__ = ["MeanMaxPool", "PooledLinear", "RGBConv2d", "Residual", "conv_bn_relu"]
 
 
 def conv_bn_relu(inputs: int, outputs: int, kernel: int, padding: int = 0) -> nn.Sequential:
@@ -22,6 +24,20 @@ class MeanMaxPool(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+
+
+class PooledLinear(nn.Linear):
+    """Maps of several stages, [N, C, h, w] each -> [N, classes]: a dense layer over each one's `MeanMaxPool`.
+
+    Early maps say how many there are of something, such as dots, which the last ones forget.
+    """
+
+    def __init__(self, channels: Sequence[int], classes: int) -> None:
+        super().__init__(2 * sum(channels), classes)
+        self.pool = MeanMaxPool()
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        return super().forward(torch.cat([self.pool(each) for each in maps], dim=1))
 
 
 class RGBConv2d(nn.Conv2d):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,8 @@ class StagedNetwork(nn.Module):
 
     Args:
         stages: name to module, in order; each output [N, C, h, w] is a feature map worth a look.
-        head: [N, C, h, w] -> logits [N, num_classes].
+        head: [N, C, h, w] of each stage that it sees -> logits [N, num_classes].
+        seen: the names of those stages, in order; None: the last one alone.
         input_size: side, in pixels, of the images that it was made for.
         fresh: how the names of the tensors begin that weights from elsewhere never replace,
             because they know the classes.
@@ -33,29 +34,28 @@ class StagedNetwork(nn.Module):
         stages: Mapping[str, nn.Module],
         head: nn.Module,
         *,
+        seen: Sequence[str] | None = None,
         input_size: int = 28,
         fresh: tuple[str, ...] = ("head.",),
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleDict(stages)
         self.head = head
+        self.seen = tuple(seen or list(stages)[-1:])
         self.input_size = input_size
         self.fresh = fresh
 
     def forward(self, images: Tensor) -> Tensor:
         """float32 [N, 1, S, S] -> logits float32 [N, num_classes]."""
-        for stage in self.stages.values():
-            images = stage(images)
-        logits: Tensor = self.head(images)
-        return logits
+        return self.forward_features(images)[0]
 
     def forward_features(self, images: Tensor) -> tuple[Tensor, ...]:
         """float32 [N, 1, S, S] -> (logits, then each stage's output [N, C, h, w] in order)."""
-        maps = []
-        for stage in self.stages.values():
+        maps = {}
+        for name, stage in self.stages.items():
             images = stage(images)
-            maps.append(images)
-        return self.head(images), *maps
+            maps[name] = images
+        return self.head(*[maps[name] for name in self.seen]), *maps.values()
 
     def own_name(self, name: str) -> str:
         """The name here of a tensor that the library the architecture comes from calls `name`."""

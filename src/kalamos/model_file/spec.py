@@ -46,7 +46,7 @@ class ModelSpec:
 
     >>> from kalamos.alphabets import DIGITS
     >>> spec = ModelSpec(
-    ...     name="digits", architecture="kalamos_xs", parameters=90362, alphabet=DIGITS,
+    ...     name="digits", architecture="kalamos_xs", parameters=86218, alphabet=DIGITS,
     ...     preprocessing=({"step": "normalise", "mean": 0.0, "std": 1.0},), input_size=28,
     ...     temperature=1.3, min_confidence=0.0, feature_maps=("stem",), training=None, metrics=(),
     ...     licence="Apache-2.0", kalamos_version="0.1.0", created="2026-03-31",
