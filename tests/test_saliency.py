@@ -29,7 +29,7 @@ def test_ink_speaks_for_the_answer_and_paper_says_nothing(reader: Recognizer) ->
     assert heat.shape == prepared.shape
     far = cv2.dilate(prepared, np.ones((11, 11), np.uint8)) == 0
     assert not heat[far].any()
-    assert heat.max() > 0.05
+    assert heat.max() > 0.01
 
 
 def test_covering_the_hottest_place_costs_more_than_the_coolest_ink(reader: Recognizer) -> None:

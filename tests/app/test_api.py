@@ -93,7 +93,7 @@ def test_every_option(client: httpx.Client, one: bytes) -> None:
         ({"model": "../zoo/digits.onnx"}, "unknown_model", "digits"),
         ({"charset": "é"}, "invalid_option", "lacks"),
         ({"charset": "digit"}, "invalid_option", "did you mean 'digits'"),
-        ({"target_accuracy": "0.99"}, "invalid_option", ""),
+        ({"target_accuracy": "1.5"}, "invalid_field", "target_accuracy"),
         ({"min_confidence": "0.5", "target_accuracy": "0.9"}, "invalid_option", "both"),
         ({"min_confidence": "2"}, "invalid_field", "min_confidence"),
         ({"topk": "2"}, "unknown_field", "did you mean 'top_k'"),
