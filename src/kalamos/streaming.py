@@ -28,7 +28,7 @@ AHEAD = 3
 AHEAD_BYTES = 16 * 2**20
 """Bytes that items may bring with them, under way for each worker: some photographs."""
 
-BRIEF = 300e-6
+BRIEF = 2e-3
 """Seconds: work that takes less an image is done by one thread at a time."""
 
 LENIENT = 16
