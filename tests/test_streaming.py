@@ -279,3 +279,18 @@ def test_two_heavy_items_are_worked_on_side_by_side() -> None:
         return values
 
     assert list(ordered_map(meet, [1, 2], chunk=64, jobs=2, heavy=lambda value: True)) == [1, 2]
+
+
+def test_turns_tell_the_pace_and_what_was_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 10.002, 10.004, 10.004, 20.0, 20.002, 20.002])
+    monkeypatch.setattr("kalamos.streaming.time.perf_counter", lambda: next(clock))
+    turns = Turns()
+    assert turns.pace == 0
+    with turns.take() as done:
+        done()
+        done()
+    assert turns.pace == pytest.approx(0.002)
+    with turns.take() as done:
+        done()
+    assert turns.spent == pytest.approx(0.006)
+    assert turns.pace == pytest.approx(0.002)

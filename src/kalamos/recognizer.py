@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.folders import find_images
+from kalamos.helpers import Helpers
 from kalamos.inputs.item import Member, bytes_held, fetched, is_heavy, load_item, name_of
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
 from kalamos.predictions import Candidate, Prediction
@@ -199,18 +200,23 @@ class Recognizer:
         target_accuracy: float | None = None,
         charset: str | None = None,
         jobs: int | None = None,
+        processes: bool = False,
     ) -> Iterator[Prediction]:
         """Like `predict_folder`, over any stream of paths and `kalamos.inputs.Member`s, in its order.
 
         `kalamos.inputs.InputSearch` makes such a stream of all that the command line takes: zip and tar
         archives, Parquet and CSV files, standard input.
 
+        With `processes`, all but one of the `jobs` are processes of their own where preparing the images
+        takes long, as for crops of photographs: see `kalamos.helpers`.
+
         >>> from kalamos.inputs import Member
         >>> [result] = load("digits").predict_files([Member("forms.zip/7.png", b"")])
         >>> result
         Prediction(label=None, path='forms.zip/7.png', error='forms.zip/7.png: the file is empty; ...')
         """
-        return self._stream(paths, self._options(top_k, min_confidence, target_accuracy, charset), jobs)
+        options = self._options(top_k, min_confidence, target_accuracy, charset)
+        return self._stream(paths, options, jobs, processes=processes)
 
     def feature_maps(self, source: ImageSource) -> dict[str, NDArray[np.float32]]:
         """What the network's stages answer to one image: stage name -> float32 [C, h, w].
@@ -278,20 +284,42 @@ class Recognizer:
             charset=charset,
         )
 
+    def read_chunk(self, chunk: list[ImageSource | Member], options: ReadingOptions) -> list[Prediction]:
+        """What `predict_files` makes of up to 64 images, in this thread."""
+        return self._read_chunk(chunk, options, Turns(), threading.Event())
+
     def _stream(
-        self, sources: Iterable[ImageSource | Member], options: ReadingOptions, jobs: int | None
+        self,
+        sources: Iterable[ImageSource | Member],
+        options: ReadingOptions,
+        jobs: int | None,
+        *,
+        processes: bool = False,
     ) -> Iterator[Prediction]:
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs = {jobs} leaves no worker", remedy="use 1 or more")
-        turns, stopping = Turns(), threading.Event()
+        turns, stopping, workers = Turns(), threading.Event(), jobs or default_jobs()
+        model = self._model
+        most = workers - 1 if processes and Path(model.where).is_file() else 0
+        helpers = Helpers(model.where, model.sha256, options, most=most)
 
         def read(chunk: list[ImageSource | Member]) -> list[Prediction]:
-            return self._read_chunk(chunk, options, turns, stopping)
+            answers = helpers.read(chunk, turns)
+            return self._read_chunk(chunk, options, turns, stopping) if answers is None else answers
 
-        workers = jobs or default_jobs()
-        return ordered_map(
-            read, sources, chunk=CHUNK, jobs=workers, heavy=is_heavy, held=bytes_held, stopping=stopping
-        )
+        def mapped() -> Iterator[Prediction]:
+            with helpers:
+                yield from ordered_map(
+                    read,
+                    sources,
+                    chunk=CHUNK,
+                    jobs=workers,
+                    heavy=is_heavy,
+                    held=bytes_held,
+                    stopping=stopping,
+                )
+
+        return mapped()
 
     def _read_chunk(
         self,

@@ -47,6 +47,13 @@ class Turns:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._brief = True
+        self.spent, self.images = 0.0, 0
+        """Seconds, and images that took them, of all turns that are over."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds an image."""
+        return self.spent / max(self.images, 1)
 
     @contextmanager
     def take(self) -> Iterator[Callable[[], None]]:
@@ -65,6 +72,7 @@ class Turns:
         try:
             yield done
         finally:
+            self.spent, self.images = self.spent + time.perf_counter() - started, self.images + images
             if held:
                 self._lock.release()
 

@@ -125,6 +125,7 @@ def _predict_here(asked: Asked) -> tuple[Summary, int]:
         target_accuracy=asked.target_accuracy,
         charset=asked.charset,
         jobs=asked.jobs,
+        processes=True,
     )
     showing = _open_show(asked.show, reader)
     summary = Summary()
