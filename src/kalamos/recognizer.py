@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.answering import predictions_of
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.folders import find_images
 from kalamos.helpers import Helpers
 from kalamos.inputs.item import Member, bytes_held, fetched, is_heavy, load_item, name_of
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
-from kalamos.predictions import Candidate, Prediction
+from kalamos.predictions import Prediction
 from kalamos.preprocessing import Preprocessor
-from kalamos.probabilities import restricted_softmax, softmax
 from kalamos.reading_options import ReadingOptions, reading_options
 from kalamos.results import Results
 from kalamos.streaming import Turns, default_jobs, ordered_map
@@ -140,7 +140,7 @@ class Recognizer:
             prepared = self.prepare(source)
         except NoInkError as error:
             return _failure(error, path)
-        [prediction] = self._decide([prepared], [path], options)
+        [prediction] = predictions_of(self.logits([prepared]), self.spec.temperature, [path], options)
         return prediction
 
     def predict_batch(
@@ -332,7 +332,10 @@ class Recognizer:
             outcomes = self._prepare_all(sources, done, stopping)
         paths = [name_of(source) for source in sources[: len(outcomes)]]
         ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
-        read = iter(self._decide(list(ready.values()), [paths[i] for i in ready], options))
+        read: Iterator[Prediction] = iter(())
+        if ready:
+            logits = self.logits(list(ready.values()))
+            read = iter(predictions_of(logits, self.spec.temperature, [paths[i] for i in ready], options))
         return [
             _failure(outcome, path) if isinstance(outcome, ImageError) else next(read)
             for outcome, path in zip(outcomes, paths, strict=True)
@@ -359,34 +362,6 @@ class Recognizer:
         for i, outcome in zip(together, self._preprocessor.images([*together.values()]), strict=True):
             outcomes[i] = outcome
         return outcomes
-
-    def _decide(
-        self, prepared: list[GreyImage], paths: list[str | None], options: ReadingOptions
-    ) -> list[Prediction]:
-        if not prepared:
-            return []
-        logits, temperature, labels = self.logits(prepared), self.spec.temperature, options.labels
-        removed: Sequence[float | None]
-        if options.restriction is None:
-            removed = [None] * len(prepared)
-            probabilities = softmax(logits, temperature)
-        else:
-            kept = options.restriction.positions
-            probabilities, gone = restricted_softmax(logits, kept, temperature)
-            removed = gone.tolist()
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : options.top_k]
-        # Half the cost of take_along_axis, which one image alone would feel.
-        confidences = probabilities[np.arange(len(order))[:, np.newaxis], order]
-        predictions = []
-        for path, indices, values, share in zip(
-            paths, order.tolist(), confidences.tolist(), removed, strict=True
-        ):
-            top = tuple([Candidate(labels[i], value) for i, value in zip(indices, values, strict=True)])
-            best, confidence = top[0]
-            abstained = confidence < options.threshold
-            label = None if abstained else best
-            predictions.append(Prediction(label, confidence, top, path, None, abstained, share))
-        return predictions
 
 
 def _matching_preprocessor(model: LoadedModel) -> Preprocessor:
