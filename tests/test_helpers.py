@@ -35,7 +35,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     started.clear()
     monkeypatch.setattr(module, "WORTH", 0.0)
     monkeypatch.setattr(module, "LONG", 1e6)
-    monkeypatch.setattr(module, "BRIEF", 1e-9)
+    monkeypatch.setattr(module, "CONTENDED", 1e-9)
     monkeypatch.setattr(module, "_Helper", Counted)
     yield
     # Whatever happened, none is left behind.

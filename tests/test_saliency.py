@@ -22,14 +22,14 @@ def _drawn(text: str) -> np.ndarray:
 
 
 def test_ink_speaks_for_the_answer_and_paper_says_nothing(reader: Recognizer) -> None:
-    page = _drawn("3")
+    page = _drawn("5")
     heat = occlusion(reader, page)
     prepared = reader.prepare(page)
     assert heat.dtype == np.float32
     assert heat.shape == prepared.shape
     far = cv2.dilate(prepared, np.ones((11, 11), np.uint8)) == 0
     assert not heat[far].any()
-    assert heat.max() > 0.01
+    assert heat.max() > 0.05
 
 
 def test_covering_the_hottest_place_costs_more_than_the_coolest_ink(reader: Recognizer) -> None:

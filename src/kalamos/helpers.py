@@ -24,7 +24,7 @@ __all__ = ["Helpers"]
 WORTH = 0.3
 """Seconds of preparation, about what it takes to start a helper."""
 
-BRIEF, LONG = 300e-6, 10e-3
+CONTENDED, LONG = 300e-6, 10e-3
 """Seconds an image: preparing what takes less is not most of the work; what takes longer is a large
 photograph, which is decoded outside the lock."""
 
@@ -78,7 +78,7 @@ class Helpers:
 
     def _free(self, turns: Turns) -> _Helper | None:
         with self._lock:
-            if not BRIEF <= turns.pace < LONG:
+            if not CONTENDED <= turns.pace < LONG:
                 return None
             if self._idle:
                 return self._idle.pop()

@@ -22,7 +22,7 @@ from kalamos.cli import export as cli_export
 from kalamos.errors import ExportError, OutputError
 from kalamos.export.base import SPEC_FILE, Exported, Format, Source, export
 from kalamos.export.formats import FORMATS
-from kalamos.export.parity import BATCH_SIZES, TOLERANCE
+from kalamos.export.parity import BATCH_SIZES
 from kalamos.export.sources import from_run
 from kalamos.model_file import ModelSpec
 from kalamos.training import Run
@@ -56,7 +56,7 @@ def images_of(source: Source, count: int) -> np.ndarray:
 @each_format
 def test_the_file_answers_as_the_network(form: Format, source: Source, written: dict[str, Exported]) -> None:
     done = written[form.name]
-    assert done.difference < TOLERANCE / 2
+    assert done.difference < 2e-5
     assert done.size_bytes == done.path.stat().st_size
     answer = form.decode(done.path.read_bytes(), source.spec)
     for count in (*BATCH_SIZES, 64):
