@@ -1,7 +1,7 @@
 """`make bench`: what kalamos costs, each figure beside its floor, measured in the same run.
 
 Usage: python benchmarks/bench.py [PART ...] [--repeats 7] [--quick] [--write]
-PART: figures (cold start, folders, memory, latency), stages, growth, peers; all of them without one.
+PART: figures (cold start, folders, memory, latency), http, stages, growth, peers; all of them without one.
 `--quick` measures less, for a look: fewer images, at most 100,000 of them. `--write` puts the tables into
 docs/performance.md, the first also into README.md, and draws the plots.
 """
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 import growth
+import http_api
 import peers
 import running
 import stages
@@ -30,6 +31,14 @@ def figures(repeats: int, *, quick: bool, keep: bool) -> str:
     report = table(rows, note)
     if keep:
         write("bench", report, ("docs/performance.md", "README.md"))
+    return report
+
+
+def over_http(repeats: int, *, quick: bool, keep: bool) -> str:
+    rows, note = http_api.measure(repeats, 3 if quick else 30)
+    report = table(rows, note)
+    if keep:
+        write("bench-http", report)
     return report
 
 
@@ -61,6 +70,7 @@ def beside_peers(repeats: int, *, quick: bool, keep: bool) -> str:
 
 PARTS: dict[str, Callable[..., str]] = {
     "figures": figures,
+    "http": over_http,
     "stages": profile,
     "growth": growing,
     "peers": beside_peers,

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import cv2
+import http_api
 import numpy as np
 import pytest
 from bench import PARTS
@@ -94,6 +95,16 @@ def test_every_stage_of_every_kind_of_image_takes_time(monkeypatch: pytest.Monke
         cv2.setNumThreads(threads)
     assert all(profile[kind][stage] > 0 for kind in profile for stage in STAGES)
     assert stages_report(profile, 1).count("µs") == len(profile) * (len(STAGES) + 1)
+
+
+def test_every_request_is_answered_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_api, "WARM_UP", 0.1)
+    rows, note = http_api.measure(2, 1.0)
+    rate, p50, p95, p99 = (row.measured.median for row in rows)
+    assert rate > 0
+    assert 0 < p50 <= p95 <= p99
+    assert all(row.floor.median < row.measured.median for row in rows[1:])
+    assert " 0 of them lost" in note
 
 
 def test_what_grows_is_said_to() -> None:
