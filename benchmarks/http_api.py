@@ -28,11 +28,13 @@ import kalamos
 
 __all__ = ["measure"]
 
-CLIENTS = 16
+MANY = 16
+"""Clients at once."""
+
 WARM_UP = 2.0
 """Seconds."""
 
-FLOOR = "`/health`"
+OURS, FLOOR = "`/v1/predict`", "`/health`"
 
 Request = tuple[bytes, str | None]
 """What is sent, and the label that it is to be answered with; None where any answer will do."""
@@ -108,39 +110,52 @@ async def client(port: int, requests: list[Request], end: float, tally: Tally) -
     writer.close()
 
 
-async def load(port: int, seconds: float, requests: list[Request]) -> Tally:
+async def load(port: int, clients: int, seconds: float, requests: list[Request]) -> Tally:
     tally, started = Tally(), time.perf_counter()
-    turned = [requests[i % len(requests) :] + requests[: i % len(requests)] for i in range(CLIENTS)]
+    turned = [requests[i % len(requests) :] + requests[: i % len(requests)] for i in range(clients)]
     await asyncio.gather(*(client(port, mine, started + seconds, tally) for mine in turned))
     tally.seconds = time.perf_counter() - started
     return tally
 
 
 def measure(repeats: int, seconds: float) -> tuple[list[Row], str]:
-    """`CLIENTS` clients for `seconds` in all, in turn with the floor; and what became of the requests."""
+    """One client, and `MANY` for `seconds` in all, in turn with the floor; and what became of it all."""
     requests: list[Request] = [(form(image), label) for image, label in pictures(64)]
     health: list[Request] = [(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", None)]
-    asked, bare = [], []
+    loads = {
+        (clients, asked): (clients, share * seconds / repeats, health if asked == FLOOR else requests)
+        for clients, asked, share in ((1, FLOOR, 0.1), (1, OURS, 0.1), (MANY, FLOOR, 0.3), (MANY, OURS, 1))
+    }
+    tallies: dict[tuple[int, str], list[Tally]] = {name: [] for name in loads}
     with server() as (process, port):
-        asyncio.run(load(port, WARM_UP, requests))
+        asyncio.run(load(port, MANY, WARM_UP, requests))
         memory = process.memory_info().rss
         for _ in range(repeats):
-            bare.append(asyncio.run(load(port, seconds / repeats / 3, health)))
-            asked.append(asyncio.run(load(port, seconds / repeats, requests)))
+            for name, asked in loads.items():
+                tallies[name].append(asyncio.run(load(port, *asked)))
         grown = process.memory_info().rss - memory
-    rates = [Figures(tuple(each.rate for each in tallies)) for tallies in (asked, bare)]
-    what = f"HTTP, {CLIENTS} clients"
+    rate = Figures(tuple(each.rate for each in tallies[MANY, OURS]))
+    floor = Figures(tuple(each.rate for each in tallies[MANY, FLOOR]))
+    wanted = at_least(800, rate.median, "/s")
     rows = [
-        Row(what, rates[0], "images/s", FLOOR, rates[1], at_least(800, rates[0].median, "/s")),
+        *(_latency(tallies, 1, share) for share in (50, 99)),
+        Row(f"HTTP, {MANY} clients", rate, "images/s", FLOOR, floor, wanted),
+        *(_latency(tallies, MANY, share) for share in (50, 95, 99)),
     ]
-    for share in (50, 95, 99):
-        ours, floor = (
-            Figures(tuple(each.milliseconds(share) for each in tallies)) for tallies in (asked, bare)
-        )
-        wanted = at_most(60, ours.median, " ms") if share == 95 else ""
-        rows.append(Row(f"{what}, p{share}", ours, "ms", FLOOR, floor, wanted))
-    sent, lost = (sum(counts) for counts in zip(*((each.sent, each.lost) for each in asked), strict=True))
+    answered = tallies[1, OURS] + tallies[MANY, OURS]
+    sent, lost = (sum(counts) for counts in zip(*((each.sent, each.lost) for each in answered), strict=True))
     return rows, (
-        f"n = {repeats} repeats in turn; {sent:,} requests in {seconds:g} s, {lost} of them lost or answered "
-        f"wrongly; the server's memory: {memory / 2**20:.0f} MiB after a warm-up, {grown / 2**20:+.1f} MiB"
+        f"n = {repeats} repeats in turn; {sent:,} requests, {MANY} clients' for {seconds:g} s in all, {lost} "
+        f"of them lost or answered wrongly; the server's memory: {memory / 2**20:.0f} MiB after a warm-up, "
+        f"{grown / 2**20:+.1f} MiB"
     )
+
+
+def _latency(tallies: dict[tuple[int, str], list[Tally]], clients: int, share: int) -> Row:
+    ours, floor = (
+        Figures(tuple(each.milliseconds(share) for each in tallies[clients, asked]))
+        for asked in (OURS, FLOOR)
+    )
+    wanted = at_most(60, ours.median, " ms") if (clients, share) == (MANY, 95) else ""
+    who = "1 client" if clients == 1 else f"{clients} clients"
+    return Row(f"HTTP, {who}, p{share}", ours, "ms", FLOOR, floor, wanted)
