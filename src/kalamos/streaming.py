@@ -126,9 +126,9 @@ def ordered_map(
     When the consumer leaves early, or anything fails, `stopping` is set and the threads are waited
     for: a `function` that takes long over a chunk should look at it, and may then return anything.
 
-    Threads mostly suffice (`kalamos.helpers` says where not): reading, decoding and the model all work outside
-    the interpreter's lock. One worker takes a chunk through all of them, so decoding one chunk overlaps with
-    running another.
+    Threads mostly suffice (`kalamos.helpers` says where not): reading, decoding and the model all work
+    outside the interpreter's lock. One worker takes a chunk through all of them, so decoding one chunk
+    overlaps with running another.
 
     >>> list(ordered_map(lambda xs: [x * x for x in xs], range(5), chunk=2, jobs=2))
     [0, 1, 4, 9, 16]

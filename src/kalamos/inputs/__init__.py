@@ -9,8 +9,8 @@ folders.ImageSearch ─ search.InputSearch ─┬─ (a file or a folder: its pa
 ```
 
 An item is a path, or a `Member`: a name and the encoded bytes, or the error that stands in their place. Items
-come in a fixed order, can be pickled, and are made one by one, so memory does not grow with their number. What
-each is called, in the `path` of its row:
+come in a fixed order, can be pickled, and are made one by one, so memory does not grow with their number.
+What each is called, in the `path` of its row:
 
 | item | name |
 |---|---|
