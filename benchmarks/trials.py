@@ -55,7 +55,7 @@ TRIALS: dict[str, tuple[str, dict[str, Any]]] = {
     "no-adjustment": ("no logit adjustment", {"logit_adjustment": 0.0}),
     "photographs": ("3 in 10 images as photographed", {"photographs": 0.3}),
     "outliers": ("outlier exposure", {"outliers": 20000, "outlier_share": 0.1, "outlier_weight": 0.1}),
-    "larger": ("glyphs of 32 px on 36, 1.7 times the cost", {"preprocessing": LARGER}),
+    "larger": ("glyphs of 32 px on 36, not of 24 on 28", {"preprocessing": LARGER}),
     "fonts": ("drawn fonts besides", {"also": ["build/rendered/latin-47"]}),
     "distilled": (
         "distilled from `latin-large`",
