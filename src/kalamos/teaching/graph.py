@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["Body", "Head", "split_model", "with_head"]
 
 LOGITS = "logits"
-EMBEDDINGS, WEIGHT, BIAS = "teaching.embeddings", "teaching.weight", "teaching.bias"
-"""Names that no exporter gives."""
+WEIGHT, BIAS = "teaching.weight", "teaching.bias"
+"""Names that no exporter gives, for a last layer whose own weights have none."""
+
+EMBEDDINGS, SEEN_WEIGHT, SEEN_BIAS = "teaching.embeddings", "teaching.seen.weight", "teaching.seen.bias"
+"""What is looked at, by names that no model file has: a taught one has those above."""
 
 RUN = 64
 """Images a run of the graph: enough to spread the call's cost, few enough for the cache."""
@@ -81,17 +84,17 @@ def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Body, Head
     """
     model = _parsed(content)
     layer = _last_layer(model.graph, where)
-    wanted = dict(zip((EMBEDDINGS, WEIGHT, BIAS), filter(None, layer.input), strict=False))
+    wanted = dict(zip((EMBEDDINGS, SEEN_WEIGHT, SEEN_BIAS), filter(None, layer.input), strict=False))
     # The weights as the graph sees them: an int8 model computes them from integers.
     session = _session(_with_outputs(model, wanted))
     blank = np.zeros((1, 1, spec.input_size, spec.input_size), np.float32)
     answers = session.run(list(wanted), {session.get_inputs()[0].name: blank})
     found = dict(zip(wanted, answers, strict=True))
     scales = _attributes(layer)
-    weight = scales["alpha"] * found[WEIGHT].astype(np.float64)
+    weight = scales["alpha"] * found[SEEN_WEIGHT].astype(np.float64)
     if not scales["transB"]:
         weight = weight.T
-    bias = scales["beta"] * np.asarray(found.get(BIAS, 0), np.float64).reshape(-1)
+    bias = scales["beta"] * np.asarray(found.get(SEEN_BIAS, 0), np.float64).reshape(-1)
     body = Body(_with_outputs(model, {EMBEDDINGS: layer.input[0]}))
     return body, Head(weight, np.broadcast_to(bias, len(weight)))
 
