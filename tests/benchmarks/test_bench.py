@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import growth
 import http_api
 import numpy as np
 import pytest
 from bench import PARTS
 from figures import Row, at_least, at_most, table
-from growth import report as growth_report
 from peers import _agreement
 from pictures import CROP, crop, draw_crops, small_digits
 from processes import Figures, run_once
@@ -110,9 +110,20 @@ def test_every_request_is_answered_and_counted(monkeypatch: pytest.MonkeyPatch) 
     assert " 0 of them lost" in note
 
 
+def test_growth_times_many_images_after_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "FEW", 2)
+    image = cv2.imencode(".png", np.eye(28, dtype=np.uint8) * 255)[1].tobytes()
+    for size in (2, 30):
+        growth._pack(growth._archive(str(tmp_path), size), [image], size)
+    microseconds, megabytes = growth._run(str(tmp_path), 30)
+    assert 0 < microseconds < 1e6
+    assert megabytes > 30
+    assert len((tmp_path / "out.csv").read_text("utf-8").splitlines()) == 1 + 30
+
+
 def test_what_grows_is_said_to() -> None:
     flat, steep = Figures((100.0,)), Figures((120.0,))
-    text = growth_report({1000: (flat, flat), 10_000: (steep, steep), 100_000: (flat, Figures((151.0,)))})
+    text = growth.report({1000: (flat, flat), 10_000: (steep, steep), 100_000: (flat, Figures((151.0,)))})
     assert text.count("not reached") == 2
     assert "1.20; at most 1.1: **not reached**" in text
     assert "+51 MB; at most 50 MB: **not reached**" in text
