@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
+from kalamos.datasets import Dataset
 from kalamos.training import load_run
 from kalamos.training.policy import AUGMENTATIONS
 from kalamos.training.run import load_plan
@@ -51,6 +54,36 @@ def test_what_it_prints_and_what_it_leaves(command: Any) -> None:
         "tensorboard",
     ]
     assert not (Path("a/run/run.json").stat().st_mode & 0o111)
+
+
+@pytest.fixture
+def pages(here: Path, digits: Dataset) -> Path:
+    """A folder of two classes, 6 images each, and with them one that is blank and one that is none."""
+    for label in (3, 8):
+        rows = np.flatnonzero(digits.train.labels == label)[:6]
+        for row in rows.tolist():
+            path = here / "pages" / str(label) / f"{row}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), digits.train.images[row])
+    cv2.imwrite("pages/3/blank.png", np.full((28, 28), 255, np.uint8))
+    Path("pages/8/torn.png").write_text("no image")
+    return here / "pages"
+
+
+def test_files_that_nothing_is_learnt_from_are_told(command: Any, pages: Path) -> None:
+    done = command("train", "pages", *QUICK, "--run-dir", "run")
+    assert done.code == 0
+    head, *told = done.err.splitlines()
+    assert head == "pages: 2 files passed over"
+    assert sorted(line.partition(":")[0] for line in told) == ["  3/blank.png", "  8/torn.png"]
+    assert "  3/blank.png: no ink" in told
+    assert "10 images to learn from, 2 held out" in done.rows[0]
+
+
+def test_a_comparison_tells_them_once(command: Any, pages: Path) -> None:
+    done = command("compare", "pages", "--arch", "cnn2", "--seeds", "1,2", *QUICK[2:], "--arch", "cnn3")
+    assert done.code == 0
+    assert done.err.splitlines().count("pages: 2 files passed over") == 1
 
 
 def test_the_seeds_options_arrive(command: Any) -> None:

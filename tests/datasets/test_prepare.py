@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset, RaggedImages, Split
-from kalamos.datasets.prepare import prepare_split
+from kalamos.datasets.prepare import blank_images, prepare_split
 from kalamos.errors import DatasetError, PreprocessingError
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 
@@ -20,6 +22,9 @@ def test_blank_images_drop_out_with_their_labels(digits: Dataset) -> None:
     assert prepared.images.shape == (4, 28, 28)
     expected = Preprocessor(DEFAULT_STEPS).image(images[3])
     assert np.array_equal(prepared.images[2], expected)
+    assert [str(problem) for problem in blank_images(split, blank)] == ["image 1: no ink", "image 4: no ink"]
+    named = replace(split, names=tuple("abcdef"))
+    assert [problem.where for problem in blank_images(named, blank)] == ["b", "e"]
 
 
 def test_large_images_come_down_to_the_input_size() -> None:

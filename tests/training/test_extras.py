@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from kalamos.alphabets import DIGITS, Alphabet
+from kalamos.datasets import Problem
 from kalamos.errors import RecipeError, TrainingError
 from kalamos.preprocessing import default_steps
-from kalamos.training import Recipe, Run
+from kalamos.training import Recipe, Run, Watch
 from kalamos.training.batches import Examples, epoch_batches
 from kalamos.training.extras import EXTRAS, forget_extras, load_teacher, with_extras
 
@@ -70,6 +72,14 @@ def test_outliers_are_made_for_the_alphabet(examples: Examples) -> None:
     assert (made.amax((1, 2)) > 0).all()
 
 
+class Notes(Watch):
+    def __init__(self) -> None:
+        self.passed_over: dict[str, list[str]] = {}
+
+    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+        self.passed_over[dataset] = [problem.where for problem in problems]
+
+
 @pytest.fixture
 def sevens_and_threes(tmp_path: Path) -> Path:
     """Six more images, whose own alphabet counts 3 as its class 0 and 7 as its class 1."""
@@ -87,7 +97,11 @@ def test_further_datasets_are_learnt_from_under_the_alphabets_labels(
     examples: Examples, sevens_and_threes: Path
 ) -> None:
     recipe = replace(RECIPE, also=(str(sevens_and_threes),), photographs=0.5)
-    made = with_extras(examples, DIGITS, recipe, None)
+    (sevens_and_threes / "7" / "torn.png").write_text("no image")
+    cv2.imwrite(str(sevens_and_threes / "3" / "blank.png"), np.zeros((28, 28), np.uint8))
+    notes = Notes()
+    made = with_extras(examples, DIGITS, recipe, None, watch=notes)
+    assert notes.passed_over == {"more": ["7/torn.png", "3/blank.png"]}
     assert len(made) == len(examples) + 6
     assert sorted(made.labels[-6:].tolist()) == [3, 3, 3, 7, 7, 7]
     assert torch.equal(made.images[: len(examples)], examples.images)

@@ -94,7 +94,7 @@ def test_what_cannot_be_split_is_told(digits: Dataset) -> None:
     with pytest.raises(DatasetError, match="nothing is held out to validate on; set val_fraction or folds"):
         plan_split(digits, Recipe(val_fraction=0))
     alone = replace(digits, train=digits.train.take(np.arange(10)))  # one image a class: none to spare
-    with pytest.raises(DatasetError, match="nothing is held out to validate on"):
+    with pytest.raises(DatasetError, match="nothing is held out to validate on; give a class two images"):
         plan_split(alone, Recipe())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from kalamos.cli.training_progress import TrainingWatch, training_watch
 from kalamos.comparison.compare import ComparisonWatch
 from kalamos.comparison.systems import Member, System
 from kalamos.training.reports import EpochReport, Start, StepReport
+
+if TYPE_CHECKING:
+    from kalamos.datasets import Problem
 
 __all__ = ["told"]
 
@@ -42,12 +46,18 @@ class _Told(ComparisonWatch):
         self._total = total
         self._count = 0
         self._training = TrainingWatch()
+        self._passed_over: set[tuple[Problem, ...]] = set()
 
     def on_member(self, system: System, member: Member, state: str) -> None:
         self._count += 1
         place = f"{self._count} of {self._total}"
         click.echo(f"[{place}] {_who(system, member)}: {STATES[state]} ({member.folder})")
         self._training = training_watch()
+
+    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+        if tuple(problems) not in self._passed_over:  # most systems learn from the same files
+            self._passed_over.add(tuple(problems))
+            self._training.on_passed_over(dataset, problems)
 
     def on_start(self, start: Start) -> None:
         self._training.on_start(start)

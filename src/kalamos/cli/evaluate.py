@@ -14,16 +14,14 @@ import click
 from kalamos.cli.names import DatasetName, ModelName
 from kalamos.cli.options import charset_option, data_dir_option
 from kalamos.cli.outliers import evaluate_outliers, outlier_options, refuse_beside_outliers
+from kalamos.cli.passed_over import tell_passed_over
 from kalamos.cli.shift import evaluate_under_shift, refuse_mixture, shift_options
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
-    from kalamos.datasets import Dataset, Problem, Split
+    from kalamos.datasets import Dataset, Split
     from kalamos.evaluation.report import Subject
     from kalamos.model_file import Metric
-
-SHOWN = 5
-"""Files passed over that are named."""
 
 
 @click.command(
@@ -110,7 +108,7 @@ def evaluate(
     if charset is not None:
         images = within(images, data.alphabet.labels, reader.spec.alphabet, charset)
     subject = Subject(model, dataset, part, len(data.problems), every - len(images))
-    _tell_passed_over(dataset, data.problems)
+    tell_passed_over(dataset, data.problems)
     _tell_left_out(subject, every)
     _allow_any_label()
     if shift:
@@ -198,17 +196,6 @@ def _escape_what_cannot_be_encoded() -> None:
     """A label that the terminal's encoding lacks must not end the table; in JSON it would be an escape."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _tell_passed_over(dataset: str, problems: tuple[Problem, ...]) -> None:
-    if not problems:
-        return
-    count = "one file" if len(problems) == 1 else f"{len(problems):,} files"
-    click.echo(f"{dataset}: {count} passed over", err=True)
-    for problem in problems[:SHOWN]:
-        click.echo(f"  {problem}", err=True)
-    if len(problems) > SHOWN:
-        click.echo(f"  and {len(problems) - SHOWN:,} more", err=True)
 
 
 @contextmanager

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
+from kalamos.cli.passed_over import tell_passed_over
 from kalamos.training.reports import EpochReport, Start, StepReport, Watch
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from kalamos.datasets import Problem
 
 __all__ = ["TrainingWatch", "training_watch"]
 
@@ -30,7 +34,10 @@ class TrainingWatch(Watch):
 
 
 class Lines(TrainingWatch):
-    """What is trained, then one line an epoch, on standard output."""
+    """What is trained, then one line an epoch, on standard output; what is left out, on standard error."""
+
+    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+        tell_passed_over(dataset, problems)
 
     def on_start(self, start: Start) -> None:
         self._epochs = start.epochs
@@ -40,7 +47,7 @@ class Lines(TrainingWatch):
         click.echo(_line(report, self._epochs))
 
 
-class Live(TrainingWatch):
+class Live(Lines):
     """The same lines, and below them a bar with the loss, the rate and the time left."""
 
     _bar: Progress | None = None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.datasets.dataset import Split
+from kalamos.datasets.dataset import Problem, Split
 from kalamos.errors import DatasetError, NoInkError
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.streaming import Turns, default_jobs, ordered_map
 
-__all__ = ["prepare_split"]
+__all__ = ["blank_images", "prepare_split"]
 
 CHUNK = 128
 
@@ -61,3 +61,11 @@ def prepare_split(
         None if split.names is None else tuple(split.names[row] for row in rows.tolist()),
     )
     return prepared, np.flatnonzero(~kept)
+
+
+def blank_images(split: Split, rows: NDArray[np.int64]) -> tuple[Problem, ...]:
+    """The images at rows int64 [K] told as problems, for `prepare_split` finds no ink on them."""
+    return tuple(
+        Problem(f"image {row}" if split.names is None else split.names[row], NoInkError.summary)
+        for row in rows.tolist()
+    )

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import load_dataset
-from kalamos.datasets.prepare import prepare_split
+from kalamos.datasets.prepare import blank_images, prepare_split
 from kalamos.errors import RecipeError, TrainingError
 from kalamos.preprocessing import Preprocessor
 from kalamos.training.batches import NONE, Examples, seed_of
 from kalamos.training.checkpoint import read_weights, write_weights
 from kalamos.training.objective import Teacher
 from kalamos.training.recipe import Recipe
+from kalamos.training.reports import Watch
 from kalamos.training.run import load_run
 
 __all__ = ["EXTRAS", "forget_extras", "load_teacher", "with_extras"]
@@ -60,6 +61,7 @@ def with_extras(
     run_dir: Path | None = None,
     *,
     main: bool = True,
+    watch: Watch = Watch(),  # noqa: B008  (has no state)
 ) -> Examples:
     """With the other datasets, the photographs and the outliers that the recipe asks for.
 
@@ -71,6 +73,7 @@ def with_extras(
         data_dir: where the named datasets are.
         run_dir: where they are kept, or found again; None keeps nothing.
         main: whether this is the process that writes.
+        watch: is told what of the other datasets is passed over.
 
     Raises:
         TrainingError: what was kept is damaged, or made for another run.
@@ -83,7 +86,7 @@ def with_extras(
     if kept is not None and kept.exists():
         tensors = _read(kept, data, recipe)
     else:
-        tensors = _draw(data, alphabet, recipe, data_dir)
+        tensors = _draw(data, alphabet, recipe, data_dir, watch)
         if kept is not None and main:
             write_weights(kept, tensors)
     device = data.images.device
@@ -107,6 +110,7 @@ def _further(
     recipe: Recipe,
     preprocessor: Preprocessor,
     data_dir: str | os.PathLike[str] | None,
+    watch: Watch,
 ) -> tuple[Tensor, Tensor]:
     """The other datasets' training images, uint8 [A, S, S], and their labels in this alphabet, int64 [A]."""
     images, labels = [], []
@@ -117,7 +121,8 @@ def _further(
             raise RecipeError(
                 f"also = {source!r} has labels that {alphabet.name} lacks: {', '.join(unknown[:5])}"
             )
-        prepared, _ = prepare_split(dataset.train, preprocessor)
+        prepared, blank = prepare_split(dataset.train, preprocessor)
+        watch.on_passed_over(dataset.name, (*dataset.problems, *blank_images(dataset.train, blank)))
         meaning = np.array([alphabet.labels.index(label) for label in dataset.alphabet.labels])
         images.append(prepared.stack())
         labels.append(meaning[prepared.labels])
@@ -144,12 +149,16 @@ def _read(path: Path, data: Examples, recipe: Recipe) -> dict[str, Tensor]:
 
 
 def _draw(
-    data: Examples, alphabet: Alphabet, recipe: Recipe, data_dir: str | os.PathLike[str] | None
+    data: Examples,
+    alphabet: Alphabet,
+    recipe: Recipe,
+    data_dir: str | os.PathLike[str] | None,
+    watch: Watch,
 ) -> dict[str, Tensor]:
     preprocessor = Preprocessor(recipe.preprocessing)
     tensors: dict[str, Tensor] = {}
     if recipe.also:
-        images, labels = _further(alphabet, recipe, preprocessor, data_dir)
+        images, labels = _further(alphabet, recipe, preprocessor, data_dir, watch)
         tensors |= {"also": images, "also_labels": labels}
         data = _joined(data, images.to(data.images.device), labels.to(data.labels.device))
     if recipe.photographs:

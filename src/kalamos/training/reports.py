@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from kalamos.datasets import Problem
 
 __all__ = ["EpochReport", "Start", "StepReport", "Watch", "Watches"]
 
@@ -51,6 +54,9 @@ class StepReport:
 class Watch:
     """Is told how a training goes; does nothing of it. Override what is wanted."""
 
+    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+        """Nothing is learnt from these: files that cannot be read, images without ink. Comes first."""
+
     def on_start(self, start: Start) -> None: ...
 
     def on_step(self, report: StepReport) -> None: ...
@@ -63,6 +69,10 @@ class Watches(Watch):
 
     def __init__(self, *watches: Watch) -> None:
         self._watches = watches
+
+    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+        for watch in self._watches:
+            watch.on_passed_over(dataset, problems)
 
     def on_start(self, start: Start) -> None:
         for watch in self._watches:

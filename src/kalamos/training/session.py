@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from kalamos.architectures import StagedNetwork, build, check_input_size
-from kalamos.datasets import Dataset, load_dataset
-from kalamos.datasets.prepare import prepare_split
+from kalamos.datasets import Dataset, Problem, load_dataset
+from kalamos.datasets.prepare import blank_images, prepare_split
 from kalamos.errors import TrainingError
 from kalamos.evaluation.calibration import fit_temperature
 from kalamos.evaluation.selective import selective_accuracy
@@ -114,14 +114,18 @@ def _run(
     teacher = load_teacher(recipe, dataset.alphabet)
     if teacher is not None:
         teacher.to(device)
-    data = _examples(dataset, plan.split.train, recipe, device)
-    validation = _examples(dataset, plan.split.val, recipe, device)
+    data, blank = _examples(dataset, plan.split.train, recipe, device)
+    validation, blank_held = _examples(dataset, plan.split.val, recipe, device)
     with process_group(device) as (rank, world):
         engine = Engine(device, choose_precision(recipe.amp, device, network), rank, world)
         check_enough(recipe, network, len(data), world)
         if run_dir is not None and engine.is_main and earlier is None:
             save_plan(plan, run_dir)
-        data = with_extras(data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main)
+        watch = watch if engine.is_main else Watch()
+        watch.on_passed_over(dataset.name, (*dataset.problems, *blank, *blank_held))
+        data = with_extras(
+            data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main, watch=watch
+        )
         if run_dir is None:
             state = train(
                 recipe,
@@ -172,10 +176,14 @@ def _check_unchanged(earlier: Plan, dataset: Dataset) -> Plan:
     return earlier
 
 
-def _examples(dataset: Dataset, rows: NDArray[np.int64], recipe: Recipe, device: str) -> Examples:
+def _examples(
+    dataset: Dataset, rows: NDArray[np.int64], recipe: Recipe, device: str
+) -> tuple[Examples, tuple[Problem, ...]]:
+    """The images at these rows, and the blank ones among them."""
     preprocessor = Preprocessor(recipe.preprocessing)
-    prepared, _ = prepare_split(dataset.train.take(rows), preprocessor)
-    return Examples.of(prepared.stack(), prepared.labels, len(dataset.alphabet), preprocessor, device)
+    prepared, blank = prepare_split(dataset.train.take(rows), preprocessor)
+    examples = Examples.of(prepared.stack(), prepared.labels, len(dataset.alphabet), preprocessor, device)
+    return examples, blank_images(dataset.train, rows[blank])
 
 
 @contextmanager

@@ -63,8 +63,10 @@ def plan_split(dataset: Dataset, recipe: Recipe) -> SplitPlan:
     else:
         train, val = rest, test[:0]
     if not len(val):
+        asked = recipe.folds or recipe.val_fraction
         raise DatasetError(
-            f"{dataset.name}: nothing is held out to validate on", remedy="set val_fraction or folds"
+            f"{dataset.name}: nothing is held out to validate on",
+            remedy="give a class two images or more" if asked else "set val_fraction or folds",
         )
     return SplitPlan(rest[train], rest[val], test)
 
