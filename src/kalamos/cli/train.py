@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 OVER = ("arch", "weights", "seed", *KEYS)
 """Options that stand for recipe keys."""
 
+ENOUGH_STEPS = 300
+"""After a tenth of these, averages such as batch norm's are hardly begun, however easy the images."""
+
 
 @click.command(no_args_is_help=True)
 @click.argument("dataset", required=False, type=DatasetName())
@@ -112,6 +115,10 @@ def _print_outcome(run: Run, folder: Path) -> None:
         f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}{kept}), saved to {folder}\n"
         f"next: kalamos export {folder}"
     )
+    steps_an_epoch = -(-run.train_count // run.recipe.batch_size)
+    if (steps := steps_an_epoch * len(run.epochs)) < ENOUGH_STEPS // 2:
+        epochs = -(-ENOUGH_STEPS // steps_an_epoch)
+        click.echo(f"trained in few steps ({steps}): --epochs {epochs} may read better", err=True)
 
 
 def _is_main() -> bool:
