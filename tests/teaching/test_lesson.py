@@ -12,9 +12,11 @@ import kalamos
 from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, Split
 from kalamos.errors import AlphabetError, DatasetError, ModelFileError, UsageError
-from kalamos.model_file import read_spec
+from kalamos.model_file import METADATA_KEY, read_spec
 from kalamos.recognizer import Recognizer
 from kalamos.teaching import Examples, Lesson, Score, teach
+from kalamos.teaching.graph import split_model, with_head
+from kalamos.teaching.memorising import with_memory
 from kalamos.zoo import model_path, names
 from kalamos.zoo.card import render_card
 
@@ -80,6 +82,24 @@ def test_corrections_of_known_classes_are_learnt(seven: Path, new_digits: Exampl
     assert lesson.spec.alphabet == read_spec(seven).alphabet
     assert lesson.after.known_right > lesson.before.known_right
     assert accuracy(lesson.recognizer(), relabelled) >= 0.9
+
+
+def test_a_new_class_has_to_be_ahead_by_a_margin(
+    seven: Path, old_digits: Examples, new_digits: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(read_spec(seven), temperature=1.5)
+    _, head = split_model(seven.read_bytes(), spec, "seven")
+    content = with_memory(
+        with_head(seven.read_bytes(), head, {METADATA_KEY: spec.to_json()}, "seven"), old_digits
+    )
+    heads = []
+    for margin in (0.0, 0.5):
+        monkeypatch.setattr("kalamos.teaching.lesson.MARGIN", margin)
+        taught = teach(content, new_digits, holdout=0)
+        heads.append(split_model(taught.content, taught.spec, "taught")[1])
+    without, with_margin = heads
+    assert np.array_equal(without.weight, with_margin.weight)
+    assert np.allclose(without.bias - with_margin.bias, [0] * 7 + [0.75] * 3, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_file(seven: Path, lesson: Lesson, new_digits: Examples) -> None:
