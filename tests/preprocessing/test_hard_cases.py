@@ -246,6 +246,22 @@ def test_a_tight_crop_loses_nothing(prepare: Prepare, character: str) -> None:
     assert likeness(prepare((255 - 255 * tight).astype(np.uint8)), clean) > 0.95
 
 
+@pytest.mark.parametrize("light_ink", [False, True])
+@pytest.mark.parametrize("margin", [1, 3])
+@pytest.mark.parametrize("pen", [28, 44])
+@pytest.mark.parametrize("character", ["1", "4", "7", "0", "broken 5"])
+def test_a_photograph_that_a_thick_pen_fills(
+    prepare: Prepare, character: str, pen: float, margin: int, light_ink: bool
+) -> None:
+    ink = draw(character, pen)
+    left, top, width, height = cv2.boundingRect((ink > 0.5).astype(np.uint8))
+    photo = page(ink, light=205 + 30 * (Y - 0.5))[
+        top - margin : top + height + margin, left - margin : left + width + margin
+    ]
+    clean = prepare((255 * ink).astype(np.uint8))
+    assert likeness(prepare(255 - photo if light_ink else photo), clean) > 0.9
+
+
 def test_a_tight_t_keeps_its_bar(prepare: Prepare) -> None:
     ink = np.zeros((120, 100))
     ink[:12] = 1

@@ -48,10 +48,10 @@ def bright_on_black(image: Grey) -> tuple[Grey, float]:
     >>> int(ink[60, 60]), int(ink[10, 10]), difference       # 255 * (210 - 42) / 210
     (204, 0, 168.0)
     """
-    image, paper = paper_under(image)
+    image, paper, crowded = paper_under(image)
     side = 3 if max(image.shape) <= LARGE else 5
     smooth: Grey = cv2.GaussianBlur(image, (side, side), 0)  # type: ignore[assignment]
-    offset, deviation = _noise(paper, smooth)
+    offset, deviation = (0.0, 0.0) if crowded else _noise(paper, smooth)
     gap = cv2.subtract(paper, smooth)
     difference = cv2.minMaxLoc(gap)[1] - offset
     floor = round(offset + DEVIATIONS * deviation)  # OpenCV is faster with whole numbers
@@ -61,7 +61,7 @@ def bright_on_black(image: Grey) -> tuple[Grey, float]:
 
 def bright_on_black_small(image: Grey) -> tuple[Grey, float]:
     """`bright_on_black` for crops on which strokes leave too little paper to tell its grain."""
-    image, paper = paper_under(image)
+    image, paper, _ = paper_under(image)
     ink: Grey = cv2.subtract(paper, image)  # type: ignore[assignment]
     return _without_texture(ink), cv2.minMaxLoc(ink)[1]
 

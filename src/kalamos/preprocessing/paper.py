@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.preprocessing.crowded import crowded
+
 __all__ = ["paper_under", "shrink"]
 
 Grey = NDArray[np.uint8]
@@ -52,16 +54,24 @@ RIDGE = np.eye(6, dtype=np.float32) * np.float32(1e-3)
 SQUARE = np.ones((3, 3), np.uint8)
 
 
-def paper_under(image: Grey) -> tuple[Grey, Grey]:
+def paper_under(image: Grey) -> tuple[Grey, Grey, bool]:
     """The image with its ink dark, and the paper's light under each of its pixels.
 
     Args:
         image: uint8 [H, W], either polarity.
 
     Returns:
-        The image, inverted if its ink was light, and its paper, both uint8 [H, W].
+        The image, inverted if its ink was light, and its paper, both uint8 [H, W]; and whether there is so
+        much ink that the paper shows little of its grain.
     """
-    overview: Levels = _overview(image).astype(np.float32)
+    small = _overview(image)
+    full = crowded(small)
+    if full is not None:
+        dark, paper = full
+        if not dark:
+            image, paper = cv2.bitwise_not(image), 255 - paper  # type: ignore[assignment]
+        return image, _enlarged(paper, image), True
+    overview: Levels = small.astype(np.float32)
     if max(overview.shape) > 32:
         # Closing takes maxima, and single bright pixels would lift the paper.
         overview = cv2.GaussianBlur(overview, (3, 3), 0)  # type: ignore[assignment]
@@ -69,17 +79,21 @@ def paper_under(image: Grey) -> tuple[Grey, Grey]:
     if not _ink_is_dark(overview, light, 0 if max(image.shape) <= CROP else LEAN):
         image = cv2.bitwise_not(image)  # type: ignore[assignment]
         overview, light = 255 - overview, 255 - light
-    paper: Levels = np.minimum(_close(overview), light + _close(overview - light))
+    paper = np.minimum(_close(overview), light + _close(overview - light))
     # Enlarged, the estimate is smooth where a shadow's edge is not: better too dark on its lit side
     # than too bright within, which would draw a line along it.
     if min(paper.shape) >= ROOM:
         darkest = cv2.erode(paper, SQUARE)
         paper = np.where(darkest < STEP * paper, darkest, paper)
+    return image, _enlarged(paper, image), False
+
+
+def _enlarged(paper: Levels, image: Grey) -> Grey:
     under: Grey = cv2.convertScaleAbs(paper)  # type: ignore[assignment]
     if under.shape != image.shape:
         height, width = image.shape
         under = cv2.resize(under, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    return image, under
+    return under
 
 
 def shrink(image: Grey, scale: float) -> Grey:
