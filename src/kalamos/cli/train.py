@@ -84,6 +84,8 @@ def train(
     with _Told(folder) as told:
         run = run_recipe(chosen, run_dir=folder, **common, watch=told.watch)
     _print_outcome(run, folder)
+    if recipe is None and chosen.epochs == type(chosen)().epochs:
+        _tell_few_steps(run)
 
 
 def _choose(
@@ -115,8 +117,13 @@ def _print_outcome(run: Run, folder: Path) -> None:
         f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}{kept}), saved to {folder}\n"
         f"next: kalamos export {folder}"
     )
+
+
+def _tell_few_steps(run: Run) -> None:
+    """To whom the default number of epochs was left: on a small folder it is far too small."""
     steps_an_epoch = -(-run.train_count // run.recipe.batch_size)
-    if (steps := steps_an_epoch * len(run.epochs)) < ENOUGH_STEPS // 2:
+    steps = steps_an_epoch * len(run.epochs)
+    if _is_main() and steps < ENOUGH_STEPS // 2:
         epochs = -(-ENOUGH_STEPS // steps_an_epoch)
         click.echo(f"trained in few steps ({steps}): --epochs {epochs} may read better", err=True)
 
