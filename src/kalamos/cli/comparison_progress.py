@@ -46,7 +46,7 @@ class _Told(ComparisonWatch):
         self._total = total
         self._count = 0
         self._training = TrainingWatch()
-        self._passed_over: set[tuple[Problem, ...]] = set()
+        self._passed_over: set[frozenset[Problem]] = set()
 
     def on_member(self, system: System, member: Member, state: str) -> None:
         self._count += 1
@@ -55,8 +55,9 @@ class _Told(ComparisonWatch):
         self._training = training_watch()
 
     def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
-        if tuple(problems) not in self._passed_over:  # most systems learn from the same files
-            self._passed_over.add(tuple(problems))
+        named = frozenset(problems)  # the seed says which of them come first
+        if named not in self._passed_over:
+            self._passed_over.add(named)
             self._training.on_passed_over(dataset, problems)
 
     def on_start(self, start: Start) -> None:
