@@ -43,12 +43,14 @@ def test_one_new_class(command: Command, crosses: Path, tmp_path: Path) -> None:
 
 def test_in_json_with_a_problem(command: Command, crosses: Path, tmp_path: Path) -> None:
     (crosses / "×" / "6.png").write_bytes(b"no image")
+    cv2.imencode(".png", np.full((20, 20), 255, np.uint8))[1].tofile(crosses / "×" / "7.png")
     done = command("teach", "digits", crosses, "-o", tmp_path / "a.onnx", "--holdout", "0", "-f", "json")
     assert done.code == 1
     told = json.loads(done.out)
     assert (told["new_labels"], told["examples"], told["after"]["accuracy"]) == (["×"], 5, None)
-    assert [problem["where"] for problem in told["problems"]] == ["×/6.png"]
+    assert [problem["where"] for problem in told["problems"]] == ["×/6.png", "×/7.png"]
     assert "passed over: ×/6.png" in done.err
+    assert "passed over: ×/7.png: no ink" in done.err
 
 
 def test_what_is_refused(command: Command, crosses: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from kalamos.datasets.dataset import Problem, Split
 from kalamos.errors import DatasetError, NoInkError
+from kalamos.images.files import display_name
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.streaming import Turns, default_jobs, ordered_map
@@ -66,6 +67,6 @@ def prepare_split(
 def blank_images(split: Split, rows: NDArray[np.int64]) -> tuple[Problem, ...]:
     """The images at rows int64 [K] told as problems, for `prepare_split` finds no ink on them."""
     return tuple(
-        Problem(f"image {row}" if split.names is None else split.names[row], NoInkError.summary)
+        Problem(f"image {row}" if split.names is None else display_name(split.names[row]), NoInkError.summary)
         for row in rows.tolist()
     )

@@ -13,6 +13,7 @@ from kalamos.datasets.assembly import decode_members
 from kalamos.datasets.loading import list_local
 from kalamos.errors import AlphabetError, DatasetError, ImageError
 from kalamos.images import ImageSource, load_grey
+from kalamos.images.files import display_name
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["MAX_LABEL", "Examples", "check_label", "load_examples"]
@@ -30,6 +31,7 @@ class Examples:
         images: uint8 [H, W] each.
         labels: composed (NFC), one an image.
         problems: what was passed over.
+        names: the file that each image came from; None where there is none.
 
     >>> import numpy as np
     >>> Examples.of([np.zeros((9, 9)), b"%PDF"], ["a", "b"]).problems[0].where
@@ -40,6 +42,7 @@ class Examples:
     images: Sequence[GreyImage]
     labels: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,7 +71,7 @@ class Examples:
     def of_dataset(cls, dataset: Dataset) -> Examples:
         """Its training images; the official test split is left alone."""
         labels = tuple(check_label(dataset.alphabet.labels[row]) for row in dataset.train.labels.tolist())
-        return cls(dataset.name, list(dataset.train.images), labels, dataset.problems)
+        return cls(dataset.name, list(dataset.train.images), labels, dataset.problems, dataset.train.names)
 
 
 def load_examples(
@@ -94,7 +97,11 @@ def load_examples(
             f"{listing.name}: no example that can be read{hint}",
             remedy="have one sub-folder a class with images in it, or a CSV file with path,label",
         )
-    return Examples(listing.name, list(images), tuple(texts[row] for row in kept.tolist()), problems)
+    chosen = kept.tolist()
+    labels, names = (
+        tuple(of[row] for row in chosen) for of in (texts, [display_name(row.name) for row in rows])
+    )
+    return Examples(listing.name, list(images), labels, problems, names)
 
 
 def check_label(label: str) -> str:

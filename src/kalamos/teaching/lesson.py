@@ -333,7 +333,8 @@ def _prepared(
     outcomes = preprocessor.images(list(examples.images))
     for place, (outcome, text) in enumerate(zip(outcomes, examples.labels, strict=True)):
         if isinstance(outcome, NoInkError):
-            problems.append(Problem(f"{examples.name}[{place}], {text}", str(outcome)))
+            where = f"{examples.name}[{place}], {text}" if examples.names is None else examples.names[place]
+            problems.append(Problem(where, outcome.summary))
         else:
             images.append(outcome)
             texts.append(text)
