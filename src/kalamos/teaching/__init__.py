@@ -8,6 +8,7 @@ graph (old last layer) ─ memory (replay) ───┘
 """
 
 from kalamos.teaching.examples import Examples, load_examples
-from kalamos.teaching.lesson import Lesson, Score, teach
+from kalamos.teaching.lesson import Lesson, teach
+from kalamos.teaching.score import Score
 
 __all__ = ["Examples", "Lesson", "Score", "load_examples", "teach"]

@@ -25,9 +25,10 @@ from kalamos.teaching.examples import Examples
 from kalamos.teaching.fitting import fit_head
 from kalamos.teaching.graph import Body, Head, split_model, with_head
 from kalamos.teaching.memory import MEMORY_KEY, Memory, decode_memory, encode_memory, implied_memory
+from kalamos.teaching.score import Score
 from kalamos.teaching.variations import variations
 
-__all__ = ["Lesson", "Score", "teach"]
+__all__ = ["Lesson", "teach"]
 
 VARIATIONS = 8
 """Of each example, beside itself."""
@@ -42,37 +43,6 @@ does not want to lose others for it. Chosen on validation writers, see docs/teac
 
 TOLERANCE = 1e-3
 """Largest difference of a logit of the file's from that in float64, relative to the largest logit."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """Right answers on held-back examples; `known` are those of the labels that the old model has.
-
-    >>> Score(1, 2, 3, 4).accuracy
-    0.6666666666666666
-    """
-
-    known_right: int
-    known_n: int
-    new_right: int
-    new_n: int
-
-    @property
-    def n(self) -> int:
-        return self.known_n + self.new_n
-
-    @property
-    def accuracy(self) -> float | None:
-        """In [0, 1]; None where nothing was held back."""
-        return (self.known_right + self.new_right) / self.n if self.n else None
-
-    @property
-    def known_accuracy(self) -> float | None:
-        return self.known_right / self.known_n if self.known_n else None
-
-    @property
-    def new_accuracy(self) -> float | None:
-        return self.new_right / self.new_n if self.new_n else None
 
 
 @dataclass(frozen=True)
