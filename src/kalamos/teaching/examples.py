@@ -13,7 +13,6 @@ from kalamos.datasets.assembly import decode_members
 from kalamos.datasets.loading import list_local
 from kalamos.errors import AlphabetError, DatasetError, ImageError
 from kalamos.images import ImageSource, load_grey
-from kalamos.images.files import display_name
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["MAX_LABEL", "Examples", "check_label", "load_examples"]
@@ -98,9 +97,7 @@ def load_examples(
             remedy="have one sub-folder a class with images in it, or a CSV file with path,label",
         )
     chosen = kept.tolist()
-    labels, names = (
-        tuple(of[row] for row in chosen) for of in (texts, [display_name(row.name) for row in rows])
-    )
+    labels, names = tuple(texts[row] for row in chosen), tuple(rows[row].name for row in chosen)
     return Examples(listing.name, list(images), labels, problems, names)
 
 

@@ -17,6 +17,7 @@ from kalamos.alphabets import Alphabet
 from kalamos.atomic import atomic_write
 from kalamos.datasets import Dataset, Problem, RaggedImages, Split, stratified_split
 from kalamos.errors import DatasetError, ExportError, ModelFileError, NoInkError, UsageError
+from kalamos.images.files import display_name
 from kalamos.model_file import METADATA_KEY, ModelSpec, TrainingRecord, open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
@@ -303,7 +304,8 @@ def _prepared(
     outcomes = preprocessor.images(list(examples.images))
     for place, (outcome, text) in enumerate(zip(outcomes, examples.labels, strict=True)):
         if isinstance(outcome, NoInkError):
-            where = f"{examples.name}[{place}], {text}" if examples.names is None else examples.names[place]
+            unnamed = f"{examples.name}[{place}], {text}"
+            where = unnamed if examples.names is None else display_name(examples.names[place])
             problems.append(Problem(where, outcome.summary))
         else:
             images.append(outcome)
