@@ -1,9 +1,10 @@
 """The frontier: accuracy against images/s and size, the zoo beside the seeds' networks.
 
-Usage: python benchmarks/frontier.py [--runs runs/results] [--measure]
+Usage: python benchmarks/frontier.py [--measure]
 Draws docs/images/frontier.png from docs/zoo, docs/results and docs/zoo/speeds.json. `--measure` first times
-every model file that there is: prepared images, 64 a run, one thread, the models in turn, the median of
-several rounds. On another machine only the ratios would be the same.
+every model: prepared images, 64 a run, one thread, the models in turn, the median of several rounds. The
+seeds' networks are built anew for it: neither time nor size depends on what weights have learnt. On another
+machine only the ratios would be the same.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import argparse
 import json
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
-from kalamos.model_file import read_spec
+from kalamos.architectures import build, count_parameters
+from kalamos.export.onnx_file import encode
+from kalamos.model_file import open_model, read_spec
+from kalamos.preprocessing import Preprocessor, default_steps
+from kalamos.training import load_recipe
 from kalamos.zoo import model_path, names
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +36,9 @@ SPEEDS = ZOO / "speeds.json"
 BATCH, RUNS, ROUNDS = 64, 10, 9
 
 PANELS = {"mnist": "MNIST test", "emnist-47": "EMNIST-47 balanced bench", "ahcd": "AHCD test"}
+READERS = {"mnist": "digits", "emnist-47": "latin"}
+"""Whose classes a bench has."""
+
 SEEDS = {
     "mnist-cnn2": "mnist",
     "mnist-cnn3": "mnist",
@@ -53,23 +60,40 @@ class Point:
     ours: bool
 
 
-def measure(files: dict[str, Path]) -> dict[str, dict[str, float]]:
+def untrained(name: str) -> bytes:
+    """The model file of a recipe's network, as drawn."""
+    recipe, spec = load_recipe(ROOT / "recipes" / f"{name}.toml"), read_spec(model_path(READERS[SEEDS[name]]))
+    network = build(recipe.arch, len(spec.alphabet)).eval()
+    steps = recipe.preprocessing or tuple(default_steps(network.input_size))
+    spec = replace(
+        spec,
+        name=name,
+        architecture=recipe.arch,
+        parameters=count_parameters(network),
+        preprocessing=steps,
+        input_size=Preprocessor(steps).output_size(),
+        feature_maps=tuple(network.stages),
+    )
+    return encode(network, spec)
+
+
+def measure(files: dict[str, bytes]) -> dict[str, dict[str, float]]:
     """Images/s and bytes of each model file; a slow moment of the machine meets all of them alike."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    sessions, rates = {}, {name: [] for name in files}
-    for name, path in files.items():
-        size = read_spec(path).input_size
-        session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-        sessions[name] = session, np.random.default_rng(0).random((BATCH, 1, size, size), np.float32)
+    models = {name: open_model(content) for name, content in files.items()}
+    draw = np.random.default_rng(0)
+    images = {
+        name: draw.random((BATCH, 1, model.spec.input_size, model.spec.input_size), np.float32)
+        for name, model in models.items()
+    }
+    rates: dict[str, list[float]] = {name: [] for name in files}
     for _ in range(ROUNDS + 1):
-        for name, (session, images) in sessions.items():
+        for name, model in models.items():
             started = time.perf_counter()
             for _ in range(RUNS):
-                session.run(["logits"], {session.get_inputs()[0].name: images})
+                model.session.run(["logits"], {model.input_name: images[name]})
             rates[name].append(RUNS * BATCH / (time.perf_counter() - started))
     return {
-        name: {"images_per_second": statistics.median(rates[name][1:]), "bytes": files[name].stat().st_size}
+        name: {"images_per_second": statistics.median(rates[name][1:]), "bytes": len(files[name])}
         for name in files
     }
 
@@ -134,13 +158,13 @@ def draw(found: list[Point]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "results")
     parser.add_argument("--measure", action="store_true", help="time the model files anew")
     asked = parser.parse_args()
     if asked.measure:
-        files = {name: model_path(name) for name in names()}
-        files |= {name: asked.runs / f"{name}.onnx" for name in SEEDS}
-        speeds = measure({name: path for name, path in files.items() if path.exists()})
+        speeds = measure(
+            {name: model_path(name).read_bytes() for name in names()}
+            | {name: untrained(name) for name in SEEDS}
+        )
         SPEEDS.write_text(json.dumps(speeds, indent=1) + "\n", "utf-8")
     draw(points(json.loads(SPEEDS.read_text("utf-8"))))
 

@@ -1,11 +1,13 @@
 """`make zoo`: the shipped models, from their recipes to their cards.
 
-Usage: python benchmarks/zoo.py [NAME ...] [--runs runs/zoo] [--train] [--pages]
+Usage: python benchmarks/zoo.py [NAME ...] [--runs runs/zoo] [--train] [--again] [--pages]
 For each model: train what is not trained (an interrupted run goes on), export, give the file its memory for
 teaching, measure it once on the test splits, under shift and against outliers, keep that in
 docs/zoo/NAME.json, in pictures and in the file, install the first seed's file and card in src/kalamos/zoo.
-`--train` stops after the training; `--pages` only writes docs/results.md and docs/zoo.md anew. Teachers come
-first: a recipe names their run folders. Recipes that learn from drawn fonts too need `make fonts` before.
+`--train` stops after the training; `--again` trains nothing and measures the files that ship (preprocessing
+changed, say: other seeds keep their figures and dates); `--pages` only writes docs/results.md and docs/zoo.md
+anew. Teachers come first: a recipe names their run folders, or what ships. Recipes that learn from drawn
+fonts too need `make fonts` before.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from zoo_figures import measure
 from zoo_models import ZOO, Shipped
@@ -85,11 +88,21 @@ def export(model: Shipped, folder: Path) -> Path:
     return path
 
 
+def learning(folder: Path) -> dict[str, Any]:
+    run = load_run(folder)
+    return {"val_accuracy": run.val_accuracy, "epochs": len(run.epochs), "seconds": run.seconds}
+
+
+def keep(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="models; all by default")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "zoo")
     parser.add_argument("--train", action="store_true", help="train only")
+    parser.add_argument("--again", action="store_true", help="train nothing, measure what ships")
     parser.add_argument("--pages", action="store_true", help="write the pages only")
     asked = parser.parse_args()
     for folder in (KEPT, PICTURES):
@@ -97,12 +110,20 @@ def main() -> None:
     for model in () if asked.pages else ZOO:
         if asked.names and model.name not in asked.names:
             continue
+        kept = KEPT / f"{model.name}.json"
+        if asked.again:
+            if kept.exists():
+                print(model.name, flush=True)
+                first, *others = json.loads(kept.read_text("utf-8"))
+                keep(kept, [measure(model, model_path(model.name), PICTURES, first), *others])
+                write_card(model_path(model.name))
+            continue
         folders = [train(model, seed, asked.runs) for seed in model.seeds]
         if asked.train:
             continue
         paths = [export(model, folder) for folder in folders]
-        rows = [measure(model, *each, PICTURES) for each in zip(model.seeds, paths, folders, strict=True)]
-        (KEPT / f"{model.name}.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+        told = map(learning, folders)
+        keep(kept, [measure(model, path, PICTURES, each) for path, each in zip(paths, told, strict=True)])
         with atomic_write(model_path(model.name)) as stream:
             stream.write(paths[0].read_bytes())
         write_card(model_path(model.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,22 +28,29 @@ from kalamos.probabilities import softmax
 from kalamos.recognizer import Recognizer
 from kalamos.shift import measure as measure_shift
 from kalamos.shift.plots import shift_plot
-from kalamos.training import load_run
-from kalamos.training.splitting import read_split
+from kalamos.training import Recipe
+from kalamos.training.splitting import plan_split
 
-__all__ = ["measure"]
+__all__ = ["TRAINED", "measure"]
+
+TRAINED = ("val_accuracy", "epochs", "seconds")
 
 MOVES = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 """Pixels that test-time augmentation moves the prepared image by; the probabilities are averaged."""
 
 
-def measure(model: Shipped, seed: int, path: Path, folder: Path, pictures: Path) -> dict[str, Any]:
-    """Every figure of one model file, recorded in it too; of the seed that ships also what takes long."""
-    reader, run, today = kalamos.load(path), load_run(folder), datetime.now(UTC).date().isoformat()
+def measure(model: Shipped, path: Path, pictures: Path, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """Every figure of one model file, recorded in it too; of the seed that ships also what takes long.
+
+    Args:
+        trained: what only the training could tell, the entries `TRAINED`.
+    """
+    reader, today = kalamos.load(path), datetime.now(UTC).date().isoformat()
+    seed = reader.spec.training.seed
     tests: list[dict[str, Any]] = []
     robustness: dict[str, Any] = {}
     for place, wanted in enumerate(model.tests):
-        name, split, labels = _images(wanted.dataset, folder)
+        name, split, labels = _images(wanted.dataset, reader)
         result = evaluate(reader, split, labels)
         record_metric(path, as_metric(result, wanted.dataset, name))
         test = {
@@ -73,20 +81,19 @@ def measure(model: Shipped, seed: int, path: Path, folder: Path, pictures: Path)
         "parameters": reader.spec.parameters,
         "int8": reader.spec.quantisation is not None,
         "bytes": path.stat().st_size,
-        "val_accuracy": run.val_accuracy,
-        "epochs": len(run.epochs),
-        "seconds": run.seconds,
+        **{name: trained[name] for name in TRAINED},
         "tests": tests,
         **robustness,
     }
 
 
-def _images(name: str, folder: Path) -> tuple[str, Split, tuple[str, ...]]:
-    """A dataset's test split, or where it has none what the run held out; with the split's name."""
+def _images(name: str, reader: Recognizer) -> tuple[str, Split, tuple[str, ...]]:
+    """A dataset's test split, or where it has none what the training held out; with the split's name."""
     dataset = load_dataset(name)
     if dataset.test is not None:
         return "test", dataset.test, dataset.alphabet.labels
-    return "val", dataset.train.take(read_split(folder).val), dataset.alphabet.labels
+    held = plan_split(dataset, Recipe.from_mapping(reader.spec.training.recipe)).val
+    return "val", dataset.train.take(held), dataset.alphabet.labels
 
 
 def _augmented(reader: Recognizer, split: Split, labels: tuple[str, ...]) -> float:

@@ -179,6 +179,7 @@ def test_a_finished_run_is_only_shown(command: Any, tiny_run_folder: Path) -> No
         (["mnist", "--data-dir", "none"], 2, "none/mnist"),
         (["--recipe", "none.toml"], 2, "none.toml: cannot be read as TOML"),
         (["--epochs", "3"], 2, "there is nothing to train on; name a dataset or give --recipe"),
+        (["recipes/fast.toml"], 2, "recipes/fast.toml: a recipe, not a dataset; give it after --recipe"),
         (["mnist", "--epochs", "0"], 2, "0 is not in the range"),
         (["mnist", "--lr", "0"], 2, "0.0 is not in the range"),
         (["mnist", "--lr", "nan"], 2, "lr = nan is not a finite number"),

@@ -14,16 +14,15 @@ from kalamos.alphabets import DIGITS, Alphabet
 from kalamos.datasets import Problem
 from kalamos.errors import RecipeError, TrainingError
 from kalamos.preprocessing import default_steps
-from kalamos.training import Recipe, Run, Watch
+from kalamos.training import Recipe, Watch
 from kalamos.training.batches import Examples, epoch_batches
-from kalamos.training.extras import EXTRAS, forget_extras, load_teacher, with_extras
+from kalamos.training.extras import EXTRAS, forget_extras, with_extras
 
 STEPS = default_steps(28)
 RECIPE = Recipe(preprocessing=STEPS, batch_size=16)
 
 
 def test_nothing_asked_for_is_nothing_made(examples: Examples) -> None:
-    assert load_teacher(RECIPE, DIGITS) is None
     assert with_extras(examples, DIGITS, RECIPE, None) is examples
 
 
@@ -150,28 +149,3 @@ def test_what_was_drawn_is_kept_while_the_run_goes_on(examples: Examples, tmp_pa
 def test_only_the_main_process_writes(examples: Examples, tmp_path: Path) -> None:
     with_extras(examples, DIGITS, replace(RECIPE, outliers=5), None, tmp_path, main=False)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_teacher_answers_for_the_run_it_was(tiny_run: Run, tiny_run_folder: Path) -> None:
-    run = tiny_run
-    recipe = replace(
-        run.recipe, teachers=(str(tiny_run_folder),), distillation=0.5, distillation_temperature=2.0
-    )
-    teacher = load_teacher(recipe, run.alphabet)
-    assert teacher is not None
-    size = run.network.input_size
-    images = torch.rand(4, 1, size, size, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        expected = torch.softmax(run.network(images) / 2, dim=1)
-    np.testing.assert_allclose(teacher(images).numpy(), expected.numpy(), atol=1e-6)
-
-
-def test_a_teacher_that_does_not_fit_is_refused(tiny_run: Run, tiny_run_folder: Path, tmp_path: Path) -> None:
-    run = tiny_run
-    recipe = replace(run.recipe, teachers=(str(tiny_run_folder),), distillation=0.5)
-    with pytest.raises(RecipeError, match="other classes"):
-        load_teacher(recipe, Alphabet("others", tuple("abcdefghij")))
-    with pytest.raises(RecipeError, match="prepared otherwise"):
-        load_teacher(replace(recipe, preprocessing=default_steps(32)), run.alphabet)
-    with pytest.raises(TrainingError):
-        load_teacher(replace(recipe, teachers=(str(tmp_path),)), run.alphabet)

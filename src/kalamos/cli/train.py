@@ -14,6 +14,7 @@ from kalamos.cli.names import ArchitectureName, DatasetName
 from kalamos.cli.options import data_dir_option
 from kalamos.cli.training_options import KEYS, choose_device, parse_settings, training_options
 from kalamos.errors import UsageError
+from kalamos.images.files import display_name
 
 if TYPE_CHECKING:
     from kalamos.training import Recipe, Run
@@ -96,6 +97,8 @@ def _choose(
 
     if recipe is None and dataset is None:
         raise UsageError("there is nothing to train on", remedy="name a dataset or give --recipe")
+    if dataset is not None and Path(dataset).suffix.lower() == ".toml":
+        raise UsageError(f"{display_name(dataset)}: a recipe, not a dataset", remedy="give it after --recipe")
     base = load_recipe(recipe) if recipe else Recipe()
     over = {**({"dataset": dataset} if dataset else {}), **asked}
     chosen = base.overlaid(over).overlaid(parse_settings(settings))

@@ -1,4 +1,4 @@
-"""What a recipe learns from besides its dataset: teachers, more datasets, photographs, images of nothing."""
+"""What a recipe learns from besides its dataset: more datasets, photographs, images of nothing."""
 
 from __future__ import annotations
 
@@ -18,39 +18,14 @@ from kalamos.errors import RecipeError, TrainingError
 from kalamos.preprocessing import Preprocessor
 from kalamos.training.batches import NONE, Examples, seed_of
 from kalamos.training.checkpoint import read_weights, write_weights
-from kalamos.training.objective import Teacher
 from kalamos.training.recipe import Recipe
 from kalamos.training.reports import Watch
-from kalamos.training.run import load_run
 
-__all__ = ["EXTRAS", "forget_extras", "load_teacher", "with_extras"]
+__all__ = ["EXTRAS", "forget_extras", "with_extras"]
 
 EXTRAS = "extras.safetensors"
 """What took minutes to draw is kept while a run goes on: taken up again, even by a later kalamos, it learns
 from the same images."""
-
-
-def load_teacher(recipe: Recipe, alphabet: Alphabet) -> Teacher | None:
-    """The recipe's teachers as one; None where it has none.
-
-    Raises:
-        TrainingError: a teacher is not a finished run.
-        RecipeError: a teacher tells other classes apart, or sees images otherwise prepared.
-    """
-    if not recipe.teachers:
-        return None
-    networks = []
-    for folder in recipe.teachers:
-        run = load_run(Path(folder))
-        if run.alphabet.labels != alphabet.labels:
-            raise RecipeError(f"teacher {folder} tells other classes apart than {alphabet.name}'s")
-        if run.recipe.preprocessing != recipe.preprocessing:
-            raise RecipeError(
-                f"teacher {folder} sees images that are prepared otherwise",
-                remedy="copy its preprocessing into this recipe",
-            )
-        networks.append(run.network.to(memory_format=torch.channels_last))
-    return Teacher(networks, recipe.distillation_temperature)
 
 
 def with_extras(

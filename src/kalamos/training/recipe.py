@@ -90,7 +90,8 @@ class Recipe:
     accuracy then flatters)."""
 
     teachers: tuple[str, ...] = names()
-    """Run folders whose networks, averaged, this one learns from (Hinton et al. 2015)."""
+    """Run folders, model files or shipped models whose answers, averaged, this one learns from (Hinton et al.
+    2015)."""
     distillation: float = probability(0.0)
     """The teachers' share of the loss; the labels have the rest."""
     distillation_temperature: float = number(4.0)

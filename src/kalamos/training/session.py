@@ -23,7 +23,7 @@ from kalamos.probabilities import softmax
 from kalamos.training.batches import Examples
 from kalamos.training.checkpoint import Checkpoints
 from kalamos.training.engine import Engine, choose_device, choose_precision, process_group
-from kalamos.training.extras import forget_extras, load_teacher, with_extras
+from kalamos.training.extras import forget_extras, with_extras
 from kalamos.training.logs import CsvLog, TensorBoardLog, write_curves
 from kalamos.training.loop import check_enough, infer_examples, train
 from kalamos.training.recipe import Recipe
@@ -40,6 +40,7 @@ from kalamos.training.run import (
 )
 from kalamos.training.splitting import plan_split
 from kalamos.training.state import TrainingState
+from kalamos.training.teachers import load_teacher
 
 __all__ = ["resume_run", "run_recipe"]
 
