@@ -33,6 +33,7 @@ results: $(VENV)/.everything  ## train the recipes that are not trained yet, mea
 
 zoo: $(VENV)/.everything  ## train and measure the shipped models, install them with their cards
 	$(BIN)/python benchmarks/zoo.py
+	$(BIN)/python benchmarks/hands.py
 	$(BIN)/python benchmarks/frontier.py --measure
 
 teaching: $(VENV)/.everything  ## measure teaching on letters held out of training, write docs/teaching.md
@@ -40,11 +41,15 @@ teaching: $(VENV)/.everything  ## measure teaching on letters held out of traini
 
 fonts: $(VENV)/.everything  ## get and draw the open fonts of recipes/handwriting-fonts.txt (needs npm)
 	$(BIN)/python benchmarks/fetch_fonts.py build/fonts
-	rm -rf build/rendered
+	rm -rf build/rendered build/judged
 	$(BIN)/kalamos data render build/fonts --alphabet digits --per-glyph 16 --side train \
 		--list recipes/handwriting-fonts.txt -o build/rendered/digits
-	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --per-glyph 8 --side train \
+	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --per-glyph 24 --side train \
 		--list recipes/handwriting-fonts.txt -o build/rendered/latin-47
+	$(BIN)/kalamos data render build/fonts --alphabet digits --side judge \
+		--list recipes/handwriting-fonts.txt -o build/judged/digits
+	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --side judge \
+		--list recipes/handwriting-fonts.txt -o build/judged/latin-47
 
 notebook: $(VENV)/.everything  ## run the notebook, keep its outputs
 	$(BIN)/python notebooks/run.py

@@ -118,7 +118,7 @@ def address(start: Callable[..., AbstractContextManager[str]], corrections: Path
     from kalamos.app.page import build_page
     from kalamos.app.server import create_app
 
-    shelf, limits = ModelShelf(["digits", "arabic-large"]), Limits()
+    shelf, limits = ModelShelf(["digits", "arabic"]), Limits()
     with start(create_app(shelf, limits, build_page(shelf, limits, corrections))) as found:
         yield f"{found}/"
 

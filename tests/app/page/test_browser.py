@@ -175,7 +175,7 @@ def test_a_shipped_model_reads_arabic_letters_uploaded_and_drawn(open_page: Open
     )
     page.locator("#answer .glyph").wait_for()
     page.locator("#model input").click()
-    page.get_by_role("option", name="arabic-large", exact=True).click()
+    page.get_by_role("option", name="arabic", exact=True).click()
     wait(page, "#answer .glyph", "ب")
     assert page.locator("#answer .glyph").get_attribute("dir") == "rtl"
     assert "ba باء" in page.locator("#answer .name").inner_text()
