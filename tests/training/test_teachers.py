@@ -9,7 +9,7 @@ import torch
 
 import kalamos
 from kalamos.alphabets import DIGITS, Alphabet
-from kalamos.errors import ModelNotFoundError, RecipeError, TrainingError
+from kalamos.errors import RecipeError, TrainingError
 from kalamos.preprocessing import default_steps
 from kalamos.training import Recipe, Run
 from kalamos.training.teachers import load_teacher
@@ -80,5 +80,7 @@ def test_a_teacher_that_does_not_fit_is_refused(
             load_teacher(replace(recipe, preprocessing=default_steps(32)), tiny_run.alphabet)
     with pytest.raises(TrainingError):
         load_teacher(asking(tiny_run, tmp_path), tiny_run.alphabet)
-    with pytest.raises(ModelNotFoundError, match="no such model file"):
+    with pytest.raises(RecipeError, match="neither a run folder nor a model"):
         load_teacher(asking(tiny_run, tmp_path / "gone"), tiny_run.alphabet)
+    with pytest.raises(RecipeError, match=r"digit-large.*did you mean 'digits-large'"):
+        load_teacher(asking(tiny_run, "digit-large"), tiny_run.alphabet)

@@ -125,7 +125,7 @@ class Recipe:
             raise RecipeError(
                 f"teachers = {list(self.teachers)} with distillation = {self.distillation} at temperature "
                 f"{self.distillation_temperature} teaches nothing",
-                remedy="distillation needs all three: run folders, a share of the loss, a temperature",
+                remedy="distillation needs all three: teachers, a share of the loss, a temperature",
             )
         if not isinstance(self.augmentation, Augmentation):
             raise RecipeError(f"augmentation = {self.augmentation!r} is not an Augmentation")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kalamos.alphabets import Alphabet
-from kalamos.errors import RecipeError
+from kalamos.errors import ModelNotFoundError, RecipeError
 from kalamos.model_file import LoadedModel, open_model
 from kalamos.training.objective import Teacher
 from kalamos.training.recipe import Recipe
@@ -27,8 +27,8 @@ def load_teacher(recipe: Recipe, alphabet: Alphabet) -> Teacher | None:
 
     Raises:
         TrainingError: a teacher's folder is not a finished run.
-        ModelError: a teacher is neither a folder nor a model.
-        RecipeError: a teacher tells other classes apart, or sees images otherwise prepared.
+        ModelError: a teacher's file is not a model.
+        RecipeError: a teacher is neither, tells other classes apart, or sees images otherwise prepared.
     """
     networks = [_network(teacher, recipe, alphabet) for teacher in recipe.teachers]
     return Teacher(networks, recipe.distillation_temperature) if networks else None
@@ -39,7 +39,13 @@ def _network(teacher: str, recipe: Recipe, alphabet: Alphabet) -> nn.Module:
         run = load_run(Path(teacher))
         _check(teacher, run.alphabet, run.recipe.preprocessing, recipe, alphabet)
         return run.network.to(memory_format=torch.channels_last)
-    model = open_model(find_model(teacher), threads=torch.get_num_threads())
+    try:
+        path = find_model(teacher)
+    except ModelNotFoundError as error:
+        raise RecipeError(
+            f"teacher {teacher} is neither a run folder nor a model", remedy=error.remedy
+        ) from error
+    model = open_model(path, threads=torch.get_num_threads())
     _check(teacher, model.spec.alphabet, model.spec.preprocessing, recipe, alphabet)
     return _Reading(model)
 
