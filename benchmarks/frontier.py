@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,11 @@ def points(speeds: dict[str, dict[str, float]]) -> list[Point]:
     return found
 
 
+def _minor(value: float, _: int, *, wide: bool) -> str:
+    """Labels between the powers of ten: where there are many, every other one or so."""
+    return "" if wide and f"{value:e}"[0] not in "25" else f"{value:,g}"
+
+
 def draw(found: list[Point]) -> None:
     import matplotlib as mpl
 
@@ -145,8 +151,10 @@ def draw(found: list[Point]) -> None:
         axis.set(xscale="log", yscale="log", title=PANELS[panel], xlabel="images/s, one core")
         axis.margins(0.2)
         axis.grid(alpha=0.25, which="both")
-        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+        for scale in (axis.xaxis, axis.yaxis):
+            low, high = scale.get_view_interval()
+            scale.set_major_formatter(lambda value, _: f"{value:,g}")
+            scale.set_minor_formatter(partial(_minor, wide=high > 3 * low))
     axes[0][0].set_ylabel("errors, %")
     figure.suptitle(
         "The zoo (orange) and the seeds' networks (grey); a dot's area grows with the file", fontsize=10
