@@ -14,7 +14,6 @@ from kalamos.cli.names import ArchitectureName, DatasetName
 from kalamos.cli.options import data_dir_option
 from kalamos.cli.training_options import KEYS, choose_device, parse_settings, training_options
 from kalamos.errors import UsageError
-from kalamos.images.files import display_name
 
 if TYPE_CHECKING:
     from kalamos.training import Recipe, Run
@@ -93,6 +92,7 @@ def _choose(
     dataset: str | None, recipe: Path | None, asked: dict[str, Any], settings: tuple[str, ...]
 ) -> Recipe:
     from kalamos.architectures import ARCHITECTURES
+    from kalamos.images.files import display_name
     from kalamos.training import Recipe, load_recipe
 
     if recipe is None and dataset is None:
