@@ -42,9 +42,9 @@ teaching: $(VENV)/.everything  ## measure teaching on letters held out of traini
 fonts: $(VENV)/.everything  ## get and draw the open fonts of recipes/handwriting-fonts.txt (needs npm)
 	$(BIN)/python benchmarks/fetch_fonts.py build/fonts
 	rm -rf build/rendered build/judged
-	$(BIN)/kalamos data render build/fonts --alphabet digits --per-glyph 16 --side train \
+	$(BIN)/kalamos data render build/fonts --alphabet digits --per-glyph 12 --side train \
 		--list recipes/handwriting-fonts.txt -o build/rendered/digits
-	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --per-glyph 24 --side train \
+	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --per-glyph 12 --side train \
 		--list recipes/handwriting-fonts.txt -o build/rendered/latin-47
 	$(BIN)/kalamos data render build/fonts --alphabet digits --side judge \
 		--list recipes/handwriting-fonts.txt -o build/judged/digits
