@@ -134,8 +134,8 @@ def page(kept: dict[str, Any]) -> str:
         f"One thing changed at a time in `latin`'s recipe, shortened to {BASE.epochs} epochs on half of the "
         "images, at EMNIST's own size, without photographs, outliers and fonts: "
         "`python benchmarks/trials.py`. Judged by the mean recall over EMNIST-47's 47 classes on the other "
-        f"half of the training images, n = {kept['base']['n']:,}; one seed. The interval is that of the paired "
-        "difference over these "
+        f"half of the training images, n = {kept['base']['n']:,}; one seed. The interval is that of the "
+        "paired difference over these "
         "images (bootstrap), so it does not hold what another seed would change. What helps clean images "
         "little may still be what reads photographs: see the shift suite.",
         "",
