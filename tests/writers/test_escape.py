@@ -15,6 +15,8 @@ ANY_TEXT = st.text(st.characters(exclude_categories=[]))
         ("img/7.png", "img/7.png"),
         ("صور/ب.png", "صور/ب.png"),
         (r"a\n.png", r"a\n.png"),
+        ("\u202egnp.jpg \u2067ب\u2069", r"\u202egnp.jpg \u2067ب\u2069"),
+        ("ب\u200f.png", "ب\u200f.png"),
         ("a\nb\rc\td", r"a\nb\rc\td"),
         ("\0\x1b[31m\x7f", r"\x00\x1b[31m\x7f"),
         ("\x85\u2028\u2029", r"\u0085\u2028\u2029"),

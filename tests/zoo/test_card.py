@@ -39,6 +39,17 @@ def test_a_card_tells_the_file_from_any_other() -> None:
     assert f"{spec.training.n:,} images of the official train split of `mnist`" in text
 
 
+def test_images_learnt_from_besides_are_not_said_to_be_of_the_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = model_path("digits")
+    told = render_card(path)
+    assert "`) and of `build/rendered/digits`, seed 42" in told
+    spec = read_spec(path)
+    assert spec.training is not None
+    alone = replace(spec, training=replace(spec.training, recipe={**spec.training.recipe, "also": []}))
+    monkeypatch.setattr(card, "read_spec", lambda _: alone)
+    assert "`), seed 42" in render_card(path)
+
+
 def test_every_measured_figure_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     metric = Metric(
         dataset="mnist",

@@ -40,7 +40,7 @@ class TrainingRecord:
     dataset: str
     split: str
     n: int
-    """Images in the split."""
+    """Images that were learnt from, those of the recipe's `also` among them."""
     sha256: str
     """Fingerprint of the split, `kalamos.datasets.Split.sha256`."""
     recipe: Mapping[str, object]

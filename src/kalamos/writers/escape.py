@@ -7,8 +7,9 @@ import re
 __all__ = ["encodable", "one_line"]
 
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-# Everything that `str.splitlines` or a terminal takes for more than a character.
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Everything that `str.splitlines` or a terminal takes for more than a character; and what turns the order of
+# the letters after it (UAX #9), so that gpj.exe would look like another name.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -25,7 +26,7 @@ def encodable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""`encodable`, and without control characters: one line for every reader and terminal.
+    r"""`encodable`, and without control characters: one line in reading order, for every terminal too.
 
     Backslashes are not doubled, so a path that holds none of these is shown exactly.
 

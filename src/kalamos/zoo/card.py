@@ -98,9 +98,11 @@ def _trained(training: TrainingRecord) -> str:
             f"Taught with {training.n:,} examples of `{training.dataset}` (SHA-256 `{training.sha256}`), "
             f"{training.date}, from `{taught.get('model')}` (its file: SHA-256 `{taught.get('sha256')}`)."
         )
+    also = training.recipe.get("also")
+    besides = "".join(f" and of `{each}`" for each in also) if isinstance(also, list) else ""
     return (
         f"{training.n:,} images of the official {training.split} split of `{training.dataset}` "
-        f"(all of that split: SHA-256 `{training.sha256}`), seed {training.seed}, "
+        f"(all of that split: SHA-256 `{training.sha256}`){besides}, seed {training.seed}, "
         f"{training.date}, torch {training.torch}."
     )
 
