@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -50,6 +51,16 @@ def _free_ports(count: int) -> list[str]:
     return ports
 
 
+def _kill(head: subprocess.Popen[bytes]) -> None:
+    """With all that it started; some of these end by themselves meanwhile."""
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(head.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+    head.kill()
+    head.wait()
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     log = tmp_path_factory.mktemp("ray") / "log"
@@ -76,9 +87,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 return
         finally:
             # Asked to end, it would take half a minute over it.
-            for process in [*psutil.Process(head.pid).children(recursive=True), head]:
-                process.kill()
-            head.wait()
+            _kill(head)
     pytest.fail(log.read_text())
 
 
