@@ -28,6 +28,17 @@ COPY = """async (png) => {
   await navigator.clipboard.write([new ClipboardItem({"image/png": picture})]);
 }"""
 
+PASTE_AT_ONCE = """(() => {
+  const paste = () => {
+    if (!document.querySelector("#pad canvas")) return setTimeout(paste, 1);
+    const given = new DataTransfer();
+    const bytes = Uint8Array.from(atob("%s"), (each) => each.charCodeAt(0));
+    given.items.add(new File([bytes], "a.png", { type: "image/png" }));
+    document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: given, cancelable: true }));
+  };
+  paste();
+})()"""
+
 
 def png(digit: str) -> bytes:
     page = np.full((60, 50), 255, np.uint8)
@@ -54,6 +65,13 @@ def test_a_picture_is_pasted_by_key_and_by_button(open_page: Open) -> None:
     page.locator("#picture").get_by_label("Remove Image").click()
     page.locator("#picture").get_by_label("Paste from clipboard").click()
     answered(page, "2")
+
+
+def test_what_is_pasted_the_moment_the_page_appears_is_read(open_page: Open) -> None:
+    page = open_page()
+    page.add_init_script(PASTE_AT_ONCE % base64.b64encode(png("5")).decode())
+    page.reload()
+    answered(page, "5")
 
 
 def test_text_is_pasted_as_ever(open_page: Open) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from pathlib import Path
 
 import gradio as gr
@@ -58,6 +57,4 @@ def build_page(
                 build_checking(context, checking)
         connect_switcher(shelf, session, model, build_model_file(), about)
         page.load(None, js=KEYS, api_visibility="private")
-        paste = (files("kalamos.app") / "assets" / "paste.js").read_text(encoding="utf-8")
-        page.load(None, js=paste, api_visibility="private")
     return page

@@ -18,6 +18,7 @@ HEAD = """<meta name="color-scheme" content="light dark"><meta name="referrer" c
 <style>
 @media (max-width: 640px) { .gradio-container .main.fillable { padding: .5em .75em !important; } }
 </style>
+<script>{paste}</script>
 """
 
 
@@ -51,6 +52,6 @@ def looks() -> dict[str, Any]:
     return {
         "theme": theme,
         "css": (assets / "page.css").read_text(encoding="utf-8"),
-        "head": HEAD,
+        "head": HEAD.replace("{paste}", (assets / "paste.js").read_text(encoding="utf-8")),
         "favicon_path": str(assets / "icon.svg"),
     }
