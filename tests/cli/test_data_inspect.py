@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from kalamos.cli.data_inspect import inspect
+from kalamos.cli import cli
 from kalamos.errors import KalamosError, MissingExtraError
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(inspect, [str(argument) for argument in arguments])
+    return CliRunner().invoke(cli, ["data", "inspect", *map(str, arguments)])
 
 
 @pytest.fixture

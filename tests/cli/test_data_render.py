@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from kalamos.cli.data import data
+from kalamos.cli import cli
 from kalamos.datasets import load_dataset
 from kalamos.errors import DatasetError, OutputError, UsageError
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(data, ["render", *map(str, arguments)])
+    return CliRunner().invoke(cli, ["data", "render", *map(str, arguments)])
 
 
 @pytest.fixture

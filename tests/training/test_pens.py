@@ -90,6 +90,19 @@ def test_clutter_runs_anywhere_and_only_adds(bars: Tensor) -> None:
     assert (write(bars, clutter=1.0) >= bars).all()
 
 
+def test_passes_of_blur_spread_a_point_as_their_number_says() -> None:
+    point = torch.zeros(N, 1, SIZE, SIZE)
+    point[:, :, 14, 14] = 1
+    ink = write(point, blur=6.0)
+    assert ink.sum((1, 2, 3)) == pytest.approx(1.0)
+    places = torch.arange(SIZE) - 14.0
+    variance = (ink.sum((1, 2)) * places**2).sum(1)
+    # Half a pixel squared for each pass.
+    assert 0 <= variance.min() < 0.05
+    assert 2.95 < variance.max() <= 3
+    assert variance.mean() == pytest.approx(1.5, abs=0.1)
+
+
 def test_blur_keeps_the_ink_and_gamma_its_extremes(bars: Tensor) -> None:
     soft = write(bars, blur=1.0)
     assert torch.allclose(soft.sum((1, 2, 3)), bars.sum((1, 2, 3)), rtol=1e-5)

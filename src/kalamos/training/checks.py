@@ -44,9 +44,10 @@ def whole(default: int, least: int = 1) -> Any:
     return _field(default, _Rule(wanted, lambda value: type(value) is int and value >= least))
 
 
-def number(default: float) -> Any:
-    """A finite number that is not negative."""
-    return _field(default, _Rule("a finite number, not negative", lambda value: _is_number(value, FINITE)))
+def number(default: float, most: float = FINITE) -> Any:
+    """A finite number in [0, most]."""
+    wanted = "a finite number, not negative" if most == FINITE else f"a number in [0, {most:g}]"
+    return _field(default, _Rule(wanted, lambda value: _is_number(value, math.inf) and value <= most))  # type: ignore[operator]
 
 
 def share(default: float, below: float = 1.0) -> Any:

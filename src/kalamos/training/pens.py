@@ -6,6 +6,8 @@ What a photograph's preprocessing leaves behind, seen at the network's own size.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,7 +45,8 @@ def draw_pens(how: Augmentation, shape: tuple[int, int, int], generator: torch.G
     if how.pen:
         pens["pen"] = uniform(-how.pen, how.pen)
     if how.blur:
-        pens["blur"] = uniform(0, how.blur)
+        passes = torch.arange(math.ceil(how.blur), device=device).view(1, -1, 1, 1)
+        pens["blur"] = (uniform(0, how.blur) - passes).clamp(0, 1)  # [N, passes, 1, 1]: each one's share
     if how.gamma:
         pens["gamma"] = torch.exp(uniform(-how.gamma, how.gamma))
     if how.gaps:
@@ -91,8 +94,9 @@ def write_with(pens: Pens, ink: Tensor) -> Tensor:
         if f"stroke {place}" in pens:
             ink = torch.maximum(ink, _strokes(pens[f"stroke {place}"], ink))
     if "blur" in pens:
-        soft = F.conv2d(ink, BINOMIAL.to(ink).view(1, 1, 3, 3), padding=1)
-        ink = torch.lerp(ink, soft, pens["blur"])
+        kernel = BINOMIAL.to(ink).view(1, 1, 3, 3)
+        for share in torch.split(pens["blur"], 1, dim=1):
+            ink = torch.lerp(ink, F.conv2d(ink, kernel, padding=1), share)
     if "gamma" in pens:
         ink = ink.clamp(0, 1) ** pens["gamma"]
     if "noise" in pens:

@@ -40,8 +40,8 @@ class Augmentation:
     """Stroke width: 1 grows or shrinks strokes by up to a pixel on either side."""
     gamma: float = number(0.0)
     """Grey values are raised to exp(-gamma) up to exp(gamma): softer or harder edges."""
-    blur: float = probability(0.0)
-    """Up to this share of a 3x3 binomial blur."""
+    blur: float = number(0.0, most=16)
+    """Up to so many passes of a 3x3 binomial blur: b passes have a standard deviation of sqrt(b / 2) px."""
     noise: float = probability(0.0)
     """Standard deviation of grey noise, up to; 1 is the ink's own level."""
     gaps: float = probability(0.0)
