@@ -141,6 +141,12 @@ CONDITIONS: dict[str, Callable[[Ink], Grey]] = {
 }
 
 
+def cut_out(ink: Ink, image: Grey, margin: int) -> Grey:
+    """Along the ink's own box, and so many px farther."""
+    left, top, width, height = cv2.boundingRect((ink > 0.5).astype(np.uint8))
+    return image[top - margin : top + height + margin, left - margin : left + width + margin]
+
+
 def parts(image: Grey) -> int:
     return cv2.connectedComponents((image > 64).astype(np.uint8))[0] - 1
 
@@ -240,10 +246,8 @@ def test_a_dash_from_border_to_border_is_a_dash(prepare: Prepare) -> None:
 @pytest.mark.parametrize("character", ["4", "7", "0", "ب", "broken 5"])
 def test_a_tight_crop_loses_nothing(prepare: Prepare, character: str) -> None:
     ink = draw(character)
-    left, top, width, height = cv2.boundingRect((ink > 0.5).astype(np.uint8))
-    tight = ink[top : top + height, left : left + width]
     clean = prepare((255 * ink).astype(np.uint8))
-    assert likeness(prepare((255 - 255 * tight).astype(np.uint8)), clean) > 0.95
+    assert likeness(prepare(cut_out(ink, (255 - 255 * ink).astype(np.uint8), 0)), clean) > 0.95
 
 
 @pytest.mark.parametrize("light_ink", [False, True])
@@ -254,12 +258,32 @@ def test_a_photograph_that_a_thick_pen_fills(
     prepare: Prepare, character: str, pen: float, margin: int, light_ink: bool
 ) -> None:
     ink = draw(character, pen)
-    left, top, width, height = cv2.boundingRect((ink > 0.5).astype(np.uint8))
-    photo = page(ink, light=205 + 30 * (Y - 0.5))[
-        top - margin : top + height + margin, left - margin : left + width + margin
-    ]
+    photo = cut_out(ink, page(ink, light=205 + 30 * (Y - 0.5)), margin)
     clean = prepare((255 * ink).astype(np.uint8))
     assert likeness(prepare(255 - photo if light_ink else photo), clean) > 0.9
+
+
+@pytest.mark.parametrize("light_ink", [False, True])
+@pytest.mark.parametrize(("contrast", "grain"), [(0.65, 2), (0.3, 1)])
+@pytest.mark.parametrize(
+    ("blur", "margin", "least"), [(0, -4, 0.9), (0, 0, 0.9), (2, 1, 0.9), (4, 0, 0.8), (4, 3, 0.85)]
+)
+@pytest.mark.parametrize("character", ["7", "4", "0", "broken 5", "ب", "ت"])
+def test_a_crop_cut_out_along_the_ink_keeps_all_of_it(
+    prepare: Prepare,
+    character: str,
+    blur: float,
+    margin: int,
+    least: float,
+    contrast: float,
+    grain: float,
+    light_ink: bool,
+) -> None:
+    ink = draw(character, 16)
+    soft = cv2.GaussianBlur(ink, (0, 0), blur) if blur else ink
+    photo = cut_out(ink, page(soft, 205 + 60 * (X - 0.5), contrast, grain), margin)
+    clean = prepare((255 * ink).astype(np.uint8))
+    assert likeness(prepare(255 - photo if light_ink else photo), clean) > least
 
 
 def test_a_tight_t_keeps_its_bar(prepare: Prepare) -> None:

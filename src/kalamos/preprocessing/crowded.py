@@ -1,10 +1,12 @@
 """Crops that a thick pen fills, or cut out along the stroke's own box: as much ink as paper, or more.
 
 Elsewhere ink is what is narrower than the paper around it. Here it is told by two plain levels with a sharp
-outline between them, by a border that is mostly paper, and by being nowhere as wide as a sheet.
+outline between them, by the paper that shows on all its sides, and by being nowhere as wide as a sheet.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -18,11 +20,18 @@ Levels = NDArray[np.float32]
 LEAST_INK, LEAST_PAPER = 0.3, 0.05
 """Shares of the picture."""
 
-SEPARATED = 0.7
+LEAST_FILLING, TOUCHED = 0.12, 0.9
+"""Less ink is enough where it reaches all four sides and not more of the border than this is paper: strokes
+run along it, and would be taken for what looks in from beyond."""
+
+REACHED = 2
+"""Ink reaches a side that is at most so many px away."""
+
+SEPARATED = 0.75
 """Ink and paper explain at least this share of the grey levels' variance: of noise split in two they explain
 0.64, and more where outlines are blurred."""
 
-CONTRAST = 40
+CONTRAST = 20
 """Of grey levels at least, between ink and paper."""
 
 SHARP = 0.3
@@ -31,8 +40,24 @@ SHARP = 0.3
 BORDER, CLEAR_BORDER = 0.6, 0.75
 """The paper's share of the border at least; the greater one, where ink fills a corner."""
 
+CUT_BORDER, AROUND = 0.45, 0.5
+"""The border's share is less where strokes run along it or are cut by it. Then so much of the ink lies within
+the convex hull of the paper: a shadow, or the table beside a sheet, lies beyond it."""
+
+PLAIN = 0.95
+"""With more of the border on one side, light is even: there is as little ink as the first guess says."""
+
+UNSURE = 0.3
+"""Where the darker or the lighter pixels have at least this share of the border, either may be the ink."""
+
 THICKEST = 0.3
 """No stroke's middle is farther from its outline than this share of the longer side."""
+
+ROUNDS = 2
+"""Uneven light moves pixels to the wrong side, until it has been taken away."""
+
+BETWEEN = 64
+"""Stands for the paper's level where light is taken away: its noise has room below."""
 
 SQUARE = np.ones((3, 3), np.uint8)
 
@@ -50,22 +75,17 @@ def crowded(overview: Grey) -> tuple[bool, Levels] | None:
     (True, 220.0)
     """
     _, bright = cv2.threshold(overview, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    light = _border_share(bright)  # type: ignore[arg-type]
+    likelier = light >= 0.5
     share = cv2.mean(bright)[0]
-    if not LEAST_PAPER <= share <= 1 - LEAST_PAPER:
+    if max(light, 1 - light) > PLAIN and (1 - share if likelier else share) < LEAST_INK:
         return None
-    edges = bright[0], bright[-1], bright[:, 0], bright[:, -1]
-    ring = b"".join([edge.tobytes() for edge in edges])
-    dark = 2 * ring.count(1) >= len(ring)
-    paper: Grey = bright if dark else 1 - bright  # type: ignore[assignment]
-    if (1 - share if dark else share) < LEAST_INK:
-        return None
-    corners = paper[0, 0] and paper[0, -1] and paper[-1, 0] and paper[-1, -1]
-    if ring.count(1 if dark else 0) < (BORDER if corners else CLEAR_BORDER) * len(ring):
-        return None
-    ink: Grey = 1 - paper
-    if explained(overview, ink) < SEPARATED or not _is_drawn(overview, ink):
-        return None
-    return dark, _plane(overview, paper)
+    for dark in (likelier, not likelier) if UNSURE < light < 1 - UNSURE else (likelier,):
+        paper = _paper(overview, bright if dark else 1 - bright, dark=dark)  # type: ignore[arg-type]
+        # What has the less of the border is the ink, unless that is cut out along it.
+        if paper is not None and (dark == likelier or _fills(1 - paper)):
+            return dark, _plane(overview, paper)
+    return None
 
 
 def explained(levels: Grey, mask: Grey) -> float:
@@ -76,31 +96,103 @@ def explained(levels: Grey, mask: Grey) -> float:
     return share * (1 - share) * gap**2 / max(total, 1e-9)
 
 
-def _is_drawn(overview: Grey, ink: Grey) -> bool:
-    """Whether it has a pen's outline and width: a flash, a vignette or a sheet of paper has not."""
-    contrast = abs(cv2.mean(overview, mask=ink)[0] - cv2.mean(overview, mask=1 - ink)[0])
-    if contrast < CONTRAST:
-        return False
+def _paper(overview: Grey, paper: Grey, *, dark: bool) -> Grey | None:
+    """Where there is paper, uint8 [H, W] of 0 and 1; None where it is no crop full of such ink.
+
+    Args:
+        paper: the first guess.
+        dark: whether the ink is.
+    """
+    for _ in range(ROUNDS):
+        if not LEAST_PAPER <= cv2.mean(paper)[0] <= 1 - LEAST_PAPER:
+            return None
+        under = _plane(overview, paper)
+        deep = under - overview if dark else overview - under
+        flat: Grey = np.clip(deep + BETWEEN, 0, 255).astype(np.uint8)
+        ink: Grey = cv2.threshold(flat, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]  # type: ignore[assignment]
+        paper, depth = 1 - ink, _depth(ink)
+        if depth > max(THICKEST * max(overview.shape), 2):
+            return None
+    fills = _fills(ink)
+    least = LEAST_FILLING if fills and _border_share(paper) <= TOUCHED else LEAST_INK
+    if not least <= cv2.mean(ink)[0] <= 1 - LEAST_PAPER or explained(flat, ink) < SEPARATED:
+        return None
+    found = _is_drawn(flat, ink) and (_surrounds(paper) or (fills and _is_cut(paper, ink, depth)))
+    return paper if found else None
+
+
+def _fills(ink: Grey) -> bool:
+    """Whether ink reaches all four sides, as where a picture was cut out along it."""
+    x, y, width, height = cv2.boundingRect(ink)
+    return bool(max(x, y, ink.shape[1] - x - width, ink.shape[0] - y - height) <= REACHED)
+
+
+def _border_share(mask: Grey) -> float:
+    border = b"".join([edge.tobytes() for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1])])
+    return border.count(1) / len(border)
+
+
+def _depth(mask: Grey) -> float:
+    """How far the middle is from the nearest outline, in px."""
+    return cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[1]
+
+
+def _is_drawn(flat: Grey, ink: Grey) -> bool:
+    """Whether it has a pen's outline: a flash or a vignette has not."""
+    contrast = cv2.mean(flat, mask=ink)[0] - cv2.mean(flat, mask=1 - ink)[0]
     outline = cv2.subtract(ink, cv2.erode(ink, SQUARE))
-    rise = cv2.mean(cv2.morphologyEx(overview, cv2.MORPH_GRADIENT, SQUARE), mask=outline)[0]
-    if rise < SHARP * contrast:
+    rise = cv2.mean(cv2.morphologyEx(flat, cv2.MORPH_GRADIENT, SQUARE), mask=outline)[0]
+    return contrast >= CONTRAST and rise >= SHARP * contrast
+
+
+def _surrounds(paper: Grey) -> bool:
+    """Whether the border is mostly paper."""
+    corners = paper[0, 0] and paper[0, -1] and paper[-1, 0] and paper[-1, -1]
+    return _border_share(paper) >= (BORDER if corners else CLEAR_BORDER)
+
+
+def _is_cut(paper: Grey, ink: Grey, depth: float) -> bool:
+    """Whether strokes that reach the border are told from paper by running through it, and being narrower."""
+    if _border_share(paper) < CUT_BORDER or _depth(paper) < depth:
         return False
-    depth = cv2.distanceTransform(cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 3)
-    return bool(cv2.minMaxLoc(depth)[1] <= max(THICKEST * max(overview.shape), 2))
+    hull = cv2.fillConvexPoly(np.zeros_like(ink), cv2.convexHull(cv2.findNonZero(paper)), 1)
+    cut = _at_border(ink)
+    return cv2.countNonZero(cv2.bitwise_and(hull, cut)) >= AROUND * cv2.countNonZero(cut)
+
+
+def _at_border(ink: Grey) -> Grey:
+    """The ink without the parts that keep clear of the border."""
+    count, labels = cv2.connectedComponents(ink)
+    there = np.zeros(count, np.uint8)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        there[edge] = 1
+    there[0] = 0
+    found: Grey = there[labels]
+    return found
 
 
 def _plane(overview: Grey, paper: Grey) -> Levels:
     """The plane through the paper's levels, off the ink's blurred outline where there is as much of it."""
-    plain = cv2.erode(paper, SQUARE, borderType=cv2.BORDER_REPLICATE)
-    chosen = plain if np.count_nonzero(plain) >= np.count_nonzero(paper) / 2 else paper
-    y, x = np.nonzero(chosen)
-    levels = overview[y, x].astype(np.float64)
-    height, width = overview.shape
-    monomials = np.stack([np.ones(len(x)), x / max(width - 1, 1) - 0.5, y / max(height - 1, 1) - 0.5])
+    plain: Grey = cv2.erode(paper, SQUARE, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    chosen = plain if cv2.countNonZero(plain) >= cv2.countNonZero(paper) / 2 else paper
+    monomials, products = _monomials(*overview.shape)
+    weights = chosen.ravel().astype(np.float32)
     # A ridge: where the paper is on one line, the plane does not tilt across it.
-    products = monomials @ monomials.T + np.diag([0.0, 0.01, 0.01]) * len(x)
-    level, right, down = np.linalg.solve(products, monomials @ levels)
-    across, along = np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height)
-    plane = level + right * across + down * along[:, np.newaxis]
-    within: Levels = np.clip(plane, levels.min(), levels.max()).astype(np.float32)
-    return within
+    ridge = np.diag([0.0, 0.01, 0.01]) * weights.sum()
+    sums = monomials @ (weights * overview.ravel())
+    coefficients = np.linalg.solve((products @ weights).reshape(3, 3) + ridge, sums).astype(np.float32)
+    darkest, brightest, _, _ = cv2.minMaxLoc(overview, mask=chosen)
+    plane: Levels = np.clip((coefficients @ monomials).reshape(overview.shape), darkest, brightest)
+    return plane
+
+
+@lru_cache(maxsize=64)
+def _monomials(height: int, width: int) -> tuple[Levels, Levels]:
+    """1, x, y, the picture from -1/2 to 1/2, at each pixel: [3, H * W]; and the products of any two."""
+    y, x = np.meshgrid(_along(height), _along(width), indexing="ij")
+    monomials = np.stack([np.ones_like(x), x, y]).reshape(3, -1)
+    return monomials, (monomials[:, np.newaxis] * monomials).reshape(9, -1)
+
+
+def _along(side: int) -> Levels:
+    return np.linspace(-0.5, 0.5, side, dtype=np.float32)

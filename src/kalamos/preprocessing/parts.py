@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import NamedTuple
 
 import cv2
@@ -49,7 +49,16 @@ FAT = 0.08
 
 ELONGATED, SLENDER = 5, 1.8
 """A part of so many times its pen's width squared, or whose longer side squared is so many times its area,
-is a blurred stroke rather than a blot of light, if it stands free of the border."""
+is a blurred stroke rather than a blot of light, if it stands free of the border or the picture was cut out
+around it."""
+
+SPANS = 0.7
+"""A picture was cut out around parts that together span this share of it both ways, the largest one way, and
+have faded where the picture ends; a shadow runs on beyond it as dark as it was."""
+
+WINDING, HOLLOW = 2, 0.75
+"""... or whose pen went this many times as far as it is long, or that is at most this share of its convex
+hull; a band of shadow is straighter."""
 
 EDGE, SHARP = 0.02, 0.35
 """Ink's outline rises by a share `SHARP` of its level within a share `EDGE` of the longer side."""
@@ -206,7 +215,12 @@ def _stroke_level(ink: Grey) -> float:
 def _character(ink: Grey, mask: Grey, level: float, box: Box) -> Grey:
     """The mask of the parts that make the character; `box` holds all parts."""
     character = np.zeros_like(mask)
-    parts = [part for part in _parts(ink, mask, level, box) if not _is_foreign(ink, part)]
+    found = list(_parts(ink, mask, level, box))
+    parts = [part for part in found if not _is_foreign(ink, part)]
+    # Its dots alone are not the character.
+    lost = found and (not parts or parts[0].area < DOT_SHARE * found[0].area)
+    if lost and _is_cut_out(found, ink, level):
+        parts = [part for part in found if not _is_foreign(ink, part, cropped=True)]
     if parts and parts[0].box.longer >= SMALLEST * max(ink.shape):
         for part in _belonging(parts, ink.shape):
             place = character[part.box.pixels]
@@ -231,13 +245,34 @@ def _parts(ink: Grey, mask: Grey, level: float, box: Box) -> Iterator[Part]:
             yield Part(np.asarray(members, np.uint8), own.moved(box.left, box.top), area)
 
 
-def _is_foreign(ink: Grey, part: Part) -> bool:
-    """Whether a part is a soft shadow, a flash, or a strip along the border."""
+def _is_cut_out(parts: list[Part], ink: Grey, level: float) -> bool:
+    """Whether the picture was cut out around these parts, of which the largest is blurred."""
+    part = parts[0]
+    whole = reduce(Box.joined, (each.box for each in parts))
+    (height, width), (down, across) = ink.shape, part.mask.shape
+    spans = whole.bottom - whole.top >= SPANS * height and whole.right - whole.left >= SPANS * width
+    if not spans or (down < SPANS * height and across < SPANS * width):
+        return False
+    smooth = cv2.blur(ink, (3, 3))
+    edges = smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1]
+    if max(int(edge.max()) for edge in edges) < level:
+        return True
+    hull = cv2.contourArea(cv2.convexHull(cv2.findNonZero(part.mask)))
+    return part.area >= WINDING * part.pen * part.box.longer or part.area <= HOLLOW * hull
+
+
+def _is_foreign(ink: Grey, part: Part, *, cropped: bool = False) -> bool:
+    """Whether a part is a soft shadow, a flash, or a strip along the border.
+
+    Args:
+        cropped: whether a blurred stroke may run to the border.
+    """
     fat = FAT * max(ink.shape)
     if part.area >= fat * fat and part.pen >= fat and not _is_sharp(ink, part):
         slender = part.box.longer**2 >= SLENDER * part.area
         blurred_stroke = slender or part.area >= ELONGATED * part.pen**2
-        return not blurred_stroke or not part.box.margin(ink.shape)
+        if not blurred_stroke or not (cropped or part.box.margin(ink.shape)):
+            return True
     # A strip lies along the border; seen from the side, the picture is turned.
     return _is_strip(part, ink.shape) or _is_strip(part.turned(), ink.shape[::-1])
 
