@@ -49,6 +49,30 @@ def test_the_paper_is_a_plane_under_the_ink_too() -> None:
     assert np.abs(found[1] - light).max() < 8
 
 
+def seven(left: float, top: float, right: float, bottom: float) -> NDArray[np.floating]:
+    """1 where there is ink: a level bar and a slanted stroke below it, in shares of the side."""
+    ink = np.zeros((SIDE, SIDE), np.uint8)
+    corners = np.array([(left, top), (right, top), (left + 0.4 * (right - left), bottom)]) * SIDE
+    cv2.polylines(ink, [corners.round().astype(np.int32).reshape(-1, 1, 2)], False, 1, 9)
+    return ink.astype(float)
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_strokes_along_the_border_are_ink_where_it_was_cut_out_around_them(dark: bool) -> None:
+    light = 190 + 40 * X
+    levels = light * (1 - 0.5 * seven(0.02, 0.03, 0.95, 0.99))
+    found = crowded(grained(levels if dark else 255 - levels))
+    assert found is not None
+    assert found[0] == dark
+    assert np.abs(found[1] - (light if dark else 255 - light)).max() < 8
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_what_is_beside_a_character_with_paper_around_it_is_left_to_others(dark: bool) -> None:
+    table = np.where(X > 0.4, 60.0, 210 * (1 - 0.6 * seven(0.2, 0.2, 0.7, 0.8)))
+    assert crowded(grained(table if dark else 255 - table)) is None
+
+
 SHADOW = np.where(X + 0.3 * Y > 0.1, 90.0, 210.0)
 SHEET = np.where(np.maximum(abs(X), abs(Y)) < 0.42, 220.0, 50.0)
 
