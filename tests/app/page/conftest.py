@@ -111,7 +111,11 @@ def corrections(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(start: Callable[..., AbstractContextManager[str]], corrections: Path) -> Iterator[str]:
+def address(
+    start: Callable[..., AbstractContextManager[str]],
+    corrections: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
     """The whole application, as `kalamos app` runs it, with the model `digits`."""
     from kalamos.app.limits import Limits
     from kalamos.app.models import ModelShelf
@@ -119,8 +123,12 @@ def address(start: Callable[..., AbstractContextManager[str]], corrections: Path
     from kalamos.app.server import create_app
 
     shelf, limits = ModelShelf(["digits", "arabic"]), Limits()
-    with start(create_app(shelf, limits, build_page(shelf, limits, corrections))) as found:
-        yield f"{found}/"
+    with pytest.MonkeyPatch.context() as patch:
+        # A folder of its own, as the command has: a server that ends deletes what others may still show.
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        app = create_app(shelf, limits, build_page(shelf, limits, corrections))
+        with start(app) as found:
+            yield f"{found}/"
 
 
 def _missing(reason: str) -> Any:
