@@ -111,12 +111,14 @@ def table(kept: dict[str, Any]) -> str:
             for key in ("drawn", "accuracy", "case_folded", "merged", "answered", "cut_out")
         )
         lines.append(f"| {name} | {told} |")
-    counts = ", ".join(
-        f"{name}: {found['n']:,} and {found['photographs']:,}" for name, found in sorted(kept.items())
+    crops_of_each = len(MARGINS) * len(BLURS)
+    counts = "; ".join(
+        f"{name}: {found['n']:,}, {found['photographs']:,} and {crops_of_each * found['n']:,}"
+        for name, found in sorted(kept.items())
     )
     dates = sorted({found["date"] for found in kept.values()})
     return "\n".join(
-        [*lines, "", f"n as drawn and as photographed: {counts}. Measured {' and '.join(dates)}."]
+        [*lines, "", f"n as drawn, as photographed and cut out: {counts}. Measured {' and '.join(dates)}."]
     )
 
 
