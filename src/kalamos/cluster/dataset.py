@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ _UNKNOWN = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_
 
 def run(
     streams: Sequence[Stream], reading: Reading, *, block: int, workers: int, at_once: bool
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Read all streams' blocks; their outcomes in order.
 
     Memory stays flat: Ray Data holds readers and workers back when what they made is not fetched.

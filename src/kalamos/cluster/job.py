@@ -122,6 +122,8 @@ class RayJob:
             workers=self._jobs or self._processors,
             at_once=self._address is None,
         )
+        # Ended early, Ray Data has to hear of it while there is a cluster.
+        self._resources.callback(outcomes.close)
         for outcome in outcomes:
             place = outcome.stream, outcome.number
             if place != expected:  # nothing known makes it so; but a row lost in silence would be the worst

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -30,6 +31,7 @@ _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what its C++ side says, it says on our standard error
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # else what it collects late looks for a cluster once more
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a FutureWarning about GPUs, which nothing here uses
 }
 _STORE_BYTES: Final = 64 << 20
@@ -107,6 +109,7 @@ def connected(address: str | None, jobs: int) -> Iterator[int]:
         yield max(1, int(resources.get("CPU", 1)))
     finally:
         rows_alone.writer = None
+        gc.collect()  # Ray Data's executors, which end themselves, and complain where there is no cluster
         ray.shutdown()
         sys.stdout = output
 
