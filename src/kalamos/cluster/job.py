@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from kalamos.cluster.places import find_tables, is_uri
-from kalamos.cluster.session import check_address, connected, require_ray
+from kalamos.cluster.session import check_address, connected, hushed, require_ray
 from kalamos.cluster.streams import BLOCK, LocalStream, Stream, TableStream
 from kalamos.cluster.worker import Outcome, Reading
 from kalamos.errors import KalamosError, UsageError
@@ -122,8 +122,8 @@ class RayJob:
             workers=self._jobs or self._processors,
             at_once=self._address is None,
         )
-        # Ended early, Ray Data has to hear of it while there is a cluster.
-        self._resources.callback(outcomes.close)
+        # Cut short, Ray Data has to hear of it while there is a cluster, and may find that it is going.
+        self._resources.callback(_close_quietly, outcomes)
         for outcome in outcomes:
             place = outcome.stream, outcome.number
             if place != expected:  # nothing known makes it so; but a row lost in silence would be the worst
@@ -143,6 +143,11 @@ class RayJob:
             return [TableStream(table, self._column, alone=len(tables) == 1) for table in tables]
         stdin = _saved_stdin(stack) if STDIN in self._paths else None
         return [LocalStream(tuple(self._paths), self._column, self._reading.folder, stdin)]
+
+
+def _close_quietly(outcomes: Generator[Outcome, None, None]) -> None:
+    with hushed():
+        outcomes.close()
 
 
 def _saved_stdin(stack: ExitStack) -> str:

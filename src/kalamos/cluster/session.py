@@ -16,7 +16,7 @@ from typing import Any, Final, TextIO, cast
 
 from kalamos.errors import KalamosError, MissingExtraError, UsageError
 
-__all__ = ["check_address", "connected", "require_ray"]
+__all__ = ["check_address", "connected", "hushed", "require_ray"]
 
 PATIENCE = 5.0
 """Seconds for a cluster's machine to answer."""
@@ -109,8 +109,9 @@ def connected(address: str | None, jobs: int) -> Iterator[int]:
         yield max(1, int(resources.get("CPU", 1)))
     finally:
         rows_alone.writer = None
-        gc.collect()  # Ray Data's executors, which end themselves, and complain where there is no cluster
-        ray.shutdown()
+        with hushed():
+            gc.collect()  # Ray Data's executors, which end themselves, and complain where there is no cluster
+            ray.shutdown()
         sys.stdout = output
 
 
@@ -129,8 +130,8 @@ class _RowsAlone:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep what Ray's C++ side says while it starts from standard error; what goes wrong is raised."""
+def hushed() -> Iterator[None]:
+    """Keep from standard error what Ray says while it starts or is cut short; what goes wrong is raised."""
     try:
         kept = os.dup(2)
     except OSError:  # closed, as under a daemon
@@ -151,7 +152,7 @@ def _start(jobs: int, quiet: dict[str, Any]) -> None:
 
     for attempt in range(1, STARTS + 1):
         try:
-            with _hushed():
+            with hushed():
                 ray.init(
                     address="local",
                     num_cpus=jobs,
@@ -176,7 +177,7 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
     check_address(address)
     _try_to_join(address)
     try:
-        with _hushed():
+        with hushed():
             ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _no_cluster(address, _first_line(error)) from error
