@@ -6,7 +6,8 @@ KalamosError
 │   ├── ImageNotFoundError     no such file, or not a regular file, or not readable
 │   ├── UnsupportedImageError  a format outside the allow-list, or a variant that loses ink
 │   ├── CorruptImageError      truncated or damaged
-│   ├── ImageTooLargeError     over the pixel or byte limit, seen before decoding
+│   ├── ImageTooLargeError     over the limit on pixels, bytes or memory
+│   ├── ImageTimeoutError      decoding it takes too long
 │   ├── InvalidArrayError      NaN, wrong shape, wrong dtype or wrong range
 │   └── NoInkError             readable, but nothing is written on it
 ├── ModelError
@@ -46,6 +47,7 @@ __all__ = [
     "ExportError",
     "ImageError",
     "ImageNotFoundError",
+    "ImageTimeoutError",
     "ImageTooLargeError",
     "InvalidArrayError",
     "KalamosError",
@@ -105,6 +107,10 @@ class CorruptImageError(ImageError):
 
 class ImageTooLargeError(ImageError):
     summary = "too large"
+
+
+class ImageTimeoutError(ImageError):
+    summary = "took too long"
 
 
 class InvalidArrayError(ImageError):
