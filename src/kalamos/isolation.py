@@ -28,7 +28,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import IO, Any, Literal, NamedTuple, TypeVar, cast
 
@@ -107,20 +107,27 @@ def iterate_isolated(
     size: int = 0,
     memory: int = MEMORY_BYTES,
     stopping: threading.Event | None = None,
+    imports: Sequence[str] = (),
 ) -> Iterator[R]:
     """Yield what the iterator `function(*args)` yields in a worker process, one by one as it is made.
 
     The limits are those of `run_isolated`; the time is that of each single item, and the memory is free again
     when the iterator ends. Arguments, results and errors are as there. Leaving early kills the worker.
+
+    Args:
+        imports: libraries that the function uses, imported before the limits hold.
     """
     timeout = TIMEOUT_SECONDS if timeout is None else timeout
     processor_seconds = _processor_seconds(size) if size else timeout
-    job = (f"{function.__module__}:{function.__qualname__}", args, memory, timeout)
+    job = _Job(f"{function.__module__}:{function.__qualname__}", args, memory, timeout, tuple(imports))
     worker = _pool.take(where)
     answer: _Answer | None = None
     try:
         with _watchdog.watching(worker, timeout, processor_seconds, memory, stopping) as watch:
             worker.send(job)
+            if imports:
+                worker.receive()
+                watch.renew()
             while (answer := worker.receive()).kind == "item":
                 watch.rest()
                 yield answer.value
@@ -175,8 +182,19 @@ def _crashed(where: str) -> CorruptImageError:
 def _too_large(where: str) -> ImageTooLargeError:
     return ImageTooLargeError(
         f"{where}: too large to decode here: it needs more memory than one image may take",
-        remedy="scale it down, or save it with 8 bits a channel",
+        remedy="scale it down, save it with 8 bits a channel, or split it",
     )
+
+
+class _Job(NamedTuple):
+    """A message to a worker."""
+
+    function: str
+    """Its module and its name in there, with a colon between."""
+    args: tuple[Any, ...]
+    memory: int
+    timeout: float
+    imports: tuple[str, ...]
 
 
 class _Answer(NamedTuple):
@@ -198,14 +216,17 @@ class _Worker:
         import json
         import subprocess
 
-        # -P: no module of the current folder is taken for one of ours. One thread: the caller has others.
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        # One thread: the caller has others. Address space, which the memory limit counts, is asked for as it
+        # is used, and not in large reserves.
+        settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        settings |= {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+        # -P: no module of the current folder is taken for one of ours.
         self._process = subprocess.Popen(  # noqa: S603  (our own program)
             [sys.executable, "-P", "-c", _PROGRAM, json.dumps([path for path in sys.path if path])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | threads,
+            env=os.environ | settings,
         )
         self.killed_for: str | None = None
         """`time`, `memory` or `stop` where the watchdog has killed it."""
@@ -551,17 +572,22 @@ def serve() -> None:
     answer = _Answer("ready")
     while not answer.leaving:
         try:
-            name, args, memory, timeout = _read(sys.stdin.buffer)
+            job: _Job = _read(sys.stdin.buffer)
         except (EOFError, OSError):
             return
         except MemoryError:
             _write(answers, _Answer("memory", leaving=True))
             return
-        module, _, function = name.partition(":")
+        module, _, function = job.function.partition(":")
         call = getattr(import_module(module), function)
-        with _limits(memory, timeout):
-            answer = _do(answers, call, args)
-        del args
+        if job.imports:
+            for name in job.imports:
+                with contextlib.suppress(ImportError):  # the function says what is missing
+                    import_module(name)
+            _write(answers, _Answer("ready"))
+        with _limits(job.memory, job.timeout):
+            answer = _do(answers, call, job.args)
+        del job
         grown = (_resident_bytes(os.getpid()) or 0) > base + RECYCLE_BYTES
         answer = answer._replace(leaving=grown)
         _write(answers, answer)

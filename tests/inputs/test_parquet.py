@@ -2,14 +2,22 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kalamos.errors import CorruptImageError, ImageNotFoundError, MissingExtraError, UsageError
+from kalamos.errors import (
+    CorruptImageError,
+    ImageError,
+    ImageNotFoundError,
+    ImageTooLargeError,
+    MissingExtraError,
+    UsageError,
+)
 from kalamos.inputs.item import Item, Member
-from kalamos.inputs.parquet import read_parquet
+from kalamos.inputs.parquet import _batches, read_parquet
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -147,6 +155,48 @@ def test_memory_does_not_grow_with_a_row_group() -> None:
         pq.write_table(table, "x.parquet", use_dictionary=False, compression=None)
         del table
         before = pa.total_allocated_bytes()
-        return max(pa.total_allocated_bytes() - before for _ in read_parquet("x.parquet"))
+        batches = _batches("x.parquet", "x.parquet", None, None)  # what the worker does, in this process
+        return max(pa.total_allocated_bytes() - before for _ in batches)
 
     assert peak(60_000) - peak(10_000) < 8 << 20
+
+
+def test_a_dictionary_that_becomes_gigabytes_is_refused_in_time_and_memory() -> None:
+    one = bytes(4_600_000)
+    pq.write_table(pa.table({"image": [one] * 1024}), "x.parquet", compression="zstd")
+    assert Path("x.parquet").stat().st_size < 200_000
+    start = time.monotonic()
+    with pytest.raises(ImageTooLargeError, match=r"x\.parquet: too large to decode here"):
+        list(read_parquet("x.parquet"))
+    assert time.monotonic() - start < 20
+    assert read({"image": [b"A"]}) == [("x.parquet#0", b"A")]
+
+
+def test_a_page_that_announces_gigabytes_is_refused() -> None:
+    # 5 bytes of a varint, in zigzag: 2**27 becomes 2**31 - 1.
+    told, lie = b"\x15" + varint(2 * 2**27), b"\x15" + varint(2 * (2**31 - 1))
+    table = pa.table({"image": pa.array([bytes(2**27 - 4)])})
+    pq.write_table(table, "x.parquet", compression="zstd", use_dictionary=False, write_statistics=False)
+    content = Path("x.parquet").read_bytes()
+    assert told in content[:40]
+    Path("x.parquet").write_bytes(content[:40].replace(told, lie) + content[40:])
+    with pytest.raises(
+        ImageError, match=r"x\.parquet: (too large|the Parquet file is damaged|it is damaged)"
+    ):
+        list(read_parquet("x.parquet"))
+
+
+def varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def test_the_file_is_found_after_the_folder_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read({"image": [b"A"]}) == [("x.parquet#0", b"A")]
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert read({"image": [b"B"]}) == [("x.parquet#0", b"B")]

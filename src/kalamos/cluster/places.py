@@ -10,9 +10,9 @@ from kalamos.images.files import MAX_FILE_BYTES, display_name
 from kalamos.inputs import Member
 
 if TYPE_CHECKING:
-    from pyarrow import fs  # type: ignore[import-untyped, unused-ignore]
+    from pyarrow import NativeFile, fs  # type: ignore[import-untyped, unused-ignore]
 
-__all__ = ["find_tables", "is_uri", "open_place", "read_image"]
+__all__ = ["find_tables", "is_uri", "open_input", "open_place", "read_image"]
 
 
 def is_uri(path: str) -> bool:
@@ -71,6 +71,20 @@ def find_tables(uri: str) -> list[str]:
         raise UsageError(f"{where}: no Parquet file in this folder", remedy="looked for .parquet")
     base, mark, query = uri.partition("?")
     return [f"{base.rstrip('/')}/{name}{mark}{query}" for name in sorted(names, key=name_order)]
+
+
+def open_input(uri: str) -> NativeFile:
+    """Open the file that a URI names for reading anywhere in it.
+
+    Raises:
+        UsageError: the URI cannot be understood.
+        ImageNotFoundError: there is no such file, or it cannot be opened.
+    """
+    filesystem, path = open_place(uri)
+    try:
+        return filesystem.open_input_file(path)
+    except OSError as error:
+        raise ImageNotFoundError(f"{display_name(uri)}: cannot be read ({_reason(error)})") from error
 
 
 def read_image(uri: str) -> Member:

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from kalamos.cluster.places import open_place
+from kalamos.cluster.places import open_input
 from kalamos.errors import ImageError, ImageNotFoundError, UsageError
 from kalamos.images.files import display_name
 from kalamos.inputs import InputSearch, Item, Member
@@ -76,17 +76,13 @@ class TableStream:
 
         found = False
         try:
-            filesystem, path = open_place(self.uri)
-            with filesystem.open_input_file(path) as file:
-                for item in read_parquet(self.uri, self.column, file=file):
-                    found = True
-                    yield item
+            for item in read_parquet(self.uri, self.column, open_uri=open_input):
+                found = True
+                yield item
             if not found:
                 raise UsageError(f"{display_name(self.uri)}: no image in it")  # noqa: TRY301
         except ImageError as error:
             yield Member(self.uri, error)
-        except OSError as error:
-            yield Member(self.uri, ImageNotFoundError(f"{display_name(self.uri)}: cannot be read ({error})"))
         except UsageError as error:
             if self.alone:
                 raise

@@ -1,9 +1,15 @@
-"""Parquet files with a column of encoded images or of paths, read a few rows at a time."""
+"""Parquet files with a column of encoded images or of paths, read a few rows at a time by a worker process.
+
+A file of some kilobytes can announce pages and dictionaries of gigabytes, which pyarrow allocates before it
+finds out: see `kalamos.isolation`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from kalamos.errors import (
@@ -16,6 +22,7 @@ from kalamos.errors import (
 from kalamos.images.files import MAX_FILE_BYTES, display_name
 from kalamos.inputs.columns import choose_column
 from kalamos.inputs.item import Item, Member
+from kalamos.isolation import iterate_isolated
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
@@ -26,50 +33,102 @@ __all__ = ["read_parquet"]
 BATCH_BYTES, MOST_ROWS = 4 << 20, 1024
 """What is decoded at a time."""
 
+MEMORY_BYTES = 256 * 2**20
+"""Bytes that decoding some rows may allocate in the worker, which pyarrow itself has enlarged by then."""
+
 _BUFFER = 1 << 20
 
 
 def read_parquet(
-    path: str, column: str | None = None, *, file: pa.NativeFile | None = None
+    path: str,
+    column: str | None = None,
+    *,
+    open_uri: Callable[[str], AbstractContextManager[Any]] | None = None,
+    timeout: float | None = None,
 ) -> Iterator[Item]:
-    """The images of one column of a Parquet file: bytes, paths, or Hugging Face's structs `{bytes, path}`.
+    """Read the images of one column of a Parquet file: bytes, paths, or Hugging Face's `{bytes, path}`.
 
     Bytes are `Member`s called `FILE#ROW`, counted from 0 through all row groups; paths are absolute or
     relative to the file's folder. A row with nothing in it is a `Member` with an error.
 
     Args:
+        path: the file; or, with `open_uri`, whatever that opens.
         column: the column's name; see `choose_column`.
-        file: what to read in its stead, where `path` is only what it is called.
+        open_uri: opens `path` for pyarrow, in the worker process: a function at the top of a module.
+        timeout: seconds that the next few rows may take; None takes `kalamos.isolation.TIMEOUT_SECONDS`.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
         UsageError: the column cannot be told, or holds neither bytes nor paths.
         CorruptImageError: damaged; what came before has been yielded.
+        ImageTooLargeError: a few rows need more memory than they may have.
+        ImageTimeoutError: a few rows take longer than they may.
     """
+    where = display_name(path)
+    if not _is_installed("pyarrow"):
+        raise MissingExtraError(f"{where}: reading Parquet needs pyarrow", extra="cluster")
+    # The worker may have been started in another folder.
+    opened = path if open_uri else os.path.abspath(path)  # noqa: PTH100
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        problem = f"{display_name(path)}: reading Parquet needs pyarrow"
-        raise MissingExtraError(problem, extra="cluster") from error
+        size = 0 if open_uri else max(1, os.path.getsize(opened))  # noqa: PTH202
+    except OSError as error:
+        raise _damaged(path, 0, error) from error
+    for batch in iterate_isolated(
+        _batches,
+        opened,
+        path,
+        column,
+        open_uri,
+        where=where,
+        timeout=timeout,
+        size=size,
+        memory=MEMORY_BYTES,
+        imports=("pyarrow.parquet",),
+    ):
+        yield from batch
+
+
+def _batches(
+    opened: str, path: str, column: str | None, open_uri: Callable[[str], AbstractContextManager[Any]] | None
+) -> Iterator[list[Item]]:
+    """What `read_parquet` yields, some rows at a time; runs in the worker."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     row = 0
     try:
         # Page by page: whole column chunks, as it would read them otherwise, may be the whole file.
-        with pq.ParquetFile(file or path, pre_buffer=False, buffer_size=_BUFFER) as table:
+        with (
+            open_uri(opened) if open_uri else nullcontext(opened) as file,
+            pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER) as table,
+        ):
             name = _column(table.schema_arrow, column, path)
             for group in range(table.num_row_groups):
                 most = _rows_at_a_time(table.metadata.row_group(group))
                 batches = table.iter_batches(most, row_groups=[group], columns=[name], use_threads=False)
                 for batch in batches:
-                    for value in batch.column(0).to_pylist():
-                        yield _item(value, path, row, name)
-                        row += 1
+                    values = batch.column(0).to_pylist()
+                    yield [_item(value, path, row + i, name) for i, value in enumerate(values)]
+                    row += len(values)
+    except MemoryError:  # pyarrow's is an ArrowException too
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = display_name((str(error).splitlines() or [type(error).__name__])[0])
-        raise CorruptImageError(
-            f"{display_name(path)}: the Parquet file is damaged at row {row}, or cannot be read ({reason})",
-            remedy="use a complete copy",
-        ) from error
+        raise _damaged(path, row, error) from error
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except ValueError:  # sys.modules says that it must not be imported
+        return False
+
+
+def _damaged(path: str, row: int, error: Exception) -> CorruptImageError:
+    reason = display_name((str(error).splitlines() or [type(error).__name__])[0])
+    return CorruptImageError(
+        f"{display_name(path)}: the Parquet file is damaged at row {row}, or cannot be read ({reason})",
+        remedy="use a complete copy",
+    )
 
 
 def _column(schema: pa.Schema, asked: str | None, path: str) -> str:
