@@ -34,7 +34,14 @@ from typing import IO, Any, Literal, NamedTuple, TypeVar, cast
 
 from kalamos.errors import CorruptImageError, ImageError, ImageTimeoutError, ImageTooLargeError, KalamosError
 
-__all__ = ["MEMORY_BYTES", "TIMEOUT_SECONDS", "iterate_isolated", "run_isolated", "serve"]
+__all__ = [
+    "MEMORY_BYTES",
+    "TIMEOUT_SECONDS",
+    "iterate_isolated",
+    "processor_seconds",
+    "run_isolated",
+    "serve",
+]
 
 R = TypeVar("R")
 
@@ -118,12 +125,12 @@ def iterate_isolated(
         imports: libraries that the function uses, imported before the limits hold.
     """
     timeout = TIMEOUT_SECONDS if timeout is None else timeout
-    processor_seconds = _processor_seconds(size) if size else timeout
+    processor_time = processor_seconds(size) if size else timeout
     job = _Job(f"{function.__module__}:{function.__qualname__}", args, memory, timeout, tuple(imports))
     worker = _pool.take(where)
     answer: _Answer | None = None
     try:
-        with _watchdog.watching(worker, timeout, processor_seconds, memory, stopping) as watch:
+        with _watchdog.watching(worker, timeout, processor_time, memory, stopping) as watch:
             worker.send(job)
             if imports:
                 worker.receive()
@@ -153,7 +160,12 @@ def _once(function: Callable[..., R], *args: Any) -> Iterator[R]:
     yield function(*args)
 
 
-def _processor_seconds(size: int) -> float:
+def processor_seconds(size: int) -> float:
+    """Seconds of processor time that input of `size` bytes may take; see `SMALL_BYTES`.
+
+    >>> processor_seconds(5_000), processor_seconds(4 * 2**20)
+    (1.5, 6.0)
+    """
     return SMALL_SECONDS * max(1.0, size / SMALL_BYTES)
 
 

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 
 from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
-from kalamos.images.files import MAX_FILE_BYTES, display_name
+from kalamos.images.files import MAX_MEMBER_BYTES, display_name
 
 __all__ = ["DAMAGED", "ZIP_DAMAGE", "entry_name", "is_link", "read_entry"]
 
@@ -21,7 +21,7 @@ DAMAGED = "copy or download the file again"
 
 
 def read_entry(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str, limit: int = MAX_FILE_BYTES
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str, limit: int = MAX_MEMBER_BYTES
 ) -> bytes:
     """The bytes of a member, which `where` names in errors. No more than it promises are unpacked.
 

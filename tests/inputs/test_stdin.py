@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalamos.errors import CorruptImageError, ImageTooLargeError, KalamosError, UnsupportedImageError
-from kalamos.images import MAX_FILE_BYTES
+from kalamos.images.files import MAX_MEMBER_BYTES
 from kalamos.inputs.item import Item, Member
 from kalamos.inputs.stdin import HEAD_BYTES, LONGEST_PATH, read_stdin
 
@@ -130,7 +130,7 @@ def test_endless_input_does_not_fill_the_memory() -> None:
     [member] = read_stdin(io.BufferedReader(zeros, 1 << 20))
     assert isinstance(member, Member)
     assert isinstance(member.content, ImageTooLargeError)
-    assert zeros.given < MAX_FILE_BYTES + (4 << 20)
+    assert zeros.given < MAX_MEMBER_BYTES + (4 << 20)
     letters = Endless(b"x")
     with pytest.raises(CorruptImageError):
         list(read_stdin(io.BufferedReader(letters)))

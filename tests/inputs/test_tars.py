@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import os
 import struct
 import tarfile
+import time
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
-from kalamos.images import MAX_FILE_BYTES
+from kalamos.errors import CorruptImageError, ImageTimeoutError, ImageTooLargeError, UnsupportedImageError
+from kalamos.images.files import MAX_MEMBER_BYTES
 from kalamos.inputs.item import Member
 from kalamos.inputs.tars import MOST_HEADER, read_tar
 
@@ -124,9 +127,9 @@ def test_a_member_over_the_limit_is_a_row_and_is_passed_over(tar_bytes) -> None:
 
         def __init__(self) -> None:
             info = tarfile.TarInfo("huge.png")
-            info.size = MAX_FILE_BYTES + 512
+            info.size = MAX_MEMBER_BYTES + 512
             self._parts = iter(
-                [info.tobuf(), *[bytes(1 << 20)] * 256, bytes(512), tar_bytes(("b.png", b"B"))]
+                [info.tobuf(), *[bytes(1 << 20)] * 128, bytes(512), tar_bytes(("b.png", b"B"))]
             )
 
         def readable(self) -> bool:
@@ -278,3 +281,33 @@ def test_memory_does_not_grow_with_the_members(tar_bytes) -> None:
 
     peak(100)
     assert peak(5000) - peak(500) < 100_000
+
+
+def test_an_xz_dictionary_of_gigabytes_is_refused_before_it_is_allocated(here: Path, tar_bytes) -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0}]
+    content = bytearray(lzma.compress(tar_bytes(("a.png", b"A")), filters=filters))
+    assert content[12 + 3] == 1, "a property of one byte: the size of the dictionary"
+    content[12 + 4] = 38  # 4 GiB less 1, as the format counts
+    header = 4 * (content[12] + 1)
+    content[12 + header - 4 : 12 + header] = zlib.crc32(content[12 : 12 + header - 4]).to_bytes(4, "little")
+    with pytest.raises(ImageTooLargeError, match=r"x\.tar: unpacking it needs more than"):
+        read(bytes(content))
+
+
+@pytest.mark.parametrize("behind", [b"", bytes(8), b"not xz at all"])
+def test_xz_streams_may_follow_one_another(tar_bytes, behind: bytes) -> None:
+    content = tar_bytes(("a.png", os.urandom(200_000)), ("b.png", b"B"))
+    packed = lzma.compress(content[:100_000]) + lzma.compress(content[100_000:]) + behind
+    assert read(packed) == read(content)
+
+
+def test_what_takes_long_to_unpack_is_given_up(here: Path, tar_bytes) -> None:
+    content = tar_bytes(("a.png", b"A"), ("much.txt", bytes(300 << 20)), ("b.png", b"B"), mode="w:bz2")
+    Path("x.tar.bz2").write_bytes(content)
+    assert len(content) < 2**20
+    got: list[Member | None] = []
+    start = time.process_time()
+    with pytest.raises(ImageTimeoutError, match=r"x\.tar\.bz2: unpacking takes too long"):
+        got.extend(read_tar("x.tar.bz2", timeout=0.3))
+    assert time.process_time() - start < 3
+    assert [member.name for member in got if member] == ["x.tar.bz2/a.png"]

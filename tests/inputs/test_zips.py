@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
-from kalamos.images import MAX_FILE_BYTES
+from kalamos.images.files import MAX_MEMBER_BYTES
 from kalamos.inputs.item import Member
 from kalamos.inputs.zips import read_zip
 
@@ -91,7 +91,7 @@ def test_members_of_one_name_are_all_there() -> None:
 
 
 def test_a_bomb_is_refused_by_what_it_promises() -> None:
-    member = only(patched(pack(("a.png", bytes(100_000))), size=MAX_FILE_BYTES + 1))
+    member = only(patched(pack(("a.png", bytes(100_000))), size=MAX_MEMBER_BYTES + 1))
     assert isinstance(member.content, ImageTooLargeError)
     assert "x.zip/a.png: " in str(member.content)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kalamos.errors import CorruptImageError, ImageNotFoundError, ImageTooLargeError, UsageError
 from kalamos.folders import is_hidden, name_order
-from kalamos.images.files import MAX_FILE_BYTES, display_name
+from kalamos.images.files import MAX_MEMBER_BYTES, display_name
 from kalamos.inputs import Member
 
 if TYPE_CHECKING:
@@ -93,15 +93,15 @@ def read_image(uri: str) -> Member:
     try:
         filesystem, path = open_place(uri)
         with filesystem.open_input_stream(path) as stream:
-            content: bytes = stream.read(MAX_FILE_BYTES + 1)
+            content: bytes = stream.read(MAX_MEMBER_BYTES + 1)
     except UsageError as error:
         return Member(uri, ImageNotFoundError(error.problem, remedy=error.remedy))
     except FileNotFoundError:
         return Member(uri, ImageNotFoundError(f"{where}: no such file"))
     except OSError as error:
         return Member(uri, CorruptImageError(f"{where}: cannot be read ({_reason(error)})"))
-    if len(content) > MAX_FILE_BYTES:
-        problem = f"{where}: more than the limit of {MAX_FILE_BYTES:,} bytes"
+    if len(content) > MAX_MEMBER_BYTES:
+        problem = f"{where}: more than the limit of {MAX_MEMBER_BYTES:,} bytes"
         return Member(uri, ImageTooLargeError(problem, remedy="scale the image down"))
     return Member(uri, content)
 

@@ -7,9 +7,14 @@ import stat
 
 from kalamos.errors import ImageNotFoundError, ImageTooLargeError
 
-__all__ = ["MAX_FILE_BYTES", "display_name", "read_file"]
+__all__ = ["MAX_FILE_BYTES", "MAX_MEMBER_BYTES", "display_name", "read_file"]
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Bytes of one image file."""
+
+MAX_MEMBER_BYTES = 128 * 1024 * 1024
+"""Bytes of one image in an archive, a table or a pipe: it is held in memory, and once more by whoever decodes
+it."""
 
 # Without O_NONBLOCK, opening a FIFO would wait for a writer for ever. Windows has neither that nor
 # O_CLOEXEC, but translates line ends unless told that a file is binary.

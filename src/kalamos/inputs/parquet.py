@@ -19,7 +19,7 @@ from kalamos.errors import (
     MissingExtraError,
     UsageError,
 )
-from kalamos.images.files import MAX_FILE_BYTES, display_name
+from kalamos.images.files import MAX_MEMBER_BYTES, display_name
 from kalamos.inputs.columns import choose_column
 from kalamos.inputs.item import Item, Member
 from kalamos.isolation import iterate_isolated
@@ -172,9 +172,9 @@ def _item(value: Any, path: str, row: int, column: str) -> Item:
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
-        if len(value) > MAX_FILE_BYTES:
+        if len(value) > MAX_MEMBER_BYTES:
             problem = (
-                f"{display_name(name)}: {len(value):,} bytes are more than the limit of {MAX_FILE_BYTES:,}"
+                f"{display_name(name)}: {len(value):,} bytes are more than the limit of {MAX_MEMBER_BYTES:,}"
             )
             return Member(name, ImageTooLargeError(problem, remedy="scale the image down"))
         return Member(name, value)

@@ -38,6 +38,8 @@ class InputSearch:
         paths: files, folders, globs, and `-`.
         column: the column of the tables; None where it can be told (see `columns.choose_column`).
         stdin: what `-` reads; by default the process's own.
+        timeout: seconds that getting the next image out of an archive or a table may take; None takes
+            `kalamos.isolation.TIMEOUT_SECONDS`.
 
     Raises:
         UsageError: `-` is named twice, or a column where no table is named.
@@ -47,7 +49,12 @@ class InputSearch:
     """
 
     def __init__(
-        self, paths: Sequence[str], *, column: str | None = None, stdin: io.BufferedIOBase | None = None
+        self,
+        paths: Sequence[str],
+        *,
+        column: str | None = None,
+        stdin: io.BufferedIOBase | None = None,
+        timeout: float | None = None,
     ) -> None:
         if list(paths).count(STDIN) > 1:
             raise UsageError("standard input is named twice", remedy=f"give {STDIN} once")
@@ -59,6 +66,7 @@ class InputSearch:
         self._alone = len(paths) == 1
         self._column = column
         self._stdin = stdin
+        self._timeout = timeout
         self._passed_over = 0
 
     @property
@@ -73,7 +81,9 @@ class InputSearch:
             if path == STDIN:
                 yield from self._opened("standard input", STDIN_NAME, self._standard_input())
             elif was_named and (kind := kind_of(path)) is not None:
-                yield from self._opened(display_name(path), path, _reader(kind, path, self._column))
+                yield from self._opened(
+                    display_name(path), path, _reader(kind, path, self._column, self._timeout)
+                )
             else:
                 yield path
 
@@ -105,7 +115,7 @@ class InputSearch:
         stream = self._stdin or getattr(sys.stdin, "buffer", None)
         if stream is None:
             raise ImageNotFoundError("standard input: closed")
-        yield from read_stdin(stream)
+        yield from read_stdin(stream, timeout=self._timeout)
 
 
 def _may_be_table(path: str) -> bool:
@@ -113,12 +123,12 @@ def _may_be_table(path: str) -> bool:
     return path != STDIN and (not os.path.lexists(path) or kind_of(path) in {"csv", "parquet"})
 
 
-def _reader(kind: Kind, path: str, column: str | None) -> Iterator[Item | None]:
+def _reader(kind: Kind, path: str, column: str | None, timeout: float | None) -> Iterator[Item | None]:
     # Each brings its own library, and most runs need none of them.
     if kind == "tar":
         from kalamos.inputs.tars import read_tar
 
-        return read_tar(path)
+        return read_tar(path, timeout=timeout)
     if kind == "zip":
         from kalamos.inputs.zips import read_zip
 
@@ -126,7 +136,7 @@ def _reader(kind: Kind, path: str, column: str | None) -> Iterator[Item | None]:
     if kind == "parquet":
         from kalamos.inputs.parquet import read_parquet
 
-        return read_parquet(path, column)
+        return read_parquet(path, column, timeout=timeout)
     from kalamos.inputs.csvs import read_csv
 
     return read_csv(path, column)

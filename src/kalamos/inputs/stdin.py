@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
-from kalamos.images.files import MAX_FILE_BYTES
+from kalamos.images.files import MAX_MEMBER_BYTES
 from kalamos.inputs.item import STDIN_NAME, Item, Member
 from kalamos.inputs.kinds import kind_of_bytes
 from kalamos.inputs.tars import read_tar
@@ -33,7 +33,7 @@ _UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")
 
 
-def read_stdin(stream: io.BufferedIOBase) -> Iterator[Item | None]:
+def read_stdin(stream: io.BufferedIOBase, *, timeout: float | None = None) -> Iterator[Item | None]:
     r"""The images that come through a pipe; None for a member of an archive that is none by name.
 
     What comes is told by its first 4,097 bytes (or all, if there are fewer):
@@ -58,7 +58,7 @@ def read_stdin(stream: io.BufferedIOBase) -> Iterator[Item | None]:
         whole: io.BufferedReader = io.BufferedReader(_Rejoined(head, stream), _BLOCK)
         kind = kind_of_bytes(head)
         if kind == "tar":
-            yield from read_tar(STDIN_NAME, whole)
+            yield from read_tar(STDIN_NAME, whole, timeout=timeout)
         elif kind is not None:
             what = "a zip archive" if kind == "zip" else "a Parquet file"
             problem = f"{WHERE}: {what} cannot come through a pipe, as what is in it is told at its end"
@@ -80,10 +80,10 @@ def _is_binary(head: bytes) -> bool:
 
 
 def _image(stream: io.BufferedReader) -> Member:
-    data = stream.read(MAX_FILE_BYTES + 1)
-    if len(data) <= MAX_FILE_BYTES:
+    data = stream.read(MAX_MEMBER_BYTES + 1)
+    if len(data) <= MAX_MEMBER_BYTES:
         return Member(STDIN_NAME, data)
-    problem = f"{WHERE}: more than the limit of {MAX_FILE_BYTES:,} bytes"
+    problem = f"{WHERE}: more than the limit of {MAX_MEMBER_BYTES:,} bytes"
     return Member(STDIN_NAME, ImageTooLargeError(problem, remedy="scale the image down"))
 
 

@@ -6,28 +6,46 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
+import time
 import zlib
 from collections.abc import Iterator
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from kalamos.errors import CorruptImageError, ImageError, ImageTooLargeError, UnsupportedImageError
+from kalamos.errors import (
+    CorruptImageError,
+    ImageError,
+    ImageTimeoutError,
+    ImageTooLargeError,
+    UnsupportedImageError,
+)
 from kalamos.folders import is_hidden, is_image_name
-from kalamos.images.files import MAX_FILE_BYTES, display_name
+from kalamos.images.files import MAX_MEMBER_BYTES, display_name
 from kalamos.inputs.item import Member
+from kalamos.isolation import TIMEOUT_SECONDS, processor_seconds
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 __all__ = ["read_tar"]
 
 MOST_HEADER = 1 << 20
 """Bytes of one member's headers: tarfile reads names and attributes whole, whatever length they claim."""
 
-_BLOCK = 64 * 1024
+XZ_MEMORY_BYTES = 96 * 2**20
+"""What decompressing xz may allocate: `xz -9`, the most that its levels take, needs 65 MiB."""
+
+_BLOCK, _PIECE = 64 * 1024, 2**20
+"""Bytes: what is read at once of what is passed over, and of an image."""
 # RecursionError: a thousand headers before one member. zlib.error and LZMAError are no OSError.
 _DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error, lzma.LZMAError)
 
 
-def read_tar(path: str, stream: io.BufferedReader | None = None) -> Iterator[Member | None]:
-    """The images of a tar archive, in its order; None for a member that is none by name.
+def read_tar(
+    path: str, stream: io.BufferedReader | None = None, *, timeout: float | None = None
+) -> Iterator[Member | None]:
+    """Read the images of a tar archive, in its order; None for a member that is none by name.
 
     Plain, or compressed with gzip, bzip2 or xz. Hidden members and folders are passed over, as in folders on
     disk.
@@ -35,14 +53,18 @@ def read_tar(path: str, stream: io.BufferedReader | None = None) -> Iterator[Mem
     Args:
         path: the archive, as its members' names begin.
         stream: its bytes, if they are not those of the file at `path`; may be a pipe.
+        timeout: seconds of processor time that getting from one image to the next may take; None takes
+            `kalamos.isolation.TIMEOUT_SECONDS`. Small archives have less: see `processor_seconds` there.
 
     Raises:
+        ImageTimeoutError: unpacking takes longer; what came before has been yielded.
         CorruptImageError: not a tar archive, or damaged, or broken off; what came before has been yielded.
     """
     last = ""
     try:
         with stream or open(path, "rb") as packed:  # noqa: PTH123
-            unpacked = _Forward(_unpacked(packed))
+            where = display_name(path)
+            unpacked = _Forward(_unpacked(packed, where), _allowance(path, stream, timeout), where)
             archive = tarfile.TarFile(
                 fileobj=unpacked,  # type: ignore[arg-type]  # all that is used of a file
                 tarinfo=_StrictInfo,
@@ -53,7 +75,9 @@ def read_tar(path: str, stream: io.BufferedReader | None = None) -> Iterator[Mem
                 # It would keep them all, for random access.
                 archive.members.clear()  # type: ignore[attr-defined]
                 last = info.name
-                yield from _members(info, unpacked, path)
+                for member in _members(info, unpacked, path):
+                    yield member
+                    unpacked.restart_clock()
                 unpacked.allow(MOST_HEADER)
             unpacked.drain()
     except _DAMAGE as error:
@@ -96,20 +120,77 @@ def _refusal(info: tarfile.TarInfo, where: str) -> ImageError | None:
         return UnsupportedImageError(
             f"{where}: stored with holes", remedy="make the archive without --sparse"
         )
-    if info.size > MAX_FILE_BYTES:
-        problem = f"{where}: {info.size:,} bytes are more than the limit of {MAX_FILE_BYTES:,}"
+    if info.size > MAX_MEMBER_BYTES:
+        problem = f"{where}: {info.size:,} bytes are more than the limit of {MAX_MEMBER_BYTES:,}"
         return ImageTooLargeError(problem, remedy="scale the image down")
     return None
 
 
-def _unpacked(stream: io.BufferedReader) -> io.BufferedIOBase:
+def _unpacked(stream: io.BufferedReader, where: str) -> io.BufferedIOBase:
     """The stream, decompressed where it is compressed."""
     head = stream.peek(6)
     if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=stream)
     if head.startswith(b"BZh"):
         return bz2.BZ2File(stream)
-    return lzma.LZMAFile(stream) if head.startswith(b"\xfd7zXZ") else stream
+    return io.BufferedReader(_XZ(stream, where), _BLOCK) if head.startswith(b"\xfd7zXZ") else stream
+
+
+def _allowance(path: str, stream: io.BufferedReader | None, timeout: float | None) -> float:
+    """Seconds of processor time that getting from one image to the next may take."""
+    most = TIMEOUT_SECONDS if timeout is None else timeout
+    if stream is not None:
+        return most
+    return min(most, processor_seconds(os.path.getsize(path)))  # noqa: PTH202
+
+
+class _XZ(io.RawIOBase):
+    """A decompressed xz stream, as `lzma.LZMAFile` gives it, but with a bound on the dictionary.
+
+    The decompressor allocates the dictionary that the file announces, up to 4 GiB, before it reads on.
+    """
+
+    def __init__(self, stream: io.BufferedReader, where: str) -> None:
+        self._stream, self._where = stream, where
+        self._begin(behind=False)
+
+    def _begin(self, *, behind: bool) -> None:
+        self._behind = behind
+        """Whether nothing was unpacked yet of what lies behind a stream: it may be none."""
+        self._unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        while True:
+            packed = b""
+            if self._unpacker.eof:  # streams may follow one another
+                packed = self._unpacker.unused_data
+                self._begin(behind=True)
+            if self._unpacker.needs_input and not packed and not (packed := self._stream.read(_BLOCK)):
+                if self._behind:
+                    return 0
+                raise EOFError("the compressed data end before their end mark")
+            try:
+                data = self._unpacker.decompress(packed, len(view))
+            except lzma.LZMAError as error:
+                if self._behind:
+                    return 0
+                raise self._refusal(error) from error
+            if data:
+                self._behind = False
+                view[: len(data)] = data
+                return len(data)
+
+    def _refusal(self, error: lzma.LZMAError) -> Exception:
+        if "memory" not in str(error).lower():
+            return error
+        return ImageTooLargeError(
+            f"{self._where}: unpacking it needs more than {XZ_MEMORY_BYTES:,} bytes of memory",
+            remedy="compress it with xz's levels 0 to 9, or with gzip",
+        )
 
 
 class _StrictInfo(tarfile.TarInfo):
@@ -128,10 +209,23 @@ class _StrictInfo(tarfile.TarInfo):
 class _Forward:
     """A stream as the file that tarfile wants: it goes forward only, and reads no more than allowed."""
 
-    def __init__(self, stream: io.BufferedIOBase) -> None:
-        self._stream = stream
+    def __init__(self, stream: io.BufferedIOBase, seconds: float, where: str) -> None:
+        self._stream, self._seconds, self._where = stream, seconds, where
         self._position = 0
         self.allow(MOST_HEADER)
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Give the way to the next image the whole time again."""
+        # The processor's: a pipe's writer and the images' reader may take their time.
+        self._started = time.thread_time()
+
+    def _check_clock(self) -> None:
+        if time.thread_time() - self._started > self._seconds:
+            raise ImageTimeoutError(
+                f"{self._where}: unpacking takes too long (the limit is {self._seconds:g} s an image)",
+                remedy="unpack it and name the folder, or raise the timeout",
+            )
 
     def allow(self, size: int) -> None:
         """From now on `size` bytes may be read; passing over any number is free."""
@@ -144,7 +238,14 @@ class _Forward:
         self._left -= size
         if self._left < 0:
             raise tarfile.ReadError(f"a member's headers take more than {MOST_HEADER:,} bytes")
-        data = self._stream.read(size)
+        parts: list[bytes] = []
+        while size:
+            parts.append(self._stream.read(min(size, _PIECE)))
+            self._check_clock()
+            if not parts[-1]:
+                break
+            size -= len(parts[-1])
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
         self._position += len(data)
         return data
 
@@ -156,6 +257,7 @@ class _Forward:
             if not passed:
                 raise tarfile.ReadError("unexpected end of data")
             self._position += passed
+            self._check_clock()
 
     def drain(self) -> None:
         """Read what is behind the end mark, up to 1 MiB: a pipe's writer would fail where its padding is not
