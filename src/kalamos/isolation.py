@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import itertools
 import os
 import pickle
@@ -63,11 +64,27 @@ _POLL_SECONDS = 0.05
 _START_SECONDS = 30.0
 _LENGTH = struct.Struct("<Q")
 
-# The module search path travels with the command, so that the worker imports this very package.
+# Ctrl-C reaches every process of the terminal; the parent ends this one. The module search path travels with
+# the command, so that the worker imports this very package.
 _PROGRAM = (
-    "import json, sys; sys.path[:0] = [p for p in json.loads(sys.argv[1]) if p not in sys.path]; "
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from kalamos.isolation import serve; serve()"
 )
+
+
+def _search_path() -> list[str]:
+    """`sys.path` made absolute: a worker may start after a change of the working folder."""
+    found = []
+    for entry in sys.path:
+        if entry:
+            with contextlib.suppress(OSError):  # relative to a folder that is gone
+                found.append(os.path.abspath(entry))  # noqa: PTH100  (pathlib keeps `..`)
+    return found
+
+
+_FIRST_SEARCH_PATH = _search_path()
+"""As it was when this module was imported, which is when relative entries led to it."""
 
 
 def run_isolated(
@@ -109,9 +126,9 @@ def run_isolated(
 def iterate_isolated(
     function: Callable[..., Iterator[R]],
     *args: Any,
-    where: str,
+    where: str | Sequence[str],
     timeout: float | None = None,
-    size: int = 0,
+    size: int | Sequence[int] = 0,
     memory: int = MEMORY_BYTES,
     stopping: threading.Event | None = None,
     imports: Sequence[str] = (),
@@ -122,15 +139,19 @@ def iterate_isolated(
     when the iterator ends. Arguments, results and errors are as there. Leaving early kills the worker.
 
     Args:
+        where, size: as there; where the iterator yields one item for each of several inputs, those of each.
         imports: libraries that the function uses, imported before the limits hold.
     """
     timeout = TIMEOUT_SECONDS if timeout is None else timeout
-    processor_time = processor_seconds(size) if size else timeout
+    wheres = [where] if isinstance(where, str) else where
+    sizes = [size] if isinstance(size, int) else size
+    items = 0
     job = _Job(f"{function.__module__}:{function.__qualname__}", args, memory, timeout, tuple(imports))
-    worker = _pool.take(where)
+    worker = _pool.take(wheres[0])
     answer: _Answer | None = None
     try:
-        with _watchdog.watching(worker, timeout, processor_time, memory, stopping) as watch:
+        allowed = _processor_time_allowed(sizes[0], timeout)
+        with _watchdog.watching(worker, timeout, allowed, memory, stopping) as watch:
             worker.send(job)
             if imports:
                 worker.receive()
@@ -138,22 +159,29 @@ def iterate_isolated(
             while (answer := worker.receive()).kind == "item":
                 watch.rest()
                 yield answer.value
-                watch.renew()
+                answer = None  # may be large
+                items += 1
+                watch.renew(_processor_time_allowed(_of(sizes, items), timeout))
     except (EOFError, OSError, pickle.UnpicklingError) as error:
         answer = None
-        raise _death(worker, where, timeout) from error
+        raise _death(worker, _of(wheres, items), timeout) from error
     except MemoryError:
         answer = None
-        raise _too_large(where) from None
+        raise _too_large(_of(wheres, items)) from None
     finally:
         _pool.give_back(worker, answer)
     match answer.kind:
         case "error":
             raise answer.value
         case "memory":
-            raise _too_large(where)
+            raise _too_large(_of(wheres, items))
         case "crash":
-            raise _crashed(where)
+            raise _crashed(_of(wheres, items))
+
+
+def _of(values: Sequence[R], item: int) -> R:
+    """An item's own value, or the one of all."""
+    return values[min(item, len(values) - 1)]
 
 
 def _once(function: Callable[..., R], *args: Any) -> Iterator[R]:
@@ -167,6 +195,10 @@ def processor_seconds(size: int) -> float:
     (1.5, 6.0)
     """
     return SMALL_SECONDS * max(1.0, size / SMALL_BYTES)
+
+
+def _processor_time_allowed(size: int, timeout: float) -> float:
+    return processor_seconds(size) if size else timeout
 
 
 def _death(worker: _Worker, where: str, timeout: float) -> ImageError:
@@ -228,17 +260,25 @@ class _Worker:
         import json
         import subprocess
 
+        if not sys.executable or getattr(sys, "frozen", False):
+            # Inside another program, which must not be started once more.
+            raise FileNotFoundError(errno.ENOENT, "this program does not know where its Python is")
         # One thread: the caller has others. Address space, which the memory limit counts, is asked for as it
         # is used, and not in large reserves.
         settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         settings |= {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-        # -P: no module of the current folder is taken for one of ours.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONINSPECT"}
+        path = list(dict.fromkeys([*_search_path(), *_FIRST_SEARCH_PATH]))
+        # -P: no module of the current folder is taken for one of ours. Unbuffered: after a fork, the child
+        # would write what its copy of a buffer holds.
         self._process = subprocess.Popen(  # noqa: S603  (our own program)
-            [sys.executable, "-P", "-c", _PROGRAM, json.dumps([path for path in sys.path if path])],
+            [sys.executable, "-P", "-c", _PROGRAM, json.dumps(path)],
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | settings,
+            env=environment | settings,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self.killed_for: str | None = None
         """`time`, `memory` or `stop` where the watchdog has killed it."""
@@ -315,9 +355,10 @@ class _Pool:
         try:
             worker = _Worker()
         except OSError as error:
-            raise ImageTooLargeError(
+            short = error.errno in (errno.ENOMEM, errno.EAGAIN)
+            raise (ImageTooLargeError if short else ImageError)(
                 f"{where}: no process can be started to decode it ({error.strerror})",
-                remedy="free some memory, or save the image as an ordinary PNG or JPEG",
+                remedy="save the image as an ordinary PNG or JPEG" + ", or free some memory" * short,
             ) from error
         with self._lock:
             self._all.add(worker)
@@ -328,7 +369,7 @@ class _Pool:
             self.discard(worker)
             raise ImageTooLargeError(
                 f"{where}: the process to decode it does not start ({sys.executable})",
-                remedy="free some memory, or save the image as an ordinary PNG or JPEG",
+                remedy="save the image as an ordinary PNG or JPEG, or free some memory",
             ) from error
         return worker
 
@@ -375,8 +416,10 @@ class _Watch:
         self._timeout, self._processor_seconds, self._memory = timeout, processor_seconds, memory
         self.renew()
 
-    def renew(self) -> None:
-        """Give the next item the whole time again."""
+    def renew(self, processor_seconds: float | None = None) -> None:
+        """Give the next item the whole time again, and so much of the processor's."""
+        if processor_seconds is not None:
+            self._processor_seconds = processor_seconds
         self._deadline = time.monotonic() + self._timeout
         self._processor_start: float | None = None
         self._resting = False
@@ -538,12 +581,10 @@ def _write(stream: IO[bytes], message: Any) -> None:
     buffers: list[pickle.PickleBuffer] = []
     body = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
     views = [buffer.raw() for buffer in buffers]
-    for view in (memoryview(body), *views):
-        stream.write(_LENGTH.pack(view.nbytes))
-    stream.write(_LENGTH.pack(2**64 - 1))
-    for view in (memoryview(body), *views):
-        stream.write(view)
-    stream.flush()
+    lengths = [len(body), *(view.nbytes for view in views), 2**64 - 1]
+    for view in (memoryview(b"".join([*map(_LENGTH.pack, lengths), body])), *views):
+        while view:  # unbuffered, so that it may take a part
+            view = view[stream.write(view) :]  # noqa: PLW2901
 
 
 def _read(stream: IO[bytes]) -> Any:
@@ -572,11 +613,12 @@ def serve() -> None:
     """Be a worker: do what comes on standard input until it ends. Called in the child process alone."""
     import cv2
 
-    # Ctrl-C reaches every process of the terminal; the parent ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from kalamos.images import decoding  # noqa: F401  (most of the work; counted as the idle worker's memory)
+
+    _leave_no_traces()
     cv2.setNumThreads(1)
     # Libraries print where they like; answers go where nobody else writes.
-    answers = os.fdopen(os.dup(1), "wb")
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     base = _resident_bytes(os.getpid()) or 0
@@ -603,6 +645,22 @@ def serve() -> None:
         grown = (_resident_bytes(os.getpid()) or 0) > base + RECYCLE_BYTES
         answer = answer._replace(leaving=grown)
         _write(answers, answer)
+
+
+def _leave_no_traces() -> None:
+    """Have a crash write no core file and open no window."""
+    system: str = sys.platform  # for mypy, which takes the system that it runs on for the only one
+    if system == "win32":  # pragma: no cover
+        import ctypes
+
+        no_crash_box, no_error_box = 0x0002, 0x0001
+        windll: Any = vars(ctypes)["windll"]
+        windll.kernel32.SetErrorMode(no_crash_box | no_error_box)
+        return
+    import resource
+
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _do(answers: IO[bytes], call: Callable[..., Iterator[Any]], args: tuple[Any, ...]) -> _Answer:
