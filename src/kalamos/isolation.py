@@ -613,8 +613,7 @@ def serve() -> None:
     """Be a worker: do what comes on standard input until it ends. Called in the child process alone."""
     import cv2
 
-    from kalamos.images import decoding  # noqa: F401  (most of the work; counted as the idle worker's memory)
-
+    import_module("kalamos.images.decoding")  # most of the work; counted as the idle worker's memory
     _leave_no_traces()
     cv2.setNumThreads(1)
     # Libraries print where they like; answers go where nobody else writes.
