@@ -97,7 +97,7 @@ def small(browser: Browser, address: str, shelf: ModelShelf) -> None:
     )
     if "arabic" in shelf.names():
         page.locator("#model input").click()
-        page.get_by_role("option", name="arabic", exact=True).click()
+        page.get_by_role("option", name="arabic: 28 letters", exact=True).click()
         page.locator("#about").filter(has_text="28").wait_for(state="attached")  # too long for a phone
     draw(page, BA if "arabic" in shelf.names() else SEVEN)
     page.locator("#answer .glyph").wait_for()

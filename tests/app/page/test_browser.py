@@ -145,7 +145,8 @@ def test_another_model_is_taken_from_a_file_and_reads_an_arabic_letter(
     page.get_by_text("Use a model file of your own").click()
     give = page.locator("#model-file input[type=file]")
     give.set_input_files([{"name": "no.onnx", "mimeType": "application/octet-stream", "buffer": b"no model"}])
-    assert "no.onnx: not an ONNX model" in wait(page, "#about", "no.onnx")
+    assert "no.onnx: not an ONNX model" in wait(page, "#model-file-outcome", "no.onnx")
+    assert page.locator("#about").inner_text().startswith("Reads 10 characters")
     give.set_input_files(two_letters)
     wait(page, "#about", "Reads 2 characters")
     wait(page, "#answer .glyph", "ا")
@@ -175,7 +176,7 @@ def test_a_shipped_model_reads_arabic_letters_uploaded_and_drawn(open_page: Open
     )
     page.locator("#answer .glyph").wait_for()
     page.locator("#model input").click()
-    page.get_by_role("option", name="arabic", exact=True).click()
+    page.get_by_role("option", name="arabic: 28 letters", exact=True).click()
     wait(page, "#answer .glyph", "ب")
     assert page.locator("#answer .glyph").get_attribute("dir") == "rtl"
     assert "ba باء" in page.locator("#answer .name").inner_text()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import gradio as gr
@@ -14,10 +15,11 @@ from kalamos.app.models import ModelShelf
 from kalamos.app.page.context import Context
 from kalamos.app.page.keeping import keep, slug, unkeep
 from kalamos.app.page.session import Kept, Session
-from kalamos.app.page.teaching import lesson_html, taught_file, teach_visit
+from kalamos.app.page.teaching import Taught, lesson_html, taught_file, teach_visit
 from kalamos.datasets import load_dataset
 from kalamos.errors import UsageError
 from kalamos.predictions import Candidate, Prediction
+from kalamos.teaching.score import Score
 from kalamos.zoo import model_path
 
 GUESS = Prediction("7", 0.6, (Candidate("7", 0.6), Candidate("1", 0.4)))
@@ -66,6 +68,22 @@ def test_a_new_letter_is_learnt_and_the_old_model_stays_as_it_is(context: Contex
     assert again.name == "digits-taught-2"
     with pytest.raises(UsageError, match="already"):
         teach_visit(context, visit, "digits", "digits", earlier=False)
+
+
+def test_one_example_held_back_is_no_percentage() -> None:
+    def shown(*scores: tuple[int, int, int, int]) -> str:
+        before, after = (Score(*score) for score in scores)
+        lesson = SimpleNamespace(n=5, new_labels=("A",), before=before, after=after, problems=())
+        return lesson_html(Taught("mine", lesson))  # type: ignore[arg-type]
+
+    one = shown((0, 0, 0, 1), (0, 0, 1, 1))
+    assert "1 of 1 held-back example read right; before, 0 of 1." in one
+    assert "%" not in one
+    few = shown((2, 3, 0, 2), (3, 3, 2, 2))
+    assert "<td>2 of 5</td><td>5 of 5</td>" in few
+    assert "%" not in few
+    assert "<td>18 of 20 (90 %)</td><td>20 of 20 (100 %)</td>" in shown((18, 20, 0, 0), (20, 20, 0, 0))
+    assert "No example was held back" in shown((0, 0, 0, 0), (0, 0, 0, 0))
 
 
 def test_there_must_be_something_to_learn_from(context: Context) -> None:

@@ -2,8 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kalamos.app.page.words import answer_html, glyph_html, per_cent, problem_html, verdict
+from kalamos.alphabets import ARABIC_28, LATIN_47
+from kalamos.app.page.words import (
+    answer_html,
+    glyph_html,
+    per_cent,
+    problem_html,
+    right_of,
+    verdict,
+    what_it_reads,
+)
 from kalamos.errors import CorruptImageError, NoInkError
 from kalamos.predictions import Candidate, Prediction
 
@@ -50,7 +61,10 @@ def test_what_comes_from_outside_is_escaped() -> None:
     [
         (0, "0 %"),
         (0.0001, "under 0.1 %"),
-        (0.004, "0 %"),
+        (0.001, "0.1 %"),
+        (0.004, "0.4 %"),
+        (0.00996, "1 %"),
+        (0.014, "1 %"),
         (0.5, "50 %"),
         (0.994, "99.4 %"),
         (1, "over 99.9 %"),
@@ -58,3 +72,41 @@ def test_what_comes_from_outside_is_escaped() -> None:
 )
 def test_shares_are_never_rounded_to_certainty(share: float, shown: str) -> None:
     assert per_cent(share) == shown
+
+
+def _shown(share: float) -> float:
+    return {"over 99.9 %": 99.95, "under 0.1 %": 0.05}.get(per_cent(share)) or float(per_cent(share)[:-2])
+
+
+@given(st.lists(st.floats(0, 1), max_size=6))
+def test_candidates_in_the_order_of_their_shares_show_no_larger_one_below_a_smaller(
+    shares: list[float],
+) -> None:
+    shown = [_shown(share) for share in sorted(shares, reverse=True)]
+    assert shown == sorted(shown, reverse=True)
+
+
+def test_few_examples_have_no_percentage() -> None:
+    assert right_of(1, 1) == "1 of 1"
+    assert right_of(19, 19) == "19 of 19"
+    assert right_of(20, 20) == "20 of 20 (100 %)"
+    assert right_of(1999, 2000) == "1,999 of 2,000 (100 %)"
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("0123456789", "0-9"),
+        ("01", "2 digits"),
+        ("013", "3 digits"),
+        ("abc", "a-c"),
+        (LATIN_47.labels, "47 letters and digits"),
+        (ARABIC_28.labels, "28 letters"),
+        (["a", "7", "?"], "3 characters"),
+        (["e\u0301", "लो"], "2 letters"),
+        (["+", "-"], "2 signs"),
+        (["<b>", "x"], "2 letters and signs"),
+    ],
+)
+def test_what_a_model_reads_in_a_few_words(labels: list[str], said: str) -> None:
+    assert what_it_reads(labels) == said

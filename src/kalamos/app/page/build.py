@@ -55,6 +55,6 @@ def build_page(
                 build_folder(context)
             with gr.Tab("Check and teach", id="check") as checking:
                 build_checking(context, checking)
-        connect_switcher(shelf, session, model, build_model_file(), about)
+        connect_switcher(shelf, session, model, about, *build_model_file())
         page.load(None, js=KEYS, api_visibility="private")
     return page

@@ -9,6 +9,11 @@ import gradio as gr
 
 __all__ = ["looks"]
 
+ASSETS = files("kalamos.app") / "assets"
+
+SCRIPTS = ("paste.js", "keyboard.js")
+"""Run from the page's head, before Gradio has built the page."""
+
 # Arabic letters are shown large: a naskh face where there is one, else the system's own.
 FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Naskh Arabic", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Consolas", "monospace")
@@ -18,7 +23,7 @@ HEAD = """<meta name="color-scheme" content="light dark"><meta name="referrer" c
 <style>
 @media (max-width: 640px) { .gradio-container .main.fillable { padding: .5em .75em !important; } }
 </style>
-<script>{paste}</script>
+<script>{scripts}</script>
 """
 
 
@@ -28,7 +33,6 @@ def looks() -> dict[str, Any]:
     >>> sorted(looks())
     ['css', 'favicon_path', 'head', 'theme']
     """
-    assets = files("kalamos.app") / "assets"
     theme = gr.themes.Base(
         primary_hue="teal",
         secondary_hue="teal",
@@ -51,7 +55,11 @@ def looks() -> dict[str, Any]:
     )
     return {
         "theme": theme,
-        "css": (assets / "page.css").read_text(encoding="utf-8"),
-        "head": HEAD.replace("{paste}", (assets / "paste.js").read_text(encoding="utf-8")),
-        "favicon_path": str(assets / "icon.svg"),
+        "css": _text("page.css"),
+        "head": HEAD.replace("{scripts}", "\n".join(_text(name) for name in SCRIPTS)),
+        "favicon_path": str(ASSETS / "icon.svg"),
     }
+
+
+def _text(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")

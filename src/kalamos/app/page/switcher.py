@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
 from kalamos.app.models import ModelShelf
 from kalamos.app.page.session import Session
 from kalamos.app.page.uploads import Upload, files_input
-from kalamos.app.page.words import hint_html, problem_html
+from kalamos.app.page.words import hint_html, problem_html, what_it_reads
 from kalamos.errors import KalamosError
 from kalamos.model_file import ModelSpec
 from kalamos.recognizer import load
@@ -20,6 +20,11 @@ from kalamos.recognizer import load
 __all__ = ["build_model_file", "build_switcher", "choices", "connect_switcher", "described"]
 
 SHOWN_LABELS = 12
+
+# The upload's own size changes when it is empty again, which may push what is said of it out of sight.
+IN_VIEW: Final = (
+    """() => document.querySelector("#model-file-outcome")?.scrollIntoView({ block: "nearest" })"""
+)
 
 
 def described(spec: ModelSpec) -> str:
@@ -35,8 +40,17 @@ def described(spec: ModelSpec) -> str:
 
 
 def choices(session: Session, shelf: ModelShelf) -> list[tuple[str, str]]:
-    """What the dropdown shows, and the names behind it."""
-    return [(name, name) for name in session.model_names(shelf)]
+    """What the dropdown shows, a model and what it reads, and the names behind it."""
+    return [
+        (f"{name}: {what_it_reads(_spec(session, shelf, name).alphabet.labels)}", name)
+        for name in session.model_names(shelf)
+    ]
+
+
+def _spec(session: Session, shelf: ModelShelf, name: str) -> ModelSpec:
+    """What a model says about itself; none of the shelf's is opened for it."""
+    own = session.own_models.get(name)
+    return shelf.spec(name) if own is None else own.spec
 
 
 def build_switcher(shelf: ModelShelf) -> tuple[gr.Dropdown, gr.HTML]:
@@ -55,19 +69,25 @@ def build_switcher(shelf: ModelShelf) -> tuple[gr.Dropdown, gr.HTML]:
     return model, about
 
 
-def build_model_file() -> gr.File:
-    """The place for a model file, closed until it is asked for."""
+def build_model_file() -> tuple[gr.File, gr.HTML]:
+    """The place for a model file, closed until it is asked for, and what became of the last one given."""
     with gr.Accordion("Use a model file of your own", open=False):
-        return files_input(
+        file = files_input(
             label="A model file (.onnx) that kalamos wrote",
             file_types=[".onnx"],
             elem_id="model-file",
             height=120,
         )
+        return file, gr.HTML("", elem_id="model-file-outcome")
 
 
 def connect_switcher(
-    shelf: ModelShelf, session: gr.State, model: gr.Dropdown, file: gr.File, about: gr.HTML
+    shelf: ModelShelf,
+    session: gr.State,
+    model: gr.Dropdown,
+    about: gr.HTML,
+    file: gr.File,
+    outcome: gr.HTML,
 ) -> None:
     def tell(visit: Session, name: str) -> str:
         try:
@@ -77,7 +97,7 @@ def connect_switcher(
 
     def take(visit: Session, files: list[Upload]) -> tuple[Any, Any, str]:
         if not files:
-            return gr.skip(), gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), ""
         [(given, path), *_] = files
         # Gradio deletes its own copy some day; a model that is taught is read again.
         copy = visit.folder("models") / f"{os.urandom(8).hex()}.onnx"
@@ -88,11 +108,9 @@ def connect_switcher(
             copy.unlink()
             return gr.skip(), None, problem_html(str(error).replace(copy.as_posix(), given))
         name = visit.add_model(shelf, PurePath(given).stem, reader)
-        return (
-            gr.update(choices=choices(visit, shelf), value=name),
-            None,
-            hint_html(described(reader.spec)),
-        )
+        chosen = gr.update(choices=choices(visit, shelf), value=name)
+        return chosen, None, hint_html(f"{name} is chosen above now. {described(reader.spec)}")
 
     model.change(tell, [session, model], about, show_progress="hidden", api_visibility="private")
-    file.upload(take, [session, file], [model, file, about], api_visibility="private")
+    taken = file.upload(take, [session, file], [model, file, outcome], api_visibility="private")
+    taken.then(None, js=IN_VIEW, api_visibility="private")

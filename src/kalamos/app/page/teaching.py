@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from kalamos.app.page.context import Context
 from kalamos.app.page.keeping import folder_of, slug, taught_folder
 from kalamos.app.page.session import Session
-from kalamos.app.page.words import per_cent
+from kalamos.app.page.words import ENOUGH, hint_html, right_of
 from kalamos.errors import OutputError, UsageError
 from kalamos.recognizer import load
 
 if TYPE_CHECKING:
     from kalamos.teaching import Examples, Lesson
+    from kalamos.teaching.score import Score
 
 __all__ = ["Taught", "lesson_html", "taught_file", "teach_visit"]
-
-MORE = 8
-"""Examples of a label, so that the share held back says something."""
 
 
 class Taught(NamedTuple):
@@ -77,28 +75,34 @@ def lesson_html(taught: Taught) -> str:
     if lesson.new_labels:
         labels = " ".join(f"<bdi>{html.escape(label)}</bdi>" for label in lesson.new_labels)
         parts.append(f"<p>New characters: {labels}</p>")
-    before, after = lesson.before, lesson.after
-    rows = [
-        ("All", before.n, before.accuracy, after.accuracy),
-        ("Characters it knew", before.known_n, before.known_accuracy, after.known_accuracy),
-        ("New characters", before.new_n, before.new_accuracy, after.new_accuracy),
-    ]
-    body = "".join(
-        f'<tr><th scope="row">{title}</th><td>{n:,}</td><td>{per_cent(old)}</td><td>{per_cent(new)}</td></tr>'
-        for title, n, old, new in rows
-        if old is not None and new is not None
-    )
-    if body:
-        head = (
-            "<tr><th>Held-back examples</th><th>How many</th><th>Right before</th><th>Right after</th></tr>"
-        )
-        parts.append(f'<table class="lesson"><thead>{head}</thead><tbody>{body}</tbody></table>')
-    if before.n < MORE:
-        parts.append('<p class="hint">Few examples were held back: more of each would measure it better.</p>')
+    parts.append(_measured_html(lesson.before, lesson.after))
     if lesson.problems:
         parts.append(f'<p class="hint">{len(lesson.problems):,} examples could not be used.</p>')
     parts.append(f'<p class="hint">Saved as {name}.onnx; the old model is as it was.</p>')
     return f'<div role="status">{"".join(parts)}</div>'
+
+
+def _measured_html(before: Score, after: Score) -> str:
+    """How the held-back examples were read, before and after."""
+    if not before.n:
+        return hint_html("No example was held back to measure by: that takes 5 or more of a character.")
+    counts = [
+        ("All", before.known_right + before.new_right, after.known_right + after.new_right, before.n),
+        ("Characters it knew", before.known_right, after.known_right, before.known_n),
+        ("New characters", before.new_right, after.new_right, before.new_n),
+    ]
+    if before.n == 1:
+        _, old, new, n = counts[0]
+        return f"<p>{right_of(new, n)} held-back example read right; before, {right_of(old, n)}.</p>"
+    body = "".join(
+        f'<tr><th scope="row">{title}</th><td>{right_of(old, n)}</td><td>{right_of(new, n)}</td></tr>'
+        for title, old, new, n in counts
+        if n
+    )
+    head = "<tr><th>Held-back examples</th><th>Right before</th><th>Right after</th></tr>"
+    table = f'<table class="lesson"><thead>{head}</thead><tbody>{body}</tbody></table>'
+    few = hint_html("Few examples were held back: more of each would measure it better.")
+    return table + (few if before.n < ENOUGH else "")
 
 
 def taught_file(visit: Session) -> tuple[str, str]:

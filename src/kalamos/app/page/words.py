@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import unicodedata
+from collections.abc import Sequence
+from typing import Final
 
 from kalamos.app.page.pictures import data_uri
 from kalamos.errors import ImageError, NoInkError
@@ -11,20 +13,48 @@ from kalamos.letter_names import letter_name
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.steps import GreyImage
 
-__all__ = ["answer_html", "glyph_html", "hint_html", "per_cent", "problem_html", "seen_html", "verdict"]
+__all__ = [
+    "ENOUGH",
+    "answer_html",
+    "glyph_html",
+    "hint_html",
+    "per_cent",
+    "problem_html",
+    "right_of",
+    "seen_html",
+    "verdict",
+    "what_it_reads",
+]
+
+ENOUGH: Final = 20
+"""Examples of which a percentage may be told: one of fewer moves it by more than 5 points."""
 
 
 def per_cent(share: float) -> str:
-    """A share in [0, 1], never rounded up to certainty.
+    """A share in [0, 1], never rounded up to certainty nor down to nothing; of two shares, the larger one
+    never shows less.
 
-    >>> per_cent(0.5), per_cent(0.99996), per_cent(0.0004)
-    ('50 %', 'over 99.9 %', 'under 0.1 %')
+    >>> per_cent(0.5), per_cent(0.99996), per_cent(0.004), per_cent(0.0004)
+    ('50 %', 'over 99.9 %', '0.4 %', 'under 0.1 %')
     """
     if share > 0.999:
         return "over 99.9 %"
     if 0 < share < 0.001:
         return "under 0.1 %"
-    return f"{share:.0%}".replace("%", " %") if share < 0.99 else f"{share:.1%}".replace("%", " %")
+    # Rounded to tenths first, so that what is shown changes its precision where it changes nothing else.
+    tenths = round(1000 * share)
+    digits = 1 if 0 < tenths < 10 or tenths > 990 else 0
+    return f"{100 * share:.{digits}f} %"
+
+
+def right_of(right: int, n: int) -> str:
+    """How many of n examples were read right; with a percentage only where n is enough for one.
+
+    >>> right_of(1, 1), right_of(38, 40)
+    ('1 of 1', '38 of 40 (95 %)')
+    """
+    counts = f"{right:,} of {n:,}"
+    return counts if n < ENOUGH else f"{counts} ({right / n:.0%})".replace("%", " %")
 
 
 def verdict(prediction: Prediction) -> str:
@@ -82,6 +112,28 @@ def seen_html(prepared: GreyImage) -> str:
 def problem_html(error: ImageError | Exception | str) -> str:
     """What went wrong, and how to mend it."""
     return f'<div class="problem" role="alert">{html.escape(str(error))}</div>'
+
+
+def what_it_reads(labels: Sequence[str]) -> str:
+    """What a model's alphabet consists of, in a few words.
+
+    >>> what_it_reads("0123456789"), what_it_reads(["a", "B", "7"]), what_it_reads(["ا", "لا"])
+    ('0-9', '3 letters and digits', '2 letters')
+    """
+    if len(labels) > 2 and all(len(each) == 1 for each in labels) and "".join(labels).isascii():
+        points = [ord(each) for each in labels]
+        if points == list(range(points[0], points[0] + len(points))):
+            return f"{labels[0]}-{labels[-1]}"
+    kinds = {_kind(each) for each in labels}
+    names = [kind for kind in ("letters", "digits", "signs") if kind in kinds]
+    return f"{len(labels):,} {' and '.join(names) if len(names) < 3 else 'characters'}"
+
+
+def _kind(label: str) -> str:
+    """Of the first character that is no mark above or below another."""
+    categories = [unicodedata.category(each)[0] for each in label]
+    first = next((each for each in categories if each != "M"), "M")
+    return {"L": "letters", "N": "digits", "M": "letters"}.get(first, "signs")
 
 
 def hint_html(text: str) -> str:
