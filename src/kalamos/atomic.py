@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from kalamos.errors import OutputError
+from kalamos.stale_files import lock_file, remove_stale, temporary_paths
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -38,7 +39,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Until then the bytes go to a temporary file `.NAME.XXXXXXXX.tmp` in the same folder. A block
     that ends in any exception, `KeyboardInterrupt` included, leaves no temporary file and an
-    existing `path` as it was. The bytes are on the disk (fsync) before they are seen under
+    existing `path` as it was. A process that is killed leaves its temporary file, and the next
+    write of the same path removes it; never one that a living process still writes (see
+    `kalamos.stale_files`). The bytes are on the disk (fsync) before they are seen under
     their name. The new file has the permissions of the one it replaces, or those that the umask
     gives; a symbolic link stays, and the file that it points at is replaced. Several processes
     may write the same path: one of them wins, whole.
@@ -59,9 +62,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     named = Path(path)
     with _output_errors(named):
         target, mode = _target(named)
-        # Cut, so that a name of the longest length that a file system allows still has a temporary one.
-        temporary = target.with_name(f".{target.name[:50]}.{os.urandom(4).hex()}.tmp")
-        raw = _TemporaryFile(temporary, named)
+        remove_stale(target)
+        temporary, raw = _new_temporary(target, named)
     file = io.BufferedWriter(raw)
     try:
         if mode is not None:
@@ -72,8 +74,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with _output_errors(named):
             file.flush()
             os.fsync(file.fileno())
-            file.close()
-            temporary.replace(target)
+            if os.name == "posix":  # while it is locked: nobody may take the finished file for a stale one
+                temporary.replace(target)
+                file.close()
+            else:  # Windows renames no open file
+                file.close()
+                temporary.replace(target)
     except BaseException:
         # The raw file first: closing the buffer would write what it holds, to a full disk once more.
         with suppress(OSError):
@@ -98,6 +104,17 @@ class _TemporaryFile(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
         with _output_errors(self._named):
             return super().write(data)
+
+
+def _new_temporary(target: Path, named: Path) -> tuple[Path, _TemporaryFile]:
+    """The first temporary file of `target` that nobody else has, made and locked."""
+    for temporary in temporary_paths(target):
+        with suppress(FileExistsError):
+            raw = _TemporaryFile(temporary, named)
+            if lock_file(raw.fileno(), temporary):
+                return temporary, raw
+            raw.close()  # another process took it for a stale one in between, and has removed it
+    raise OSError(errno.EEXIST, "too many temporary files of that name")
 
 
 def _target(path: Path) -> tuple[Path, int | None]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import PurePath
 from typing import TypeAlias
 
@@ -12,8 +14,22 @@ from kalamos.errors import UsageError
 from kalamos.external_sort import externally_sorted
 from kalamos.images import EXTENSIONS
 from kalamos.images.files import display_name
+from kalamos.passed_over import PassedOver
 
-__all__ = ["ImageSearch", "find_images", "is_hidden", "is_image_name", "name_order"]
+__all__ = [
+    "ImageSearch",
+    "find_images",
+    "is_hidden",
+    "is_image_name",
+    "name_order",
+    "native_separators",
+    "no_such_path",
+]
+
+SIBLINGS = 2000
+"""Names of a folder that a misspelt one is compared with."""
+
+_STDIN = "-"
 
 _Inside: TypeAlias = dict[tuple[int, int], Iterator[tuple[str, bool]]]
 """The folders that a search is in, outermost first: device and inode -> the paths that are left to look at,
@@ -25,18 +41,31 @@ class ImageSearch:
 
     - A file that is named is always taken, whatever its name: reading it tells.
     - A folder is searched with its sub-folders for names that end like an image's; hidden entries
-      are passed over, other files are counted in `skipped`.
+      are passed over, other files are counted in `passed_over`.
     - A name with `*`, `?` or `[` that does not exist is a glob (`**` crosses folders).
     - A path that does not exist, or a folder that cannot be listed, is passed on, to become a row with
       its error; so is a folder or a glob without any image, unless it is all that was asked for.
 
     Paths come with POSIX separators and begin as they were given.
+
+    Args:
+        paths: files, folders and globs.
+        refuse_absent: whether it is an error if none of the paths is there.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], *, refuse_absent: bool = False) -> None:
         self._paths = paths
-        self.skipped = 0
+        self._refuse_absent = refuse_absent
+        self.passed_over = PassedOver()
         """Files in searched folders whose names are not an image's, counted as the search goes."""
+        self.reasons: dict[str, UsageError] = {}
+        """Why a path that was given has no image, by the path as it is passed on; of those that say more than
+        reading the path would."""
+
+    @property
+    def skipped(self) -> int:
+        """How many files were passed over."""
+        return self.passed_over.total
 
     def __iter__(self) -> Iterator[str]:
         """Raises `UsageError` if the one path given is a folder or a glob without any image."""
@@ -44,37 +73,57 @@ class ImageSearch:
 
     def entries(self) -> Iterator[tuple[str, bool]]:
         """The same paths, each with whether it was named (itself or by a glob), not found in a folder."""
-        self.skipped = 0
-        named = (path for given in self._paths for path in self._globbed(given))
+        self.passed_over = PassedOver()
+        self.reasons = {}
+        absent: list[UsageError] = []
+        named = [path for given in self._paths for path in self._globbed(given, absent)]
+        if self._refuse_absent and absent and len(absent) == len(self._paths):
+            raise _none_is_there(absent)
         for path in sorted(named, key=_given_order):
-            if os.path.isdir(path) and path != "-":  # the name of standard input, whatever lies there
+            if os.path.isdir(path) and path != _STDIN:  # whatever lies there under its name
                 for found in self._searched(path):
                     yield found, False
             else:
                 yield _posix(path), True
 
-    def _globbed(self, path: str) -> list[str]:
-        if os.path.lexists(path) or not glob.has_magic(path):
+    def _globbed(self, path: str, absent: list[UsageError]) -> list[str]:
+        if path == _STDIN or os.path.lexists(path):
+            return [path]
+        if not glob.has_magic(path):
+            error = no_such_path(path)
+            absent.append(error)
+            if error.remedy:
+                self.reasons[_posix(path)] = error
             return [path]
         files = [match for match in glob.iglob(path, recursive=True) if not os.path.isdir(match)]
-        return files or [self._nothing(path, UsageError(f"{display_name(path)}: matches no file"))]
+        if files:
+            return files
+        error = UsageError(f"{display_name(path)}: matches no file", remedy=no_such_path(path).remedy)
+        absent.append(error)
+        return [self._nothing(path, error)]
 
     def _searched(self, folder: str) -> Iterator[str]:
         count = 0
-        for path in self._walk(folder):
-            count += 1
-            yield _posix(path)
+        passed_over = PassedOver()
+        try:
+            for path in self._walk(folder, passed_over):
+                count += 1
+                yield _posix(path)
+        finally:
+            self.passed_over.merge(passed_over)
         if not count:
-            remedy = f"looked for {', '.join(sorted(EXTENSIONS))}"
-            error = UsageError(f"{display_name(folder)}: no image in this folder", remedy=remedy)
-            yield self._nothing(folder, error)
+            problem = f"{display_name(folder)}: no image in this folder"
+            problem += f", but {passed_over}" if passed_over.total else ""
+            looked_for = f"looked for {', '.join(sorted(EXTENSIONS))}"
+            yield self._nothing(folder, UsageError(problem, remedy=looked_for))
 
     def _nothing(self, path: str, error: UsageError) -> str:
         if len(self._paths) == 1:
             raise error
+        self.reasons[_posix(path)] = error
         return _posix(path)
 
-    def _walk(self, top: str) -> Iterator[str]:
+    def _walk(self, top: str, passed_over: PassedOver) -> Iterator[str]:
         # Not by recursion: folders may lie in each other deeper than calls may.
         inside: _Inside = {}
         if not _enter(top, inside):
@@ -91,7 +140,7 @@ class ImageSearch:
             elif is_image_name(path):
                 yield path
             else:
-                self.skipped += 1
+                passed_over.add_file(path, path.removeprefix(top).lstrip("/\\"))
 
 
 def find_images(paths: Sequence[str]) -> Iterator[str]:
@@ -101,6 +150,29 @@ def find_images(paths: Sequence[str]) -> Iterator[str]:
     ['A.png', 'a.png', 'b.png']
     """
     return iter(ImageSearch(paths))
+
+
+def no_such_path(path: str) -> UsageError:
+    """The error for a path that is not there, with the name beside it that was perhaps meant.
+
+    >>> str(no_such_path("no-such-folder/scans"))
+    'no-such-folder/scans: no such file or folder'
+    """
+    return UsageError(f"{display_name(path)}: no such file or folder", remedy=_perhaps_meant(path))
+
+
+def native_separators(path: str) -> str:
+    r"""A path out of a table that was written on Windows, as this system wants it.
+
+    Backslashes become slashes where no file is called so but one is called otherwise.
+
+    >>> native_separators(r"samples\0-pen.png"), native_separators(r"no\such.png")
+    ('samples/0-pen.png', 'no\\such.png')
+    """
+    if "\\" not in path or os.sep == "\\" or os.path.lexists(path):
+        return path
+    turned = path.replace("\\", "/")
+    return turned if os.path.isfile(turned) else path
 
 
 def is_image_name(name: str) -> bool:
@@ -129,6 +201,30 @@ def name_order(name: str) -> str:
     """
     # Tuples of pairs would say the same in four times the memory, and an archive may have a million names.
     return "\0".join(f"{part.casefold()}\1{part}" for part in name.split("/"))
+
+
+def _none_is_there(absent: list[UsageError]) -> UsageError:
+    if len(absent) == 1:
+        return absent[0]
+    shown = "; ".join(map(str, absent[:5])) + (f"; and {len(absent) - 5:,} more" if absent[5:] else "")
+    return UsageError(f"none of these {len(absent):,} is there: {shown}")
+
+
+def _perhaps_meant(path: str) -> str:
+    """The path with its first part that is not there replaced by the most similar name, as a question."""
+    parts = PurePath(path).parts
+    for place, part in enumerate(parts):
+        here = os.path.join(*parts[:place]) if place else ""
+        if part in {".", "..", os.sep} or os.path.lexists(os.path.join(here, part)):
+            continue
+        try:
+            with os.scandir(here or ".") as entries:
+                names = [entry.name for entry in islice(entries, SIBLINGS)]
+        except (OSError, ValueError):
+            return ""
+        near = difflib.get_close_matches(part, names, n=1, cutoff=0.6)
+        return f"did you mean {display_name(os.path.join(here, near[0]))!r}?" if near else ""
+    return ""
 
 
 def _enter(folder: str, inside: _Inside) -> bool:

@@ -44,7 +44,7 @@ def test_blocks_are_whole_chunks_of_the_local_engine(folder: Path, most: int) ->
     assert all(block.items[-1] in ends for block in blocks if block.items)
     assert [(block.stream, block.number) for block in blocks] == [(3, n) for n in range(len(blocks))]
     assert [block.last for block in blocks] == [False] * (len(blocks) - 1) + [True]
-    assert [block.skipped for block in blocks] == [0] * (len(blocks) - 1) + [1]
+    assert [block.passed_over.total for block in blocks] == [0] * (len(blocks) - 1) + [1]
     assert blocks == list(blocks_of(stream, 3, most=most)), "another reader would make others"
     if most == 1:
         assert [block.items for block in blocks if block.items] == chunks

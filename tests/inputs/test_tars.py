@@ -64,7 +64,7 @@ def test_others_are_counted_and_hidden_ones_and_folders_passed_over(tar_bytes) -
         ("x/._a.png", b"H"),
         (".git/a.png", b"H"),
     )
-    assert read(content) == [("x.tar/a.png", b"A"), None, None]
+    assert read(content) == [("x.tar/a.png", b"A"), ("notes.txt",), ("inner.zip",)]
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,11 @@ def test_others_are_counted_and_hidden_ones_and_folders_passed_over() -> None:
         "__MACOSX/._a.png",
         ".git/a.png",
     ]
-    assert read(pack(*[(name, b"") for name in members])) == [("x.zip/a.png", b""), None, None]
+    assert read(pack(*[(name, b"") for name in members])) == [
+        ("x.zip/a.png", b""),
+        ("inner.tar",),
+        ("notes.txt",),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,22 @@ class LazyVerbs(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _printable(error) from None
         except KeyboardInterrupt as interrupt:
             # Click would say "Aborted!" and end with 1, which here means that some images could not be read.
             if sys.stderr.isatty():
                 print(file=sys.stderr)  # behind the terminal's ^C
             [signal_number] = interrupt.args or [signal.SIGINT]
             ctx.exit(128 + signal_number)
+
+
+def _printable(error: click.UsageError) -> click.UsageError:
+    """The error with control characters shown: a file's name may stand in an option's place."""
+    from kalamos.cli.terminal import shown
+
+    told = error.format_message()
+    return error if told == shown(told) else click.UsageError(shown(told), error.ctx)
 
 
 @click.group(
@@ -69,7 +79,9 @@ def main() -> NoReturn:
     try:
         cli(prog_name="kalamos")
     except KalamosError as error:
-        print(f"kalamos: {error}", file=sys.stderr)
+        from kalamos.cli.terminal import shown
+
+        print(f"kalamos: {shown(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     sys.exit(0)
 

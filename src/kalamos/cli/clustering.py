@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kalamos.cli.asked import Asked
-from kalamos.cli.predict import choose_format, open_sink, progress
+from kalamos.cli.predict import keep_old_output, open_sink, progress
 from kalamos.cluster.job import RayJob
 from kalamos.cluster.parts import PartFolder, names_parts
 from kalamos.cluster.places import is_uri
@@ -22,13 +22,14 @@ from kalamos.recognizer import load
 from kalamos.writers import Summary, open_writer
 
 if TYPE_CHECKING:
+    from kalamos.passed_over import PassedOver
     from kalamos.recognizer import Recognizer
 
 __all__ = ["predict_on_ray"]
 
 
-def predict_on_ray(asked: Asked) -> tuple[Summary, int]:
-    """Do what `predict` does, elsewhere; what it came to, and how many files were passed over."""
+def predict_on_ray(asked: Asked) -> tuple[Summary, PassedOver]:
+    """Do what `predict` does, elsewhere; what it came to, and the files that were passed over."""
     if asked.show is not None:
         raise UsageError("--show draws on this machine", remedy="leave --engine ray out for it")
     output = asked.output
@@ -37,7 +38,7 @@ def predict_on_ray(asked: Asked) -> tuple[Summary, int]:
         raise UsageError(
             f"{output}: a folder of parts is Parquet", remedy=f"name a local file for {asked.format_name}"
         )
-    chosen = "parquet" if in_parts else choose_format(asked.format_name, output)
+    chosen = "parquet" if in_parts else asked.format()
     reader = load(asked.model)
     answers = asked.reading(reader.spec)
     parts = (
@@ -60,12 +61,18 @@ def predict_on_ray(asked: Asked) -> tuple[Summary, int]:
     if parts is not None:
         with job, progress(wanted=not asked.quiet) as watch:
             deque(watch(_counted(job, summary)), maxlen=0)
+            keep_old_output(summary, output)
     else:
         with (
             job,
             open_sink(output) as sink,
             open_writer(
-                chosen, sink, labels=answers.labels, top_k=answers.top_k, removed=answers.restricted
+                chosen,
+                sink,
+                labels=answers.labels,
+                top_k=answers.top_k,
+                removed=answers.restricted,
+                csv_style=asked.csv_style(),
             ) as writer,
             progress(wanted=not asked.quiet and not live) as watch,
         ):
@@ -74,8 +81,9 @@ def predict_on_ray(asked: Asked) -> tuple[Summary, int]:
                 summary.add(result)
                 if live:
                     sink.flush()
+            keep_old_output(summary, output)
     summary.elapsed = time.perf_counter() - started
-    return summary, job.skipped
+    return summary, job.passed_over
 
 
 def _whole(output: str) -> str:

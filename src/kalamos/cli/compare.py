@@ -12,6 +12,7 @@ import click
 
 from kalamos.cli.names import ArchitectureName, DatasetName
 from kalamos.cli.options import data_dir_option
+from kalamos.cli.terminal import echo
 from kalamos.cli.training_options import KEYS, choose_device, parse_settings, training_options
 from kalamos.errors import UsageError
 
@@ -132,9 +133,9 @@ def compare(
             dataset, systems, folder, data_dir=data_dir, device=chosen_device, workers=workers, watch=watch
         )
     save_comparison(found, folder)
-    click.echo()
+    echo()
     _print(print_comparison, found)
-    click.echo(f"\nwrote {', '.join(FILES[:-1])} and {FILES[-1]} to {folder}")
+    echo(f"\nwrote {', '.join(FILES[:-1])} and {FILES[-1]} to {folder}")
     if found.failures:
         context.exit(1)
 

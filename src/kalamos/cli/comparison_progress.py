@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
+from kalamos.cli.terminal import echo
 from kalamos.cli.training_progress import TrainingWatch, training_watch
 from kalamos.comparison.compare import ComparisonWatch
 from kalamos.comparison.systems import Member, System
@@ -51,7 +50,7 @@ class _Told(ComparisonWatch):
     def on_member(self, system: System, member: Member, state: str) -> None:
         self._count += 1
         place = f"{self._count} of {self._total}"
-        click.echo(f"[{place}] {_who(system, member)}: {STATES[state]} ({member.folder})")
+        echo(f"[{place}] {_who(system, member)}: {STATES[state]} ({member.folder})")
         self._training = training_watch()
 
     def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
@@ -73,14 +72,14 @@ class _Told(ComparisonWatch):
         self._training.close()
 
     def on_measured(self, system: System, member: Member, accuracy: float) -> None:
-        click.echo(f"{_who(system, member)}: {accuracy * 100:.2f} % right")
+        echo(f"{_who(system, member)}: {accuracy * 100:.2f} % right")
 
     def on_failure(self, system: System, member: Member, error: Exception) -> None:
         self._training.close()
-        click.echo(f"{_who(system, member)}: failed: {error}", err=True)
+        echo(f"{_who(system, member)}: failed: {error}", err=True)
 
     def on_timing(self) -> None:
-        click.echo("timing all of them side by side")
+        echo("timing all of them side by side")
 
 
 def _who(system: System, member: Member) -> str:

@@ -10,6 +10,7 @@ import click
 
 from kalamos.cli.names import DatasetName
 from kalamos.cli.options import data_dir_option
+from kalamos.cli.terminal import echo, echo_json
 
 
 @click.command(
@@ -73,7 +74,7 @@ def inspect(
     if format_name == "json":
         from kalamos.doctor.records import as_record
 
-        click.echo(json.dumps(as_record(diagnosis), ensure_ascii=False, indent=2))
+        echo_json(json.dumps(as_record(diagnosis), ensure_ascii=False, indent=2))
     else:
         from rich.console import Console
 
@@ -81,5 +82,5 @@ def inspect(
 
         print_diagnosis(Console(highlight=False), diagnosis, most=most)
         if report is not None:
-            click.echo(f"\nwrote {report}")
+            echo(f"\nwrote {report}")
     sys.exit(1 if diagnosis.errors else 0)

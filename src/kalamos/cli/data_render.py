@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_26, LATIN_47, LATIN_62
+from kalamos.cli.terminal import echo
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def render(
     unread = (*absent, *rendered.unreadable)
     _tell(rendered.left_out)
     _tell(unread)
-    click.echo(
+    echo(
         f"{rendered.images:,} images, {rendered.classes} of {len(ALPHABETS[alphabet])} classes, "
         f"{rendered.families} fonts: {output}\n"
         f"kalamos train {rendered.manifest} keeps each font on one side of a split"
@@ -102,4 +103,4 @@ def render(
 
 def _tell(problems: tuple[Problem, ...]) -> None:
     for problem in problems:
-        click.echo(str(problem), err=True)
+        echo(str(problem), err=True)

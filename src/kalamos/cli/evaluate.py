@@ -16,6 +16,7 @@ from kalamos.cli.options import charset_option, data_dir_option
 from kalamos.cli.outliers import evaluate_outliers, outlier_options, refuse_beside_outliers
 from kalamos.cli.passed_over import tell_passed_over
 from kalamos.cli.shift import evaluate_under_shift, refuse_mixture, shift_options
+from kalamos.cli.terminal import echo, echo_json
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def evaluate(
     with _progress(len(images)) as on_progress:
         measured = measure(reader, images, data.alphabet.labels, charset=charset, on_progress=on_progress)
     if form == "json":
-        click.echo(metrics_json(metrics(measured, subject, reader, top_k=top_k)), nl=False)
+        echo_json(metrics_json(metrics(measured, subject, reader, top_k=top_k)), nl=False)
     else:
         from rich.console import Console
 
@@ -137,9 +138,9 @@ def evaluate(
         print_evaluation(Console(highlight=False), measured, subject, top_k=top_k)
     if report is not None:
         names = write_report(report, measured, images, reader, subject, top_k=top_k)
-        click.echo(f"wrote {report}/report.html and {len(names) - 1} files beside it", err=form == "json")
+        echo(f"wrote {report}/report.html and {len(names) - 1} files beside it", err=form == "json")
         if "confusion.png" not in names:
-            click.echo("without plots: they need pip install 'kalamos[train]'", err=True)
+            echo("without plots: they need pip install 'kalamos[train]'", err=True)
     if record:
         _record(model, as_metric(measured, dataset, part), told_apart=form == "json")
     if measured.unread:
@@ -170,7 +171,7 @@ def _record(model: str, metric: Metric, *, told_apart: bool) -> None:
 
     path = find_model(model)
     record_metric(path, metric)
-    click.echo(f"recorded in {path} and {write_card(path)}", err=told_apart)
+    echo(f"recorded in {path} and {write_card(path)}", err=told_apart)
 
 
 def _choose(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, str]:
@@ -189,7 +190,7 @@ def _choose(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, 
 def _tell_left_out(subject: Subject, every: int) -> None:
     if subject.left_out:
         told = f"{subject.left_out:,} of {every:,} images left out, not of the charset"
-        click.echo(f"{subject.dataset}: {told}", err=True)
+        echo(f"{subject.dataset}: {told}", err=True)
 
 
 def _escape_what_cannot_be_encoded() -> None:

@@ -11,6 +11,7 @@ import click
 
 from kalamos.cli.names import ModelName
 from kalamos.cli.options import data_dir_option
+from kalamos.cli.terminal import echo
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -124,17 +125,17 @@ def _export_int8(path: Path, name: str | None, data_dir: Path | None, destinatio
 
 def _tell(done: Exported, form: Format) -> None:
     logits = f"logits within {done.difference:.1g} of the network's" if done.difference else "the same logits"
-    click.echo(f"{done.path}: {done.spec.parameters:,} parameters, {_kilobytes(done.size_bytes)}, {logits}")
+    echo(f"{done.path}: {done.spec.parameters:,} parameters, {_kilobytes(done.size_bytes)}, {logits}")
     if form.spec_beside:
-        click.echo(f"{done.path}.json: labels, preprocessing, training")
-    click.echo(f"open it with {form.opens_with.format(_quoted(done.path))}")
+        echo(f"{done.path}.json: labels, preprocessing, training")
+    echo(f"open it with {form.opens_with.format(_quoted(done.path))}")
 
 
 def _tell_int8(done: Int8Report) -> None:
     record = done.spec.quantisation
     assert record is not None  # noqa: S101  (it was just made)
     kept = f", {len(record.float_nodes)} layers in float" if record.float_nodes else ""
-    click.echo(
+    echo(
         f"{done.path}: {done.spec.parameters:,} parameters, {_kilobytes(done.size_bytes)} "
         f"(float: {_kilobytes(done.float_bytes)})\n"
         f"int8 by {record.method}{kept}: {record.accuracy:.2%} of {record.n:,} validation images right, "

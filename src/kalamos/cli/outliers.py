@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kalamos.cli.terminal import echo, echo_json
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def evaluate_outliers(
     with progress(len(images) + len(names) * count) as on_progress:
         found = measure(reader, images, names, count, seed, data_dir=data_dir, on_progress=on_progress)
     if form == "json":
-        click.echo(outliers_json(found, subject), nl=False)
+        echo_json(outliers_json(found, subject), nl=False)
     else:
         from rich.console import Console
 
@@ -105,4 +106,4 @@ def evaluate_outliers(
         print_outliers(Console(highlight=False), found, subject)
     if report is not None:
         written = write_outlier_report(report, found, subject)
-        click.echo(f"wrote {' and '.join(f'{report}/{name}' for name in written)}", err=form == "json")
+        echo(f"wrote {' and '.join(f'{report}/{name}' for name in written)}", err=form == "json")

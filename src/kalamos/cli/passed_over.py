@@ -1,28 +1,47 @@
-"""How a dataset's files that could not be used are told: on standard error, the first few by name."""
+"""How files that were passed over are told, on standard error: by kind and count, the first few by name."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
+from kalamos.cli.terminal import echo
 
 if TYPE_CHECKING:
     from kalamos.datasets import Problem
+    from kalamos.passed_over import PassedOver
 
-__all__ = ["tell_passed_over"]
+__all__ = ["tell_files_passed_over", "tell_passed_over"]
 
 SHOWN = 5
-"""Files that are named."""
+"""Files of a dataset that are named."""
+
+KINDS = 5
+"""Reasons that are counted where there are more files."""
+
+
+def tell_files_passed_over(passed_over: PassedOver) -> None:
+    """Tell what a search for images passed over; nothing is said where that is nothing."""
+    if not passed_over.total:
+        return
+    files = "1 file that is" if passed_over.total == 1 else f"{passed_over.total:,} files that are"
+    echo(f"passed over {files} no image by name:", err=True)
+    for line in passed_over.lines():
+        echo(f"  {line}", err=True)
 
 
 def tell_passed_over(dataset: str, problems: Sequence[Problem]) -> None:
-    """Nothing is said where there are none."""
+    """Tell what a dataset could not use; nothing is said where there are no problems."""
     if not problems:
         return
     count = "one file" if len(problems) == 1 else f"{len(problems):,} files"
-    click.echo(f"{dataset}: {count} passed over", err=True)
+    echo(f"{dataset}: {count} passed over", err=True)
     for problem in problems[:SHOWN]:
-        click.echo(f"  {problem}", err=True)
+        echo(f"  {problem}", err=True)
     if len(problems) > SHOWN:
-        click.echo(f"  and {len(problems) - SHOWN:,} more", err=True)
+        echo(f"  and {len(problems) - SHOWN:,} more", err=True)
+        kinds = Counter(problem.what for problem in problems)
+        if len(kinds) > 1:
+            for what, number in kinds.most_common(KINDS):
+                echo(f"  {number:,} in all: {what}", err=True)

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import click
@@ -17,12 +16,15 @@ import click
 from kalamos.cli.asked import Asked
 from kalamos.cli.names import FormatName, ModelName
 from kalamos.cli.options import abstention_options, charset_option
+from kalamos.cli.passed_over import tell_files_passed_over
+from kalamos.cli.terminal import echo
 from kalamos.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from kalamos.cli.progress import Watch
     from kalamos.cli.showing import Gallery
     from kalamos.inputs import Item
+    from kalamos.passed_over import PassedOver
     from kalamos.recognizer import Recognizer
     from kalamos.writers import Summary
 
@@ -51,6 +53,13 @@ if TYPE_CHECKING:
 )
 @abstention_options
 @charset_option
+@click.option("--bom", is_flag=True, help="Begin CSV with a byte order mark, for Excel.")
+@click.option(
+    "--formula-guard/--no-formula-guard",
+    default=True,
+    show_default=True,
+    help="In CSV, put an apostrophe before what a spreadsheet would run as a formula.",
+)
 @click.option(
     "--show",
     type=click.Path(),
@@ -88,7 +97,8 @@ def predict(**options: Any) -> None:
     or one image.
 
     Rows go to standard output in case-insensitive name order, those of a tar or a table in its own; a summary
-    goes to standard error. An image that cannot be read is a row with its error.
+    goes to standard error. An image that cannot be read is a row with its error. Where nothing that is
+    named is there, or nothing could be opened, that is told, and the file after -o stays as it was.
 
     With --engine ray, PATHS may be URIs (s3://, gs://, hdfs://, file://) of Parquet files or of folders of
     them.
@@ -97,19 +107,19 @@ def predict(**options: Any) -> None:
     if asked.engine == "ray":
         from kalamos.cli.clustering import predict_on_ray
 
-        _end(*predict_on_ray(asked), quiet=asked.quiet)
+        _end(*predict_on_ray(asked), asked)
     if asked.address is not None:
         raise UsageError("--address is that of a Ray cluster", remedy="add --engine ray")
-    _end(*_predict_here(asked), quiet=asked.quiet)
+    _end(*_predict_here(asked), asked)
 
 
-def _predict_here(asked: Asked) -> tuple[Summary, int]:
-    """What it came to, and how many files were passed over."""
+def _predict_here(asked: Asked) -> tuple[Summary, PassedOver]:
+    """What it came to, and the files that were passed over."""
     from kalamos.inputs import InputSearch
     from kalamos.recognizer import load
     from kalamos.writers import Summary, open_writer
 
-    chosen = choose_format(asked.format_name, asked.output)
+    chosen = asked.format()
     _limit_threads()
     reader = load(asked.model)
     reading = asked.reading(reader.spec)
@@ -135,7 +145,12 @@ def _predict_here(asked: Asked) -> tuple[Summary, int]:
     with (
         open_sink(asked.output) as sink,
         open_writer(
-            chosen, sink, labels=reading.labels, top_k=reading.top_k, removed=reading.restricted
+            chosen,
+            sink,
+            labels=reading.labels,
+            top_k=reading.top_k,
+            removed=reading.restricted,
+            csv_style=asked.csv_style(),
         ) as writer,
         progress(wanted=not asked.quiet and not live) as watch,
         showing as gallery,
@@ -147,30 +162,34 @@ def _predict_here(asked: Asked) -> tuple[Summary, int]:
                 gallery.add(result, unseen.popleft())
             if live:
                 sink.flush()
+        keep_old_output(summary, asked.output)
     summary.elapsed = time.perf_counter() - started
-    return summary, search.skipped
+    return summary, search.passed_over
 
 
-def _end(summary: Summary, skipped: int, *, quiet: bool) -> NoReturn:
-    if not quiet:
-        print(summary, file=sys.stderr)
-        if skipped:
-            files = "1 file that is" if skipped == 1 else f"{skipped:,} files that are"
-            print(f"passed over {files} no image by name", file=sys.stderr)
+def keep_old_output(summary: Summary, output: str | None) -> None:
+    """Refuse to replace a file by rows none of which came from a file; called before it is replaced.
+
+    Raises:
+        UsageError: nothing was found, and `output` names a file or a folder.
+    """
+    from kalamos.images.files import display_name
+
+    if output is not None and summary.nothing_found:
+        raise UsageError(
+            f"nothing was read, so {display_name(output)} was not written: "
+            f"not found: {summary.paths_not_found()}",
+            remedy="name images that are there",
+        )
+
+
+def _end(summary: Summary, passed_over: PassedOver, asked: Asked) -> NoReturn:
+    if not asked.quiet:
+        echo(summary, err=True)
+        tell_files_passed_over(passed_over)
+    if summary.nothing_found:
+        raise UsageError(f"nothing was read: not found: {summary.paths_not_found()}")
     sys.exit(1 if summary.failed else 0)
-
-
-def choose_format(asked: str | None, output: str | None) -> str:
-    from kalamos.images import EXTENSIONS
-    from kalamos.writers import format_for
-
-    if output and PurePath(output).suffix.lower() in EXTENSIONS:
-        # `-o *.png`, or a forgotten name after -o, would put the rows in an image's place.
-        raise UsageError(f"{output}: this is an image's name", remedy="name a file for the rows after -o")
-    chosen = asked or (format_for(output) if output else None) or "text"
-    if chosen == "parquet" and output is None:
-        raise UsageError("parquet is not for a terminal", remedy="name a file with -o")
-    return chosen
 
 
 def _limit_threads() -> None:

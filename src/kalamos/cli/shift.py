@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kalamos.cli.terminal import echo, echo_json
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def evaluate_under_shift(
         outcomes = measure(reader, images, labels, limit=limit, seed=seed, on_progress=on_progress)
     figures = outcomes.report()
     if form == "json":
-        click.echo(shift_json(figures, subject, reader), nl=False)
+        echo_json(shift_json(figures, subject, reader), nl=False)
     else:
         from rich.console import Console
 
@@ -94,7 +95,7 @@ def evaluate_under_shift(
         print_shift(Console(highlight=False), figures, subject)
     if report is not None:
         names = write_shift_report(report, outcomes, figures, reader, subject)
-        click.echo(f"wrote {report}/shift.html and {len(names) - 1} files beside it", err=form == "json")
+        echo(f"wrote {report}/shift.html and {len(names) - 1} files beside it", err=form == "json")
         if "shift.png" not in names:
-            click.echo("without the plot: it needs pip install 'kalamos[train]'", err=True)
+            echo("without the plot: it needs pip install 'kalamos[train]'", err=True)
     return figures.clean_no_ink

@@ -12,6 +12,7 @@ import click
 
 from kalamos.cli.names import DatasetName, ModelName
 from kalamos.cli.options import data_dir_option
+from kalamos.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from kalamos.teaching import Lesson, Score
@@ -74,31 +75,31 @@ def teach(
         # A label that the terminal's encoding lacks must not end the report.
         sys.stdout.reconfigure(errors="backslashreplace")
     if form == "json":
-        click.echo(json.dumps(_as_json(lesson, model, output), ensure_ascii=False, indent=2))
+        echo_json(json.dumps(_as_json(lesson, model, output), ensure_ascii=False, indent=2))
     else:
         _tell(lesson, model, output)
     for problem in lesson.problems[:SHOWN]:
-        click.echo(f"passed over: {problem}", err=True)
+        echo(f"passed over: {problem}", err=True)
     if len(lesson.problems) > SHOWN:
-        click.echo(f"passed over: {len(lesson.problems) - SHOWN:,} more", err=True)
+        echo(f"passed over: {len(lesson.problems) - SHOWN:,} more", err=True)
     if lesson.problems:
         context.exit(1)
 
 
 def _tell(lesson: Lesson, model: str, output: Path) -> None:
     before, after = lesson.before, lesson.after
-    click.echo(f"{output}: {len(lesson.labels):,} classes, taught from {model} with {lesson.n:,} examples")
+    echo(f"{output}: {len(lesson.labels):,} classes, taught from {model} with {lesson.n:,} examples")
     if lesson.new_labels:
-        click.echo(f"new classes: {' '.join(lesson.new_labels)}")
+        echo(f"new classes: {' '.join(lesson.new_labels)}")
     if not after.n:
-        click.echo("nothing held back, so nothing measured: that takes two examples of a class or more")
+        echo("nothing held back, so nothing measured: that takes two examples of a class or more")
     if after.new_n:
-        click.echo(f"new classes   {_share(after.new_right, after.new_n)} held-back examples right")
+        echo(f"new classes   {_share(after.new_right, after.new_n)} held-back examples right")
     if after.known_n:
         was, now = _share(before.known_right, before.known_n), _share(after.known_right, after.known_n)
-        click.echo(f"known classes {now} held-back examples right, before: {was}")
+        echo(f"known classes {now} held-back examples right, before: {was}")
     elif lesson.new_labels:
-        click.echo("no examples of known classes, so what became of those is not measured")
+        echo("no examples of known classes, so what became of those is not measured")
 
 
 def _share(right: int, n: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 
 from kalamos.cli.names import ArchitectureName, DatasetName
 from kalamos.cli.options import data_dir_option
+from kalamos.cli.terminal import echo
 from kalamos.cli.training_options import KEYS, choose_device, parse_settings, training_options
 from kalamos.errors import UsageError
 
@@ -116,7 +116,7 @@ def _print_outcome(run: Run, folder: Path) -> None:
     if not _is_main():
         return
     kept = f", epoch {run.kept_epoch} of {len(run.epochs)}" if run.kept_epoch != len(run.epochs) else ""
-    click.echo(
+    echo(
         f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}{kept}), saved to {folder}\n"
         f"next: kalamos export {folder}"
     )
@@ -128,7 +128,7 @@ def _tell_few_steps(run: Run) -> None:
     steps = steps_an_epoch * len(run.epochs)
     if _is_main() and steps < ENOUGH_STEPS // 2:
         epochs = -(-ENOUGH_STEPS // steps_an_epoch)
-        click.echo(f"trained in few steps ({steps}): --epochs {epochs} may read better", err=True)
+        echo(f"trained in few steps ({steps}): --epochs {epochs} may read better", err=True)
 
 
 def _is_main() -> bool:
@@ -153,7 +153,7 @@ class _Told:
         if not _is_main():
             return
         if isinstance(error, KeyboardInterrupt) and (self._folder / "run.json").exists():
-            print(f"\nstopped; go on with: kalamos train --resume {self._folder}", file=sys.stderr)
+            echo(f"\nstopped; go on with: kalamos train --resume {self._folder}", err=True)
         elif isinstance(error, Exception):
             with suppress(OSError):
                 self._folder.rmdir()  # where nothing has been written yet

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
 from kalamos.cli.passed_over import tell_passed_over
+from kalamos.cli.terminal import echo
 from kalamos.training.reports import EpochReport, Start, StepReport, Watch
 
 if TYPE_CHECKING:
@@ -41,10 +40,10 @@ class Lines(TrainingWatch):
 
     def on_start(self, start: Start) -> None:
         self._epochs = start.epochs
-        click.echo(_headline(start))
+        echo(_headline(start))
 
     def on_epoch(self, report: EpochReport) -> None:
-        click.echo(_line(report, self._epochs))
+        echo(_line(report, self._epochs))
 
 
 class Live(Lines):
@@ -77,7 +76,7 @@ class Live(Lines):
             rate=0.0,
         )
         self._best = best or 0.0
-        self._bar.console.print(_headline(start), highlight=False)
+        self._bar.console.print(_headline(start), highlight=False, markup=False)
         self._bar.start()
 
     def on_step(self, report: StepReport) -> None:
@@ -94,7 +93,7 @@ class Live(Lines):
         assert self._bar is not None  # noqa: S101
         self._best = max(self._best, report.val_accuracy)
         self._bar.update(self._task, best=f"{self._best:.2%}")
-        self._bar.console.print(_line(report, self._start.epochs), highlight=False)
+        self._bar.console.print(_line(report, self._start.epochs), highlight=False, markup=False)
 
     def close(self) -> None:
         if self._bar is not None:

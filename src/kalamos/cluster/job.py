@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,7 +18,9 @@ from kalamos.cluster.worker import Outcome, Reading
 from kalamos.errors import KalamosError, UsageError
 from kalamos.folders import name_order
 from kalamos.inputs import STDIN
+from kalamos.passed_over import PassedOver
 from kalamos.predictions import Prediction
+from kalamos.stale_files import working_folder
 from kalamos.streaming import default_jobs
 from kalamos.writers import Summary
 
@@ -72,7 +73,7 @@ class RayJob:
         self._streams: list[Stream] = []
         self._processors = self._parts = self._rows = 0
         self._complete = False
-        self.skipped = 0
+        self.passed_over = PassedOver()
         """Files whose names are no image's, known at the end."""
 
     def __enter__(self) -> Self:
@@ -129,7 +130,7 @@ class RayJob:
             if place != expected:  # nothing known makes it so; but a row lost in silence would be the worst
                 raise KalamosError(f"the cluster returned block {place} in the place of {expected}")
             expected = (place[0] + 1, 0) if outcome.last else (place[0], place[1] + 1)
-            self.skipped += outcome.skipped
+            self.passed_over.merge(outcome.passed_over)
             self._parts += outcome.summary.images > 0
             self._rows += outcome.summary.images
             yield outcome
@@ -152,11 +153,11 @@ def _close_quietly(outcomes: Generator[Outcome, None, None]) -> None:
 
 def _saved_stdin(stack: ExitStack) -> str:
     """What a pipe brings, in a file: a reader that dies must be able to begin again."""
-    file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="kalamos-"))  # noqa: SIM115
-    if sys.stdin is not None:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    file.flush()
-    return file.name
+    saved = stack.enter_context(working_folder("stdin")) / "stdin"
+    with saved.open("xb") as file:
+        if sys.stdin is not None:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    return str(saved)
 
 
 def _check(stream: Stream) -> None:

@@ -16,6 +16,7 @@ from kalamos.errors import ImageError, ImageNotFoundError, UsageError
 from kalamos.images.files import display_name
 from kalamos.inputs import InputSearch, Item, Member
 from kalamos.inputs.item import bytes_held, is_heavy
+from kalamos.passed_over import PassedOver
 from kalamos.recognizer import CHUNK
 from kalamos.streaming import chunks_of
 
@@ -37,7 +38,7 @@ class Block(NamedTuple):
     items: list[Item]
     """Whole chunks of the local engine; none in the last block of a stream that was used up before."""
     last: bool
-    skipped: int
+    passed_over: PassedOver
     """Files that the search passed over; told with the last block."""
 
 
@@ -103,9 +104,9 @@ def blocks_of(stream: Stream, place: int, *, most: int = BLOCK) -> Iterator[Bloc
     Args:
         place: the stream's own, among those of a job.
 
-    >>> stream = LocalStream(("b.png", "a.png"), None, ".")
-    >>> list(blocks_of(stream, 0))
-    [Block(stream=0, number=0, items=['a.png', 'b.png'], last=True, skipped=0)]
+    >>> stream = LocalStream(("src/kalamos/__init__.py", "no-such-file.png"), None, ".")
+    >>> [(block.number, block.items, block.last) for block in blocks_of(stream, 0)]
+    [(0, ['no-such-file.png', 'src/kalamos/__init__.py'], True)]
     """
     search, items = stream.search()
     number = held = 0
@@ -114,9 +115,10 @@ def blocks_of(stream: Stream, place: int, *, most: int = BLOCK) -> Iterator[Bloc
         parts.append(part)
         held += sum(map(bytes_held, part))
         if sum(map(len, parts)) >= most or held >= BLOCK_BYTES:
-            yield Block(place, number, [*chain(*parts)], last=False, skipped=0)
+            yield Block(place, number, [*chain(*parts)], last=False, passed_over=PassedOver())
             number, held, parts = number + 1, 0, []
-    yield Block(place, number, [*chain(*parts)], last=True, skipped=search.skipped if search else 0)
+    passed_over = search.passed_over if search else PassedOver()
+    yield Block(place, number, [*chain(*parts)], last=True, passed_over=passed_over)
 
 
 def settle(folder: str) -> None:

@@ -14,6 +14,7 @@ from kalamos.cluster.streams import Block, settle
 from kalamos.errors import KalamosError
 from kalamos.inputs import Item
 from kalamos.model_file import open_model
+from kalamos.passed_over import PassedOver
 from kalamos.predictions import Prediction
 from kalamos.recognizer import Recognizer
 from kalamos.writers import Summary
@@ -47,7 +48,7 @@ class Outcome(NamedTuple):
     stream: int
     number: int
     last: bool
-    skipped: int
+    passed_over: PassedOver
     predictions: list[Prediction]
     """In order; none where they were written to a part."""
     summary: Summary
@@ -92,7 +93,7 @@ class BlockReader:
         if reading.parts is not None and predictions:
             reading.parts.write(block.stream, block.number, predictions)
         kept = [] if reading.parts else predictions
-        return Outcome(block.stream, block.number, block.last, block.skipped, kept, summary)
+        return Outcome(block.stream, block.number, block.last, block.passed_over, kept, summary)
 
 
 def _fetched(items: list[Item]) -> Iterator[Item]:

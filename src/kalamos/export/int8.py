@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from kalamos.export.parity import answer_of
 from kalamos.model_file import LoadedModel, ModelSpec, Quantisation, open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.probabilities import softmax
+from kalamos.stale_files import working_folder
 
 __all__ = ["MAX_LOST", "Int8Report", "export_int8"]
 
@@ -181,8 +181,8 @@ def _pre_process(content: bytes) -> onnx.ModelProto:
         quant_pre_process,
     )
 
-    with tempfile.TemporaryDirectory() as folder, _quantiser():
-        given, prepared = Path(folder, "given.onnx"), Path(folder, "prepared.onnx")
+    with working_folder("int8") as folder, _quantiser():
+        given, prepared = folder / "given.onnx", folder / "prepared.onnx"
         given.write_bytes(content)
         # Symbolic shapes are for transformers; here that step stumbles over reductions of opset 18.
         quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
@@ -204,8 +204,8 @@ def _quantised(
         "entropy": CalibrationMethod.Entropy,
         "percentile": CalibrationMethod.Percentile,
     }
-    with tempfile.TemporaryDirectory() as folder, _quantiser():
-        given, path = Path(folder, "given.onnx"), Path(folder, "int8.onnx")
+    with working_folder("int8") as folder, _quantiser():
+        given, path = folder / "given.onnx", folder / "int8.onnx"
         given.write_bytes(model.SerializeToString())
         quantize_static(
             str(given),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import shutil
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from kalamos.errors import DatasetError, OutputError
 from kalamos.fonts.families import Family
 from kalamos.fonts.glyphs import Drawing, FontFile, drawings, require_fonts
 from kalamos.fonts.variation import vary
+from kalamos.stale_files import temporary_folder
 
 __all__ = ["Rendered", "render_dataset"]
 
@@ -77,21 +77,18 @@ def render_dataset(
     require_fonts()
     if os.path.lexists(folder):
         raise OutputError(f"{folder}: is there already", remedy="choose another folder, or move it away")
-    writing = folder.with_name(f".{folder.name[:50]}.{os.urandom(4).hex()}.tmp")
     try:
-        writing.mkdir(parents=True)
-        done = _Rendering(alphabet, writing, per_glyph, seed)
-        for family in families:
-            done.add(family)
-        rendered = done.finish(folder)
-        writing.rename(folder)
+        with temporary_folder(folder) as writing:
+            done = _Rendering(alphabet, writing, per_glyph, seed)
+            for family in families:
+                done.add(family)
+            rendered = done.finish(folder)
+            writing.rename(folder)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
             f"{folder}: cannot be written ({reason})", remedy="choose another folder"
         ) from error
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
     return rendered
 
 

@@ -10,7 +10,7 @@ from kalamos.images.bmp import HEADER_SIZES, read_bmp
 from kalamos.images.bmp import SIGNATURE as BMP_SIGNATURE
 from kalamos.images.header import ImageHeader, truncated
 
-__all__ = ["EXTENSIONS", "read_header"]
+__all__ = ["EXTENSIONS", "looks_like", "read_header"]
 
 EXTENSIONS = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"}
@@ -89,7 +89,7 @@ def _refusal(data: bytes, where: str) -> CorruptImageError | UnsupportedImageErr
     if any(magic.startswith(data[:12]) for magic in _MAGIC) or (len(data) < 18 and _is_start(data)):
         return truncated(where, "image", f"it is only {len(data)} bytes long")
     return UnsupportedImageError(
-        f"{where}: this is not an image kalamos reads; it looks like {_looks_like(data)}",
+        f"{where}: this is not an image kalamos reads; it looks like {looks_like(data)}",
         remedy="convert it to PNG or JPEG",
     )
 
@@ -99,7 +99,8 @@ def _is_start(data: bytes) -> bool:
     return data[:2] == BMP_SIGNATURE or (data[:4] == b"RIFF" and b"WEBP".startswith(data[8:12]))
 
 
-def _looks_like(data: bytes) -> str:
+def looks_like(data: bytes) -> str:
+    """What bytes that are none of the six formats begin like, for people; else "nothing known"."""
     for offset, magic, name in _FOREIGN:
         if data.startswith(magic, offset):
             return name

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kalamos.errors import CorruptImageError, ImageNotFoundError, UnsupportedImageError, UsageError
-from kalamos.folders import is_image_name
+from kalamos.folders import is_image_name, native_separators
 from kalamos.images.files import display_name
 from kalamos.inputs.columns import choose_column
 from kalamos.inputs.item import Item, Member
@@ -32,8 +32,9 @@ def read_csv(path: str, column: str | None = None) -> Iterator[Item]:
     """The images that a CSV file names in one column: paths, absolute or relative to the file's folder.
 
     UTF-8, with or without a byte order mark; the first line names the columns; separated by commas,
-    semicolons or tabs; quotes as in RFC 4180. Empty lines do not count. A row without a path, or one that
-    cannot be parsed, is a `Member` called `FILE#ROW`, counted from 0, whose error tells the line.
+    semicolons or tabs; quotes as in RFC 4180. Backslashes are separators where no file is called so. Empty
+    lines do not count. A row without a path, or one that cannot be parsed, is a `Member` called `FILE#ROW`,
+    counted from 0, whose error tells the line.
 
     Args:
         column: the column's name; see `choose_column`.
@@ -89,7 +90,7 @@ def _rows(file: io.TextIOWrapper, path: str, column: str | None) -> Iterator[Ite
         elif not cells[place].isascii() and _SURROGATES.search(cells[place]):
             yield Member(name, UnsupportedImageError(f"{told}: not UTF-8", remedy="save the table as UTF-8"))
         else:
-            yield os.path.join(folder, cells[place])  # noqa: PTH118  (so does the path)
+            yield native_separators(os.path.join(folder, cells[place]))  # noqa: PTH118  (so does the path)
 
 
 def _lines(file: io.TextIOWrapper, where: str) -> Iterator[str]:

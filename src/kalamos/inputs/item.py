@@ -16,7 +16,17 @@ from kalamos.images.files import display_name, read_file
 if TYPE_CHECKING:
     from kalamos.images import ImageSource
 
-__all__ = ["STDIN_NAME", "Item", "Member", "bytes_held", "fetched", "is_heavy", "load_item", "name_of"]
+__all__ = [
+    "STDIN_NAME",
+    "Item",
+    "Member",
+    "PassedOverName",
+    "bytes_held",
+    "fetched",
+    "is_heavy",
+    "load_item",
+    "name_of",
+]
 
 STDIN_NAME = "stdin"
 """Of what standard input brings; not `-`, which a spreadsheet takes for a formula."""
@@ -36,6 +46,12 @@ class Member(NamedTuple):
     """What its row says in `path`; never a path to open."""
     content: bytes | ImageError
     """The encoded image, or why there is none."""
+
+
+class PassedOverName(NamedTuple):
+    """A member of an archive whose name is no image's."""
+
+    name: str
 
 
 Item: TypeAlias = str | Member

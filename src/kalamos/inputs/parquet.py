@@ -19,6 +19,7 @@ from kalamos.errors import (
     MissingExtraError,
     UsageError,
 )
+from kalamos.folders import native_separators
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name
 from kalamos.inputs.columns import choose_column
 from kalamos.inputs.item import Item, Member
@@ -179,5 +180,6 @@ def _item(value: Any, path: str, row: int, column: str) -> Item:
             return Member(name, ImageTooLargeError(problem, remedy="scale the image down"))
         return Member(name, value)
     if isinstance(value, str) and value:
-        return os.path.join(os.path.dirname(path), value)  # noqa: PTH118, PTH120  (as it was given)
+        # As it was given.
+        return native_separators(os.path.join(os.path.dirname(path), value))  # noqa: PTH118, PTH120
     return Member(name, ImageNotFoundError(f"{display_name(name)}: nothing in the column {column!r}"))

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from kalamos.errors import ImageError, ImageNotFoundError, UsageError
 from kalamos.folders import ImageSearch
 from kalamos.images.files import display_name
-from kalamos.inputs.item import STDIN_NAME, Item, Member
+from kalamos.inputs.item import STDIN_NAME, Item, Member, PassedOverName
 from kalamos.inputs.kinds import Kind, kind_of
+from kalamos.passed_over import PassedOver
 
 __all__ = ["STDIN", "InputSearch"]
 
@@ -41,11 +42,15 @@ class InputSearch:
         timeout: seconds that getting the next image out of an archive or a table may take; None takes
             `kalamos.isolation.TIMEOUT_SECONDS`.
 
+    A path that is not there is passed on, to become a row with its error; where none of the paths is there, a
+    `UsageError` names them.
+
     Raises:
         UsageError: `-` is named twice, or a column where no table is named.
 
-    >>> list(InputSearch(["b.png", "a.png"]))
-    ['a.png', 'b.png']
+    >>> list(InputSearch(["no-such-file.png"]))
+    Traceback (most recent call last):
+    kalamos.errors.UsageError: no-such-file.png: no such file or folder
     """
 
     def __init__(
@@ -62,24 +67,37 @@ class InputSearch:
             raise UsageError(
                 f"column {column!r}: no CSV or Parquet file is named", remedy="name the table's file"
             )
-        self._search = ImageSearch(paths)
+        self._search = ImageSearch(paths, refuse_absent=True)
         self._alone = len(paths) == 1
         self._column = column
         self._stdin = stdin
         self._timeout = timeout
-        self._passed_over = 0
+        self._inside = PassedOver()
+
+    @property
+    def passed_over(self) -> PassedOver:
+        """Files in searched folders and archives whose names are no image's, counted as the search goes."""
+        together = PassedOver()
+        together.merge(self._search.passed_over)
+        together.merge(self._inside)
+        return together
 
     @property
     def skipped(self) -> int:
-        """Files in searched folders and archives whose names are no image's, counted as the search goes."""
-        return self._search.skipped + self._passed_over
+        """How many files were passed over."""
+        return self.passed_over.total
 
     def __iter__(self) -> Iterator[Item]:
-        """Raises `UsageError` if the one path given has no image, or its column cannot be told."""
-        self._passed_over = 0
+        """Raises `UsageError` if none of the paths is there, if the one path given has no image, or if its
+        column cannot be told.
+        """
+        self._inside = PassedOver()
         for path, was_named in self._search.entries():
             if path == STDIN:
                 yield from self._opened("standard input", STDIN_NAME, self._standard_input())
+            elif path in self._search.reasons:
+                reason = self._search.reasons[path]
+                yield Member(path, ImageNotFoundError(reason.problem, remedy=reason.remedy))
             elif was_named and (kind := kind_of(path)) is not None:
                 yield from self._opened(
                     display_name(path), path, _reader(kind, path, self._column, self._timeout)
@@ -87,12 +105,14 @@ class InputSearch:
             else:
                 yield path
 
-    def _opened(self, where: str, path: str, items: Iterator[Item | None]) -> Iterator[Item]:
+    def _opened(self, where: str, path: str, items: Iterator[Item | PassedOverName]) -> Iterator[Item]:
         found = False
+        inside = PassedOver()
         try:
             for item in items:
-                if item is None:
-                    self._passed_over += 1
+                if isinstance(item, PassedOverName):
+                    inside.add(item.name)
+                    self._inside.add(item.name)
                 else:
                     found = True
                     yield item
@@ -102,14 +122,15 @@ class InputSearch:
             yield self._refused(path, error)
         else:
             if not found:
-                yield self._refused(path, UsageError(f"{where}: no image in it"))
+                but = f", but {inside}" if inside.total else ""
+                yield self._refused(path, UsageError(f"{where}: no image in it{but}"))
 
     def _refused(self, path: str, error: UsageError) -> Member:
         if self._alone:
             raise error
         return Member(path, ImageNotFoundError(error.problem, remedy=error.remedy))
 
-    def _standard_input(self) -> Iterator[Item | None]:
+    def _standard_input(self) -> Iterator[Item | PassedOverName]:
         from kalamos.inputs.stdin import read_stdin
 
         stream = self._stdin or getattr(sys.stdin, "buffer", None)
@@ -123,7 +144,9 @@ def _may_be_table(path: str) -> bool:
     return path != STDIN and (not os.path.lexists(path) or kind_of(path) in {"csv", "parquet"})
 
 
-def _reader(kind: Kind, path: str, column: str | None, timeout: float | None) -> Iterator[Item | None]:
+def _reader(
+    kind: Kind, path: str, column: str | None, timeout: float | None
+) -> Iterator[Item | PassedOverName]:
     # Each brings its own library, and most runs need none of them.
     if kind == "tar":
         from kalamos.inputs.tars import read_tar

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
 from kalamos.images.files import MAX_MEMBER_BYTES
-from kalamos.inputs.item import STDIN_NAME, Item, Member
+from kalamos.inputs.item import STDIN_NAME, Item, Member, PassedOverName
 from kalamos.inputs.kinds import kind_of_bytes
 from kalamos.inputs.tars import read_tar
 
@@ -33,8 +33,8 @@ _UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")
 
 
-def read_stdin(stream: io.BufferedIOBase, *, timeout: float | None = None) -> Iterator[Item | None]:
-    r"""The images that come through a pipe; None for a member of an archive that is none by name.
+def read_stdin(stream: io.BufferedIOBase, *, timeout: float | None = None) -> Iterator[Item | PassedOverName]:
+    r"""The images that come through a pipe, and the names of other members of an archive.
 
     What comes is told by its first 4,097 bytes (or all, if there are fewer):
 

@@ -22,7 +22,7 @@ from kalamos.errors import (
 )
 from kalamos.folders import is_hidden, is_image_name
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name
-from kalamos.inputs.item import Member
+from kalamos.inputs.item import Member, PassedOverName
 from kalamos.isolation import TIMEOUT_SECONDS, processor_seconds
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ _DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib
 
 def read_tar(
     path: str, stream: io.BufferedReader | None = None, *, timeout: float | None = None
-) -> Iterator[Member | None]:
-    """Read the images of a tar archive, in its order; None for a member that is none by name.
+) -> Iterator[Member | PassedOverName]:
+    """Read the images of a tar archive, in its order, and the names of other members.
 
     Plain, or compressed with gzip, bzip2 or xz. Hidden members and folders are passed over, as in folders on
     disk.
@@ -88,7 +88,7 @@ def read_tar(
         ) from error
 
 
-def _members(info: tarfile.TarInfo, unpacked: _Forward, path: str) -> Iterator[Member | None]:
+def _members(info: tarfile.TarInfo, unpacked: _Forward, path: str) -> Iterator[Member | PassedOverName]:
     """The image that follows a header; nothing for what is passed over."""
     if info.size < 0:
         raise tarfile.ReadError("a member's size is negative")
@@ -96,7 +96,7 @@ def _members(info: tarfile.TarInfo, unpacked: _Forward, path: str) -> Iterator[M
     if info.isdir() or is_hidden(name):
         return
     if not is_image_name(name):
-        yield None
+        yield PassedOverName(name)
         return
     full = f"{path}/{name}"
     refused = _refusal(info, display_name(full))

@@ -9,15 +9,15 @@ from pathlib import Path
 from kalamos.errors import CorruptImageError, ImageError, UnsupportedImageError
 from kalamos.folders import is_image_name
 from kalamos.images.files import display_name
-from kalamos.inputs.item import Member
+from kalamos.inputs.item import Member, PassedOverName
 from kalamos.inputs.zip_parts import Part, zip_parts
 from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, is_link, read_entry
 
 __all__ = ["read_zip"]
 
 
-def read_zip(path: str) -> Iterator[Member | None]:
-    """The images of a zip archive, in case-insensitive name order; None for a member that is none by name.
+def read_zip(path: str) -> Iterator[Member | PassedOverName]:
+    """The images of a zip archive, in case-insensitive name order, and the names of other members.
 
     Hidden members and folders are passed over, as in folders on disk.
 
@@ -26,7 +26,10 @@ def read_zip(path: str) -> Iterator[Member | None]:
     """
     for archive, entries in _parts(path):
         for name, entry in entries:
-            yield _member(archive, entry, f"{path}/{name}") if is_image_name(name) else None
+            if is_image_name(name):
+                yield _member(archive, entry, f"{path}/{name}")
+            else:
+                yield PassedOverName(name)
 
 
 def _parts(path: str) -> Iterator[Part]:

@@ -33,6 +33,7 @@ from kalamos.architectures import StagedNetwork, build
 from kalamos.atomic import atomic_write
 from kalamos.errors import KalamosError, TrainingError
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy
+from kalamos.stale_files import remove_all_stale
 from kalamos.training.checkpoint import read_weights, write_weights
 from kalamos.training.logs import CsvLog, read_log
 from kalamos.training.recipe import Recipe
@@ -124,6 +125,7 @@ def claim_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_all_stale(folder)
         occupied = any(folder.iterdir())
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be made ({error.strerror})") from error

@@ -20,6 +20,7 @@ from kalamos.evaluation.calibration import fit_temperature
 from kalamos.evaluation.selective import selective_accuracy
 from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.probabilities import softmax
+from kalamos.stale_files import remove_all_stale
 from kalamos.training.batches import Examples
 from kalamos.training.checkpoint import Checkpoints
 from kalamos.training.engine import Engine, choose_device, choose_precision, process_group
@@ -89,6 +90,7 @@ def resume_run(
     Raises:
         TrainingError: not a run folder, or a damaged one, or the data have changed since.
     """
+    remove_all_stale(run_dir)
     if is_finished(run_dir):
         return load_run(run_dir)
     plan = load_plan(run_dir)

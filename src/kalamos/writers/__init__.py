@@ -4,7 +4,8 @@ Rows are written as they come, so memory does not grow with their number.
 """
 
 from kalamos.writers.base import Writer
-from kalamos.writers.formats import FORMATS, format_for, open_writer
+from kalamos.writers.csv_table import CsvStyle
+from kalamos.writers.formats import FORMATS, check_ending, format_for, open_writer
 from kalamos.writers.summary import Summary
 
-__all__ = ["FORMATS", "Summary", "Writer", "format_for", "open_writer"]
+__all__ = ["FORMATS", "CsvStyle", "Summary", "Writer", "check_ending", "format_for", "open_writer"]

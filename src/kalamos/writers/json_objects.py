@@ -14,8 +14,9 @@ from kalamos.writers.escape import encodable
 
 __all__ = ["JsonLinesWriter", "JsonWriter", "json_object"]
 
-# JSON may hold these as they are, but `str.splitlines` and JavaScript before 2019 end a line there.
-_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+# JSON may hold these as they are, but `str.splitlines` and JavaScript before 2019 end a line at some, a
+# terminal obeys some, and some turn the order of what is shown. Escaped, they are the same text to a reader.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -90,9 +91,9 @@ def json_object(prediction: Prediction, top_k: int, with_removed: bool) -> str:
 
 def _string(text: str) -> str:
     encoded = _encode(encodable(text))
-    if encoded.isascii():
+    if encoded.isprintable():
         return encoded
-    return _LINE_ENDS.sub(lambda match: f"\\u{ord(match.group()):04x}", encoded)
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match.group()):04x}", encoded)
 
 
 # Labels are few and come in every row several times, paths never come twice.

@@ -7,12 +7,17 @@ import textwrap
 from collections import Counter
 from typing import Any
 
+from kalamos.errors import ImageNotFoundError
 from kalamos.predictions import Prediction
 from kalamos.writers.bars import bar_chart
+from kalamos.writers.escape import one_line
 
 __all__ = ["Summary"]
 
 _SURE, _UNSURE = 0.95, 0.5
+
+_NAMED = 5
+"""Images that were not found which are named."""
 
 
 class Summary:
@@ -47,6 +52,8 @@ class Summary:
         self.abstained = 0
         self.failures: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
+        self.not_found: list[str] = []
+        """The paths of the first few images that were not found, of those that have one."""
         self._rated = 0
         self._total = 0.0
         self._lowest = math.inf
@@ -62,9 +69,16 @@ class Summary:
     def images(self) -> int:
         return self.read + self.abstained + self.failed
 
+    @property
+    def nothing_found(self) -> bool:
+        """Whether no row came from a file that could be opened."""
+        return self.failures[ImageNotFoundError.summary] == self.images
+
     def add(self, prediction: Prediction) -> None:
         if prediction.error is not None:
             self.failures[prediction.error.summary] += 1
+            if isinstance(prediction.error, ImageNotFoundError) and prediction.path is not None:
+                self.not_found = [*self.not_found, prediction.path][:_NAMED]
         elif prediction.label is None:
             self.abstained += 1
         else:
@@ -79,6 +93,7 @@ class Summary:
         self.abstained += other.abstained
         self.failures.update(other.failures)
         self.labels.update(other.labels)
+        self.not_found = [*self.not_found, *other.not_found][:_NAMED]
         self._rated += other._rated
         self._total += other._total
         self._lowest = min(self._lowest, other._lowest)
@@ -120,12 +135,14 @@ class Summary:
         }
 
     def lines(self) -> list[str]:
-        """Lines of less than 80 columns, without line ends; what has nothing to say is left out."""
+        """Lines without line ends, of less than 80 columns but for paths; what is nothing is left out."""
         images = "1 image" if self.images == 1 else f"{self.images:,} images"
         lines = [f"{images}: {self.read:,} read, {self.abstained:,} abstained, {self.failed:,} failed"]
         if self.failures:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.failures.most_common())
             lines += textwrap.wrap(f"failures: {kinds}", 78, subsequent_indent=" " * 10)
+        if self.not_found:
+            lines.append(f"not found: {self.paths_not_found()}")
         if self._rated:
             mean = self._total / self._rated
             lines += [
@@ -138,6 +155,12 @@ class Summary:
             speed = f", {self.images / self.elapsed:,.0f} images/s" if self.elapsed else ""
             lines.append(f"{self.elapsed:,.2f} s{speed}")
         return lines
+
+    def paths_not_found(self) -> str:
+        """The first few of them, on one line; empty where there are none."""
+        more = self.failures[ImageNotFoundError.summary] - len(self.not_found)
+        shown = [*map(one_line, self.not_found), *([f"and {more:,} more"] if more > 0 else [])]
+        return ", ".join(shown)
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

@@ -1,0 +1,33 @@
+"""Text for a terminal: nothing that comes from a file's name, a table or a model commands it."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+__all__ = ["echo", "echo_json", "shown"]
+
+_CONTROLS = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What JSON leaves as it is, and a terminal obeys, or shows in another order."""
+
+
+def shown(text: object) -> str:
+    r"""Text with control characters, and those that turn its order, shown as `\x1b`; line feeds stay.
+
+    >>> print(shown("a\x1b[31m.png: damaged"))
+    a\x1b[31m.png: damaged
+    """
+    from kalamos.writers.escape import lines_without_controls  # `kalamos --help` does without
+
+    return lines_without_controls(str(text))
+
+
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print text, as `shown` makes it, whatever the terminal's encoding."""
+    click.echo(shown(text), err=err)
+
+
+def echo_json(text: str, *, nl: bool = True) -> None:
+    r"""Print JSON, with such characters escaped (`\u009b`), which leaves its values as they are."""
+    click.echo(_CONTROLS.sub(lambda match: f"\\u{ord(match.group()):04x}", text), nl=nl)

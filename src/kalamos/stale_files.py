@@ -1,0 +1,223 @@
+"""Temporary files that a killed process left: told from those of living processes, and removed.
+
+A temporary file of `NAME` is called `.NAME.XXXXXXXX.tmp`. The eight hexadecimal digits are a checksum of
+the name and of a number that counts from 0, so the names that a file can have are known: a folder need not
+be listed to find what was left, and a user's file that merely looks similar has another checksum. While a
+process writes, it holds a lock (`flock`) on its temporary file, which the system gives back when the
+process ends, however it ends: a file whose lock can be had is stale. On Windows no other process can remove
+a file that is open: removing it is the test, and folders stay. On file systems without locks nothing is
+removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = [
+    "is_temporary",
+    "lock_file",
+    "remove_all_stale",
+    "remove_stale",
+    "temporary_folder",
+    "temporary_paths",
+    "working_folder",
+]
+
+LOOKED_AT = 16
+"""Names that are always looked at: so many processes may have been killed while they wrote one file at once.
+Beyond, the search goes on as long as there is a file."""
+
+MOST = 1000
+"""Temporary files of one name; whoever finds as many gives up."""
+
+NAME_LENGTH = 50
+"""Characters of the name that are kept, so that a name of the longest length that a file system allows still
+has a temporary one."""
+
+_TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8})\.tmp", re.DOTALL)
+# A link is not followed, and a pipe is not waited for.
+_FLAGS = os.O_RDONLY
+for _name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+    _FLAGS |= getattr(os, _name, 0)
+
+
+def temporary_paths(target: Path) -> Iterator[Path]:
+    """The names that a temporary file of `target` can have, in the order in which they are tried.
+
+    >>> next(temporary_paths(Path("out/result.csv"))).as_posix()
+    'out/.result.csv.8c6fc854.tmp'
+    """
+    name = target.name[:NAME_LENGTH]
+    return (target.with_name(_temporary_name(name, number)) for number in range(MOST))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is a temporary one that this module has named.
+
+    >>> is_temporary(".result.csv.8c6fc854.tmp"), is_temporary(".result.csv.00000000.tmp")
+    (True, False)
+    """
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None and any(name == _temporary_name(found[1], number) for number in range(LOOKED_AT))
+
+
+def lock_file(descriptor: int, path: Path) -> bool:
+    """Lock a file that this process has just made; False where another has removed it meanwhile.
+
+    The lock lasts until the file is closed or the process ends. Where the system or the file system has no
+    such locks, the file counts as locked, and nobody will take it for a stale one.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:  # another process found it before it was locked, and is about to remove it
+        return False
+    except OSError:
+        return True
+    return _is_at(descriptor, path)
+
+
+def remove_stale(target: Path) -> int:
+    """Remove what killed processes left of writing `target`; returns how many files that were."""
+    removed = 0
+    for number, path in enumerate(temporary_paths(target)):
+        if os.path.lexists(path):
+            removed += _remove_if_stale(path)
+        elif number >= LOOKED_AT:
+            break
+    return removed
+
+
+def remove_all_stale(folder: Path) -> int:
+    """Remove what killed processes left of writing any file of a folder, not of its sub-folders.
+
+    The folder is listed: for a run's few files, not for a million images.
+    """
+    try:
+        names = os.listdir(folder)  # noqa: PTH208  (names are what is looked at)
+    except OSError:
+        return 0
+    return sum(_remove_if_stale(folder / name) for name in names if is_temporary(name))
+
+
+@contextmanager
+def temporary_folder(target: Path, mode: int = 0o777) -> Iterator[Path]:
+    """Make a folder `.NAME.XXXXXXXX.tmp` beside `target`, to be renamed to it or to be removed at the end.
+
+    What killed processes left of making `target` is removed first.
+
+    Args:
+        mode: permissions, of which the umask takes its part.
+
+    Raises:
+        OSError: it cannot be made.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     with temporary_folder(Path(place, "letters")) as folder:
+    ...         _ = folder.joinpath("1.png").write_bytes(b"")
+    ...     folder.exists()
+    False
+    """
+    remove_stale(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for folder in temporary_paths(target):
+        try:
+            folder.mkdir(mode)
+            descriptor = _opened_folder(folder)
+        except FileExistsError:
+            continue
+        try:
+            if descriptor is None or lock_file(descriptor, folder):
+                yield folder
+                return
+        finally:
+            _remove_tree(folder)
+            if descriptor is not None:
+                os.close(descriptor)
+    raise OSError(errno.EEXIST, "too many temporary folders of that name")
+
+
+@contextmanager
+def working_folder(purpose: str) -> Iterator[Path]:
+    """Make a folder among the system's temporary files for as long as the block lasts.
+
+    It is called `.kalamos-PURPOSE.XXXXXXXX.tmp`, and nobody else may read it; those that killed processes
+    left are removed first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    import tempfile
+
+    with temporary_folder(Path(tempfile.gettempdir(), f"kalamos-{purpose}"), 0o700) as folder:
+        yield folder
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil  # its compressors take time to load
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _opened_folder(folder: Path) -> int | None:
+    """A descriptor that can be locked; None on Windows, which opens no folders."""
+    return os.open(folder, _FLAGS) if os.name == "posix" else None
+
+
+def _temporary_name(name: str, number: int) -> str:
+    checksum = zlib.crc32(f"kalamos {number} {name}".encode("utf-8", "surrogatepass"))
+    return f".{name}.{checksum:08x}.tmp"
+
+
+def _remove_if_stale(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        return False
+    try:
+        import fcntl
+    except ImportError:  # Windows refuses to remove a file that is open
+        with suppress(OSError):
+            path.unlink()
+            return True
+        return False
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another process may have removed it and made one of the same name, between opening and locking.
+        if os.fstat(descriptor).st_uid != os.geteuid() or not _is_at(descriptor, path):
+            return False
+        if stat.S_ISDIR(mode):
+            _remove_tree(path)
+        else:
+            path.unlink()
+    except OSError:  # locked by a living process, or without locks here
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that the path names now."""
+    try:
+        now, opened = path.lstat(), os.fstat(descriptor)
+    except OSError:
+        return False
+    return (now.st_dev, now.st_ino) == (opened.st_dev, opened.st_ino)
