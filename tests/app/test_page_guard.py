@@ -27,7 +27,7 @@ gr = pytest.importorskip("gradio", reason="needs the extra 'app'")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where Gradio keeps files in these tests."""
-    folder = tmp_path_factory.mktemp("uploads")
+    folder = tmp_path_factory.mktemp("uploads").resolve()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         yield folder
@@ -53,6 +53,14 @@ def browser(page: str) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def other(page: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=page, timeout=120) as client:
+        assert client.get("/").status_code == 200
+        yield client
+
+
+@pytest.fixture
+def nobody(page: str) -> Iterator[httpx.Client]:
+    """Who never loaded the page, and keeps no cookie."""
     with httpx.Client(base_url=page, timeout=120) as client:
         yield client
 
@@ -99,10 +107,12 @@ def test_a_file_goes_to_its_own_browser_alone(browser: httpx.Client, other: http
         assert b"words" not in answer.content
 
 
-def test_whoever_has_the_same_file_has_it_too(browser: httpx.Client, other: httpx.Client) -> None:
-    path = upload(browser, b"known to both")
-    assert upload(other, b"known to both") == path
-    assert fetch(other, path).content == b"known to both"
+def test_whoever_has_the_same_file_has_it_apart(browser: httpx.Client, other: httpx.Client) -> None:
+    mine, yours = upload(browser, b"known to both"), upload(other, b"known to both")
+    assert mine != yours
+    for client, own, foreign in ((browser, mine, yours), (other, yours, mine)):
+        assert fetch(client, own).content == b"known to both"
+        assert fetch(client, foreign).status_code == 403
 
 
 def test_an_event_takes_and_gives_ones_own_files(browser: httpx.Client, other: httpx.Client) -> None:
@@ -202,9 +212,9 @@ def test_uploads_are_limited(browser: httpx.Client, folder: Path) -> None:
     assert answer.status_code == 422
 
 
-def test_the_cookie(browser: httpx.Client, other: httpx.Client) -> None:
-    told = other.get("/").headers["set-cookie"]
-    assert re.fullmatch(r"kalamos_session=[0-9a-f]{32}; Path=/; HttpOnly; SameSite=Strict", told)
+def test_the_cookie(browser: httpx.Client, other: httpx.Client, nobody: httpx.Client) -> None:
+    told = nobody.get("/").headers["set-cookie"]
+    assert re.fullmatch(r"kalamos_session=[0-9a-f]{32}; Path=/; HttpOnly; SameSite=Lax", told)
     assert "set-cookie" not in other.get("/").headers
     assert other.cookies["kalamos_session"] != browser.cookies["kalamos_session"]
     assert other.get("/config", headers={"cookie": "a=(\t;;; =; kalamos_session=,"}).status_code == 200

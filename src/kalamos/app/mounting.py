@@ -1,25 +1,41 @@
-"""Putting Gradio's page under the API, without what this page does not need."""
+"""Putting Gradio's page under the API, without what this page does not need, and each visit's state in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
 
+from kalamos.app.file_gate import admit_files
 from kalamos.app.limits import Limits
+from kalamos.app.page.session import Session
 from kalamos.app.page_guard import PageGuard
+from kalamos.app.visits import PAGES, Visit, VisitLimits, Visits, current_visit
+from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
     import gradio
 
 __all__ = ["mount_page"]
 
+FOLDER: Final = "visits"
+"""Of the visits, in Gradio's folder for files."""
 
-def mount_page(app: FastAPI, page: gradio.Blocks, limits: Limits) -> Callable[[], None]:
-    """Mount a page at `/`: no other files, no history, no server of its own, files kept to their browser.
+
+def mount_page(
+    app: FastAPI, page: gradio.Blocks, limits: Limits, visit_limits: VisitLimits | None = None
+) -> Callable[[], None]:
+    """Mount a page at `/`: no other files, no history, no server of its own, all kept to each one's visit.
+
+    Args:
+        app: the application.
+        page: its `gr.State(Session())`, where it has one, becomes that of each event's visit.
+        limits: bounds on one request.
+        visit_limits: bounds on visits; the default ones if None.
 
     Returns:
         What ends the page: its browsers hold a connection open for as long as they show it.
@@ -31,6 +47,13 @@ def mount_page(app: FastAPI, page: gradio.Blocks, limits: Limits) -> Callable[[]
 
     page.analytics_enabled = False
     page.queue(max_size=limits.queue)
+    folder = Path(os.path.realpath(get_upload_folder()))
+    keeping = _Keeping(page, folder)
+    visits = Visits(folder / FOLDER, visit_limits, ended=keeping.forget_visit)
+    keeping.visits = visits
+    # Whatever way an event comes, Gradio works on it here, before it opens any of its files.
+    page.process_api = keeping.process_api  # type: ignore[assignment, method-assign]
+    page.state_session_capacity = visits.limits.visits * PAGES
     mount_gradio_app(
         app,
         page,
@@ -47,5 +70,122 @@ def mount_page(app: FastAPI, page: gradio.Blocks, limits: Limits) -> Callable[[]
         mcp_server=False,
         **looks(),
     )
-    app.add_middleware(PageGuard, folder=Path(get_upload_folder()), most=limits.upload_bytes)
+    visits.published.update(_paths_in(page.config, folder))
+    app.add_middleware(
+        PageGuard, visits=visits, limits=limits, pending=keeping.pending, forget=keeping.forget_sessions
+    )
     return partial(page.close, verbose=False)
+
+
+class _Keeping:
+    """What goes between Gradio's page and the visits."""
+
+    visits: Visits
+
+    def __init__(self, page: gradio.Blocks, folder: Path) -> None:
+        self._page = page
+        self._folder = folder
+        self._queue = page._queue  # noqa: SLF001  (it offers no way to look at it)
+        self._process: Callable[..., Awaitable[dict[str, Any]]] = page.process_api
+
+    async def process_api(
+        self, block_fn: Any, inputs: Any, state: Any = None, request: Any = None, **options: Any
+    ) -> dict[str, Any]:
+        """Work on an event as its visit's: with that one's files, state and folder alone."""
+        visit = _visit_of(request)
+        # Once more, right before Gradio opens them: another way in than by the guard finds no file.
+        admit_files(inputs, visit)
+        if visit is None:
+            return await self._process(block_fn, inputs, state=state, request=request, **options)
+        session = visit.session
+        if session is None:
+            session = visit.session = Session(
+                _root=visit.folder / "session", _check_room=partial(self._check_room, visit)
+            )
+        for block in block_fn.inputs:
+            if state is not None and isinstance(getattr(block, "value", None), Session):
+                state.state_data[block._id] = session  # noqa: SLF001
+        visit.busy += 1
+        reset = current_visit.set(visit)
+        try:
+            output = await self._process(block_fn, inputs, state=state, request=request, **options)
+        finally:
+            current_visit.reset(reset)
+            visit.busy -= 1
+            visit.touch()
+        visit.results.update(dict.fromkeys(self._results_in(output.get("data"), visit)))
+        return output
+
+    def _check_room(self, visit: Visit) -> None:
+        visit.session_bytes = _bytes_in(visit.folder / "session")
+        most = self.visits.limits.visit_bytes
+        if visit.held_bytes >= most:
+            raise UsageError(
+                f"this visit holds {most // 2**20:,} MiB of files, as much as it may",
+                remedy="read smaller folders, or use `kalamos predict`, which takes any number",
+            )
+
+    def _results_in(self, value: Any, visit: Visit) -> Iterator[str]:
+        for path in _paths_in(value, self._folder):
+            if not path.startswith(f"{self.visits.folder}{os.sep}") or path.startswith(
+                f"{visit.folder}{os.sep}"
+            ):
+                yield path
+
+    def pending(self, session: str) -> int:
+        """Events of one of Gradio's sessions whose answer has not been fetched."""
+        return len(self._queue.pending_event_ids_session.get(session, ()))
+
+    def forget_sessions(self, sessions: list[str]) -> None:
+        """Drop what Gradio keeps of pages that are closed."""
+        queue, states = self._queue, getattr(self._page, "state_holder", None)
+        for session in sessions:
+            if not self.pending(session):
+                queue.pending_event_ids_session.pop(session, None)
+                queue.pending_messages_per_session.pop(session, None)
+            if states is not None:
+                states.session_data.pop(session, None)
+                states.time_last_used.pop(session, None)
+
+    def forget_visit(self, visit: Visit) -> None:
+        """Drop all that is kept of a visit but its folder, which goes after that."""
+        queue = self._queue
+        for session in visit.pages:
+            queue.pending_event_ids_session.pop(session, None)
+            queue.pending_messages_per_session.pop(session, None)
+        self.forget_sessions(visit.pages)
+        if visit.session is not None:
+            visit.session.close()
+        needed = {path for other in self.visits for path in other.results} | self.visits.published
+        for path in set(visit.results) - needed:
+            Path(path).unlink(missing_ok=True)
+        for files in self._page.temp_file_sets:
+            files -= {*visit.uploads, *visit.results}
+
+
+def _visit_of(request: Any) -> Visit | None:
+    """The visit that the guard found for a request; None for what came past it."""
+    request = request[0] if isinstance(request, list) and request else request
+    scope = getattr(getattr(request, "request", None), "scope", None) or {}
+    visit = scope.get("state", {}).get("visit")
+    return visit if isinstance(visit, Visit) else None
+
+
+def _paths_in(value: Any, folder: Path) -> Iterator[str]:
+    """The resolved paths of the files that Gradio gives out with a value."""
+    stack = [value]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, dict):
+            path, meta = each.get("path"), each.get("meta")
+            if isinstance(path, str) and isinstance(meta, dict) and meta.get("_type") == "gradio.FileData":
+                path = os.path.realpath(path)
+                if Path(path).is_relative_to(folder):
+                    yield path
+            stack.extend(each.values())
+        elif isinstance(each, list | tuple):
+            stack.extend(each)
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

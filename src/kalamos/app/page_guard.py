@@ -1,37 +1,50 @@
-"""The page's routes, cut down to those in use, and its files, each kept to the browser it belongs to.
+"""The page's routes, cut down to those in use, and its files, each kept to the visit it belongs to.
 
-Gradio gives a file to whoever knows its path. The path has the file's SHA-256 in it, so that only who has
-the file can know it; but a path can be copied along with a page's address, or be read in a log. And it
-loads what a browser names by URL, from wherever that is.
+Gradio opens and gives out files by path, keeps the page's state under a name that each request may choose,
+and loads what a browser names by URL. Here all of it belongs to a cookie.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import mimetypes
 import re
 import secrets
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kalamos.app.bodies import linger
+from kalamos.app.bodies import Bodies, busy, linger
+from kalamos.app.file_gate import FILE_ROUTE, admit_files
 from kalamos.app.guard import OURS
+from kalamos.app.limits import Limits
+from kalamos.app.receiving import FileReceiver
 from kalamos.app.refusals import RefusedError, refusal_response
+from kalamos.app.visits import Visit, Visits, is_token, new_token
 
 __all__ = ["PageGuard"]
 
 COOKIE: Final = "kalamos_session"
 
-SESSIONS: Final = 1_000
-FILES: Final = 50_000
-"""Browsers remembered, and files of each; the longest unused go first."""
+SWEEP_SECONDS: Final = 30.0
+"""Between two looks for visits that are over."""
+
+PENDING: Final = 32
+"""Events of one open page that have not been answered, or whose answer has not been fetched."""
+
+VALUES: Final = 100_000
+"""Values in an event, counted before they are made: an empty list takes many times its two bytes."""
+
+LONGEST_HASH: Final = 64
+"""Characters of a `session_hash`; Gradio's page draws some eleven."""
 
 _API: Final = "/gradio_api"
 
@@ -43,144 +56,281 @@ OPEN: Final = frozenset(
     {"/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt"}
     | {f"{_API}/{route}" for route in _ROUTES}
 )
-UNDER: Final = ("/assets/", "/static/", "/svelte/", f"{_API}/heartbeat/", f"{_API}/call/", f"{_API}/file=")
+UNDER: Final = ("/assets/", "/static/", "/svelte/", f"{_API}/heartbeat/", f"{_API}/call/", FILE_ROUTE)
 
-_FILE: Final = f"{_API}/file="
-_TELLING: Final = ("/config", f"{_API}/queue/data", f"{_API}/upload", f"{_API}/call/")
-_TAKING: Final = (f"{_API}/queue/join", f"{_API}/call/")
+_PAGES: Final = ("/", "/config")
+_JOIN: Final = f"{_API}/queue/join"
+_DATA: Final = f"{_API}/queue/data"
+_CALL: Final = f"{_API}/call/"
+_HEARTBEAT: Final = f"{_API}/heartbeat/"
+
+_EVENT_ID: Final = re.compile(rb'"event_id":\s?"([0-9a-f]{32})"')
+
+_SHOWN: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/tiff"})
+"""Kinds of files that a browser may show in place; any other it only saves, since it could hold a script."""
 
 
 class PageGuard:
     """ASGI middleware before Gradio's application.
 
     - A route that the page does not use is not there (404).
-    - A file goes only to the browser, known by a cookie, that uploaded it or was told of it.
+    - What is asked for with a cookie belongs to that cookie's visit. A request without one makes no visit
+      and ends none: the page's own addresses give it a cookie, the others refuse it (403).
+    - The `session_hash` of a request is replaced by a name that only this visit has.
+    - Uploads are taken in by `FileReceiver`; a file goes only to the visit that has it.
     - An event may name such files alone: none of others, none anywhere else, none by URL (403).
 
     Args:
-        folder: where Gradio keeps uploads and results, as `FOLDER/SHA-256/NAME`.
-        most: bytes of an event.
+        visits: who is here.
+        limits: bytes of an event and of one uploaded file, seconds for either to arrive.
+        pending: events of one of Gradio's sessions that are not answered yet.
+        forget: called with the names of Gradio's sessions that are not needed any more.
     """
 
-    def __init__(self, app: ASGIApp, *, folder: Path, most: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        visits: Visits,
+        limits: Limits,
+        pending: Callable[[str], int] = lambda session: 0,
+        forget: Callable[[list[str]], None] = lambda sessions: None,
+    ) -> None:
         self._app = app
-        self._most = most
-        self._folder = folder
-        self._sessions: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
-        # As JSON has it; a text that a page repeats cannot hold the quotes as they are.
-        start = re.escape(json.dumps(folder.as_posix())[1:-1]).encode()
-        self._told = re.compile(rb'"path":\s?"' + start + rb"/([0-9a-f]{64})/")
-        self._uploaded = re.compile(rb'[\[,]\s?"' + start + rb"/([0-9a-f]{64})/")
+        self._visits = visits
+        self._receiver = FileReceiver(visits, limits)
+        self._bodies = Bodies(limits)
+        self._pending = pending
+        self._forget = forget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(OURS):
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        elif scope["type"] != "http" or scope["path"].startswith(OURS):
             await self._app(scope, receive, send)
-            return
-        path: str = scope["path"]
+        else:
+            try:
+                await self._answer(scope, receive, send)
+            except RefusedError as refusal:
+                await refusal_response(refusal, scope["state"]["request_id"])(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look for visits that are over as long as the server runs, and end all with it."""
+
+        async def sweep() -> None:
+            while True:
+                await asyncio.sleep(min(SWEEP_SECONDS, self._visits.limits.idle_seconds))
+                self._visits.sweep()
+
+        sweeping = asyncio.create_task(sweep())
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            self._visits.close()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
         if path not in OPEN and not path.startswith(UNDER):
-            absent = RefusedError(404, "not_found", "there is nothing here")
-            await refusal_response(absent, scope["state"]["request_id"])(scope, receive, send)
-            return
-        token, files, new = self._session(scope)
-        try:
-            if path.startswith(_FILE):
-                self._check_file(path.removeprefix(_FILE), files)
-            elif scope["method"] == "POST" and path.startswith(_TAKING):
-                receive = await self._checked(scope, receive, files)
-        except RefusedError as refusal:
-            await refusal_response(refusal, scope["state"]["request_id"])(scope, receive, send)
-            return
-        telling = path.startswith(_TELLING)
-        if telling:
-            # What is compressed could not be looked into.
-            scope["headers"] = [(k, v) for k, v in scope["headers"] if k != b"accept-encoding"]
-        pattern = self._uploaded if path == f"{_API}/upload" else self._told
-
-        async def answer(message: Message) -> None:
-            if new and message["type"] == "http.response.start":
-                MutableHeaders(scope=message).append(
-                    "Set-Cookie", f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
-                )
-            elif telling and message["type"] == "http.response.body":
-                self._note(pattern.findall(message.get("body", b"")), files)
-            await send(message)
-
-        await self._app(scope, receive, answer)
-
-    def _session(self, scope: Scope) -> tuple[str, OrderedDict[str, None], bool]:
-        """The browser's token, its files, and whether it is new here."""
+            raise RefusedError(404, "not_found", "there is nothing here")
         token = _cookie(Headers(scope=scope).get("cookie", ""))
-        new = token not in self._sessions
-        if new:
-            token = secrets.token_hex(16)
-            self._sessions[token] = OrderedDict()
-            if len(self._sessions) > SESSIONS:
-                self._sessions.popitem(last=False)
-        self._sessions.move_to_end(token)
-        return token, self._sessions[token], new
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        # What the page's addresses take beyond their path is of no use to the page.
+        scope = {**scope, "query_string": b""}
+        scope["state"] = {**scope["state"], "visit": self._visits.find(token) if token else None}
+        if path in _PAGES:
+            await self._app(scope, receive, send if token else _giving_cookie(send))
+        elif path.startswith(FILE_ROUTE):
+            await self._give_file(scope, receive, send)
+        elif path == f"{_API}/upload":
+            await self._take_upload(token, query, scope, receive, send)
+        elif path == f"{_API}/upload_progress":
+            visit = self._existing(scope)
+            response = await self._receiver.progress(visit, _first(query, "upload_id"))
+            await response(scope, receive, send)
+        elif method == "POST" and (path == _JOIN or path.startswith(_CALL)):
+            await self._take_event(token, scope, receive, send)
+        elif path == _DATA:
+            session = self._session(self._existing(scope), _first(query, "session_hash"))
+            scope["query_string"] = urlencode({"session_hash": session}).encode()
+            await self._app(scope, receive, send)
+        elif path.startswith(_HEARTBEAT):
+            await self._app(self._with_own_session(scope), receive, send)
+        elif path.startswith(_CALL) or path in {f"{_API}/cancel", f"{_API}/reset"}:
+            await self._ask_of_event(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
-    def _note(self, found: list[bytes], files: OrderedDict[str, None]) -> None:
-        for digest in found:
-            files[digest.decode()] = None
-            files.move_to_end(digest.decode())
-        while len(files) > FILES:
-            files.popitem(last=False)
+    def _existing(self, scope: Scope) -> Visit:
+        visit: Visit | None = scope["state"]["visit"]
+        if visit is None:
+            raise _no_visit()
+        return visit
 
-    def _check_file(self, path: str, files: OrderedDict[str, None]) -> None:
-        """Raises a `RefusedError` unless the path is `FOLDER/DIGEST/NAME` with a digest among `files`."""
-        digest, _, name = path.removeprefix(f"{self._folder.as_posix()}/").partition("/")
-        if digest not in files or not name or "/" in name or "\\" in name or name in {".", ".."}:
-            raise RefusedError(403, "not_yours", "this file is not one that was uploaded from this browser")
-
-    async def _checked(self, scope: Scope, receive: Receive, files: OrderedDict[str, None]) -> Receive:
-        """Reads an event and looks at the files it names; returns what gives it out again."""
-        body, more = bytearray(), True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                break
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._most:
-                if more:
-                    await linger(receive)
-                close = {"Connection": "close"}
-                raise RefusedError(413, "too_large", "the event is too large", headers=close)
+    async def _entered(self, token: str, receive: Receive) -> Visit:
+        """The visit of a request that brings something; a new one if need be."""
         try:
-            event = await asyncio.to_thread(json.loads, bytes(body))
-        except (ValueError, RecursionError):
-            raise RefusedError(422, "invalid_json", "the event is no JSON") from None
-        host = Headers(scope=scope).get("host", "")
-        for each in _files_in(event):
-            path, url = each.get("path"), each.get("url")
-            if isinstance(path, str):
-                self._check_file(path.replace("\\", "/"), files)
-            if isinstance(url, str) and urlsplit(url).netloc not in {"", host}:
-                raise RefusedError(403, "foreign_url", "files of other servers are not fetched")
-        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+            if not token:
+                # With a cookie, so that the next try is somebody's.
+                raise _no_visit({"Set-Cookie": _new_cookie()})
+            return self._visits.enter(token)
+        except RefusedError:
+            await linger(receive)
+            raise
 
-        async def again() -> Message:
-            return whole.pop() if whole else await receive()
+    def _session(self, visit: Visit, name: Any) -> str:
+        """Gradio's session for one of the visit's open pages."""
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_HASH:
+            raise RefusedError(422, "invalid_field", "'session_hash' is no short text")
+        session, displaced = visit.page(name)
+        if displaced:
+            self._forget(displaced)
+        return session
 
-        return again
+    def _with_own_session(self, scope: Scope) -> Scope:
+        """The scope of a heartbeat. It comes as soon as a page is shown, and makes no visit."""
+        visit: Visit | None = scope["state"]["visit"]
+        name = scope["path"].removeprefix(_HEARTBEAT)
+        session = secrets.token_hex(16) if visit is None else self._session(visit, name)
+        return {**scope, "path": _HEARTBEAT + session, "raw_path": (_HEARTBEAT + session).encode()}
+
+    async def _give_file(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(FILE_ROUTE)
+        visit: Visit | None = scope["state"]["visit"]
+        own = path if path in self._visits.published else visit.own_path(path) if visit is not None else None
+        if own is None or scope["method"] not in {"GET", "HEAD"}:
+            raise RefusedError(403, "not_yours", "this file is not one that was uploaded from this browser")
+        kind = mimetypes.guess_type(own)[0]
+        shown = kind in _SHOWN
+        response = FileResponse(
+            own,
+            media_type=kind if shown else "application/octet-stream",
+            content_disposition_type="inline" if shown else "attachment",
+            filename=own.replace("\\", "/").rpartition("/")[2],
+        )
+        try:
+            await response(scope, receive, send)
+        except RuntimeError:  # deleted since: the visit needed room for newer ones
+            raise RefusedError(404, "not_found", "the file is not kept any more") from None
+
+    async def _take_upload(
+        self, token: str, query: dict[str, list[str]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if scope["method"] != "POST":
+            raise RefusedError(405, "wrong_method", "not with this method", headers={"Allow": "POST"})
+        visit = await self._entered(token, receive)
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")
+        response = await self._receiver.receive(
+            visit,
+            receive,
+            headers.get("content-type", ""),
+            int(length) if length.isdecimal() else None,
+            _first(query, "upload_id")[:LONGEST_HASH],
+        )
+        await response(scope, receive, send)
+
+    async def _take_event(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read an event, look at the files it names, and hand it on as an event of this visit."""
+        visit = scope["state"]["visit"] = await self._entered(token, receive)
+        async with self._bodies.read(Request(scope, receive)) as body:
+            event = await asyncio.to_thread(_parsed, body)
+            admit_files(event, visit, host=Headers(scope=scope).get("host", ""))
+            if scope["path"] == _JOIN or event.get("session_hash") is not None:
+                session = event["session_hash"] = self._session(visit, event.get("session_hash"))
+                if self._pending(session) >= PENDING:
+                    raise busy("too many events wait for an answer")
+            if scope["path"] == _JOIN:
+                known = ("data", "fn_index", "trigger_id", "event_data", "session_hash")
+                event = {name: event[name] for name in known if name in event}
+            scope, again = _with_body(scope, receive, json.dumps(event).encode())
+
+            async def noting(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    for event_id in _EVENT_ID.findall(message.get("body", b"")):
+                        visit.note_event(event_id.decode())
+                await send(message)
+
+            await self._app(scope, again, noting)
+
+    async def _ask_of_event(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What asks for the results or the end of an event, which has to be the visit's own."""
+        visit = self._existing(scope)
+        if scope["path"].startswith(_CALL):
+            event_id: Any = scope["path"].rpartition("/")[2]
+        else:
+            async with self._bodies.read(Request(scope, receive)) as body:
+                event = _parsed(body)
+            event_id = event.get("event_id")
+            if "session_hash" in event:
+                event["session_hash"] = self._session(visit, event["session_hash"])
+            scope, receive = _with_body(scope, receive, json.dumps(event).encode())
+        if not isinstance(event_id, str) or event_id not in visit.events:
+            raise RefusedError(403, "not_yours", "this event is not one of this browser's")
+        await self._app(scope, receive, send)
 
 
-def _files_in(event: Any) -> Iterator[dict[str, Any]]:
-    """The objects that Gradio takes for files, however deep; without recursion, which has its limit."""
-    stack = [event]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            if "meta" in value or ("url" in value and "path" in value):
-                yield value
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
+def _parsed(body: bytes) -> dict[str, Any]:
+    # A text may hold these too, but no text on the page holds so many.
+    if sum(map(body.count, (b",", b"[", b"{"))) > VALUES:
+        raise RefusedError(413, "too_many_values", "the event has too many values")
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RefusedError(422, "invalid_json", "the event is no JSON") from None
+    if not isinstance(event, dict):
+        raise RefusedError(422, "invalid_json", "the event is no JSON object")
+    return event
+
+
+def _with_body(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Receive]:
+    """A request's scope with another body, and what gives that out."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+    headers = [(name, value) for name, value in headers if name != b"transfer-encoding"]
+    headers.append((b"content-length", str(len(body)).encode()))
+    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return {**scope, "headers": headers}, again
+
+
+def _giving_cookie(send: Send) -> Send:
+    async def giving(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).append("Set-Cookie", _new_cookie())
+        await send(message)
+
+    return giving
+
+
+def _new_cookie() -> str:
+    # Not Strict: with it, a link from another site would come without the cookie and be given a new one,
+    # and with that the visit would be lost.
+    return f"{COOKIE}={new_token()}; Path=/; HttpOnly; SameSite=Lax"
+
+
+def _no_visit(headers: dict[str, str] | None = None) -> RefusedError:
+    return RefusedError(
+        403,
+        "no_visit",
+        "the request has no cookie of this page, or its visit is over",
+        remedy="load the page again",
+        headers=headers,
+    )
+
+
+def _first(query: dict[str, list[str]], name: str) -> str:
+    return query.get(name, [""])[0]
 
 
 def _cookie(header: str) -> str:
+    """The cookie's value; "" for none that this page could have given."""
     try:
         found = SimpleCookie(header).get(COOKIE)
     except CookieError:
         return ""
-    return found.value if found is not None else ""
+    return found.value if found is not None and is_token(found.value) else ""

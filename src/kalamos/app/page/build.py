@@ -19,9 +19,6 @@ from kalamos.app.page.switcher import build_model_file, build_switcher, connect_
 
 __all__ = ["build_page"]
 
-VISIT = 12 * 3600
-"""Seconds after which a visit's images are forgotten, and Gradio's copies of uploads deleted."""
-
 HEAD = """<div class="kalamos-head"><h1>kalamos</h1>
 <p>Reads single handwritten characters. Your images stay on this computer.</p></div>"""
 
@@ -40,9 +37,9 @@ def build_page(
         corrections_dir: where checked characters and taught models are kept; made when it is needed.
     """
     limits = limits or Limits()
-    page = gr.Blocks(title="kalamos", analytics_enabled=False, delete_cache=(600, VISIT))
+    page = gr.Blocks(title="kalamos", analytics_enabled=False)
     with page:
-        session = gr.State(Session(), time_to_live=VISIT, delete_callback=Session.close)
+        session = gr.State(Session())  # a stand-in for that of the visit
         gr.HTML(HEAD)
         model, about = build_switcher(shelf)
         context = Context(shelf, limits, Path(corrections_dir), session, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,7 +40,10 @@ class Kept(NamedTuple):
 
 @dataclass
 class Session:
-    """Kept by Gradio, one a visit; `close` is called when the visit has ended.
+    """What the page remembers of one visit; `close` is called when the visit has ended.
+
+    A `gr.State(Session())` among an event's inputs is that of the cookie's visit, whichever tab it comes
+    from: `kalamos.app.mounting` sees to it, and Gradio's own keeping of states has no part in it.
 
     >>> session = Session()
     >>> folder = session.folder("sheet")
@@ -61,12 +65,26 @@ class Session:
     """A model that was taught here -> the one it was taught from."""
     corrections: dict[tuple[str, str], Corrections] = field(default_factory=dict)
     """By the first model's name, and where on the page they come from: undo takes the last one there."""
-    _root: Path | None = None
+    _root: Path | None = field(default=None, compare=False)
+    _check_room: Callable[[], None] | None = field(default=None, compare=False)
+    """Raises a `UsageError` where the visit holds as much as it may."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would be lost with it."""
+        return self == Session()
 
     def folder(self, name: str) -> Path:
-        """A folder for this visit's images; made when it is first asked for."""
+        """Return a folder for this visit's images; made when it is first asked for.
+
+        Raises:
+            UsageError: the visit holds as much as it may.
+        """
+        if self._check_room is not None:
+            self._check_room()
         if self._root is None:
             self._root = Path(tempfile.mkdtemp(prefix="kalamos-"))
+        self._root.mkdir(mode=0o700, exist_ok=True)
         folder = self._root / name
         folder.mkdir(exist_ok=True)
         return folder
@@ -82,7 +100,8 @@ class Session:
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
         for each in fields(self):
-            setattr(self, each.name, getattr(Session(), each.name))
+            if each.compare:  # the folder's place stays: what is still at work makes no other one
+                setattr(self, each.name, getattr(Session(), each.name))
 
     def reader(self, shelf: ModelShelf, name: str) -> Recognizer:
         """A model of this visit, or one of the shelf's.

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from kalamos.app.file_gate import base_name
 from kalamos.app.limits import Limits
+from kalamos.app.visits import current_visit
 from kalamos.datasets.sources import Source, open_source
 from kalamos.errors import DatasetError, ImageError, UsageError
 from kalamos.folders import name_order
@@ -45,11 +47,24 @@ def picture_input(**named: Any) -> gr.Image:
 
 def _uploads(payload: Any) -> list[Upload]:
     given = payload.root if hasattr(payload, "root") else [payload] if payload else []
-    return [(file.orig_name or Path(file.path).name, Path(file.path)) for file in given]
+    return [(base_name(file.orig_name or Path(file.path).name), _own(file.path)) for file in given]
 
 
 def _picture_bytes(payload: Any) -> bytes | None:
-    return None if payload is None or payload.path is None else read_file(Path(payload.path))
+    return None if payload is None or payload.path is None else read_file(_own(payload.path))
+
+
+def _own(path: str) -> Path:
+    """The path of a file that the visit at hand uploaded; asked again where its bytes are about to be read.
+
+    Raises:
+        gradio.Error: it is not, whatever let it come so far.
+    """
+    visit = current_visit.get()
+    own = None if visit is None else visit.own_path(path)
+    if own is None:
+        raise gr.Error("this file is not one that was uploaded from this browser", print_exception=False)
+    return Path(own)
 
 
 class Found(NamedTuple):

@@ -1,0 +1,319 @@
+"""Files that the page uploads, written to the visit's folder as they come, within its limits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+import shutil
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive
+
+from kalamos.app.bodies import busy, linger
+from kalamos.app.file_gate import base_name
+from kalamos.app.limits import Limits
+from kalamos.app.refusals import RefusedError
+from kalamos.app.visits import PER_FILE_BYTES, StoredFile, Visit, Visits
+
+__all__ = ["FileReceiver"]
+
+FILES: Final = 1_000
+"""Of one request; the page sends more in several."""
+
+AT_ONCE: Final = 4
+"""Requests with files of one visit."""
+
+LEAST_RATE: Final = 16 * 1024
+"""Bytes a second that an upload has to bring on average, once its first seconds are over."""
+
+HEADER_BYTES: Final = 8 * 1024
+"""Of the head of one part of a form."""
+
+PROGRESS_KEPT: Final = 16
+"""Uploads of one visit whose progress is told."""
+
+PROGRESS_SECONDS: Final = 0.1
+"""Between two looks at an upload's progress."""
+
+START_SECONDS: Final = 3.0
+"""For which a page that asks for an upload's progress waits for its beginning."""
+
+
+@dataclass
+class _Progress:
+    """How far an upload is: bytes by file since the last look."""
+
+    news: OrderedDict[str, int]
+    done: bool = False
+
+
+class FileReceiver:
+    """Takes `multipart/form-data` with `files`, as Gradio's page sends it.
+
+    In place of Gradio's own route, which leaves what it has written of an upload that breaks off, takes any
+    number of bytes from anybody, and waits for ever.
+    """
+
+    def __init__(self, visits: Visits, limits: Limits) -> None:
+        self._visits = visits
+        self._limits = limits
+        self._progress: OrderedDict[tuple[Path, str], _Progress] = OrderedDict()
+
+    async def receive(
+        self, visit: Visit, receive: Receive, content_type: str, length: int | None, upload_id: str
+    ) -> Response:
+        """Store the files; the answer is the list of their paths.
+
+        Args:
+            visit: whose they are.
+            receive: the request's body.
+            content_type: with the boundary between the parts.
+            length: what the request's head says the body has, in bytes.
+            upload_id: the page asks by it for the progress.
+
+        Raises:
+            RefusedError: 408 too slow, 413 too much, 422 not such a form, 429 too many at once, 503 no room.
+            ClientDisconnect: the client went away. Then too, nothing of the upload stays.
+        """
+        if visit.arriving >= AT_ONCE or (length or 0) > self._visits.limits.visit_bytes:
+            await linger(receive)
+            if visit.arriving >= AT_ONCE:
+                raise busy("too many uploads at once")
+            raise self._too_large(self._visits.limits.visit_bytes)
+        progress = self._start_progress(visit, upload_id)
+        upload = _Upload(self._visits, visit, self._limits.upload_bytes, progress)
+        visit.arriving += 1
+        try:
+            await self._take(upload, receive, content_type)
+            paths = upload.keep()
+        except RefusedError:
+            upload.discard()
+            if not upload.arrived:
+                await linger(receive)
+            raise
+        except BaseException:
+            upload.discard()
+            raise
+        finally:
+            visit.arriving -= 1
+            progress.done = True
+            visit.touch()
+        return JSONResponse(paths)
+
+    async def _take(self, upload: _Upload, receive: Receive, content_type: str) -> None:
+        kind, parameters = parse_options_header(content_type)
+        if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
+            raise RefusedError(422, "invalid_multipart", "files come as multipart/form-data")
+        started, total = time.monotonic(), 0
+        try:
+            parser = MultipartParser(parameters[b"boundary"], upload.callbacks())
+            while not upload.arrived:
+                message = await self._next(receive, started, total)
+                part = message.get("body", b"")
+                upload.arrived, total = not message.get("more_body", False), total + len(part)
+                # In the event loop, where all the counting is: a part has some 64 KiB.
+                parser.write(part)
+            parser.finalize()
+        except FormParserError as error:
+            raise RefusedError(422, "invalid_multipart", f"the form cannot be read: {error}") from None
+        if not upload.complete:
+            raise RefusedError(422, "invalid_multipart", "the form breaks off", remedy="send it whole")
+
+    async def _next(self, receive: Receive, started: float, total: int) -> Any:
+        seconds = self._limits.seconds
+        left = started + seconds + total / LEAST_RATE - time.monotonic()
+        try:
+            async with asyncio.timeout(min(seconds, left)):
+                message = await receive()
+        except TimeoutError:
+            raise RefusedError(
+                408,
+                "too_slow",
+                f"the upload brought less than {LEAST_RATE // 1024} KiB/s",
+                remedy="send fewer files at once",
+                headers={"Connection": "close"},
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        return message
+
+    def _too_large(self, most: int) -> RefusedError:
+        return RefusedError(
+            413,
+            "too_large",
+            f"the upload is larger than {most:,} bytes",
+            remedy="send fewer or smaller files at once",
+            headers={"Connection": "close"},
+        )
+
+    def _start_progress(self, visit: Visit, upload_id: str) -> _Progress:
+        progress = _Progress(OrderedDict())
+        if upload_id:
+            self._progress[visit.folder, upload_id] = progress
+            while len(self._progress) > PROGRESS_KEPT * self._visits.limits.visits:
+                self._progress.popitem(last=False)
+        return progress
+
+    async def progress(self, visit: Visit, upload_id: str) -> Response:
+        """Answer with server-sent events: how many bytes of which file have come, until all are there."""
+        key, waited = (visit.folder, upload_id), 0.0
+        while key not in self._progress and waited < START_SECONDS:
+            waited += PROGRESS_SECONDS
+            await asyncio.sleep(PROGRESS_SECONDS)
+        progress = self._progress.get(key)
+        if progress is None:
+            raise RefusedError(404, "not_found", "there is no such upload")
+        return StreamingResponse(self._told(key, progress), media_type="text/event-stream")
+
+    async def _told(self, key: tuple[Path, str], progress: _Progress) -> AsyncIterator[str]:
+        while not progress.done:
+            while progress.news:
+                name, size = progress.news.popitem(last=False)
+                yield _event(msg="update", orig_name=name, chunk_size=size)
+            await asyncio.sleep(PROGRESS_SECONDS)
+        self._progress.pop(key, None)
+        yield _event(msg="done")
+
+
+def _event(**values: object) -> str:
+    return f"data: {json.dumps(values)}\n\n"
+
+
+class _Upload:
+    """The files of one request, while they arrive."""
+
+    def __init__(self, visits: Visits, visit: Visit, file_bytes: int, progress: _Progress) -> None:
+        self.arrived = False
+        """Whether the body is at its end."""
+        self.complete = False
+        """Whether the form is."""
+        self._visits = visits
+        self._visit = visit
+        self._file_bytes = file_bytes
+        self._progress = progress
+        self._reserved = 0
+        self._files: list[StoredFile] = []
+        self._header, self._value, self._disposition = b"", b"", b""
+        self._file: BinaryIO | None = None
+        self._path, self._name, self._size = Path(), "", 0
+
+    def callbacks(self) -> Any:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._add_header,
+            "on_header_value": self._add_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._start_file,
+            "on_part_data": self._add_data,
+            "on_part_end": self._end_file,
+            "on_end": self._finish,
+        }
+
+    def keep(self) -> list[str]:
+        """Put the files on the visit's record; returns their paths."""
+        self._visits.release(self._visit, self._reserved)
+        for stored in self._files:
+            self._visit.uploads[str(stored.path)] = stored
+            self._visit.stored_bytes += stored.size + PER_FILE_BYTES
+        while len(self._visit.uploads) > self._visits.limits.visit_files:
+            self._visit.forget_upload(next(iter(self._visit.uploads)))
+        return [str(stored.path) for stored in self._files]
+
+    def discard(self) -> None:
+        """Delete what has been written."""
+        self._visits.release(self._visit, self._reserved)
+        if self._file is not None:
+            self._file.close()
+            shutil.rmtree(self._path.parent, ignore_errors=True)
+        for stored in self._files:
+            shutil.rmtree(stored.path.parent, ignore_errors=True)
+
+    @property
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            raise RefusedError(422, "invalid_multipart", "a part of the form has no head")
+        return self._file
+
+    def _reserve(self, size: int) -> None:
+        self._visits.reserve(self._visit, size)
+        self._reserved += size
+
+    def _begin(self) -> None:
+        self._disposition = b""
+
+    def _add_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+        self._check_head()
+
+    def _add_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._check_head()
+
+    def _check_head(self) -> None:
+        if len(self._header) + len(self._value) > HEADER_BYTES:
+            raise RefusedError(422, "invalid_multipart", "a part of the form has a very long head")
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header, self._value = b"", b""
+
+    def _start_file(self) -> None:
+        _, parameters = parse_options_header(self._disposition)
+        if parameters.get(b"name") != b"files" or b"filename" not in parameters:
+            raise RefusedError(422, "unknown_field", "only files are uploaded, as 'files'")
+        if len(self._files) >= FILES:
+            raise RefusedError(413, "too_many_files", f"more than {FILES:,} files in one request")
+        self._reserve(PER_FILE_BYTES)
+        self._name, self._size = base_name(parameters[b"filename"].decode(errors="replace")), 0
+        folder = self._visit.folder / "uploads" / secrets.token_hex(16)
+        folder.mkdir(mode=0o700, parents=True)
+        self._path = folder / _safe_name(self._name)
+        self._file = self._path.open("xb")
+
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
+        self._size += end - start
+        if self._size > self._file_bytes:
+            raise RefusedError(
+                413,
+                "too_large",
+                f"a file is larger than {self._file_bytes:,} bytes",
+                remedy="send smaller files",
+                headers={"Connection": "close"},
+            )
+        self._reserve(end - start)
+        self._opened.write(data[start:end])
+        if not self._progress.done:
+            self._progress.news[self._name] = self._progress.news.get(self._name, 0) + end - start
+
+    def _end_file(self) -> None:
+        self._opened.close()
+        self._file = None
+        self._files.append(StoredFile(self._path, self._name, self._size))
+
+    def _finish(self) -> None:
+        self.complete = True
+
+
+def _safe_name(name: str) -> str:
+    """A name that every file system takes, with the suffix of the given one.
+
+    >>> _safe_name("=é ط:1.PNG"), _safe_name("...")
+    ('_é ط_1.PNG', 'file')
+    """
+    stem, dot, suffix = name.rpartition(".")
+    stem, suffix = (stem, suffix) if dot and stem else (name, "")
+    suffix = re.sub(r"\W", "", suffix)[:10]
+    stem = re.sub(r"[^\w\- ]", "_", stem).strip(" _.")[:50] or "file"
+    return f"{stem}.{suffix}" if suffix else stem
