@@ -2,7 +2,13 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+# Everything is pinned with hashes; kalamos itself is installed last, by what is there.
+UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python
+HASHED := $(UV) --require-hashes --requirement
+KALAMOS := $(UV) --no-deps --no-build-isolation --editable .
+# All sets have the same versions: those of constraints.txt.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make constraints"
 
 # Where the real datasets lie; tests that need them skip with a reason where they are absent.
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
@@ -58,25 +64,28 @@ samples: $(VENV)/.everything  ## draw the sample images and the README's picture
 	$(BIN)/python samples/make_samples.py
 	$(BIN)/python docs/make_picture.py
 
-constraints: $(VENV)/.uv  ## pin the whole tree anew
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev \
-		--no-emit-index-url --no-annotate --custom-compile-command "make constraints" \
-		pyproject.toml --output-file constraints.txt
+constraints: $(VENV)/.uv  ## pin the whole tree anew, with hashes
+	$(COMPILE) --upgrade --extra dev pyproject.toml --output-file constraints.txt
+	$(COMPILE) --upgrade --constraint constraints.txt requirements/build.in --output-file requirements/build.txt
+	$(COMPILE) --upgrade --constraint constraints.txt pyproject.toml --output-file requirements/reading.txt
+	for extra in app train; do $(COMPILE) --upgrade --constraint constraints.txt --extra $$extra \
+		pyproject.toml --output-file requirements/$$extra.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(VENV)/.uv:
+$(VENV)/.uv: requirements/build.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	touch $@
 
 # Compiled now, once: where Python may not write bytecode, each start would compile everything again.
-$(VENV)/.reading: $(VENV)/.uv pyproject.toml constraints.txt
-	$(UV) --compile-bytecode --editable .
+$(VENV)/.reading: $(VENV)/.uv pyproject.toml requirements/reading.txt
+	$(HASHED) requirements/reading.txt --compile-bytecode
+	$(KALAMOS)
 	$(BIN)/python -m compileall -q src
 	touch $@
 
-$(VENV)/.everything: $(VENV)/.reading
-	$(UV) --editable ".[dev]"
+$(VENV)/.everything: $(VENV)/.reading constraints.txt
+	$(HASHED) constraints.txt
 	touch $@

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import kalamos  # isort: skip  (before onnxruntime, whose telemetry it switches off)
 import cv2
 import numpy as np
 import onnxruntime
 from processes import Figures
-
-import kalamos
 
 __all__ = ["ROOT", "Row", "at_least", "at_most", "interleaved", "machine", "show", "table", "write"]
 

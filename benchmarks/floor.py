@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as `import kalamos` does, which a floor does without
+
 import cv2
 import numpy as np
 import onnxruntime

@@ -38,7 +38,11 @@ def command(tmp_path: Path, *arguments: str) -> set[str]:
 def test_importing_kalamos_loads_nothing(tmp_path: Path) -> None:
     before = loaded(tmp_path, "")
     modules = loaded(tmp_path, "import kalamos") - before
-    assert {module for module in modules if module.startswith("kalamos")} == {"kalamos", "kalamos._version"}
+    assert {module for module in modules if module.startswith("kalamos")} == {
+        "kalamos",
+        "kalamos._version",
+        "kalamos.privacy",
+    }
     assert packages(modules) - {"kalamos"} <= sys.stdlib_module_names
 
 
@@ -65,7 +69,10 @@ def rooms(modules: set[str]) -> set[str]:
 def test_help_loads_its_own_verbs_and_click_and_nothing_else(tmp_path: Path) -> None:
     modules = command(tmp_path, "--help") - loaded(tmp_path, "")
     assert packages(modules) - sys.stdlib_module_names == {"kalamos", "click"}
-    assert rooms(modules) == {"kalamos", "kalamos._version", "kalamos.cli", "kalamos.errors"}
+    assert rooms(modules) == {
+        "kalamos",
+        *(f"kalamos.{room}" for room in ("_version", "cli", "errors", "privacy")),
+    }
 
 
 def test_one_image_loads_three_libraries_and_the_rooms_it_passes_through(tmp_path: Path) -> None:
@@ -76,8 +83,8 @@ def test_one_image_loads_three_libraries_and_the_rooms_it_passes_through(tmp_pat
     assert {m for m in modules if m.startswith("numpy.")} <= {"numpy.typing", "numpy._typing._add_docstring"}
     expected = (
         "_version alphabets answering atomic charset cli errors external_sort folders helpers images "
-        "inputs model_file passed_over predictions preprocessing probabilities reading_options recognizer "
-        "registry results stale_files streaming writers zoo"
+        "inputs model_file passed_over predictions preprocessing privacy probabilities reading_options "
+        "recognizer registry results stale_files streaming writers zoo"
     )
     assert rooms(modules) == {"kalamos", *(f"kalamos.{room}" for room in expected.split())}
     verbs = {module for module in modules if module.startswith("kalamos.cli.")}

@@ -4,7 +4,8 @@
 >>> kalamos.load("digits").labels
 ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
 
-Names load when they are first used, so that `import kalamos` costs nothing.
+Names load when they are first used, so that `import kalamos` costs nothing. It sets
+ORT_DISABLE_TELEMETRY=1 unless that is set: see `kalamos.privacy`.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ _HOMES = {
     "Results": "results",
     "load": "recognizer",
 }
+
+
+# Whatever imports onnxruntime in kalamos has passed here, in worker processes too.
+import_module("kalamos.privacy").disable_telemetry()
 
 
 def __getattr__(name: str) -> Any:

@@ -135,5 +135,5 @@ def _typed(error: BaseException) -> KalamosError:
         return KalamosError(reason.partition(": ")[2])
     return KalamosError(
         f"the run on the cluster failed: {reason}",
-        remedy="see the logs of Ray, in /tmp/ray/session_latest/logs",
+        remedy="for Ray's logs, start a cluster with `ray start --head` and give its --address",
     )

@@ -5,13 +5,18 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import secrets
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
 from kalamos.errors import KalamosError, MissingExtraError, UsageError
@@ -34,6 +39,9 @@ _QUIET: Final = {
     "RAY_ENABLE_AUTO_CONNECT": "0",  # else what it collects late looks for a cluster once more
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a FutureWarning about GPUs, which nothing here uses
 }
+LONGEST_BASE: Final = 24
+"""Bytes of a temporary folder's path below which Ray's sockets stay within the 103 of a socket's path."""
+
 _STORE_BYTES: Final = 64 << 20
 """Of shared memory, for each worker: some blocks on their way to it and back."""
 
@@ -100,19 +108,52 @@ def connected(address: str | None, jobs: int) -> Iterator[int]:
     rows_alone = _RowsAlone(output)
     sys.stdout = cast("TextIO", rows_alone)
     quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+    with ExitStack() as files:
+        try:
+            if address is None:
+                files.enter_context(_token_in_environment())
+                _start(jobs, {**quiet, "_temp_dir": files.enter_context(_session_folder())})
+            else:
+                _join(address, quiet)
+            resources = ray.cluster_resources()  # type: ignore[no-untyped-call, unused-ignore]
+            yield max(1, int(resources.get("CPU", 1)))
+        finally:
+            rows_alone.writer = None
+            with hushed():
+                gc.collect()  # Ray Data's executors, which end themselves, and complain without a cluster
+                ray.shutdown()
+            sys.stdout = output
+
+
+@contextmanager
+def _session_folder() -> Iterator[str]:
+    """A temporary folder for the sockets and logs of a cluster of our own, gone when the cluster is."""
+    base = tempfile.gettempdir()
+    if os.name == "posix" and len(base) > LONGEST_BASE:
+        base = "/tmp"  # noqa: S108  (mkdtemp makes a folder of its own there)
+    folder = tempfile.mkdtemp(prefix="kalamos-ray-", dir=base)
     try:
-        if address is None:
-            _start(jobs, quiet)
-        else:
-            _join(address, quiet)
-        resources = ray.cluster_resources()  # type: ignore[no-untyped-call, unused-ignore]
-        yield max(1, int(resources.get("CPU", 1)))
+        yield folder
     finally:
-        rows_alone.writer = None
-        with hushed():
-            gc.collect()  # Ray Data's executors, which end themselves, and complain where there is no cluster
-            ray.shutdown()
-        sys.stdout = output
+        for _ in range(20):  # Ray's processes may still be writing their last lines
+            shutil.rmtree(folder, ignore_errors=True)
+            if not Path(folder).exists():
+                break
+            time.sleep(0.1)
+
+
+@contextmanager
+def _token_in_environment() -> Iterator[None]:
+    """A token for a cluster of our own, unless the user has one: Ray would write it into the home folder."""
+    named = any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if named or Path("~/.ray/auth_token").expanduser().exists():
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    try:
+        yield
+    finally:
+        os.environ.pop("RAY_AUTH_TOKEN", None)
 
 
 class _RowsAlone:
@@ -165,7 +206,7 @@ def _start(jobs: int, quiet: dict[str, Any]) -> None:
             if attempt == STARTS:
                 raise KalamosError(
                     f"Ray did not start ({_first_line(error)})",
-                    remedy="see /tmp/ray/session_latest/logs, or try --engine local",
+                    remedy="try --engine local, or start one with `ray start --head`, which keeps its logs",
                 ) from error
         else:
             return

@@ -15,6 +15,7 @@ from kalamos.errors import MissingExtraError
 from kalamos.evaluation.evaluate import Evaluation
 from kalamos.evaluation.metrics import Reliability
 from kalamos.evaluation.selective import COVERAGES
+from kalamos.privacy import import_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +66,7 @@ DARK: Final = Palette(
 def require() -> None:
     """Raise `MissingExtraError` unless Matplotlib is installed."""
     try:
-        import matplotlib  # noqa: F401, ICN001
+        import_matplotlib()
     except ImportError as error:
         raise MissingExtraError("plots need matplotlib, not installed here", extra="train") from error
 

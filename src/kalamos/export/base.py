@@ -13,6 +13,7 @@ from kalamos.atomic import atomic_write
 from kalamos.errors import ExportError, KalamosError
 from kalamos.export.parity import Answer, check_parity
 from kalamos.model_file import ModelSpec
+from kalamos.privacy import temporary_torch_folder
 
 __all__ = ["SPEC_FILE", "Exported", "Format", "Source", "export", "opened", "spec_path"]
 
@@ -59,8 +60,9 @@ class Format:
         """
         network = source.network.eval()
         try:
-            content = self.encode(network, source.spec)
-            answer = self.decode(content, source.spec)
+            with temporary_torch_folder():
+                content = self.encode(network, source.spec)
+                answer = self.decode(content, source.spec)
         except KalamosError:
             raise
         except Exception as error:  # PyTorch's exporters raise what comes, from many layers

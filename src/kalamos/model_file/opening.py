@@ -144,7 +144,7 @@ def _spec_of(data: bytes) -> ModelSpec:
 def _session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # which only its builds for Windows have
+    onnxruntime.disable_telemetry_events()  # on Windows; elsewhere kalamos.privacy did, before the import
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kalamos.atomic import atomic_write
+from kalamos.privacy import import_matplotlib
 from kalamos.training.reports import EpochReport, Start, Watch
 
 __all__ = ["CURVES", "LOG", "CsvLog", "TensorBoardLog", "read_log", "write_curves"]
@@ -91,6 +92,7 @@ def read_log(folder: Path) -> tuple[EpochReport, ...]:
 
 def write_curves(folder: Path, reports: Sequence[EpochReport], title: str) -> None:
     """`curves.png`: loss and validation error over the epochs, the learning rate below."""
+    import_matplotlib()
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 

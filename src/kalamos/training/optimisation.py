@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from kalamos.errors import TrainingError
+from kalamos.privacy import import_torch_compiler
 from kalamos.training.recipe import Recipe
 
 __all__ = ["Schedule", "make_optimizer", "make_schedule"]
@@ -48,6 +49,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     Raises:
         TrainingError: all of them are.
     """
+    import_torch_compiler()  # as the optimiser's constructor does
     parameters = [p for p in network.parameters() if p.requires_grad]
     if not parameters:
         raise TrainingError(f"{recipe.arch} has no parameter to train: all are frozen")
