@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from kalamos.app import serving
+from kalamos.app import connections, serving
 from kalamos.app.server import create_app
 from kalamos.app.serving import bind
 from kalamos.errors import UsageError
@@ -102,7 +102,7 @@ def protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_who_sends_no_request_is_hung_up_on(
     shelf, start: Callable, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(serving, "HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.5)
     with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
         connection.sendall(sent)
         assert connection.recv(100) == b""
@@ -110,7 +110,7 @@ def test_who_sends_no_request_is_hung_up_on(
 
 @pytest.mark.usefixtures("protocol")
 def test_who_has_been_answered_may_take_time(shelf, start: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.3)
     request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
         for _ in range(2):

@@ -1,36 +1,44 @@
-"""Running the application: the socket, impatience with those who send nothing, and the end."""
+"""Running the application: the socket, taking connections, and the end."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
-import re
+import logging
+import math
 import socket
+import struct
+import sys
+import time
 from collections.abc import Callable
-from http import HTTPStatus
+from contextlib import suppress
 from typing import Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from kalamos.app.refusals import RefusedError, refusal_response
+from kalamos.app.connections import IDLE_SECONDS, Connection, Traffic
+from kalamos.app.refusals import RefusedError
 from kalamos.errors import UsageError
 
 __all__ = ["bind", "server_for"]
 
-HEADER_SECONDS: Final = 10.0
-"""For the head of a request to arrive whole."""
-
-UNFINISHED_BYTES: Final = 64 * 1024
-"""Of a head, or of anything else that is no body, before it has to end: as h11 has it."""
-
-_UPGRADE: Final = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
-
-IDLE_SECONDS: Final = 30
-"""For which a connection is kept between requests."""
+_log = logging.getLogger("kalamos.app")
 
 CONNECTIONS: Final = 500
 """At once; who comes beyond that is answered 503."""
+
+SPARE: Final = 32
+"""Connections beyond those, to be told so; and files kept free for all else."""
+
+QUIET_SECONDS: Final = 0.05
+"""For which the end waits for connections that are being made."""
+
+LAST_WORD_SECONDS: Final = 2.0
+"""For the last answers to be read, once patience has ended."""
+
+TICK_SECONDS: Final = 0.05
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -80,135 +88,190 @@ def server_for(
 ) -> uvicorn.Server:
     """A server whose `run(sockets=[...])` answers until SIGINT or SIGTERM, and then ends what was begun.
 
+    When the end comes, connections that were made are taken, requests under way are answered, requests that
+    still come are answered 503, and so are at last those that patience has not sufficed for.
+
     Args:
         app: the ASGI application.
         patience: seconds that requests under way have when the end comes.
         ready: called once the first request can be answered.
         ending: called when no more are taken.
     """
+    traffic = Traffic()
+    traffic.most = _most_connections()
     config = uvicorn.Config(
         app,
-        http=_protocol(),
+        # The faster of uvicorn's two that is installed.
+        http=type("_Protocol", (Connection, AutoHTTPProtocol), {"traffic": traffic}),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=max(1, round(patience)),
+        timeout_keep_alive=math.ceil(2 * IDLE_SECONDS),  # the connections have a shorter one of their own
     )
-    return _Server(config, ready, ending)
+    return _Server(config, traffic, patience, ready, ending)
 
 
-def _protocol() -> type[asyncio.Protocol]:
-    """The faster of uvicorn's two that is installed, made impatient."""
-    manners = _ForHttptools if hasattr(AutoHTTPProtocol, "on_headers_complete") else _Impatient
-    return type("_Protocol", (manners, AutoHTTPProtocol), {})
+def _most_connections() -> int:
+    """As many as there are to be, or as the system lets this process have files for."""
+    try:
+        import resource
+    except ImportError:  # on Windows, where sockets are no files
+        return CONNECTIONS
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A request can need a file for what it uploads, and the rest of the program has some open.
+    return CONNECTIONS if allowed < 0 else max(8, min(CONNECTIONS, (allowed - 3 * SPARE) // 2))
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]) -> None:
+    """uvicorn's, but for how connections are taken and how it ends."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        traffic: Traffic,
+        patience: float,
+        ready: Callable[[], None],
+        ending: Callable[[], None],
+    ) -> None:
         super().__init__(config)
+        self._traffic = traffic
+        self._patience = patience
         self._ready = ready
         self._ending = ending
+        self._accepting: list[asyncio.Task[None]] = []
+        self._arriving: set[asyncio.Task[Any]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        # Without sockets: asyncio's own way of taking connections has no bound, and where no more files can
+        # be opened it tries two thousand times a second.
+        await super().startup([])
+        for listener in sockets or ():
+            listener.setblocking(False)
+            self._accepting.append(asyncio.create_task(self._accept(listener)))
         self._ready()
 
+    async def main_loop(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            self._traffic.tick()
+            counter = (counter + 1) % 10
+            await asyncio.sleep(0.1)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        """Take connections for as long as the server runs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._room()
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                await self._without(error)
+            else:
+                self._take(connection)
+
+    async def _accept_rest(self, listener: socket.socket) -> None:
+        """Take the connections that the system has made already."""
+        while True:
+            await self._room()
+            try:
+                connection, _ = listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                await self._without(error)
+            else:
+                connection.setblocking(False)
+                self._take(connection)
+
+    async def _room(self) -> None:
+        """Wait until one more connection can be taken."""
+        while len(self._arriving) >= SPARE:
+            await asyncio.wait(self._arriving, return_when=asyncio.FIRST_COMPLETED)
+        while len(self._traffic.connections) >= self._traffic.most + SPARE:
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _without(self, error: OSError) -> None:
+        """Go on after a connection that could not be taken."""
+        if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+            _log.error("no more connections can be opened: %s", error.strerror)
+            await asyncio.sleep(1)
+        else:  # it was gone before it was taken
+            await asyncio.sleep(0)
+
+    def _take(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+                _loop=loop,
+            )
+            return made
+
+        task = loop.create_task(loop.connect_accepted_socket(protocol, connection))
+        self._arriving.add(task)
+        task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: asyncio.Task[Any]) -> None:
+        self._arriving.discard(task)
+        if not task.cancelled():
+            task.exception()  # that it was looked at; the client is gone
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        began = time.monotonic()
         self._ending()
-        await super().shutdown(sockets)
+        for listener in sockets or ():
+            _refuse_new(listener)
+        await asyncio.sleep(QUIET_SECONDS)
+        for task in self._accepting:
+            task.cancel()
+        self._traffic.ending = time.monotonic()
+        for listener in sockets or ():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await self._accept_rest(listener)
+            listener.close()
+        await self._until_idle(began + self._patience)
+        close = {"Connection": "close", "Retry-After": "1"}
+        for connection in list(self._traffic.connections):
+            connection.refuse(RefusedError(503, "ending", "the server ends", headers=close))
+        await self._until_idle(time.monotonic() + min(self._patience, LAST_WORD_SECONDS))
+        for connection in list(self._traffic.connections):
+            connection.abort()
+        for request in list(self.server_state.tasks):
+            request.cancel()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORD_SECONDS)
+        await self.lifespan.shutdown()
+
+    async def _until_idle(self, end: float) -> None:
+        """Wait for those who are connected, until a time on the monotonic clock; a second Ctrl-C ends it."""
+        while self._traffic.connections or self._arriving or self.server_state.tasks:
+            if self.force_exit or time.monotonic() > end:
+                return
+            self._traffic.tick()
+            await asyncio.sleep(TICK_SECONDS)
 
 
-class _Impatient:
-    """Goes before one of uvicorn's HTTP protocols, h11's or httptools', and uses what both have.
+def _refuse_new(listener: socket.socket) -> None:
+    """Let the system make no more connections, but finish those it has begun. On Linux alone.
 
-    A connection whose next request does not come is hung up on; uvicorn waits for ever for its first. And
-    what is no HTTP is answered in the form of every other error.
+    Closing a listening socket resets the connections which nobody has taken yet, and between the last look
+    and the closing one could be made. Who is not let in asks again, and hears that nobody listens.
     """
-
-    cycle: Any
-    transport: asyncio.Transport
-    _patience: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[misc]
-        self._wait()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)  # type: ignore[misc]
-        if self._is_at_work():
-            self._stop_waiting()
-        elif self._patience is None:
-            self._wait()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        super().connection_lost(exc)  # type: ignore[misc]
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(RefusedError(400, "no_http", msg.rstrip("."), headers={"Connection": "close"}))
-
-    def _refuse(self, refusal: RefusedError) -> None:
-        """The last answer on this connection; none where another has begun."""
-        if not self._is_at_work() or not self.cycle.response_started:
-            response = refusal_response(refusal, "-")
-            head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
-            phrase = HTTPStatus(refusal.status).phrase.encode()
-            self.transport.write(
-                b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (refusal.status, phrase, head, bytes(response.body))
-            )
-        self.transport.close()
-
-    def _is_at_work(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _wait(self) -> None:
-        self._patience = asyncio.get_running_loop().call_later(HEADER_SECONDS, self._hang_up)
-
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-
-    def _hang_up(self) -> None:
-        self._patience = None
-        if not self._is_at_work():
-            self.transport.close()
-
-
-class _ForHttptools(_Impatient):
-    """Goes before httptools' protocol, and makes up for what it lacks beside h11's.
-
-    It takes heads, chunks' extensions and trailers of any length. And it loses the body of a request that
-    offers another protocol, as Java's client does by default; an offer that is never taken.
-    """
-
-    _unfinished = 0
-
-    def data_received(self, data: bytes) -> None:
-        self._unfinished += len(data)
-        if not self._is_at_work():
-            head, blank, rest = data.partition(b"\r\n\r\n")
-            data = b"".join((_UPGRADE.sub(b"\r\nx-upgrade:", head), blank, rest))
-        super().data_received(data)
-        if self._unfinished > UNFINISHED_BYTES and not self.transport.is_closing():
-            close = {"Connection": "close"}
-            self._refuse(
-                RefusedError(431, "head_too_large", "the request's head is too large", headers=close)
-            )
-
-    def on_headers_complete(self) -> None:
-        self._unfinished = 0
-        super().on_headers_complete()  # type: ignore[misc]
-
-    def on_body(self, body: bytes) -> None:
-        self._unfinished = 0
-        super().on_body(body)  # type: ignore[misc]
-
-    def on_message_complete(self) -> None:
-        self._unfinished = 0
-        super().on_message_complete()  # type: ignore[misc]
+    if sys.platform != "linux":
+        return
+    with suppress(OSError):
+        # Of classic BPF: load the TCP header's flags; where SYN is set without ACK, drop, else keep.
+        program = (
+            *((0x30, 0, 0, 13), (0x54, 0, 0, 0x12), (0x15, 0, 1, 0x02)),
+            *((0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF)),
+        )
+        code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+        filter_ = struct.pack("HP", len(program), ctypes.addressof(code))
+        listener.setsockopt(socket.SOL_SOCKET, 26, filter_)  # SO_ATTACH_FILTER, which Python has no name for

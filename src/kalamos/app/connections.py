@@ -1,0 +1,365 @@
+"""One HTTP connection: one request at a time, bounded memory, no client waited for without end."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+import sys
+import time
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from starlette.types import Message, Receive, Scope, Send
+
+from kalamos.app.framing import HEAD_BYTES, Chunks, Length, body_of, malformed, take_head
+from kalamos.app.refusals import RefusedError, refusal_response
+
+__all__ = ["Connection", "Traffic"]
+
+HEADER_SECONDS: Final = 10.0
+"""For the head of a request to arrive whole."""
+
+IDLE_SECONDS: Final = 30.0
+"""For which a connection is kept between requests."""
+
+BODY_SECONDS: Final = 30.0
+"""For which a body may stand still. How long it may take in all is for those to say who read it."""
+
+BODY_BYTES_PER_SECOND: Final = 1024
+"""At least, once `BODY_SECONDS` have gone."""
+
+UNSENT_BYTES: Final = 64 * 1024
+"""Of answers that a client has not read yet: with more, its next request waits."""
+
+UNREAD_SECONDS: Final = 30.0
+"""In which a client that has more unsent has to read `READ_BYTES`."""
+
+READ_BYTES: Final = 16 * 1024
+
+LINGER_SECONDS: Final = 5.0
+LINGER_BYTES: Final = 12 * 2**20
+"""How long, and how much, is still taken and thrown away after the last answer. A connection that is closed
+with bytes unread is reset, and the reset can overtake the answer."""
+
+LAST_REQUEST_SECONDS: Final = 0.5
+"""For a request that was on its way when the server was told to end."""
+
+_AT_ONCE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+
+class Traffic:
+    """What the connections of one server have in common."""
+
+    def __init__(self) -> None:
+        self.most: float = math.inf
+        """Connections that are served at once; those beyond are answered 503."""
+        self.connections: set[Connection] = set()
+        self.ending: float | None = None
+        """Since when (`time.monotonic`) the server takes no more requests."""
+
+    def make_room(self) -> bool:
+        """Whether one more connection can be taken; the one that has kept us waiting longest may go for it.
+
+        Who has opened many connections and sends nothing displaces his own, and nobody who is served.
+        """
+        if len(self.connections) < self.most:
+            return True
+        waited_for = [each for each in self.connections if each.waits_for_client]
+        if not waited_for:
+            return False
+        min(waited_for, key=lambda each: each.since).drop()
+        return True
+
+    def tick(self) -> None:
+        """Let go of those who have taken too long; to be called several times a second."""
+        now = time.monotonic()
+        for connection in list(self.connections):
+            connection.tick(now)
+
+
+class Connection:
+    """Goes before one of uvicorn's HTTP protocols, h11's or httptools', and uses what both have.
+
+    The protocol is given one request at a time. What else comes meanwhile is kept up to `HEAD_BYTES` and one
+    read from the socket; then reading pauses. The next request is begun when the last answer is sent.
+    """
+
+    traffic: Traffic
+    app: Any
+    cycle: Any
+    flow: Any
+    transport: asyncio.Transport
+    _raw: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._raw = raw = cast("asyncio.Transport", transport)
+        raw.set_write_buffer_limits(high=UNSENT_BYTES)
+        self._pending = bytearray()
+        self._searched = 0
+        self._body: Length | Chunks | None = None
+        """Of the request under way, as far as it has not come; None once it has."""
+        self._protocol_pauses = False
+        self._body_began, self._body_bytes = 0.0, 0
+        self.closing = False
+        self._thrown_away = 0
+        self._unsent: int | None = None
+        """At the last look, of a client that was behind then."""
+        self.since = time.monotonic()
+        """When the client last did what it was waited for."""
+        self._supernumerary = not self.traffic.make_room()
+        self.traffic.connections.add(self)
+        super().connection_made(_LingeringTransport(raw, self))  # type: ignore[misc]
+        self._application, self.app = self.app, self._answer
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self._pending.clear()
+        self.traffic.connections.discard(self)
+        super().connection_lost(exc)  # type: ignore[misc]
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            self._thrown_away += len(data)
+            if self._thrown_away > LINGER_BYTES:
+                self._raw.close()
+            return
+        was_idle = self.cycle is not None and self.is_idle
+        if self._body is not None:
+            self.since = time.monotonic()
+            self._body_bytes += len(data)
+        self._pending += data
+        self.proceed()
+        if was_idle and self._pending:
+            self.since = time.monotonic()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()  # type: ignore[misc]
+        self.since = time.monotonic()
+        self.proceed()
+
+    def resume_writing(self) -> None:
+        self._unsent = None
+        self.since = time.monotonic()
+        super().resume_writing()  # type: ignore[misc]
+        self.proceed()
+
+    def proceed(self) -> None:
+        """Give the protocol what it can take of what has come."""
+        try:
+            while self._pending and not self.closing:
+                if self._body is not None:
+                    part, complete = self._body.take(self._pending)
+                    if complete:
+                        self._body = None
+                    if part:
+                        self._parse(part)
+                    if not complete:
+                        break
+                elif self._is_at_work() or self.flow.write_paused or not self._begin():
+                    break
+        except RefusedError as refusal:
+            self.refuse(refusal)
+        self.set_reading()
+
+    def _begin(self) -> bool:
+        """Begin the next request; False where its head has not come whole, or is none."""
+        head = take_head(self._pending, self._searched)
+        if head is None:
+            self._searched = len(self._pending)
+            return False
+        self._searched = 0
+        self._body = body_of(head)
+        self.since = self._body_began = time.monotonic()
+        self._body_bytes = 0
+        before = self.cycle
+        self._parse(head)
+        if self.cycle is before and not self.closing:
+            raise malformed()
+        return True
+
+    def _parse(self, data: bytes) -> None:
+        super().data_received(data)  # type: ignore[misc]
+
+    def set_reading(self, *, protocol_pauses: bool | None = None) -> None:
+        """Read from the socket, or leave it: where the protocol wants no more, or enough has come."""
+        if protocol_pauses is not None:
+            self._protocol_pauses = protocol_pauses
+        if self.closing or self._raw.is_closing():
+            return
+        if self._protocol_pauses or (self._body is None and len(self._pending) > HEAD_BYTES):
+            self._raw.pause_reading()
+        else:
+            self._raw.resume_reading()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, or 503 where the server is full or ends; says so where this answer is the last."""
+        refusal = self._refusal()
+        if refusal is not None:
+            await refusal_response(refusal, "-")(scope, receive, send)
+            return
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._is_the_last():
+                headers = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"connection"]
+                message = {**message, "headers": [*headers, (b"connection", b"close")]}
+            await send(message)
+
+        await self._application(scope, receive, answer)
+
+    def _refusal(self) -> RefusedError | None:
+        headers = {"Connection": "close", "Retry-After": "1"}
+        if self.traffic.ending is not None:
+            return RefusedError(
+                503, "ending", "the server is about to end", remedy="try again later", headers=headers
+            )
+        if self._supernumerary:
+            return RefusedError(
+                503, "busy", "too many connections at once", remedy="try again in a moment", headers=headers
+            )
+        return None
+
+    def _is_the_last(self) -> bool:
+        """Whether no request is taken after this one.
+
+        Where the server ends; and where the rest of this one's body would have to come first, and it is long
+        or perhaps never sent.
+        """
+        body = self._body
+        if body is None:
+            return self.traffic.ending is not None
+        return isinstance(body, Chunks) or body.left > HEAD_BYTES or self.cycle.waiting_for_100_continue
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """What uvicorn calls for what is no HTTP."""
+        self.refuse(malformed())
+
+    def refuse(self, refusal: RefusedError) -> None:
+        """The last answer on this connection; none where another has begun."""
+        if self.closing:
+            return
+        if not self._is_at_work() or not self.cycle.response_started:
+            response = refusal_response(refusal, "-")
+            head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+            phrase = HTTPStatus(refusal.status).phrase.encode()
+            self._raw.write(
+                b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (refusal.status, phrase, head, bytes(response.body))
+            )
+        self.linger()
+
+    def linger(self) -> None:
+        """Close after the answer, and without a reset: what still comes is taken and thrown away."""
+        if self.closing:
+            return
+        self.closing = True
+        self._pending.clear()
+        self._body = None
+        self.since = time.monotonic()
+        if self._is_at_work():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self._raw.is_closing() or not self._raw.can_write_eof():
+            self._raw.close()
+            return
+        self._raw.write_eof()
+        self._raw.resume_reading()
+
+    def drop(self) -> None:
+        """Make room for another at once: with a word where the client has not had one."""
+        self.traffic.connections.discard(self)
+        if self._raw.get_write_buffer_size():
+            self.abort()
+            return
+        if self._is_at_work():
+            close = {"Connection": "close"}
+            self.refuse(RefusedError(503, "busy", "too many connections at once", headers=close))
+        self.closing = True
+        self._raw.close()
+
+    def abort(self) -> None:
+        """Close at once, whatever has not been sent; what the system holds of it is thrown away as well."""
+        self.closing = True
+        with suppress(OSError, AttributeError):
+            self._raw.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self._raw.abort()
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether nothing can be done before the client sends, or reads."""
+        return self.closing or self._body is not None or self.flow.write_paused or not self._is_at_work()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no part of a request has come since the last was answered."""
+        return not self.closing and not self._is_at_work() and not self._pending and self._body is None
+
+    def _is_at_work(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def tick(self, now: float) -> None:
+        """Let go of a client that has taken too long."""
+        waited = now - self.since
+        if self._raw.get_write_buffer_size() and (self.closing or self.flow.write_paused):
+            self._tick_unsent(now)
+        elif self.closing:
+            if waited > LINGER_SECONDS:
+                self._raw.close()
+        elif self._body is not None:
+            self._tick_body(now)
+        elif not self._is_at_work() and waited > self._patience():
+            self.linger()
+
+    def _patience(self) -> float:
+        """Seconds for which the next request, or the rest of its head, is waited for."""
+        patience = IDLE_SECONDS if self.is_idle and self.cycle is not None else HEADER_SECONDS
+        if self.traffic.ending is None:
+            return patience
+        return min(patience, LAST_REQUEST_SECONDS + max(0.0, self.traffic.ending - self.since))
+
+    def _tick_body(self, now: float) -> None:
+        if self._protocol_pauses:  # it is not the client that is waited for
+            self.since = self._body_began = now
+            self._body_bytes = 0
+            return
+        late = now - self._body_began - BODY_SECONDS
+        if now - self.since > BODY_SECONDS or late * BODY_BYTES_PER_SECOND > self._body_bytes:
+            close = {"Connection": "close"}
+            problem = f"the request's body stood still for {BODY_SECONDS:g} s, or came too slowly"
+            self.refuse(RefusedError(408, "too_slow", problem, headers=close))
+
+    def _tick_unsent(self, now: float) -> None:
+        unsent = self._raw.get_write_buffer_size()
+        if self._unsent is None or self._unsent - unsent >= READ_BYTES:
+            self._unsent, self.since = unsent, now
+        elif now - self.since > UNREAD_SECONDS:
+            self.abort()
+
+
+class _LingeringTransport(asyncio.Transport):
+    """What the protocol takes for its transport: its `close` lingers, and a pause is one of two reasons."""
+
+    def __init__(self, raw: asyncio.Transport, connection: Connection) -> None:
+        super().__init__()
+        self._raw = raw
+        self._connection = connection
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._raw.get_extra_info(name, default)
+
+    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
+        if not self._connection.closing:
+            self._raw.write(data)
+
+    def close(self) -> None:
+        self._connection.linger()
+
+    def is_closing(self) -> bool:
+        return self._connection.closing or self._raw.is_closing()
+
+    def pause_reading(self) -> None:
+        self._connection.set_reading(protocol_pauses=True)
+
+    def resume_reading(self) -> None:
+        self._connection.set_reading(protocol_pauses=False)
