@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint bench bench-training results zoo teaching fonts notebook samples constraints clean
+.PHONY: demo test lint fuzz bench bench-training results zoo teaching fonts notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -27,6 +27,10 @@ lint: $(VENV)/.everything  ## format, lint, types, the wall between the halves
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# FUZZ="--seed 7 --only images --minutes 1", or any other options of `python -m fuzz`.
+fuzz: $(VENV)/.everything  ## hostile files, models and requests: minutes; what is found lies in build/fuzz
+	$(BIN)/python -m fuzz $(FUZZ)
 
 bench: $(VENV)/.everything  ## measure speed and memory, write the tables
 	$(BIN)/python benchmarks/bench.py --write
