@@ -20,6 +20,13 @@ def test_the_script_is_one_that_the_shell_takes(command, shell: str) -> None:
         subprocess.run([shell, *options], input=outcome.out, check=True, timeout=20)
 
 
+def test_the_help_has_a_line_for_each_shell(command) -> None:
+    lines = [line.split() for line in command("completion", "--help").rows]
+    for shell in ("bash", "zsh", "fish"):
+        assert [line for line in lines if line[:4] == [f"{shell}:", "kalamos", "completion", shell]]
+    assert "\\b" not in command("completion", "--help").out.decode()
+
+
 def test_another_shell(command) -> None:
     outcome = command("completion", "tcsh")
     assert outcome.code == 2

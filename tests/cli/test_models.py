@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
+import pytest
+
+from kalamos.cli.model_card import lay_out_card
+from kalamos.model_file import read_spec
 from kalamos.zoo import model_path, names
-from kalamos.zoo.card import render_card
 
 
 def test_the_list_has_a_line_for_each_model(command) -> None:
@@ -14,10 +19,39 @@ def test_the_list_has_a_line_for_each_model(command) -> None:
     assert "\x1b" not in outcome.out.decode()
 
 
-def test_one_model_is_its_card_by_name_or_file(command) -> None:
-    card = render_card(model_path("digits")).encode()
-    assert command("models", "digits") == (0, card, "")
-    assert command("models", model_path("digits")) == (0, card, "")
+@pytest.mark.parametrize("name", names())
+def test_one_model_is_its_card_for_a_terminal_by_name_or_file(
+    command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    spec = read_spec(model_path(name))
+    outcome = command("models", name)
+    assert (outcome.code, outcome.err) == (0, "")
+    text = outcome.out.decode()
+    assert outcome.rows[0] == name
+    assert [row for row in outcome.rows if len(row) > 80] == []
+    assert not set(text) & set("{}|*#`"), "neither JSON nor Markdown"
+    assert not re.search("[0-9a-f]{64}", text)
+    for metric in spec.metrics:
+        assert f"{metric.accuracy:.2%}" in text
+    for label in spec.alphabet.labels:
+        assert label in text
+    assert command("models", model_path(name)).rows[:-1] == outcome.rows[:-1]
+
+
+def test_all_that_a_model_says_of_itself_is_there_as_json(command) -> None:
+    outcome = command("models", "digits", "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert json.loads(outcome.out) == json.loads(read_spec(model_path("digits")).to_json())
+    assert command("models", "--json").code == 2
+
+
+def test_a_long_table_stands_side_by_side_on_a_wide_terminal() -> None:
+    rows = "".join(f"| kind_{i:02} | {i} |\n" for i in range(20))
+    card = f"# m\n\n| | n |\n|---|---|\n{rows}"
+    wide, narrow = lay_out_card(card, 80).splitlines(), lay_out_card(card, 20).splitlines()
+    assert len(wide) < len(narrow) == 2 + 21
+    assert all(f"kind_{i:02}" in "\n".join(wide) for i in range(20))
 
 
 def test_no_such_model(command, samples: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -34,6 +35,22 @@ def test_the_bar_counts_from_its_first_sight_on(terminal, on_terminal, impatient
     shown = terminal.read_to_end()
     assert re.search(r" 5 images [1-9][\d,]*/s ", shown)
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor stays hidden"
+
+
+def test_the_bar_shows_the_total_and_the_time_left_once_they_are_known(
+    terminal, on_terminal, impatient
+) -> None:
+    def slow() -> Iterator[Prediction]:
+        for _ in range(30):
+            time.sleep(0.02)
+            yield ITEM
+
+    on_terminal()
+    with progress.progress_bar(lambda: 1234) as watch:
+        assert list(watch(slow())) == [ITEM] * 30
+    shown = terminal.read_to_end()
+    assert re.search(r"30 of 1,234 images", shown)
+    assert re.search(r"0:\d\d:\d\d left", shown)
 
 
 def test_quick_work_shows_no_bar(terminal, on_terminal) -> None:

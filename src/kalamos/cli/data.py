@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -27,8 +28,8 @@ AS_PUBLISHED = "checksum as published"
 OTHER = "not byte for byte the published file, perhaps packed again"
 
 ELSE = """\
-DATASET may also be a path: a folder with one sub-folder a class, a CSV file with the columns
-path,label[,group,split], or a zip archive of either."""
+DATASET may also be a path: a folder with one sub-folder a class, a CSV file
+with the columns path,label[,group,split], or a zip archive of either."""
 
 
 LAZY = ("inspect", "render")
@@ -70,16 +71,23 @@ def list_datasets(data_dir: Path | None) -> None:
     table = Table("name", "classes", "train", "test", "files", "source", box=None, pad_edge=False)
     for column in table.columns[1:4]:
         column.justify = "right"
+    sources: dict[str, int] = {}
     for name in names():
         entry = describe(name)
+        source = str(sources.setdefault(entry.source, len(sources) + 1))
         test = f"{entry.test:,}" if entry.test else "-"
-        row = (name, str(len(entry.alphabet)), f"{entry.train:,}", test, _files(entry, root), entry.source)
+        row = (name, str(len(entry.alphabet)), f"{entry.train:,}", test, _files(entry, root), source)
         table.add_row(*row)
-    for column in table.columns[4:]:
-        column.overflow = "fold"  # an ellipsis would hide the end of a path
+    table.columns[4].overflow = "fold"  # an ellipsis would hide the end of a path
+    table.columns[5].justify = "right"
+    table.columns[5].no_wrap = True
     # In a pipe a row is a line, however long.
     Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
-    click.echo(f"\nThe data folder is {root}; --data-dir and KALAMOS_DATA choose another.\n{ELSE}")
+    click.echo("\nSources:")
+    for source, number in sources.items():
+        begin = f"{number:>4}  "
+        click.echo(textwrap.fill(source, 80, initial_indent=begin, subsequent_indent=" " * len(begin)))
+    click.echo(f"\nThe data folder is {root}\n(--data-dir and KALAMOS_DATA choose another).\n{ELSE}")
 
 
 @data.command(no_args_is_help=True)

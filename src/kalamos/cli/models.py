@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import shutil
+
 import click
 
 from kalamos.cli.names import ModelName
+from kalamos.cli.terminal import echo, echo_json
+from kalamos.errors import UsageError
 
 
 @click.command()
 @click.argument("model", required=False, type=ModelName())
-def models(model: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="All that the file of MODEL says of itself, as JSON.")
+def models(model: str | None, as_json: bool) -> None:
     """List the shipped models, or show the card of one MODEL (a name or a file)."""
     if model is None:
+        if as_json:
+            raise UsageError("--json shows one model", remedy="name it: kalamos models digits --json")
         _print_list()
+    elif as_json:
+        from kalamos.model_file import read_spec
+        from kalamos.zoo import find_model
+
+        echo_json(
+            json.dumps(json.loads(read_spec(find_model(model)).to_json()), ensure_ascii=False, indent=2)
+        )
     else:
+        from kalamos.cli.model_card import lay_out_card
         from kalamos.zoo import find_model
         from kalamos.zoo.card import render_card
 
-        click.echo(render_card(find_model(model)), nl=False)
+        width = min(100, shutil.get_terminal_size().columns)  # 80 in a pipe
+        echo(lay_out_card(render_card(find_model(model)), width).rstrip("\n"))
+        echo(f"\nThe recipe and all checksums: kalamos models {shlex.quote(model)} --json")
 
 
 def _print_list() -> None:

@@ -152,7 +152,7 @@ def _predict_here(asked: Asked) -> tuple[Summary, PassedOver]:
             removed=reading.restricted,
             csv_style=asked.csv_style(),
         ) as writer,
-        progress(wanted=not asked.quiet and not live) as watch,
+        progress(wanted=not asked.quiet and not live, paths=asked.paths) as watch,
         showing as gallery,
     ):
         for result in watch(results):
@@ -240,9 +240,14 @@ def _standard_output() -> Iterator[BinaryIO]:
         raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
-def progress(*, wanted: bool) -> AbstractContextManager[Watch]:
+def progress(*, wanted: bool, paths: tuple[str, ...] | None = None) -> AbstractContextManager[Watch]:
+    """A bar where one is wanted; its total is that of `paths`, where these can be counted."""
     if not wanted or not sys.stderr.isatty():
         return nullcontext(iter)
     from kalamos.cli.progress import progress_bar
 
-    return progress_bar()
+    if paths is None:
+        return progress_bar()
+    from kalamos.inputs.counting import count_images
+
+    return progress_bar(lambda: count_images(paths))
