@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import NamedTuple
 
 from kalamos.charset import Restriction, restrict
 from kalamos.errors import UsageError
+from kalamos.images import MAX_PIXELS
+from kalamos.isolation import TIMEOUT_SECONDS
 from kalamos.model_file import ModelSpec
 
 __all__ = ["ReadingOptions", "reading_options", "threshold_of"]
@@ -22,6 +25,10 @@ class ReadingOptions(NamedTuple):
     labels: tuple[str, ...]
     """What can be answered: the model's labels, or those that the charset leaves."""
     restriction: Restriction | None
+    timeout: float = TIMEOUT_SECONDS
+    """Seconds that decoding one image may take."""
+    max_pixels: int = MAX_PIXELS
+    """Height x width of the largest image that is decoded."""
 
     @property
     def restricted(self) -> bool:
@@ -35,6 +42,8 @@ def reading_options(
     min_confidence: float | None = None,
     target_accuracy: float | None = None,
     charset: str | None = None,
+    timeout: float | None = None,
+    max_pixels: int | None = None,
 ) -> ReadingOptions:
     """The options of `Recognizer.predict`, for the model that `spec` tells of.
 
@@ -46,7 +55,17 @@ def reading_options(
     threshold = threshold_of(spec, min_confidence, target_accuracy)
     restriction = None if charset is None else restrict(spec.alphabet, charset)
     labels = spec.alphabet.labels if restriction is None else restriction.labels
-    return ReadingOptions(min(top_k, len(labels)), threshold, labels, restriction)
+    timeout = TIMEOUT_SECONDS if timeout is None else timeout
+    if not _is_number(timeout) or not 0 < timeout < math.inf:
+        raise UsageError(
+            f"timeout = {timeout!r} is no time", remedy="give the seconds that an image may take"
+        )
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
+    if not _is_number(max_pixels) or not max_pixels > 0:
+        raise UsageError(f"max_pixels = {max_pixels!r} would refuse everything", remedy="use 1 or more")
+    return ReadingOptions(
+        min(top_k, len(labels)), threshold, labels, restriction, float(timeout), int(max_pixels)
+    )
 
 
 def threshold_of(

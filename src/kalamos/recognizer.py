@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,10 @@ from kalamos.answering import predictions_of
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.folders import find_images
 from kalamos.helpers import Helpers
-from kalamos.inputs.item import Member, bytes_held, fetched, is_heavy, load_item, name_of
+from kalamos.images import MAX_PIXELS
+from kalamos.images.files import display_name
+from kalamos.images.pixels import out_of_memory
+from kalamos.inputs.item import Member, bytes_held, is_heavy, load_item, load_items, name_of
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
 from kalamos.predictions import Prediction
 from kalamos.preprocessing import Preprocessor
@@ -102,6 +107,8 @@ class Recognizer:
         min_confidence: float | None = None,
         target_accuracy: float | None = None,
         charset: str | None = None,
+        timeout: float | None = None,
+        max_pixels: int | None = None,
     ) -> Prediction:
         """Read one image.
 
@@ -118,6 +125,8 @@ class Recognizer:
                 characters themselves (see `kalamos.charset.restrict`). Confidences are then shares of what
                 they have among them, which abstention looks at; `Prediction.removed` tells what the others
                 had.
+            timeout: seconds that decoding the image may take; None takes 30 (`kalamos.isolation`).
+            max_pixels: width x height of the largest image to decode; None takes 50 million.
 
         Returns:
             The prediction; for a blank image one without a label whose `error` is a `NoInkError`.
@@ -134,10 +143,10 @@ class Recognizer:
         >>> answer.label in "02468", answer.removed > 0.9
         (True, True)
         """
-        options = self._options(top_k, min_confidence, target_accuracy, charset)
+        options = self._options(top_k, min_confidence, target_accuracy, charset, timeout, max_pixels)
         path = name_of(source)
         try:
-            prepared = self.prepare(source)
+            prepared = self.prepare(source, timeout=options.timeout, max_pixels=options.max_pixels)
         except NoInkError as error:
             return _failure(error, path)
         [prediction] = predictions_of(self.logits([prepared]), self.spec.temperature, [path], options)
@@ -151,6 +160,8 @@ class Recognizer:
         min_confidence: float | None = None,
         target_accuracy: float | None = None,
         charset: str | None = None,
+        timeout: float | None = None,
+        max_pixels: int | None = None,
     ) -> Results:
         """Read many images, in order; one that cannot be read becomes a row with its error.
 
@@ -161,7 +172,7 @@ class Recognizer:
         """
         if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise UsageError("predict_batch takes a list of images", remedy="use predict for a single one")
-        options = self._options(top_k, min_confidence, target_accuracy, charset)
+        options = self._options(top_k, min_confidence, target_accuracy, charset, timeout, max_pixels)
         return Results(self._stream(sources, options, jobs=None))
 
     def predict_folder(
@@ -172,6 +183,8 @@ class Recognizer:
         min_confidence: float | None = None,
         target_accuracy: float | None = None,
         charset: str | None = None,
+        timeout: float | None = None,
+        max_pixels: int | None = None,
         jobs: int | None = None,
     ) -> Iterator[Prediction]:
         """Read every image under a folder, lazily, in case-insensitive name order.
@@ -185,7 +198,7 @@ class Recognizer:
         Raises:
             UsageError: the folder is absent or holds no image.
         """
-        options = self._options(top_k, min_confidence, target_accuracy, charset)
+        options = self._options(top_k, min_confidence, target_accuracy, charset, timeout, max_pixels)
         if not Path(folder).is_dir():
             raise UsageError(f"{os.fspath(folder)}: no such folder", remedy="use predict for a single image")
         paths = find_images([os.fspath(folder)])
@@ -199,6 +212,8 @@ class Recognizer:
         min_confidence: float | None = None,
         target_accuracy: float | None = None,
         charset: str | None = None,
+        timeout: float | None = None,
+        max_pixels: int | None = None,
         jobs: int | None = None,
         processes: bool = False,
     ) -> Iterator[Prediction]:
@@ -215,7 +230,7 @@ class Recognizer:
         >>> result
         Prediction(label=None, path='forms.zip/7.png', error='forms.zip/7.png: the file is empty; ...')
         """
-        options = self._options(top_k, min_confidence, target_accuracy, charset)
+        options = self._options(top_k, min_confidence, target_accuracy, charset, timeout, max_pixels)
         return self._stream(paths, options, jobs, processes=processes)
 
     def feature_maps(self, source: ImageSource) -> dict[str, NDArray[np.float32]]:
@@ -231,16 +246,27 @@ class Recognizer:
         maps = self._model.session.run(stages, {self._model.input_name: batch})
         return {stage: values[0] for stage, values in zip(stages, maps, strict=True)}
 
-    def prepare(self, source: ImageSource) -> GreyImage:
+    def prepare(
+        self, source: ImageSource, *, timeout: float | None = None, max_pixels: int | None = None
+    ) -> GreyImage:
         """What the model will see of an image: uint8 [S, S], ink bright on black.
+
+        The options are those of `predict`.
 
         Raises:
             ImageError: the image cannot be read, or is blank (`NoInkError`).
         """
-        return self._preprocessor.image(self._load(source))
+        try:
+            return self._preprocessor.image(self._load(source, timeout, max_pixels))
+        except (MemoryError, cv2.error) as error:
+            raise out_of_memory(error, _display_name(source)) or error from None
 
-    def trace(self, source: ImageSource | Member) -> Iterator[tuple[str, GreyImage]]:
+    def trace(
+        self, source: ImageSource | Member, *, timeout: float | None = None, max_pixels: int | None = None
+    ) -> Iterator[tuple[str, GreyImage]]:
         """What becomes of an image on its way to the model: the grey input, then each step's result.
+
+        The options are those of `predict`.
 
         Yields:
             `"input"` or the step's name, and an image uint8 [h, w].
@@ -255,7 +281,7 @@ class Recognizer:
         >>> [name for name, image in load("digits").trace(page)]
         ['input', 'polarity', 'ink_box', 'stroke', 'resize', 'centre']
         """
-        grey = self._load(source)
+        grey = self._load(source, timeout, max_pixels)
         yield "input", grey
         yield from self._preprocessor.trace(grey)
 
@@ -266,8 +292,13 @@ class Recognizer:
         result: NDArray[np.float32] = logits
         return result
 
-    def _load(self, source: ImageSource | Member) -> GreyImage:
-        return load_item(source, enough_pixels=self.enough_pixels)
+    def _load(self, source: ImageSource | Member, timeout: float | None, max_pixels: int | None) -> GreyImage:
+        return load_item(
+            source,
+            max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
+            enough_pixels=self.enough_pixels,
+            timeout=timeout,
+        )
 
     def _options(
         self,
@@ -275,6 +306,8 @@ class Recognizer:
         min_confidence: float | None,
         target_accuracy: float | None,
         charset: str | None,
+        timeout: float | None,
+        max_pixels: int | None,
     ) -> ReadingOptions:
         return reading_options(
             self.spec,
@@ -282,6 +315,8 @@ class Recognizer:
             min_confidence=min_confidence,
             target_accuracy=target_accuracy,
             charset=charset,
+            timeout=timeout,
+            max_pixels=max_pixels,
         )
 
     def read_chunk(self, chunk: list[ImageSource | Member], options: ReadingOptions) -> list[Prediction]:
@@ -329,7 +364,7 @@ class Recognizer:
         stopping: threading.Event,
     ) -> list[Prediction]:
         with turns.take() as done:
-            outcomes = self._prepare_all(sources, done, stopping)
+            outcomes = self._prepare_all(sources, options, done, stopping)
         paths = [name_of(source) for source in sources[: len(outcomes)]]
         ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
         read: Iterator[Prediction] = iter(())
@@ -342,26 +377,51 @@ class Recognizer:
         ]
 
     def _prepare_all(
-        self, sources: list[ImageSource | Member], done: Callable[[], None], stopping: threading.Event
+        self,
+        sources: list[ImageSource | Member],
+        options: ReadingOptions,
+        done: Callable[[], None],
+        stopping: threading.Event,
     ) -> list[GreyImage | ImageError]:
         outcomes: list[GreyImage | ImageError] = []
         together: dict[int, GreyImage] = {}
-        for source in [fetched(source) for source in sources]:
-            if stopping.is_set():  # 64 photographs can take half a minute
-                break
-            try:
-                grey = self._load(source)
-                if self._preprocessor.stacks(grey):
-                    together[len(outcomes)] = grey
-                else:  # at once, so that no more than one photograph is held
-                    grey = self._preprocessor.image(grey)
+        loaded = load_items(
+            sources,
+            max_pixels=options.max_pixels,
+            enough_pixels=self.enough_pixels,
+            timeout=options.timeout,
+            stopping=stopping,
+        )
+        with contextlib.closing(loaded):
+            for source in sources:
+                if stopping.is_set():  # 64 photographs can take half a minute
+                    break
+                grey = next(loaded)
+                if not isinstance(grey, ImageError):
+                    if self._preprocessor.stacks(grey):
+                        together[len(outcomes)] = grey
+                    else:  # at once, so that no more than one photograph is held
+                        grey = self._prepared(grey, source)
                 outcomes.append(grey)
-            except ImageError as error:
-                outcomes.append(error)
-            done()
+                done()
         for i, outcome in zip(together, self._preprocessor.images([*together.values()]), strict=True):
             outcomes[i] = outcome
         return outcomes
+
+    def _prepared(self, grey: GreyImage, source: ImageSource | Member) -> GreyImage | ImageError:
+        """One image as the model will see it, or the error that it has instead."""
+        try:
+            return self._preprocessor.image(grey)
+        except ImageError as error:
+            return error
+        except (MemoryError, cv2.error) as error:
+            if (too_large := out_of_memory(error, _display_name(source))) is None:
+                raise
+            return too_large
+
+
+def _display_name(source: ImageSource | Member) -> str:
+    return display_name(name_of(source) or "the image")
 
 
 def _matching_preprocessor(model: LoadedModel) -> Preprocessor:

@@ -2,10 +2,12 @@
 
 ```
 path ── files ──┐
-bytes ──────────┴─ dispatch ─ png, jpeg, gif, bmp, webp, tiff ─ decoding ─┐
-array ─ arrays ───────────────────────────────────────────────────────────┼─ grey
-Pillow image ─ pillow ────────────────────────────────────────────────────┘
+bytes ──────────┴─ decoding ─ dispatch ─ png, jpeg, gif, bmp, webp, tiff ─ pixels ─┐
+array ─ arrays ────────────────────────────────────────────────────────────────────┼─ grey
+Pillow image ─ pillow ─────────────────────────────────────────────────────────────┘
 ```
+
+`decoding` has what is not harmless go through `pixels` in a worker process.
 """
 
 from __future__ import annotations

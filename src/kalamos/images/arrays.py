@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import InvalidArrayError
-from kalamos.images.decoding import MAX_PIXELS, check_pixels
 from kalamos.images.grey import to_grey
+from kalamos.images.pixels import MAX_PIXELS, check_pixels
 
 __all__ = ["array_to_grey"]
 

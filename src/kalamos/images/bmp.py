@@ -25,7 +25,7 @@ _PLAIN_MASKS = {
 
 
 def read_bmp(data: bytes, where: str) -> ImageHeader:
-    """Reads the header of a BMP.
+    """Read the header of a BMP.
 
     Raises:
         CorruptImageError: truncated, or of no size.
@@ -55,7 +55,8 @@ def read_bmp(data: bytes, where: str) -> ImageHeader:
         raise truncated(where, "BMP", "pixel rows are missing")
     # Shorter headers have no alpha mask: the fourth byte is padding there, and often zero.
     alpha: Alpha = "straight" if size >= _WITH_ALPHA_MASK else "ignored"
-    return ImageHeader("BMP", width, height, alpha=alpha)
+    channels = 4 if bits == 32 else 3
+    return ImageHeader("BMP", width, height, alpha=alpha, decoded_bytes=width * height * channels)
 
 
 def _masks_honoured(data: bytes, size: int, bits: int) -> bool:

@@ -1,142 +1,316 @@
-"""From encoded bytes to one grey, upright uint8 image."""
+"""From encoded bytes to one grey, upright uint8 image, through one of two doors.
+
+What a header check proves harmless and cheap is decoded in this process, fast: PNG and JPEG of moderate size
+and sound structure. All else is decoded by a worker process, which has limits on memory and time and may die
+(`kalamos.isolation`): the other formats, animations, what is large, deep, unusual or damaged.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.errors import ImageTooLargeError, UnsupportedImageError
-from kalamos.images.dispatch import read_header
-from kalamos.images.grey import to_grey, upright, with_key
-from kalamos.images.header import Frame, ImageHeader, damaged
-from kalamos.images.tiff import without_orientation
-from kalamos.images.webp import first_frame
+from kalamos.errors import CorruptImageError, ImageError, ImageNotFoundError, ImageTooLargeError
+from kalamos.images import jpeg, png
+from kalamos.images.dispatch import check_signature, is_decoded_here, read_header
+from kalamos.images.files import display_name, read_file, read_start
+from kalamos.images.pixels import MAX_PIXELS, check_pixels, check_size, decode_here, out_of_memory
+from kalamos.isolation import MEMORY_BYTES, iterate_isolated
 
-__all__ = ["MAX_PIXELS", "check_pixels", "decode_grey"]
+__all__ = ["MAX_PIXELS", "Encoded", "check_pixels", "decode_all", "decode_file", "decode_grey", "fetch"]
 
-MAX_PIXELS = 50_000_000
-"""The default limit on width x height: 5000 x 10000 pixels, ten times an A4 page at 200 dpi."""
+Grey = NDArray[np.uint8]
 
-CROP_PIXELS = 64 * 64
-"""Up to this size pictures are decoded with their colours: colours that no screen can show are cut off then,
-which changes the luminance by some levels, and the models have seen small crops so."""
+LARGE_BYTES = 16 * 2**20
+"""Larger files are read by the worker alone, so that nothing of them is held here."""
 
-_UINT8 = np.dtype(np.uint8)
-# Orientation is undone here, for every format alike.
-_LUMA = {
-    1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_IGNORE_ORIENTATION,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_IGNORE_ORIENTATION,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION,
-}
-"""OpenCV's flags for decoding the luminance alone, by the factor that sides are divided by."""
+HEAD_BYTES = 64 * 1024
+"""Files of other formats are read here up to this size, to be sent along in one go."""
+
+BATCH_BYTES = 16 * 2**20
+"""Bytes that are sent to a worker at once."""
 
 
-def check_pixels(width: int, height: int, max_pixels: int, where: str) -> None:
-    """Raises ImageTooLargeError where width x height exceeds `max_pixels`."""
-    if width * height > max_pixels:
-        raise ImageTooLargeError(
-            f"{where}: {width} x {height} pixels are more than the limit of {max_pixels:,}",
-            remedy="scale it down or raise max_pixels",
-        )
+class Encoded(NamedTuple):
+    """An encoded image: its bytes, or the file that holds them."""
+
+    where: str
+    """What it is called in errors."""
+    source: bytes | str
+    """The bytes; or an absolute path, which the worker opens."""
+
+    @property
+    def size(self) -> int:
+        """In bytes; 0 for a file that is not there."""
+        if isinstance(self.source, bytes):
+            return len(self.source)
+        try:
+            return os.stat(self.source).st_size  # noqa: PTH116
+        except (OSError, ValueError):
+            return 0
+
+
+class _Bounds(NamedTuple):
+    """What a caller asks of an image's pixels."""
+
+    max_pixels: int
+    enough_pixels: int | None
 
 
 def decode_grey(
-    data: bytes, *, where: str = "the bytes", max_pixels: int = MAX_PIXELS, enough_pixels: int | None = None
-) -> NDArray[np.uint8]:
-    """Decodes an encoded image to grey uint8 [H, W], C-contiguous and upright.
+    data: bytes,
+    *,
+    where: str = "the bytes",
+    max_pixels: int = MAX_PIXELS,
+    enough_pixels: int | None = None,
+    timeout: float | None = None,
+    stopping: threading.Event | None = None,
+) -> Grey:
+    """Decode an encoded image to grey uint8 [H, W], C-contiguous and upright.
 
     PNG, JPEG, BMP, GIF, WEBP and TIFF are told apart by content. Of several frames or pages the first
     is taken; transparent pictures are composed so that their ink shows; dark and light are as in the
-    picture. `where` names the source in errors.
+    picture.
 
-    A JPEG may be decoded at a half, a quarter or an eighth of its size, several times as fast, where it has
-    at least `enough_pixels` then; None asks for all of them. What others have too many they keep.
+    Args:
+        data: a whole file.
+        where: what the source is called in errors.
+        max_pixels: the limit on width x height, seen before decoding. Decoded pixels may take at most
+            `kalamos.images.pixels.MAX_DECODED_BYTES`, whatever this says.
+        enough_pixels: a JPEG may be decoded at a half, a quarter or an eighth of its size, several times as
+            fast, where it has at least so many pixels then; None asks for all of them. What others have
+            too many they keep.
+        timeout: seconds that decoding may take; None takes `kalamos.isolation.TIMEOUT_SECONDS`.
+        stopping: once set, decoding that takes long is given up.
 
     Raises:
         UnsupportedImageError: another format, or a variant that loses ink.
         CorruptImageError: empty, truncated or damaged.
-        ImageTooLargeError: over `max_pixels`, seen before decoding.
+        ImageTooLargeError: over a limit on pixels or memory.
+        ImageTimeoutError: it takes longer than it may.
 
+    >>> import cv2
     >>> _, encoded = cv2.imencode(".png", np.full((2, 3), 200, np.uint8))
     >>> decode_grey(encoded.tobytes())
     array([[200, 200, 200],
            [200, 200, 200]], dtype=uint8)
     """
-    header = read_header(data, where=where)
-    if header.width * header.height > max_pixels:
-        check_pixels(header.width, header.height, max_pixels, where)
-    pixels = _decode(data, header, where, enough_pixels)
-    if pixels.dtype == _UINT8 and pixels.ndim == 2 and header.transparent is None:
-        # Most character images; to_grey would return them as they are.
-        grey: NDArray[np.uint8] = pixels
-    else:
-        pixels, premultiplied = _with_alpha(pixels, header, where)
-        grey = to_grey(
-            pixels, order="BGR", premultiplied=premultiplied, where=where, refuse=UnsupportedImageError
-        )
-    if header.inverted:
-        grey = 255 - grey
-    if header.orientation != 1:
-        grey = upright(grey, header.orientation)
-    return grey if grey.flags.c_contiguous else np.ascontiguousarray(grey)
+    bounds = _Bounds(max_pixels, enough_pixels)
+    quick = _decode_harmless(data, where, bounds)
+    return _decode_by_worker(Encoded(where, data), bounds, timeout, stopping) if quick is None else quick
 
 
-def _decode(data: bytes, header: ImageHeader, where: str, enough_pixels: int | None) -> NDArray[Any]:
-    """OpenCV's pixels: [H, W] or [H, W, 3 or 4] in BGR(A) order, in the orientation they are stored in."""
-    flags, factor = cv2.IMREAD_UNCHANGED, 1
-    if header.has_luma and header.width * header.height > CROP_PIXELS:
-        factor = _reduction(header, enough_pixels)
-        flags = _LUMA[factor]
-    if header.animated:
-        data = first_frame(data)
-    if header.format == "TIFF" and header.orientation != 1:
-        data = without_orientation(data)
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        pixels = None
-    # Mypy's stubs do not know that imdecode answers None for what it cannot decode.
-    if pixels is None:
-        raise damaged(where, header.format, "it cannot be decoded")
-    # A GIF's frame comes on its canvas, a WEBP's by itself.
-    size = header.frame if header.animated and header.frame else header
-    # Rounded up, as JPEG decoders do.
-    if pixels.shape[:2] != (-(-size.height // factor), -(-size.width // factor)):
-        raise damaged(where, header.format, "its size is not the one its header announces")
-    return pixels
+def decode_file(
+    path: str | os.PathLike[str],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    enough_pixels: int | None = None,
+    timeout: float | None = None,
+    stopping: threading.Event | None = None,
+) -> Grey:
+    """Decode a file, as `decode_grey` does; of a large one nothing is held in this process.
+
+    Raises as `decode_grey` does, and `ImageNotFoundError`.
+    """
+    bounds = _Bounds(max_pixels, enough_pixels)
+    encoded = fetch(path)
+    if isinstance(encoded.source, bytes):
+        quick = _decode_harmless(encoded.source, encoded.where, bounds)
+        if quick is not None:
+            return quick
+    return _decode_by_worker(encoded, bounds, timeout, stopping)
 
 
-def _reduction(header: ImageHeader, enough_pixels: int | None) -> int:
-    """The largest factor to divide both sides by that leaves enough pixels."""
-    if enough_pixels is None:
-        return 1
-    return next(
-        (factor for factor in (8, 4, 2) if header.width * header.height >= enough_pixels * factor**2), 1
+def decode_all(
+    images: Sequence[Encoded | ImageError],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    enough_pixels: int | None = None,
+    timeout: float | None = None,
+    stopping: threading.Event | None = None,
+) -> Iterator[Grey | ImageError]:
+    """Decode some images, in order; one that cannot be decoded gives its error.
+
+    As `decode_grey` for each; those that a worker decodes go to it together, and it works ahead.
+    """
+    bounds = _Bounds(max_pixels, enough_pixels)
+    by_worker = _decode_by_workers(
+        [image for image in images if _needs_worker(image)], bounds, timeout, stopping
     )
+    for image in images:
+        if isinstance(image, ImageError):
+            yield image
+        elif _needs_worker(image):
+            yield next(by_worker)
+        else:
+            try:
+                quick = _decode_harmless(image.source, image.where, bounds)  # type: ignore[arg-type]
+                yield _decode_by_worker(image, bounds, timeout, stopping) if quick is None else quick
+            except ImageError as error:
+                yield error
 
 
-def _with_alpha(pixels: NDArray[Any], header: ImageHeader, where: str) -> tuple[NDArray[Any], bool]:
-    """The pixels with an alpha channel where the header knows of one, and whether it is premultiplied."""
-    if header.transparent is not None and pixels.ndim == 2:
-        return with_key(pixels, header.transparent, where=where, refuse=UnsupportedImageError), False
-    if header.frame is not None:
-        return _on_canvas(pixels, header.frame, header), False
-    if header.alpha == "ignored" and pixels.ndim == 3:
-        return pixels[..., :3], False
-    return pixels, header.alpha == "premultiplied"
+def fetch(path: str | os.PathLike[str]) -> Encoded:
+    """Read a file that will be decoded here, or that is small; name any other for the worker to read.
+
+    Raises:
+        ImageNotFoundError: missing, not readable, or a folder, FIFO or device.
+        ImageTooLargeError: over `kalamos.images.files.MAX_FILE_BYTES`.
+        UnsupportedImageError: none of the six formats.
+    """
+    where = display_name(path)
+    data, size = read_start(path, HEAD_BYTES)
+    if len(data) >= size:
+        return Encoded(where, data)
+    check_signature(data, where)
+    if size <= LARGE_BYTES and is_decoded_here(data):
+        return Encoded(where, read_file(path))
+    try:
+        return Encoded(where, os.path.abspath(path))  # noqa: PTH100  (as it is, links and all)
+    except OSError:  # a relative one, in a folder that is gone: whoever could be read above, can be now
+        return Encoded(where, read_file(path))
 
 
-def _on_canvas(pixels: NDArray[Any], frame: Frame, header: ImageHeader) -> NDArray[Any]:
-    """BGRA of the whole canvas, transparent outside the frame."""
-    rows, columns = slice(frame.top, frame.top + frame.height), slice(frame.left, frame.left + frame.width)
-    if not header.animated:
-        # OpenCV has laid a GIF's frame on the background colour, which may be that of the ink.
-        pixels = pixels[rows, columns]
-    canvas = np.zeros((header.height, header.width, 4), np.uint8)
-    canvas[rows, columns, 3] = 255
-    canvas[rows, columns, : pixels.shape[2]] = pixels
-    return canvas
+def _needs_worker(image: Encoded | ImageError) -> bool:
+    """Whether what can be seen at a glance sends an image to a worker."""
+    if isinstance(image, ImageError):
+        return False
+    source = image.source
+    return isinstance(source, str) or len(source) > LARGE_BYTES or not is_decoded_here(source)
+
+
+def _decode_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None:
+    """Decode what is harmless and cheap; None for anything else that is an image.
+
+    Raises what the header says.
+    """
+    if len(data) > LARGE_BYTES:
+        check_signature(data, where)
+        return None
+    if data.startswith(png.SIGNATURE):
+        file = png.inspect_png(data, where)
+        check_size(file.header, bounds.max_pixels, where)
+        if file.is_harmless(data):
+            essential = file.essential(data)
+            return decode_here(essential, file.header, where=where, enough_pixels=bounds.enough_pixels)
+    elif data.startswith(jpeg.SIGNATURE):
+        header, harmless = jpeg.inspect_jpeg(data, where)
+        check_size(header, bounds.max_pixels, where)
+        if harmless:
+            return decode_here(data, header, where=where, enough_pixels=bounds.enough_pixels)
+    else:
+        check_signature(data, where)
+    return None
+
+
+def _decode_by_worker(
+    image: Encoded, bounds: _Bounds, timeout: float | None, stopping: threading.Event | None
+) -> Grey:
+    """Decode one image in a worker process."""
+    [outcome] = _decode_by_workers([image], bounds, timeout, stopping)
+    if isinstance(outcome, ImageError):
+        raise outcome
+    return outcome
+
+
+def _decode_by_workers(
+    images: Sequence[Encoded | ImageError],
+    bounds: _Bounds,
+    timeout: float | None,
+    stopping: threading.Event | None,
+) -> Iterator[Grey | ImageError]:
+    """Decode images in a worker process, another one after each that it died of."""
+    left = [image for image in images if isinstance(image, Encoded)]
+    while left:
+        sizes = [image.size for image in left]
+        batch = _batch(sizes)
+        sent = sum(size for image, size in zip(left[:batch], sizes, strict=False) if _is_held(image))
+        done = 0
+        try:
+            # Counted twice: they are held here, and there.
+            memory = _memory_beside(2 * sent, left[0].where)
+            for outcome in iterate_isolated(
+                _decode_each,
+                left[:batch],
+                bounds,
+                where=[image.where for image in left[:batch]],
+                size=sizes[:batch],
+                timeout=timeout,
+                stopping=stopping,
+                memory=memory,
+            ):
+                image = left[done]
+                done += 1
+                if isinstance(outcome, ImageNotFoundError):
+                    outcome = _decode_unreachable(image, bounds, timeout, stopping)  # noqa: PLW2901
+                yield outcome
+        except ImageError as error:
+            done += 1
+            yield error
+        left = left[done:]
+
+
+def _decode_unreachable(
+    image: Encoded, bounds: _Bounds, timeout: float | None, stopping: threading.Event | None
+) -> Grey | ImageError:
+    """Decode a file that only this process can open, `/dev/fd/3` for one."""
+    try:
+        data = read_file(str(image.source))
+        return _decode_by_worker(Encoded(image.where, data), bounds, timeout, stopping)
+    except ImageError as error:
+        return type(error)(error.problem.replace(str(image.source), image.where), remedy=error.remedy)
+
+
+def _is_held(image: Encoded) -> bool:
+    return isinstance(image.source, bytes)
+
+
+def _batch(sizes: Sequence[int]) -> int:
+    """How many images go to a worker together: at least one, and not more than `BATCH_BYTES`."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if total > BATCH_BYTES:
+            return max(count, 1)
+    return len(sizes)
+
+
+def _memory_beside(held: int, where: str) -> int:
+    """Bytes that a worker may take beside so many."""
+    if held > MEMORY_BYTES // 4 * 3:
+        raise ImageTooLargeError(
+            f"{where}: too large to decode here: it needs more memory than one image may take",
+            remedy="scale it down, or put it into a file of its own",
+        )
+    return MEMORY_BYTES - held
+
+
+def _decode_each(images: Sequence[Encoded], bounds: _Bounds) -> Iterator[Grey | ImageError]:
+    """Decode images, in a worker."""
+    for image in images:
+        try:
+            yield _decode_any(image, bounds)
+        except ImageError as error:
+            yield error.with_traceback(None)
+        except Exception as error:  # noqa: BLE001  (decoders raise anything)
+            yield out_of_memory(error, image.where) or CorruptImageError(
+                f"{image.where}: it is damaged: it cannot be decoded", remedy="use an intact copy"
+            )
+
+
+def _decode_any(image: Encoded, bounds: _Bounds) -> Grey:
+    """Decode an image whatever its header says, as long as that is an image's, in a worker."""
+    where = image.where
+    data = image.source if isinstance(image.source, bytes) else read_file(image.source)
+    if data.startswith(png.SIGNATURE):
+        file = png.inspect_png(data, where)
+        check_size(file.header, bounds.max_pixels, where)
+        return decode_here(data if file.animated else file.essential(data), file.header, where=where)
+    header = read_header(data, where=where)
+    check_size(header, bounds.max_pixels, where)
+    return decode_here(data, header, where=where, enough_pixels=bounds.enough_pixels)

@@ -10,7 +10,7 @@ from kalamos.images.bmp import HEADER_SIZES, read_bmp
 from kalamos.images.bmp import SIGNATURE as BMP_SIGNATURE
 from kalamos.images.header import ImageHeader, truncated
 
-__all__ = ["EXTENSIONS", "looks_like", "read_header"]
+__all__ = ["EXTENSIONS", "check_signature", "is_decoded_here", "looks_like", "read_header"]
 
 EXTENSIONS = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"}
@@ -52,7 +52,7 @@ _MAGIC = (png.SIGNATURE, jpeg.SIGNATURE, *gif.SIGNATURES, b"RIFF", *tiff.SIGNATU
 
 
 def read_header(data: bytes, *, where: str = "the bytes") -> ImageHeader:
-    r"""Reads the header of an encoded image in pure Python; nothing is decoded.
+    r"""Read the header of an encoded image in pure Python; nothing is decoded.
 
     `where` names the source in errors.
 
@@ -64,6 +64,16 @@ def read_header(data: bytes, *, where: str = "the bytes") -> ImageHeader:
     ImageHeader(format='GIF', width=2, height=1, ...)
     """
     return _reader(data, where)(data, where)
+
+
+def is_decoded_here(data: bytes) -> bool:
+    """Whether the start of a file is that of a PNG or JPEG, which may be decoded outside a worker."""
+    return data.startswith((png.SIGNATURE, jpeg.SIGNATURE))
+
+
+def check_signature(data: bytes, where: str) -> None:
+    """Raise what `read_header` raises for what is none of the six formats."""
+    _reader(data, where)
 
 
 def _reader(data: bytes, where: str) -> Callable[[bytes, str], ImageHeader]:

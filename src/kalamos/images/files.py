@@ -7,7 +7,7 @@ import stat
 
 from kalamos.errors import ImageNotFoundError, ImageTooLargeError
 
-__all__ = ["MAX_FILE_BYTES", "MAX_MEMBER_BYTES", "display_name", "read_file"]
+__all__ = ["MAX_FILE_BYTES", "MAX_MEMBER_BYTES", "display_name", "read_file", "read_start"]
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Bytes of one image file."""
@@ -36,7 +36,7 @@ def display_name(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> s
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Reads a regular file whole.
+    """Read a regular file whole.
 
     Raises:
         ImageNotFoundError: missing, not readable, or a folder, FIFO or device.
@@ -45,6 +45,15 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     >>> read_file("missing.png")
     Traceback (most recent call last):
     kalamos.errors.ImageNotFoundError: missing.png: no such file
+    """
+    data, _ = read_start(path, MAX_FILE_BYTES)
+    return data
+
+
+def read_start(path: str | os.PathLike[str], most: int) -> tuple[bytes, int]:
+    """Read at most the first `most` bytes of a regular file; return them, and how many the file has.
+
+    Raises as `read_file` does.
     """
     try:
         descriptor = os.open(path, _FLAGS)
@@ -61,7 +70,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
                 f"{MAX_FILE_BYTES:,}",
                 remedy="scale the image down",
             )
-        return _read(descriptor, status.st_size)
+        return _read(descriptor, min(most, status.st_size)), status.st_size
     except OSError as error:
         raise _not_found(path, error) from None
     finally:

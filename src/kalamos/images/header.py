@@ -46,6 +46,8 @@ class ImageHeader:
     """The file must be rewritten as a still before decoding (WEBP)."""
     frame: Frame | None = None
     """Where the first frame lies, if it does not fill the canvas; the rest of the canvas is transparent."""
+    decoded_bytes: int = 0
+    """About as many bytes as decoding takes: the pixels, and what the decoder keeps beside them."""
     has_luma: bool = False
     """The luminance can be decoded by itself, at a half, a quarter or an eighth of the size if need be (JPEG,
     except CMYK)."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import InvalidArrayError
 from kalamos.images.arrays import array_to_grey
-from kalamos.images.decoding import MAX_PIXELS, decode_grey
-from kalamos.images.files import display_name, read_file
+from kalamos.images.decoding import MAX_PIXELS, decode_file, decode_grey
 from kalamos.images.pillow import PillowImage, is_pillow, pillow_to_grey
+from kalamos.images.pixels import out_of_memory
 
 __all__ = ["ImageSource", "load_grey"]
 
@@ -28,18 +30,24 @@ ImageSource = (
 
 
 def load_grey(
-    source: ImageSource, *, max_pixels: int = MAX_PIXELS, enough_pixels: int | None = None
+    source: ImageSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    enough_pixels: int | None = None,
+    timeout: float | None = None,
+    stopping: threading.Event | None = None,
 ) -> NDArray[np.uint8]:
-    """Turns any source into one grey uint8 image [H, W], C-contiguous and upright.
+    """Turn any source into one grey uint8 image [H, W], C-contiguous and upright.
 
     The source is never modified, and the result shares no memory with it. Dark stays dark and light
-    stays light. With `enough_pixels` large JPEGs come reduced (see `decode_grey`).
+    stays light. The options are those of `decode_grey`; a Pillow image is decoded by Pillow, in this process.
 
     Raises:
         ImageNotFoundError: no such file, not a regular file, or not readable.
         UnsupportedImageError: not a PNG, JPEG, BMP, GIF, WEBP or TIFF, or a variant that loses ink.
         CorruptImageError: empty, truncated or damaged.
-        ImageTooLargeError: over `max_pixels`, or a file over 256 MiB.
+        ImageTooLargeError: over `max_pixels` or a limit on memory, or a file over 256 MiB.
+        ImageTimeoutError: decoding it takes longer than `timeout` seconds.
         InvalidArrayError: an array of another shape, dtype or range, or no image at all.
 
     >>> load_grey(np.array([[True, False]]))
@@ -49,15 +57,29 @@ def load_grey(
     kalamos.errors.UnsupportedImageError: the bytes: this is not an image kalamos reads; ...
     """
     if isinstance(source, str | os.PathLike):
-        data, where = read_file(source), display_name(source)
-        return decode_grey(data, where=where, max_pixels=max_pixels, enough_pixels=enough_pixels)
+        return decode_file(
+            source,
+            max_pixels=max_pixels,
+            enough_pixels=enough_pixels,
+            timeout=timeout,
+            stopping=stopping,
+        )
     if isinstance(source, bytes | bytearray | memoryview):
-        return decode_grey(bytes(source), max_pixels=max_pixels, enough_pixels=enough_pixels)
-    if isinstance(source, np.ndarray):
-        return array_to_grey(source, max_pixels=max_pixels)
-    if is_pillow(source):
-        return pillow_to_grey(source, max_pixels=max_pixels)
-    return array_to_grey(_as_array(source), max_pixels=max_pixels)
+        return decode_grey(
+            bytes(source),
+            max_pixels=max_pixels,
+            enough_pixels=enough_pixels,
+            timeout=timeout,
+            stopping=stopping,
+        )
+    try:
+        if isinstance(source, np.ndarray):
+            return array_to_grey(source, max_pixels=max_pixels)
+        if is_pillow(source):
+            return pillow_to_grey(source, max_pixels=max_pixels)
+        return array_to_grey(_as_array(source), max_pixels=max_pixels)
+    except (MemoryError, cv2.error) as error:
+        raise out_of_memory(error, "the image") or error from None
 
 
 def _as_array(source: object) -> NDArray[Any]:

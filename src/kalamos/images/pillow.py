@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import CorruptImageError, InvalidArrayError, UnsupportedImageError
-from kalamos.images.decoding import MAX_PIXELS, check_pixels
 from kalamos.images.grey import to_grey, upright, with_key
+from kalamos.images.pixels import MAX_PIXELS, check_pixels
 
 __all__ = ["PillowImage", "is_pillow", "pillow_to_grey"]
 

@@ -1,71 +1,201 @@
-"""PNG headers (W3C PNG, third edition): every chunk is walked and its CRC checked.
+"""PNG files (W3C PNG, third edition): chunks, and whether the pixels can be decoded without a surprise.
 
-OpenCV alone would do the same work, but libpng prints its complaints on standard error.
+Every chunk is walked and its CRC checked. OpenCV alone would do the same work, but libpng prints its
+complaints on standard error, and an animation whose chunks are out of order makes OpenCV 5.0.0 crash.
 """
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterable
 from functools import lru_cache
-from struct import Struct
+from struct import Struct, pack
+from typing import NamedTuple
 from zlib import crc32
 
 from kalamos.images.header import ImageHeader, damaged, truncated
 from kalamos.images.tiff import exif_orientation
 
-__all__ = ["SIGNATURE", "read_png"]
+__all__ = ["MAX_CHUNKS", "MAX_PIXEL_BYTES", "SIGNATURE", "PngFile", "inspect_png", "read_png"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+MAX_CHUNKS = 65_536
+"""Chunks in one file. Encoders write 8 KiB of pixels or more into each, and files have at most 256 MiB."""
+
+MAX_PIXEL_BYTES = 16 * 2**20
+"""Bytes of inflated pixel data that are decoded in this process: about 0.2 s."""
+
+LIBPNG_SIDE = 1_000_000
+"""Pixels beyond which libpng refuses a side."""
+
 _CHUNK = Struct(">I4s").unpack_from
 _U32 = Struct(">I").unpack_from
-_IHDR = Struct(">IIBB").unpack_from
+_IHDR = Struct(">IIBBBBB").unpack_from
 
-_GREY, _PALETTE = 0, 3
+_GREY, _COLOUR, _PALETTE = 0, 2, 3
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""The samples a pixel in the file, by colour type."""
+_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 4, 6: 4}
+"""The channels that OpenCV decodes to."""
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """The bit depths that each colour type may have (PNG, table 10)."""
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""The passes of an interlaced picture: first column and row, distance of columns and of rows."""
+_FILTERS = bytes(range(5))
+_PLAIN_CHUNKS = 3
+
+
+class PngFile(NamedTuple):
+    """What a walk over the chunks has found."""
+
+    header: ImageHeader
+    chunks: dict[bytes, tuple[int, int]]
+    """Where the first chunk of each name has its body."""
+    pixels: list[tuple[int, int]]
+    """Where each IDAT chunk has its body; empty where there is just one."""
+    plain: bool
+    """IHDR, IDAT and IEND are all there is."""
+
+    @property
+    def animated(self) -> bool:
+        return not self.chunks.keys().isdisjoint((b"acTL", b"fcTL", b"fdAT"))
+
+    def is_harmless(self, data: bytes) -> bool:
+        """Whether libpng will decode it quickly, without failing and without printing anything.
+
+        The pixels are inflated for that, up to `MAX_PIXEL_BYTES`: what is wrong with them cannot be known
+        otherwise. For small pictures that takes a tenth of decoding them.
+        """
+        if self.animated:
+            return False
+        width, height, depth, colour, _, _, interlaced = _IHDR(data, 16)
+        if depth > 8 or width > LIBPNG_SIDE or height > LIBPNG_SIDE:
+            return False
+        rows = _row_bytes(width, height, depth * _SAMPLES[colour], interlaced)
+        expected = sum(count * size for count, size in rows)
+        if expected > MAX_PIXEL_BYTES:
+            return False
+        inflater = zlib.decompressobj()
+        try:
+            raw = inflater.decompress(self._compressed(data), expected + 1)
+        except zlib.error:
+            return False
+        if len(raw) != expected or not inflater.eof or inflater.unused_data:
+            return False
+        at = 0
+        for count, size in rows:
+            if raw[at : at + count * size : size].translate(None, _FILTERS):
+                return False
+            at += count * size
+        return True
+
+    def essential(self, data: bytes) -> bytes:
+        """The same picture with those chunks alone that make its pixels: no text, profile or animation."""
+        if self.plain:
+            return data
+        colour = data[25]
+        parts: list[bytes | memoryview] = [SIGNATURE, data[8:33]]
+        if colour == _PALETTE:
+            palette = self._body(data, b"PLTE")[: 3 << data[24]]
+            parts.append(_chunk(b"PLTE", palette))
+        key = self._body(data, b"tRNS")
+        # Of another length, or elsewhere, libpng would complain of it and pass over it; OpenCV passes over
+        # one in a grey picture.
+        if colour == _PALETTE and 0 < len(key) <= len(palette) // 3 and self._before_pixels(b"PLTE", b"tRNS"):
+            parts.append(_chunk(b"tRNS", key))
+        elif colour == _COLOUR and len(key) == 6 and self._before_pixels(b"tRNS"):
+            # What 8 bits do not hold it would complain of, and cut off.
+            parts.append(_chunk(b"tRNS", bytes([0, key[1], 0, key[3], 0, key[5]]) if data[24] == 8 else key))
+        view = memoryview(data)
+        parts += [view[start - 8 : stop + 4] for start, stop in self.pixels or [self.chunks[b"IDAT"]]]
+        return b"".join([*parts, _chunk(b"IEND", b"")])
+
+    def _before_pixels(self, *kinds: bytes) -> bool:
+        """Whether the chunks come in this order, and then the pixels."""
+        starts = [self.chunks[kind][0] for kind in (*kinds, b"IDAT")]
+        return starts == sorted(starts)
+
+    def _body(self, data: bytes, kind: bytes) -> bytes:
+        return data[slice(*self.chunks.get(kind, (0, 0)))]
+
+    def _compressed(self, data: bytes) -> bytes | memoryview:
+        if self.plain:
+            return memoryview(data)[slice(*self.chunks[b"IDAT"])]
+        return b"".join([data[start:stop] for start, stop in self.pixels or [self.chunks[b"IDAT"]]])
 
 
 def read_png(data: bytes, where: str) -> ImageHeader:
-    """Reads the header of a PNG; the chunks up to IEND are complete and intact when it returns.
+    """Read the header of a PNG; the chunks up to IEND are complete and intact when it returns.
 
     Raises:
         CorruptImageError: truncated, a wrong CRC, or a header that contradicts the standard.
     """
-    chunks = _walk(data, where)
+    return inspect_png(data, where).header
+
+
+def inspect_png(data: bytes, where: str) -> PngFile:
+    """Walk over all chunks of a PNG. Raises as `read_png` does."""
+    chunks, pixels, count = _walk(data, where)
     start, stop = chunks.get(b"IHDR", (0, 0))
     if start != 16 or stop != 29:
         raise damaged(where, "PNG", "it does not begin with an IHDR chunk")
-    width, height, depth, colour = _IHDR(data, start)
+    width, height, depth, colour, compression, filtering, interlaced = _IHDR(data, start)
     if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
         raise damaged(where, "PNG", f"its size is {width} x {height} pixels")
     if depth not in _DEPTHS.get(colour, ()):
         raise damaged(where, "PNG", f"colour type {colour} with {depth} bits does not exist")
+    if compression or filtering or interlaced > 1:
+        raise damaged(where, "PNG", "its compression, filter or interlace method does not exist")
     if b"IDAT" not in chunks or (colour == _PALETTE and b"PLTE" not in chunks):
         raise damaged(where, "PNG", "it has no pixels or no palette")
-    if len(chunks) == 3:
-        return _plain_header(width, height)
+    last_start, last_stop = chunks[b"IEND"]
+    if count == len(chunks) == _PLAIN_CHUNKS and last_start == last_stop:
+        return PngFile(_plain_header(width, height, depth, colour), chunks, pixels, plain=True)
+    _check_known(chunks, where)
+    if colour == _PALETTE:
+        _check_palette(chunks[b"PLTE"], chunks[b"IDAT"], where)
     transparent = None
     if colour == _GREY and b"tRNS" in chunks:
         transparent = _transparent_grey(data[slice(*chunks[b"tRNS"])], depth)
     orientation = exif_orientation(data[slice(*chunks[b"eXIf"])]) if b"eXIf" in chunks else 1
-    return ImageHeader("PNG", width, height, orientation, transparent=transparent)
+    header = ImageHeader(
+        "PNG",
+        width,
+        height,
+        orientation,
+        transparent=transparent,
+        decoded_bytes=_decoded_bytes(width, height, depth, colour) * (2 if b"tRNS" in chunks else 1),
+    )
+    return PngFile(header, chunks, pixels, plain=False)
 
 
 @lru_cache(maxsize=64)
-def _plain_header(width: int, height: int) -> ImageHeader:
+def _plain_header(width: int, height: int, depth: int, colour: int) -> ImageHeader:
     """The header of a PNG with IHDR, IDAT and IEND alone.
 
     Characters come by the thousand in one size, and building a frozen dataclass takes as long as
     checking two CRCs.
     """
-    return ImageHeader("PNG", width, height)
+    return ImageHeader("PNG", width, height, decoded_bytes=_decoded_bytes(width, height, depth, colour))
 
 
-def _walk(data: bytes, where: str) -> dict[bytes, tuple[int, int]]:
-    """Where the first chunk of each name has its body; all chunks are checked."""
+def _decoded_bytes(width: int, height: int, depth: int, colour: int) -> int:
+    return width * height * _CHANNELS[colour] * (2 if depth == 16 else 1)
+
+
+def _walk(data: bytes, where: str) -> tuple[dict[bytes, tuple[int, int]], list[tuple[int, int]], int]:
+    """Check all chunks.
+
+    Returns:
+        Where the first of each name has its body; where all IDAT have theirs, if there are several; how many
+        chunks there are.
+    """
     end = len(data)
     view = memoryview(data)
     chunks: dict[bytes, tuple[int, int]] = {}
-    start, kind = len(SIGNATURE), b""
+    pixels: list[tuple[int, int]] = []
+    start, kind, last, count = len(SIGNATURE), b"", b"", 0
     while kind != b"IEND":
         if start + 12 > end:
             raise truncated(where, "PNG", "the IEND chunk is missing")
@@ -75,10 +205,49 @@ def _walk(data: bytes, where: str) -> dict[bytes, tuple[int, int]]:
             raise truncated(where, "PNG", f"it ends inside the {_name(kind)} chunk")
         if crc32(view[start + 4 : stop]) != _U32(data, stop)[0]:
             raise damaged(where, "PNG", f"the CRC of the {_name(kind)} chunk is wrong")
+        count += 1
         if kind not in chunks:
             chunks[kind] = start + 8, stop
-        start = stop + 4
-    return chunks
+        elif kind == b"IDAT":
+            if last != b"IDAT":
+                raise damaged(where, "PNG", "other chunks lie between those of its pixels")
+            if not pixels:
+                pixels.append(chunks[kind])
+            pixels.append((start + 8, stop))
+        elif kind in (b"IHDR", b"PLTE"):
+            raise damaged(where, "PNG", f"it has a second {_name(kind)} chunk")
+        if count > MAX_CHUNKS:
+            raise damaged(where, "PNG", f"it has more than {MAX_CHUNKS:,} chunks")
+        start, last = stop + 4, kind
+    return chunks, pixels, count
+
+
+_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+
+
+def _check_known(kinds: Iterable[bytes], where: str) -> None:
+    for kind in kinds:
+        # A lower-case first letter says that the picture can be shown without the chunk (PNG, section 5.4).
+        if kind not in _CRITICAL and not kind[0] & 0x20:
+            raise damaged(where, "PNG", f"it needs an unknown chunk, {_name(kind)}")
+
+
+def _check_palette(palette: tuple[int, int], pixels: tuple[int, int], where: str) -> None:
+    length = palette[1] - palette[0]
+    if length % 3 or not 0 < length <= 3 * 256 or palette > pixels:
+        raise damaged(where, "PNG", "its palette is malformed or out of place")
+
+
+def _row_bytes(width: int, height: int, bits: int, interlaced: int) -> list[tuple[int, int]]:
+    """The rows of each pass, and how many bytes each has, its filter byte included."""
+    if not interlaced:
+        return [(height, 1 + (width * bits + 7) // 8)]
+    sizes = ((-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in _ADAM7)
+    return [(down, 1 + (across * bits + 7) // 8) for across, down in sizes if across > 0 and down > 0]
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return pack(">I", len(body)) + kind + body + pack(">I", crc32(kind + body))
 
 
 def _transparent_grey(body: bytes, depth: int) -> int | None:

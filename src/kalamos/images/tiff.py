@@ -11,9 +11,15 @@ from typing import NamedTuple
 
 from kalamos.images.header import Alpha, ImageHeader, damaged, truncated, unsupported
 
-__all__ = ["SIGNATURES", "exif_orientation", "read_tiff", "without_orientation"]
+__all__ = ["MAX_ENTRIES", "MAX_PARTS", "SIGNATURES", "exif_orientation", "read_tiff", "without_orientation"]
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+MAX_ENTRIES = 4_096
+"""Entries of one directory. TIFF 6.0 defines about 80 tags, and files have ten to fifty."""
+
+MAX_PARTS = 1_000_000
+"""Strips or tiles of one page, and values of any one tag."""
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES = 273, 274, 277, 278, 279
@@ -26,6 +32,7 @@ _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
 """None, CCITT RLE, fax group 3 and 4, LZW, JPEG, deflate, PackBits, old deflate."""
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
+_MOST_SAMPLES = 8
 _LAYOUTS = {
     (_WHITE_IS_ZERO, 1): (1, 8, 16, 32, 64),
     (_BLACK_IS_ZERO, 1): (1, 8, 16, 32, 64),
@@ -36,6 +43,15 @@ _LAYOUTS = {
     (_YCBCR, 3): (8,),
 }
 """Bits a sample that can be read, by photometric interpretation and samples a pixel."""
+
+
+_OURS = frozenset(
+    {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _ORIENTATION, _SAMPLES}
+    | {_ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES}
+    | {_EXTRA_SAMPLES, _SAMPLE_FORMAT}
+)
+"""The tags that say what the page is. What states one of them twice, or with a type of its own, is refused:
+readers differ in which statement they believe."""
 
 
 class _Entry(NamedTuple):
@@ -51,6 +67,8 @@ class _Directory(NamedTuple):
     order: str
     """The `struct` byte order."""
     entries: dict[int, _Entry]
+    doubtful: str
+    """What it says in two ways, or in one that not all readers understand; empty where there is nothing."""
 
 
 def exif_orientation(block: bytes) -> int:
@@ -65,11 +83,11 @@ def exif_orientation(block: bytes) -> int:
     try:
         return _orientation(block, _first_directory(block))
     except (ValueError, struct.error):
-        return 1
+        return 1  # orientation alone is no reason to refuse a picture
 
 
 def read_tiff(data: bytes, where: str) -> ImageHeader:
-    """Reads the header of a TIFF's first page; all its strips or tiles lie in the file when it returns.
+    """Read the header of a TIFF's first page; all its strips or tiles lie in the file when it returns.
 
     Raises:
         CorruptImageError: truncated, or a directory that contradicts itself.
@@ -77,6 +95,8 @@ def read_tiff(data: bytes, where: str) -> ImageHeader:
     """
     try:
         directory = _first_directory(data)
+        if directory.doubtful:
+            raise damaged(where, "TIFF", directory.doubtful)
         return _page(data, directory, where)
     except (ValueError, struct.error):
         raise truncated(where, "TIFF", "its directory is incomplete") from None
@@ -87,10 +107,10 @@ def without_orientation(data: bytes) -> bytes:
 
     OpenCV applies a TIFF's orientation itself, but no other format's; so it is kept from doing so.
     """
-    order, entries = _first_directory(data)
-    entry = entries[_ORIENTATION]
+    directory = _first_directory(data)
+    entry = directory.entries[_ORIENTATION]
     patched = bytearray(data)
-    struct.pack_into(order + entry.code, patched, entry.position, 1)
+    struct.pack_into(directory.order + entry.code, patched, entry.position, 1)
     return bytes(patched)
 
 
@@ -105,22 +125,31 @@ def _first_directory(data: bytes) -> _Directory:
     if start > len(data):
         raise ValueError("the directory lies outside the file")
     (count,) = struct.unpack_from(order + count_code, data, start)
+    if count > MAX_ENTRIES:
+        raise ValueError(f"the directory has {count} entries")
     start += struct.calcsize(count_code)
     record = struct.Struct(f"{order}HH{offset_code}")
     entries: dict[int, _Entry] = {}
+    doubtful = ""
     for position in range(start, start + count * (record.size + inline), record.size + inline):
         tag, kind, values = record.unpack_from(data, position)
+        if tag not in _OURS:
+            continue
         code = _TYPES.get(kind)
-        if code is None:
+        if tag in entries or code is None:
+            doubtful = doubtful or f"tag {tag} is stated twice or in an unusual way (type {kind})"
             continue
         at = position + record.size
         if values * struct.calcsize(code) > inline:
             (at,) = struct.unpack_from(order + offset_code, data, at)
-        entries.setdefault(tag, _Entry(code, values, at))
-    return _Directory(order, entries)
+        entries[tag] = _Entry(code, values, at)
+    return _Directory(order, entries, doubtful)
 
 
-def _values(data: bytes, directory: _Directory, tag: int, default: int | None = None) -> tuple[int, ...]:
+def _values(
+    data: bytes, directory: _Directory, tag: int, default: int | None = None, *, most: int = MAX_PARTS
+) -> tuple[int, ...]:
+    """A tag's values, at most the first `most` of them; ValueError where there are more than `MAX_PARTS`."""
     entry = directory.entries.get(tag)
     if entry is None:
         if default is None:
@@ -128,17 +157,20 @@ def _values(data: bytes, directory: _Directory, tag: int, default: int | None = 
         return (default,)
     if not entry.length or entry.position + entry.length * struct.calcsize(entry.code) > len(data):
         raise ValueError(f"the values of tag {tag} lie outside the file")
-    return struct.unpack_from(f"{directory.order}{entry.length}{entry.code}", data, entry.position)
+    if entry.length > MAX_PARTS:
+        raise ValueError(f"tag {tag} has {entry.length} values")
+    count = min(entry.length, most)
+    return struct.unpack_from(f"{directory.order}{count}{entry.code}", data, entry.position)
 
 
 def _orientation(data: bytes, directory: _Directory) -> int:
-    value = _values(data, directory, _ORIENTATION, 1)[0]
+    value = _values(data, directory, _ORIENTATION, 1, most=1)[0]
     return value if 1 <= value <= 8 else 1
 
 
 def _page(data: bytes, directory: _Directory, where: str) -> ImageHeader:
     def first(tag: int, default: int | None = None) -> int:
-        return _values(data, directory, tag, default)[0]
+        return _values(data, directory, tag, default, most=1)[0]
 
     width, height = first(_WIDTH), first(_HEIGHT)
     if not (width and height):
@@ -152,7 +184,7 @@ def _page(data: bytes, directory: _Directory, where: str) -> ImageHeader:
         raise unsupported(
             where, f"a TIFF of {samples} x {bits} bits (photometric {photometric}, sample format {kind})"
         )
-    if len(set(_values(data, directory, _BITS, 1))) > 1:
+    if len(set(_values(data, directory, _BITS, 1, most=_MOST_SAMPLES))) > 1:
         raise unsupported(where, "a TIFF whose channels differ in depth")
     compression = first(_COMPRESSION, 1)
     if compression not in _COMPRESSIONS:
@@ -168,10 +200,17 @@ def _page(data: bytes, directory: _Directory, where: str) -> ImageHeader:
         width,
         height,
         _orientation(data, directory),
+        decoded_bytes=_decoded_bytes(width * height, samples, bits, photometric),
         alpha=_alpha(bits, first(_EXTRA_SAMPLES, -1) if _EXTRA_SAMPLES in directory.entries else None),
         # OpenCV turns WhiteIsZero round for 1 and 8 bits only.
         inverted=photometric == _WHITE_IS_ZERO and bits > 8,
     )
+
+
+def _decoded_bytes(area: int, samples: int, bits: int, photometric: int) -> int:
+    """8 bits and less come as colours of a byte a channel, deeper ones in their own depth."""
+    channels = 3 if photometric in (_PALETTE, _SEPARATED, _YCBCR) else samples
+    return area * channels * max(1, bits // 8)
 
 
 def _kind_fits(kind: int, bits: int) -> bool:
@@ -189,10 +228,10 @@ def _stored_bytes(data: bytes, directory: _Directory, size: tuple[int, int], pla
     """How many bytes the strips or tiles hold together, once each is known to lie in the file."""
     width, height = size
     if _TILE_OFFSETS in directory.entries:
-        across, down = (_values(data, directory, tag)[0] for tag in (_TILE_WIDTH, _TILE_HEIGHT))
+        across, down = (_values(data, directory, tag, most=1)[0] for tag in (_TILE_WIDTH, _TILE_HEIGHT))
         tags = _TILE_OFFSETS, _TILE_BYTES
     else:
-        across, down = width, min(_values(data, directory, _ROWS_PER_STRIP, height)[0], height)
+        across, down = width, min(_values(data, directory, _ROWS_PER_STRIP, height, most=1)[0], height)
         tags = _STRIP_OFFSETS, _STRIP_BYTES
     if not (across and down):
         raise damaged(where, "TIFF", "its strips or tiles have no size")

@@ -8,7 +8,10 @@ from struct import Struct, pack
 from kalamos.images.header import Frame, ImageHeader, damaged, truncated
 from kalamos.images.tiff import exif_orientation
 
-__all__ = ["first_frame", "looks_like_webp", "read_webp"]
+__all__ = ["MAX_CHUNKS", "first_frame", "looks_like_webp", "read_webp"]
+
+MAX_CHUNKS = 65_536
+"""Chunks in one file; each frame of an animation is one."""
 
 _CHUNK = Struct("<4sI").unpack_from
 _LOSSY = Struct("<3s3sHH").unpack_from
@@ -22,7 +25,7 @@ def looks_like_webp(data: bytes) -> bool:
 
 
 def read_webp(data: bytes, where: str) -> ImageHeader:
-    """Reads the header of a WEBP; all its chunks are complete when it returns.
+    """Read the header of a WEBP; all its chunks are complete when it returns.
 
     Raises:
         CorruptImageError: truncated, or without a picture.
@@ -33,19 +36,28 @@ def read_webp(data: bytes, where: str) -> ImageHeader:
     kind, start, stop = chunks[0]
     if kind != b"VP8X":
         width, height = _bitstream_size(data, kind, start, stop, where)
-        return ImageHeader("WEBP", width, height)
+        return ImageHeader("WEBP", width, height, decoded_bytes=_decoded_bytes(kind, width, height))
     if stop - start < 10:
         raise damaged(where, "WEBP", "its VP8X chunk is too short")
     width, height = _u24(data, start + 4) + 1, _u24(data, start + 7) + 1
     orientation = next((exif_orientation(data[a:b]) for k, a, b in chunks if k == b"EXIF"), 1)
     if not data[start] & _ANIMATION_FLAG:
-        if not any(k in (b"VP8 ", b"VP8L") for k, _, _ in chunks):
-            raise damaged(where, "WEBP", "it holds no picture")
-        return ImageHeader("WEBP", width, height, orientation)
+        kind = _check_picture(data, chunks, (width, height), where)
+        decoded = _decoded_bytes(kind, width, height)
+        return ImageHeader("WEBP", width, height, orientation, decoded_bytes=decoded)
     frame = _first_frame_place(data, chunks, where)
     if frame.left + frame.width > width or frame.top + frame.height > height:
         raise damaged(where, "WEBP", "its first frame does not lie on the canvas")
-    return ImageHeader("WEBP", width, height, orientation, animated=True, frame=frame)
+    return ImageHeader(
+        "WEBP",
+        width,
+        height,
+        orientation,
+        animated=True,
+        frame=frame,
+        # The frame's own pixels, whatever they are encoded with, and the canvas.
+        decoded_bytes=_decoded_bytes(b"VP8L", frame.width, frame.height) + 4 * width * height,
+    )
 
 
 def first_frame(data: bytes) -> bytes:
@@ -65,13 +77,16 @@ def _chunks(data: bytes, where: str) -> Iterator[tuple[bytes, int, int]]:
     if end > len(data):
         raise truncated(where, "WEBP", f"{end} bytes are announced, {len(data)} are there")
     position = 12
-    while position + 8 <= end:
+    for _ in range(MAX_CHUNKS):
+        if position + 8 > end:
+            return
         kind, length = _CHUNK(data, position)
         stop = position + 8 + length
         if stop > end:
             raise truncated(where, "WEBP", "a chunk is incomplete")
         yield kind, position + 8, stop
         position = stop + (length & 1)
+    raise damaged(where, "WEBP", f"it has more than {MAX_CHUNKS:,} chunks")
 
 
 def _bitstream_size(data: bytes, kind: bytes, start: int, stop: int, where: str) -> tuple[int, int]:
@@ -85,6 +100,23 @@ def _bitstream_size(data: bytes, kind: bytes, start: int, stop: int, where: str)
         if signature == 0x2F:
             return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
     raise damaged(where, "WEBP", "its picture has no valid header")
+
+
+def _check_picture(
+    data: bytes, chunks: list[tuple[bytes, int, int]], size: tuple[int, int], where: str
+) -> bytes:
+    """The kind of a still picture's bitstream, once its size is known to be the canvas's."""
+    for kind, start, stop in chunks:
+        if kind in (b"VP8 ", b"VP8L"):
+            if _bitstream_size(data, kind, start, stop, where) != size:
+                raise damaged(where, "WEBP", "its picture and its canvas differ in size")
+            return kind
+    raise damaged(where, "WEBP", "it holds no picture")
+
+
+def _decoded_bytes(kind: bytes, width: int, height: int) -> int:
+    """Lossless pictures are decoded to 32 bits a pixel beside the pixels that come out."""
+    return width * height * (8 if kind == b"VP8L" else 4)
 
 
 def _first_frame_place(data: bytes, chunks: list[tuple[bytes, int, int]], where: str) -> Frame:

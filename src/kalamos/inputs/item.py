@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -10,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import ImageError
-from kalamos.images import decode_grey, load_grey
-from kalamos.images.files import display_name, read_file
+from kalamos.images import MAX_PIXELS, load_grey
+from kalamos.images.decoding import Encoded, decode_all, fetch
+from kalamos.images.files import display_name
+from kalamos.images.pixels import out_of_memory
 
 if TYPE_CHECKING:
     from kalamos.images import ImageSource
@@ -22,9 +26,9 @@ __all__ = [
     "Member",
     "PassedOverName",
     "bytes_held",
-    "fetched",
     "is_heavy",
     "load_item",
+    "load_items",
     "name_of",
 ]
 
@@ -58,33 +62,70 @@ Item: TypeAlias = str | Member
 """A path, or what a container held."""
 
 
-def load_item(source: ImageSource | Member, *, enough_pixels: int | None = None) -> NDArray[np.uint8]:
+def load_item(
+    source: ImageSource | Member,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    enough_pixels: int | None = None,
+    timeout: float | None = None,
+    stopping: threading.Event | None = None,
+) -> NDArray[np.uint8]:
     """`kalamos.images.load_grey`, for members too.
 
     Raises:
         ImageError: see there; or the one that a member has in place of its bytes.
     """
-    if not isinstance(source, Member):
-        return load_grey(source, enough_pixels=enough_pixels)
-    if isinstance(source.content, ImageError):
-        raise source.content
-    return decode_grey(source.content, where=display_name(source.name), enough_pixels=enough_pixels)
+    [outcome] = load_items(
+        [source], max_pixels=max_pixels, enough_pixels=enough_pixels, timeout=timeout, stopping=stopping
+    )
+    if isinstance(outcome, ImageError):
+        raise outcome
+    return outcome
 
 
-def fetched(source: ImageSource | Member) -> ImageSource | Member:
-    """A path's file, read, or the error that reading it raised; anything else as it is.
+def load_items(
+    sources: Sequence[ImageSource | Member],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    enough_pixels: int | None = None,
+    timeout: float | None = None,
+    stopping: threading.Event | None = None,
+) -> Generator[NDArray[np.uint8] | ImageError, None, None]:
+    """Load some images, in order: each one's grey pixels, uint8 [H, W], or the error that it has instead.
 
-    Reading some small files and decoding them afterwards is faster by a fifth than doing both one by one.
-
-    >>> fetched("missing.png")
-    Member(name='missing.png', content=ImageNotFoundError('missing.png: no such file'))
+    As `load_item` for each. Small files are read before the first is decoded, which is faster by a fifth than
+    doing both one by one, and those that a worker process decodes go to it together.
     """
-    if not isinstance(source, str):
-        return source
+    fetched = [_fetched(source) for source in sources]
+    encoded = [item for item in fetched if isinstance(item, Encoded | ImageError)]
+    decoded = decode_all(
+        encoded, max_pixels=max_pixels, enough_pixels=enough_pixels, timeout=timeout, stopping=stopping
+    )
+    for item in fetched:
+        if isinstance(item, Encoded | ImageError):
+            yield next(decoded)
+            continue
+        try:
+            yield load_grey(item, max_pixels=max_pixels)
+        except ImageError as error:
+            yield error
+
+
+def _fetched(source: ImageSource | Member) -> Encoded | ImageError | ImageSource:
+    """What is to be decoded, read as far as this process does, or why it cannot be; arrays as they are."""
     try:
-        return Member(source, read_file(source))
+        if isinstance(source, Member):
+            content = source.content
+            return content if isinstance(content, ImageError) else Encoded(display_name(source.name), content)
+        if isinstance(source, str | os.PathLike):
+            return fetch(source)
+        if isinstance(source, bytes | bytearray | memoryview):
+            return Encoded("the bytes", bytes(source))
     except ImageError as error:
-        return Member(source, error)
+        return error
+    except MemoryError as error:
+        return out_of_memory(error, name_of(source) or "the image") or ImageError("memory ran out")
+    return source
 
 
 def name_of(source: ImageSource | Member) -> str | None:
