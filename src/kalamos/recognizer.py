@@ -306,8 +306,8 @@ class Recognizer:
         min_confidence: float | None,
         target_accuracy: float | None,
         charset: str | None,
-        timeout: float | None,
-        max_pixels: int | None,
+        timeout: float | None = None,
+        max_pixels: int | None = None,
     ) -> ReadingOptions:
         return reading_options(
             self.spec,

@@ -2,18 +2,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from kalamos.errors import CorruptImageError, ImageNotFoundError, UnsupportedImageError
+from kalamos.errors import CorruptImageError, ImageNotFoundError, InvalidArrayError, UnsupportedImageError
 from kalamos.inputs.item import (
     HEAVY_BYTES,
     HEAVY_PIXELS,
     Member,
     bytes_held,
-    fetched,
     is_heavy,
     load_item,
+    load_items,
     name_of,
 )
 
@@ -30,20 +31,21 @@ def test_a_member_is_decoded_and_named_in_its_errors(png: bytes) -> None:
     assert caught.value is error
 
 
-def test_a_path_is_fetched_with_its_bytes_or_its_error(here: Path, png: bytes) -> None:
+def test_many_come_in_order_with_errors_in_their_places(here: Path, png: bytes) -> None:
     Path("a.png").write_bytes(png)
-    assert fetched("a.png") == Member("a.png", png)
-    for path in ("none.png", ".", "a\0b"):
-        member = fetched(path)
-        assert isinstance(member, Member)
-        assert member.name == path
-        with pytest.raises(ImageNotFoundError) as before:
-            load_item(path)
-        assert str(member.content) == str(before.value)
-    array = np.zeros((2, 2))
-    assert fetched(array) is array
-    for source in (Path("a.png"), png, Member("x", b"")):
-        assert fetched(source) is source
+    picture = load_item("a.png")
+    _, tiff = cv2.imencode(".tif", picture)
+    Path("b.tif").write_bytes(tiff.tobytes())
+    broken = CorruptImageError("x.zip: cut off")
+    sources = ["b.tif", "a.png", "none.png", picture, Member("x", broken), png, Path("b.tif"), tiff.tobytes()]
+    outcomes = list(load_items([*sources, tiff.tobytes()[:-30], "a\0b", object()]))
+    for place in (0, 1, 3, 5, 6, 7):
+        assert np.array_equal(outcomes[place], picture)
+    kinds = {2: ImageNotFoundError, 4: CorruptImageError, 8: CorruptImageError, 9: ImageNotFoundError}
+    for place, kind in (kinds | {10: InvalidArrayError}).items():
+        assert type(outcomes[place]) is kind
+    assert outcomes[4] is broken
+    assert len(outcomes) == 11
 
 
 def test_names(here: Path) -> None:
