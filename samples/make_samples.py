@@ -1,4 +1,4 @@
-"""Draw the sample images: ten digits written by program, each on another medium.
+"""Draw the sample images: ten digits written by program, each on another medium; and the app's examples.
 
 Run `python samples/make_samples.py`; the same images come out every time.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent
+EXAMPLES = FOLDER.parent / "src/kalamos/app/assets/examples"
 SIZE = 240
 
 # Each stroke is a list of points in a unit square, joined by a smooth curve.
@@ -26,6 +27,11 @@ STROKES: dict[str, list[list[tuple[float, float]]]] = {
     "7": [[(0.2, 0.13), (0.5, 0.12), (0.8, 0.1)], [(0.8, 0.1), (0.6, 0.45), (0.42, 0.95)]],
     "8": [[(0.66, 0.16), (0.46, 0.07), (0.3, 0.2), (0.4, 0.39), (0.62, 0.56), (0.7, 0.76), (0.54, 0.93), (0.34, 0.86), (0.32, 0.66), (0.5, 0.47), (0.66, 0.32), (0.67, 0.17)]],
     "9": [[(0.7, 0.22), (0.52, 0.08), (0.31, 0.18), (0.32, 0.42), (0.52, 0.48), (0.68, 0.34), (0.71, 0.2)], [(0.71, 0.2), (0.7, 0.55), (0.62, 0.95)]],
+    # The letters are for the app's examples alone.
+    "A": [[(0.5, 0.06), (0.36, 0.48), (0.2, 0.94)], [(0.5, 0.06), (0.64, 0.48), (0.82, 0.94)], [(0.3, 0.62), (0.5, 0.6), (0.72, 0.62)]],
+    "R": [[(0.3, 0.08), (0.29, 0.5), (0.27, 0.94)], [(0.3, 0.1), (0.56, 0.06), (0.74, 0.24), (0.6, 0.44), (0.3, 0.5)], [(0.46, 0.48), (0.62, 0.7), (0.8, 0.94)]],
+    "ba": [[(0.9, 0.3), (0.88, 0.5), (0.68, 0.58), (0.4, 0.58), (0.16, 0.5), (0.12, 0.32)], [(0.5, 0.8), (0.515, 0.805)]],
+    "ain": [[(0.7, 0.16), (0.5, 0.08), (0.36, 0.2), (0.42, 0.36), (0.68, 0.38)], [(0.68, 0.38), (0.36, 0.46), (0.22, 0.66), (0.34, 0.88), (0.6, 0.94), (0.8, 0.86)]],
 }  # fmt: skip
 
 
@@ -108,5 +114,31 @@ def main() -> None:
     save("blank.png", paper(200, g, light=230, shadow=30, grain=2))
 
 
+def make_examples() -> None:
+    """What one can click in the app: small, for they lie in the package."""
+    g = np.random.default_rng(11)
+    size = 160
+
+    def save(name: str, image: NDArray[np.float64]) -> None:
+        content = np.clip(image, 0, 255).astype(np.uint8)
+        cv2.imwrite(str(EXAMPLES / name), content, [cv2.IMWRITE_JPEG_QUALITY, 80] if ".jpg" in name else [])
+
+    def on(
+        ground: NDArray[np.float64], what: str, width: int, dark: float, **how: float
+    ) -> NDArray[np.float64]:
+        return ground * (1 - ink(what, width, size=size, **how) * dark)
+
+    white = np.full((size, size), 255.0)
+    EXAMPLES.mkdir(exist_ok=True)
+    save("7-pen.png", on(white, "7", 7, 0.9))
+    save("3-chalk.jpg", 34 + 200 * ink("3", 11, size=size, slant=0.15) + g.normal(0, 5, (size, size)))
+    save("2-photo.jpg", on(paper(size, g, light=215, shadow=90, grain=4), "2", 8, 0.75))
+    save("a-marker.png", on(white, "A", 16, 0.95))
+    save("r-pencil.jpg", on(paper(size, g, light=225, shadow=25, grain=3), "R", 6, 0.4))
+    save("ba-pen.png", on(white, "ba", 8, 0.9))
+    save("ain-photo.jpg", on(paper(size, g, light=210, shadow=70, grain=4), "ain", 8, 0.75))
+
+
 if __name__ == "__main__":
     main()
+    make_examples()

@@ -2,8 +2,12 @@
 
 ```
 FOLDER/7/20260331T101502-3f9a1c07e2.png     what `kalamos train FOLDER` and `kalamos teach` take as they are
+FOLDER/.not-characters/20260331T...png      what is no character: no class, so its name is hidden
 FOLDER/corrections.jsonl                    a line each: image, label, guess, confidence, time, session
 ```
+
+Images that a person called "not a character" have the label null in the log. Their folder begins with a dot,
+and datasets pass over such folders: neither `train` nor `teach` takes them for a class.
 
 Several programs may write to one folder at a time: an image has a name of its own, and a line is added by
 one write at the end of the file, under a lock where the system has one.
@@ -35,6 +39,9 @@ __all__ = ["Correction", "Corrections"]
 
 LOG: Final = "corrections.jsonl"
 
+NOT_CHARACTERS: Final = ".not-characters"
+"""The folder for images without a character; no class can be called so, see `folder_of`."""
+
 
 @dataclass(frozen=True)
 class Correction:
@@ -42,7 +49,7 @@ class Correction:
 
     Attributes:
         image: the file, relative to the folder, with forward slashes.
-        label: what a person said.
+        label: what a person said; None for "not a character".
         guess: what the model said; None where it said nothing.
         confidence: of the guess, in [0, 1]; None where there is none.
         time: ISO 8601, UTC.
@@ -50,7 +57,7 @@ class Correction:
     """
 
     image: str
-    label: str
+    label: str | None
     guess: str | None
     confidence: float | None
     time: str
@@ -81,7 +88,7 @@ class Corrections:
     def add(
         self,
         image: ImageSource,
-        label: str,
+        label: str | None,
         guess: Prediction | None = None,
         when: datetime | None = None,
     ) -> Correction:
@@ -89,6 +96,7 @@ class Corrections:
 
         Args:
             image: as `Recognizer.predict` takes it; kept grey, as a PNG file.
+            label: None for an image that is not a character.
             guess: what the model answered.
             when: with its time zone; by default now.
 
@@ -98,7 +106,7 @@ class Corrections:
             UsageError: `when` has no time zone.
             OutputError: the folder cannot be written.
         """
-        text = check_label(label)
+        text = None if label is None else check_label(label)
         moment = when or datetime.now(UTC)
         if moment.tzinfo is None:
             raise UsageError("the time of a correction has no time zone", remedy="use datetime.now(UTC)")
@@ -107,7 +115,7 @@ class Corrections:
         # A few random digits: two sessions never have the same name for two images.
         file = f"{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(5)}.png"
         entry = Correction(
-            image=f"{folder_of(text)}/{file}",
+            image=f"{NOT_CHARACTERS if text is None else folder_of(text)}/{file}",
             label=text,
             # An abstention has no label, but a best candidate.
             guess=guess.top[0].label if guess and guess.top else guess.label if guess else None,
@@ -157,10 +165,13 @@ class Corrections:
         return sum(1 for _ in self)
 
     def examples(self) -> Examples:
-        """For `kalamos.teaching.teach`: the images of all corrections with their labels."""
-        entries = list(self)
-        images = [self.folder / entry.image for entry in entries]
-        return Examples.of(images, [entry.label for entry in entries], name=self.folder.resolve().name)
+        """For `kalamos.teaching.teach`: the images of all corrections with their labels.
+
+        Those that are not characters are left out.
+        """
+        labelled = [(self.folder / entry.image, entry.label) for entry in self if entry.label is not None]
+        images, labels = [image for image, _ in labelled], [label for _, label in labelled]
+        return Examples.of(images, labels, name=self.folder.resolve().name)
 
     def _keep(self, entry: Correction, content: bytes) -> None:
         path = self.folder / entry.image
@@ -240,6 +251,8 @@ def _parsed(line: bytes) -> Correction | None:
         entry = Correction(**json.loads(line))
     except (ValueError, TypeError, RecursionError):
         return None
-    inside = isinstance(entry.image, str) and isinstance(entry.label, str)
     # A line may come from elsewhere, and must not lead out of the folder.
-    return entry if inside and is_safe(entry.image) else None
+    if not isinstance(entry.image, str) or not is_safe(entry.image):
+        return None
+    nameless = entry.label is None and entry.image.startswith(f"{NOT_CHARACTERS}/")
+    return entry if nameless or isinstance(entry.label, str) else None

@@ -9,7 +9,8 @@ KalamosError
 │   ├── ImageTooLargeError     over the limit on pixels, bytes or memory
 │   ├── ImageTimeoutError      decoding it takes too long
 │   ├── InvalidArrayError      NaN, wrong shape, wrong dtype or wrong range
-│   └── NoInkError             readable, but nothing is written on it
+│   ├── NoInkError             readable, but nothing is written on it
+│   └── NotACharacterError     a person looked at it, and it shows no character
 ├── ModelError
 │   ├── ModelNotFoundError     neither a zoo name nor a file
 │   ├── ModelFileError         not a model, damaged, unsafe, or at odds with its own spec
@@ -56,6 +57,7 @@ __all__ = [
     "ModelFileError",
     "ModelNotFoundError",
     "NoInkError",
+    "NotACharacterError",
     "OutputError",
     "PreprocessingError",
     "RecipeError",
@@ -119,6 +121,10 @@ class InvalidArrayError(ImageError):
 
 class NoInkError(ImageError):
     summary = "no ink"
+
+
+class NotACharacterError(ImageError):
+    summary = "not a character"
 
 
 class ModelError(KalamosError):

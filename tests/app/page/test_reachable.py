@@ -15,7 +15,9 @@ pytestmark = [
     # Gradio leaves event loops of its own to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),  # and sets an old option of pandas
+    # And uses what pandas calls deprecated, in counting its events.
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
 ]
 
 Open = Callable[..., "Page"]

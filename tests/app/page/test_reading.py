@@ -11,6 +11,7 @@ import pytest
 
 from kalamos import load
 from kalamos.app.limits import Limits
+from kalamos.app.page.exporting import export
 from kalamos.app.page.reading import read_sheet
 from kalamos.errors import DatasetError, UsageError
 from kalamos.recognizer import Recognizer
@@ -65,7 +66,7 @@ def test_a_zip_gives_the_very_document_of_the_command_line(
     given = sorted(path.name for path in scans.iterdir() if path.suffix != ".txt")
     command = [sys.executable, "-m", "kalamos", "predict", *given, "-q", "-o", str(said)]
     assert subprocess.run(command, cwd=scans, check=False).returncode == 1
-    assert sheet.export(form) == said.read_bytes()
+    assert export(sheet, form) == said.read_bytes()
     assert sheet.skipped == 1
     assert len(sheet.rows) == 17
     assert all(row.stored is None or row.stored.parent == kept for row in sheet.rows)

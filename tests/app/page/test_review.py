@@ -65,6 +65,6 @@ def test_whatever_is_pressed_checked_and_settled_agree(presses: list[str]) -> No
 def test_labels_as_people_type_them() -> None:
     assert checked_label("  e\u0301 ") == "é"
     assert checked_label("") == ""
-    for wrong in ("a" * 100, "a\x07b"):
+    for wrong in ("a" * 100, "a\x07b", "  ", "\u3000"):
         with pytest.raises(AlphabetError):
             checked_label(wrong)

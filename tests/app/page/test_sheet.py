@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 
+import pyarrow.parquet
 import pytest
 
+from kalamos.app.page.exporting import export
 from kalamos.app.page.sheet import BINS, Row, Sheet
 from kalamos.app.page.table import PAGE_ROWS, pages, table_html
 from kalamos.errors import CorruptImageError, NoInkError, UsageError
@@ -60,18 +64,46 @@ def test_counts_and_histogram(sheet: Sheet) -> None:
     assert bins[9] == 2
 
 
-def test_an_export_has_the_labels_that_people_gave(sheet: Sheet) -> None:
-    before = sheet.export("csv").decode().splitlines()
+def test_an_export_has_the_labels_that_people_gave_and_says_which(sheet: Sheet) -> None:
+    before = export(sheet, "csv").decode().splitlines()
     assert before[0] == "path,label,confidence,abstained,error,top1,top1_confidence,top2,top2_confidence"
     assert before[4].startswith("3.png,,0.400000,true,")
-    sheet.checked[3] = "ط"
-    after = sheet.export("csv").decode().splitlines()
+    sheet.checked |= {0: "7", 3: "ط", 4: None}
+    after = export(sheet, "csv").decode().splitlines()
+    assert after[0] == f"{before[0]},checked"
+    assert after[1] == f"{before[1]},yes"  # agreed to
     assert after[4].startswith("3.png,ط,0.400000,false,")
-    assert [a for a, b in zip(after, before, strict=True) if a != b] == [after[4]]
-    assert json.loads(sheet.export("json"))[3]["label"] == "ط"
-    assert sheet.export("parquet")[:4] == b"PAR1"
+    assert [row["checked"] for row in csv.DictReader(after)] == ["yes", "no", "no", "yes", "yes"]
+    assert after[5] == "4.png,,,false,not a character: a person looked at it,,,,,yes"
+    assert [after[at] for at in (2, 3)] == [f"{before[at]},no" for at in (2, 3)]
+    rows = json.loads(export(sheet, "json"))
+    assert [row["checked"] for row in rows] == [True, False, False, True, True]
+    assert [row["label"] for row in rows] == ["7", None, "1", "ط", None]
+    table = pyarrow.parquet.read_table(io.BytesIO(export(sheet, "parquet")))
+    assert table.column("checked").to_pylist() == [True, False, False, True, True]
+    assert table.column("label").to_pylist() == ["7", None, "1", "ط", None]
     with pytest.raises(UsageError):
-        sheet.export("xlsx")
+        export(sheet, "xlsx")
+
+
+def test_a_column_more_goes_by_rows_however_many_lines_they_have(sheet: Sheet) -> None:
+    sheet.rows[0] = Row(0, Prediction("7", 0.9, path='a\n"b",c\r.png'), "", None)
+    sheet.checked[0] = "1"
+    rows = list(csv.DictReader(io.StringIO(export(sheet, "csv").decode(), newline="")))
+    assert len(rows) == 5
+    assert (rows[0]["label"], rows[0]["checked"]) == ("1", "yes")
+
+
+def test_counts_filters_and_the_table_go_by_what_people_said(sheet: Sheet) -> None:
+    sheet.checked |= {0: "1", 2: "1", 3: None}
+    assert sheet.counts() == {"1": 2, "7": 1}
+    assert sheet.corrected == 2
+    assert [row.index for row in sheet.view(shown="Corrected")] == [3, 0]
+    assert [row.index for row in sheet.view(label="1")] == [0, 2]
+    shown = table_html(sheet, sheet.view("By name"))
+    assert shown.count("corrected</span> <small>the model read <bdi>7</bdi>") == 2
+    assert shown.count(">checked<") == 1
+    assert shown.count(">not a character<") == 1
 
 
 def test_the_table_shows_a_page_and_escapes_names(sheet: Sheet) -> None:

@@ -74,7 +74,7 @@ def test_one_example_held_back_is_no_percentage() -> None:
     def shown(*scores: tuple[int, int, int, int]) -> str:
         before, after = (Score(*score) for score in scores)
         lesson = SimpleNamespace(n=5, new_labels=("A",), before=before, after=after, problems=())
-        return lesson_html(Taught("mine", lesson))  # type: ignore[arg-type]
+        return lesson_html(Taught("mine", lesson, "here/mine.onnx"))  # type: ignore[arg-type]
 
     one = shown((0, 0, 0, 1), (0, 0, 1, 1))
     assert "1 of 1 held-back example read right; before, 0 of 1." in one

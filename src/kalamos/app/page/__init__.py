@@ -3,8 +3,11 @@
 ```
 build ─ switcher, single, inside, folder, checking      the tabs: Gradio, and nothing to decide
         ├─ uploads → reading → sheet → table            a folder: found, read, arranged, shown
-        ├─ review → keeping → teaching                  checked, saved, learnt from
-        └─ pictures, words, pad                         what is shown, and drawn
+        ├─ review → asking → keeping → teaching         checked, asked about, saved, learnt from
+        ├─ exporting                                    downloaded
+        └─ pictures, words, plots                       what is shown
+        └─ pad, framing, examples                       drawn, cut out, and tried
+taught                                                  models that were taught before
 looks                                                   theme, style, icon
 session                                                 all that belongs to one visit
 ```

@@ -13,9 +13,11 @@ from kalamos.app.page.checking import KEYS, build_checking
 from kalamos.app.page.context import Context
 from kalamos.app.page.folder import build_folder
 from kalamos.app.page.inside import build_inside
+from kalamos.app.page.keeping import taught_folder
 from kalamos.app.page.session import Session
 from kalamos.app.page.single import build_single
 from kalamos.app.page.switcher import build_model_file, build_switcher, connect_switcher
+from kalamos.app.page.taught import TaughtShelf
 
 __all__ = ["build_page"]
 
@@ -24,7 +26,11 @@ HEAD = """<div class="kalamos-head"><h1>kalamos</h1>
 
 
 def build_page(
-    shelf: ModelShelf, limits: Limits | None = None, corrections_dir: str | os.PathLike[str] = "corrections"
+    shelf: ModelShelf,
+    limits: Limits | None = None,
+    corrections_dir: str | os.PathLike[str] = "corrections",
+    *,
+    local: bool = True,
 ) -> gr.Blocks:
     """The page of `kalamos app`: read one character, look inside, read a folder, check and teach.
 
@@ -35,23 +41,27 @@ def build_page(
         shelf: the models to choose from.
         limits: the default ones if None.
         corrections_dir: where checked characters and taught models are kept; made when it is needed.
+        local: whether only this computer can reach the page. Then every visit sees the models that lie among
+            the taught ones, and where its files are.
     """
     limits = limits or Limits()
+    if local:
+        shelf = TaughtShelf(shelf, taught_folder(corrections_dir))
     page = gr.Blocks(title="kalamos", analytics_enabled=False)
     with page:
         session = gr.State(Session())  # a stand-in for that of the visit
         gr.HTML(HEAD)
         model, about = build_switcher(shelf)
-        context = Context(shelf, limits, Path(corrections_dir), session, model)
+        context = Context(shelf, limits, Path(corrections_dir), session, model, local)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Read one", id="one"):
-                build_single(context)
+                build_single(context, page)
             with gr.Tab("Look inside", id="inside") as inside:
                 build_inside(context, inside)
-            with gr.Tab("Read a folder", id="folder"):
-                build_folder(context)
+            with gr.Tab("Read a folder", id="folder") as folder:
+                build_folder(context, page, folder)
             with gr.Tab("Check and teach", id="check") as checking:
                 build_checking(context, checking)
-        connect_switcher(shelf, session, model, about, *build_model_file())
+        connect_switcher(page, shelf, session, model, about, *build_model_file())
         page.load(None, js=KEYS, api_visibility="private")
     return page

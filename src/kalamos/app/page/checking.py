@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import gradio as gr
 
+from kalamos.app.page.asking import NO_QUESTION, build_question, known_label, question
 from kalamos.app.page.context import Context
 from kalamos.app.page.folder import SAVE
-from kalamos.app.page.keeping import keep, unkeep
+from kalamos.app.page.keeping import keep, shown_path, taught_folder, unkeep
 from kalamos.app.page.pictures import data_uri, shrunk
 from kalamos.app.page.review import Review, checked_label
 from kalamos.app.page.session import Kept, Session
@@ -49,6 +50,7 @@ KEYS: Final = """() => {
     if (event.key === "Enter") press("#accept");
     else if (event.key === "u" || event.key === "U") press("#undo");
     else if (event.key === "ArrowRight") press("#skip");
+    else if (event.key === "Delete") press("#not-character");
     else if (event.key.length === 1 && event.key !== " ") field.focus();
   });
 }"""
@@ -71,13 +73,20 @@ def build_checking(context: Context, tab: gr.Tab) -> None:
             )
             with gr.Row(elem_classes="tight"):
                 accept = gr.Button("Accept", variant="primary", elem_id="accept", min_width=110)
+                nothing = gr.Button("Not a character", elem_id="not-character", min_width=140)
                 undo = gr.Button("Undo", elem_id="undo", min_width=90)
                 skip = gr.Button("Skip", elem_id="skip", min_width=90)
+            asked = build_question("review")
             kept = gr.HTML(
-                hint_html("Keys: Enter accepts, U undoes, → skips. Each label is saved at once."),
+                hint_html("Keys: Enter accepts, Delete says “not a character”, U undoes, → skips.")
+                + hint_html(
+                    f"Each label is saved at once, in {shown_path(context, context.corrections_dir)}."
+                ),
                 elem_id="review-kept",
             )
-    gr.HTML("<h2>Teach</h2>")
+    place = html.escape(shown_path(context, taught_folder(context.corrections_dir)))
+    stay = " and stay in the list of models" if context.local else ""
+    gr.HTML(f'<h2>Teach</h2><p class="hint">Taught models are saved in {place}{stay}.</p>')
     about = gr.HTML(elem_id="examples")
     earlier = gr.Checkbox(
         False, label="Also use what was kept on this computer before", container=False, elem_id="earlier"
@@ -102,15 +111,25 @@ def build_checking(context: Context, tab: gr.Tab) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
     show = partial(_show, context)
     gr.on([tab.select, model.change], show, [session, model], [item, about], **quiet)
+    told = [item, about, kept, label, *asked.outputs]
     gr.on(
         [accept.click, label.submit],
         partial(_settle, context),
         [session, model, label],
-        [item, about, kept, label],
+        told,
         **quiet,
     )
-    undo.click(partial(_take_back, context), [session, model], [item, about, kept], **quiet)
-    skip.click(partial(_pass_by, context), [session, model], [item, about, kept, label], **quiet)
+    asked.keep.click(partial(_keep_new, context), [session, model, asked.label], told, **quiet)
+    gr.on(
+        [nothing.click, asked.nothing.click],
+        partial(_keep_nothing, context),
+        [session, model],
+        told,
+        **quiet,
+    )
+    asked.cancel.click(lambda: ("", *NO_QUESTION), None, [label, *asked.outputs], **quiet)
+    undo.click(partial(_take_back, context), [session, model], told, **quiet)
+    skip.click(partial(_pass_by, context), [session, model], told, **quiet)
     teach.click(
         partial(_learn, context),
         [session, model, name, earlier],
@@ -118,45 +137,82 @@ def build_checking(context: Context, tab: gr.Tab) -> None:
         show_progress_on=lesson,
         **private,
     )
-    told = save.click(taught_file, session, [file_name, content], **quiet)
-    told.then(None, [file_name, content], [file_name, content], js=SAVE, **quiet)
+    given = save.click(taught_file, session, [file_name, content], **quiet)
+    given.then(None, [file_name, content], [file_name, content], js=SAVE, **quiet)
 
 
 def _show(context: Context, visit: Session, model: str) -> tuple[str, str]:
     return _item_html(visit.review, context.limits.pixels), _examples_html(visit, model)
 
 
-def _settle(context: Context, visit: Session, model: str, text: str) -> tuple[str, str, str, str]:
+Told = tuple[Any, ...]
+"""What is shown of the item, of the examples and of what was kept, the label's field, and the question."""
+
+
+def _settle(context: Context, visit: Session, model: str, text: str) -> Told:
+    """Keep what was typed, or the guess where nothing was; ask where the model has no such label."""
+    row = None if visit.review is None else visit.review.current
+    if visit.review is None or row is None:
+        return *_show(context, visit, model), "", text, *NO_QUESTION
+    try:
+        label = checked_label(text) or row.prediction.top[0].label
+        alphabet = visit.reader(context.shelf, visit.review.sheet.model).spec.alphabet
+        known = known_label(label, alphabet)
+        if known is None and label in {kept.label for kept in visit.examples(visit.review.sheet.model)}:
+            known = label
+    except KalamosError as error:
+        return *_show(context, visit, model), problem_html(error), text, *NO_QUESTION
+    if known is None:
+        return *_show(context, visit, model), "", text, *question(label, alphabet)
+    return _keep_as(context, visit, model, known)
+
+
+def _keep_new(context: Context, visit: Session, model: str, text: str) -> Told:
+    """Keep a label that the model lacks: it was asked about."""
+    try:
+        label = checked_label(text)
+    except KalamosError as error:
+        return *_show(context, visit, model), problem_html(error), text, *NO_QUESTION
+    if not label:
+        return *_show(context, visit, model), "", "", *NO_QUESTION
+    return _keep_as(context, visit, model, label)
+
+
+def _keep_nothing(context: Context, visit: Session, model: str) -> Told:
+    return _keep_as(context, visit, model, None)
+
+
+def _keep_as(context: Context, visit: Session, model: str, label: str | None) -> Told:
+    """Keep the image that is looked at, with a label or as no character, and go on."""
     review = visit.review
     row = None if review is None else review.current
     if review is None or row is None or row.stored is None:
-        return *_show(context, visit, model), "", text
-    guess = row.prediction
+        return *_show(context, visit, model), "", "", *NO_QUESTION
     try:
-        right = checked_label(text) or guess.top[0].label
-        keep(context, visit, PLACE, review.sheet.model, row.stored.read_bytes(), right, guess)
+        keep(context, visit, PLACE, review.sheet.model, row.stored.read_bytes(), label, row.prediction)
     except KalamosError as error:
-        return *_show(context, visit, model), problem_html(error), text
-    review.settle(right, visit.kept[-1])
-    return *_show(context, visit, model), hint_html(f"Kept as {right}."), ""
+        return *_show(context, visit, model), problem_html(error), label or "", *NO_QUESTION
+    review.settle(label, visit.kept[-1])
+    said = "Kept as “not a character”." if label is None else f"Kept as {label}."
+    return *_show(context, visit, model), hint_html(said), "", *NO_QUESTION
 
 
-def _take_back(context: Context, visit: Session, model: str) -> tuple[str, str, str]:
+def _take_back(context: Context, visit: Session, model: str) -> Told:
     undone = None if visit.review is None else visit.review.undo()
-    told = hint_html("Nothing to undo.")
+    said = hint_html("Nothing to undo.")
     if undone is not None:
-        told = hint_html("Undone.")
+        said = hint_html("Undone.")
         try:
             unkeep(context, visit, PLACE, undone)
         except KalamosError as error:
-            told = problem_html(error)
-    return *_show(context, visit, model), told
+            said = problem_html(error)
+    return *_show(context, visit, model), said, "", *NO_QUESTION
 
 
-def _pass_by(context: Context, visit: Session, model: str) -> tuple[str, str, str, str]:
+def _pass_by(context: Context, visit: Session, model: str) -> Told:
     if visit.review is not None:
         visit.review.skip()
-    return *_show(context, visit, model), "", ""
+    return *_show(context, visit, model), "", "", *NO_QUESTION
 
 
 def _learn(
@@ -211,13 +267,18 @@ def _guess(row: Row) -> str:
 
 
 def _examples_html(visit: Session, model: str) -> str:
-    counts = Counter(kept.label for kept in visit.examples(model))
+    kept = visit.examples(model)
+    counts = Counter(each.label for each in kept if each.label is not None)
+    others = sum(each.label is None for each in kept)
+    apart = (
+        hint_html(f"Not characters: {others:,}, kept apart; nothing is taught from them.") if others else ""
+    )
     if not counts:
-        return hint_html(
+        return apart + hint_html(
             "Keep some examples first: check a folder above, or draw characters and keep them. "
             "A new character needs 5 to 20 examples."
         )
     chips = "".join(
         f"<li><bdi>{html.escape(label)}</bdi> × {count}</li>" for label, count in sorted(counts.items())
     )
-    return f'<p>Examples from this visit:</p><ul class="chips">{chips}</ul>'
+    return f'<p>Examples from this visit:</p><ul class="chips">{chips}</ul>{apart}'

@@ -23,3 +23,5 @@ class Context:
     session: gr.State
     """Holds a `Session`, which is changed in place: Gradio compares a state that is given back."""
     model: gr.Dropdown
+    local: bool = True
+    """Whether only this computer can reach the page: whoever does may know where its files lie."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 from functools import partial
+from importlib.resources import files as files_in
 from typing import Any, Final
 
 import gradio as gr
 
 from kalamos.app.page.context import Context
+from kalamos.app.page.exporting import export
+from kalamos.app.page.plots import columns_html
 from kalamos.app.page.reading import read_sheet
 from kalamos.app.page.review import Review
 from kalamos.app.page.session import Session
@@ -28,8 +31,16 @@ MOST_BARS = 60
 """Labels in the plot; the rarest of a large alphabet are left out."""
 
 START = hint_html(
-    "Drop images, or a zip of a folder of them. Every image becomes a row, whatever is wrong with it."
+    "Drop images, a folder or a zip of them. Every image becomes a row, whatever is wrong with it."
 )
+
+CHOOSE: Final = """
+<div class="choose-folder">
+  <button type="button">Choose a folder</button>
+  <input type="file" webkitdirectory multiple hidden aria-label="A folder of images">
+  <span role="status" class="hint"></span>
+</div>
+"""
 
 SAVE: Final = """(name, content) => {
   if (!content) return [name, content];
@@ -42,13 +53,20 @@ SAVE: Final = """(name, content) => {
 """Saves what an event put into two hidden fields: no file of results ever lies on the server."""
 
 
-def build_folder(context: Context) -> None:
+def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
     files = files_input(
         file_count="multiple",
         file_types=[*sorted(EXTENSIONS), ".zip"],
-        label="Images, or a zip of them",
+        label="Images, a folder, or a zip of them",
         elem_id="files",
         height=150,
+    )
+    gr.HTML(
+        "",
+        html_template=CHOOSE,
+        js_on_load=(files_in("kalamos.app") / "assets" / "folder.js").read_text(encoding="utf-8"),
+        endings=sorted(EXTENSIONS),
+        elem_id="choose-folder",
     )
     with gr.Row(elem_classes="tight"):
         start = gr.Button("Read them", variant="primary", elem_id="read-files", min_width=140, scale=1)
@@ -88,8 +106,8 @@ def build_folder(context: Context) -> None:
             }
         saved = gr.HTML("", elem_id="saved")
         with gr.Row():
-            labels_plot = _plot("character", "How often each was read", "labels-plot")
-            confidence_plot = _plot("confidence", "How sure the model was, from", "confidence-plot")
+            labels_plot = gr.HTML("", elem_id="labels-plot", min_width=280)
+            confidence_plot = gr.HTML("", elem_id="confidence-plot", min_width=280)
     file_name = gr.Textbox(visible="hidden", elem_id="file-name")
     content = gr.Textbox(visible="hidden", elem_id="file-content")
 
@@ -109,6 +127,15 @@ def build_folder(context: Context) -> None:
         [order.input, shown.input, label.input], _show, [session, order, shown, label], [table, page], **quiet
     )
     page.input(_show, [session, order, shown, label, page], [table, page], **quiet)
+    # What was corrected meanwhile under "Check and teach" shows at once.
+    tab.select(
+        _again,
+        [session, order, shown, label, page],
+        [summary, results, label, table, page, labels_plot, confidence_plot],
+        **quiet,
+    )
+    # And what this visit read before the page was loaded again.
+    whole.load(_again, session, [summary, results, label, table, page, labels_plot, confidence_plot], **quiet)
     for name, form in FORMATS.items():
         told = buttons[name].click(partial(_export, form), session, [file_name, content, saved], **quiet)
         told.then(None, [file_name, content], [file_name, content], js=SAVE, **quiet)
@@ -141,14 +168,30 @@ def _read(
     except KalamosError as error:
         return problem_html(error), *nothing
     visit.sheet, visit.review = sheet, Review(sheet)
-    found = [("Any", ""), *((f"{label} ({count:,})", label) for label, count in sheet.counts().items())]
+    return _again(visit)
+
+
+def _again(
+    visit: Session,
+    order: str = ORDERS[0],
+    shown: str = SHOWN[0],
+    label: str | None = "",
+    page: float | None = 1,
+) -> tuple[Any, ...]:
+    """All that is shown of the folder, with what people said of it since it was read."""
+    sheet = visit.sheet
+    if sheet is None:
+        return START, gr.update(visible=False), *[gr.skip()] * 5
+    counts = sheet.counts()
+    label = label if label in counts else ""
+    found = [("Any", ""), *((f"{each} ({count:,})", each) for each, count in counts.items())]
     return (
         _summary_html(sheet),
         gr.update(visible=True),
-        gr.update(choices=found, value=""),
-        *_show(visit),
-        _labels_frame(sheet),
-        _confidence_frame(sheet),
+        gr.update(choices=found, value=label),
+        *_show(visit, order, shown, label, page),
+        _labels_plot(sheet),
+        _confidence_plot(sheet),
     )
 
 
@@ -174,28 +217,13 @@ def _export(form: str, visit: Session) -> tuple[str, str, str]:
     if visit.sheet is None:
         return "", "", START
     try:
-        document = visit.sheet.export(form)
+        document = export(visit.sheet, form)
     except KalamosError as error:
         return "", "", problem_html(error)
     told = f"kalamos.{form}: {len(visit.sheet.rows):,} rows"
     if visit.sheet.checked:
         told += f", {len(visit.sheet.checked):,} of them checked by you"
     return f"kalamos.{form}", base64.b64encode(document).decode("ascii"), hint_html(told)
-
-
-def _plot(over: str, title: str, name: str) -> gr.BarPlot:
-    return gr.BarPlot(
-        x=over,
-        y="images",
-        title=title,
-        x_title=" ",
-        y_title=" ",
-        y_lim=[0, None],
-        height=240,
-        min_width=280,
-        buttons=[],
-        elem_id=name,
-    )
 
 
 def _summary_html(sheet: Sheet) -> str:
@@ -206,20 +234,20 @@ def _summary_html(sheet: Sheet) -> str:
     abstained = sum(row.prediction.abstained for row in sheet.rows)
     parts += [f"<b>{abstained:,}</b> not sure enough"] if abstained else []
     parts += [f"<b>{summary.failed:,}</b> with errors"] if summary.failed else []
+    corrected, others = sheet.corrected, len(sheet.checked) - sheet.corrected
+    parts += [f"<b>{corrected:,}</b> corrected by you"] if corrected else []
+    parts += [f"<b>{others:,}</b> checked"] if others else []
     parts += [f"{sheet.skipped:,} other files passed over"] if sheet.skipped else []
     return f'<p class="verdict" role="status">{" · ".join(parts)}</p>'
 
 
-def _labels_frame(sheet: Sheet) -> Any:
-    counts = list(sheet.counts().items())[:MOST_BARS]
-    return _frame(character=[label for label, _ in counts], images=[count for _, count in counts])
+def _labels_plot(sheet: Sheet) -> str:
+    most = sorted(list(sheet.counts().items())[:MOST_BARS])
+    return columns_html(
+        "How often each occurs, as corrected" if sheet.corrected else "How often each was read", dict(most)
+    )
 
 
-def _confidence_frame(sheet: Sheet) -> Any:
-    return _frame(confidence=[f"{100 * each // BINS} %" for each in range(BINS)], images=sheet.histogram())
-
-
-def _frame(**columns: list[Any]) -> Any:
-    import pandas as pd  # type: ignore[import-untyped]
-
-    return pd.DataFrame(columns)
+def _confidence_plot(sheet: Sheet) -> str:
+    bins = {f"{100 * each // BINS} %": count for each, count in enumerate(sheet.histogram())}
+    return columns_html("How sure the model was, from", bins)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from kalamos.app.page.context import Context
 from kalamos.app.page.session import Kept, Session
+from kalamos.app.page.taught import TaughtShelf
 from kalamos.predictions import Prediction
 
 if TYPE_CHECKING:
     from kalamos.corrections import Corrections
 
-__all__ = ["folder_of", "keep", "slug", "taught_folder", "unkeep"]
+__all__ = ["folder_of", "keep", "note_origin", "shown_path", "slug", "taught_folder", "unkeep"]
 
 
 def folder_of(context: Context, visit: Session, model: str) -> Path:
@@ -23,23 +24,43 @@ def folder_of(context: Context, visit: Session, model: str) -> Path:
     return context.corrections_dir / slug(visit.origin(model))
 
 
-def taught_folder(context: Context) -> Path:
+def taught_folder(corrections_dir: str | os.PathLike[str]) -> Path:
     """Where taught models lie: beside the corrections, each of which has a folder of its model's name."""
-    return context.corrections_dir / "taught models"
+    return Path(corrections_dir) / "taught models"
+
+
+def shown_path(context: Context, path: Path) -> str:
+    """A path as the page shows it: whole to who sits at this computer, else as it was given."""
+    return str(path.absolute() if context.local else path)
+
+
+def note_origin(context: Context, visit: Session, model: str) -> None:
+    """Let a visit know what a model was taught from, where that was in another visit."""
+    base = context.shelf.taught_from(model) if isinstance(context.shelf, TaughtShelf) else None
+    if base is not None:
+        visit.taught_from.setdefault(model, base)
 
 
 def keep(
-    context: Context, visit: Session, place: str, model: str, image: bytes, label: str, guess: Prediction
+    context: Context,
+    visit: Session,
+    place: str,
+    model: str,
+    image: bytes,
+    label: str | None,
+    guess: Prediction,
 ) -> None:
     """Save one at once, with the model's guess and the time.
 
     Args:
         place: the part of the page, which `unkeep` takes the last one of.
         image: the bytes as they came.
+        label: None for what is not a character.
 
     Raises:
         KalamosError: the label cannot be kept, or the disk does not take it.
     """
+    note_origin(context, visit, model)
     _corrections(context, visit, place, model).add(image, label, guess, datetime.now(UTC))
     copy = visit.folder("kept") / os.urandom(8).hex()
     copy.write_bytes(image)

@@ -11,7 +11,7 @@ __all__ = ["looks"]
 
 ASSETS = files("kalamos.app") / "assets"
 
-SCRIPTS = ("paste.js", "keyboard.js")
+SCRIPTS = ("pictures.js", "keyboard.js")
 """Run from the page's head, before Gradio has built the page."""
 
 # Arabic letters are shown large: a naskh face where there is one, else the system's own.

@@ -49,8 +49,8 @@ class Review(Generic[T]):
         """How many have been given a label."""
         return len(self._settled)
 
-    def settle(self, label: str, kept: T) -> None:
-        """Give the current row a label and go on; `undo` gives `kept` back.
+    def settle(self, label: str | None, kept: T) -> None:
+        """Give the current row a label, None for "not a character", and go on; `undo` gives `kept` back.
 
         Raises:
             UsageError: at the end.
@@ -78,9 +78,9 @@ def checked_label(text: str | None) -> str:
     """A label as a person typed it, composed (NFC) and without the spaces around it; "" for none.
 
     Raises:
-        AlphabetError: too long, or with control characters.
+        AlphabetError: too long, of spaces alone, or with control characters.
 
     >>> checked_label(" ب ")
     'ب'
     """
-    return check_label(text) if text and text.strip() else ""
+    return check_label(text) if text else ""

@@ -31,10 +31,10 @@ class LastRead:
 
 
 class Kept(NamedTuple):
-    """An example that was kept in this visit."""
+    """What was kept in this visit: an example of a label, or, where that is None, of no character."""
 
     model: str
-    label: str
+    label: str | None
     image: Path
 
 
@@ -51,8 +51,12 @@ class Session:
     (True, None, False)
     """
 
+    model: str | None = None
+    """The model that was chosen last."""
     source: bytes | None = None
-    """The single image that was given last, whatever became of it."""
+    """The single image that was given last, whatever became of it: drawn, a picture, or a part of one."""
+    picture: bytes | None = None
+    """The picture that was given last, whole."""
     last: LastRead | None = None
     sheet: Sheet | None = None
     review: Review[Kept] | None = None
@@ -132,6 +136,9 @@ class Session:
         return model
 
     def examples(self, model: str) -> list[Kept]:
-        """What was kept of the answers of a model, of those it goes back to, and of those taught from it."""
+        """What was kept of the answers of a model, of those it goes back to, and of those taught from it.
+
+        Images that are no characters are among them, with the label None.
+        """
         origin = self.origin(model)
         return [kept for kept in self.kept if self.origin(kept.model) == origin]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from kalamos.errors import UsageError, suggest
 from kalamos.predictions import Prediction
-from kalamos.writers import open_writer
 
 __all__ = ["ORDERS", "SHOWN", "Row", "Sheet"]
 
 ORDERS: Final = ("Least sure first", "Most sure first", "By name")
-SHOWN: Final = ("All", "Errors", "Not sure enough", "Checked")
+SHOWN: Final = ("All", "Errors", "Not sure enough", "Checked", "Corrected")
 
 BINS: Final = 10
 
@@ -40,9 +38,8 @@ class Sheet:
 
     >>> sheet = Sheet("digits", ("1", "7"), [Row(0, Prediction("7", 0.6, path="a.png"), "", None)])
     >>> sheet.checked[0] = "1"
-    >>> print(sheet.export("csv", top_k=1).decode(), end="")
-    path,label,confidence,abstained,error,top1,top1_confidence
-    a.png,1,0.600000,false,,,
+    >>> sheet.label(sheet.rows[0]), sheet.is_corrected(sheet.rows[0]), sheet.counts()
+    ('1', True, {'1': 1})
     """
 
     model: str
@@ -51,12 +48,23 @@ class Sheet:
     rows: list[Row]
     skipped: int = 0
     """Files of an archive that are no images by name."""
-    checked: dict[int, str] = field(default_factory=dict)
-    """Row -> the label that a person gave or agreed to."""
+    checked: dict[int, str | None] = field(default_factory=dict)
+    """Row -> the label that a person gave or agreed to; None where it is not a character."""
 
     def label(self, row: Row) -> str | None:
         """The label that counts: a person's, else the model's."""
         return self.checked.get(row.index, row.prediction.label)
+
+    def is_corrected(self, row: Row) -> bool:
+        """Whether a person said something else than the model's best guess."""
+        top = row.prediction.top
+        guess = top[0].label if top else row.prediction.label
+        return row.index in self.checked and self.checked[row.index] != guess
+
+    @property
+    def corrected(self) -> int:
+        """How many rows a person corrected."""
+        return sum(map(self.is_corrected, self.rows))
 
     def view(self, order: str = "Least sure first", shown: str = "All", label: str = "") -> list[Row]:
         """The rows to show.
@@ -78,6 +86,7 @@ class Sheet:
             if (shown != "Errors" or row.prediction.error is not None)
             and (shown != "Not sure enough" or row.prediction.abstained)
             and (shown != "Checked" or row.index in self.checked)
+            and (shown != "Corrected" or self.is_corrected(row))
             and (not label or self.label(row) == label)
         ]
         if order == "By name":
@@ -101,26 +110,6 @@ class Sheet:
             if row.prediction.confidence is not None:
                 bins[min(BINS - 1, int(row.prediction.confidence * BINS))] += 1
         return bins
-
-    def export(self, format_name: str, *, top_k: int = 5) -> bytes:
-        """The document that `kalamos predict` writes, with the labels that people gave.
-
-        Raises:
-            UsageError: there is no such format.
-            MissingExtraError: the format needs an extra.
-        """
-        sink = io.BytesIO()
-        restricted = any(row.prediction.removed is not None for row in self.rows)
-        top_k = min(top_k, len(self.labels))
-        with open_writer(format_name, sink, labels=self.labels, top_k=top_k, removed=restricted) as writer:
-            for row in self.rows:
-                writer.write(self._as_checked(row))
-        return sink.getvalue()
-
-    def _as_checked(self, row: Row) -> Prediction:
-        if row.index not in self.checked:
-            return row.prediction
-        return replace(row.prediction, label=self.checked[row.index], abstained=False)
 
 
 def _certainty(row: Row) -> float:

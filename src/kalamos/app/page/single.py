@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import cv2
 import gradio as gr
 
+from kalamos.app.page.asking import NO_QUESTION, build_question, known_label, question
 from kalamos.app.page.context import Context
+from kalamos.app.page.examples import examples_html
+from kalamos.app.page.framing import frame_of, framed, framing_pad, preview
 from kalamos.app.page.keeping import keep
 from kalamos.app.page.pad import drawing_bytes, drawing_pad
 from kalamos.app.page.review import checked_label
@@ -17,13 +21,15 @@ from kalamos.app.page.words import answer_html, hint_html, problem_html
 from kalamos.errors import ImageError, KalamosError, UsageError
 from kalamos.images import decode_grey
 from kalamos.predictions import Prediction
+from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["build_single"]
 
 START = hint_html("Draw one character, or open or paste a picture of one. The answer appears here.")
 
 
-def build_single(context: Context) -> None:
+def build_single(context: Context, page: gr.Blocks) -> None:
+    labels = context.shelf.spec(context.shelf.default).alphabet.labels
     with gr.Row(elem_classes="two"):
         with gr.Column(min_width=300), gr.Tabs(elem_id="sources"):
             with gr.Tab("Draw"):
@@ -37,8 +43,11 @@ def build_single(context: Context) -> None:
                     webcam_options=gr.WebcamOptions(mirror=False),
                     buttons=[],
                 )
+                with gr.Accordion("Crop or turn it", open=False, visible=False, elem_id="framing") as opened:
+                    frame = framing_pad(elem_id="frame")
+                tried = gr.HTML(examples_html(labels, "Examples:"), elem_id="examples-to-try")
         with gr.Column(min_width=300):
-            answer = gr.HTML(START, elem_id="answer")
+            answer = gr.HTML(START + examples_html(labels), elem_id="answer")
             with gr.Row(elem_classes="keep"):
                 right = gr.Textbox(
                     label="Not right? Type what it is",
@@ -50,6 +59,7 @@ def build_single(context: Context) -> None:
                     min_width=140,
                 )
                 kept_button = gr.Button("Keep as example", elem_id="keep", scale=1, min_width=160)
+            asked = build_question("right")
             kept = gr.HTML("", elem_id="kept")
     with gr.Accordion("How to read", open=False):
         least = gr.Slider(
@@ -66,13 +76,23 @@ def build_single(context: Context) -> None:
         )
         again = gr.Button("Read again", elem_id="read")
 
-    read, drawn = partial(_read, context), partial(_read_drawing, context)
+    drawn = partial(_read_drawing, context)
     session, model = context.session, context.model
     options = [least, charset]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
     # While one image is read, only the newest of those that come in waits.
     pad.input(drawn, [session, model, pad, *options], answer, trigger_mode="always_last", **quiet)
-    picture.change(read, [session, model, picture, *options], answer, **quiet)
+    picture.change(
+        partial(_read_picture, context), [session, model, picture, *options], [answer, opened, frame], **quiet
+    )
+    opened.expand(partial(_preview, context), session, frame, **quiet)
+    frame.input(
+        partial(_read_part, context),
+        [session, model, frame, *options],
+        answer,
+        trigger_mode="always_last",
+        **quiet,
+    )
     gr.on(
         [model.change, again.click, charset.submit, least.release],
         partial(_read_again, context),
@@ -80,13 +100,32 @@ def build_single(context: Context) -> None:
         answer,
         **quiet,
     )
+    model.change(
+        lambda visit, name: examples_html(_labels(context, visit, name), "Examples:"),
+        [session, model],
+        tried,
+        **quiet,
+    )
+    page.load(partial(_restore, context), session, answer, **quiet)
+    told = [kept, right, *asked.outputs]
     gr.on(
         [right.submit, kept_button.click],
         partial(_keep_example, context),
         [session, right],
-        [kept, right],
+        told,
         **quiet,
     )
+    asked.keep.click(partial(_keep_example, context, asked=True), [session, asked.label], told, **quiet)
+    asked.nothing.click(partial(_keep_as, context, label=None), session, told, **quiet)
+    asked.cancel.click(lambda: ("", *NO_QUESTION), None, [right, *asked.outputs], **quiet)
+
+
+def _labels(context: Context, visit: Session, model: str) -> tuple[str, ...]:
+    """What a model can answer; nothing for one that cannot be opened, which the switcher says."""
+    try:
+        return visit.reader(context.shelf, model).labels
+    except KalamosError:
+        return ()
 
 
 def _read(
@@ -95,7 +134,7 @@ def _read(
     visit.source, last = image, None
     if image is None:
         visit.last = None
-        return START
+        return START + examples_html(_labels(context, visit, model))
     try:
         reader = visit.reader(context.shelf, model)
         try:
@@ -120,6 +159,41 @@ def _read(
         visit.last = last
 
 
+def _read_picture(
+    context: Context, visit: Session, model: str, image: bytes | None, least: float, charset: str
+) -> tuple[str, Any, str]:
+    """Read a whole picture; beneath it, there may be a part of it to choose."""
+    visit.picture = image
+    answer = _read(context, visit, model, image, least, charset)
+    return answer, gr.update(visible=image is not None, open=False), ""
+
+
+def _preview(context: Context, visit: Session) -> str:
+    """A copy of the picture to choose a part on; nothing where it cannot be read, which the answer says."""
+    if visit.picture is None:
+        return ""
+    try:
+        return preview(_decoded(context, visit.picture))
+    except ImageError:
+        return ""
+
+
+def _read_part(context: Context, visit: Session, model: str, value: str, least: float, charset: str) -> str:
+    """Read the part of the picture that was chosen."""
+    if visit.picture is None:
+        return problem_html("there is no picture to cut from; open one first")
+    try:
+        part = framed(_decoded(context, visit.picture), frame_of(value))
+    except KalamosError as error:
+        return problem_html(error)
+    _, content = cv2.imencode(".png", part)
+    return _read(context, visit, model, content.tobytes(), least, charset)
+
+
+def _decoded(context: Context, image: bytes) -> GreyImage:
+    return decode_grey(image, where="the picture", max_pixels=context.limits.pixels)
+
+
 def _read_drawing(
     context: Context, visit: Session, model: str, drawing: str, least: float, charset: str
 ) -> str:
@@ -134,7 +208,15 @@ def _read_again(context: Context, visit: Session, model: str, least: float, char
     return _read(context, visit, model, visit.source, least, charset)
 
 
-def _keep_example(context: Context, visit: Session, text: str) -> tuple[str, str]:
+def _restore(context: Context, visit: Session) -> Any:
+    """What this visit read last, before the page was loaded again."""
+    if visit.source is None:
+        return gr.skip()
+    return _read_again(context, visit, visit.model or context.shelf.default, 0, "")
+
+
+def _keep_example(context: Context, visit: Session, text: str, *, asked: bool = False) -> tuple[Any, ...]:
+    """Keep the image that was read last; `asked` says that a label which the model lacks is meant."""
     try:
         last = visit.last
         if last is None:
@@ -142,8 +224,25 @@ def _keep_example(context: Context, visit: Session, text: str) -> tuple[str, str
         label = checked_label(text)
         if not label:
             raise UsageError("the label is empty", remedy="type what the character is")
+        alphabet = visit.reader(context.shelf, last.model).spec.alphabet
+        known = known_label(label, alphabet)
+        if known is None and not asked and label not in {kept.label for kept in visit.examples(last.model)}:
+            return "", text, *question(label, alphabet)
+    except KalamosError as error:
+        return problem_html(error), text, *NO_QUESTION
+    return _keep_as(context, visit, known or label)
+
+
+def _keep_as(context: Context, visit: Session, label: str | None) -> tuple[Any, ...]:
+    """Keep the image that was read last, with a label or as no character."""
+    last = visit.last
+    if last is None:
+        return "", "", *NO_QUESTION
+    try:
         keep(context, visit, "one", last.model, last.image, label, last.prediction)
     except KalamosError as error:
-        return problem_html(error), text
+        return problem_html(error), label or "", *NO_QUESTION
     count = len(visit.kept)
-    return hint_html(f"Kept as {label}. {count} kept in this visit; teach them under “Check and teach”."), ""
+    what = "“not a character”" if label is None else label
+    said = f"Kept as {what}. {count} kept in this visit; teach them under “Check and teach”."
+    return hint_html(said), "", *NO_QUESTION

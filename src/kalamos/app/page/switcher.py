@@ -82,6 +82,7 @@ def build_model_file() -> tuple[gr.File, gr.HTML]:
 
 
 def connect_switcher(
+    page: gr.Blocks,
     shelf: ModelShelf,
     session: gr.State,
     model: gr.Dropdown,
@@ -90,6 +91,7 @@ def connect_switcher(
     outcome: gr.HTML,
 ) -> None:
     def tell(visit: Session, name: str) -> str:
+        visit.model = name
         try:
             return hint_html(described(visit.reader(shelf, name).spec))
         except KalamosError as error:
@@ -111,6 +113,12 @@ def connect_switcher(
         chosen = gr.update(choices=choices(visit, shelf), value=name)
         return chosen, None, hint_html(f"{name} is chosen above now. {described(reader.spec)}")
 
+    def restore(visit: Session) -> Any:
+        listed = choices(visit, shelf)
+        known = visit.model in {name for _, name in listed}
+        return gr.update(choices=listed, value=visit.model if known else shelf.default)
+
+    page.load(restore, session, model, show_progress="hidden", api_visibility="private")
     model.change(tell, [session, model], about, show_progress="hidden", api_visibility="private")
     taken = file.upload(take, [session, file], [model, file, outcome], api_visibility="private")
     taken.then(None, js=IN_VIEW, api_visibility="private")

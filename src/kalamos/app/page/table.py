@@ -44,22 +44,31 @@ def table_html(sheet: Sheet, rows: Sequence[Row], page: int = 1) -> str:
 def _row_html(sheet: Sheet, row: Row) -> str:
     prediction = row.prediction
     picture = f'<img src="{row.thumbnail}" alt="" loading="lazy">' if row.thumbnail else ""
-    label = sheet.label(row)
-    if label is not None:
-        answer = f'<bdi class="label">{html.escape(label)}</bdi>'
-    elif prediction.error is not None:
-        summary = "no ink" if isinstance(prediction.error, NoInkError) else prediction.error.summary
-        answer = f'<span class="tag error">{html.escape(summary)}</span>'
-    else:
-        best = prediction.top[0].label if prediction.top else "?"
-        answer = f'<span class="tag">not sure: <bdi>{html.escape(best)}</bdi>?</span>'
-    if row.index in sheet.checked:
-        answer += ' <span class="tag done">checked</span>'
     sure = "" if prediction.confidence is None else per_cent(prediction.confidence)
+    answer = _answer_html(sheet, row)
+    if sheet.is_corrected(row):
+        guess = f"<bdi>{html.escape(prediction.top[0].label)}</bdi>" if prediction.top else "nothing"
+        answer += f' <span class="tag done">corrected</span> <small>the model read {guess}</small>'
+    elif row.index in sheet.checked:
+        answer += ' <span class="tag done">checked</span>'
     name = f"<bdi>{html.escape(_printable(prediction.path or ''))}</bdi>"
     if prediction.error is not None:
         name += f"<br><small>{html.escape(_printable(str(prediction.error)))}</small>"
     return f"<tr><td>{picture}</td><td>{answer}</td><td>{sure}</td><td>{name}</td></tr>"
+
+
+def _answer_html(sheet: Sheet, row: Row) -> str:
+    """The label that counts, or why there is none."""
+    prediction, label = row.prediction, sheet.label(row)
+    if label is not None:
+        return f'<bdi class="label">{html.escape(label)}</bdi>'
+    if row.index in sheet.checked:
+        return '<span class="tag">not a character</span>'
+    if prediction.error is not None:
+        summary = "no ink" if isinstance(prediction.error, NoInkError) else prediction.error.summary
+        return f'<span class="tag error">{html.escape(summary)}</span>'
+    best = prediction.top[0].label if prediction.top else "?"
+    return f'<span class="tag">not sure: <bdi>{html.escape(best)}</bdi>?</span>'
 
 
 def _printable(text: str) -> str:

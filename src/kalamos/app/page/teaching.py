@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kalamos.app.page.context import Context
-from kalamos.app.page.keeping import folder_of, slug, taught_folder
+from kalamos.app.page.keeping import folder_of, note_origin, shown_path, slug, taught_folder
 from kalamos.app.page.session import Session
 from kalamos.app.page.words import ENOUGH, hint_html, right_of
 from kalamos.errors import OutputError, UsageError
@@ -28,6 +28,8 @@ class Taught(NamedTuple):
 
     name: str
     lesson: Lesson
+    place: str
+    """Where its file lies, as the page shows it."""
 
 
 def teach_visit(
@@ -50,8 +52,9 @@ def teach_visit(
     """
     from kalamos.teaching import teach
 
+    note_origin(context, visit, model)
     examples = _examples(context, visit, model, earlier=earlier)
-    folder = taught_folder(context)
+    folder = taught_folder(context.corrections_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -60,9 +63,10 @@ def teach_visit(
     file = folder / f"{name}.onnx"
     lesson = teach(visit.reader(context.shelf, model), examples, name=name, on_progress=on_progress)
     lesson.save(file)
-    name = visit.add_model(context.shelf, name, load(file))
+    if name not in context.shelf:  # which lists the folder where only this computer reaches the page
+        name = visit.add_model(context.shelf, name, load(file))
     visit.taught_from[name], visit.taught = model, file
-    return Taught(name, lesson)
+    return Taught(name, lesson, shown_path(context, file))
 
 
 def lesson_html(taught: Taught) -> str:
@@ -78,7 +82,8 @@ def lesson_html(taught: Taught) -> str:
     parts.append(_measured_html(lesson.before, lesson.after))
     if lesson.problems:
         parts.append(f'<p class="hint">{len(lesson.problems):,} examples could not be used.</p>')
-    parts.append(f'<p class="hint">Saved as {name}.onnx; the old model is as it was.</p>')
+    place = f"Saved as {taught.place}, and in the list of models; the old model is as it was."
+    parts.append(hint_html(place))
     return f'<div role="status">{"".join(parts)}</div>'
 
 
@@ -117,17 +122,17 @@ def _examples(context: Context, visit: Session, model: str, *, earlier: bool) ->
     from kalamos.teaching import Examples
 
     if earlier:
-        all_kept = Corrections(folder_of(context, visit, model))
+        all_kept = Corrections(folder_of(context, visit, model)).examples()
         if not len(all_kept):
             raise UsageError("nothing was kept on this computer yet", remedy="check some images first")
-        return all_kept.examples()
-    kept = visit.examples(model)
+        return all_kept
+    kept = [(each.image, each.label) for each in visit.examples(model) if each.label is not None]
     if not kept:
         raise UsageError(
             "there is nothing to learn from yet", remedy="check a folder, or draw characters and keep them"
         )
     return Examples.of(
-        [each.image.read_bytes() for each in kept], [each.label for each in kept], "checked in the app"
+        [image.read_bytes() for image, _ in kept], [label for _, label in kept], "checked in the app"
     )
 
 
