@@ -14,6 +14,8 @@ KalamosError
 ├── ModelError
 │   ├── ModelNotFoundError     neither a zoo name nor a file
 │   ├── ModelFileError         not a model, damaged, unsafe, or at odds with its own spec
+│   │   ├── UnsupportedModelError  operators or sizes that no network of characters needs
+│   │   └── ModelAnswerError   fails on images, or answers NaN, infinity or another number of rows
 │   └── SpecVersionError       the spec is missing or of a version this kalamos cannot read
 ├── PreprocessingError         an unknown step or a parameter out of range
 ├── AlphabetError              duplicate or empty labels, a label without one code point
@@ -53,6 +55,7 @@ __all__ = [
     "InvalidArrayError",
     "KalamosError",
     "MissingExtraError",
+    "ModelAnswerError",
     "ModelError",
     "ModelFileError",
     "ModelNotFoundError",
@@ -64,6 +67,7 @@ __all__ = [
     "SpecVersionError",
     "TrainingError",
     "UnsupportedImageError",
+    "UnsupportedModelError",
     "UsageError",
     "suggest",
 ]
@@ -137,6 +141,14 @@ class ModelNotFoundError(ModelError):
 
 class ModelFileError(ModelError):
     pass
+
+
+class UnsupportedModelError(ModelFileError):
+    """A graph that is never run: an operator that is not allowed, or more work or memory than is."""
+
+
+class ModelAnswerError(ModelFileError):
+    """A model that opened, and then failed on images, or answered what is no answer."""
 
 
 class SpecVersionError(ModelError):

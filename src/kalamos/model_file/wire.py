@@ -20,7 +20,7 @@ import numpy as np
 
 from kalamos.errors import ModelFileError
 
-__all__ = ["EXPORT_REMEDY", "check_tensors", "read_metadata"]
+__all__ = ["EXPORT_REMEDY", "check_tensors", "fields_of", "read_metadata", "varint"]
 
 EXPORT_REMEDY: Final = "write one with `kalamos export`"
 
@@ -90,7 +90,7 @@ def read_metadata(data: bytes) -> dict[str, str]:
     for number, wire_type, entry in fields:
         if number == _MODEL_METADATA and wire_type == _BYTES:
             texts = {_ENTRY_KEY: "", _ENTRY_VALUE: ""} | {
-                inner: _text(payload) for inner, kind, payload in _fields(entry) if kind == _BYTES
+                inner: _text(payload) for inner, kind, payload in fields_of(entry) if kind == _BYTES
             }
             metadata[texts[_ENTRY_KEY]] = texts[_ENTRY_VALUE]
     return metadata
@@ -121,7 +121,7 @@ def _messages(data: bytes) -> Iterator[tuple[str, list[_Field]]]:
     pending = [("model", memoryview(data))]
     while pending:
         kind, message = pending.pop()
-        fields = list(islice(_fields(message), allowance + 1))
+        fields = list(islice(fields_of(message), allowance + 1))
         allowance -= len(fields)
         if allowance < 0:
             raise ModelFileError(f"the model has more than {MAX_FIELDS} protobuf fields, too many to check")
@@ -134,19 +134,26 @@ def _messages(data: bytes) -> Iterator[tuple[str, list[_Field]]]:
         ]
 
 
-def _fields(message: memoryview) -> Iterator[_Field]:
+def fields_of(message: memoryview) -> Iterator[_Field]:
+    """Yield the fields of one message, in order: number, wire type, payload (views, nothing is copied).
+
+    Raises `ModelFileError` where it is damaged.
+
+    >>> [(number, wire_type, bytes(payload)) for number, wire_type, payload in fields_of(memoryview(b"\\x08\\x07"))]
+    [(1, 0, b'\\x07')]
+    """
     position, end = 0, len(message)
     while position < end:
-        tag, start = _varint(message, position)
+        tag, start = varint(message, position)
         if not 8 <= tag < 2**32:
             # protobuf would cut a longer tag to 32 bits and see another field than we do.
             raise _damaged("a field number out of range")
         wire_type = tag & 7
         if wire_type == _BYTES:
-            length, start = _varint(message, start)
+            length, start = varint(message, start)
             position = start + length
         elif wire_type == _VARINT:
-            _, position = _varint(message, start)
+            _, position = varint(message, start)
         elif wire_type in _FIXED_SIZE:
             position = start + _FIXED_SIZE[wire_type]
         else:
@@ -157,7 +164,7 @@ def _fields(message: memoryview) -> Iterator[_Field]:
         yield tag >> 3, wire_type, message[start:position]
 
 
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
+def varint(message: memoryview, position: int) -> tuple[int, int]:
     """The number at `position`, and where it ends."""
     if position < len(message) and (value := message[position]) < 0x80:
         return value, position + 1  # nearly all of them; twice as fast as the loop
@@ -172,7 +179,7 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
 def _check_tensor(fields: list[_Field]) -> None:
     name, data_type = "", 0
     for number, _, payload in fields:
-        if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and _varint(payload, 0)[0] != 0):
+        if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and varint(payload, 0)[0] != 0):
             # onnxruntime would open any path that is written here, or read any memory address.
             raise ModelFileError(
                 "the model keeps tensors outside its own file (external data)",
@@ -181,7 +188,7 @@ def _check_tensor(fields: list[_Field]) -> None:
         if number == _TENSOR_NAME:
             name = _shown(payload)
         elif number == _TENSOR_TYPE:
-            data_type = _varint(payload, 0)[0]
+            data_type = varint(payload, 0)[0]
     own = _FORMAT_OF_TYPE.get(data_type)
     where = f"tensor {name!r}"
     for number, wire_type, payload in fields:
