@@ -241,10 +241,8 @@ class Recognizer:
         >>> {name: maps.shape for name, maps in load("digits").feature_maps(stroke).items()}
         {'stem': (16, 24, 24), 'middle': (32, 8, 8), 'deep': (88, 2, 2)}
         """
-        stages = list(self.spec.feature_maps)
         batch = self._preprocessor.batch([self.prepare(source)])
-        maps = self._model.session.run(stages, {self._model.input_name: batch})
-        return {stage: values[0] for stage, values in zip(stages, maps, strict=True)}
+        return {stage: maps[0] for stage, maps in self._model.feature_maps(batch).items()}
 
     def prepare(
         self, source: ImageSource, *, timeout: float | None = None, max_pixels: int | None = None
@@ -287,10 +285,7 @@ class Recognizer:
 
     def logits(self, prepared: Sequence[GreyImage]) -> NDArray[np.float32]:
         """Prepared images, N of uint8 [S, S] -> logits float32 [N, C], before the temperature."""
-        batch = self._preprocessor.batch(prepared)
-        [logits] = self._model.session.run(["logits"], {self._model.input_name: batch})
-        result: NDArray[np.float32] = logits
-        return result
+        return self._model.logits(self._preprocessor.batch(prepared))
 
     def _load(self, source: ImageSource | Member, timeout: float | None, max_pixels: int | None) -> GreyImage:
         return load_item(

@@ -73,13 +73,7 @@ def check_parity(
 
 def answer_of(model: LoadedModel) -> Answer:
     """How an open model file answers."""
-
-    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        [logits] = model.session.run(["logits"], {model.input_name: images})
-        result: NDArray[np.float32] = logits
-        return result
-
-    return answer
+    return model.logits
 
 
 def strokes(count: int, size: int, generator: np.random.Generator) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@
 read other files, answer NaN, or disagree with what it says about itself.
 """
 
-from kalamos.model_file.opening import LoadedModel, open_model, read_spec
+from kalamos.model_file.opening import LoadedModel, check_model, open_graph, open_model, read_spec
 from kalamos.model_file.records import (
     Metric,
     OperatingPoint,
@@ -26,6 +26,8 @@ __all__ = [
     "RobustnessRecord",
     "SelectiveAccuracy",
     "TrainingRecord",
+    "check_model",
+    "open_graph",
     "open_model",
     "read_spec",
 ]

@@ -5,20 +5,34 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from kalamos.errors import ModelError, ModelFileError, ModelNotFoundError, SpecVersionError
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import (
+    ModelAnswerError,
+    ModelError,
+    ModelFileError,
+    ModelNotFoundError,
+    SpecVersionError,
+)
+from kalamos.model_file.dimensions import Batch
+from kalamos.model_file.graph import DataType, Graph, ValueType, read_graph, type_name
+from kalamos.model_file.operators import Value
+from kalamos.model_file.session import Session, open_session
 from kalamos.model_file.spec import METADATA_KEY, ModelSpec
 from kalamos.model_file.wire import EXPORT_REMEDY, check_tensors, read_metadata
+from kalamos.model_file.workload import Workload, infer
 
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
 
-__all__ = ["LoadedModel", "open_model", "read_spec"]
+__all__ = ["LoadedModel", "check_model", "open_graph", "open_model", "read_spec"]
 
 MAX_BYTES: Final = 512 * 2**20
 
@@ -39,14 +53,56 @@ class LoadedModel:
     """A model file that passed every check."""
 
     spec: ModelSpec
-    session: onnxruntime.InferenceSession
+    graph: Session
     """Maps float32 [N, 1, S, S] to "logits" float32 [N, C] and the spec's feature maps [N, c, h, w]."""
-    input_name: str
     where: str
     """The path as it was given (POSIX separators), for messages."""
     size_bytes: int
     sha256: str
     """Of the file, hexadecimal."""
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """The session of onnxruntime, for measuring alone: nobody bounds its runs or checks its answers."""
+        return self.graph.raw
+
+    @property
+    def input_name(self) -> str:
+        """Of the graph's one input."""
+        return self.graph.input_name
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Normalised images float32 [N, 1, S, S], any N -> logits float32 [N, C], all finite.
+
+        Raises:
+            ModelAnswerError: it fails on them, or answers NaN, infinity or another shape.
+        """
+        if not len(images):
+            return np.zeros((0, len(self.spec.alphabet)), np.float32)
+        [answer] = self.graph.run([LOGITS], images)
+        self._check_shape(LOGITS, answer, (len(images), len(self.spec.alphabet)))
+        return answer
+
+    def feature_maps(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Normalised images float32 [N, 1, S, S], at least one -> stage name -> float32 [N, c, h, w].
+
+        Raises:
+            ModelAnswerError: as `logits`.
+        """
+        stages = list(self.spec.feature_maps)
+        if not stages:
+            return {}
+        answers = dict(zip(stages, self.graph.run(stages, images), strict=True))
+        for name, answer in answers.items():
+            self._check_shape(name, answer, (len(images), *answer.shape[1:][:3]))
+        return answers
+
+    def _check_shape(self, name: str, answer: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+        if answer.shape != shape:
+            raise ModelAnswerError(
+                f"{self.where}: its output {name!r} has the shape {list(answer.shape)} for {shape[0]} images",
+                remedy="export the model again",
+            )
 
 
 def open_model(source: str | os.PathLike[str] | bytes, *, threads: int = 1) -> LoadedModel:
@@ -59,6 +115,8 @@ def open_model(source: str | os.PathLike[str] | bytes, *, threads: int = 1) -> L
     Raises:
         ModelNotFoundError: no such file, not a regular file, or not readable.
         SpecVersionError: an ONNX model without a kalamos spec, or with one of another version.
+        UnsupportedModelError: operators that kalamos does not run, or more work or memory for one image than
+            `kalamos.model_file.workload` allows.
         ModelFileError: not an ONNX model; damaged; over 512 MiB; tensors in other files; weights
             that are NaN or infinite; a graph that does not fit the spec.
 
@@ -69,12 +127,49 @@ write one with `kalamos export`
     """
     where, data = _read(source)
     with _located(where):
-        spec = _spec_of(data)
-        check_tensors(data)
-        session = _session(data, threads)
-        input_name = _check_input(session, spec)
-        _check_outputs(session, spec)
-    return LoadedModel(spec, session, input_name, where, len(data), hashlib.sha256(data).hexdigest())
+        spec, graph, workload = _checked(data)
+        session = open_session(data, graph, workload, where, threads=threads)
+    return LoadedModel(spec, session, where, len(data), hashlib.sha256(data).hexdigest())
+
+
+def check_model(source: str | os.PathLike[str] | bytes) -> ModelSpec:
+    """Check a model file as `open_model` does, all but running it: without onnxruntime.
+
+    Raises the errors of `open_model`.
+
+    >>> check_model(b"")
+    Traceback (most recent call last):
+    kalamos.errors.ModelFileError: <bytes>: an empty file, not an ONNX model; write one with `kalamos export`
+    """
+    where, data = _read(source)
+    with _located(where):
+        return _checked(data)[0]
+
+
+def open_graph(data: bytes, spec: ModelSpec, where: str) -> Session:
+    """Check and open a graph for a spec's images, whatever its outputs are: a part of a model, say.
+
+    Raises the errors of `open_model`.
+    """
+    with _located(where):
+        graph, workload = _inferred(data, spec)
+        return open_session(data, graph, workload, where)
+
+
+def _checked(data: bytes) -> tuple[ModelSpec, Graph, Workload]:
+    spec = _spec_of(data)
+    graph, workload = _inferred(data, spec)
+    _check_outputs(graph.outputs, workload.values, spec)
+    return spec, graph, workload
+
+
+def _inferred(data: bytes, spec: ModelSpec) -> tuple[Graph, Workload]:
+    check_tensors(data)
+    graph = read_graph(data)
+    if len(graph.inputs) != 1:
+        raise ModelFileError(f"the graph has {len(graph.inputs)} inputs, where one is expected")
+    _check_input(graph.inputs[0], spec)
+    return graph, infer(graph, spec.input_size)
 
 
 def read_spec(path: str | os.PathLike[str]) -> ModelSpec:
@@ -141,68 +236,47 @@ def _spec_of(data: bytes) -> ModelSpec:
     return ModelSpec.from_json(text)
 
 
-def _session(data: bytes, threads: int) -> onnxruntime.InferenceSession:
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # on Windows; elsewhere kalamos.privacy did, before the import
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4
-    # Spinning threads would win microseconds and take a core from whoever decodes the images.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Else a flatbuffer that looks like a protocol buffer would be opened, past all checks of the latter.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    try:
-        # The fallback would print to standard output, the model's own configuration undo the above.
-        return onnxruntime.InferenceSession(
-            data,
-            options,
-            providers=["CPUExecutionProvider"],
-            enable_fallback=0,
-            read_config_from_model=0,
-        )
-    except Exception as error:  # onnxruntime's errors have no base class of their own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        shown = reason if len(reason) <= 200 else f"{reason[:197]}..."
-        raise ModelFileError(f"onnxruntime cannot run this model ({shown})", remedy=EXPORT_REMEDY) from error
+def _check_input(declared: ValueType, spec: ModelSpec) -> None:
+    """Float32, any number of images, then the spec's size."""
+    wanted = (1, spec.input_size, spec.input_size)
+    shape = declared.shape or ()
+    # A batch dimension that can vary has a name or nothing; a number would fix the batch size.
+    if declared.data_type != DataType.FLOAT or shape[:1] != (None,) or shape[1:] != wanted:
+        shown = [*(("N" if side is None else str(side)) for side in shape)]
+        raise _misfit("input", declared.name, declared.data_type, shown, wanted)
 
 
-def _check_input(session: onnxruntime.InferenceSession, spec: ModelSpec) -> str:
-    """The name of the one input, which must fit the spec."""
-    inputs = session.get_inputs()
-    if len(inputs) != 1:
-        raise ModelFileError(f"the graph has {len(inputs)} inputs, where one is expected")
-    [images] = inputs
-    _check_value("input", images, [1, spec.input_size, spec.input_size])
-    name: str = images.name
-    return name
-
-
-def _check_outputs(session: onnxruntime.InferenceSession, spec: ModelSpec) -> None:
-    outputs = session.get_outputs()
+def _check_outputs(outputs: Sequence[ValueType], values: Mapping[str, Value], spec: ModelSpec) -> None:
     if not outputs or outputs[0].name != LOGITS:
         raise ModelFileError(f"the graph's first output is not called {LOGITS!r}")
-    _check_value("output", outputs[0], [len(spec.alphabet)])
-    by_name = {output.name: output for output in outputs[1:]}
+    for output in outputs:
+        if output.name not in values:
+            raise ModelFileError(f"damaged: nothing gives the graph's output {output.name[:60]!r}")
+    _check_value("output", LOGITS, values[LOGITS], (len(spec.alphabet),))
+    names = {output.name for output in outputs[1:]}
     for name in spec.feature_maps:
-        if name not in by_name:
+        if name not in names:
             raise ModelFileError(f"the spec names a feature map {name!r} that the graph has no output for")
-        _check_value("feature map", by_name[name], [None, None, None])
+        _check_value("feature map", name, values[name], (None, None, None))
 
 
-def _check_value(kind: str, value: onnxruntime.NodeArg, expected: list[int | None]) -> None:
-    """Float32, any number of images, then the expected dimensions (None: any)."""
-    fits = len(value.shape) == 1 + len(expected) and all(
-        wanted is None or dimension == wanted
-        for dimension, wanted in zip(value.shape[1:], expected, strict=True)
+def _check_value(kind: str, name: str, value: Value, expected: tuple[int | None, ...]) -> None:
+    """Float32, one row an image, then the expected dimensions (None: any)."""
+    first, rest = value.shape[:1], value.shape[1:]
+    fits = first == (Batch(1),) and len(rest) == len(expected)
+    fits = fits and all(
+        isinstance(side, int) and wanted in {None, side} for side, wanted in zip(rest, expected, strict=True)
     )
-    # A batch dimension that can vary has a name or nothing; a number would fix the batch size.
-    if value.type != "tensor(float)" or not fits or isinstance(value.shape[0], int):
-        sides = ", ".join("any" if side is None else str(side) for side in expected)
-        raise ModelFileError(
-            f"the graph's {kind} {value.name!r} is {value.type} {value.shape}, "
-            f"where the spec asks for tensor(float) [N, {sides}]",
-            remedy="export the model again",
-        )
+    if value.data_type != DataType.FLOAT or not fits:
+        raise _misfit(kind, name, value.data_type, [*map(str, value.shape)], expected)
+
+
+def _misfit(
+    kind: str, name: str, data_type: int, shape: Sequence[str], expected: Sequence[int | None]
+) -> ModelFileError:
+    sides = ", ".join("any" if side is None else str(side) for side in expected)
+    return ModelFileError(
+        f"the graph's {kind} {name[:60]!r} is {type_name(data_type)} [{', '.join(shape)}], "
+        f"where the spec asks for tensor(float) [N, {sides}]",
+        remedy="export the model again",
+    )

@@ -139,8 +139,8 @@ def fields_of(message: memoryview) -> Iterator[_Field]:
 
     Raises `ModelFileError` where it is damaged.
 
-    >>> [(number, wire_type, bytes(payload)) for number, wire_type, payload in fields_of(memoryview(b"\\x08\\x07"))]
-    [(1, 0, b'\\x07')]
+    >>> [(number, kind, list(payload)) for number, kind, payload in fields_of(memoryview(bytes([8, 7])))]
+    [(1, 0, [7])]
     """
     position, end = 0, len(message)
     while position < end:

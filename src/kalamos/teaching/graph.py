@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import MissingExtraError, ModelFileError
-from kalamos.model_file import ModelSpec
+from kalamos.model_file import ModelSpec, open_graph
 
 if TYPE_CHECKING:
     import onnx
+
+    from kalamos.model_file.session import Session
 
 __all__ = ["Body", "Head", "split_model", "with_head"]
 
@@ -23,9 +25,6 @@ WEIGHT, BIAS = "teaching.weight", "teaching.bias"
 
 EMBEDDINGS, SEEN_WEIGHT, SEEN_BIAS = "teaching.embeddings", "teaching.seen.weight", "teaching.seen.bias"
 """What is looked at, by names that no model file has: a taught one has those above."""
-
-RUN = 64
-"""Images a run of the graph: enough to spread the call's cost, few enough for the cache."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +52,19 @@ class Body:
     """All of a network but its last dense layer.
 
     Args:
-        content: an ONNX model with one input, of images, and the output `EMBEDDINGS`.
+        session: of a graph with the output `EMBEDDINGS`.
     """
 
-    def __init__(self, content: bytes) -> None:
-        self._session = _session(content)
-        self._input: str = self._session.get_inputs()[0].name
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def embeddings(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised images float32 [N, 1, S, S] -> what the last layer takes of them, float32 [N, D]."""
-        parts = [
-            self._session.run([EMBEDDINGS], {self._input: batch[start : start + RUN]})[0]
-            for start in range(0, len(batch), RUN)
-        ]
-        return np.concatenate(parts)
+        """Normalised images float32 [N, 1, S, S] -> what the last layer takes of them, float32 [N, D].
+
+        Raises:
+            ModelAnswerError: the network fails on them, or answers NaN or infinity.
+        """
+        return self._session.run([EMBEDDINGS], batch)[0]
 
 
 def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Body, Head]:
@@ -86,16 +84,15 @@ def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Body, Head
     layer = _last_layer(model.graph, where)
     wanted = dict(zip((EMBEDDINGS, SEEN_WEIGHT, SEEN_BIAS), filter(None, layer.input), strict=False))
     # The weights as the graph sees them: an int8 model computes them from integers.
-    session = _session(_with_outputs(model, wanted))
+    session = open_graph(_with_outputs(model, wanted), spec, where)
     blank = np.zeros((1, 1, spec.input_size, spec.input_size), np.float32)
-    answers = session.run(list(wanted), {session.get_inputs()[0].name: blank})
-    found = dict(zip(wanted, answers, strict=True))
+    found = dict(zip(wanted, session.run(list(wanted), blank), strict=True))
     scales = _attributes(layer)
     weight = scales["alpha"] * found[SEEN_WEIGHT].astype(np.float64)
     if not scales["transB"]:
         weight = weight.T
     bias = scales["beta"] * np.asarray(found.get(SEEN_BIAS, 0), np.float64).reshape(-1)
-    body = Body(_with_outputs(model, {EMBEDDINGS: layer.input[0]}))
+    body = Body(open_graph(_with_outputs(model, {EMBEDDINGS: layer.input[0]}), spec, where))
     return body, Head(weight, np.broadcast_to(bias, len(weight)))
 
 
@@ -187,12 +184,3 @@ def _prune(graph: onnx.GraphProto, used: set[str]) -> None:
         remaining = [tensor for tensor in tensors if tensor.name in used]
         del tensors[:]
         tensors.extend(remaining)
-
-
-def _session(content: bytes) -> Any:
-    import onnxruntime  # type: ignore[import-untyped]
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import base64
 import io
+import math
+import zipfile
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.errors import ModelFileError
+from kalamos.errors import ImageError, ModelFileError
 from kalamos.model_file.wire import read_metadata
 from kalamos.teaching.graph import Head
+from kalamos.zip_entries import ZIP_DAMAGE, read_entry
 
 __all__ = ["MEMORY_KEY", "Memory", "decode_memory", "encode_memory", "implied_memory", "remember"]
 
@@ -27,6 +30,12 @@ MEMORY_KEY: Final = "kalamos.memory"
 
 RANK: Final = 32
 """Directions of the covariance that are kept apart; beyond them only each number's own variance."""
+
+MAX_RANK: Final = 256
+"""Directions that a file may hold."""
+
+HEADER_BYTES: Final = 10_000
+"""Room for what stands before the numbers of an array; NumPy's own limit."""
 
 
 @dataclass(frozen=True)
@@ -117,16 +126,51 @@ def decode_memory(content: bytes, head: Head, where: str) -> Memory | None:
     text = read_metadata(content).get(MEMORY_KEY)
     if text is None:
         return None
+    classes, size = head.weight.shape
+    shapes = {"means": (classes, size), "factor": (size, None), "rest": (size,)}
     try:
-        with np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False) as arrays:
-            means, factor, rest = (arrays[name].astype(np.float64) for name in ("means", "factor", "rest"))
-    except Exception as error:  # zipfile, zlib and numpy raise what comes
-        raise ModelFileError(f"{where}: its memory of embeddings is damaged ({error})") from error
-    size = head.weight.shape[1]
-    fits = means.shape == head.weight.shape and factor.shape[:1] == rest.shape == (size,) and factor.ndim == 2
-    if not fits or not all(np.isfinite(part).all() for part in (means, factor, rest)) or (rest < 0).any():
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(text, validate=True))) as archive:
+            means, factor, rest = (
+                _stored(archive, f"{name}.npy", shape).astype(np.float64) for name, shape in shapes.items()
+            )
+    except (*ZIP_DAMAGE, ImageError) as error:
+        reason = error.problem if isinstance(error, ImageError) else error
+        raise ModelFileError(f"{where}: its memory of embeddings is damaged ({reason})") from error
+    if not all(np.isfinite(part).all() for part in (means, factor, rest)) or (rest < 0).any():
         raise ModelFileError(f"{where}: its memory of embeddings does not fit its network")
     return Memory(means, factor, rest)
+
+
+def _stored(archive: zipfile.ZipFile, name: str, shape: tuple[int | None, ...]) -> NDArray[np.floating]:
+    """One array of a NumPy archive, of which nothing is believed; None stands for up to `MAX_RANK`.
+
+    No more is unpacked than an array of the shape takes; what it says of its own shape is looked at first.
+
+    Raises:
+        ValueError: it is another array than that.
+        ImageError: damaged, or larger (`kalamos.zip_entries` names its errors so).
+        OSError, RuntimeError: damaged in other ways (`ZIP_DAMAGE`).
+    """
+    sides = [MAX_RANK if side is None else side for side in shape]
+    try:
+        entry = archive.getinfo(name)
+    except KeyError:
+        raise ValueError(f"it lacks {name}") from None
+    stream = io.BytesIO(read_entry(archive, entry, name, HEADER_BYTES + 8 * math.prod(sides)))
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"{name} is of another version of NumPy's format")
+    found, turned, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=HEADER_BYTES)
+    fits = len(found) == len(shape) and all(
+        side == wanted if wanted is not None else side <= MAX_RANK
+        for side, wanted in zip(found, shape, strict=True)
+    )
+    if not fits or dtype.kind != "f" or dtype.itemsize > 8:
+        raise ValueError(f"{name} holds {dtype} {list(found)[:4]}, where its network asks for {list(shape)}")
+    numbers = np.frombuffer(stream.read(), dtype)
+    if numbers.size != math.prod(found):
+        raise ValueError(f"{name} is cut short")
+    return numbers.reshape(found, order="F" if turned else "C")
 
 
 def _spread(residuals: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

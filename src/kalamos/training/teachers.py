@@ -76,5 +76,4 @@ class _Reading(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """float32 [B, 1, S, S], any device -> logits float32 [B, C], on that device."""
         given = images.detach().float().contiguous().cpu().numpy()
-        [logits] = self._model.session.run(["logits"], {self._model.input_name: given})
-        return torch.from_numpy(logits).to(images.device)
+        return torch.from_numpy(self._model.logits(given)).to(images.device)
