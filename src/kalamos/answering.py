@@ -47,7 +47,7 @@ Prediction(label=None, confidence=0.731, path='y.png', abstained=True)]
     ):
         top = tuple([Candidate(labels[i], value) for i, value in zip(indices, values, strict=True)])
         best, confidence = top[0]
-        abstained = confidence < options.threshold
+        abstained = not confidence >= options.threshold  # of NaN too
         label = None if abstained else best
         predictions.append(Prediction(label, confidence, top, path, None, abstained, share))
     return predictions

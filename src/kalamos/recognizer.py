@@ -424,7 +424,7 @@ def _matching_preprocessor(model: LoadedModel) -> Preprocessor:
     try:
         preprocessor = Preprocessor(model.spec.preprocessing)
         size = preprocessor.output_size()
-    except (PreprocessingError, NoInkError) as error:
+    except (PreprocessingError, ImageError) as error:
         problem = f"{model.where}: its preprocessing cannot be used: {error.problem}"
         raise ModelFileError(problem, remedy="export the model again") from error
     if size != model.spec.input_size:

@@ -70,7 +70,9 @@ def occlusion(reader: Recognizer, source: ImageSource, *, label: str | None = No
             fall[window] += whole[target] - value
     for window in windows:
         covers[window] += 1
-    return (fall / covers).astype(np.float32)
+    # A label that has no chance at all falls by more than float32 holds.
+    most = np.finfo(np.float32).max
+    return np.clip(fall / covers, -most, most).astype(np.float32)
 
 
 def overlay(prepared: GreyImage, heat: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -63,7 +63,7 @@ SPECS = st.builds(
     alphabet=ALPHABETS,
     preprocessing=st.lists(OBJECTS, max_size=3).map(tuple),
     input_size=st.integers(1, 1024),
-    temperature=st.floats(0, exclude_min=True, allow_infinity=False),
+    temperature=st.floats(1e-3, 1e3),
     min_confidence=UNITS,
     feature_maps=st.lists(TEXTS, unique=True, max_size=3).map(tuple),
     training=st.none() | RECORDS,
@@ -162,6 +162,8 @@ def test_what_is_no_json_object_is_refused(text: str, problem: str) -> None:
         ({"input_size": 10**6}, "'input_size'"),
         ({"temperature": 0}, "'temperature'"),
         ({"temperature": -1.0}, "'temperature'"),
+        ({"temperature": 1e-308}, "'temperature'"),
+        ({"temperature": 1e308}, "'temperature'"),
         ({"temperature": "1"}, "'temperature'"),
         ({"temperature": 10**400}, "'temperature'"),
         ({"min_confidence": 1.01}, "'min_confidence'"),
@@ -210,7 +212,7 @@ def test_what_could_not_be_read_is_not_written(spec: ModelSpec) -> None:
 
 
 def test_values_out_of_range_are_refused_when_made(spec: ModelSpec) -> None:
-    with pytest.raises(ModelFileError, match="'temperature' must be positive and finite, not nan"):
+    with pytest.raises(ModelFileError, match=r"'temperature' must be in 0.001..1000, not nan"):
         replace(spec, temperature=float("nan"))
 
 

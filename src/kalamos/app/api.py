@@ -76,7 +76,7 @@ def add_api(app: FastAPI, shelf: ModelShelf, limits: Limits, room: ReadingRoom) 
             predictions = await room.read(model, wish.images, asked)
         except ModelError as error:
             # Its message names the file.
-            raise RefusedError(503, "model_unusable", f"the model {model!r} cannot be opened") from error
+            raise RefusedError(503, "model_unusable", f"the model {model!r} cannot be used") from error
         answer = answer_json(
             model, wish.images, predictions, top_k=asked.top_k, removed=asked.charset is not None
         )

@@ -23,11 +23,11 @@ def models(model: str | None, as_json: bool) -> None:
             raise UsageError("--json shows one model", remedy="name it: kalamos models digits --json")
         _print_list()
     elif as_json:
-        from kalamos.model_file import read_spec
+        from kalamos.model_file import check_model
         from kalamos.zoo import find_model
 
         echo_json(
-            json.dumps(json.loads(read_spec(find_model(model)).to_json()), ensure_ascii=False, indent=2)
+            json.dumps(json.loads(check_model(find_model(model)).to_json()), ensure_ascii=False, indent=2)
         )
     else:
         from kalamos.cli.model_card import lay_out_card

@@ -38,6 +38,10 @@ MAX_INPUT_SIZE: Final = 1024
 """In pixels a side. A hostile file could else ask for any amount of memory an image."""
 
 
+TEMPERATURES: Final = 1e-3, 1e3
+"""The least and the greatest: beyond, every answer is certain, or none. `kalamos train` fits 0.05 to 20."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """All that is needed to use a model, and to know what it is.
@@ -89,7 +93,8 @@ class ModelSpec:
         require(bool(self.name.strip()), "name", "not blank", self.name)
         require(self.parameters >= 0, "parameters", "at least 0", self.parameters)
         require(1 <= size <= MAX_INPUT_SIZE, "input_size", f"in 1..{MAX_INPUT_SIZE} pixels", size)
-        require(0 < temperature < math.inf, "temperature", "positive and finite", temperature)
+        low, high = TEMPERATURES
+        require(low <= temperature <= high, "temperature", f"in {low:g}..{high:g}", temperature)
         require(0 <= self.min_confidence <= 1, "min_confidence", "in [0, 1]", self.min_confidence)
         distinct = len({*self.feature_maps}) == len(self.feature_maps)
         require(distinct, "feature_maps", "distinct names", self.feature_maps)

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError, PreprocessingError, suggest
 from kalamos.preprocessing.prepared import Prepared
-from kalamos.preprocessing.steps import PAGE, STEPS, GreyImage, Step
+from kalamos.preprocessing.steps import MAX_SIDE, PAGE, STEPS, GreyImage, Step
 
 __all__ = ["DEFAULT_STEPS", "Preprocessor", "default_steps"]
 
@@ -38,6 +39,9 @@ def default_steps(size: int) -> tuple[Mapping[str, object], ...]:
 
 DEFAULT_STEPS = default_steps(28)
 
+MAX_STEPS = 16
+"""The default has six."""
+
 
 class Preprocessor:
     """A compiled step list.
@@ -57,6 +61,8 @@ class Preprocessor:
                 "the last preprocessing step is not 'normalise'",
                 remedy='end the list with {"step": "normalise", "mean": 0.0, "std": 1.0}',
             )
+        if len(steps) > MAX_STEPS:
+            raise PreprocessingError(f"{len(steps):,} preprocessing steps are more than {MAX_STEPS}")
         self.steps = tuple(dict(step) for step in steps)
         self._chain = [_compile(step) for step in steps[:-1]]
         self._prepared = Prepared.of(steps[:-1])
@@ -77,8 +83,14 @@ class Preprocessor:
         """
         if self._is_prepared(grey):
             return grey
-        for step in self._chain:
-            grey = step(grey)
+        try:
+            for step in self._chain:
+                grey = step(grey)
+        except (cv2.error, ArithmeticError) as error:
+            # Parameters that are each in range may still make nothing of an image.
+            raise PreprocessingError(
+                f"the preprocessing fails on an image ({type(error).__name__})"
+            ) from error
         return grey
 
     def trace(self, grey: GreyImage) -> Iterator[tuple[str, GreyImage]]:
@@ -174,11 +186,11 @@ def _compile(declared: Mapping[str, object]) -> Step:
 
 
 def _check_number(step: str, key: str, value: object, *, whole: bool) -> float:
-    wanted = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, wanted) or not 0 <= value <= 4096:
+    wanted, (least, most) = int if whole else (int, float), (1, MAX_SIDE) if key == "size" else (0, 4096)
+    if isinstance(value, bool) or not isinstance(value, wanted) or not least <= value <= most:
         kind = "a whole number" if whole else "a number"
         raise PreprocessingError(
-            f"preprocessing step {step!r}: {key} = {value!r} is not {kind} between 0 and 4096"
+            f"preprocessing step {step!r}: {key} = {value!r} is not {kind} between {least} and {most}"
         )
     return float(value)
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.errors import NoInkError, PreprocessingError
+from kalamos.errors import ImageTooLargeError, NoInkError, PreprocessingError
 from kalamos.preprocessing.ink import bright_on_black, bright_on_black_small
 from kalamos.preprocessing.paper import shrink
 from kalamos.preprocessing.parts import written
@@ -21,7 +21,7 @@ from kalamos.preprocessing.pen import with_pen
 from kalamos.preprocessing.small import cleaned, without_stains
 from kalamos.registry import Registry
 
-__all__ = ["PAGE", "STEPS", "GreyImage", "Step", "as_page"]
+__all__ = ["MAX_SIDE", "PAGE", "STEPS", "GreyImage", "Step", "as_page"]
 
 GreyImage = NDArray[np.uint8]
 Step = Callable[[GreyImage], GreyImage]
@@ -36,6 +36,12 @@ FAINT = 64
 
 PAGE = 512 * 512
 """Above this many pixels a picture shows more than a character has detail, and noise besides."""
+
+MAX_PIXELS = 4096 * 4096
+"""Larger pictures are not padded, nor searched for parts, which takes 15 bytes a pixel."""
+
+MAX_SIDE = 2048
+"""In px, of what `resize` and `centre` make; a model takes at most half of that."""
 
 DETAIL = 8
 """The pen's width is measured on at most this many times the pixels that the model sees a side."""
@@ -103,7 +109,9 @@ def ink_box(image: GreyImage, *, faint: int = 1) -> GreyImage:
 
     Raises:
         NoInkError: there is nothing else.
+        ImageTooLargeError: more than `MAX_PIXELS`.
     """
+    _check_pixels("ink_box", *image.shape)
     image = written(image) if max(image.shape) > TINY else without_stains(image, faint)
     x, y, width, height = cv2.boundingRect(image)
     if not width:
@@ -113,7 +121,12 @@ def ink_box(image: GreyImage, *, faint: int = 1) -> GreyImage:
 
 @STEPS.register("pad")
 def pad(image: GreyImage, *, px: int, value: int = 0) -> GreyImage:
-    """Add `px` pixels of `value` on every side."""
+    """Add `px` pixels of `value` on every side.
+
+    Raises:
+        ImageTooLargeError: that makes more than `MAX_PIXELS`.
+    """
+    _check_pixels("pad", image.shape[0] + 2 * px, image.shape[1] + 2 * px)
     return cv2.copyMakeBorder(image, px, px, px, px, cv2.BORDER_CONSTANT, value=value)  # type: ignore[return-value]
 
 
@@ -182,6 +195,14 @@ def centre(image: GreyImage, *, size: int) -> GreyImage:
     square = np.zeros((size, size), np.uint8)
     square[top : top + height, left : left + width] = image
     return square
+
+
+def _check_pixels(step: str, height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise ImageTooLargeError(
+            f"step {step!r}: {width:,} x {height:,} pixels are more than {MAX_PIXELS:,}",
+            remedy="scale the image down, or use a model whose preprocessing begins with 'polarity'",
+        )
 
 
 def _on_plain_ground(image: GreyImage) -> GreyImage | None:

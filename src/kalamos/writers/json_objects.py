@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -72,21 +73,30 @@ def json_object(prediction: Prediction, top_k: int, with_removed: bool) -> str:
     label, confidence = prediction.label, prediction.confidence
     top = ", ".join(
         [
-            f'{{"label": {_label_string(label)}, "confidence": {confidence:.6f}}}'
+            f'{{"label": {_label_string(label)}, "confidence": {_number(confidence)}}}'
             for label, confidence in prediction.top[:top_k]
         ]
     )
     removed = ""
     if with_removed:
-        removed = f'"removed": {"null" if prediction.removed is None else f"{prediction.removed:.6f}"}, '
+        removed = f'"removed": {_number(prediction.removed)}, '
     return (
         f'{{"path": {"null" if prediction.path is None else _string(prediction.path)}, '
         f'"label": {"null" if label is None else _label_string(label)}, '
-        f'"confidence": {"null" if confidence is None else f"{confidence:.6f}"}, '
+        f'"confidence": {_number(confidence)}, '
         f'{removed}"abstained": {"true" if prediction.abstained else "false"}, '
         f'"error": {"null" if prediction.error is None else _string(str(prediction.error))}, '
         f'"top": [{top}]}}'
     )
+
+
+def _number(value: float | None) -> str:
+    """A share as JSON, which knows neither NaN nor infinity.
+
+    >>> _number(0.5), _number(float("nan")), _number(None)
+    ('0.500000', 'null', 'null')
+    """
+    return "null" if value is None or not math.isfinite(value) else f"{value:.6f}"
 
 
 def _string(text: str) -> str:

@@ -15,7 +15,7 @@ from kalamos.model_file import (
     RobustnessRecord,
     SelectiveAccuracy,
     TrainingRecord,
-    read_spec,
+    check_model,
 )
 
 __all__ = ["render_card", "write_card"]
@@ -42,7 +42,7 @@ def render_card(path: Path) -> str:
     Raises:
         ModelError: the file is not a kalamos model.
     """
-    spec = read_spec(path)
+    spec = check_model(path)
     content = path.read_bytes()
     training = spec.training
     facts = {
