@@ -69,7 +69,7 @@ def export(model: Shipped, folder: Path) -> Path:
     """The model file beside the run: int8 where that is wanted and loses nothing, else float."""
     path = Path(f"{folder}.onnx")
     run, split = load_run(folder), read_split(folder)
-    spec = export_run(run, model.name, path)
+    spec = export_run(run, model.name, path, licence="Apache-2.0")
     if model.int8:
         try:
             export_int8(path.read_bytes(), calibration_data(spec, split=split), path)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import kalamos
 from kalamos.model_file import read_spec
 from kalamos.zoo import model_path
+from kalamos.zoo.card import render_card
 
 for name in ("torch", "safetensors", "onnx", "onnxscript"):
     pytest.importorskip(name, reason="needs the extra 'train'")
+
+if TYPE_CHECKING:
+    from kalamos.training import Run
 
 
 @pytest.fixture
@@ -60,7 +66,11 @@ def test_int8_from_a_run_and_from_a_model(command, here: Path, digits_folder: Pa
         r"int8 by \w+: \d+\.\d\d% of 30 validation images right, in float \d+\.\d\d%", told.rows[1]
     )
     assert re.fullmatch(r"the same answer to \d+\.\d\d%, logits within 0\.\d+", told.rows[2])
-    assert told.rows[3] == "open it with kalamos.load('mine.int8.onnx')"
+    assert told.rows[3:] == [
+        "temperature 1.000, not fitted: 30 validation images are fewer than 100",
+        "licence: not stated; choose one with --licence",
+        "open it with kalamos.load('mine.int8.onnx')",
+    ]
     spec = kalamos.load("mine.int8.onnx").spec
     assert spec.name == "mine"
 
@@ -99,6 +109,11 @@ def test_the_output_names_the_model(command, here: Path) -> None:
         (["none.onnx"], 2, "none.onnx: no such model file"),
         (["digit", "-f", "pt2"], 2, "no model is called 'digit'; did you mean 'digits'?"),
         (["digits"], 2, "digits: is an onnx model already; add --int8, or choose a format with -f"),
+        (["mine", "-o", "mine.bin"], 2, "mine.bin: the file's name has to end in .onnx; call it mine.onnx"),
+        (["mine", "--int8", "-o", "mine.pt"], 2, "mine.pt: the file's name has to end in .onnx"),
+        (["mine", "-f", "full", "-o", "mine.onnx"], 2, "mine.onnx: the file's name has to end in .pt"),
+        (["mine", "-f", "pt2", "-o", "mine"], 2, "it is a folder"),
+        (["mine", "--licence", " "], 2, "is not the name of a licence; give an SPDX identifier"),
         (["mine", "-f", "pt2", "--int8"], 2, "--int8 is for onnx, not for pt2"),
         (["mine", "-f", "onx"], 2, "'onx' is not one of"),
         (["mine", "-o", "scan.png"], 2, "scan.png: this is an image; name another file after -o"),
@@ -129,3 +144,26 @@ def test_the_help_warns_of_the_pickle(command) -> None:
     page = " ".join(command("export", "--help").out.decode().split())
     assert "trust it only because you made it" in page
     assert "0.05 points" in page
+
+
+def test_a_licence_is_stated_where_it_was_chosen(command, here: Path, digits_folder: Path) -> None:
+    assert "licence: not stated; choose one with --licence" in command("export", "mine", "-o", "a.onnx").rows
+    assert read_spec("a.onnx").licence == "NOASSERTION"
+    assert "- **Licence**: not stated\n" in render_card(Path("a.onnx"))
+    assert "licence: MIT" in command("export", "mine", "-o", "b.onnx", "--licence", "MIT").rows
+    assert read_spec("b.onnx").licence == "MIT"
+    again = ["--int8", "--licence", "CC0-1.0", "--data-dir", digits_folder, "-o", "c.onnx"]
+    assert command("export", "b.onnx", *again).code == 0
+    assert read_spec("c.onnx").licence == "CC0-1.0"
+
+
+def test_a_temperature_from_few_images_is_not_taken(here: Path, tiny_run: Run) -> None:
+    assert tiny_run.val_count < 100
+    assert tiny_run.temperature == 1  # nor fitted any more
+    from kalamos.export.sources import from_run
+
+    older = replace(tiny_run, temperature=0.084)
+    spec = from_run(older, "older").spec
+    assert (spec.temperature, spec.selective) == (1.0, None)
+    many = replace(older, val_count=3000)
+    assert from_run(many, "older").spec.temperature == 0.25

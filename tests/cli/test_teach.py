@@ -11,6 +11,7 @@ import pytest
 
 import kalamos
 from kalamos.zoo import model_path
+from kalamos.zoo.card import render_card
 
 pytest.importorskip("onnx", reason="needs the extra 'teach'")
 
@@ -73,3 +74,24 @@ def test_what_is_refused(command: Command, crosses: Path, tmp_path: Path) -> Non
     assert done.code == 2
     assert "no example that can be read" in done.err
     assert not (tmp_path / "b.onnx").exists()
+
+
+@pytest.mark.parametrize("name", ["mine.bin", "mine", "mine.onnx.txt", "mine.pt"])
+def test_a_model_s_file_is_called_onnx(command: Command, crosses: Path, tmp_path: Path, name: str) -> None:
+    done = command("teach", "digits", crosses, "-o", tmp_path / name)
+    assert done.code == 2
+    assert f"{name}: a model's file has a name that ends in .onnx; call it mine" in done.err
+    assert not (tmp_path / name).exists()
+
+
+def test_no_licence_is_stated_that_nobody_chose(command: Command, crosses: Path, tmp_path: Path) -> None:
+    done = command("teach", "digits", crosses, "-o", tmp_path / "a.onnx", "--holdout", "0")
+    assert "licence: not stated; choose one with --licence" in done.out.decode()
+    assert "that of `digits`, which this model was taught from" in done.out.decode()
+    card = render_card(tmp_path / "a.onnx")
+    assert "- **Licence**: not stated (made from `digits`: Apache-2.0)\n" in card
+    done = command(
+        "teach", "digits", crosses, "-o", tmp_path / "B.ONNX", "--holdout", "0", "--licence", "MIT"
+    )
+    assert "licence: MIT" in done.out.decode()
+    assert kalamos.load(tmp_path / "B.ONNX").spec.licence == "MIT"

@@ -16,6 +16,7 @@ from kalamos.model_file import (
     SelectiveAccuracy,
     read_spec,
 )
+from kalamos.model_file.licence import NOT_STATED
 from kalamos.zoo import card, card_path, model_path, names
 from kalamos.zoo.card import render_card, write_card
 
@@ -126,3 +127,33 @@ def test_a_card_tells_that_a_model_is_int8(monkeypatch: pytest.MonkeyPatch) -> N
         "- **Quantised**: int8 by entropy, ranges from 320 training images, 1 layers in float; "
         "99.00% of 500 validation images right, in float 99.20%; the same answer to 99.80%"
     ) in lines
+
+
+def test_a_card_states_no_licence_that_nobody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "- **Licence**: Apache-2.0" in with_figures(monkeypatch)
+    assert "- **Licence**: not stated" in with_figures(monkeypatch, licence=NOT_STATED)
+    spec = read_spec(model_path("digits"))
+    assert spec.training is not None
+    taught = {"taught": {"model": "digits", "sha256": "ab" * 32, "licence": "Apache-2.0"}}
+    lines = with_figures(
+        monkeypatch, licence=NOT_STATED, training=replace(spec.training, recipe=taught), selective=None
+    )
+    assert "- **Licence**: not stated (made from `digits`: Apache-2.0)" in lines
+    assert any("that of `digits`, which this model was taught from" in line for line in lines)
+
+
+def test_a_card_tells_a_temperature_from_few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = SelectiveAccuracy(30, (OperatingPoint(0.98, 0.0, 1.0),))
+    lines = with_figures(monkeypatch, selective=few, temperature=1.0)
+    assert "- **Temperature**: 1.000, not fitted: 30 validation images are fewer than 100" in lines
+
+
+def test_nothing_in_a_card_commands_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = read_spec(model_path("digits"))
+    assert spec.training is not None
+    evil = "x\x1b[31m\x9b\u202e\rgnp"
+    recipe = {"taught": {"model": evil, "sha256": evil, "licence": evil}, evil: evil}
+    for training in (replace(spec.training, recipe=recipe), replace(spec.training, recipe={evil: evil})):
+        text = "\n".join(with_figures(monkeypatch, training=training, preprocessing=({"step": evil},)))
+        assert r"\x1b[31m" in text
+        assert not set(text) & set("\x1b\x9b\u202e\r")

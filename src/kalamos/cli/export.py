@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from kalamos.cli.names import ModelName
-from kalamos.cli.options import data_dir_option
+from kalamos.cli.options import data_dir_option, licence_option
 from kalamos.cli.terminal import echo
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
     from kalamos.export.base import Exported, Format, Source
     from kalamos.export.int8 import Int8Report
+    from kalamos.model_file import ModelSpec
 
 FORMATS = ("onnx", "torchscript", "pt2", "full", "state-dict")
 
@@ -33,8 +35,16 @@ INT8_SUFFIX = ".int8.onnx"
     type=click.Path(path_type=Path),
     help="[default: beside the source, with the format's suffix]",
 )
+@licence_option
 @data_dir_option
-def export(source: str, format_name: str, int8: bool, output: Path | None, data_dir: Path | None) -> None:
+def export(
+    source: str,
+    format_name: str,
+    int8: bool,
+    output: Path | None,
+    licence: str | None,
+    data_dir: Path | None,
+) -> None:
     """Write a run or a model as a file that other programs open.
 
     RUN is a folder that `kalamos train` made, MODEL a shipped model's name or an .onnx file.
@@ -56,13 +66,15 @@ def export(source: str, format_name: str, int8: bool, output: Path | None, data_
     accuracy on the images that were held out.
     """  # noqa: D301  (click's mark for lines that are not to be wrapped)
     from kalamos.cli.extras import require_training
+    from kalamos.model_file.licence import check_licence
 
+    licence = None if licence is None else check_licence(licence)
     if int8 and format_name != "onnx":
         raise UsageError(f"--int8 is for onnx, not for {format_name}", remedy="leave one of the two out")
     require_training()
     from kalamos.export.base import export as write
     from kalamos.export.base import spec_path
-    from kalamos.export.destinations import check_destination, default_destination, name_of
+    from kalamos.export.destinations import check_destination, check_ending, default_destination, name_of
     from kalamos.export.formats import FORMATS as WRITERS
     from kalamos.zoo import find_model, names
 
@@ -80,11 +92,12 @@ def export(source: str, format_name: str, int8: bool, output: Path | None, data_
     check_destination(destination, path)
     if form.spec_beside:
         check_destination(spec_path(destination), path)
+    check_ending(destination, suffix)
     name = name_of(destination, suffix) if run else None
     if int8:
-        _tell_int8(_export_int8(path, name, data_dir, destination))
+        _tell_int8(_export_int8(path, name, licence, data_dir, destination))
     else:
-        _tell(write(_open(path, name), form, destination), form)
+        _tell(write(_open(path, name, licence), form, destination), form)
 
 
 def _is_run(source: Path) -> bool:
@@ -97,26 +110,30 @@ def _is_run(source: Path) -> bool:
     return source.suffix.lower() != ".onnx" and not (near and source.parent == Path())
 
 
-def _open(path: Path, name: str | None) -> Source:
-    """The run, to be called `name`, or the model."""
+def _open(path: Path, name: str | None, licence: str | None) -> Source:
+    """The run, to be called `name`, or the model; under the licence that was chosen."""
     from kalamos.export.sources import from_model, from_run
     from kalamos.training import load_run
 
-    return from_model(path) if name is None else from_run(load_run(path), name)
+    source = from_model(path) if name is None else from_run(load_run(path), name)
+    return source if licence is None else replace(source, spec=replace(source.spec, licence=licence))
 
 
-def _export_int8(path: Path, name: str | None, data_dir: Path | None, destination: Path) -> Int8Report:
+def _export_int8(
+    path: Path, name: str | None, licence: str | None, data_dir: Path | None, destination: Path
+) -> Int8Report:
     from kalamos.export.calibration import calibration_data
     from kalamos.export.int8 import export_int8
-    from kalamos.export.onnx_file import ONNX
+    from kalamos.export.onnx_file import ONNX, with_licence
     from kalamos.model_file import read_spec
     from kalamos.training.run import load_plan
 
     if name is None:
         spec, split = read_spec(path), None
         content = path.read_bytes()
+        content = content if licence is None else with_licence(content, spec, licence)
     else:
-        source = _open(path, name)
+        source = _open(path, name, licence)
         spec, split = source.spec, load_plan(path).split
         content, _ = ONNX.checked(source)
     data = calibration_data(spec, data_dir, split=split)
@@ -128,6 +145,7 @@ def _tell(done: Exported, form: Format) -> None:
     echo(f"{done.path}: {done.spec.parameters:,} parameters, {_kilobytes(done.size_bytes)}, {logits}")
     if form.spec_beside:
         echo(f"{done.path}.json: labels, preprocessing, training")
+    _tell_spec(done.spec)
     echo(f"open it with {form.opens_with.format(_quoted(done.path))}")
 
 
@@ -140,9 +158,18 @@ def _tell_int8(done: Int8Report) -> None:
         f"(float: {_kilobytes(done.float_bytes)})\n"
         f"int8 by {record.method}{kept}: {record.accuracy:.2%} of {record.n:,} validation images right, "
         f"in float {record.float_accuracy:.2%}\n"
-        f"the same answer to {record.agreement:.2%}, logits within {done.difference:.2g}\n"
-        f"open it with kalamos.load({_quoted(done.path)})"
+        f"the same answer to {record.agreement:.2%}, logits within {done.difference:.2g}"
     )
+    _tell_spec(done.spec)
+    echo(f"open it with kalamos.load({_quoted(done.path)})")
+
+
+def _tell_spec(spec: ModelSpec) -> None:
+    from kalamos.model_file.licence import NOT_STATED, licence_text
+    from kalamos.zoo.card import calibration
+
+    choose = "; choose one with --licence" if spec.licence == NOT_STATED else ""
+    echo(f"temperature {calibration(spec)}\nlicence: {licence_text(spec.licence)}{choose}")
 
 
 def _kilobytes(size: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["abstention_options", "charset_option", "data_dir_option"]
+__all__ = ["abstention_options", "charset_option", "data_dir_option", "licence_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -16,6 +16,14 @@ data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     help="The folder that holds the datasets.  [default: $KALAMOS_DATA, else the user's cache]",
+)
+
+licence_option = click.option(
+    "--licence",
+    "--license",
+    "licence",
+    metavar="SPDX",
+    help="Under which the new model may be used, such as CC-BY-4.0.  [default: not stated]",
 )
 
 charset_option = click.option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kalamos.cli.names import DatasetName, ModelName
-from kalamos.cli.options import data_dir_option
+from kalamos.cli.options import data_dir_option, licence_option
 from kalamos.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ SHOWN = 5
 @click.option(
     "-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
+@licence_option
 @data_dir_option
 @click.pass_context
 def teach(
@@ -53,6 +54,7 @@ def teach(
     seed: int,
     force: bool,
     form: str,
+    licence: str | None,
     data_dir: Path | None,
 ) -> None:
     """Teach MODEL (a name or an .onnx file) the characters in FOLDER, also of new classes: 5 to 20 each do.
@@ -61,15 +63,19 @@ def teach(
     model stays as it is. Accuracy before and after is that on held-back examples; the new model has then
     learnt from all of them. Takes seconds on a CPU, and needs no PyTorch.
     """
+    from kalamos.model_file.licence import NOT_STATED, check_licence
     from kalamos.recognizer import load
     from kalamos.teaching import load_examples
     from kalamos.teaching import teach as learn
     from kalamos.teaching.lesson import check_target
     from kalamos.zoo import find_model
 
+    chosen = NOT_STATED if licence is None else check_licence(licence)
     check_target(output, find_model(model), force=force)
     examples = load_examples(folder, data_dir)
-    lesson = learn(load(model), examples, name=name or output.stem, holdout=holdout, seed=seed)
+    lesson = learn(
+        load(model), examples, name=name or output.stem, holdout=holdout, seed=seed, licence=chosen
+    )
     lesson.save(output, force=force)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A label that the terminal's encoding lacks must not end the report.
@@ -87,6 +93,9 @@ def teach(
 
 
 def _tell(lesson: Lesson, model: str, output: Path) -> None:
+    from kalamos.model_file.licence import NOT_STATED, licence_text
+    from kalamos.zoo.card import calibration
+
     before, after = lesson.before, lesson.after
     echo(f"{output}: {len(lesson.labels):,} classes, taught from {model} with {lesson.n:,} examples")
     if lesson.new_labels:
@@ -100,6 +109,8 @@ def _tell(lesson: Lesson, model: str, output: Path) -> None:
         echo(f"known classes {now} held-back examples right, before: {was}")
     elif lesson.new_labels:
         echo("no examples of known classes, so what became of those is not measured")
+    choose = "; choose one with --licence" if lesson.spec.licence == NOT_STATED else ""
+    echo(f"temperature {calibration(lesson.spec)}\nlicence: {licence_text(lesson.spec.licence)}{choose}")
 
 
 def _share(right: int, n: int) -> str:
@@ -112,6 +123,8 @@ def _as_json(lesson: Lesson, model: str, output: Path) -> dict[str, Any]:
         "name": lesson.spec.name,
         "taught_from": model,
         "examples": lesson.n,
+        "temperature": lesson.spec.temperature,
+        "licence": lesson.spec.licence,
         "labels": list(lesson.labels),
         "new_labels": list(lesson.new_labels),
         "before": _score_json(lesson.before),

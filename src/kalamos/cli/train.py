@@ -113,11 +113,15 @@ def _default_name(recipe: Recipe) -> str:
 
 
 def _print_outcome(run: Run, folder: Path) -> None:
+    from kalamos.model_file.temperature import temperature_text
+
     if not _is_main():
         return
     kept = f", epoch {run.kept_epoch} of {len(run.epochs)}" if run.kept_epoch != len(run.epochs) else ""
+    calibration = temperature_text(run.temperature, run.val_count)
     echo(
-        f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}{kept}), saved to {folder}\n"
+        f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}{kept}), "
+        f"temperature {calibration}, saved to {folder}\n"
         f"next: kalamos export {folder}"
     )
 

@@ -15,8 +15,9 @@ from kalamos.comparison.systems import Member, System
 from kalamos.datasets import Dataset, Split
 from kalamos.errors import OutputError, TrainingError, UsageError
 from kalamos.training import Recipe
-from kalamos.training.run import STORY, load_plan
+from kalamos.training.run import load_plan
 from kalamos.training.splitting import SPLIT, plan_split
+from kalamos.training.story import STORY
 
 __all__ = ["Bench", "check_members", "clear_leftovers", "is_begun", "prepare_bench"]
 

@@ -16,6 +16,9 @@ __all__ = ["held_out", "official"]
 
 STORY, INDICES = "run.json", "split.safetensors"
 
+MAX_STORY_BYTES = 4 << 20
+"""Of a `run.json`; a longer one is cut off, and so no JSON."""
+
 
 def official(dataset: Dataset, part: str | None) -> tuple[Split, str]:
     """The dataset's own part and its name.
@@ -81,7 +84,8 @@ def _together(train: Split, test: Split) -> Split:
 def _fingerprint(run: Path) -> str:
     remedy = "give the folder that `kalamos train` wrote"
     try:
-        story: Any = json.loads((run / STORY).read_text(encoding="utf-8"))
+        with (run / STORY).open("rb") as stream:
+            story: Any = json.loads(stream.read(MAX_STORY_BYTES).decode("utf-8"))
         return str(story["data_sha256"])
     except OSError as error:
         raise DatasetError(f"{run}: has no {STORY} that can be read", remedy=remedy) from error
@@ -106,5 +110,5 @@ def _indices(path: Path) -> dict[str, NDArray[Any]]:
             f"{path}: cannot be read ({error.strerror})",
             remedy="train again with this kalamos, which saves it",
         ) from error
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: is damaged ({error})") from error

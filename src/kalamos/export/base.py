@@ -11,6 +11,7 @@ from typing import BinaryIO
 from kalamos.architectures import StagedNetwork
 from kalamos.atomic import atomic_write
 from kalamos.errors import ExportError, KalamosError
+from kalamos.export.destinations import check_ending
 from kalamos.export.parity import Answer, check_parity
 from kalamos.model_file import ModelSpec
 from kalamos.privacy import temporary_torch_folder
@@ -92,10 +93,12 @@ def export(source: Source, form: Format, destination: Path) -> Exported:
     """Write `source` in a format, unless what was written reads back with other answers.
 
     Raises:
+        UsageError: the file's name promises another format.
         ExportError: PyTorch cannot write the network so, or the file answers otherwise.
         ModelFileError: weights are NaN or infinite, or the spec cannot be written.
         OutputError: the file cannot be written.
     """
+    check_ending(destination, form.suffix)
     source.spec.to_json()  # PyTorch's exporters take their time; what is wrong already is told before
     with opened(destination, source.spec if form.spec_beside else None) as stream:
         content, difference = form.checked(source)

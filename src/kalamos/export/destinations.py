@@ -7,8 +7,9 @@ from pathlib import Path
 
 from kalamos.errors import ImageError, UsageError
 from kalamos.images import EXTENSIONS, read_header
+from kalamos.images.files import display_name
 
-__all__ = ["check_destination", "default_destination", "name_of"]
+__all__ = ["check_destination", "check_ending", "default_destination", "name_of"]
 
 
 def default_destination(source: str | os.PathLike[str], suffix: str, *, shipped: bool = False) -> Path:
@@ -41,6 +42,29 @@ def name_of(destination: Path, suffix: str) -> str:
     """
     name = destination.name
     return name.removesuffix(suffix) if name.endswith(suffix) and name != suffix else destination.stem
+
+
+def check_ending(destination: Path, suffix: str) -> None:
+    """Refuse a file whose name promises another format: kalamos and other programs go by it.
+
+    Args:
+        suffix: the format's, such as ".int8.onnx"; its last part decides, and `.pth` is as good as `.pt`. A
+            folder is left to whoever writes.
+
+    Raises:
+        UsageError: it does.
+
+    >>> check_ending(Path("mine.bin"), ".int8.onnx")
+    Traceback (most recent call last):
+    kalamos.errors.UsageError: mine.bin: the file's name has to end in .onnx; call it mine.onnx
+    """
+    wanted = f".{suffix.rpartition('.')[2]}"
+    ending = destination.suffix.lower()
+    if ending != wanted and (ending, wanted) != (".pth", ".pt") and not destination.is_dir():
+        raise UsageError(
+            f"{display_name(destination)}: the file's name has to end in {wanted}",
+            remedy=f"call it {display_name(destination.stem or 'model')}{wanted}",
+        )
 
 
 def check_destination(destination: Path, source: Path) -> None:

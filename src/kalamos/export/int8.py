@@ -27,6 +27,7 @@ from kalamos.errors import ExportError
 from kalamos.evaluation.selective import selective_accuracy
 from kalamos.export.base import opened
 from kalamos.export.calibration import CalibrationData
+from kalamos.export.destinations import check_ending
 from kalamos.export.onnx_file import INPUT, with_spec
 from kalamos.export.parity import answer_of
 from kalamos.model_file import LoadedModel, ModelSpec, Quantisation, open_model
@@ -92,10 +93,12 @@ def export_int8(content: bytes, data: CalibrationData, destination: Path) -> Int
         destination: the `.onnx` file, written whole or not at all.
 
     Raises:
+        UsageError: the name does not end in `.onnx`.
         ExportError: it is int8 already, or loses more than `MAX_LOST` whatever the method.
         ModelError: `content` is not a kalamos model.
         OutputError: the file cannot be written.
     """
+    check_ending(destination, ".onnx")
     with opened(destination) as stream:
         attempt = _quantise(content, data)
         stream.write(attempt.content)

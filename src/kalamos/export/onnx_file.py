@@ -21,6 +21,7 @@ from kalamos.export.base import Format, export
 from kalamos.export.parity import Answer, answer_of
 from kalamos.export.sources import from_run
 from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, RobustnessRecord, open_model
+from kalamos.model_file.licence import NOT_STATED
 from kalamos.training.run import Run
 
 __all__ = ["ONNX", "export_run", "record_metric", "record_robustness", "with_spec"]
@@ -28,12 +29,13 @@ __all__ = ["ONNX", "export_run", "record_metric", "record_robustness", "with_spe
 INPUT, LOGITS = "images", "logits"
 
 
-def export_run(run: Run, name: str, destination: Path) -> ModelSpec:
+def export_run(run: Run, name: str, destination: Path, licence: str = NOT_STATED) -> ModelSpec:
     """Export a run's network; nothing is written unless the file reads back with the same logits.
 
     Args:
         name: what the model calls itself.
         destination: the `.onnx` file, written whole or not at all.
+        licence: an SPDX identifier; unless one is chosen, none is stated.
 
     Returns:
         The spec that the file now carries.
@@ -44,7 +46,7 @@ def export_run(run: Run, name: str, destination: Path) -> ModelSpec:
         ModelFileError: the name is blank, or weights are NaN or infinite.
         OutputError: the file cannot be written.
     """
-    return export(from_run(run, name), ONNX, destination).spec
+    return export(from_run(run, name, licence), ONNX, destination).spec
 
 
 def record_metric(path: Path, metric: Metric) -> ModelSpec:
@@ -78,6 +80,13 @@ def _store(path: Path, spec: ModelSpec) -> ModelSpec:
     with atomic_write(path) as stream:
         stream.write(content)
     return spec
+
+
+def with_licence(content: bytes, spec: ModelSpec, licence: str) -> bytes:
+    """A model file's bytes with another licence; all else stays."""
+    model = onnx.load_from_string(content)
+    others = {entry.key: entry.value for entry in model.metadata_props}
+    return with_spec(model, replace(spec, licence=licence), others)
 
 
 def encode(network: StagedNetwork, spec: ModelSpec) -> bytes:

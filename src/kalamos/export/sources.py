@@ -10,17 +10,23 @@ from kalamos.errors import ExportError, PreprocessingError
 from kalamos.export.base import Source
 from kalamos.export.rebuild import rebuild
 from kalamos.model_file import ModelSpec, TrainingRecord, open_model
+from kalamos.model_file.licence import NOT_STATED
+from kalamos.model_file.temperature import believable_temperature
 from kalamos.preprocessing import Preprocessor
 from kalamos.training.run import Run
 
 __all__ = ["from_model", "from_run"]
 
 
-def from_run(run: Run, name: str) -> Source:
+def from_run(run: Run, name: str, licence: str = NOT_STATED) -> Source:
     """A run's network, and the spec that tells of its training.
+
+    A temperature that an earlier kalamos fitted on too few images is not believed, nor what was measured with
+    it.
 
     Args:
         name: what the model calls itself.
+        licence: an SPDX identifier; unless one is chosen, none is stated.
 
     Raises:
         ExportError: the preprocessing leaves images of different sizes.
@@ -30,6 +36,7 @@ def from_run(run: Run, name: str) -> Source:
         size = Preprocessor(run.recipe.preprocessing).output_size()
     except PreprocessingError as error:
         raise ExportError(error.problem, remedy=error.remedy) from error
+    temperature = believable_temperature(run.temperature, run.val_count)
     spec = ModelSpec(
         name=name,
         architecture=run.recipe.arch,
@@ -37,7 +44,7 @@ def from_run(run: Run, name: str) -> Source:
         alphabet=run.alphabet,
         preprocessing=tuple(run.recipe.preprocessing),
         input_size=size,
-        temperature=run.temperature,
+        temperature=temperature,
         min_confidence=0.0,
         feature_maps=tuple(run.network.stages),
         training=TrainingRecord(
@@ -51,10 +58,10 @@ def from_run(run: Run, name: str) -> Source:
             torch=run.environment["torch"],
         ),
         metrics=(),
-        licence="Apache-2.0",
+        licence=licence,
         kalamos_version=__version__,
         created=run.created[:10],
-        selective=run.selective,
+        selective=run.selective if temperature == run.temperature else None,
     )
     return Source(run.network, spec)
 

@@ -77,7 +77,7 @@ class ModelSpec:
     training: TrainingRecord | None
     metrics: tuple[Metric, ...]
     licence: str
-    """An SPDX identifier."""
+    """An SPDX identifier or expression; `NOASSERTION` where nobody has stated any (see `licence`)."""
     kalamos_version: str
     created: str
     """ISO 8601, as "2026-03-31"."""

@@ -19,6 +19,7 @@ from kalamos.datasets import Dataset, Problem, RaggedImages, Split, stratified_s
 from kalamos.errors import DatasetError, ExportError, ModelFileError, NoInkError, UsageError
 from kalamos.images.files import display_name
 from kalamos.model_file import METADATA_KEY, ModelSpec, TrainingRecord, open_model
+from kalamos.model_file.licence import NOT_STATED
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
@@ -86,7 +87,7 @@ class Lesson:
             force: whether a file that is there already may be replaced.
 
         Raises:
-            UsageError: `path` is the old model, or is there already.
+            UsageError: `path` is the old model, is there already, or does not end in `.onnx`.
             OutputError: it cannot be written.
         """
         target = Path(path)
@@ -103,6 +104,7 @@ def teach(
     name: str | None = None,
     holdout: float = 0.2,
     seed: int = 42,
+    licence: str = NOT_STATED,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Lesson:
     """Fit a model's last layer to examples of labels that it has, and of new ones. Seconds, on one core.
@@ -118,6 +120,8 @@ def teach(
         holdout: the share of each label's examples that is held back to measure on, in [0, 1). A label
             with a single example holds back nothing.
         seed: of the choice of the held-back ones, the variations and the embeddings drawn.
+        licence: of the new model, an SPDX identifier; unless one is chosen, none is stated, and the old
+            model's is only noted.
         on_progress: called with the share of the work that is done, in [0, 1].
 
     Raises:
@@ -163,6 +167,7 @@ def teach(
         quantisation=None,
         selective=None,
         robustness=(),
+        licence=licence,
         kalamos_version=__version__,
         created=record.date,
     )
@@ -184,12 +189,16 @@ def teach(
 
 
 def check_target(target: Path, source: Path | None, *, force: bool) -> None:
-    """Refuse the old model's own file, and any other that is there already.
+    """Refuse the old model's own file, any other that is there already, and a name that is no model's.
 
     Raises:
         UsageError: it is one of these.
     """
     remedy = "name another file for the new model"
+    if target.suffix.lower() != ".onnx":
+        name = display_name(target.stem or "model")
+        problem = f"{display_name(target)}: a model's file has a name that ends in .onnx"
+        raise UsageError(problem, remedy=f"call it {name}.onnx")
     try:
         if source is not None and target.exists() and source.exists() and target.samefile(source):
             raise UsageError(
@@ -348,7 +357,13 @@ def _record(
         n=len(images),
         sha256=Split(RaggedImages.of(images), codes).sha256,
         recipe={
-            "taught": {"model": spec.name, "sha256": sha256, "variations": VARIATIONS, "replayed": REPLAYED},
+            "taught": {
+                "model": spec.name,
+                "sha256": sha256,
+                "licence": spec.licence,
+                "variations": VARIATIONS,
+                "replayed": REPLAYED,
+            },
             "before": None if before is None else asdict(before),
         },
         seed=seed,

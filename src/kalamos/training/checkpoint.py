@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -58,11 +58,18 @@ class Checkpoints:
         try:
             with safe_open(last, "pt") as file:
                 plain = json.loads((file.metadata() or {})["state"])
-            state.restore(read_weights(last), plain, read_weights(best))
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise TrainingError(
-                f"{self._folder}: its checkpoint cannot be read ({error})",
-                remedy=AFRESH,
-            ) from error
+            weights = read_weights(best)
+            _check_best(weights, state.kept.state_dict())
+            state.restore(read_weights(last), plain, weights)
         except TrainingError as error:
             raise TrainingError(f"{last}: {error.problem}", remedy=AFRESH) from error
+        except Exception as error:  # whatever safetensors and JSON have against what somebody else wrote
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise TrainingError(
+                f"{self._folder}: its checkpoint cannot be read ({first})", remedy=AFRESH
+            ) from error
+
+
+def _check_best(weights: dict[str, Tensor], network: dict[str, Tensor]) -> None:
+    if {name: value.shape for name, value in weights.items()} != {k: v.shape for k, v in network.items()}:
+        raise TrainingError(f"{BEST} has the weights of another network")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from kalamos.alphabets import Alphabet
@@ -24,6 +23,13 @@ from kalamos.training.reports import Watch
 __all__ = ["EXTRAS", "forget_extras", "with_extras"]
 
 EXTRAS = "extras.safetensors"
+
+_DTYPES = {
+    "also": torch.uint8,
+    "also_labels": torch.int64,
+    "photographs": torch.uint8,
+    "outliers": torch.uint8,
+}
 """What took minutes to draw is kept while a run goes on: taken up again, even by a later kalamos, it learns
 from the same images."""
 
@@ -107,15 +113,17 @@ def _further(
 def _read(path: Path, data: Examples, recipe: Recipe) -> dict[str, Tensor]:
     try:
         tensors = read_weights(path)
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # whatever safetensors has against what somebody else wrote
         raise TrainingError(
             f"{path}: cannot be read ({error})", remedy="remove it: it is drawn anew"
         ) from error
+    wrong = [name for name, tensor in tensors.items() if tensor.dtype != _DTYPES.get(name)]
     shapes = [images.shape[-2:] for name, images in tensors.items() if name != "also_labels"]
     photographs = tensors.get("photographs")
     count = len(data) + len(tensors.get("also", NONE))
     if (
-        any(shape != data.images.shape[1:] for shape in shapes)
+        wrong
+        or any(shape != data.images.shape[1:] for shape in shapes)
         or (photographs is not None and photographs.shape[1] != count)
         or ("also" in tensors) != bool(recipe.also)
     ):

@@ -14,7 +14,6 @@ RUN/
 
 from __future__ import annotations
 
-import csv
 import json
 import platform
 from collections.abc import Iterator
@@ -25,37 +24,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
 from kalamos.architectures import StagedNetwork, build
 from kalamos.atomic import atomic_write
-from kalamos.errors import KalamosError, TrainingError
-from kalamos.model_file import OperatingPoint, SelectiveAccuracy
+from kalamos.errors import TrainingError
+from kalamos.model_file import SelectiveAccuracy
 from kalamos.stale_files import remove_all_stale
 from kalamos.training.checkpoint import read_weights, write_weights
 from kalamos.training.logs import CsvLog, read_log
 from kalamos.training.recipe import Recipe
 from kalamos.training.reports import EpochReport
 from kalamos.training.splitting import SplitPlan, read_split, write_split
+from kalamos.training.story import STORY, read_story
 
 __all__ = ["Plan", "Run", "claim_folder", "is_finished", "load_plan", "load_run", "save_plan", "save_run"]
 
-_DAMAGES = (
-    KalamosError,
-    SafetensorError,
-    csv.Error,
-    AttributeError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What reading a damaged run folder can raise: its values are used before anything checks their types."""
-
-WEIGHTS, STORY = "model.safetensors", "run.json"
+WEIGHTS = "model.safetensors"
 OUTCOME = ("temperature", "val_accuracy", "kept_epoch")
 
 
@@ -154,8 +140,15 @@ def load_plan(folder: Path) -> Plan:
         TrainingError: not a run folder, or its files do not fit together.
     """
     with _damage_told(folder):
-        common, _, _ = _read_story(folder)
-        return Plan(split=read_split(folder), **common)
+        story = read_story(folder)
+        return Plan(
+            recipe=story.recipe,
+            alphabet=story.alphabet,
+            data_sha256=story.data_sha256,
+            split=read_split(folder),
+            created=story.created,
+            environment=story.environment,
+        )
 
 
 def save_run(run: Run, folder: Path) -> None:
@@ -174,26 +167,27 @@ def load_run(folder: Path) -> Run:
         TrainingError: not a finished run, or its files do not fit together.
     """
     with _damage_told(folder):
-        common, counts, outcome = _read_story(folder)
+        story = read_story(folder)
+        outcome = story.outcome
         if outcome is None:
             raise _UnfinishedError
-        network = build(common["recipe"].arch, len(common["alphabet"]))
+        network = build(story.recipe.arch, len(story.alphabet))
         network.load_state_dict(read_weights(folder / WEIGHTS))
         return Run(
+            recipe=story.recipe,
+            alphabet=story.alphabet,
             network=network.eval(),
-            train_count=counts["train"],
-            val_count=counts["val"],
+            temperature=outcome.temperature,
+            data_sha256=story.data_sha256,
+            train_count=story.train_count,
+            val_count=story.val_count,
+            val_accuracy=outcome.val_accuracy,
+            kept_epoch=outcome.kept_epoch,
+            selective=outcome.selective,
             epochs=read_log(folder),
-            selective=_selective(outcome.get("selective")),
-            **{name: outcome[name] for name in OUTCOME},
-            **common,
+            created=story.created,
+            environment=story.environment,
         )
-
-
-def _selective(kept: dict[str, Any] | None) -> SelectiveAccuracy | None:
-    if kept is None:
-        return None
-    return SelectiveAccuracy(int(kept["n"]), tuple(OperatingPoint(**point) for point in kept["points"]))
 
 
 class _UnfinishedError(Exception):
@@ -214,16 +208,6 @@ def _write_story(folder: Path, of: Plan | Run, train: int, val: int, outcome: di
         stream.write((json.dumps(story, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _read_story(folder: Path) -> tuple[dict[str, Any], dict[str, int], dict[str, Any] | None]:
-    """What a plan and a run have in common, the counts, and the outcome."""
-    story: dict[str, Any] = json.loads((folder / STORY).read_text(encoding="utf-8"))
-    counts, outcome = story.pop("counts"), story.pop("outcome")
-    alphabet = story.pop("alphabet")
-    story["recipe"] = Recipe.from_mapping(story["recipe"])
-    story["alphabet"] = Alphabet(alphabet["name"], tuple(alphabet["labels"]))
-    return story, counts, outcome
-
-
 @contextmanager
 def _damage_told(folder: Path) -> Iterator[None]:
     try:
@@ -234,6 +218,6 @@ def _damage_told(folder: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         remedy = "give the folder that `kalamos train` wrote"
         raise TrainingError(f"{folder}: has no {Path(error.filename).name}", remedy=remedy) from error
-    except _DAMAGES as error:
+    except Exception as error:  # what libraries raise for a file that somebody else wrote is anybody's guess
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"{folder}: is not a run folder that fits together ({first})") from error

@@ -18,6 +18,7 @@ from kalamos.datasets.prepare import blank_images, prepare_split
 from kalamos.errors import TrainingError
 from kalamos.evaluation.calibration import fit_temperature
 from kalamos.evaluation.selective import selective_accuracy
+from kalamos.model_file.temperature import believable_temperature
 from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.probabilities import softmax
 from kalamos.stale_files import remove_all_stale
@@ -176,6 +177,9 @@ def _check_unchanged(earlier: Plan, dataset: Dataset) -> Plan:
             f"{dataset.name} is not what it was when this run began",
             remedy="bring the old images back, or begin a new run",
         )
+    split = earlier.split
+    if max(int(rows.max(initial=0)) for rows in (split.train, split.val, split.test)) >= len(dataset.train):
+        raise TrainingError(f"the split of this run has rows that {dataset.name} has not")
     return earlier
 
 
@@ -214,7 +218,7 @@ def _finish(plan: Plan, state: TrainingState, data: Examples, validation: Exampl
     labels = validation.labels.cpu().numpy()
     # Logit adjustment made it expect each class as often, or nearly so: so the validation has to count them.
     rarity = (-plan.recipe.logit_adjustment * data.log_priors()).exp().cpu().numpy()[labels]
-    temperature = fit_temperature(logits, labels, rarity)
+    temperature = believable_temperature(fit_temperature(logits, labels, rarity), len(labels))
     correct = logits.argmax(1) == labels
     return Run(
         recipe=plan.recipe,

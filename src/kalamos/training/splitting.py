@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kalamos.datasets import Dataset
 from kalamos.datasets.splits import grouped_split, k_fold, stratified_split
-from kalamos.errors import DatasetError
+from kalamos.errors import DatasetError, TrainingError
 from kalamos.training.checkpoint import read_weights, write_weights
 from kalamos.training.recipe import Recipe
 
@@ -77,9 +77,20 @@ def write_split(folder: Path, plan: SplitPlan) -> None:
 
 
 def read_split(folder: Path) -> SplitPlan:
-    """Raises what safetensors raises for a damaged file."""
-    rows = read_weights(folder / SPLIT)
-    return SplitPlan(rows["train"].numpy(), rows["val"].numpy(), rows["test"].numpy())
+    """Read the rows back.
+
+    Raises:
+        What safetensors raises for a damaged file; TrainingError for one that holds something else.
+    """
+    kept = read_weights(folder / SPLIT)
+    train, val, test = (kept[name].numpy() for name in ("train", "val", "test"))
+    for rows in (train, val, test):
+        if rows.ndim != 1 or rows.dtype != np.int64 or (rows < 0).any():
+            raise TrainingError(f"{SPLIT} does not hold rows of a dataset")
+    every = np.concatenate([train, val, test])
+    if not len(train) or not len(val) or len(np.unique(every)) < len(every):
+        raise TrainingError(f"{SPLIT} does not split anything")
+    return SplitPlan(train, val, test)
 
 
 def _split(labels: Rows, groups: Rows | None, fraction: float, seed: int) -> tuple[Rows, Rows]:

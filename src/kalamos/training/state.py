@@ -5,7 +5,7 @@ Randomness is not among it: every draw is seeded anew by (seed, epoch, step), se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +23,9 @@ from kalamos.training.reports import EpochReport
 __all__ = ["TrainingState"]
 
 Tensors = dict[str, Tensor]
+
+_OPTIMIZER_STATES = ({"step", "exp_avg", "exp_avg_sq"}, {"momentum_buffer"})
+"""What Adam and AdamW keep of each parameter, and SGD."""
 
 
 @dataclass
@@ -106,7 +109,9 @@ class TrainingState:
             self.network.load_state_dict(_below(tensors, "network."))
             if self.average is not None:
                 self.average.load_state_dict(_below(tensors, "average."))
-            _check_groups(plain["groups"], self.optimizer)
+            _check_like(self.optimizer.state_dict()["param_groups"], plain["groups"], "groups")
+            _check_like(self.schedule.scheduler.state_dict(), plain["schedule"], "schedule")
+            _check_like(self.scaler.state_dict(), plain["scaler"], "scaler")
             self.optimizer.load_state_dict(
                 {
                     "state": self._optimizer_state(_below(tensors, "optimizer.")),
@@ -115,8 +120,8 @@ class TrainingState:
             )
             self.schedule.scheduler.load_state_dict(plain["schedule"])
             self.scaler.load_state_dict(plain["scaler"])
-            self.reports = [EpochReport(**report) for report in plain["reports"]]
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            self.reports = _reports(plain["reports"])
+        except Exception as error:  # PyTorch's loaders raise what comes
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrainingError(f"the checkpoint does not fit its recipe ({first})") from error
         self.best = best
@@ -127,9 +132,14 @@ class TrainingState:
         for name, value in tensors.items():
             index, _, key = name.partition(".")
             like = parameters[int(index)]
+            if value.shape not in (like.shape, torch.Size()) or not value.dtype.is_floating_point:
+                raise ValueError(f"{name} does not belong to its parameter")
             # In the parameter's own memory layout, or the steps to come would be slower.
             laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
             state.setdefault(int(index), {})[key] = laid_out
+        kinds = {frozenset(entries) for entries in state.values()}
+        if len(kinds) > 1 or not kinds <= {frozenset(entry) for entry in _OPTIMIZER_STATES}:
+            raise ValueError("its optimiser's state is incomplete")
         return state
 
 
@@ -152,7 +162,36 @@ def _below(tensors: Tensors, prefix: str) -> Tensors:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _check_groups(groups: list[dict[str, Any]], optimizer: Optimizer) -> None:
-    # PyTorch would take another optimiser's in silence, and fail at its first step.
-    if [group.keys() for group in groups] != [group.keys() for group in optimizer.param_groups]:
-        raise ValueError("it is another optimiser's")
+def _check_like(fresh: Any, kept: Any, where: str) -> None:
+    """Hold plain values against those of a state that has just begun: the same keys, the same types.
+
+    PyTorch would take others in silence, another optimiser's say, and fail at its first step.
+    """
+    numbers = {int, float}
+    if isinstance(fresh, Mapping):
+        if not isinstance(kept, dict) or kept.keys() != fresh.keys():
+            raise ValueError(f"its {where} is another optimiser's or schedule's")
+        for key in fresh:
+            _check_like(fresh[key], kept[key], f"{where}.{key}")
+    elif isinstance(fresh, list | tuple):
+        if not isinstance(kept, list | tuple) or len(kept) != len(fresh):
+            raise ValueError(f"its {where} has other parts")
+        for one, other in zip(fresh, kept, strict=True):
+            _check_like(one, other, where)
+    elif not (type(kept) is type(fresh) or {type(kept), type(fresh)} <= numbers):
+        raise ValueError(f"its {where} is of type {type(kept).__name__}")
+    elif type(kept) is int and abs(kept) >= 2**63:
+        raise ValueError(f"its {where} is too large")
+
+
+def _reports(kept: list[dict[str, Any]]) -> list[EpochReport]:
+    reports = []
+    for number, values in enumerate(kept, start=1):
+        report = EpochReport(**values)
+        wrong = [
+            name for name, value in values.items() if name != "epoch" and type(value) not in {int, float}
+        ]
+        if type(report.epoch) is not int or report.epoch != number or wrong:
+            raise ValueError(f"its report of epoch {number} is none")
+        reports.append(report)
+    return reports

@@ -17,8 +17,11 @@ from kalamos.model_file import (
     TrainingRecord,
     check_model,
 )
+from kalamos.model_file.licence import licence_text
+from kalamos.model_file.temperature import temperature_text
+from kalamos.writers.escape import lines_without_controls
 
-__all__ = ["render_card", "write_card"]
+__all__ = ["calibration", "render_card", "write_card"]
 
 TARGETS: Final = (0.95, 0.99, 0.995, 0.999)
 
@@ -51,9 +54,9 @@ def render_card(path: Path) -> str:
         "File": f"{len(content):,} bytes, SHA-256 `{hashlib.sha256(content).hexdigest()}`",
         "Input": f"one grey channel, {spec.input_size}x{spec.input_size} px, after "
         + ", ".join(str(step["step"]) for step in spec.preprocessing),
-        "Temperature": _calibration(spec),
+        "Temperature": calibration(spec),
         **({} if spec.quantisation is None else {"Quantised": _quantised(spec.quantisation)}),
-        "Licence": spec.licence,
+        "Licence": _licence(spec),
         "Made by": f"kalamos {spec.kalamos_version}, {spec.created}",
     }
     lines = [f"# {spec.name}", "", *(f"- **{key}**: {value}" for key, value in facts.items())]
@@ -76,7 +79,8 @@ def render_card(path: Path) -> str:
             json.dumps(training.recipe, indent=2, ensure_ascii=False),
             "```",
         ]
-    return "\n".join(lines) + "\n"
+    # What a recipe or a step is called may be anything that JSON can say.
+    return lines_without_controls("\n".join(lines)) + "\n"
 
 
 def write_card(path: Path) -> Path:
@@ -107,9 +111,26 @@ def _trained(training: TrainingRecord) -> str:
     )
 
 
-def _calibration(spec: ModelSpec) -> str:
-    n = "" if spec.selective is None else f"{spec.selective.n:,} "
-    return f"{spec.temperature:.3f}, fitted on the {n}validation images"
+def calibration(spec: ModelSpec) -> str:
+    """A model's temperature, and what it comes from, for people."""
+    taught = _taught(spec)
+    if taught is not None:
+        return f"{spec.temperature:.3f}, that of `{taught.get('model')}`, which this model was taught from"
+    return temperature_text(spec.temperature, None if spec.selective is None else spec.selective.n)
+
+
+def _licence(spec: ModelSpec) -> str:
+    taught = _taught(spec)
+    stated = licence_text(spec.licence)
+    if taught is None or "licence" not in taught:
+        return stated
+    return f"{stated} (made from `{taught.get('model')}`: {licence_text(str(taught['licence']))})"
+
+
+def _taught(spec: ModelSpec) -> dict[str, object] | None:
+    """What `kalamos teach` noted of the model that it began from."""
+    taught = None if spec.training is None else spec.training.recipe.get("taught")
+    return taught if isinstance(taught, dict) else None
 
 
 def _quantised(how: Quantisation) -> str:
