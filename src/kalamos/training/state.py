@@ -170,7 +170,7 @@ def _check_like(fresh: Any, kept: Any, where: str) -> None:
     numbers = {int, float}
     if isinstance(fresh, Mapping):
         if not isinstance(kept, dict) or kept.keys() != fresh.keys():
-            raise ValueError(f"its {where} is another optimiser's or schedule's")
+            raise ValueError(f"it is another optimiser's or schedule's: {where}")
         for key in fresh:
             _check_like(fresh[key], kept[key], f"{where}.{key}")
     elif isinstance(fresh, list | tuple):
