@@ -15,6 +15,7 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 import click
 
 from kalamos._version import __version__
+from kalamos.cli.native_output import divert_native_output
 from kalamos.errors import KalamosError, suggest
 
 __all__ = ["cli", "main"]
@@ -74,6 +75,7 @@ def main() -> NoReturn:
         if getattr(sys, name) is None:
             nowhere = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: PTH123, SIM115
             setattr(sys, name, nowhere)
+    divert_native_output()
     # Asked to end, it ends as after Ctrl-C: an unfinished output is taken away.
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -164,6 +164,13 @@ def fetch(path: str | os.PathLike[str]) -> Encoded:
         UnsupportedImageError: none of the six formats.
     """
     where = display_name(path)
+    try:
+        return _fetch(path, where)
+    except MemoryError as error:
+        raise out_of_memory(error, where) or error from None
+
+
+def _fetch(path: str | os.PathLike[str], where: str) -> Encoded:
     data, size = read_start(path, HEAD_BYTES)
     if len(data) >= size:
         return Encoded(where, data)
@@ -189,6 +196,13 @@ def _decode_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None:
 
     Raises what the header says.
     """
+    try:
+        return _decode_if_harmless(data, where, bounds)
+    except MemoryError as error:
+        raise out_of_memory(error, where) or error from None
+
+
+def _decode_if_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None:
     if len(data) > LARGE_BYTES:
         check_signature(data, where)
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import cv2
@@ -13,6 +14,7 @@ from kalamos.errors import ImageError
 __all__ = ["compose", "eight_bits", "luminance", "to_grey", "upright", "with_key"]
 
 Grey = NDArray[np.uint8]
+Order = Literal["RGB", "BGR"]
 
 _DEPTHS = (8, 10, 12, 14, 16)
 _UNIFORM = 32.0
@@ -20,12 +22,14 @@ _UNIFORM = 32.0
 _STRAY = 0.01
 """The share of visible pixels that may lie on the other side of mid-grey where all else is ink."""
 _CHUNK = 1 << 20
+_BAND = 1 << 20
+"""Pixels that are converted at a time."""
 
 
 def to_grey(
     pixels: NDArray[Any],
     *,
-    order: Literal["RGB", "BGR"],
+    order: Order,
     premultiplied: bool = False,
     where: str,
     refuse: type[ImageError],
@@ -41,18 +45,34 @@ def to_grey(
     array([[76]], dtype=uint8)
     """
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if channels in (2, 4):
-        colour, alpha = pixels[..., :-1], pixels[..., -1]
-        if pixels.dtype.kind == "f":
-            # Each for itself: colours up to 255 often go with an alpha up to 1.
-            colour = eight_bits(colour, where=where, refuse=refuse)
-            alpha = eight_bits(alpha, where=where, refuse=refuse)
-        else:
-            # Together: an alpha of full depth tells that dark colours are dark, not shallow.
-            both = eight_bits(pixels, where=where, refuse=refuse)
-            colour, alpha = both[..., :-1], both[..., -1]
-        return compose(luminance(colour, order), alpha, premultiplied=premultiplied)
-    return luminance(eight_bits(pixels, where=where, refuse=refuse), order)
+    if channels not in (2, 4):
+        return _luminance(pixels, _to_eight_bits(pixels, where, refuse), order)
+    colour, alpha = pixels[..., :-1], pixels[..., -1]
+    if pixels.dtype.kind == "f":
+        # Each for itself: colours up to 255 often go with an alpha up to 1.
+        narrow_colour, narrow_alpha = (_to_eight_bits(part, where, refuse) for part in (colour, alpha))
+    else:
+        # Together: an alpha of full depth tells that dark colours are dark, not shallow.
+        narrow_colour = narrow_alpha = _to_eight_bits(pixels, where, refuse)
+    grey = _luminance(colour, narrow_colour, order)
+    return compose(grey, _in_bands(narrow_alpha, alpha), premultiplied=premultiplied)
+
+
+def _luminance(colour: NDArray[Any], narrow: Callable[[NDArray[Any]], Grey], order: Order) -> Grey:
+    return _in_bands(lambda part: luminance(narrow(part), order), colour)
+
+
+def _in_bands(function: Callable[..., Grey], *images: NDArray[Any]) -> Grey:
+    """Apply a function of pixels to some rows at a time, so that what it makes on the way stays small."""
+    height, width = images[0].shape[:2]
+    rows = max(1, _BAND // max(width, 1))
+    if rows >= height:
+        return function(*images)
+    result = np.empty((height, width), np.uint8)
+    for start in range(0, height, rows):
+        band = slice(start, start + rows)
+        result[band] = function(*(image[band] for image in images))
+    return result
 
 
 def with_key(pixels: NDArray[Any], key: int, *, where: str, refuse: type[ImageError]) -> Grey:
@@ -75,10 +95,17 @@ def eight_bits(values: NDArray[Any], *, where: str, refuse: type[ImageError]) ->
     >>> eight_bits(np.array([0, 2048, 4095], np.uint16), where="", refuse=ImageError)
     array([  0, 128, 255], dtype=uint8)
     """
+    return _to_eight_bits(values, where, refuse)(values)
+
+
+def _to_eight_bits(
+    values: NDArray[Any], where: str, refuse: type[ImageError]
+) -> Callable[[NDArray[Any]], Grey]:
+    """What makes any part of `values` uint8, by the range of all of them; raises as `eight_bits` does."""
     if values.dtype == np.uint8:
-        return values
+        return lambda part: part
     if values.dtype == np.bool_:
-        return np.where(values, np.uint8(255), np.uint8(0))
+        return lambda part: np.where(part, np.uint8(255), np.uint8(0))
     low, high = values.min(), values.max()
     if values.dtype.kind == "f":
         if not (np.isfinite(low) and np.isfinite(high)):
@@ -88,17 +115,18 @@ def eight_bits(values: NDArray[Any], *, where: str, refuse: type[ImageError]) ->
                 f"{where}: its values run from {low:.6g} to {high:.6g}",
                 remedy="scale them to [0, 1] or [0, 255]",
             )
-        scaled = values * np.float32(255) if high <= 1 else values
-        return np.asarray(np.rint(scaled), np.uint8)
+        if high <= 1:
+            return lambda part: np.asarray(np.rint(part * np.float32(255)), np.uint8)
+        return lambda part: np.asarray(np.rint(part), np.uint8)
     if low < 0 or high > 0xFFFF:
         raise refuse(f"{where}: its values run from {low} to {high}", remedy="scale them to 0..255")
     top = next((1 << bits) - 1 for bits in _DEPTHS if high < 1 << bits)
     if top == 255:
-        return values.astype(np.uint8)
-    return ((values.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
+        return lambda part: part.astype(np.uint8)
+    return lambda part: ((part.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
 
 
-def luminance(colour: Grey, order: Literal["RGB", "BGR"]) -> Grey:
+def luminance(colour: Grey, order: Order) -> Grey:
     """BT.601 luminance of uint8 [H, W], [H, W, 1] or [H, W, 3], as uint8 [H, W]."""
     if colour.ndim == 2:
         return colour
@@ -126,14 +154,24 @@ def compose(grey: Grey, alpha: Grey, *, premultiplied: bool = False) -> Grey:
     """
     if alpha.min() == 255:
         return grey
-    wide = np.maximum(alpha, 1).astype(np.uint16)
     if premultiplied:
-        grey = np.minimum((grey.astype(np.uint16) * 255 + wide // 2) // wide, 255).astype(np.uint8)
+        grey = _in_bands(_straight, grey, alpha)
     background = np.uint16(_background(grey, alpha))
-    wide = alpha.astype(np.uint16)
-    # 255 * 255 + 127 still fits 16 bits.
-    mixed: NDArray[np.uint16] = grey * wide + background * (255 - wide) + np.uint16(127)
-    return (mixed // np.uint16(255)).astype(np.uint8)
+
+    def mix(grey: Grey, alpha: Grey) -> Grey:
+        wide = alpha.astype(np.uint16)
+        # 255 * 255 + 127 still fits 16 bits.
+        mixed: NDArray[np.uint16] = grey * wide + background * (255 - wide) + np.uint16(127)
+        return (mixed // np.uint16(255)).astype(np.uint8)
+
+    return _in_bands(mix, grey, alpha)
+
+
+def _straight(grey: Grey, alpha: Grey) -> Grey:
+    """Undo the multiplication of grey values with their alpha."""
+    wide = np.maximum(alpha, 1).astype(np.uint16)
+    straight: NDArray[np.uint16] = (grey.astype(np.uint16) * 255 + wide // 2) // wide
+    return np.minimum(straight, 255).astype(np.uint8)
 
 
 def _background(grey: Grey, alpha: Grey) -> int:

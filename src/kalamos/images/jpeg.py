@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import NamedTuple
 
+from kalamos.errors import ImageTimeoutError
 from kalamos.images.header import ImageHeader, damaged, truncated, unsupported
 from kalamos.images.tiff import exif_orientation
 
@@ -25,6 +26,9 @@ MAX_SEGMENTS = 65_536
 MAX_WORK = 25_000_000
 """Pixels times scans that are decoded in this process: about 0.3 s. A photograph has one scan, or ten if it
 is progressive."""
+
+MAX_SCAN_WORK = 1 << 30
+"""Pixels times scans that are decoded at all: 50 million pixels in 21 scans, of which programs write ten."""
 
 _U16 = Struct(">H").unpack_from
 _SOF = Struct(">BHHB").unpack_from
@@ -158,6 +162,7 @@ def read_jpeg(data: bytes, where: str) -> ImageHeader:
     Raises:
         CorruptImageError: truncated, or without a picture.
         UnsupportedImageError: a lossless, hierarchical or 12-bit JPEG.
+        ImageTimeoutError: of more scans than its size allows (`MAX_SCAN_WORK`).
     """
     return inspect_jpeg(data, where).header
 
@@ -201,6 +206,11 @@ def inspect_jpeg(data: bytes, where: str) -> JpegFile:
         has_luma=walk.count != 4,
     )
     work = walk.width * walk.height * walk.scans
+    if work > MAX_SCAN_WORK:
+        raise ImageTimeoutError(
+            f"{where}: decoding it takes too long: {walk.scans:,} scans of {walk.width} x {walk.height} px",
+            remedy="save it anew as an ordinary JPEG",
+        )
     return JpegFile(header, walk.ordinary and work <= MAX_WORK)
 
 

@@ -15,7 +15,6 @@ from kalamos.errors import ImageError
 from kalamos.images import MAX_PIXELS, load_grey
 from kalamos.images.decoding import Encoded, decode_all, fetch
 from kalamos.images.files import display_name
-from kalamos.images.pixels import out_of_memory
 
 if TYPE_CHECKING:
     from kalamos.images import ImageSource
@@ -123,8 +122,6 @@ def _fetched(source: ImageSource | Member) -> Encoded | ImageError | ImageSource
             return Encoded("the bytes", bytes(source))
     except ImageError as error:
         return error
-    except MemoryError as error:
-        return out_of_memory(error, name_of(source) or "the image") or ImageError("memory ran out")
     return source
 
 
