@@ -22,7 +22,6 @@ __all__ = [
     "is_hidden",
     "is_image_name",
     "name_order",
-    "native_separators",
     "no_such_path",
 ]
 
@@ -159,20 +158,6 @@ def no_such_path(path: str) -> UsageError:
     'no-such-folder/scans: no such file or folder'
     """
     return UsageError(f"{display_name(path)}: no such file or folder", remedy=_perhaps_meant(path))
-
-
-def native_separators(path: str) -> str:
-    r"""A path out of a table that was written on Windows, as this system wants it.
-
-    Backslashes become slashes where no file is called so but one is called otherwise.
-
-    >>> native_separators(r"samples\0-pen.png"), native_separators(r"no\such.png")
-    ('samples/0-pen.png', 'no\\such.png')
-    """
-    if "\\" not in path or os.sep == "\\" or os.path.lexists(path):
-        return path
-    turned = path.replace("\\", "/")
-    return turned if os.path.isfile(turned) else path
 
 
 def is_image_name(name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from kalamos.images.dispatch import looks_like
 from kalamos.writers.escape import one_line
 
-__all__ = ["FileKind", "PassedOver", "file_kind", "kind_of_content"]
+__all__ = ["FileKind", "PassedOver", "file_kind", "foreign_files", "kind_of_content"]
 
 NAMED = 3
 """Files of a kind that are named."""
@@ -125,6 +125,19 @@ def kind_of_content(head: bytes) -> FileKind:
     if head.startswith(_IMAGE_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return _IMAGE_OTHER_NAME
     return _BY_CONTENT.get(looks_like(head), _OTHER) if head else _OTHER
+
+
+def foreign_files(names: Iterable[str]) -> PassedOver:
+    """Count the files among `names` that are no images and whose names tell what they are.
+
+    >>> print(foreign_files(["a/1.png", "a/2.heic"]))
+    1 HEIC photo: convert it to JPEG or PNG (a/2.heic)
+    """
+    passed_over = PassedOver()
+    for name in names:
+        if file_kind(name.strip("'")) is not None:  # an escaped name stands in quotes
+            passed_over.add(name.strip("'"))
+    return passed_over
 
 
 @dataclass

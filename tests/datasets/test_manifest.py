@@ -121,7 +121,7 @@ def test_columns_must_be_named(as_folder: Write, header: str) -> None:
         load_dataset(as_folder({"m.csv": header.encode()}) / "m.csv")
 
 
-@pytest.mark.parametrize("path", ["../x.png", "/x.png", "a/../../x.png", "C:\\x.png", "a\\b.png"])
+@pytest.mark.parametrize("path", ["../x.png", "/x.png", "a/../../x.png", "C:\\x.png", "a\\..\\..\\b.png"])
 def test_paths_that_leave_an_archive_are_refused(as_zip: Write, png: Png, path: str) -> None:
     table = f"path,label\nx.png,a\n{path},b\n".encode()
     with pytest.raises(DatasetError, match=r"m\.csv:3: the path .* points outside the archive") as caught:
@@ -160,3 +160,20 @@ def test_any_text_is_a_dataset_or_an_error(
     path.write_bytes("".join(["path,label\n", *pieces]).encode())
     with suppress(KalamosError):
         load_manifest(path)
+
+
+def test_backslashes_of_windows_separate_folders(load: Load) -> None:
+    dataset = load("path,label\r\nx.png,a\r\ndeep\\z.png,b\r\n.\\y.png,a\r\nno\\z.png,a\r\n")
+    assert [int(image[0, 0]) for image in dataset.train.images] == [1, 3, 2]
+    assert len(dataset.problems) == 1
+
+
+def test_a_name_that_really_has_a_backslash_wins(tmp_path: Path, png: Png) -> None:
+    (tmp_path / "a").mkdir()
+    for place, name in enumerate(("a\\1.png", "a/1.png", "b.png")):
+        try:
+            (tmp_path / name).write_bytes(png(place))
+        except OSError:
+            pytest.skip("this file system takes no such name")
+    (tmp_path / "list.csv").write_text("path,label\na\\1.png,a\nb.png,b\n")
+    assert [int(image[0, 0]) for image in load_dataset(tmp_path / "list.csv").train.images] == [0, 2]

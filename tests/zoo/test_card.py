@@ -47,7 +47,7 @@ def test_images_learnt_from_besides_are_not_said_to_be_of_the_split(monkeypatch:
     spec = read_spec(path)
     assert spec.training is not None
     alone = replace(spec, training=replace(spec.training, recipe={**spec.training.recipe, "also": []}))
-    monkeypatch.setattr(card, "read_spec", lambda _: alone)
+    monkeypatch.setattr(card, "check_model", lambda _: alone)
     assert "`), seed 42" in render_card(path)
 
 
@@ -65,7 +65,7 @@ def test_every_measured_figure_is_a_line(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     path = model_path("digits")
     two = (metric, replace(metric, dataset="usps", accuracy=0.5))
-    monkeypatch.setattr(card, "read_spec", lambda where: replace(read_spec(where), metrics=two))
+    monkeypatch.setattr(card, "check_model", lambda where: replace(read_spec(where), metrics=two))
     text = render_card(path)
     line = "| mnist test | 10,000 | 99.51% | 99.35% to 99.63% | 0.21% | 2026-03-31 | `" + "ab" * 32 + "` |"
     assert line in text.splitlines()
@@ -91,7 +91,7 @@ def test_no_card_where_none_can_be(tmp_path: Path) -> None:
 
 
 def with_figures(monkeypatch: pytest.MonkeyPatch, **figures: object) -> list[str]:
-    monkeypatch.setattr(card, "read_spec", lambda where: replace(read_spec(where), **figures))
+    monkeypatch.setattr(card, "check_model", lambda where: replace(read_spec(where), **figures))
     return render_card(model_path("digits")).splitlines()
 
 

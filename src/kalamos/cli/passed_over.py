@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,6 @@ __all__ = ["tell_files_passed_over", "tell_passed_over"]
 
 SHOWN = 5
 """Files of a dataset that are named."""
-
-KINDS = 5
-"""Reasons that are counted where there are more files."""
 
 
 def tell_files_passed_over(passed_over: PassedOver) -> None:
@@ -37,11 +33,12 @@ def tell_passed_over(dataset: str, problems: Sequence[Problem]) -> None:
         return
     count = "one file" if len(problems) == 1 else f"{len(problems):,} files"
     echo(f"{dataset}: {count} passed over", err=True)
-    for problem in problems[:SHOWN]:
+    from kalamos.passed_over import file_kind, foreign_files
+
+    for line in foreign_files(problem.where for problem in problems).lines():
+        echo(f"  {line}", err=True)
+    others = [problem for problem in problems if file_kind(problem.where.strip("'")) is None]
+    for problem in others[:SHOWN]:
         echo(f"  {problem}", err=True)
-    if len(problems) > SHOWN:
-        echo(f"  and {len(problems) - SHOWN:,} more", err=True)
-        kinds = Counter(problem.what for problem in problems)
-        if len(kinds) > 1:
-            for what, number in kinds.most_common(KINDS):
-                echo(f"  {number:,} in all: {what}", err=True)
+    if len(others) > SHOWN:
+        echo(f"  and {len(others) - SHOWN:,} more", err=True)

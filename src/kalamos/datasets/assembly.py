@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
-from kalamos.datasets.dataset import Dataset, Problem, Split
+from kalamos.datasets.dataset import Dataset, Problem, Split, problems_hint
 from kalamos.datasets.ragged import ImagesBuilder, RaggedImages
 from kalamos.datasets.sources import natural_key
 from kalamos.errors import DatasetError, KalamosError
@@ -162,7 +162,7 @@ def _split(
 
 
 def _check(name: str, labels: list[str], for_training: int, problems: list[Problem]) -> None:
-    hint = f" ({len(problems)} problems, the first: {problems[0]})" if problems else ""
+    hint = problems_hint(problems)
     if len(labels) < 2:
         found = f"one class with images, {labels[0]!r}" if labels else "no class with images"
         raise DatasetError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from kalamos.alphabets import Alphabet
 from kalamos.datasets.ragged import RaggedImages
 from kalamos.errors import DatasetError
+from kalamos.passed_over import foreign_files
 
 __all__ = ["Dataset", "Problem", "Split"]
 
@@ -30,6 +32,23 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
+
+
+def problems_hint(problems: Sequence[Problem]) -> str:
+    """What to say of problems in an error, in brackets behind a space; nothing where there are none.
+
+    >>> problems_hint([Problem("a/1.heic", "not named like an image")])
+    ' (1 HEIC photo: convert it to JPEG or PNG (a/1.heic))'
+    >>> problems_hint([Problem("a/1.png", "truncated")])
+    ' (1 problem, the first: a/1.png: truncated)'
+    """
+    if not problems:
+        return ""
+    foreign = foreign_files(problem.where for problem in problems)
+    if foreign.total:
+        return f" ({foreign})"
+    count = "1 problem" if len(problems) == 1 else f"{len(problems):,} problems"
+    return f" ({count}, the first: {problems[0]})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from kalamos.datasets.folder import wrappers
 from kalamos.datasets.sources import Source, is_safe
 from kalamos.errors import DatasetError, ImageError, suggest
 from kalamos.images import read_file
-from kalamos.images.files import display_name
+from kalamos.images.files import display_name, native_separators
 
 __all__ = [
     "find_manifest",
@@ -28,7 +28,8 @@ __all__ = [
 def load_manifest(path: Path) -> Dataset:
     """Read a manifest on disk; its paths are absolute or relative to its folder.
 
-    UTF-8, separated by commas, semicolons or tabs; the columns `path` and `label`, optionally `group`
+    UTF-8, separated by commas, semicolons or tabs; backslashes separate folders too, where no file is called
+    so; the columns `path` and `label`, optionally `group`
     (whatever one side of a split should keep: a writer, a font; blank is one group too) and `split` (`train`,
     `val`, `test`), in any order; others are ignored. Labels are in natural order. Lines without a path or a
     label, and images that cannot be read, become `problems`.
@@ -43,10 +44,13 @@ def list_manifest(path: Path) -> Listing:
     """What `load_manifest` decodes."""
 
     def read(name: str) -> bytes:
+        image = path.parent / name
+        if "\\" in name:
+            image = Path(native_separators(str(image)))
         try:
-            return read_file(path.parent / name)
+            return read_file(image)
         except ImageError as error:
-            reason = error.problem.removeprefix(f"{display_name(path.parent / name)}: ")
+            reason = error.problem.removeprefix(f"{display_name(image)}: ")
             raise DatasetError(reason, remedy=error.remedy) from error
 
     try:
@@ -83,10 +87,16 @@ def list_archived_manifest(source: Source, manifest: str) -> Listing:
     """What `load_archived_manifest` decodes."""
     top = manifest[: manifest.rfind("/") + 1]
 
+    members = frozenset(source.members)
+
     def member(path: str) -> str:
-        if not is_safe(path):
+        # A list that was written on Windows has backslashes.
+        if top + path in members:
+            return top + path
+        turned = path.replace("\\", "/")
+        if not is_safe(turned):
             raise DatasetError(f"the path {path!r} points outside the archive", remedy="name its members")
-        return top + "/".join(part for part in path.split("/") if part not in ("", "."))
+        return top + "/".join(part for part in turned.split("/") if part not in ("", "."))
 
     rows, problems = _parse(source.read(manifest), manifest, member)
     listed = {row.name for row in rows} | {manifest}

@@ -7,7 +7,14 @@ import stat
 
 from kalamos.errors import ImageNotFoundError, ImageTooLargeError
 
-__all__ = ["MAX_FILE_BYTES", "MAX_MEMBER_BYTES", "display_name", "read_file", "read_start"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_MEMBER_BYTES",
+    "display_name",
+    "native_separators",
+    "read_file",
+    "read_start",
+]
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Bytes of one image file."""
@@ -33,6 +40,20 @@ def display_name(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> s
     """
     name = os.fsdecode(path)
     return name if name.isprintable() else ascii(name)
+
+
+def native_separators(path: str) -> str:
+    r"""A path out of a table that was written on Windows, as this system wants it.
+
+    Backslashes become slashes where no file is called so but one is called otherwise.
+
+    >>> native_separators(r"samples\0-pen.png"), native_separators(r"no\such.png")
+    ('samples/0-pen.png', 'no\\such.png')
+    """
+    if "\\" not in path or os.sep == "\\" or os.path.lexists(path):
+        return path
+    turned = path.replace("\\", "/")
+    return turned if os.path.isfile(turned) else path  # noqa: PTH113  (a string, as the path is)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kalamos.errors import CorruptImageError, ImageNotFoundError, UnsupportedImageError, UsageError
-from kalamos.folders import is_image_name, native_separators
-from kalamos.images.files import display_name
+from kalamos.folders import is_image_name
+from kalamos.images.files import display_name, native_separators
 from kalamos.inputs.columns import choose_column
 from kalamos.inputs.item import Item, Member
 

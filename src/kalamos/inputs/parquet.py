@@ -19,8 +19,7 @@ from kalamos.errors import (
     MissingExtraError,
     UsageError,
 )
-from kalamos.folders import native_separators
-from kalamos.images.files import MAX_MEMBER_BYTES, display_name
+from kalamos.images.files import MAX_MEMBER_BYTES, display_name, native_separators
 from kalamos.inputs.columns import choose_column
 from kalamos.inputs.item import Item, Member
 from kalamos.isolation import iterate_isolated

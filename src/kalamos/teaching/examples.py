@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kalamos.alphabets import CONTROL_CHARACTERS
 from kalamos.datasets import Dataset, Problem, load_dataset, resolve_dataset
 from kalamos.datasets.assembly import decode_members
+from kalamos.datasets.dataset import problems_hint
 from kalamos.datasets.loading import list_local
 from kalamos.errors import AlphabetError, DatasetError, ImageError
 from kalamos.images import ImageSource, load_grey
@@ -91,7 +92,7 @@ def load_examples(
         images, kept, failed = decode_members(listing.read, [row.name for row in rows])
     problems = (*listing.problems, *failed)
     if not len(kept):
-        hint = f" ({len(problems)} problems, the first: {problems[0]})" if problems else ""
+        hint = problems_hint(problems)
         raise DatasetError(
             f"{listing.name}: no example that can be read{hint}",
             remedy="have one sub-folder a class with images in it, or a CSV file with path,label",
