@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -91,6 +95,28 @@ def test_a_damaged_memory(seven: Path, text: str | None) -> None:
     )
     with pytest.raises(ModelFileError, match="memory"):
         decode_memory(written, head, "seven")
+
+
+@pytest.mark.parametrize("shape", ["(7, 192)", "(7, 4000000)", "(2000000000, 2000000000)", "(7,"])
+def test_a_memory_that_unpacks_to_gigabytes(seven: Path, shape: str) -> None:
+    _, head = split_model(seven.read_bytes(), open_model(seven).spec, "seven")
+    header = f"{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("means", "factor", "rest"):
+            content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+            archive.writestr(f"{name}.npy", content + bytes(60 * 2**20))
+    written = with_head(
+        seven.read_bytes(), head, {MEMORY_KEY: base64.b64encode(packed.getvalue()).decode()}, "seven"
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match="seven: its memory of embeddings is damaged"):
+            decode_memory(written, head, "seven")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * 2**20
 
 
 def test_a_memory_draws_what_it_was_given() -> None:

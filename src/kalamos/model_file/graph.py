@@ -33,8 +33,9 @@ __all__ = [
     "type_name",
 ]
 
-MAX_NODES: Final = 5_000
-"""Nodes, and as many initializers. Of timm's classifiers, a Swin transformer has 600."""
+MAX_NODES: Final = 3_000
+"""Nodes, and as many initializers. Of timm's classifiers, a Swin transformer has 600; onnxruntime
+opens this many within a second or two."""
 
 MAX_NAME_BYTES: Final = 1_024
 """Bytes of one name of a node, tensor, operator or attribute."""

@@ -238,13 +238,15 @@ def broadcast(call: Call, *shapes: Shape) -> Shape:
 COSTS: Final[Mapping[str, int]] = {
     **dict.fromkeys(("Erf", "Exp", "Log", "Sigmoid", "Tanh", "Softplus", "Mish", "Gelu", "Elu", "Selu"), 16),
     **dict.fromkeys(("Cos", "Sin"), 32),
+    "HardSwish": 32,
     "Pow": 64,
 }
-"""Multiply-adds that one element costs; 4 where nothing else is said, for memory has to be moved."""
+"""Multiply-adds that one element costs; 8 where nothing else is said, for memory has to be moved."""
 
 
 def element_cost(name: str) -> int:
-    return COSTS.get(name, 4)
+    """How many multiply-adds one element costs, in time."""
+    return COSTS.get(name, 8)
 
 
 def _elementwise(call: Call, value: Value) -> None:
@@ -275,7 +277,8 @@ def _unary(call: Call) -> Sequence[Value]:
     return [result]
 
 
-@operator("Elu", "HardSigmoid", "LeakyRelu", "Selu", "Gelu", attributes="alpha beta gamma approximate")
+@operator("Elu", "HardSigmoid", "LeakyRelu", "Selu", attributes="alpha beta gamma")
+@operator("Gelu", attributes="approximate", since=20)
 def _unary_with_settings(call: Call) -> Sequence[Value]:
     for name in call.node.attributes:
         if name == "approximate":
