@@ -24,6 +24,8 @@ from kalamos.app.schema import body_schemas
 if TYPE_CHECKING:
     import gradio
 
+    from kalamos.app.visits import VisitLimits
+
 __all__ = ["create_app"]
 
 
@@ -33,6 +35,7 @@ def create_app(
     page: gradio.Blocks | None = None,
     *,
     hosts: Iterable[str] | None = LOOPBACK,
+    visit_limits: VisitLimits | None = None,
 ) -> FastAPI:
     """The ASGI application of `kalamos app`.
 
@@ -41,6 +44,7 @@ def create_app(
         limits: the default ones if None.
         page: what is shown at `/`; None leaves the API alone.
         hosts: names, without port, that the server may be called by; None takes any.
+        visit_limits: bounds on what visitors of the page hold; the default ones if None.
 
     Returns:
         It; `state.end_page()` is to be called when the server is about to end.
@@ -75,7 +79,7 @@ def create_app(
     else:
         from kalamos.app.mounting import mount_page
 
-        app.state.end_page = mount_page(app, page, limits)
+        app.state.end_page = mount_page(app, page, limits, visit_limits)
     # No origin is allowed. Gradio, which would allow some, leaves it to the application if it has this.
     app.add_middleware(CORSMiddleware, allow_origins=())
     app.add_middleware(Guard, hosts=hosts)

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import os
 import sys
-import tempfile
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from kalamos.app.limits import Limits
     from kalamos.app.models import ModelShelf
+    from kalamos.app.visits import VisitLimits
 
 
 @click.command()
@@ -60,6 +61,33 @@ if TYPE_CHECKING:
     help="For a request to arrive, and to be answered.",
 )
 @click.option(
+    "--visit-minutes",
+    type=click.FloatRange(0, 60 * 24 * 30, min_open=True),
+    default=120,
+    show_default=True,
+    metavar="MINUTES",
+    help="Without a request, after which what a visitor of the page uploaded is deleted.",
+)
+@click.option(
+    "--max-visits",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Visitors of the page at once.",
+)
+@click.option(
+    "--visit-mb", type=click.IntRange(1), default=400, show_default=True, help="Files of one visitor."
+)
+@click.option(
+    "--all-visits-mb", type=click.IntRange(1), default=4096, show_default=True, help="Files of all visitors."
+)
+@click.option(
+    "--allow-model-upload/--no-model-upload",
+    default=None,
+    help="Whether visitors of the page may give model files.  [default: on this computer's own address, and "
+    "without --allow-host]",
+)
+@click.option(
     "--corrections",
     type=click.Path(path_type=Path),
     default=Path("corrections"),
@@ -77,18 +105,25 @@ def app(
     max_images: int,
     queue: int,
     timeout: float,
+    visit_minutes: float,
+    max_visits: int,
+    visit_mb: int,
+    all_visits_mb: int,
+    allow_model_upload: bool | None,
     corrections: Path,
     quiet: bool,
 ) -> None:
     """Draw, upload, look inside and correct in the browser; and an HTTP API for programs.
 
     Listens on this machine alone unless --host says else. There is no login: whoever reaches the address can
-    use it. Ctrl-C ends it.
+    use it. docs/app.md says what is safe to expose, and behind what. Ctrl-C ends it.
     """
     _require_app(api_only)
+    from kalamos.app.app_folder import app_folder
     from kalamos.app.limits import Limits
     from kalamos.app.models import ModelShelf
     from kalamos.app.serving import bind, server_for
+    from kalamos.app.visits import VisitLimits
 
     limits = Limits(
         upload_bytes=max_upload_mb * 2**20,
@@ -96,12 +131,22 @@ def app(
         queue=queue,
         seconds=timeout,
     )
+    visit_limits = VisitLimits(
+        idle_seconds=60 * visit_minutes,
+        visits=max_visits,
+        visit_bytes=visit_mb * 2**20,
+        total_bytes=all_visits_mb * 2**20,
+    )
+    # Behind a proxy, which calls it by another name, it is not for this computer alone either.
+    local = _is_loopback(host) and not names
     shelf = ModelShelf(models or None)
     _log_to_stderr(quiet)
-    with bind(host, port) as listener, tempfile.TemporaryDirectory(prefix="kalamos-app-") as folder:
-        application = _application(
-            shelf, limits, None if api_only else (corrections, folder), _hosts(host, names)
-        )
+    with bind(host, port) as listener, app_folder() as folder:
+        paged = None
+        if not api_only:
+            uploads = local if allow_model_upload is None else allow_model_upload
+            paged = _Paged(corrections, folder, visit_limits, model_upload=uploads)
+        application = _application(shelf, limits, paged, _hosts(host, names))
         address = _address(*listener.getsockname()[:2])
 
         def ready() -> None:
@@ -121,22 +166,33 @@ def _require_app(api_only: bool) -> None:
         raise MissingExtraError(f"this needs {', '.join(missing)}, not installed here", extra="app")
 
 
+@dataclass(frozen=True)
+class _Paged:
+    """What the page needs besides the API."""
+
+    corrections: Path
+    """The folder for what is corrected and taught."""
+    folder: Path
+    """The folder for what is uploaded."""
+    limits: VisitLimits
+    model_upload: bool
+
+
 def _application(
-    shelf: ModelShelf, limits: Limits, paged: tuple[Path, str] | None, hosts: frozenset[str] | None
+    shelf: ModelShelf, limits: Limits, paged: _Paged | None, hosts: frozenset[str] | None
 ) -> FastAPI:
-    """The application; `paged` has the folder for corrections and the one for what is uploaded."""
     from kalamos.app.server import create_app
 
     if paged is None:
         return create_app(shelf, limits, hosts=hosts)
-    corrections, folder = paged
     # What people upload is gone with the server, and lies where nobody else may look. Gradio reads these
     # when it is imported.
-    os.environ["GRADIO_TEMP_DIR"] = folder
+    os.environ["GRADIO_TEMP_DIR"] = str(paged.folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from kalamos.app.page import build_page
 
-    return create_app(shelf, limits, build_page(shelf, limits, corrections), hosts=hosts)
+    page = build_page(shelf, limits, paged.corrections, model_upload=paged.model_upload)
+    return create_app(shelf, limits, page, hosts=hosts, visit_limits=paged.limits)
 
 
 def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:

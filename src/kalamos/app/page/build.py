@@ -16,7 +16,7 @@ from kalamos.app.page.inside import build_inside
 from kalamos.app.page.keeping import taught_folder
 from kalamos.app.page.session import Session
 from kalamos.app.page.single import build_single
-from kalamos.app.page.switcher import build_model_file, build_switcher, connect_switcher
+from kalamos.app.page.switcher import build_model_file, build_switcher, connect_model_file, connect_switcher
 from kalamos.app.page.taught import TaughtShelf
 
 __all__ = ["build_page"]
@@ -31,6 +31,7 @@ def build_page(
     corrections_dir: str | os.PathLike[str] = "corrections",
     *,
     local: bool = True,
+    model_upload: bool | None = None,
 ) -> gr.Blocks:
     """The page of `kalamos app`: read one character, look inside, read a folder, check and teach.
 
@@ -43,6 +44,8 @@ def build_page(
         corrections_dir: where checked characters and taught models are kept; made when it is needed.
         local: whether only this computer can reach the page. Then every visit sees the models that lie among
             the taught ones, and where its files are.
+        model_upload: whether a visitor may give a model file of their own; None for as `local`. Without,
+            the page has no place for one, and no event that takes one.
     """
     limits = limits or Limits()
     if local:
@@ -62,6 +65,8 @@ def build_page(
                 build_folder(context, page, folder)
             with gr.Tab("Check and teach", id="check") as checking:
                 build_checking(context, checking)
-        connect_switcher(page, shelf, session, model, about, *build_model_file())
+        connect_switcher(page, shelf, session, model, about)
+        if local if model_upload is None else model_upload:
+            connect_model_file(shelf, session, model, *build_model_file())
         page.load(None, js=KEYS, api_visibility="private")
     return page

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kalamos.app.models import ModelShelf
 from kalamos.app.page.review import Review
 from kalamos.app.page.sheet import Sheet
+from kalamos.errors import UsageError
 from kalamos.predictions import Prediction
 from kalamos.recognizer import Recognizer
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from kalamos.corrections import Corrections
 
 __all__ = ["Kept", "LastRead", "Session"]
+
+OWN_MODELS = 20
+"""Models that one visit may give or teach: each is kept open, in memory."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,16 @@ class Session:
         return [*shelf.names(), *(name for name in self.own_models if name not in shelf)]
 
     def add_model(self, shelf: ModelShelf, name: str, reader: Recognizer) -> str:
-        """Take a model into this visit; returns the name it goes by, which none other has."""
+        """Take a model into this visit; returns the name it goes by, which none other has.
+
+        Raises:
+            UsageError: there are `OWN_MODELS` already.
+        """
+        if len(self.own_models) >= OWN_MODELS:
+            raise UsageError(
+                f"this visit has {OWN_MODELS} models of its own, as many as it may",
+                remedy="start the app with -m FILE for each model that is needed for longer",
+            )
         taken = self.model_names(shelf)
         free, number = name, 2
         while free in taken:

@@ -17,7 +17,14 @@ from kalamos.errors import KalamosError
 from kalamos.model_file import ModelSpec
 from kalamos.recognizer import load
 
-__all__ = ["build_model_file", "build_switcher", "choices", "connect_switcher", "described"]
+__all__ = [
+    "build_model_file",
+    "build_switcher",
+    "choices",
+    "connect_model_file",
+    "connect_switcher",
+    "described",
+]
 
 SHOWN_LABELS = 12
 
@@ -82,13 +89,7 @@ def build_model_file() -> tuple[gr.File, gr.HTML]:
 
 
 def connect_switcher(
-    page: gr.Blocks,
-    shelf: ModelShelf,
-    session: gr.State,
-    model: gr.Dropdown,
-    about: gr.HTML,
-    file: gr.File,
-    outcome: gr.HTML,
+    page: gr.Blocks, shelf: ModelShelf, session: gr.State, model: gr.Dropdown, about: gr.HTML
 ) -> None:
     def tell(visit: Session, name: str) -> str:
         visit.model = name
@@ -97,22 +98,6 @@ def connect_switcher(
         except KalamosError as error:
             return problem_html(error)
 
-    def take(visit: Session, files: list[Upload]) -> tuple[Any, Any, str]:
-        if not files:
-            return gr.skip(), gr.skip(), ""
-        [(given, path), *_] = files
-        # Gradio deletes its own copy some day; a model that is taught is read again.
-        copy = visit.folder("models") / f"{os.urandom(8).hex()}.onnx"
-        shutil.copyfile(path, copy)
-        try:
-            reader = load(copy)
-        except KalamosError as error:
-            copy.unlink()
-            return gr.skip(), None, problem_html(str(error).replace(copy.as_posix(), given))
-        name = visit.add_model(shelf, PurePath(given).stem, reader)
-        chosen = gr.update(choices=choices(visit, shelf), value=name)
-        return chosen, None, hint_html(f"{name} is chosen above now. {described(reader.spec)}")
-
     def restore(visit: Session) -> Any:
         listed = choices(visit, shelf)
         known = visit.model in {name for _, name in listed}
@@ -120,5 +105,31 @@ def connect_switcher(
 
     page.load(restore, session, model, show_progress="hidden", api_visibility="private")
     model.change(tell, [session, model], about, show_progress="hidden", api_visibility="private")
+
+
+def connect_model_file(
+    shelf: ModelShelf, session: gr.State, model: gr.Dropdown, file: gr.File, outcome: gr.HTML
+) -> None:
+    """Take a given model file into the visit. Where this is not called, no event takes one."""
+
+    def take(visit: Session, files: list[Upload]) -> tuple[Any, Any, str]:
+        if not files:
+            return gr.skip(), gr.skip(), ""
+        [(given, path), *_] = files
+        # Gradio deletes its own copy some day; a model that is taught is read again.
+        try:
+            copy = visit.folder("models") / f"{os.urandom(8).hex()}.onnx"
+        except KalamosError as error:
+            return gr.skip(), None, problem_html(error)
+        shutil.copyfile(path, copy)
+        try:
+            reader = load(copy)
+            name = visit.add_model(shelf, PurePath(given).stem, reader)
+        except KalamosError as error:
+            copy.unlink()
+            return gr.skip(), None, problem_html(str(error).replace(copy.as_posix(), given))
+        chosen = gr.update(choices=choices(visit, shelf), value=name)
+        return chosen, None, hint_html(f"{name} is chosen above now. {described(reader.spec)}")
+
     taken = file.upload(take, [session, file], [model, file, outcome], api_visibility="private")
     taken.then(None, js=IN_VIEW, api_visibility="private")
