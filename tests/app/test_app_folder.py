@@ -47,12 +47,16 @@ def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_goes_with_all_that_is_in_it_whatever_ends_the_block(parent: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), app_folder() as folder:
-        (folder / "a").mkdir()
-        (folder / "a" / "b").write_bytes(b"7")
-        assert folder.parent == parent
-        assert folder.stat().st_mode & 0o077 == 0 or os.name == "nt"
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with app_folder() as folder:
+            (folder / "a").mkdir()
+            (folder / "a" / "b").write_bytes(b"7")
+            assert folder.parent == parent
+            assert folder.stat().st_mode & 0o077 == 0 or os.name == "nt"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(parent.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from kalamos.app.file_gate import admit_files
 from kalamos.app.limits import Limits
 from kalamos.app.page.session import Session
 from kalamos.app.page_guard import PageGuard
-from kalamos.app.visits import PAGES, Visit, VisitLimits, Visits, current_visit
+from kalamos.app.visits import PAGES, HeldBytes, Visit, VisitLimits, Visits, current_visit
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -113,6 +113,9 @@ class _Keeping:
             current_visit.reset(reset)
             visit.busy -= 1
             visit.touch()
+            held = _state_of(request).get("held")
+            if isinstance(held, HeldBytes):
+                held.release()
         visit.results.update(dict.fromkeys(self._results_in(output.get("data"), visit)))
         return output
 
@@ -165,10 +168,15 @@ class _Keeping:
 
 def _visit_of(request: Any) -> Visit | None:
     """The visit that the guard found for a request; None for what came past it."""
+    visit = _state_of(request).get("visit")
+    return visit if isinstance(visit, Visit) else None
+
+
+def _state_of(request: Any) -> dict[str, Any]:
     request = request[0] if isinstance(request, list) and request else request
     scope = getattr(getattr(request, "request", None), "scope", None) or {}
-    visit = scope.get("state", {}).get("visit")
-    return visit if isinstance(visit, Visit) else None
+    state: dict[str, Any] = scope.get("state", {})
+    return state
 
 
 def _paths_in(value: Any, folder: Path) -> Iterator[str]:

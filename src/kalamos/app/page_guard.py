@@ -18,17 +18,17 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kalamos.app.bodies import Bodies, busy, linger
+from kalamos.app.bodies import TOGETHER, Bodies, busy, linger
 from kalamos.app.file_gate import FILE_ROUTE, admit_files
 from kalamos.app.guard import OURS
 from kalamos.app.limits import Limits
 from kalamos.app.receiving import FileReceiver
 from kalamos.app.refusals import RefusedError, refusal_response
-from kalamos.app.visits import Visit, Visits, is_token, new_token
+from kalamos.app.visits import ByteCount, HeldBytes, Visit, Visits, is_token, new_token
 
 __all__ = ["PageGuard"]
 
@@ -98,6 +98,8 @@ class PageGuard:
     ) -> None:
         self._app = app
         self._visits = visits
+        self._limits = limits
+        self._held = ByteCount()
         self._receiver = FileReceiver(visits, limits)
         self._bodies = Bodies(limits)
         self._pending = pending
@@ -113,6 +115,8 @@ class PageGuard:
                 await self._answer(scope, receive, send)
             except RefusedError as refusal:
                 await refusal_response(refusal, scope["state"]["request_id"])(scope, receive, send)
+            except ClientDisconnect:  # nobody is there to be answered
+                pass
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Look for visits that are over as long as the server runs, and end all with it."""
@@ -236,6 +240,7 @@ class PageGuard:
         """Read an event, look at the files it names, and hand it on as an event of this visit."""
         visit = scope["state"]["visit"] = await self._entered(token, receive)
         async with self._bodies.read(Request(scope, receive)) as body:
+            scope["state"]["held"] = self._hold(visit, len(body))
             event = await asyncio.to_thread(_parsed, body)
             admit_files(event, visit, host=Headers(scope=scope).get("host", ""))
             if scope["path"] == _JOIN or event.get("session_hash") is not None:
@@ -254,6 +259,13 @@ class PageGuard:
                 await send(message)
 
             await self._app(scope, again, noting)
+
+    def _hold(self, visit: Visit, size: int) -> HeldBytes:
+        """Account for an event that will wait in Gradio's queue, until it has been worked on or dropped."""
+        most = TOGETHER * self._limits.upload_bytes
+        if self._held.bytes + size > most or visit.queued.bytes + size > most // 4:
+            raise busy("too much waits to be worked on")
+        return HeldBytes((self._held, visit.queued), size)
 
     async def _ask_of_event(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What asks for the results or the end of an event, which has to be the visit's own."""

@@ -12,8 +12,9 @@ import re
 import secrets
 import shutil
 import time
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,7 +23,17 @@ from typing import Any, Final
 from kalamos.app.refusals import RefusedError
 from kalamos.errors import UsageError
 
-__all__ = ["StoredFile", "Visit", "VisitLimits", "Visits", "current_visit", "is_token", "new_token"]
+__all__ = [
+    "ByteCount",
+    "HeldBytes",
+    "StoredFile",
+    "Visit",
+    "VisitLimits",
+    "Visits",
+    "current_visit",
+    "is_token",
+    "new_token",
+]
 
 PAGES: Final = 8
 """Open pages (tabs) of one visit that Gradio remembers; the longest unused goes first."""
@@ -102,6 +113,41 @@ class StoredFile:
     """In bytes."""
 
 
+class ByteCount:
+    """Bytes of the events that wait, of one visit or of all."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
+class HeldBytes:
+    """Bytes of an event that are accounted for until `release`, or until nothing holds the event any more.
+
+    Gradio drops events in several ways, and tells of none.
+
+    >>> count = ByteCount()
+    >>> held = HeldBytes([count], 7)
+    >>> count.bytes, held.release(), held.release(), count.bytes
+    (7, None, None, 0)
+    """
+
+    def __init__(self, counts: Iterable[ByteCount], size: int) -> None:
+        counts = tuple(counts)
+        for count in counts:
+            count.bytes += size
+        self._finalizer = weakref.finalize(self, _take_off, counts, size)
+        self._finalizer.atexit = False
+
+    def release(self) -> None:
+        """Account for them no more; once is enough."""
+        self._finalizer()
+
+
+def _take_off(counts: Iterable[ByteCount], size: int) -> None:
+    for count in counts:
+        count.bytes -= size
+
+
 class Visit:
     """One visit: its files, its open pages, and the state that the page keeps for it.
 
@@ -120,6 +166,7 @@ class Visit:
         """Resolved paths of the files that events of this visit gave out."""
         self.events: OrderedDict[str, None] = OrderedDict()
         """Ids of events, the oldest first."""
+        self.queued = ByteCount()
         self.stored_bytes = 0
         """Of uploads, arriving ones included."""
         self.session_bytes = 0

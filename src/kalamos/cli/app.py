@@ -137,15 +137,13 @@ def app(
         visit_bytes=visit_mb * 2**20,
         total_bytes=all_visits_mb * 2**20,
     )
-    # Behind a proxy, which calls it by another name, it is not for this computer alone either.
-    local = _is_loopback(host) and not names
     shelf = ModelShelf(models or None)
     _log_to_stderr(quiet)
     with bind(host, port) as listener, app_folder() as folder:
         paged = None
         if not api_only:
-            uploads = local if allow_model_upload is None else allow_model_upload
-            paged = _Paged(corrections, folder, visit_limits, model_upload=uploads)
+            takes_models = _takes_models(host, names, allow_model_upload)
+            paged = _Paged(corrections, folder, visit_limits, model_upload=takes_models)
         application = _application(shelf, limits, paged, _hosts(host, names))
         address = _address(*listener.getsockname()[:2])
 
@@ -202,6 +200,14 @@ def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:
     if names or _is_loopback(host):
         return LOOPBACK | {host.lower(), *map(str.lower, names)}
     return None
+
+
+def _takes_models(host: str, names: tuple[str, ...], asked: bool | None) -> bool:
+    """Whether visitors may give model files: as asked for, else where the server is this computer's alone.
+
+    Behind a proxy, which calls it by another name, it is for others too.
+    """
+    return (_is_loopback(host) and not names) if asked is None else asked
 
 
 def _is_loopback(host: str) -> bool:
