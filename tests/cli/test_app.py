@@ -69,3 +69,35 @@ def test_names_it_may_be_called_by(host: str, names: tuple[str, ...], expected: 
     from kalamos.cli.app import _hosts
 
     assert _hosts(host, names) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "arguments", "local", "takes_models"),
+    [
+        ("127.0.0.1", [], True, True),
+        ("127.0.0.1", ["--no-model-upload"], True, False),
+        ("127.0.0.1", ["--allow-host", "digits.example"], False, False),
+        ("127.0.0.1", ["--allow-host", "digits.example", "--allow-model-upload"], False, True),
+        ("0.0.0.0", [], False, False),  # noqa: S104
+        ("0.0.0.0", ["--allow-model-upload"], False, True),  # noqa: S104
+    ],
+)
+def test_model_files_of_visitors_are_taken_on_this_computer_alone_unless_asked_for(
+    command,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    arguments: list[str],
+    *,
+    local: bool,
+    takes_models: bool,
+) -> None:
+    told = []
+
+    def note(shelf: object, limits: object, paged: object, hosts: object) -> None:
+        told.append(paged)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kalamos.cli.app._application", note)
+    command("app", "--host", host, "--port", "0", "-m", "digits", *arguments)
+    [paged] = told
+    assert (paged.local, paged.model_upload) == (local, takes_models)

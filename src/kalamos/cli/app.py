@@ -142,8 +142,9 @@ def app(
     with bind(host, port) as listener, app_folder() as folder:
         paged = None
         if not api_only:
-            takes_models = _takes_models(host, names, allow_model_upload)
-            paged = _Paged(corrections, folder, visit_limits, model_upload=takes_models)
+            local = _is_for_this_computer(host, names)
+            takes_models = local if allow_model_upload is None else allow_model_upload
+            paged = _Paged(corrections, folder, visit_limits, model_upload=takes_models, local=local)
         application = _application(shelf, limits, paged, _hosts(host, names))
         address = _address(*listener.getsockname()[:2])
 
@@ -174,6 +175,8 @@ class _Paged:
     """The folder for what is uploaded."""
     limits: VisitLimits
     model_upload: bool
+    local: bool
+    """Whether only this computer can reach the page."""
 
 
 def _application(
@@ -189,7 +192,7 @@ def _application(
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from kalamos.app.page import build_page
 
-    page = build_page(shelf, limits, paged.corrections, model_upload=paged.model_upload)
+    page = build_page(shelf, limits, paged.corrections, local=paged.local, model_upload=paged.model_upload)
     return create_app(shelf, limits, page, hosts=hosts, visit_limits=paged.limits)
 
 
@@ -202,12 +205,9 @@ def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:
     return None
 
 
-def _takes_models(host: str, names: tuple[str, ...], asked: bool | None) -> bool:
-    """Whether visitors may give model files: as asked for, else where the server is this computer's alone.
-
-    Behind a proxy, which calls it by another name, it is for others too.
-    """
-    return (_is_loopback(host) and not names) if asked is None else asked
+def _is_for_this_computer(host: str, names: tuple[str, ...]) -> bool:
+    """Whether nobody else can reach the server; behind a proxy, which has another name for it, they can."""
+    return _is_loopback(host) and not names
 
 
 def _is_loopback(host: str) -> bool:

@@ -83,7 +83,8 @@ class Visitor:
         return next(
             each
             for each in self.config["dependencies"]
-            if each["backend_fn"] and any(self.kinds[at][1] == trigger for at, _ in each["targets"])
+            if each["backend_fn"]
+            and any(self.kinds.get(at, ("", ""))[1] == trigger for at, _ in each["targets"])
         )
 
     def inputs(self, event: dict[str, Any]) -> list[Any]:
