@@ -141,9 +141,11 @@ class RayJob:
     def _find_streams(self, stack: ExitStack) -> list[Stream]:
         if self._reading.remote:
             tables = [table for path in sorted(self._paths, key=name_order) for table in find_tables(path)]
-            return [TableStream(table, self._column, alone=len(tables) == 1) for table in tables]
+            alone = len(tables) == 1
+            return [TableStream(table, self._column, alone, self._reading.timeout) for table in tables]
         stdin = _saved_stdin(stack) if STDIN in self._paths else None
-        return [LocalStream(tuple(self._paths), self._column, self._reading.folder, stdin)]
+        folder, timeout = self._reading.folder, self._reading.timeout
+        return [LocalStream(tuple(self._paths), self._column, folder, stdin, timeout)]
 
 
 def _close_quietly(outcomes: Generator[Outcome, None, None]) -> None:
