@@ -274,6 +274,28 @@ def test_the_documents(client: httpx.Client) -> None:
     assert client.get("/").headers["location"] == "/docs"
 
 
+def test_a_model_that_answers_nan(ask_of: Callable, tmp_path: Path, one: bytes) -> None:
+    """In the declared form, not as an answer that is no JSON; other models' readers are answered still."""
+    import onnx
+
+    from kalamos.app.models import ModelShelf
+    from kalamos.zoo import model_path
+
+    model = onnx.load(model_path("digits"))
+    last = next(node for node in model.graph.node if "logits" in node.output)
+    last.output[0] = "sound"
+    model.graph.node.append(onnx.helper.make_node("Sub", ["sound", "sound"], ["zero"]))
+    model.graph.node.append(onnx.helper.make_node("Div", ["zero", "zero"], ["logits"]))
+    path = tmp_path / "secret-place.onnx"
+    path.write_bytes(model.SerializeToString())
+    with ask_of(create_app(ModelShelf(["digits", path]))) as client:
+        for _ in range(2):
+            answer = client.post("/v1/predict", files=files(one), data={"model": "secret-place"})
+            assert (answer.status_code, failure(answer)["code"]) == (503, "model_unusable")
+            assert str(tmp_path) not in answer.text
+        assert client.post("/v1/predict", files=files(one)).json()["results"][0]["label"] == "1"
+
+
 def test_a_model_that_cannot_be_opened(ask_of: Callable, tmp_path: Path, one: bytes) -> None:
     from kalamos.app.models import ModelShelf
     from kalamos.zoo import model_path

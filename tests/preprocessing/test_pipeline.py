@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kalamos.errors import NoInkError, PreprocessingError
+from kalamos.errors import ImageTooLargeError, NoInkError, PreprocessingError
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 from kalamos.preprocessing.steps import PAGE, STEPS
 
@@ -32,6 +32,8 @@ def test_all_steps_are_known_by_name() -> None:
         ({"step": "resize"}, "'resize' lacks 'size'"),
         ({"step": "pad", "px": 2, "value": -1}, "value = -1 is not a whole number between 0 and 4096"),
         ({"step": "resize", "size": 5000}, "size = 5000"),
+        ({"step": "resize", "size": 2049}, "size = 2049 is not a whole number between 1 and 2048"),
+        ({"step": "centre", "size": 0}, "size = 0"),
         ({"step": "resize", "size": 20.0}, "size = 20.0 is not a whole number"),
         ({"step": "resize", "size": "20"}, "size = '20'"),
         ({"step": "resize", "size": True}, "size = True"),
@@ -47,6 +49,22 @@ def test_a_step_that_means_nothing_is_refused(step: Mapping[str, Any], message: 
     with pytest.raises(PreprocessingError) as caught:
         compiled(step)
     assert message in str(caught.value)
+
+
+def test_too_many_steps_are_refused() -> None:
+    with pytest.raises(PreprocessingError, match="18 preprocessing steps are more than 16"):
+        compiled(*[{"step": "pad", "px": 1}] * 17)
+
+
+def test_an_image_is_not_padded_without_end() -> None:
+    wide = compiled(*[{"step": "pad", "px": 1500}] * 3)
+    with pytest.raises(ImageTooLargeError, match=r"'pad': 6,100 x 6,100 pixels are more than 16,777,216"):
+        wide.image(np.full((100, 100), 9, np.uint8))
+
+
+def test_parts_are_not_sought_in_a_picture_of_any_size() -> None:
+    with pytest.raises(ImageTooLargeError, match="'ink_box'"):
+        compiled({"step": "ink_box"}).image(np.zeros((4200, 4200), np.uint8))
 
 
 @pytest.mark.parametrize("steps", [[], [{"step": "polarity"}], [LAST, {"step": "ink_box"}]])
