@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 __all__ = [
@@ -78,7 +79,7 @@ def import_matplotlib() -> None:
         ImportError: it is not installed.
     """
     if "matplotlib.font_manager" in sys.modules or os.environ.get("MPLCONFIGDIR") or _uses_matplotlib():
-        import_module("matplotlib")
+        import_module("matplotlib.font_manager")
         return
     # XDG_CACHE_HOME too: Matplotlib asks fc-list for fonts, and that keeps a list of its own there.
     with _temporary_folder("MPLCONFIGDIR", "XDG_CACHE_HOME"):
@@ -87,8 +88,6 @@ def import_matplotlib() -> None:
 
 def _uses_matplotlib() -> bool:
     """Whether the user's home has a folder of Matplotlib's."""
-    from pathlib import Path  # `import kalamos` does without
-
     try:
         home = Path.home()
     except RuntimeError:  # a user without a home

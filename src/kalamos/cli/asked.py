@@ -36,7 +36,6 @@ class Asked:
     show: str | None
     column: str | None
     jobs: int | None
-    timeout: float
     engine: str
     address: str | None
     quiet: bool

@@ -20,7 +20,7 @@ __all__ = ["MAX_SEGMENTS", "MAX_WORK", "SIGNATURE", "JpegFile", "inspect_jpeg", 
 
 SIGNATURE = b"\xff\xd8\xff"
 
-MAX_SEGMENTS = 16_384
+MAX_SEGMENTS = 65_536
 """Markers in one file, restarts not counted. Photographs have ten to some hundred."""
 
 MAX_WORK = 25_000_000
@@ -104,8 +104,6 @@ class _Walk:
         known = all(component in self.components for component in chosen)
         if not self.code or len(body) < 6 or len(body) != 4 + 2 * body[0] or not known:
             self.ordinary = False
-        self.ordinary &= self.width * self.height * self.scans <= MAX_WORK
-        if not self.ordinary:  # it goes to a worker: what its many scans say does not matter here
             return
         first, last, approximation = body[-3:]
         if self.code == _PROGRESSIVE:
@@ -213,7 +211,7 @@ def inspect_jpeg(data: bytes, where: str) -> JpegFile:
             f"{where}: decoding it takes too long: {walk.scans:,} scans of {walk.width} x {walk.height} px",
             remedy="save it anew as an ordinary JPEG",
         )
-    return JpegFile(header, walk.ordinary)
+    return JpegFile(header, walk.ordinary and work <= MAX_WORK)
 
 
 def _segment(walk: _Walk, code: int, position: int, length: int) -> None:

@@ -24,7 +24,8 @@ async function give(found) {
   const target = await soon("#files:not(:has([aria-label=Clear])) input[type=file]");
   if (!target) return;
   const given = new DataTransfer();
-  for (const [path, file] of images) given.items.add(new File([file], path, { type: file.type }));
+  // A name is cut at its slashes on the way; the server reads these as slashes.
+  for (const [path, file] of images) given.items.add(new File([file], path.replaceAll("/", "\u2044"), { type: file.type }));
   target.files = given.files;
   target.dispatchEvent(new Event("change", { bubbles: true }));
 }

@@ -5,13 +5,19 @@ from __future__ import annotations
 import html
 import unicodedata
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
 from kalamos.alphabets import Alphabet
 
-__all__ = ["NO_QUESTION", "Question", "build_question", "known_label", "question", "question_text"]
+__all__ = ["IN_VIEW", "NO_QUESTION", "Question", "build_question", "known_label", "question", "question_text"]
+
+IN_VIEW: Final = """() => setTimeout(() => {
+  const asked = [...document.querySelectorAll(".question")].find((each) => each.offsetParent !== null);
+  asked?.scrollIntoView({ block: "nearest" });
+}, 50)"""
+"""Brings a question into view, which appears beneath what one types into."""
 
 JOINER = "\u200d"
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from kalamos.app.page.asking import NO_QUESTION, build_question, known_label, question
+from kalamos.app.page.asking import IN_VIEW, NO_QUESTION, build_question, known_label, question
 from kalamos.app.page.context import Context
 from kalamos.app.page.folder import SAVE
 from kalamos.app.page.keeping import keep, shown_path, taught_folder, unkeep
@@ -22,6 +22,7 @@ from kalamos.app.page.teaching import lesson_html, taught_file, teach_visit
 from kalamos.app.page.words import glyph_html, hint_html, per_cent, problem_html
 from kalamos.errors import KalamosError
 from kalamos.images import decode_grey
+from kalamos.images.files import display_name
 
 __all__ = ["KEYS", "build_checking"]
 
@@ -112,13 +113,14 @@ def build_checking(context: Context, tab: gr.Tab) -> None:
     show = partial(_show, context)
     gr.on([tab.select, model.change], show, [session, model], [item, about], **quiet)
     told = [item, about, kept, label, *asked.outputs]
-    gr.on(
+    settled = gr.on(
         [accept.click, label.submit],
         partial(_settle, context),
         [session, model, label],
         told,
         **quiet,
     )
+    settled.then(None, js=IN_VIEW, **quiet)
     asked.keep.click(partial(_keep_new, context), [session, model, asked.label], told, **quiet)
     gr.on(
         [nothing.click, asked.nothing.click],
@@ -254,7 +256,7 @@ def _picture(row: Row, max_pixels: int) -> str:
     if row.stored is None:
         return ""
     grey = decode_grey(row.stored.read_bytes(), where="the image", max_pixels=max_pixels)
-    name = html.escape(row.prediction.path or "")
+    name = html.escape(display_name(row.prediction.path or ""))
     image = f'<img src="{data_uri(shrunk(grey, LARGE))}" alt="{name}">'
     return f"<figure>{image}<figcaption>{name}</figcaption></figure>"
 

@@ -97,7 +97,7 @@ def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
             label = gr.Dropdown(
                 [("Any", "")], value="", label="Character", elem_id="only-label", min_width=110
             )
-            page = gr.Number(1, label="Page", minimum=1, precision=0, elem_id="page", min_width=80)
+            page = gr.Number(1, label="Page", precision=0, elem_id="page", min_width=80)
         table = gr.HTML("", elem_id="table")
         with gr.Row(elem_classes="tight"):
             buttons = {
@@ -209,8 +209,8 @@ def _show(
     except KalamosError as error:
         return problem_html(error), gr.skip()
     last = pages(rows)
-    at = min(max(1, int(page or 1)), last)
-    return table_html(visit.sheet, rows, at), gr.update(label=f"Page, of {last}", maximum=last, value=at)
+    at = int(min(max(1, page or 1), last))
+    return table_html(visit.sheet, rows, at), gr.update(label=f"Page, of {last}", value=at)
 
 
 def _export(form: str, visit: Session) -> tuple[str, str, str]:

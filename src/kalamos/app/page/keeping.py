@@ -30,8 +30,8 @@ def taught_folder(corrections_dir: str | os.PathLike[str]) -> Path:
 
 
 def shown_path(context: Context, path: Path) -> str:
-    """A path as the page shows it: whole to who sits at this computer, else as it was given."""
-    return str(path.absolute() if context.local else path)
+    """A path as the page shows it: whole to who sits at this computer, to others its last part alone."""
+    return str(path.absolute()) if context.local else path.name
 
 
 def note_origin(context: Context, visit: Session, model: str) -> None:
@@ -61,8 +61,8 @@ def keep(
         KalamosError: the label cannot be kept, or the disk does not take it.
     """
     note_origin(context, visit, model)
-    _corrections(context, visit, place, model).add(image, label, guess, datetime.now(UTC))
     copy = visit.folder("kept") / os.urandom(8).hex()
+    _corrections(context, visit, place, model).add(image, label, guess, datetime.now(UTC))
     copy.write_bytes(image)
     visit.kept.append(Kept(model, label, copy))
 

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import gradio as gr
 
-from kalamos.app.page.asking import NO_QUESTION, build_question, known_label, question
+from kalamos.app.page.asking import IN_VIEW, NO_QUESTION, build_question, known_label, question
 from kalamos.app.page.context import Context
 from kalamos.app.page.examples import examples_html
 from kalamos.app.page.framing import frame_of, framed, framing_pad, preview
@@ -16,6 +16,7 @@ from kalamos.app.page.keeping import keep
 from kalamos.app.page.pad import drawing_bytes, drawing_pad
 from kalamos.app.page.review import checked_label
 from kalamos.app.page.session import LastRead, Session
+from kalamos.app.page.switcher import chosen_model
 from kalamos.app.page.uploads import picture_input
 from kalamos.app.page.words import answer_html, hint_html, problem_html
 from kalamos.errors import ImageError, KalamosError, UsageError
@@ -108,13 +109,14 @@ def build_single(context: Context, page: gr.Blocks) -> None:
     )
     page.load(partial(_restore, context), session, answer, **quiet)
     told = [kept, right, *asked.outputs]
-    gr.on(
+    settled = gr.on(
         [right.submit, kept_button.click],
         partial(_keep_example, context),
         [session, right],
         told,
         **quiet,
     )
+    settled.then(None, js=IN_VIEW, **quiet)
     asked.keep.click(partial(_keep_example, context, asked=True), [session, asked.label], told, **quiet)
     asked.nothing.click(partial(_keep_as, context, label=None), session, told, **quiet)
     asked.cancel.click(lambda: ("", *NO_QUESTION), None, [right, *asked.outputs], **quiet)
@@ -212,7 +214,7 @@ def _restore(context: Context, visit: Session) -> Any:
     """What this visit read last, before the page was loaded again."""
     if visit.source is None:
         return gr.skip()
-    return _read_again(context, visit, visit.model or context.shelf.default, 0, "")
+    return _read_again(context, visit, chosen_model(visit, context.shelf), 0, "")
 
 
 def _keep_example(context: Context, visit: Session, text: str, *, asked: bool = False) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ __all__ = [
     "build_model_file",
     "build_switcher",
     "choices",
+    "chosen_model",
     "connect_model_file",
     "connect_switcher",
     "described",
@@ -48,10 +50,17 @@ def described(spec: ModelSpec) -> str:
 
 def choices(session: Session, shelf: ModelShelf) -> list[tuple[str, str]]:
     """What the dropdown shows, a model and what it reads, and the names behind it."""
-    return [
-        (f"{name}: {what_it_reads(_spec(session, shelf, name).alphabet.labels)}", name)
-        for name in session.model_names(shelf)
-    ]
+    listed = []
+    for name in session.model_names(shelf):
+        with suppress(KalamosError):  # a taught model's file may go at any time
+            reads = what_it_reads(_spec(session, shelf, name).alphabet.labels)
+            listed.append((f"{name}: {reads}", name))
+    return listed
+
+
+def chosen_model(visit: Session, shelf: ModelShelf) -> str:
+    """The model that a visit chose last, or the first one to be chosen where that is here no more."""
+    return visit.model if visit.model in visit.model_names(shelf) else shelf.default
 
 
 def _spec(session: Session, shelf: ModelShelf, name: str) -> ModelSpec:
@@ -99,9 +108,7 @@ def connect_switcher(
             return problem_html(error)
 
     def restore(visit: Session) -> Any:
-        listed = choices(visit, shelf)
-        known = visit.model in {name for _, name in listed}
-        return gr.update(choices=listed, value=visit.model if known else shelf.default)
+        return gr.update(choices=choices(visit, shelf), value=chosen_model(visit, shelf))
 
     page.load(restore, session, model, show_progress="hidden", api_visibility="private")
     model.change(tell, [session, model], about, show_progress="hidden", api_visibility="private")

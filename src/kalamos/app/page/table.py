@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from kalamos.app.page.sheet import Row, Sheet
 from kalamos.app.page.words import per_cent
 from kalamos.errors import NoInkError
+from kalamos.images.files import display_name
 
 __all__ = ["PAGE_ROWS", "pages", "table_html"]
 
@@ -51,7 +52,7 @@ def _row_html(sheet: Sheet, row: Row) -> str:
         answer += f' <span class="tag done">corrected</span> <small>the model read {guess}</small>'
     elif row.index in sheet.checked:
         answer += ' <span class="tag done">checked</span>'
-    name = f"<bdi>{html.escape(_printable(prediction.path or ''))}</bdi>"
+    name = f"<bdi>{html.escape(display_name(prediction.path or ''))}</bdi>"
     if prediction.error is not None:
         name += f"<br><small>{html.escape(_printable(str(prediction.error)))}</small>"
     return f"<tr><td>{picture}</td><td>{answer}</td><td>{sure}</td><td>{name}</td></tr>"

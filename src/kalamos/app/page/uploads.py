@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import gradio as gr
 
@@ -22,6 +22,9 @@ __all__ = ["MOST_IMAGES", "Found", "Upload", "files_input", "found_images", "pic
 
 MOST_IMAGES = 10_000
 """In one folder. Their table, thumbnails included, has a few MB by then."""
+
+SLASH: Final = "\u2044"
+"""What `assets/folder.js` writes for the slashes in the path of a file of a folder: a name has none."""
 
 Upload = tuple[str, Path]
 """A file's own name, and where it lies."""
@@ -47,7 +50,9 @@ def picture_input(**named: Any) -> gr.Image:
 
 def _uploads(payload: Any) -> list[Upload]:
     given = payload.root if hasattr(payload, "root") else [payload] if payload else []
-    return [(base_name(file.orig_name or Path(file.path).name), _own(file.path)) for file in given]
+    # Only a name, which nothing is opened by: so it may have slashes.
+    names = [base_name(file.orig_name or Path(file.path).name).replace(SLASH, "/") for file in given]
+    return [(name, _own(file.path)) for name, file in zip(names, given, strict=True)]
 
 
 def _picture_bytes(payload: Any) -> bytes | None:
