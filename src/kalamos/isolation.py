@@ -60,6 +60,9 @@ RECYCLE_BYTES = 64 * 2**20
 """A worker whose resident memory has grown by more than this after its work is replaced: freed memory
 does not always go back to the system."""
 
+_PIPE_BYTES = 2**20
+"""A worker goes on while so many bytes of its answers wait to be read (Linux; elsewhere the system says)."""
+
 _POLL_SECONDS = 0.05
 _START_SECONDS = 30.0
 _LENGTH = struct.Struct("<Q")
@@ -274,6 +277,7 @@ class _Worker:
         self._process = subprocess.Popen(  # noqa: S603  (our own program)
             [sys.executable, "-P", "-c", _PROGRAM, json.dumps(path)],
             bufsize=0,
+            pipesize=_PIPE_BYTES,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

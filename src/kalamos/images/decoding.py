@@ -248,7 +248,7 @@ def _decode_by_workers(
         try:
             # Counted twice: they are held here, and there.
             memory = _memory_beside(2 * sent, left[0].where)
-            for outcome in iterate_isolated(
+            outcomes = iterate_isolated(
                 _decode_each,
                 left[:batch],
                 bounds,
@@ -257,9 +257,14 @@ def _decode_by_workers(
                 timeout=timeout,
                 stopping=stopping,
                 memory=memory,
-            ):
+            )
+            for outcome in outcomes:
                 image = left[done]
                 done += 1
+                if done == batch:
+                    # Whoever has what it asked for leaves, and leaving before the end kills the worker.
+                    for _ in outcomes:
+                        pass
                 if isinstance(outcome, ImageNotFoundError):
                     outcome = _decode_unreachable(image, bounds, timeout, stopping)  # noqa: PLW2901
                 yield outcome

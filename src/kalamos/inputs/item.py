@@ -37,6 +37,10 @@ STDIN_NAME = "stdin"
 HEAVY_BYTES, HEAVY_PIXELS = 100_000, 1_000_000
 """A file or an array above this is shared out by itself."""
 
+_RAW_SUFFIXES, _HEAVY_RAW_BYTES = (".bmp", ".dib", ".tif", ".tiff"), 1_000_000
+"""Files that are often not compressed, and what is large among them: a worker
+process takes many at once."""
+
 
 class Member(NamedTuple):
     """One image of a container. Can be pickled, hashed and sent to another process.
@@ -146,7 +150,9 @@ def is_heavy(source: ImageSource | Member) -> bool:
     """Whether an image takes long enough to be worth a thread: a photograph, not a character's crop."""
     if isinstance(source, str | os.PathLike):
         try:
-            return os.stat(source).st_size > HEAVY_BYTES  # noqa: PTH116  (this runs once an image)
+            raw = os.fspath(source).lower().endswith(_RAW_SUFFIXES)
+            # This runs once an image.
+            return os.stat(source).st_size > (_HEAVY_RAW_BYTES if raw else HEAVY_BYTES)  # noqa: PTH116
         except (OSError, ValueError):
             return False
     if isinstance(source, np.ndarray):
