@@ -103,7 +103,7 @@ def run_isolated(
 
     Args:
         function: a function at the top of a module of kalamos; arguments and result are pickled (arrays and
-            bytes without further copies).
+            `pickle.PickleBuffer`s of bytes, which arrive as bytes, without further copies).
         where: what the input is called in errors.
         timeout: wall-clock seconds; None takes `TIMEOUT_SECONDS`.
         size: bytes of the input, which bound the processor time (see `SMALL_BYTES`); 0 for no such bound.
@@ -591,12 +591,21 @@ def _write(stream: IO[bytes], message: Any) -> None:
             view = view[stream.write(view) :]  # noqa: PLW2901
 
 
-def _read(stream: IO[bytes]) -> Any:
+def _read(stream: IO[bytes], read: Callable[[IO[bytes], int], bytes | bytearray] | None = None) -> Any:
+    """Read a message; `read` makes the buffers, which are writable by default."""
+    read = read or _exactly
     lengths = []
     while (length := _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0]) != 2**64 - 1:
         lengths.append(length)
-    body, *buffers = [_exactly(stream, length) for length in lengths]
+    body, *buffers = [read(stream, length) for length in lengths]
     return pickle.loads(body, buffers=buffers)  # noqa: S301  (our own process's)
+
+
+def _bytes_exactly(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytearray:
@@ -629,7 +638,7 @@ def serve() -> None:
     answer = _Answer("ready")
     while not answer.leaving:
         try:
-            job: _Job = _read(sys.stdin.buffer)
+            job: _Job = _read(sys.stdin.buffer, _bytes_exactly)
         except (EOFError, OSError):
             return
         except MemoryError:

@@ -8,6 +8,7 @@ and sound structure. All else is decoded by a worker process, which has limits o
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -43,6 +44,12 @@ class Encoded(NamedTuple):
     """What it is called in errors."""
     source: bytes | str
     """The bytes; or an absolute path, which the worker opens."""
+
+    def to_send(self) -> Encoded:
+        """The same, for a message to a worker: bytes travel without being copied into it."""
+        if isinstance(self.source, str):
+            return self
+        return self._replace(source=pickle.PickleBuffer(self.source))  # type: ignore[arg-type]
 
     @property
     def size(self) -> int:
@@ -250,7 +257,7 @@ def _decode_by_workers(
             memory = _memory_beside(2 * sent, left[0].where)
             outcomes = iterate_isolated(
                 _decode_each,
-                left[:batch],
+                [image.to_send() for image in left[:batch]],
                 bounds,
                 where=[image.where for image in left[:batch]],
                 size=sizes[:batch],

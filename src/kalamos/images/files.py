@@ -19,7 +19,7 @@ __all__ = [
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Bytes of one image file."""
 
-MAX_MEMBER_BYTES = 128 * 1024 * 1024
+MAX_MEMBER_BYTES = 96 * 1024 * 1024
 """Bytes of one image in an archive, a table or a pipe: it is held in memory, and once more by whoever decodes
 it."""
 
