@@ -14,7 +14,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -113,8 +113,7 @@ SMALL: Final = 64
 Attribute: TypeAlias = int | float | str | Tensor | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One operator, with the names of what it takes and gives; "" for what is left out."""
 
     place: int
@@ -129,8 +128,7 @@ class Node:
         return f"node {self.place} ({self.operator}{f' {self.name[:60]!r}' if self.name else ''})"
 
 
-@dataclass(frozen=True, slots=True)
-class ValueType:
+class ValueType(NamedTuple):
     """What the graph declares of an input or output; a dimension without a number is None."""
 
     name: str
@@ -138,8 +136,7 @@ class ValueType:
     shape: tuple[int | None, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(NamedTuple):
     opset: int
     """Version of ONNX's own operators."""
     nodes: tuple[Node, ...]

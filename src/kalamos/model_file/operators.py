@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from kalamos.errors import UnsupportedModelError
 from kalamos.model_file.dimensions import MAX_NUMBER, Batch, Count, Dimension, Shape, count_of, shown_shape
@@ -44,8 +44,7 @@ MAX_ELEMENTS: Final = 2**31
 EXPORT_AGAIN: Final = "export the network with `kalamos export`, or with a fixed image size and plain layers"
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """What is known of a tensor before anything has run."""
 
     data_type: int
@@ -190,8 +189,7 @@ def _tellable(number: Dimension | float) -> bool:
 Infer: TypeAlias = Callable[[Call], Sequence[Value]]
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(NamedTuple):
     """One operator that is allowed."""
 
     infer: Infer

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from kalamos.errors import ModelFileError, UnsupportedModelError
 from kalamos.model_file import layers, shaping  # noqa: F401  (they register the operators)
@@ -34,8 +33,7 @@ MAX_CONSTANT_BYTES: Final = 160 * 2**20
 """Bytes of what is computed while a file is opened, from its weights alone."""
 
 
-@dataclass(frozen=True)
-class Workload:
+class Workload(NamedTuple):
     """What is known of a graph before it runs.
 
     Attributes:
