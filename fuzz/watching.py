@@ -16,11 +16,14 @@ from typing import Any, Self
 
 from fuzz.case import Case
 from fuzz.child import Problem
-from fuzz.memory import resident_of_tree, tree
+from fuzz.memory import cpu_of_tree, resident_of_tree, tree
 
 __all__ = ["ROOT", "Child", "Limits", "Outcome", "environment"]
 
 ROOT = Path(__file__).parent.parent
+
+BUSY = 4.0
+"""How far the clock may run ahead of the processor time, where the machine has other things to do."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class Child:
         process = self._process or self._start()
         asked = {"path": str(path), "notes": case.notes}
         assert process.stdin is not None
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), cpu_of_tree(process.pid)
         try:
             process.stdin.write(json.dumps(asked).encode() + b"\n")
             process.stdin.flush()
@@ -130,15 +133,16 @@ class Child:
             if line == b"":
                 return self._died(case, started, most)
             if line:
-                return self._judged(case, json.loads(line), most, allowed)
-            if most > 2 * self.limits.megabytes or time.perf_counter() - started > 2 * allowed:
+                return self._judged(case, json.loads(line), most, allowed, cpu_of_tree(process.pid) - worked)
+            late = time.perf_counter() - started > BUSY * allowed
+            late = late or cpu_of_tree(process.pid) - worked > 1.3 * allowed
+            if late or most > 2 * self.limits.megabytes:
                 return self._stopped(case, started, most, allowed)
 
-    def _judged(self, case: Case, answer: dict[str, Any], most: float, allowed: float) -> Outcome:
+    def _judged(self, case: Case, answer: dict[str, Any], most: float, allowed: float, cpu: float) -> Outcome:
         problems: list[Problem] = [(kind, what) for kind, what in answer["problems"]]
         most = max(most, answer["megabytes"])
-        # Where the machine is busy the clock runs ahead of the work; a wait without work is held up longer.
-        if (answer["seconds"] > allowed and answer["cpu"] > 0.7 * allowed) or answer["seconds"] > 2 * allowed:
+        if cpu > allowed or answer["seconds"] > BUSY * allowed:
             problems.append(("too slow", f"more than {allowed:g} s"))
         if most > self.limits.megabytes:
             problems.append(("too much memory", f"more than {self.limits.megabytes:g} MB above idle"))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not has_proc(), reason="the fuzzer watches memor
 
 @pytest.fixture(scope="module")
 def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    limits = Limits(small_seconds=2.5)
+    limits = Limits(small_seconds=1.5)
     with Child("planted", tmp_path_factory.mktemp("work"), limits, tasks="tests.fuzz.planted") as child:
         yield child
 
