@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint fuzz bench bench-training results zoo teaching fonts notebook samples constraints clean
+.PHONY: demo test lint fuzz bench limits bench-training results zoo teaching fonts notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -34,6 +34,9 @@ fuzz: $(VENV)/.everything  ## hostile files, models and requests: minutes; what 
 
 bench: $(VENV)/.everything  ## measure speed and memory, write the tables
 	$(BIN)/python benchmarks/bench.py --write
+
+limits: $(VENV)/.everything  ## what is done at the limits and beyond, with memory and time: SECURITY.md
+	$(BIN)/python benchmarks/limits.py --write
 
 bench-training: $(VENV)/.everything  ## training beside the plain loop, write the table
 	$(BIN)/python benchmarks/training.py --to-accuracy --write

@@ -8,7 +8,7 @@ import itertools
 import json
 import random
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from fuzz.case import Case, mutated
 from fuzz.images.pictures import long_deflate
 from fuzz.runs import edited_document
 
-__all__ = ["draw"]
+__all__ = ["draw", "endless_model", "filled_model", "folded_model", "sound_model"]
 
 SPEC, MEMORY = "kalamos.spec", "kalamos.memory"
 SIDE, CLASSES = 28, 10
@@ -121,6 +121,55 @@ def _constant(name: str, values: Any, dtype: Any = np.int64) -> TensorProto:
 
 
 SAME = [helper.make_node("Identity", ["scores"], ["logits"])]
+
+
+def sound_model(**changed: Any) -> ModelProto:
+    """A model that is well, but for what its spec is asked to say otherwise."""
+    return _model(SAME, spec=_sound_spec(**changed))
+
+
+def filled_model(shape: Sequence[int]) -> ModelProto:
+    """A model with a tensor of ones of this shape between its scores and its answer."""
+    one = numpy_helper.from_array(np.ones(1, np.float32))
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["big"], value=one),
+        helper.make_node("ReduceMax", ["big"], ["peak"], keepdims=0),
+        helper.make_node("Add", ["scores", "peak"], ["logits"]),
+    ]
+    return _model(nodes, constants=[_constant("shape", list(shape))])
+
+
+def folded_model(side: int, count: int) -> ModelProto:
+    """A model that multiplies constant matrices of `side` x `side`, `count` times."""
+    fill = numpy_helper.from_array(np.full(1, 1e-3, np.float32))
+    nodes = [helper.make_node("ConstantOfShape", ["shape"], ["m0"], value=fill)]
+    nodes += [helper.make_node("MatMul", [f"m{each}", "m0"], [f"m{each + 1}"]) for each in range(count)]
+    nodes += [
+        helper.make_node("ReduceMax", [f"m{count}"], ["peak"], keepdims=0),
+        helper.make_node("Add", ["scores", "peak"], ["logits"]),
+    ]
+    return _model(nodes, constants=[_constant("shape", [side, side])])
+
+
+def endless_model(turns: int) -> ModelProto:
+    """A model that goes through a loop so many times."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Neg", ["state"], ["state_out"])],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", INT64, []),
+            helper.make_tensor_value_info("go", BOOL, []),
+            helper.make_tensor_value_info("state", FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", BOOL, []),
+            helper.make_tensor_value_info("state_out", FLOAT, None),
+        ],
+    )
+    constants = [_constant("turns", turns), _constant("yes", values=True, dtype=np.bool_)]
+    return _model(
+        [helper.make_node("Loop", ["turns", "yes", "scores"], ["logits"], body=body)], constants=constants
+    )
 
 
 def _spec(rng: random.Random) -> Case:
@@ -322,17 +371,7 @@ def _nested(rng: random.Random) -> Case:
 
 def _folded(rng: random.Random) -> Case:
     """Work on constants alone, which an optimiser does while the model is opened."""
-    side, count = rng.choice((64, 1_000, 3_000)), rng.choice((5, 40, 300))
-    fill = numpy_helper.from_array(np.full(1, 1e-3, np.float32))
-    nodes = [helper.make_node("ConstantOfShape", ["shape"], ["m0"], value=fill)]
-    for number in range(count):
-        operator = rng.choice(("MatMul", "MatMul", "Gemm"))
-        nodes.append(helper.make_node(operator, [f"m{number}", "m0"], [f"m{number + 1}"]))
-    nodes += [
-        helper.make_node("ReduceMax", [f"m{count}"], ["peak"], keepdims=0),
-        helper.make_node("Add", ["scores", "peak"], ["logits"]),
-    ]
-    return _case("work on constants", _model(nodes, constants=[_constant("shape", [side, side])]))
+    return _case("work on constants", folded_model(rng.choice((64, 1_000, 3_000)), rng.choice((5, 40, 300))))
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,9 @@ from fuzz.talking import answers_to, check_ending, check_events, check_eviction,
 from fuzz.watching import Outcome
 
 __all__ = ["draw", "fuzz_requests", "try_request"]
+
+LOGGED = re.compile(r"\d{4}-\d\d-\d\d |ended$|kalamos")
+"""How the lines begin that kalamos itself writes."""
 
 HEAD_BYTES = 64 * 1024
 """A head longer than this must not be taken."""
@@ -363,6 +367,8 @@ def _tried(server: Server, case: Case) -> Outcome:
     said = server.said()
     if "Traceback" in said:
         problems.append(("a traceback of the server", said.strip().splitlines()[-1][:160]))
+    elif foreign := [line for line in said.splitlines() if line and not LOGGED.match(line)]:
+        problems.append(("text on standard error", foreign[0][:160]))
     if server.peak > server.limits.megabytes:
         problems.append(("too much memory", f"more than {server.limits.megabytes:g} MB above idle"))
     return Outcome(case, told, tuple(problems), seconds, server.peak)

@@ -11,7 +11,7 @@ from PIL import Image
 from fuzz.case import Case, mutated
 from fuzz.images.pictures import character, size_near_the_limit
 
-__all__ = ["draw", "segment", "segments_of"]
+__all__ = ["draw", "long_runs", "segment", "segments_of"]
 
 Segment = tuple[int, bytes, bytes]
 """Marker, body without its length, and the coded data that follow."""
@@ -118,8 +118,12 @@ def _many_scans(rng: random.Random) -> Case:
 
 
 def _long_runs(rng: random.Random) -> Case:
-    """Scans that cover a large picture in a few bytes, by end-of-band runs."""
-    width, height = size_near_the_limit(rng)
+    """A picture as large as may be, of few or of very many such scans."""
+    return long_runs(*size_near_the_limit(rng), rng.choice((30, 1_000, 13_000)))
+
+
+def long_runs(width: int, height: int, scans: int) -> Case:
+    """Scans that cover a large picture in a few bytes, by end-of-band runs; less than 900 kB of them."""
     blocks = -(-width // 8) * -(-height // 8)
     bits, left = "", blocks
     while left > 0:
@@ -129,7 +133,6 @@ def _long_runs(rng: random.Random) -> Case:
     bits += "1" * (-len(bits) % 8)
     coded = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)).replace(b"\xff", b"\xff\0")
     scan = segment(SOS, bytes([1, 1, 0, 1, 63, 0])) + coded
-    count = min(rng.choice((30, 1_000, 13_000)), max(1, 900_000 // len(scan)))
     data = (
         segment(SOI, b"")
         + segment(DQT, b"\0" + b"\1" * 64)
@@ -139,6 +142,7 @@ def _long_runs(rng: random.Random) -> Case:
         + segment(SOS, bytes([1, 1, 0, 0, 0, 0]))
         + bytes(-(-blocks // 8))
     )
+    count = min(scans, max(1, 900_000 // len(scan)))
     return _case("scans of long runs", data + scan * count + segment(EOI, b""))
 
 

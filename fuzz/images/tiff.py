@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import struct
-import zlib
 
 from fuzz.case import Case, mutated
 from fuzz.images.pictures import encoded, long_zlib, size_near_the_limit
 
-__all__ = ["Tag", "directory", "draw"]
+__all__ = ["Tag", "directory", "draw", "page"]
 
 CODES = {
     1: "B",
@@ -98,7 +97,7 @@ def _case(what: str, data: bytes, zeros: int = 0) -> Case:
     return Case(f"tiff: {what}", "a.tif", data, zeros)
 
 
-def _page(
+def page(
     width: int, height: int, samples: int = 1, bits: int = 8, *, fmt: int = 1, rows: int | None = None
 ) -> tuple[list[Tag], bytes, int]:
     """Tags, one strip of zeros, and how many strips there are of it."""
@@ -135,7 +134,7 @@ def _twice(rng: random.Random) -> Case:
         else rng.choice(((20_000, 20_000), (32_000, 32_000), (60_000, 9_000)))
     )
     small = rng.randint(20, 60), rng.randint(20, 60)
-    tags, strip, strips = _page(
+    tags, strip, strips = page(
         *large, rows=rng.choice((1, 100, None)) if large[0] * large[1] < 10**9 else 100
     )
     kind = rng.choice((9, 9, 9, 9, 8, 17, rng.choice(list(CODES))))
@@ -159,7 +158,7 @@ def _large(rng: random.Random) -> Case:
         rng.choice((1, 3, 4, 4)),
         rng.choice(((8, 1), (16, 1), (32, 1), (32, 3), (64, 3), (64, 3))),
     )
-    tags, strip, strips = _page(width, height, samples, bits, fmt=fmt, rows=rng.choice((1, 16, 256)))
+    tags, strip, strips = page(width, height, samples, bits, fmt=fmt, rows=rng.choice((1, 16, 256)))
     return _case("as large as may be", directory(tags, strip, strips, **_form(rng)))  # type: ignore[arg-type]
 
 
@@ -169,7 +168,7 @@ def _edited(rng: random.Random) -> Case:
         rng.choice((1, 1, 3, 4)),
         rng.choice(((1, 1), (8, 1), (8, 1), (16, 1), (32, 3), (64, 3))),
     )
-    tags, strip, strips = _page(
+    tags, strip, strips = page(
         rng.randint(1, 60), rng.randint(1, 60), samples, bits, fmt=fmt, rows=rng.choice((1, 8, None))
     )
     if rng.random() < 0.3:
@@ -224,7 +223,7 @@ def _edited(rng: random.Random) -> Case:
 
 def _chain(rng: random.Random) -> Case:
     """Directories that point at each other, in a circle or in a long row."""
-    tags, strip, strips = _page(20, 20)
+    tags, strip, strips = page(20, 20)
     first = bytearray(directory(tags, strip, strips))
     count = rng.choice((1, 1_000, 60_000))
     start = len(first)
@@ -257,7 +256,7 @@ def _counts(rng: random.Random) -> Case:
         ORIENTATION,
     ]
     chosen = set(numbers) if rng.random() < 0.5 else set(rng.sample(numbers, rng.randint(1, 4)))
-    tags, strip, _ = _page(1, 1)
+    tags, strip, _ = page(1, 1)
     entries = b""
     known = {number: (code, values) for number, code, values in tags}
     for number in sorted(numbers):
@@ -285,8 +284,3 @@ def _encoded(rng: random.Random) -> Case:
         rng, ".tiff", 259, rng.choice((1, 5, 8, 32_773)), channels=rng.choice((1, 3, 4)), dtype=dtype
     )
     return _case("bytes changed", mutated(rng, data))
-
-
-def compressed(data: bytes) -> bytes:
-    """The contents of a strip."""
-    return zlib.compress(data)

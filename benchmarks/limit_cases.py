@@ -1,0 +1,294 @@
+"""A file just within, and one just beyond, each limit that kalamos states, as its code has it."""
+
+from __future__ import annotations
+
+import io
+import struct
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+sys.path[:0] = [str(Path(__file__).parent.parent)]
+from fuzz.archives import xz_file  # noqa: E402
+from fuzz.case import Case  # noqa: E402
+from fuzz.images import jpeg, png, tiff, webp  # noqa: E402
+from fuzz.images.pictures import long_zlib  # noqa: E402
+
+from fuzz import models  # noqa: E402  (the path must be set first)
+
+__all__ = ["Limit", "limits", "stated"]
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit.
+
+    Attributes:
+        family: what the fuzzer's child process does with the cases.
+        what: for the table.
+        value: as the code has it, with its unit.
+        within: what is to be read, None where there is nothing to show.
+        beyond: what is to be refused.
+    """
+
+    family: str
+    what: str
+    value: str
+    within: Case | None
+    beyond: Case
+
+
+def stated(name: str) -> int:
+    """The constant `module.NAME` of kalamos.
+
+    >>> stated("images.files.MAX_FILE_BYTES") // 2**20
+    256
+    """
+    module, _, constant = name.rpartition(".")
+    return int(getattr(import_module(f"kalamos.{module}"), constant))
+
+
+def limits() -> Iterator[Limit]:
+    """All of them, but for the server's."""
+    yield from _of_pictures()
+    yield from _of_containers()
+    yield from _of_models()
+
+
+def _png(
+    width: int, height: int, *, colour: int = 0, depth: int = 8, extra: bytes = b"", zeros: int = 0
+) -> Case:
+    row = 1 + width * png.SAMPLES[colour] * depth // 8
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    parts = [
+        png.chunk(b"IHDR", header),
+        extra,
+        png.chunk(b"IDAT", long_zlib(row * height)),
+        png.chunk(b"IEND", b""),
+    ]
+    return Case("limit", "a.png", png.SIGNATURE + b"".join(parts), zeros)
+
+
+def _of_pictures() -> Iterator[Limit]:
+    pixels = stated("images.pixels.MAX_PIXELS")
+    yield Limit(
+        "images",
+        "pixels of an image",
+        f"{pixels:,}",
+        _png(10_000, pixels // 10_000),
+        _png(10_000, pixels // 10_000 + 1),
+    )
+    most = stated("images.pixels.MAX_DECODED_BYTES")
+    rows = most // 3 // 10_000 * 9 // 10
+    yield Limit(
+        "images",
+        "bytes of an image after decoding",
+        f"{most // MIB} MiB",
+        _png(10_000, min(rows, pixels // 10_000), colour=2),
+        _png(10_000, pixels // 10_000, colour=6, depth=16),
+    )
+    tags, strip, strips = tiff.page(10_000, pixels // 10_000, 4, 64, fmt=3, rows=16)
+    wide = Case("limit", "a.tif", tiff.directory(tags, strip, strips))
+    yield Limit("images", "the same, as a TIFF of 64-bit floats", f"{most // MIB} MiB", None, wide)
+    file_bytes = stated("images.files.MAX_FILE_BYTES")
+    small = _png(28, 28)
+    full = Case("limit", "a.png", small.content, file_bytes - len(small.content))
+    yield Limit(
+        "images",
+        "bytes of an image file",
+        f"{file_bytes // MIB} MiB",
+        full,
+        Case("limit", "a.png", full.content, full.zeros + 1),
+    )
+    chunks = stated("images.png.MAX_CHUNKS")
+    empty = png.chunk(b"teXt", b"")
+    yield Limit(
+        "images",
+        "chunks of a PNG",
+        f"{chunks:,}",
+        _png(28, 28, extra=empty * (chunks - 3)),
+        _png(28, 28, extra=empty * (chunks - 2)),
+    )
+    yield _tiff_entries()
+    yield _gif_blocks()
+    yield _webp_chunks()
+    yield _small_file_time()
+
+
+def _tiff_entries() -> Limit:
+    most = stated("images.tiff.MAX_ENTRIES")
+    tags, strip, strips = tiff.page(28, 28)
+
+    def case(count: int) -> Case:
+        spare: list[tiff.Tag] = [(40_000, 1, [1])] * (count - len(tags))
+        return Case("limit", "a.tif", tiff.directory([*tags, *spare], strip, strips))
+
+    return Limit("images", "entries of a TIFF's directory", f"{most:,}", case(most), case(most + 1))
+
+
+def _gif_blocks() -> Limit:
+    most = stated("images.gif.MAX_BLOCKS")
+    head = b"GIF89a" + struct.pack("<HHBBB", 2, 1, 0x80, 0, 0) + bytes(6)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 2, 1, 0) + b"\2\2\x84\x51\0;"
+    comment = b"!\xfe\1a\0"
+
+    def case(count: int) -> Case:
+        return Case("limit", "a.gif", head + comment * (count // 2) + frame)
+
+    return Limit(
+        "images", "blocks of a GIF before its picture ends", f"{most:,}", case(most - 100), case(most + 100)
+    )
+
+
+def _webp_chunks() -> Limit:
+    most = stated("images.webp.MAX_CHUNKS")
+    picture = b"VP8L", b"\x2f" + struct.pack("<I", 27 | 27 << 14) + bytes.fromhex("8888080000") + bytes(8)
+    flags = b"VP8X", bytes(4) + struct.pack("<I", 27)[:3] * 2
+
+    def case(count: int) -> Case:
+        return Case("limit", "a.webp", webp.riff([flags, picture] + [(b"abcd", b"")] * (count - 2)))
+
+    return Limit("images", "chunks of a WEBP", f"{most:,}", case(most), case(most + 1))
+
+
+def _small_file_time() -> Limit:
+    seconds = import_module("kalamos.isolation").SMALL_SECONDS
+    return Limit(
+        "images",
+        "processor time for a file of up to 1 MiB",
+        f"{seconds:g} s",
+        jpeg.long_runs(10_000, 5_000, 20),
+        jpeg.long_runs(10_000, 5_000, 12_000),
+    )
+
+
+def _tarred(*members: tuple[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def _of_containers() -> Iterator[Limit]:
+    most = stated("images.files.MAX_MEMBER_BYTES")
+    picture = _png(28, 28).content
+
+    def member(size: int) -> Case:
+        info = tarfile.TarInfo("a.png")
+        info.size = size
+        return Case("limit", "a.tar", info.tobuf() + picture, size - len(picture) + (-size % 512) + 1024)
+
+    yield Limit(
+        "archives", "bytes of an archive's member", f"{most // MIB} MiB", member(most), member(most + 1)
+    )
+    headers = stated("inputs.tars.MOST_HEADER")
+
+    def long_name(size: int) -> Case:
+        return Case("limit", "a.tar", _tarred(("x" * size + ".png", picture)))
+
+    yield Limit(
+        "archives",
+        "bytes of a tar member's headers",
+        f"{headers // MIB} MiB",
+        long_name(200),
+        long_name(headers),
+    )
+    window = stated("inputs.tars.XZ_MEMORY_BYTES")
+    data = _tarred(("a.png", picture))
+    yield Limit(
+        "archives",
+        "memory that an xz archive may ask for",
+        f"{window // MIB} MiB",
+        Case("limit", "a.tar.xz", xz_file(data, 0, 26)),
+        Case("limit", "a.tar.xz", xz_file(data, 700_000_000, 40)),
+    )
+    line = stated("inputs.csvs.LONGEST_LINE")
+
+    def cell(size: int) -> Case:
+        return Case("limit", "a.csv", b"path\n" + b"a" * (size - 5) + b".png\n")
+
+    yield Limit("tables", "characters of a CSV's line", f"{line:,}", cell(line - 1), cell(line + 1))
+    memory = stated("inputs.parquet.MEMORY_BYTES")
+    yield Limit(
+        "tables",
+        "memory for a Parquet file's pages",
+        f"{memory // MIB} MiB",
+        _parquet(picture, 10_000),
+        _parquet(bytes(1_000_000), 4_700),
+    )
+
+
+def _parquet(value: bytes, rows: int) -> Case:
+    """One value in a dictionary, and a great many rows of it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    places = pa.Array.from_buffers(pa.int32(), rows, [None, pa.py_buffer(bytes(4 * rows))])
+    column = pa.DictionaryArray.from_arrays(places, pa.array([value], pa.binary()))
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"image": column}), stream, compression="zstd", row_group_size=rows)
+    return Case("limit", "a.parquet", stream.getvalue())
+
+
+def _of_models() -> Iterator[Limit]:
+    sound = models.sound_model()
+    file_bytes = stated("model_file.opening.MAX_BYTES")
+    spare = file_bytes - sound.ByteSize()
+    yield Limit(
+        "models",
+        "bytes of a model file",
+        f"{file_bytes // MIB} MiB",
+        _model(sound),
+        Case("limit", "a.onnx", sound.SerializeToString(), spare + 1),
+    )
+    fields = stated("model_file.wire.MAX_FIELDS")
+    yield Limit("models", "fields of a model file", f"{fields:,}", None, _many_fields(fields))
+    side = stated("model_file.spec.MAX_INPUT_SIZE")
+    yield Limit(
+        "models",
+        "pixels a side of a model's input",
+        f"{side:,}",
+        None,
+        _model(models.sound_model(input_size=side + 1)),
+    )
+    text = stated("model_file.spec.MAX_CHARACTERS")
+    yield Limit(
+        "models",
+        "characters of a model's spec",
+        f"{text:,}",
+        None,
+        _model(models.sound_model(licence="x" * text)),
+    )
+    for what, case in _heavy_models():
+        yield Limit("models", what, "see docs", None, case)
+
+
+def _model(model: onnx.ModelProto) -> Case:
+    return Case("limit", "a.onnx", model.SerializeToString())
+
+
+def _many_fields(count: int) -> Case:
+    model = models.sound_model()
+    model.graph.node.extend(
+        [helper.make_node("Identity", ["scores"], [f"v{number}"]) for number in range(count // 3)]
+    )
+    return _model(model)
+
+
+def _heavy_models() -> Iterator[tuple[str, Case]]:
+    """Models whose work or memory is beyond what one image may take."""
+    wide = models.filled_model((20_000, 20_000))
+    yield "memory of a model for one image", _model(wide)
+    yield "work of a model that its optimiser would do", _model(models.folded_model(3_000, 300))
+    yield "loops, functions and other operators that no export uses", _model(models.endless_model(2**40))
