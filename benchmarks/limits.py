@@ -101,7 +101,7 @@ def table(rows: Sequence[str], repeats: int) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            f"Measured by `make limits` on {datetime.now(UTC):%Y-%m-%d}: the most of n = {repeats} times each, "
+            f"Measured by `make limits` on {datetime.now(UTC):%Y-%m-%d}: the most of n = {repeats} each, "
             "of the server's n = 1; memory is that of the process and its workers together, above what they "
             f"have when idle; bold is what exceeds {MEGABYTES} MB, or {SMALL_SECONDS:g} s for a file below "
             f"1 MB or a model; {machine()}.",

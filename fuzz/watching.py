@@ -22,8 +22,10 @@ __all__ = ["ROOT", "Child", "Limits", "Outcome", "environment"]
 
 ROOT = Path(__file__).parent.parent
 
-BUSY = 4.0
-"""How far the clock may run ahead of the processor time, where the machine has other things to do."""
+
+def _patience() -> float:
+    """How many times as long as allowed a case may take by the clock, where the machine does other things."""
+    return max(3.0, 2.0 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Limits:
     """What one case may take.
 
     Attributes:
-        small_seconds: for a file below `small_bytes`.
-        seconds: for any file: kalamos's own time limit, which the child passes on, and a little.
+        small_seconds: for a file below `small_bytes`, of processor time; by the clock, more where others work.
+        timeout: seconds for any file: kalamos's own limit, which the child passes on.
+        grace: what is added to that.
         megabytes: above what the process had when idle.
         address_space: bytes that a process may map (Linux): a fault then does not take the machine along,
             and what comes of memory that is refused is seen as well.
@@ -134,7 +137,7 @@ class Child:
                 return self._died(case, started, most)
             if line:
                 return self._judged(case, json.loads(line), most, allowed, cpu_of_tree(process.pid) - worked)
-            late = time.perf_counter() - started > BUSY * allowed
+            late = time.perf_counter() - started > _patience() * allowed
             late = late or cpu_of_tree(process.pid) - worked > 1.3 * allowed
             if late or most > 2 * self.limits.megabytes:
                 return self._stopped(case, started, most, allowed)
@@ -142,7 +145,7 @@ class Child:
     def _judged(self, case: Case, answer: dict[str, Any], most: float, allowed: float, cpu: float) -> Outcome:
         problems: list[Problem] = [(kind, what) for kind, what in answer["problems"]]
         most = max(most, answer["megabytes"])
-        if cpu > allowed or answer["seconds"] > BUSY * allowed:
+        if cpu > allowed or answer["seconds"] > _patience() * allowed:
             problems.append(("too slow", f"more than {allowed:g} s"))
         if most > self.limits.megabytes:
             problems.append(("too much memory", f"more than {self.limits.megabytes:g} MB above idle"))
