@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import cv2
+import numpy as np
 import onnx
 from onnx import helper
 
@@ -137,7 +139,7 @@ def _tiff_entries() -> Limit:
 def _gif_blocks() -> Limit:
     most = stated("images.gif.MAX_BLOCKS")
     head = b"GIF89a" + struct.pack("<HHBBB", 2, 1, 0x80, 0, 0) + bytes(6)
-    frame = b"," + struct.pack("<HHHHB", 0, 0, 2, 1, 0) + b"\2\2\x84\x51\0;"
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 2, 1, 0) + b"\2\2\x04\x0a\0;"
     comment = b"!\xfe\1a\0"
 
     def case(count: int) -> Case:
@@ -150,7 +152,11 @@ def _gif_blocks() -> Limit:
 
 def _webp_chunks() -> Limit:
     most = stated("images.webp.MAX_CHUNKS")
-    picture = b"VP8L", b"\x2f" + struct.pack("<I", 27 | 27 << 14) + bytes.fromhex("8888080000") + bytes(8)
+    _, encoded = cv2.imencode(".webp", np.full((28, 28, 3), 255, np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])
+    data = encoded.tobytes()
+    at = data.index(b"VP8L")
+    [length] = struct.unpack_from("<I", data, at + 4)
+    picture = b"VP8L", data[at + 8 : at + 8 + length]
     flags = b"VP8X", bytes(4) + struct.pack("<I", 27)[:3] * 2
 
     def case(count: int) -> Case:
@@ -215,16 +221,18 @@ def _of_containers() -> Iterator[Limit]:
     )
     line = stated("inputs.csvs.LONGEST_LINE")
 
-    def cell(size: int) -> Case:
-        return Case("limit", "a.csv", b"path\n" + b"a" * (size - 5) + b".png\n")
+    def row(size: int) -> Case:
+        cells = b"," + b"x" * 49_999
+        line = b"a.png" + cells * (size // len(cells) + 1)
+        return Case("limit", "a.csv", b"path" + b",x" * line.count(b",") + b"\n" + line[: size - 1] + b"\n")
 
-    yield Limit("tables", "characters of a CSV's line", f"{line:,}", cell(line - 1), cell(line + 1))
+    yield Limit("tables", "characters of a CSV's line", f"{line:,}", row(line - 1), row(line + 1))
     memory = stated("inputs.parquet.MEMORY_BYTES")
     yield Limit(
         "tables",
         "memory for a Parquet file's pages",
         f"{memory // MIB} MiB",
-        _parquet(picture, 10_000),
+        _parquet(picture, 1_000),
         _parquet(bytes(1_000_000), 4_700),
     )
 

@@ -47,7 +47,7 @@ class Tried:
 
 def _tried(child: Child, case: Case, repeats: int) -> Tried:
     outcomes = [child.try_case(case) for _ in range(repeats)]
-    seconds = max(outcome.seconds for outcome in outcomes)
+    seconds = max(outcome.cpu or outcome.seconds for outcome in outcomes)
     megabytes = max(outcome.megabytes for outcome in outcomes)
     small = case.size < SMALL_BYTES or child.family == "models"
     holds = (
@@ -59,14 +59,17 @@ def _tried(child: Child, case: Case, repeats: int) -> Tried:
 
 
 def _in_words(outcome: Outcome) -> str:
-    """What it came to: read, or the error's type."""
+    """What it came to: read, or the error's type. These pictures are blank, which is no refusal."""
     if outcome.problems:
         return outcome.problems[0][0]
     name = outcome.told.partition(":")[0]
-    read, _, error = name.partition(" read, ")
+    rows, _, error = name.partition(" read, ")
     if error:
-        return f"`{error.split()[-1]}`"
-    return f"`{name}`" if name.endswith("Error") else "read" if read == "1 read" else name
+        count, kind = error.split()
+        return "read" if kind == "NoInkError" else f"`{kind}`" if count == "1" else f"{count} x `{kind}`"
+    if name.endswith("Error"):
+        return "read" if name == "NoInkError" else f"`{name}`"
+    return "read" if rows.endswith("read") else name
 
 
 def measure(found: Iterable[Limit], folder: Path, repeats: int) -> list[str]:
@@ -101,10 +104,10 @@ def table(rows: Sequence[str], repeats: int) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            f"Measured by `make limits` on {datetime.now(UTC):%Y-%m-%d}: the most of n = {repeats} each, "
-            "of the server's n = 1; memory is that of the process and its workers together, above what they "
-            f"have when idle; bold is what exceeds {MEGABYTES} MB, or {SMALL_SECONDS:g} s for a file below "
-            f"1 MB or a model; {machine()}.",
+            f"Measured by `make limits` on {datetime.now(UTC):%Y-%m-%d}: the most of n = {repeats} each, of",
+            "the server's n = 1. Time is processor time, of the server's rows by the clock; memory is that of the",
+            "process and its workers together, above what they have when idle; bold is what exceeds",
+            f"{MEGABYTES} MB, or {SMALL_SECONDS:g} s for a file below 1 MB or a model; {machine()}.",
         ]
     )
 
