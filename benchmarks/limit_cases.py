@@ -278,8 +278,8 @@ def _of_models() -> Iterator[Limit]:
         None,
         _model(models.sound_model(licence="x" * text)),
     )
-    for what, case in _heavy_models():
-        yield Limit("models", what, "see docs", None, case)
+    for what, value, case in _heavy_models():
+        yield Limit("models", what, value, None, case)
 
 
 def _model(model: onnx.ModelProto) -> Case:
@@ -294,9 +294,22 @@ def _many_fields(count: int) -> Case:
     return _model(model)
 
 
-def _heavy_models() -> Iterator[tuple[str, Case]]:
+def _heavy_models() -> Iterator[tuple[str, str, Case]]:
     """Models whose work or memory is beyond what one image may take."""
-    wide = models.filled_model((20_000, 20_000))
-    yield "memory of a model for one image", _model(wide)
-    yield "work of a model that its optimiser would do", _model(models.folded_model(3_000, 300))
-    yield "loops, functions and other operators that no export uses", _model(models.endless_model(2**40))
+    memory = f"{stated('model_file.workload.MAX_RUN_BYTES') // MIB} MiB"
+    yield "memory of a model for one image", memory, _model(models.expanded_model((6_000, 9_000)))
+    constants = f"{stated('model_file.workload.MAX_CONSTANT_BYTES') // MIB} MiB"
+    filled = _model(models.filled_model((20_000, 20_000)))
+    yield "memory of what a model's file computes when opened", constants, filled
+    work = f"{stated('model_file.workload.MAX_WORK') / 10**9:g} * 10^9 multiply-adds"
+    yield "work of a model for one image", work, _model(models.folded_model(3_000, 300))
+    nodes = f"{stated('model_file.graph.MAX_NODES'):,}"
+    yield "nodes of a model", nodes, _many_nodes(stated("model_file.graph.MAX_NODES"))
+    yield "operators of a model", "those of exports", _model(models.endless_model(2**40))
+
+
+def _many_nodes(most: int) -> Case:
+    model = models.sound_model()
+    more = [helper.make_node("Identity", ["scores"], [f"v{number}"]) for number in range(most)]
+    model.graph.node.extend(more)
+    return _model(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import socket
 import sys
@@ -62,19 +61,8 @@ def measure_server(folder: Path) -> Iterator[tuple[str, str, Measured | None, Me
             None,
             _timed(server, _unfinished(server)),
         )
-        unsent = _timed(server, lambda: _unread(server))
-        yield (
-            "answers that nobody reads, a connection",
-            f"{_constant('UNSENT_BYTES') // 1024} KiB",
-            None,
-            unsent,
-        )
-        yield (
-            "connections at once",
-            f"{import_module('kalamos.app.serving').CONNECTIONS}",
-            None,
-            _timed(server, lambda: _crowd(server.port)),
-        )
+        bound = f"{_constant('UNSENT_BYTES') / 1024:.0f} KiB"
+        yield "answers that a connection leaves unread", bound, None, _timed(server, lambda: _unread(server))
 
 
 def _constant(name: str) -> float:
@@ -134,13 +122,3 @@ def _unfinished(server: Server) -> Callable[[], str]:
 def _unread(server: Server) -> str:
     _, problems = check_pipeline(server, "/openapi.json", 100, 5_400, 8)
     return problems[0][0] if problems else "100 connections wait"
-
-
-def _crowd(port: int) -> str:
-    """So many connections that the next one is refused: what it is answered."""
-    most = int(import_module("kalamos.app.serving").CONNECTIONS)
-    with contextlib.ExitStack() as held:
-        for _ in range(most):
-            held.enter_context(socket.create_connection(("127.0.0.1", port), 5))
-        time.sleep(0.5)
-        return _status(port, b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

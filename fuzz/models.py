@@ -21,7 +21,7 @@ from fuzz.case import Case, mutated
 from fuzz.images.pictures import long_deflate
 from fuzz.runs import edited_document
 
-__all__ = ["draw", "endless_model", "filled_model", "folded_model", "sound_model"]
+__all__ = ["draw", "endless_model", "expanded_model", "filled_model", "folded_model", "sound_model"]
 
 SPEC, MEMORY = "kalamos.spec", "kalamos.memory"
 SIDE, CLASSES = 28, 10
@@ -133,6 +133,17 @@ def filled_model(shape: Sequence[int]) -> ModelProto:
     one = numpy_helper.from_array(np.ones(1, np.float32))
     nodes = [
         helper.make_node("ConstantOfShape", ["shape"], ["big"], value=one),
+        helper.make_node("ReduceMax", ["big"], ["peak"], keepdims=0),
+        helper.make_node("Add", ["scores", "peak"], ["logits"]),
+    ]
+    return _model(nodes, constants=[_constant("shape", list(shape))])
+
+
+def expanded_model(shape: Sequence[int]) -> ModelProto:
+    """The same, made of the image's own numbers, so that nothing can be made before it comes."""
+    nodes = [
+        helper.make_node("ReduceMax", ["scores"], ["one"], keepdims=0),
+        helper.make_node("Expand", ["one", "shape"], ["big"]),
         helper.make_node("ReduceMax", ["big"], ["peak"], keepdims=0),
         helper.make_node("Add", ["scores", "peak"], ["logits"]),
     ]

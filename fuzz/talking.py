@@ -36,27 +36,55 @@ Answer = tuple[int, dict[str, str], bytes]
 PATIENCE = 14.0
 """Seconds: the server hangs up on an unfinished request after 10."""
 
+QUIET = 0.2
+"""Seconds without more, after which a whole answer is the last one."""
+
+UNANSWERED = 3.0
+"""Seconds after which more is taken to be waited for."""
+
 
 def answers_to(port: int, data: bytes) -> tuple[list[Answer], bool, float]:
-    """The answers to some bytes, whether the connection came to its end, and after how long."""
+    """The answers to some bytes, whether all came that will, and after how long.
+
+    What is no whole request has no answer until no more can come: then the sending side is closed. Not
+    before, as a server need not answer a client that has gone.
+    """
     began = time.monotonic()
     received = b""
-    ended = True
     with socket.create_connection(("127.0.0.1", port), 5) as connection:
         connection.settimeout(PATIENCE)
-        try:
+        with contextlib.suppress(OSError):  # refused before all was sent: what was answered is there to read
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # refused before all was sent: what was answered is there to read
-        try:
-            while more := connection.recv(1 << 16):
-                received += more
-        except TimeoutError:
-            ended = False
-        except OSError:
-            pass
-    return _parsed(received), ended, time.monotonic() - began
+        connection.settimeout(QUIET)
+        sending = True
+        while time.monotonic() - began < PATIENCE:
+            try:
+                more = connection.recv(1 << 16)
+            except TimeoutError:
+                if _is_whole(received):
+                    return _parsed(received), True, time.monotonic() - began
+                if sending and time.monotonic() - began > UNANSWERED:
+                    sending = False
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_WR)
+                continue
+            except OSError:
+                more = b""
+            if not more:
+                return _parsed(received), True, time.monotonic() - began
+            received += more
+    return _parsed(received), False, time.monotonic() - began
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether the last answer in it has come to its end."""
+    answers = _parsed(data)
+    if not answers:
+        return False
+    _, headers, body = answers[-1]
+    if "chunked" in headers.get("transfer-encoding", ""):
+        return data.endswith(b"0\r\n\r\n")
+    return not body or len(body) >= int(headers.get("content-length", 0))
 
 
 def _parsed(data: bytes) -> list[Answer]:
