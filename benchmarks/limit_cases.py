@@ -302,7 +302,7 @@ def _heavy_models() -> Iterator[tuple[str, str, Case]]:
     filled = _model(models.filled_model((20_000, 20_000)))
     yield "memory of what a model's file computes when opened", constants, filled
     work = f"{stated('model_file.workload.MAX_WORK') / 10**9:g} * 10^9 multiply-adds"
-    yield "work of a model for one image", work, _model(models.folded_model(3_000, 300))
+    yield "work of a model for one image", work, _model(models.expanded_model((2_000, 2_000), products=3))
     nodes = f"{stated('model_file.graph.MAX_NODES'):,}"
     yield "nodes of a model", nodes, _many_nodes(stated("model_file.graph.MAX_NODES"))
     yield "operators of a model", "those of exports", _model(models.endless_model(2**40))

@@ -107,7 +107,7 @@ def table(rows: Sequence[str], repeats: int) -> str:
             f"Measured by `make limits` on {datetime.now(UTC):%Y-%m-%d}: the most of n = {repeats} each,",
             "of the server's n = 1. Time is processor time, of the server's rows by the clock; memory is that",
             "of the process and its workers together, above what they have when idle; bold is what exceeds",
-            f"{MEGABYTES} MB, or {SMALL_SECONDS:g} s for a file below 1 MB or a model; {machine()}.",
+            f"{MEGABYTES} MB, or {SMALL_SECONDS:g} s for a file below 1 MB or a model. {machine()}.",
         ]
     )
 

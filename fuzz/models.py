@@ -139,12 +139,18 @@ def filled_model(shape: Sequence[int]) -> ModelProto:
     return _model(nodes, constants=[_constant("shape", list(shape))])
 
 
-def expanded_model(shape: Sequence[int]) -> ModelProto:
-    """The same, made of the image's own numbers, so that nothing can be made before it comes."""
+def expanded_model(shape: Sequence[int], products: int = 0) -> ModelProto:
+    """The same, made of the image's own numbers, so that nothing can be made before it comes.
+
+    Args:
+        shape: of the tensor.
+        products: how many times a square one is multiplied by itself.
+    """
     nodes = [
         helper.make_node("ReduceMax", ["scores"], ["one"], keepdims=0),
-        helper.make_node("Expand", ["one", "shape"], ["big"]),
-        helper.make_node("ReduceMax", ["big"], ["peak"], keepdims=0),
+        helper.make_node("Expand", ["one", "shape"], ["big0"]),
+        *(helper.make_node("MatMul", [f"big{each}", "big0"], [f"big{each + 1}"]) for each in range(products)),
+        helper.make_node("ReduceMax", [f"big{products}"], ["peak"], keepdims=0),
         helper.make_node("Add", ["scores", "peak"], ["logits"]),
     ]
     return _model(nodes, constants=[_constant("shape", list(shape))])

@@ -79,3 +79,19 @@ def test_a_number_draws_the_same_case_in_any_process(family: str) -> None:
         hashlib.sha256(case_number(FILES[family], family, 1, number).content).hexdigest()
         for number in range(6)
     ]
+
+
+def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fuzz", "--seed", "19", "--cases", "20", "--folder", str(tmp_path)]
+    families = [part for family in ("images", "archives", "tables", "models") for part in ("--only", family)]
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*command, *families],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no finding" in done.stdout
