@@ -104,10 +104,10 @@ def table(rows: Sequence[str], repeats: int) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            f"Measured by `make limits` on {datetime.now(UTC):%Y-%m-%d}: the most of n = {repeats} each,",
-            "of the server's n = 1. Time is processor time, of the server's rows by the clock; memory is that",
-            "of the process and its workers together, above what they have when idle; bold is what exceeds",
-            f"{MEGABYTES} MB, or {SMALL_SECONDS:g} s for a file below 1 MB or a model. {machine()}.",
+            f"Measured by `make limits` on {datetime.now(UTC):%Y-%m-%d}, the most of n = {repeats} each",
+            "(n = 1 of the server's). Time is processor time, of the server's rows by the clock; memory is",
+            "that of the process and its workers together, above what they have when idle; bold is what",
+            f"exceeds {MEGABYTES} MB, or {SMALL_SECONDS:g} s for a file below 1 MB or a model. {machine()}.",
         ]
     )
 
