@@ -124,7 +124,7 @@ def test_a_failing_model_on_the_command_line(
     done = kalamos("predict", str(image), "-m", str(path), "-f", form, "--min-confidence", "0.9")
     assert done.returncode == ModelAnswerError.exit_code
     assert "NaN or infinity" in done.stderr
-    assert "NaN" not in done.stdout
+    assert not done.stdout
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])

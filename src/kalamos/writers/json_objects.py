@@ -56,15 +56,15 @@ class JsonWriter(Writer):
 
     def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
         super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
-        sink.write(b"[")
-        self._separator = "\n"
+        # With the first row, so that what fails before it, such as the model, leaves nothing behind.
+        self._separator = "[\n"
 
     def write(self, prediction: Prediction) -> None:
         self._sink.write(f"{self._separator}{json_object(prediction, self._top_k, self._removed)}".encode())
         self._separator = ",\n"
 
     def close(self) -> None:
-        self._sink.write(b"\n]\n")
+        self._sink.write(b"[\n]\n" if self._separator.startswith("[") else b"\n]\n")
 
 
 def json_object(prediction: Prediction, top_k: int, with_removed: bool) -> str:
