@@ -15,9 +15,11 @@ import psutil
 import pytest
 
 import kalamos
+from kalamos.app import batching
 from kalamos.app.limits import Limits
 from kalamos.app.models import ModelShelf
 from kalamos.app.server import create_app
+from kalamos.app.uploads import Upload
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CLIENTS = 16
@@ -43,6 +45,134 @@ def slow(shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch) -> Slow:
     reader = Slow(shelf)
     monkeypatch.setattr(shelf, "get", lambda name: reader)
     return reader
+
+
+class Held:
+    """A reader whose photographs and batches wait until they are let, and which counts its images."""
+
+    def __init__(self, reader: kalamos.Recognizer, seconds_each: float = 0) -> None:
+        self._reader, self._seconds = reader, seconds_each
+        self.enough_pixels = reader.enough_pixels
+        self.go, self.read = threading.Event(), 0
+
+    def predict(self, image: np.ndarray, **options: object) -> kalamos.Prediction:
+        self.read += 1
+        self.go.wait(20)
+        return self._reader.predict(image, **options)
+
+    def predict_batch(self, images: list[np.ndarray], **options: object) -> kalamos.Results:
+        self.read += len(images)
+        if self._seconds:
+            time.sleep(self._seconds * len(images))
+        else:
+            self.go.wait(20)
+        return self._reader.predict_batch(images, **options)
+
+
+@pytest.fixture(scope="module")
+def two() -> ModelShelf:
+    """Two models."""
+    return ModelShelf(["digits", "latin"])
+
+
+def photograph() -> bytes:
+    noise = np.random.default_rng(1).integers(200, 255, (600, 600)).astype(np.uint8)
+    noise[100:500, 270:330] = 0
+    encoded = cv2.imencode(".png", noise)[1].tobytes()
+    assert len(encoded) > 100_000
+    return encoded
+
+
+def post(address: str, images: list[bytes], **options: str) -> httpx.Response:
+    files = [("image", ("a", image)) for image in images]
+    return httpx.post(f"{address}/v1/predict", files=files, data=options, timeout=30)
+
+
+def waiting(address: str) -> int:
+    return int(httpx.get(f"{address}/health", timeout=10).json()["waiting"])
+
+
+def test_what_is_given_up_is_not_worked_on(
+    shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+) -> None:
+    held = Held(shelf.get("digits"))
+    monkeypatch.setattr(shelf, "get", lambda name: held)
+    with start(create_app(shelf, Limits(seconds=1))) as address:
+        assert post(address, [one] * 200).status_code == 504
+        # The one batch that the model is in; 200 in the old days.
+        assert waiting(address) == held.read <= 64
+        before = held.read
+        held.go.set()
+        until(lambda: waiting(address) == 0)
+        time.sleep(0.2)
+        assert held.read == before
+        assert post(address, [one]).status_code == 200
+
+
+def test_a_client_that_has_gone_is_not_worked_for(
+    shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+) -> None:
+    held = Held(shelf.get("digits"), seconds_each=0.05)
+    monkeypatch.setattr(shelf, "get", lambda name: held)
+    with start(create_app(shelf)) as address:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/v1/predict", files=[("image", ("a", one))] * 250, timeout=1)
+        until(lambda: waiting(address) == 0)
+        assert held.read < 100
+        time.sleep(1)
+        assert held.read < 100
+
+
+def test_a_slow_model_holds_up_no_other(
+    two: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+) -> None:
+    get, slow = two.get, Held(two.get("digits"))
+    monkeypatch.setattr(two, "get", lambda name: slow if name == "digits" else get(name))
+    with start(create_app(two)) as address, ThreadPoolExecutor(4) as pool:
+        stuck = [pool.submit(post, address, [photograph()] * 8 + [one], model="digits") for _ in range(4)]
+        until(lambda: waiting(address) == 36)
+        time.sleep(0.5)
+        for images in ([photograph()], [one]):
+            assert post(address, images, model="latin").status_code == 200
+        slow.go.set()
+        assert [answer.result().status_code for answer in stuck] == [200] * 4
+
+
+def test_slow_photographs_of_one_request_do_not_hold_up_another(
+    shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+) -> None:
+    get, images = batching._decode, [photograph()] * 20
+    go = threading.Event()
+
+    def slowly(upload: Upload, *bounds: int | None) -> np.ndarray:
+        if upload.name == "slow":
+            go.wait(20)
+        return get(upload, *bounds)
+
+    monkeypatch.setattr(batching, "_decode", slowly)
+    with start(create_app(shelf)) as address, ThreadPoolExecutor(1) as pool:
+        files = [("image", ("slow", image)) for image in images]
+        stuck = pool.submit(httpx.post, f"{address}/v1/predict", files=files, timeout=30)
+        until(lambda: waiting(address) == 20)
+        time.sleep(0.3)
+        assert post(address, [one, photograph()]).status_code == 200
+        go.set()
+        assert stuck.result().status_code == 200
+
+
+def test_requests_take_turns(
+    shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+) -> None:
+    held = Held(shelf.get("digits"), seconds_each=0.03)
+    monkeypatch.setattr(shelf, "get", lambda name: held)
+    with start(create_app(shelf)) as address, ThreadPoolExecutor(1) as pool:
+        long = pool.submit(post, address, [one] * 200)
+        until(lambda: held.read > 0)
+        began = time.monotonic()
+        assert post(address, [one]).status_code == 200
+        assert time.monotonic() - began < 2.5, "two batches, and not the six seconds of the other request"
+        assert not long.done()
+        assert long.result().status_code == 200
 
 
 def drawn(count: int) -> list[tuple[bytes, str]]:

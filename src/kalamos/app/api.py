@@ -70,13 +70,14 @@ def add_api(app: FastAPI, shelf: ModelShelf, limits: Limits, room: ReadingRoom) 
         room.admit()
         async with bodies.read(request) as body:
             wish = await _parsed(kind, body, request, limits)
-        model = wish.options.model or shelf.default
-        asked = _asked(shelf, model, wish)
-        try:
-            predictions = await room.read(model, wish.images, asked)
-        except ModelError as error:
-            # Its message names the file.
-            raise RefusedError(503, "model_unusable", f"the model {model!r} cannot be used") from error
+            del body
+            model = wish.options.model or shelf.default
+            asked = _asked(shelf, model, wish)
+            try:
+                predictions = await room.read(model, wish.images, asked, request.receive)
+            except ModelError as error:
+                # Its message names the file.
+                raise RefusedError(503, "model_unusable", f"the model {model!r} cannot be used") from error
         answer = answer_json(
             model, wish.images, predictions, top_k=asked.top_k, removed=asked.charset is not None
         )

@@ -1,18 +1,21 @@
-"""Images of many requests, read together: one thread a model, up to `CHUNK` images a run."""
+"""Images of many requests, read together: threads of its own for each model, up to `CHUNK` images a run."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
 import threading
+import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from kalamos.app.bodies import busy
 from kalamos.app.limits import Limits
@@ -28,6 +31,22 @@ from kalamos.streaming import default_jobs
 
 __all__ = ["Asked", "ReadingRoom"]
 
+BATCH_SECONDS: Final = 0.5
+"""About what a batch may take: a request of a slow model waits for one batch of others', and one that is
+given up is worked on for no longer."""
+
+FIRST_BATCH: Final = 16
+"""Images of the first batch, before it is known how long they take."""
+
+MOST_HEAVY: Final = 8
+"""Photographs that are read at once, of all models; but one of each in any case."""
+
+WATCH_AFTER_SECONDS: Final = 0.2
+"""From then on a request's client is watched."""
+
+CLOSE_SECONDS: Final = 1.0
+"""For the threads to end."""
+
 
 class Asked(NamedTuple):
     """The options of `Recognizer.predict`. Images with the same ones are read together."""
@@ -39,19 +58,41 @@ class Asked(NamedTuple):
 
 
 @dataclass(eq=False, slots=True)
-class _Ticket:
+class _Request:
     """A request that waits for its images."""
 
     asked: Asked
     answers: list[Prediction | None]
     done: asyncio.Future[None]
-    left: int
+    items: list[_Item] = field(default_factory=list)
+    left: int = 0
+    """Images that are not answered yet."""
+    heavy_under_way: int = 0
 
 
-class _Item(NamedTuple):
-    ticket: _Ticket
+@dataclass(eq=False, slots=True)
+class _Item:
+    """One image of a request."""
+
+    request: _Request
     place: int
     upload: Upload
+    begun: bool = False
+    """Set by the thread that works on it."""
+    counted: bool = True
+    """Whether it is among those that wait."""
+
+    def is_given_up(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.request.done.done()
+
+
+class _GivenUpError(Exception):
+    """Stands for the answer to an image that nobody waits for."""
+
+
+class _TooHeavyError(Exception):
+    """Stands for the answer to an image that is to be read beside the others."""
 
 
 Answered = tuple[_Item, Prediction | Exception]
@@ -60,41 +101,55 @@ Answered = tuple[_Item, Prediction | Exception]
 class ReadingRoom:
     """Answers requests for images, and says so when there are too many. For one event loop.
 
-    Decoding, preprocessing and the model run in threads. What is quickly read goes through one thread a
-    model, many images at a time; a photograph goes to a pool, so that nobody waits behind it.
+    Decoding, preprocessing and the model run in threads, which each model has for itself: a slow model holds
+    up nobody else's. What is quickly read goes through one thread, many images at a time; a photograph goes
+    through others, so that nobody waits behind it. Requests take turns, and one that has given up, or whose
+    client has gone, is worked on no more.
     """
 
     def __init__(self, shelf: ModelShelf, limits: Limits) -> None:
         self.shelf = shelf
         self.limits = limits
         self._workers: dict[str, _Worker] = {}
-        self.pool = ThreadPoolExecutor(default_jobs(), thread_name_prefix="kalamos-heavy")
         self.waiting = 0
         """Images that wait or are being read."""
+        self.heavy_under_way = 0
+        """Photographs that are being read, of all models."""
 
     def admit(self, images: int = 1) -> None:
         """Raises a `RefusedError` (429) where the queue has no room for so many images."""
         if self.waiting + images > self.limits.queue:
             raise busy(f"{self.waiting:,} of {self.limits.queue:,} places in the queue are taken")
 
-    async def read(self, model: str, uploads: Sequence[Upload], asked: Asked) -> list[Prediction]:
+    async def read(
+        self, model: str, uploads: Sequence[Upload], asked: Asked, receive: Receive | None = None
+    ) -> list[Prediction]:
         """One prediction an image, in order; one that cannot be read carries its error.
+
+        Args:
+            model: a name on the shelf.
+            uploads: the images.
+            asked: how to read them.
+            receive: the request's ASGI channel, to hear of it where the client goes away.
 
         Raises:
             RefusedError: 429 the queue is full, 504 it took too long.
             ModelError: the model cannot be opened.
+            ClientDisconnect: nobody waits for the answer.
         """
         self.admit(len(uploads))
         loop = asyncio.get_running_loop()
-        ticket = _Ticket(asked, [None] * len(uploads), loop.create_future(), len(uploads))
+        request = _Request(asked, [None] * len(uploads), loop.create_future(), left=len(uploads))
+        request.items = [_Item(request, place, upload) for place, upload in enumerate(uploads)]
         worker = self._workers.get(model)
         if worker is None:
             worker = self._workers[model] = _Worker(self, model, loop)
         self.waiting += len(uploads)
-        worker.add(_Item(ticket, place, upload) for place, upload in enumerate(uploads))
+        worker.add(request)
+        watcher = None if receive is None else _Watcher(loop, request.done, receive)
         try:
             async with asyncio.timeout(self.limits.seconds):
-                await ticket.done
+                await request.done
         except TimeoutError:
             raise RefusedError(
                 504,
@@ -102,36 +157,76 @@ class ReadingRoom:
                 f"the images could not be read within {self.limits.seconds:g} s",
                 remedy="send fewer or smaller images at once, or try again later",
             ) from None
-        return [answer for answer in ticket.answers if answer is not None]
+        finally:
+            if watcher is not None:
+                watcher.end()
+            if request.left:
+                self._give_up(request)
+        return [answer for answer in request.answers if answer is not None]
+
+    def _give_up(self, request: _Request) -> None:
+        """Count out what has not been begun; who works on the rest sees that it is given up."""
+        request.done.cancel()
+        for item in request.items:
+            if item.counted and not item.begun:
+                item.counted = False
+                self.waiting -= 1
 
     def deliver(self, answered: Sequence[Answered]) -> None:
         """Hand out answers; called in the event loop."""
-        self.waiting -= len(answered)
-        for (ticket, place, _), answer in answered:
-            ticket.left -= 1
-            if ticket.done.done():  # out of time, or another image has failed it
+        for item, answer in answered:
+            if item.counted:
+                item.counted = False
+                self.waiting -= 1
+            request = item.request
+            request.left -= 1
+            if request.done.done():  # given up, or another image has failed it
                 continue
             if isinstance(answer, Exception):
-                ticket.done.set_exception(answer)
+                request.done.set_exception(answer)
                 continue
-            ticket.answers[place] = answer
-            if not ticket.left:
-                ticket.done.set_result(None)
+            request.answers[item.place] = answer
+            if not request.left:
+                request.done.set_result(None)
 
     async def close(self) -> None:
-        """End the threads, when they have read what they were given."""
+        """End the threads; one that is inside a model run is left to itself."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         for worker in self._workers.values():
             worker.end()
+        end = time.monotonic() + CLOSE_SECONDS
         for worker in self._workers.values():
-            worker.thread.join(self.limits.seconds)
-        self.pool.shutdown()
+            worker.join(max(0.0, end - time.monotonic()))
+
+
+class _Watcher:
+    """Tells a future when the client goes away; only of a request that takes a while, as looking costs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[None], receive: Receive) -> None:
+        self._done = done
+        self._receive = receive
+        self._task: asyncio.Task[None] | None = None
+        self._timer = loop.call_later(WATCH_AFTER_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._done.done():
+            self._done.set_exception(ClientDisconnect())
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
 
 class _Worker:
-    """The thread of one model.
+    """The threads of one model.
 
     Requests gather in the event loop while a batch is read, and the thread is woken once a batch: each time
     costs a wait for the interpreter's lock.
@@ -139,86 +234,175 @@ class _Worker:
 
     def __init__(self, room: ReadingRoom, model: str, loop: asyncio.AbstractEventLoop) -> None:
         self.room, self.model, self.loop = room, model, loop
-        self._gathered: deque[_Item] = deque()
+        self._gathered: deque[deque[_Item]] = deque()
+        """What is quickly read, a queue for each request."""
         self._under_way = False
+        self._most = FIRST_BATCH
+        """Images a batch, so that none takes much longer than `BATCH_SECONDS`."""
         self._batches: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
-        # A daemon, so that a model run that hangs does not keep the process from ending.
-        self.thread = threading.Thread(target=self._work, name=f"kalamos-{model}", daemon=True)
-        self.thread.start()
+        self._heavy: deque[deque[_Item]] = deque()
+        self._heavy_under_way = 0
+        self._photographs: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._start(self._work, "")
 
-    def add(self, items: Iterable[_Item]) -> None:
-        """Called in the event loop, as are those below up to the thread's own."""
-        self._gathered.extend(items)
-        if not self._under_way:
-            self._under_way = True
-            # What else has come by now is taken along.
-            self.loop.call_soon(self._hand_over)
+    def _start(self, target: Callable[[], None], kind: str) -> None:
+        # A daemon, so that a model run that hangs does not keep the process from ending.
+        thread = threading.Thread(target=target, name=f"kalamos-{self.model}{kind}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def add(self, request: _Request) -> None:
+        """Called in the event loop, as are those below up to the threads' own."""
+        quick: deque[_Item] = deque()
+        heavy: deque[_Item] = deque()
+        for item in request.items:
+            (quick if _is_quick(item.upload) else heavy).append(item)
+        if heavy:
+            self._heavy.append(heavy)
+            self._begin_heavy()
+        if quick:
+            self._gathered.append(quick)
+            if not self._under_way:
+                self._under_way = True
+                # What else has come by now is taken along.
+                self.loop.call_soon(self._hand_over)
 
     def end(self) -> None:
         self._batches.put(None)
+        for _ in self._threads[1:]:
+            self._photographs.put(None)
+
+    def join(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _hand_over(self) -> None:
         batch: list[_Item] = []
         given_up: list[Answered] = []
-        while self._gathered and len(batch) < CHUNK:
-            item = self._gathered.popleft()
-            if item.ticket.done.done():
-                given_up.append((item, TimeoutError()))
-            else:
-                batch.append(item)
+        while self._gathered and len(batch) < self._most:
+            items = self._gathered.popleft()
+            if items[0].is_given_up():
+                given_up += [(item, _GivenUpError()) for item in items]
+                continue
+            # Each request in its turn, an image at a time where there are several of them.
+            count = self._most - len(batch) if not self._gathered else 1
+            while items and count:
+                batch.append(items.popleft())
+                count -= 1
+            if items:
+                self._gathered.append(items)
         self.room.deliver(given_up)
         self._under_way = bool(batch)
         if batch:
             self._batches.put(batch)
 
-    def _take_back(self, answered: Sequence[Answered]) -> None:
+    def _take_back(self, answered: Sequence[Answered], seconds_each: float | None) -> None:
+        if seconds_each is not None:
+            self._most = max(1, min(CHUNK, int(BATCH_SECONDS / max(seconds_each, 1e-6))))
+        heavy = [item for item, answer in answered if isinstance(answer, _TooHeavyError)]
+        if heavy:
+            answered = [pair for pair in answered if not isinstance(pair[1], _TooHeavyError)]
+            self._heavy += [deque([item]) for item in heavy]
+            self._begin_heavy()
         self.room.deliver(answered)
         self._hand_over()
 
+    def _begin_heavy(self) -> None:
+        """Give photographs to the threads, as many as may be read at once."""
+        while (item := self._next_heavy()) is not None:
+            item.request.heavy_under_way += 1
+            self._heavy_under_way += 1
+            self.room.heavy_under_way += 1
+            if self._heavy_under_way > len(self._threads) - 1:
+                self._start(self._work_heavily, "-photographs")
+            self._photographs.put(item)
+
+    def _next_heavy(self) -> _Item | None:
+        """Each request in its turn; none has all threads, and each model has one in any case."""
+        threads = default_jobs() + 1
+        if self._heavy_under_way >= (threads if self.room.heavy_under_way < MOST_HEAVY else 1):
+            return None
+        for _ in range(len(self._heavy)):
+            items = self._heavy.popleft()
+            if items[0].is_given_up():
+                self.room.deliver([(item, _GivenUpError()) for item in items])
+                continue
+            item = items.popleft() if items[0].request.heavy_under_way < threads - 1 else None
+            if items:
+                self._heavy.append(items)
+            if item is not None:
+                return item
+        return None
+
+    def _take_heavy_back(self, item: _Item, answer: Prediction | Exception) -> None:
+        item.request.heavy_under_way -= 1
+        self._heavy_under_way -= 1
+        self.room.heavy_under_way -= 1
+        self.room.deliver([(item, answer)])
+        self._begin_heavy()
+
     def _work(self) -> None:
         while (batch := self._batches.get()) is not None:
-            self.loop.call_soon_threadsafe(self._take_back, self._read(batch))
+            answered, seconds_each = self._read(batch)
+            self._back(self._take_back, answered, seconds_each)
 
-    def _read(self, batch: list[_Item]) -> list[Answered]:
+    def _back(self, *call: Any) -> None:
+        with suppress(RuntimeError):  # the event loop has ended, and nobody waits
+            self.loop.call_soon_threadsafe(*call)
+
+    def _read(self, batch: list[_Item]) -> tuple[list[Answered], float | None]:
         try:
             reader = self.room.shelf.get(self.model)
-            return self._read_with(reader, batch)
+            began = time.perf_counter()
+            answered = self._read_with(reader, batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, the requests must hear of it
-            return [(item, error) for item in batch]
+            return [(item, error) for item in batch], None
+        return answered, (time.perf_counter() - began) / len(batch)
 
     def _read_with(self, reader: Recognizer, batch: list[_Item]) -> list[Answered]:
         answered: list[Answered] = []
         groups: defaultdict[Asked, list[tuple[_Item, NDArray[np.uint8]]]] = defaultdict(list)
         quick = min(HEAVY_PIXELS, self.room.limits.pixels)
         for item in batch:
-            content = item.upload.content
-            if isinstance(content, bytes) and len(content) > HEAVY_BYTES:
-                self._leave_to_the_pool(reader, item)
+            if item.is_given_up():
+                answered.append((item, _GivenUpError()))
                 continue
+            item.begun = True
             try:
-                groups[item.ticket.asked].append((item, _decode(item.upload, quick)))
+                groups[item.request.asked].append((item, _decode(item.upload, quick)))
             except ImageTooLargeError:
-                self._leave_to_the_pool(reader, item)
+                answered.append((item, _TooHeavyError()))
             except ImageError as error:
                 answered.append((item, _failed(error)))
         for asked, members in groups.items():
-            results = reader.predict_batch([image for _, image in members], **asked._asdict())
-            answered += [(item, result) for (item, _), result in zip(members, results, strict=True)]
+            wanted: list[tuple[_Item, NDArray[np.uint8]]] = []
+            for member in members:
+                if member[0].is_given_up():
+                    answered.append((member[0], _GivenUpError()))
+                else:
+                    wanted.append(member)
+            if not wanted:
+                continue
+            results = reader.predict_batch([image for _, image in wanted], **asked._asdict())
+            answered += [(item, result) for (item, _), result in zip(wanted, results, strict=True)]
         return answered
 
-    def _leave_to_the_pool(self, reader: Recognizer, item: _Item) -> None:
-        def read() -> None:
-            answered = [(item, self._read_heavy(reader, item))]
-            self.loop.call_soon_threadsafe(self.room.deliver, answered)
+    def _work_heavily(self) -> None:
+        while (item := self._photographs.get()) is not None:
+            self._back(self._take_heavy_back, item, self._read_heavy(item))
 
-        self.room.pool.submit(read)
-
-    def _read_heavy(self, reader: Recognizer, item: _Item) -> Prediction | Exception:
-        if item.ticket.done.done():
-            return TimeoutError()
+    def _read_heavy(self, item: _Item) -> Prediction | Exception:
+        if item.is_given_up():
+            return _GivenUpError()
+        item.begun = True
         try:
+            reader = self.room.shelf.get(self.model)
             image = _decode(item.upload, self.room.limits.pixels, reader.enough_pixels)
-            return reader.predict(image, **item.ticket.asked._asdict())
+            if item.is_given_up():
+                return _GivenUpError()
+            return reader.predict(image, **item.request.asked._asdict())
         except ImageTooLargeError as error:
             # Whoever sent it cannot raise the limit.
             return _failed(ImageTooLargeError(error.problem, remedy="scale it down"))
@@ -226,6 +410,11 @@ class _Worker:
             return _failed(error)
         except Exception as error:  # noqa: BLE001 - as above
             return error
+
+
+def _is_quick(upload: Upload) -> bool:
+    """Whether an image is read among others: a character's crop, and not a photograph."""
+    return not isinstance(upload.content, bytes) or len(upload.content) <= HEAVY_BYTES
 
 
 def _decode(upload: Upload, max_pixels: int, enough_pixels: int | None = None) -> NDArray[np.uint8]:

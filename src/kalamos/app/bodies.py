@@ -31,17 +31,28 @@ class Bodies:
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytes]:
-        """The whole body, accounted for until the block ends.
+        """The whole body, accounted for until the block ends: what is made of it is held as long.
 
         Raises:
             RefusedError: 413 over the limit, told by the bytes that come and not by what the header says; 408
                 too slow; 429 too much of others' is held.
             ClientDisconnect: the client went away.
         """
+        body = bytearray()
+        held = [0]
+        try:
+            await self._collect(request, body, held)
+            whole = bytes(body)
+            body.clear()
+            yield whole
+        finally:
+            self._held -= held[0]
+
+    async def _collect(self, request: Request, body: bytearray, held: list[int]) -> None:
+        """Fill `body`, and count in `held` what it takes of the room for all."""
         most, seconds = self._limits.upload_bytes, self._limits.seconds
         if _declared(request) > most:
             raise await self._cut_off(request.receive)
-        body, held = bytearray(), 0
         try:
             async with asyncio.timeout(seconds):
                 more = True
@@ -50,13 +61,13 @@ class Bodies:
                     if message["type"] == "http.disconnect":
                         raise ClientDisconnect
                     part, more = message.get("body", b""), message.get("more_body", False)
-                    held, self._held = held + len(part), self._held + len(part)
-                    if held > most:
+                    held[0] += len(part)
+                    self._held += len(part)
+                    if held[0] > most:
                         raise await self._cut_off(request.receive if more else None)
                     if self._held > TOGETHER * most:
                         raise busy("too many uploads at once")
                     body += part
-            yield bytes(body)
         except TimeoutError:
             raise RefusedError(
                 408,
@@ -65,8 +76,6 @@ class Bodies:
                 remedy="send less at once",
                 headers={"Connection": "close"},
             ) from None
-        finally:
-            self._held -= held
 
     async def _cut_off(self, receive: Receive | None) -> RefusedError:
         if receive is not None:
