@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from kalamos._version import __version__
 from kalamos.app.batching import Asked, ReadingRoom
 from kalamos.app.bodies import Bodies
+from kalamos.app.guard import OURS
 from kalamos.app.limits import Limits
-from kalamos.app.manual import manual_page
+from kalamos.app.manual import called_by, manual_page
 from kalamos.app.models import ModelShelf
 from kalamos.app.refusals import RefusedError
 from kalamos.app.rows import answer_json, described
@@ -97,11 +102,35 @@ def add_api(app: FastAPI, shelf: ModelShelf, limits: Limits, room: ReadingRoom) 
 
     @app.get("/docs", include_in_schema=False)
     async def manual(request: Request) -> HTMLResponse:
-        return HTMLResponse(manual_page(request.app.openapi(), limits))
+        return HTMLResponse(manual_page(request.app.openapi(), limits, called_by(request.scope)))
 
     # Found first, and called without what FastAPI does for parameters, which there are none of: half the
     # cost of a small request. FastAPI's own route tells its document.
     app.router.routes.insert(0, Route(PREDICT, predict, methods=["POST"]))
+    _close(app)
+
+
+def _close(app: FastAPI) -> None:
+    """Answer for every path of the API's, with any method: the page, which takes all others, comes behind."""
+    methods: defaultdict[str, set[str]] = defaultdict(set)
+    for route in app.router.routes:
+        path = getattr(route, "path", "")
+        if path.startswith(OURS):
+            methods[path] |= getattr(route, "methods", None) or set()
+    app.router.routes += [Route(path, _Refusing(allowed)) for path, allowed in methods.items()]
+    app.router.routes += [Route(f"{start}{{rest:path}}", _Refusing(())) for start in OURS]
+
+
+class _Refusing:
+    """An ASGI application that refuses: 405 where other methods are allowed, 404 where there is nothing."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._allowed = ", ".join(sorted(allowed))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        if self._allowed:
+            raise HTTPException(405, headers={"Allow": self._allowed})
+        raise HTTPException(404)
 
 
 def _content_kind(request: Request) -> str:

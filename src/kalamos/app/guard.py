@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -150,6 +151,15 @@ def _name(host: str) -> str:
 
 def _tell(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     level = logging.ERROR if status >= 500 else logging.INFO
-    # Not the path as it came: what has no route can hold anything.
-    path = scope["path"] if status not in {404, 405} else "-"
-    _log.log(level, "%s %s %s %d %.1f ms", request_id, scope["method"], path, status, 1000 * seconds)
+    # Not the path as it came: what has no route can hold anything, and what is refused before as well.
+    path = _plain(scope["path"]) if status not in {404, 405} else "-"
+    _log.log(level, "%s %s %s %d %.1f ms", request_id, _plain(scope["method"]), path, status, 1000 * seconds)
+
+
+def _plain(text: str) -> str:
+    r"""What a line of the log may have of a request: nothing that ends it or commands a terminal.
+
+    >>> _plain("/health\n\x1b[2J")
+    '/health??[2J'
+    """
+    return re.sub(r"[^!-~]", "?", text[:100])

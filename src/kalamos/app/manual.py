@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
 from kalamos.app.limits import Limits
 
-__all__ = ["manual_page"]
+__all__ = ["called_by", "manual_page"]
 
 STYLE = """
 :root { color-scheme: light dark } body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em;
@@ -22,9 +26,9 @@ border-radius: 4px } label { display: inline-block; margin: 0 1em .5em 0 }
 """
 
 EXAMPLES = """\
-curl -F image=@7.png http://127.0.0.1:7860/v1/predict
-curl -F image=@7.png -F image=@8.png -F top_k=1 -F charset=digits http://127.0.0.1:7860/v1/predict
-curl --json '{"image": "'"$(base64 < 7.png | tr -d '\\n')"'"}' http://127.0.0.1:7860/v1/predict"""
+curl -F image=@7.png ADDRESS/v1/predict
+curl -F image=@7.png -F image=@8.png -F top_k=1 -F charset=digits ADDRESS/v1/predict
+curl --json '{"image": "'"$(base64 < 7.png | tr -d '\\n')"'"}' ADDRESS/v1/predict"""
 
 FORM = """
 <form method="post" action="/v1/predict" enctype="multipart/form-data">
@@ -34,8 +38,36 @@ FORM = """
 """
 
 
-def manual_page(document: dict[str, Any], limits: Limits) -> str:
+# What a shell takes as it is: the examples are pasted.
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+
+def called_by(scope: Scope) -> str:
+    """The address that a request called the server by: through a proxy, the proxy's where it passes it on.
+
+    Of what a proxy says, `Host` and `X-Forwarded-Proto` are looked at. Only who asks is shown it.
+
+    >>> called_by({"scheme": "http", "headers": [(b"host", b"localhost:8000")]})
+    'http://localhost:8000'
+    >>> called_by({"scheme": "http", "headers": [(b"host", b"a;reboot")], "server": ("::1", 8000)})
+    'http://[::1]:8000'
+    """
+    headers = Headers(scope=scope)
+    scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http"))
+    host = headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        name, port = scope.get("server") or ("127.0.0.1", 7860)
+        host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    return f"{'https' if scheme == 'https' else 'http'}://{host}"
+
+
+def manual_page(document: dict[str, Any], limits: Limits, address: str = "http://127.0.0.1:7860") -> str:
     """HTML of an OpenAPI document: the routes, their answers, the schemas, the limits and a form to try.
+
+    Args:
+        document: of OpenAPI.
+        limits: what requests are held to.
+        address: of the server, for the examples.
 
     >>> page = manual_page({"info": {"title": "T", "version": "1"}, "paths": {}}, Limits())
     >>> "<h1>T 1</h1>" in page, "http-equiv" in page
@@ -56,7 +88,7 @@ def manual_page(document: dict[str, Any], limits: Limits) -> str:
         '<meta name="viewport" content="width=device-width">'
         f"<style>{STYLE}</style><h1>{title}</h1><p>{_text(info.get('description', ''))}</p>"
         '<p>For programs: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
-        f"<h2>Try it</h2>{FORM}<pre>{html.escape(EXAMPLES)}</pre>"
+        f"<h2>Try it</h2>{FORM}<pre>{html.escape(EXAMPLES.replace('ADDRESS', address))}</pre>"
         f"<h2>Limits</h2>{_limits(limits)}{routes}<h2>Schemas</h2>{schemas}</html>"
     )
 

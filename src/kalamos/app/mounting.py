@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
+from starlette.routing import Mount
 
 from kalamos.app.file_gate import admit_files
 from kalamos.app.limits import Limits
@@ -38,7 +39,8 @@ def mount_page(
         visit_limits: bounds on visits; the default ones if None.
 
     Returns:
-        What ends the page: its browsers hold a connection open for as long as they show it.
+        What lets the page's browsers go, which hold a connection open for as long as they show it; called in
+        the event loop. Events under way are still worked on.
     """
     from gradio import mount_gradio_app
     from gradio.utils import get_upload_folder
@@ -74,7 +76,11 @@ def mount_page(
     app.add_middleware(
         PageGuard, visits=visits, limits=limits, pending=keeping.pending, forget=keeping.forget_sessions
     )
-    return partial(page.close, verbose=False)
+    # Not `page.close`: it tells whoever waits for an event's answer that the server has stopped, and drops
+    # the answer. And of Gradio's several applications it ends the heartbeats of one that is not served.
+    served: Any = [route.app for route in app.router.routes if isinstance(route, Mount)][-1]
+    end: Callable[[], None] = served.stop_event.set
+    return end
 
 
 class _Keeping:

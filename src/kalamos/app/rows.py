@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isfinite
 
+from kalamos.app.refusals import RefusedError
 from kalamos.app.schema import Alphabet, Measured, Model
 from kalamos.app.uploads import Upload
 from kalamos.model_file import ModelSpec
 from kalamos.predictions import Prediction
+from kalamos.writers.escape import encodable
 from kalamos.writers.json_objects import json_object
 
 __all__ = ["answer_json", "described"]
@@ -20,6 +23,9 @@ def answer_json(
 ) -> bytes:
     """`schema.Answer`, its rows written as `kalamos predict -f json` writes them.
 
+    Raises:
+        RefusedError: 503 where a confidence is no number, which JSON has no way to write.
+
     >>> from kalamos.predictions import Candidate
     >>> read = Prediction("7", 0.998, (Candidate("7", 0.998),))
     >>> print(answer_json("digits", [Upload(b"", "7.png", "7.png")], [read], top_k=1, removed=False).decode())
@@ -28,6 +34,10 @@ def answer_json(
 "top": [{"label": "7", "confidence": 0.998000}], "code": null}
     ]}
     """
+    if not all(isfinite(candidate.confidence) for each in predictions for candidate in each.top):
+        raise RefusedError(
+            503, "model_unusable", f"the model {model!r} gave no numbers", remedy="use another model"
+        )
     rows = [
         f"{json_object(replace(prediction, path=upload.name), top_k, removed)[:-1]}, "
         f'"code": {_code(prediction)}}}'
@@ -44,16 +54,22 @@ def _code(prediction: Prediction) -> str:
 def described(name: str, spec: ModelSpec) -> Model:
     """What `/v1/models` says of a model: nothing of where it lies."""
     return Model(
-        name=name,
-        architecture=spec.architecture,
+        name=encodable(name),
+        architecture=encodable(spec.architecture),
         parameters=spec.parameters,
-        alphabet=Alphabet(name=spec.alphabet.name, labels=list(spec.alphabet.labels)),
+        alphabet=Alphabet(name=encodable(spec.alphabet.name), labels=list(spec.alphabet.labels)),
         input_size=spec.input_size,
         min_confidence=spec.min_confidence,
         target_accuracies=[] if spec.selective is None else [p.accuracy for p in spec.selective.points],
         metrics=[
-            Measured(dataset=m.dataset, split=m.split, n=m.n, accuracy=m.accuracy, interval=m.interval)
+            Measured(
+                dataset=encodable(m.dataset),
+                split=encodable(m.split),
+                n=m.n,
+                accuracy=m.accuracy,
+                interval=m.interval,
+            )
             for m in spec.metrics
         ],
-        licence=spec.licence,
+        licence=encodable(spec.licence),
     )

@@ -229,6 +229,10 @@ def _tell(address: str, *, api_only: bool, local: bool) -> None:
 
 
 def _log_to_stderr(quiet: bool) -> None:
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S", level=logging.ERROR)
+    from kalamos.app.logs import PlainFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(handlers=[handler], level=logging.ERROR)
     if not quiet:
         logging.getLogger("kalamos.app").setLevel(logging.INFO)
