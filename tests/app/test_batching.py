@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import httpx
@@ -144,7 +145,7 @@ def test_slow_photographs_of_one_request_do_not_hold_up_another(
     get, images = batching._decode, [photograph()] * 20
     go = threading.Event()
 
-    def slowly(upload: Upload, *bounds: int | None) -> np.ndarray:
+    def slowly(upload: Upload, *bounds: Any) -> np.ndarray:
         if upload.name == "slow":
             go.wait(20)
         return get(upload, *bounds)

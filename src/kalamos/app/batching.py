@@ -23,7 +23,7 @@ from kalamos.app.models import ModelShelf
 from kalamos.app.refusals import RefusedError
 from kalamos.app.uploads import Upload
 from kalamos.errors import ImageError, ImageTooLargeError
-from kalamos.images.decoding import decode_grey
+from kalamos.images.decoding import decode_grey, decode_harmless
 from kalamos.inputs.item import HEAVY_BYTES, HEAVY_PIXELS
 from kalamos.predictions import Prediction
 from kalamos.recognizer import CHUNK, Recognizer
@@ -43,6 +43,9 @@ MOST_HEAVY: Final = 8
 
 WATCH_AFTER_SECONDS: Final = 0.2
 """From then on a request's client is watched."""
+
+DECODING_SHARE: Final = 0.8
+"""Of the time for a request, which one image's decoding may take: then it is a row with an error."""
 
 CLOSE_SECONDS: Final = 1.0
 """For the threads to end."""
@@ -68,6 +71,8 @@ class _Request:
     left: int = 0
     """Images that are not answered yet."""
     heavy_under_way: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set once it is given up."""
 
 
 @dataclass(eq=False, slots=True)
@@ -167,6 +172,7 @@ class ReadingRoom:
     def _give_up(self, request: _Request) -> None:
         """Count out what has not been begun; who works on the rest sees that it is given up."""
         request.done.cancel()
+        request.stop.set()
         for item in request.items:
             if item.counted and not item.begun:
                 item.counted = False
@@ -371,11 +377,16 @@ class _Worker:
                 continue
             item.begun = True
             try:
-                groups[item.request.asked].append((item, _decode(item.upload, quick)))
+                image = _decode_quickly(item.upload, quick)
             except ImageTooLargeError:
-                answered.append((item, _TooHeavyError()))
+                image = None
             except ImageError as error:
                 answered.append((item, _failed(error)))
+                continue
+            if image is None:
+                answered.append((item, _TooHeavyError()))
+            else:
+                groups[item.request.asked].append((item, image))
         for asked, members in groups.items():
             wanted: list[tuple[_Item, NDArray[np.uint8]]] = []
             for member in members:
@@ -399,7 +410,7 @@ class _Worker:
         item.begun = True
         try:
             reader = self.room.shelf.get(self.model)
-            image = _decode(item.upload, self.room.limits.pixels, reader.enough_pixels)
+            image = _decode(item.upload, self.room.limits, reader.enough_pixels, item.request.stop)
             if item.is_given_up():
                 return _GivenUpError()
             return reader.predict(image, **item.request.asked._asdict())
@@ -417,10 +428,27 @@ def _is_quick(upload: Upload) -> bool:
     return not isinstance(upload.content, bytes) or len(upload.content) <= HEAVY_BYTES
 
 
-def _decode(upload: Upload, max_pixels: int, enough_pixels: int | None = None) -> NDArray[np.uint8]:
+def _decode_quickly(upload: Upload, max_pixels: int) -> NDArray[np.uint8] | None:
+    """The pixels of an image that is decoded in a moment; None for another."""
     if isinstance(upload.content, ImageError):
         raise upload.content
-    return decode_grey(upload.content, where=upload.where, max_pixels=max_pixels, enough_pixels=enough_pixels)
+    return decode_harmless(upload.content, where=upload.where, max_pixels=max_pixels)
+
+
+def _decode(
+    upload: Upload, limits: Limits, enough_pixels: int | None, stop: threading.Event
+) -> NDArray[np.uint8]:
+    """The pixels of any image, within what is left for its row to be answered."""
+    if isinstance(upload.content, ImageError):
+        raise upload.content
+    return decode_grey(
+        upload.content,
+        where=upload.where,
+        max_pixels=limits.pixels,
+        enough_pixels=enough_pixels,
+        timeout=DECODING_SHARE * limits.seconds,
+        stopping=stop,
+    )
 
 
 def _failed(error: ImageError) -> Prediction:

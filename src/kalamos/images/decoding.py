@@ -23,7 +23,16 @@ from kalamos.images.files import display_name, read_file, read_start
 from kalamos.images.pixels import MAX_PIXELS, check_pixels, check_size, decode_here, out_of_memory
 from kalamos.isolation import MEMORY_BYTES, iterate_isolated
 
-__all__ = ["MAX_PIXELS", "Encoded", "check_pixels", "decode_all", "decode_file", "decode_grey", "fetch"]
+__all__ = [
+    "MAX_PIXELS",
+    "Encoded",
+    "check_pixels",
+    "decode_all",
+    "decode_file",
+    "decode_grey",
+    "decode_harmless",
+    "fetch",
+]
 
 Grey = NDArray[np.uint8]
 
@@ -110,6 +119,21 @@ def decode_grey(
     bounds = _Bounds(max_pixels, enough_pixels)
     quick = _decode_harmless(data, where, bounds)
     return _decode_by_worker(Encoded(where, data), bounds, timeout, stopping) if quick is None else quick
+
+
+def decode_harmless(data: bytes, *, where: str = "the bytes", max_pixels: int = MAX_PIXELS) -> Grey | None:
+    """Decode what is harmless and cheap, in this process; None for what a worker has to decode.
+
+    For a thread that must not wait long. Raises what can be told without a worker, as `decode_grey` does.
+
+    >>> import cv2
+    >>> white = np.full((2, 3), 255, np.uint8)
+    >>> decode_harmless(cv2.imencode(".png", white)[1].tobytes()).shape
+    (2, 3)
+    >>> decode_harmless(cv2.imencode(".webp", white)[1].tobytes()) is None
+    True
+    """
+    return _decode_harmless(data, where, _Bounds(max_pixels, None))
 
 
 def decode_file(
