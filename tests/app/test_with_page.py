@@ -95,7 +95,7 @@ PROGRAM = """
 import sys, time, gradio as gr
 from kalamos import cli
 from kalamos.app import page
-def build(*given):
+def build(*given, **options):
     def slowly(text):
         print("working", flush=True)
         time.sleep(1.5)
