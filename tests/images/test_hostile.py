@@ -215,7 +215,7 @@ def test_text_and_profiles_are_not_unpacked(picture: np.ndarray) -> None:
     ("body", "harmless"),
     [
         (b"\0\0\1\2\3" * 2, True),
-        (b"\0\0\1\2\3" * 3, False),
+        (b"\0\0\1\2\3" * 3, True),
         (b"\0\0\1\2\3", False),
         (b"\5\0\1\2\3" * 2, False),
     ],
@@ -223,7 +223,7 @@ def test_text_and_profiles_are_not_unpacked(picture: np.ndarray) -> None:
 )
 def test_pixels_are_looked_at_before_libpng_sees_them(body: bytes, harmless: bool) -> None:
     data = png_file(ihdr(4, 2), chunk(b"IDAT", zlib.compress(body)))
-    assert png.inspect_png(data, "x").is_harmless(data) == harmless
+    assert (png.inspect_png(data, "x").harmless(data) is not None) == harmless
 
 
 def test_ordinary_files_need_no_worker(

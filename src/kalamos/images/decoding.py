@@ -240,9 +240,8 @@ def _decode_if_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None
     if data.startswith(png.SIGNATURE):
         file = png.inspect_png(data, where)
         check_size(file.header, bounds.max_pixels, where)
-        if file.is_harmless(data):
-            essential = file.essential(data)
-            return decode_here(essential, file.header, where=where, enough_pixels=bounds.enough_pixels)
+        if (harmless_file := file.harmless(data)) is not None:
+            return decode_here(harmless_file, file.header, where=where)
     elif data.startswith(jpeg.SIGNATURE):
         header, harmless = jpeg.inspect_jpeg(data, where)
         check_size(header, bounds.max_pixels, where)

@@ -42,8 +42,20 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 """The bit depths that each colour type may have (PNG, table 10)."""
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """The passes of an interlaced picture: first column and row, distance of columns and of rows."""
+_BLOCK = Struct("<BHH").pack
+_HEADER_END = 33
+"""Where the IHDR chunk ends."""
+_SURELY_SMALL = 4096
+"""Compressed bytes that become some megabytes at most (deflate packs 1,032 to one)."""
 _FILTERS = bytes(range(5))
 _PLAIN_CHUNKS = 3
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return pack(">I", len(body)) + kind + body + pack(">I", crc32(kind + body))
+
+
+_END = _chunk(b"IEND", b"")
 
 
 class PngFile(NamedTuple):
@@ -61,41 +73,49 @@ class PngFile(NamedTuple):
     def animated(self) -> bool:
         return not self.chunks.keys().isdisjoint((b"acTL", b"fcTL", b"fdAT"))
 
-    def is_harmless(self, data: bytes) -> bool:
-        """Whether libpng will decode it quickly, without failing and without printing anything.
+    def harmless(self, data: bytes) -> bytes | None:
+        """The same picture as a file that libpng decodes quickly, without failing or printing anything.
 
-        The pixels are inflated for that, up to `MAX_PIXEL_BYTES`: what is wrong with them cannot be known
-        otherwise. For small pictures that takes a tenth of decoding them.
+        The pixels are inflated for that: what is wrong with them cannot be known otherwise. They stay so in
+        the file that is returned, so that nothing is inflated twice. None where they are damaged, deeper than
+        8 bits, or more than `MAX_PIXEL_BYTES`, and for animations.
         """
-        if self.animated:
-            return False
-        width, height, depth, colour, _, _, interlaced = _IHDR(data, 16)
-        if depth > 8 or width > LIBPNG_SIDE or height > LIBPNG_SIDE:
-            return False
-        rows = _row_bytes(width, height, depth * _SAMPLES[colour], interlaced)
-        expected = sum(count * size for count, size in rows)
-        if expected > MAX_PIXEL_BYTES:
-            return False
-        inflater = zlib.decompressobj()
+        rows, expected = _layout(data[16:29])
+        if not 0 < expected <= MAX_PIXEL_BYTES or (not self.plain and self.animated):
+            return None
+        compressed = self._compressed(data)
         try:
-            raw = inflater.decompress(self._compressed(data), expected + 1)
+            if len(compressed) <= _SURELY_SMALL:
+                raw = zlib.decompress(compressed)
+            else:
+                inflater = zlib.decompressobj()
+                raw = inflater.decompress(compressed, expected + 1)
+                if len(raw) == expected and not inflater.eof:  # its checksum has not been reached
+                    return None
         except zlib.error:
-            return False
-        if len(raw) != expected or not inflater.eof or inflater.unused_data:
-            return False
+            return None
+        if len(raw) < expected:
+            return None
         at = 0
         for count, size in rows:
             if raw[at : at + count * size : size].translate(None, _FILTERS):
-                return False
+                return None
             at += count * size
-        return True
+        start = data[:_HEADER_END] if self.plain else b"".join(self._start(data))
+        return start + _chunk(b"IDAT", _stored(raw[:expected])) + _END
 
     def essential(self, data: bytes) -> bytes:
         """The same picture with those chunks alone that make its pixels: no text, profile or animation."""
         if self.plain:
             return data
+        view = memoryview(data)
+        pixels = (view[start - 8 : stop + 4] for start, stop in self.pixels or [self.chunks[b"IDAT"]])
+        return b"".join([*self._start(data), *pixels, _END])
+
+    def _start(self, data: bytes) -> list[bytes]:
+        """The signature and the chunks before the pixels that these cannot be read without."""
         colour = data[25]
-        parts: list[bytes | memoryview] = [SIGNATURE, data[8:33]]
+        parts = [data[:_HEADER_END]]
         if colour == _PALETTE:
             palette = self._body(data, b"PLTE")[: 3 << data[24]]
             parts.append(_chunk(b"PLTE", palette))
@@ -107,9 +127,7 @@ class PngFile(NamedTuple):
         elif colour == _COLOUR and len(key) == 6 and self._before_pixels(b"tRNS"):
             # What 8 bits do not hold it would complain of, and cut off.
             parts.append(_chunk(b"tRNS", bytes([0, key[1], 0, key[3], 0, key[5]]) if data[24] == 8 else key))
-        view = memoryview(data)
-        parts += [view[start - 8 : stop + 4] for start, stop in self.pixels or [self.chunks[b"IDAT"]]]
-        return b"".join([*parts, _chunk(b"IEND", b"")])
+        return parts
 
     def _before_pixels(self, *kinds: bytes) -> bool:
         """Whether the chunks come in this order, and then the pixels."""
@@ -238,16 +256,33 @@ def _check_palette(palette: tuple[int, int], pixels: tuple[int, int], where: str
         raise damaged(where, "PNG", "its palette is malformed or out of place")
 
 
+@lru_cache(maxsize=64)
+def _layout(header: bytes) -> tuple[list[tuple[int, int]], int]:
+    """What `_row_bytes` says of an IHDR's body, and how many bytes that is; 0 for what goes to a worker."""
+    width, height, depth, colour, _, _, interlaced = _IHDR(header, 0)
+    if depth > 8 or width > LIBPNG_SIDE or height > LIBPNG_SIDE:
+        return [], 0
+    rows = _row_bytes(width, height, depth * _SAMPLES[colour], interlaced)
+    return rows, sum(count * size for count, size in rows)
+
+
+def _stored(raw: bytes) -> bytes:
+    """A zlib stream (RFC 1950) that holds bytes as they are."""
+    parts = [b"\x78\x01"]
+    for start in range(0, len(raw), 0xFFFF):
+        block = raw[start : start + 0xFFFF]
+        last = start + 0xFFFF >= len(raw)
+        parts += [_BLOCK(last, len(block), len(block) ^ 0xFFFF), block]
+    parts.append(zlib.adler32(raw).to_bytes(4, "big"))
+    return b"".join(parts)
+
+
 def _row_bytes(width: int, height: int, bits: int, interlaced: int) -> list[tuple[int, int]]:
     """The rows of each pass, and how many bytes each has, its filter byte included."""
     if not interlaced:
         return [(height, 1 + (width * bits + 7) // 8)]
     sizes = ((-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in _ADAM7)
     return [(down, 1 + (across * bits + 7) // 8) for across, down in sizes if across > 0 and down > 0]
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return pack(">I", len(body)) + kind + body + pack(">I", crc32(kind + body))
 
 
 def _transparent_grey(body: bytes, depth: int) -> int | None:
