@@ -20,6 +20,8 @@ _FORMULA: Final = re.compile(
     # What it may skip before it looks for a formula; then how one begins, full width (Japanese) included.
     '(?=[\\s"\ufeff\u200b]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r])'
 )
+_MAY_BEGIN_ONE: Final = frozenset('=+-@\uff1d\uff0b\uff0d\uff20 "')
+_SPECIAL: Final = re.compile('[",;|]')
 _NEEDS_QUOTES = re.compile('[",\r\n]')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -108,6 +110,9 @@ def _cells(style: CsvStyle) -> tuple[Callable[[str], str], Callable[[str], str]]
     shown = {"keep": encodable, "pipe": without_controls, "terminal": one_line}[style.controls]
 
     def cell(text: str) -> str:
+        # Nearly all cells need nothing done; what is printable holds neither line ends nor surrogates.
+        if text.isprintable() and text[:1] not in _MAY_BEGIN_ONE and not _SPECIAL.search(text):
+            return text
         # Not `csv.writer`: it takes twice the time, and before Python 3.13 leaves a lone "\r" bare.
         text = shown(text).replace("\0", r"\x00")
         if style.formula_guard:
