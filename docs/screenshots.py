@@ -48,7 +48,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     shelf, limits = ModelShelf(), Limits()
     with tempfile.TemporaryDirectory() as corrections, bind("127.0.0.1", 0) as listener:
-        app = create_app(shelf, limits, build_page(shelf, limits, corrections))
+        app = create_app(shelf, limits, build_page(shelf, limits, Path(corrections) / "corrections"))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

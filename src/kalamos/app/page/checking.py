@@ -73,10 +73,10 @@ def build_checking(context: Context, tab: gr.Tab) -> None:
                 ),
             )
             with gr.Row(elem_classes="tight"):
-                accept = gr.Button("Accept", variant="primary", elem_id="accept", min_width=110)
-                nothing = gr.Button("Not a character", elem_id="not-character", min_width=140)
-                undo = gr.Button("Undo", elem_id="undo", min_width=90)
-                skip = gr.Button("Skip", elem_id="skip", min_width=90)
+                accept = gr.Button("Accept", variant="primary", elem_id="accept", min_width=80)
+                nothing = gr.Button("Not a character", elem_id="not-character", scale=2, min_width=150)
+                undo = gr.Button("Undo", elem_id="undo", min_width=70)
+                skip = gr.Button("Skip", elem_id="skip", min_width=70)
             asked = build_question("review")
             kept = gr.HTML(
                 hint_html("Keys: Enter accepts, Delete says “not a character”, U undoes, → skips.")
