@@ -88,7 +88,7 @@ def test_too_large_a_file_is_refused(tmp_path: Path) -> None:
     with path.open("wb") as stream:
         stream.truncate(MAX_BYTES + 1)
     begin = time.perf_counter()
-    with pytest.raises(ModelFileError, match="over 512 MiB"):
+    with pytest.raises(ModelFileError, match="over 160 MiB"):
         read_spec(path)
     assert time.perf_counter() - begin < 0.5
 

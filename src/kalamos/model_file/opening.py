@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedModel", "check_model", "open_graph", "open_model", "read_spec"]
 
-MAX_BYTES: Final = 512 * 2**20
+MAX_BYTES: Final = 160 * 2**20
+"""Of a file: opening one takes up to four times as much memory."""
 
 LOGITS: Final = "logits"
 
@@ -117,7 +118,7 @@ def open_model(source: str | os.PathLike[str] | bytes, *, threads: int = 1) -> L
         SpecVersionError: an ONNX model without a kalamos spec, or with one of another version.
         UnsupportedModelError: operators that kalamos does not run, or more work or memory for one image than
             `kalamos.model_file.workload` allows.
-        ModelFileError: not an ONNX model; damaged; over 512 MiB; tensors in other files; weights
+        ModelFileError: not an ONNX model; damaged; over 160 MiB; tensors in other files; weights
             that are NaN or infinite; a graph that does not fit the spec.
 
     >>> open_model(b"not a model")
