@@ -21,7 +21,6 @@ _UNIFORM = 32.0
 """Visible pixels whose luminance deviates less than this (of 255) are ink alone, without paper."""
 _STRAY = 0.01
 """The share of visible pixels that may lie on the other side of mid-grey where all else is ink."""
-_CHUNK = 1 << 20
 _BAND = 1 << 20
 """Pixels that are converted at a time."""
 
@@ -55,7 +54,8 @@ def to_grey(
         # Together: an alpha of full depth tells that dark colours are dark, not shallow.
         narrow_colour = narrow_alpha = _to_eight_bits(pixels, where, refuse)
     grey = _luminance(colour, narrow_colour, order)
-    return compose(grey, _in_bands(narrow_alpha, alpha), premultiplied=premultiplied)
+    opacity = alpha if alpha.dtype == np.uint8 else _in_bands(narrow_alpha, alpha)
+    return compose(grey, opacity, premultiplied=premultiplied)
 
 
 def _luminance(colour: NDArray[Any], narrow: Callable[[NDArray[Any]], Grey], order: Order) -> Grey:
@@ -176,11 +176,11 @@ def _straight(grey: Grey, alpha: Grey) -> Grey:
 
 def _background(grey: Grey, alpha: Grey) -> int:
     weights = np.zeros(256)
-    flat, opacity = grey.ravel(), alpha.ravel()
-    # bincount widens its input to 64 bits: in chunks, a large scan does not multiply its memory by 16.
-    for start in range(0, flat.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        weights += np.bincount(flat[part], opacity[part], minlength=256)
+    # bincount widens its input to 64 bits: in bands, a large scan does not multiply its memory by 16.
+    rows = max(1, _BAND // grey.shape[1])
+    for start in range(0, grey.shape[0], rows):
+        band = slice(start, start + rows)
+        weights += np.bincount(grey[band].ravel(), alpha[band].ravel(), minlength=256)
     total = weights.sum()
     if not total:
         return 255

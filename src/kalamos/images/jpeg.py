@@ -27,6 +27,9 @@ MAX_WORK = 25_000_000
 """Pixels times scans that are decoded in this process: about 0.3 s. A photograph has one scan, or ten if it
 is progressive."""
 
+MAX_SCANS = 64
+"""Scans of a file that is decoded in this process."""
+
 MAX_SCAN_WORK = 1 << 30
 """Pixels times scans that are decoded at all: 50 million pixels in 21 scans, of which programs write ten."""
 
@@ -99,6 +102,9 @@ class _Walk:
     def scan(self, position: int, length: int) -> None:
         """Look at a scan's header, and at the restart markers between its start and the next marker."""
         self.scans += 1
+        self.ordinary &= self.scans <= MAX_SCANS
+        if not self.ordinary:
+            return
         body = self.data[position + 2 : position + length]
         chosen = list(body[1:-3:2])
         known = all(component in self.components for component in chosen)
@@ -191,6 +197,7 @@ def inspect_jpeg(data: bytes, where: str) -> JpegFile:
         if position + length > len(data):
             raise truncated(where, "JPEG", f"it ends inside segment FF{code:02X}")
         _segment(walk, code, position, length)
+        _check_work(walk, where)
         position += max(length, 2)
         expected = position
     else:
@@ -206,12 +213,15 @@ def inspect_jpeg(data: bytes, where: str) -> JpegFile:
         has_luma=walk.count != 4,
     )
     work = walk.width * walk.height * walk.scans
-    if work > MAX_SCAN_WORK:
+    return JpegFile(header, walk.ordinary and work <= MAX_WORK)
+
+
+def _check_work(walk: _Walk, where: str) -> None:
+    if walk.width * walk.height * walk.scans > MAX_SCAN_WORK:
         raise ImageTimeoutError(
-            f"{where}: decoding it takes too long: {walk.scans:,} scans of {walk.width} x {walk.height} px",
+            f"{where}: decoding it takes too long: over {walk.scans - 1:,} scans of {walk.width} x {walk.height} px",
             remedy="save it anew as an ordinary JPEG",
         )
-    return JpegFile(header, walk.ordinary and work <= MAX_WORK)
 
 
 def _segment(walk: _Walk, code: int, position: int, length: int) -> None:
