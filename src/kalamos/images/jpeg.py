@@ -219,7 +219,8 @@ def inspect_jpeg(data: bytes, where: str) -> JpegFile:
 def _check_work(walk: _Walk, where: str) -> None:
     if walk.width * walk.height * walk.scans > MAX_SCAN_WORK:
         raise ImageTimeoutError(
-            f"{where}: decoding it takes too long: over {walk.scans - 1:,} scans of {walk.width} x {walk.height} px",
+            f"{where}: decoding it takes too long: over {walk.scans - 1:,} scans of "
+            f"{walk.width} x {walk.height} pixels",
             remedy="save it anew as an ordinary JPEG",
         )
 
