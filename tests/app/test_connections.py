@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -276,3 +277,45 @@ def open_files() -> int:
     """Of this process, where the system tells."""
     folder = Path("/proc/self/fd")
     return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+@pytest.mark.usefixtures("protocol")
+@pytest.mark.parametrize("kept", [True, False], ids=["kept connections", "new connections"])
+def test_the_end_under_load_resets_nobody(shelf, start: Callable, one: bytes, kept: bool) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + one + b"\r\n--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    wrong: list[str] = []
+    statuses: list[int] = []
+
+    def ask_on(host: str) -> None:
+        connection = None
+        while True:
+            try:
+                if connection is None:
+                    connection = HTTPConnection(host, timeout=30)
+                    connection.connect()
+            except OSError:  # nobody listens any more
+                return
+            try:
+                connection.request("POST", "/v1/predict", body, headers)
+                answer = connection.getresponse()
+                told = json.loads(answer.read())
+            except (OSError, HTTPException, ValueError) as error:
+                wrong.append(repr(error))
+                return
+            statuses.append(answer.status)
+            if answer.status not in {200, 503} or ("error" in told) != (answer.status == 503):
+                wrong.append(str(told))
+            if not kept or answer.getheader("connection") == "close":
+                connection.close()
+                connection = None
+
+    with start(create_app(shelf)) as address:
+        threads = [threading.Thread(target=ask_on, args=(urlsplit(address).netloc,)) for _ in range(32)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1.5)
+    for thread in threads:
+        thread.join(30)
+    assert wrong == []
+    assert statuses.count(200) >= 32
