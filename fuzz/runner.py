@@ -10,6 +10,7 @@ from fuzz import archives, images, models, runs, tables
 from fuzz.case import Case, Generator, case_number
 from fuzz.command import faults_of_command
 from fuzz.report import Report
+from fuzz.tasks import MORE
 from fuzz.watching import Child, Limits, Outcome
 
 __all__ = ["FILES", "Plan", "fuzz_files", "try_again"]
@@ -66,7 +67,7 @@ def fuzz_files(family: str, plan: Plan, report: Report) -> None:
                     continue
                 outcome = _settled(family, plan, report, child.try_case(case, each))
                 report.add(family, plan.seed, each, outcome)
-                if not outcome.problems:
+                if not outcome.problems and not outcome.told.endswith(MORE):
                     sound[each] = case
                 if plan.cases is None and time.monotonic() - began > plan.seconds:
                     break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ __all__ = ["archives", "images", "models", "runs", "tables"]
 
 SECONDS = float(os.environ.get("KALAMOS_FUZZ_TIMEOUT", "5"))
 """What kalamos itself is given for one file, where it takes such a limit."""
+
+MOST_ROWS = 1_000
+"""Of one container: a table may have any number of rows, and takes its time for them."""
+
+MORE = ", and more"
+"""How an outcome ends where there are others."""
 
 # GIF of one pixel, APNG of one frame: what a worker process is started for, so that it counts as idle.
 _STILL = base64.b64decode("R0lGODlhAQABAIAAAP///wAAACH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==")
@@ -45,11 +52,12 @@ def _container() -> Task:
     files = with_timeout(reader.predict_files, SECONDS)
 
     def read(path: Path, notes: dict[str, Any]) -> tuple[str, list[Problem]]:
-        rows = list(files(InputSearch([str(path)], column=notes.get("column")), jobs=1))
+        found = iter(files(InputSearch([str(path)], column=notes.get("column")), jobs=1))
+        rows = list(islice(found, MOST_ROWS))
         problems = wrong_rows(rows)
         if not rows:
             problems.append(("a row missing", "no row and no error for a whole file"))
-        return _told(rows), problems
+        return _told(rows) + (MORE if next(found, None) is not None else ""), problems
 
     return read
 
