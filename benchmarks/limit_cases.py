@@ -260,6 +260,14 @@ def _of_models() -> Iterator[Limit]:
         _model(sound),
         Case("limit", "a.onnx", sound.SerializeToString(), spare + 1),
     )
+    weights = stated("model_file.graph.MAX_WEIGHT_BYTES")
+    yield Limit(
+        "models",
+        "bytes of a model's weights",
+        f"{weights // MIB} MiB",
+        _model(models.weighty_model(weights - 100_000)),
+        _model(models.weighty_model(weights + 100_000)),
+    )
     fields = stated("model_file.wire.MAX_FIELDS")
     yield Limit("models", "fields of a model file", f"{fields:,}", None, _many_fields(fields))
     side = stated("model_file.spec.MAX_INPUT_SIZE")

@@ -21,7 +21,15 @@ from fuzz.case import Case, mutated
 from fuzz.images.pictures import long_deflate
 from fuzz.runs import edited_document
 
-__all__ = ["draw", "endless_model", "expanded_model", "filled_model", "folded_model", "sound_model"]
+__all__ = [
+    "draw",
+    "endless_model",
+    "expanded_model",
+    "filled_model",
+    "folded_model",
+    "sound_model",
+    "weighty_model",
+]
 
 SPEC, MEMORY = "kalamos.spec", "kalamos.memory"
 SIDE, CLASSES = 28, 10
@@ -154,6 +162,19 @@ def expanded_model(shape: Sequence[int], products: int = 0) -> ModelProto:
         helper.make_node("Add", ["scores", "peak"], ["logits"]),
     ]
     return _model(nodes, constants=[_constant("shape", list(shape))])
+
+
+def weighty_model(weight_bytes: int) -> ModelProto:
+    """A model whose second layer has so many bytes of weights, or a little less."""
+    wide = numpy_helper.from_array(
+        np.ones((SIDE * SIDE, weight_bytes // (4 * SIDE * SIDE)), np.float32), "wide"
+    )
+    nodes = [
+        helper.make_node("MatMul", ["flat", "wide"], ["hidden"]),
+        helper.make_node("ReduceMean", ["hidden"], ["middle"], axes=[1], keepdims=1),
+        helper.make_node("Add", ["scores", "middle"], ["logits"]),
+    ]
+    return _model(nodes, constants=[wide])
 
 
 def folded_model(side: int, count: int) -> ModelProto:
