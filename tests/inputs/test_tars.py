@@ -128,9 +128,7 @@ def test_a_member_over_the_limit_is_a_row_and_is_passed_over(tar_bytes) -> None:
         def __init__(self) -> None:
             info = tarfile.TarInfo("huge.png")
             info.size = MAX_MEMBER_BYTES + 512
-            self._parts = iter(
-                [info.tobuf(), *[bytes(1 << 20)] * 96, bytes(512), tar_bytes(("b.png", b"B"))]
-            )
+            self._parts = iter([info.tobuf(), *[bytes(1 << 20)] * 96, bytes(512), tar_bytes(("b.png", b"B"))])
 
         def readable(self) -> bool:
             return True
