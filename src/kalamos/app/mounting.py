@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from kalamos.app.file_gate import admit_files
 from kalamos.app.limits import Limits
 from kalamos.app.page.session import Session
 from kalamos.app.page_guard import PageGuard
+from kalamos.app.refusals import RefusedError
 from kalamos.app.visits import PAGES, HeldBytes, Visit, VisitLimits, Visits, current_visit
 from kalamos.errors import UsageError
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     import gradio
 
 __all__ = ["mount_page"]
+
+_log = logging.getLogger("kalamos.app")
 
 FOLDER: Final = "visits"
 """Of the visits, in Gradio's folder for files."""
@@ -97,7 +102,27 @@ class _Keeping:
     async def process_api(
         self, block_fn: Any, inputs: Any, state: Any = None, request: Any = None, **options: Any
     ) -> dict[str, Any]:
-        """Work on an event as its visit's: with that one's files, state and folder alone."""
+        """Work on an event as its visit's, and tell the log what goes wrong: Gradio would print it there.
+
+        An event whose values are not what its components take is one line, as other requests are. For what
+        goes wrong in the page's own functions, the log has where.
+        """
+        from gradio import Error
+
+        try:
+            return await self._process_for_visit(block_fn, inputs, state, request, **options)
+        except Exception as error:
+            if _is_about_values(error):
+                _log.info("a page event was refused: its values do not fit (%s)", type(error).__name__)
+            elif not isinstance(error, Error):  # those the page shows: they are its way to say something
+                _log.exception("a page event failed")
+            shown = str(error) if isinstance(error, Error) else "something went wrong in the server"
+            raise Error(shown, print_exception=False) from error
+
+    async def _process_for_visit(
+        self, block_fn: Any, inputs: Any, state: Any, request: Any, **options: Any
+    ) -> dict[str, Any]:
+        """Work on an event with its visit's files, state and folder alone."""
         visit = _visit_of(request)
         # Once more, right before Gradio opens them: another way in than by the guard finds no file.
         admit_files(inputs, visit)
@@ -170,6 +195,12 @@ class _Keeping:
             Path(path).unlink(missing_ok=True)
         for files in self._page.temp_file_sets:
             files -= {*visit.uploads, *visit.results}
+
+
+def _is_about_values(error: Exception) -> bool:
+    """Whether an event failed before any function of the page was called."""
+    names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return isinstance(error, RefusedError) or bool(names & {"preprocess_data", "validate_inputs"})
 
 
 def _visit_of(request: Any) -> Visit | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import logging
 import os
 import re
 import sys
@@ -375,8 +376,9 @@ def test_an_event_that_came_past_the_door_opens_nothing(secret: Path, folder: Pa
     async def work() -> None:
         await page.process_api(read, data)
 
-    with pytest.raises(RefusedError):
+    with pytest.raises(gr.Error, match="something went wrong in the server") as caught:
         anyio.run(work)
+    assert isinstance(caught.value.__cause__, RefusedError)
 
 
 def test_the_state_is_the_cookies_and_not_a_session_hashs(address: str) -> None:
@@ -487,3 +489,24 @@ def test_without_model_upload_there_is_no_place_and_no_event_for_one(
 
     assert outcomes(allowed=True) == ({"model-file"}, 1)
     assert outcomes(allowed=False) == (set(), 0)
+
+
+def test_values_that_do_not_fit_are_a_line_in_the_log_and_no_traceback(
+    address: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor = Visitor(address)
+    events = [each for each in visitor.config["dependencies"] if each["backend_fn"] and each["inputs"]]
+    refused = 0
+    with caplog.at_level(logging.INFO, "kalamos.app"):
+        for event in events:
+            for data in ([], [["a"]] * len(event["inputs"]), [{"image": {"root": 7}}] * len(event["inputs"])):
+                answer = visitor.join(event, data)
+                if answer.status_code == 200:
+                    assert visitor.wait()["success"] is False
+                    refused += 1
+    assert refused
+    lines = [record for record in caplog.records if "page event" in record.message]
+    assert len(lines) == refused
+    assert not any(record.exc_info for record in lines)
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert "Read as 1" in visitor.read(visitor.upload(stroke())[0])
