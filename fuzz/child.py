@@ -27,6 +27,10 @@ __all__ = ["Problem", "Task", "main", "wrong_rows"]
 Problem = tuple[str, str]
 """What kind of fault, and what exactly."""
 
+BORNE = "Corrupt JPEG data: "
+"""What libjpeg prints of a damaged scan, and a library cannot keep from its host's standard error (see
+`kalamos.cli.native_output`). The command can: there it is a finding."""
+
 Task = Callable[[Path, dict[str, Any]], tuple[str, list[Problem]]]
 """From a file and its case's notes to a few words on what came of it, and the faults seen."""
 
@@ -55,8 +59,8 @@ def _answer(task: Task, asked: dict[str, Any], idle: float) -> dict[str, Any]:
     outcome, problems = _tried(task, Path(asked["path"]), asked["notes"])
     took = time.perf_counter() - started
     sys.stderr.flush()
-    if os.fstat(2).st_size > quiet:
-        problems.append(("text on standard error", _tail(quiet)))
+    if os.fstat(2).st_size > quiet and (said := _tail(quiet)):
+        problems.append(("text on standard error", said))
     return {
         "outcome": outcome,
         "problems": problems,
@@ -85,7 +89,8 @@ def _short(error: BaseException) -> str:
 def _tail(start: int) -> str:
     with Path("/proc/self/fd/2").readlink().open("rb") as file:
         file.seek(start)
-        return file.read(400).decode(errors="replace").strip()
+        lines = file.read().decode(errors="replace").splitlines()
+    return "\n".join(line for line in lines if line and not line.startswith(BORNE))[:400]
 
 
 def wrong_rows(rows: Iterable[Any], expected: int | None = None) -> list[Problem]:
