@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import PurePath
 from typing import TypeAlias
 
 from kalamos.errors import UsageError
 from kalamos.external_sort import externally_sorted
 from kalamos.images import EXTENSIONS
-from kalamos.images.files import display_name
+from kalamos.images.files import display_name, perhaps_meant
 from kalamos.passed_over import PassedOver
 
 __all__ = [
@@ -24,9 +22,6 @@ __all__ = [
     "name_order",
     "no_such_path",
 ]
-
-SIBLINGS = 2000
-"""Names of a folder that a misspelt one is compared with."""
 
 _STDIN = "-"
 
@@ -157,7 +152,7 @@ def no_such_path(path: str) -> UsageError:
     >>> str(no_such_path("no-such-folder/scans"))
     'no-such-folder/scans: no such file or folder'
     """
-    return UsageError(f"{display_name(path)}: no such file or folder", remedy=_perhaps_meant(path))
+    return UsageError(f"{display_name(path)}: no such file or folder", remedy=perhaps_meant(path))
 
 
 def is_image_name(name: str) -> bool:
@@ -193,23 +188,6 @@ def _none_is_there(absent: list[UsageError]) -> UsageError:
         return absent[0]
     shown = "; ".join(map(str, absent[:5])) + (f"; and {len(absent) - 5:,} more" if absent[5:] else "")
     return UsageError(f"none of these {len(absent):,} is there: {shown}")
-
-
-def _perhaps_meant(path: str) -> str:
-    """The path with its first part that is not there replaced by the most similar name, as a question."""
-    parts = PurePath(path).parts
-    for place, part in enumerate(parts):
-        here = os.path.join(*parts[:place]) if place else ""
-        if part in {".", "..", os.sep} or os.path.lexists(os.path.join(here, part)):
-            continue
-        try:
-            with os.scandir(here or ".") as entries:
-                names = [entry.name for entry in islice(entries, SIBLINGS)]
-        except (OSError, ValueError):
-            return ""
-        near = difflib.get_close_matches(part, names, n=1, cutoff=0.6)
-        return f"did you mean {display_name(os.path.join(here, near[0]))!r}?" if near else ""
-    return ""
 
 
 def _enter(folder: str, inside: _Inside) -> bool:

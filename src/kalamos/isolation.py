@@ -150,7 +150,7 @@ def iterate_isolated(
     sizes = [size] if isinstance(size, int) else size
     items = 0
     job = _Job(f"{function.__module__}:{function.__qualname__}", args, memory, timeout, tuple(imports))
-    worker = _pool.take(wheres[0])
+    worker = _pool.take(wheres[0], stopping)
     answer: _Answer | None = None
     try:
         allowed = _processor_time_allowed(sizes[0], timeout)
@@ -213,7 +213,7 @@ def _death(worker: _Worker, where: str, timeout: float) -> ImageError:
             remedy="save it anew as an ordinary PNG or JPEG, or raise the timeout",
         )
     if worker.killed_for == "stop":
-        return ImageTimeoutError(f"{where}: reading was interrupted")
+        return _interrupted(where)
     # Killed by nobody here: the system had no memory left.
     if worker.killed_for == "memory" or ended_by == -getattr(signal, "SIGKILL", 0):
         return _too_large(where)
@@ -224,6 +224,10 @@ def _crashed(where: str) -> CorruptImageError:
     return CorruptImageError(
         f"{where}: it is damaged: the decoder crashed on it", remedy="use an intact copy"
     )
+
+
+def _interrupted(where: str) -> ImageTimeoutError:
+    return ImageTimeoutError(f"{where}: reading was interrupted")
 
 
 def _too_large(where: str) -> ImageTooLargeError:
@@ -341,21 +345,24 @@ class _Pool:
         self._all: set[_Worker] = set()
         self._lock = threading.Lock()
 
-    def take(self, where: str) -> _Worker:
+    def take(self, where: str, stopping: threading.Event | None) -> _Worker:
         """Take an idle worker, or start one.
 
-        Raises `ImageTooLargeError` for the input called `where` where no process can be started.
+        Raises `ImageTooLargeError` for the input called `where` where no process can be started, and
+        `ImageTimeoutError` once `stopping` is set.
         """
         while True:
+            if stopping is not None and stopping.is_set():
+                raise _interrupted(where)
             with self._lock:
                 worker = self._idle.pop() if self._idle else None
             if worker is None:
-                return self._start(where)
+                return self._start(where, stopping)
             if worker.alive:
                 return worker
             self.discard(worker)
 
-    def _start(self, where: str) -> _Worker:
+    def _start(self, where: str, stopping: threading.Event | None) -> _Worker:
         try:
             worker = _Worker()
         except OSError as error:
@@ -367,10 +374,12 @@ class _Pool:
         with self._lock:
             self._all.add(worker)
         try:
-            with _watchdog.watching(worker, _START_SECONDS, _START_SECONDS, MEMORY_BYTES, None):
+            with _watchdog.watching(worker, _START_SECONDS, _START_SECONDS, MEMORY_BYTES, stopping):
                 worker.greet()
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             self.discard(worker)
+            if worker.killed_for == "stop":
+                raise _interrupted(where) from error
             raise ImageTooLargeError(
                 f"{where}: the process to decode it does not start ({sys.executable})",
                 remedy="save the image as an ordinary PNG or JPEG, or free some memory",

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Final
 
 __all__ = [
@@ -79,7 +78,7 @@ def import_matplotlib() -> None:
         ImportError: it is not installed.
     """
     if "matplotlib.font_manager" in sys.modules or os.environ.get("MPLCONFIGDIR") or _uses_matplotlib():
-        import_module("matplotlib.font_manager")
+        import_module("matplotlib")
         return
     # XDG_CACHE_HOME too: Matplotlib asks fc-list for fonts, and that keeps a list of its own there.
     with _temporary_folder("MPLCONFIGDIR", "XDG_CACHE_HOME"):
@@ -88,6 +87,8 @@ def import_matplotlib() -> None:
 
 def _uses_matplotlib() -> bool:
     """Whether the user's home has a folder of Matplotlib's."""
+    from pathlib import Path  # `import kalamos` does without
+
     try:
         home = Path.home()
     except RuntimeError:  # a user without a home

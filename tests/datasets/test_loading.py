@@ -74,3 +74,12 @@ def test_other_files_are_refused(tmp_path: Path, name: str) -> None:
 def test_an_archive_is_known_by_its_content(as_zip: Write, png: Png) -> None:
     path = as_zip({"a/1.png": png(), "b/1.png": png()})
     assert load_dataset(path.rename(path.with_suffix(".ZIP"))).alphabet.labels == ("a", "b")
+
+
+def test_a_folder_s_misspelt_name_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "letters" / "a").mkdir(parents=True)
+    with pytest.raises(DatasetError, match=r"there is no dataset 'leters'; did you mean 'letters'\?"):
+        load_dataset("leters")
+    with pytest.raises(DatasetError, match=r"no such file or folder; did you mean 'letters'\?"):
+        load_dataset("leters/a")

@@ -36,6 +36,7 @@ class Asked:
     show: str | None
     column: str | None
     jobs: int | None
+    timeout: float
     engine: str
     address: str | None
     quiet: bool

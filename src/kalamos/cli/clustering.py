@@ -52,6 +52,7 @@ def predict_on_ray(asked: Asked) -> tuple[Summary, PassedOver]:
         asked.min_confidence,
         asked.target_accuracy,
         charset=asked.charset,
+        timeout=asked.timeout,
         parts=parts,
     )
     job = RayJob(asked.paths, reading, column=asked.column, jobs=asked.jobs, address=asked.address)

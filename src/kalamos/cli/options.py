@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["abstention_options", "charset_option", "data_dir_option", "licence_option"]
+__all__ = ["abstention_options", "charset_option", "data_dir_option", "licence_option", "timeout_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +31,16 @@ charset_option = click.option(
     metavar="CHARS",
     help='Only these characters can be there: digits, upper, lower, letters, or "ABC123"; several apart by '
     "spaces.",
+)
+
+
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up on an image that takes longer to decode; it is a row with its error.",
 )
 
 

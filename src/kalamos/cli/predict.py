@@ -15,7 +15,7 @@ import click
 
 from kalamos.cli.asked import Asked
 from kalamos.cli.names import FormatName, ModelName
-from kalamos.cli.options import abstention_options, charset_option
+from kalamos.cli.options import abstention_options, charset_option, timeout_option
 from kalamos.cli.passed_over import tell_files_passed_over
 from kalamos.cli.terminal import echo
 from kalamos.errors import OutputError, UsageError
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     help="The column of a CSV or Parquet file that has the images or their paths.  [default: image, path, "
     "file, filename, bytes, ... or the only one]",
 )
+@timeout_option
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker threads.  [default: all cores]")
 @click.option(
     "--engine",
@@ -123,7 +124,7 @@ def _predict_here(asked: Asked) -> tuple[Summary, PassedOver]:
     _limit_threads()
     reader = load(asked.model)
     reading = asked.reading(reader.spec)
-    search = InputSearch(asked.paths, column=asked.column)
+    search = InputSearch(asked.paths, column=asked.column, timeout=asked.timeout)
     # What --show still has to draw: a member of an archive that has streamed by cannot be read again.
     unseen: deque[Item] | None = deque() if asked.show else None
     found = _with_first(search if unseen is None else _kept(search, unseen))
@@ -134,6 +135,7 @@ def _predict_here(asked: Asked) -> tuple[Summary, PassedOver]:
         min_confidence=asked.min_confidence,
         target_accuracy=asked.target_accuracy,
         charset=asked.charset,
+        timeout=asked.timeout,
         jobs=asked.jobs,
         processes=True,
     )

@@ -64,6 +64,7 @@ def teach(
     learnt from all of them. Takes seconds on a CPU, and needs no PyTorch.
     """
     from kalamos.model_file.licence import NOT_STATED, check_licence
+    from kalamos.passed_over import file_kind, foreign_files
     from kalamos.recognizer import load
     from kalamos.teaching import load_examples
     from kalamos.teaching import teach as learn
@@ -84,10 +85,13 @@ def teach(
         echo_json(json.dumps(_as_json(lesson, model, output), ensure_ascii=False, indent=2))
     else:
         _tell(lesson, model, output)
-    for problem in lesson.problems[:SHOWN]:
+    for line in foreign_files(problem.where for problem in lesson.problems).lines():
+        echo(f"passed over: {line}", err=True)
+    others = [problem for problem in lesson.problems if file_kind(problem.where.strip("'")) is None]
+    for problem in others[:SHOWN]:
         echo(f"passed over: {problem}", err=True)
-    if len(lesson.problems) > SHOWN:
-        echo(f"passed over: {len(lesson.problems) - SHOWN:,} more", err=True)
+    if len(others) > SHOWN:
+        echo(f"passed over: {len(others) - SHOWN:,} more", err=True)
     if lesson.problems:
         context.exit(1)
 

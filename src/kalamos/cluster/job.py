@@ -140,10 +140,31 @@ class RayJob:
 
     def _find_streams(self, stack: ExitStack) -> list[Stream]:
         if self._reading.remote:
-            tables = [table for path in sorted(self._paths, key=name_order) for table in find_tables(path)]
-            return [TableStream(table, self._column, alone=len(tables) == 1) for table in tables]
+            tables = _tables(self._paths)
+            alone = len(tables) == 1
+            return [TableStream(table, self._column, alone, self._reading.timeout) for table in tables]
         stdin = _saved_stdin(stack) if STDIN in self._paths else None
-        return [LocalStream(tuple(self._paths), self._column, self._reading.folder, stdin)]
+        folder, timeout = self._reading.folder, self._reading.timeout
+        return [LocalStream(tuple(self._paths), self._column, folder, stdin, timeout)]
+
+
+def _tables(uris: Sequence[str]) -> list[str]:
+    """The Parquet files that are named or lie in named folders; what is not there becomes a row among others.
+
+    Raises:
+        UsageError: nothing is there.
+    """
+    tables: list[str] = []
+    absent: list[UsageError] = []
+    for uri in sorted(uris, key=name_order):
+        try:
+            tables += find_tables(uri)
+        except UsageError as error:
+            absent.append(error)
+            tables.append(uri)
+    if len(absent) == len(uris):
+        raise absent[0]
+    return tables
 
 
 def _close_quietly(outcomes: Generator[Outcome, None, None]) -> None:

@@ -52,11 +52,13 @@ class LocalStream:
     """Where relative paths begin."""
     stdin: str | None = None
     """A file with what standard input brought."""
+    timeout: float | None = None
+    """Seconds that getting the next image out of an archive or a table may take."""
 
     def search(self) -> tuple[InputSearch, Iterator[Item]]:
         """Raises `UsageError` as `InputSearch` does, once the items are asked for."""
         stdin = None if self.stdin is None else Path(self.stdin).open("rb")  # noqa: SIM115  (closed at the end)
-        search = InputSearch(self.paths, column=self.column, stdin=stdin)
+        search = InputSearch(self.paths, column=self.column, stdin=stdin, timeout=self.timeout)
         return search, _closing(stdin, iter(search))
 
 
@@ -68,6 +70,7 @@ class TableStream:
     column: str | None
     alone: bool = field(default=True)
     """Whether it is all that is read; then it is refused, where one of several becomes a row."""
+    timeout: float | None = None
 
     def search(self) -> tuple[None, Iterator[Item]]:
         return None, self._items()
@@ -77,7 +80,7 @@ class TableStream:
 
         found = False
         try:
-            for item in read_parquet(self.uri, self.column, open_uri=open_input):
+            for item in read_parquet(self.uri, self.column, open_uri=open_input, timeout=self.timeout):
                 found = True
                 yield item
             if not found:

@@ -34,6 +34,8 @@ class Reading:
     min_confidence: float | None = None
     target_accuracy: float | None = None
     charset: str | None = None
+    timeout: float | None = None
+    """Seconds for one image; None takes the library's own."""
     folder: str = "."
     remote: bool = False
     """Whether the paths are URIs."""
@@ -85,6 +87,7 @@ class BlockReader:
                 min_confidence=reading.min_confidence,
                 target_accuracy=reading.target_accuracy,
                 charset=reading.charset,
+                timeout=reading.timeout,
                 jobs=1,
             )
         ]

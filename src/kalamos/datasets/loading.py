@@ -15,7 +15,7 @@ from kalamos.datasets.named import DATASETS
 from kalamos.datasets.named import data_dir as data_root
 from kalamos.datasets.sources import open_source
 from kalamos.errors import DatasetError, suggest
-from kalamos.images.files import display_name
+from kalamos.images.files import display_name, perhaps_meant
 
 __all__ = ["list_local", "load_dataset", "resolve_dataset"]
 
@@ -80,7 +80,10 @@ def resolve_dataset(name_or_path: str | os.PathLike[str]) -> str | Path:
     except (OSError, ValueError, RuntimeError):
         pass  # a name too long, with a NUL, or of a home that is not known is on no disk
     given = display_name(name_or_path)
+    meant = perhaps_meant(os.fspath(name_or_path))
     if given == Path(name_or_path).name:  # a bare word
         remedy = suggest(given, DATASETS.names(), otherwise="name a folder, a .csv or .zip file, or one of")
-        raise DatasetError(f"there is no dataset {given!r}", remedy=remedy)
-    raise DatasetError(f"{given}: no such file or folder", remedy="name a folder, a .csv or .zip file")
+        raise DatasetError(f"there is no dataset {given!r}", remedy=meant or remedy)
+    raise DatasetError(
+        f"{given}: no such file or folder", remedy=meant or "name a folder, a .csv or .zip file"
+    )

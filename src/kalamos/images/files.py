@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path, PurePath
 
 from kalamos.errors import ImageNotFoundError, ImageTooLargeError
 
@@ -12,9 +13,13 @@ __all__ = [
     "MAX_MEMBER_BYTES",
     "display_name",
     "native_separators",
+    "perhaps_meant",
     "read_file",
     "read_start",
 ]
+
+SIBLINGS = 2000
+"""Names of a folder that a misspelt one is compared with."""
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Bytes of one image file."""
@@ -54,6 +59,32 @@ def native_separators(path: str) -> str:
         return path
     turned = path.replace("\\", "/")
     return turned if os.path.isfile(turned) else path  # noqa: PTH113  (a string, as the path is)
+
+
+def perhaps_meant(path: str) -> str:
+    """A remedy for a path that is not there: the most similar name beside its first part that is not.
+
+    Names are compared with at most `SIBLINGS` others; empty where none is similar.
+
+    >>> perhaps_meant("sampels/0-pen.png"), perhaps_meant("no-such-folder")
+    ("did you mean 'samples'?", '')
+    """
+    import difflib  # few runs need it
+    from itertools import islice
+
+    parts = PurePath(path).parts
+    for place, part in enumerate(parts):
+        here = Path(*parts[:place])
+        if part in {".", ".."} or os.path.lexists(here / part):
+            continue
+        try:
+            with os.scandir(here) as entries:
+                names = [entry.name for entry in islice(entries, SIBLINGS)]
+        except (OSError, ValueError):
+            return ""
+        near = difflib.get_close_matches(part, names, n=1, cutoff=0.6)
+        return f"did you mean {display_name(here / near[0])!r}?" if near else ""
+    return ""
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:

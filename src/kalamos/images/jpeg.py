@@ -20,7 +20,7 @@ __all__ = ["MAX_SEGMENTS", "MAX_WORK", "SIGNATURE", "JpegFile", "inspect_jpeg", 
 
 SIGNATURE = b"\xff\xd8\xff"
 
-MAX_SEGMENTS = 65_536
+MAX_SEGMENTS = 16_384
 """Markers in one file, restarts not counted. Photographs have ten to some hundred."""
 
 MAX_WORK = 25_000_000
@@ -110,6 +110,8 @@ class _Walk:
         known = all(component in self.components for component in chosen)
         if not self.code or len(body) < 6 or len(body) != 4 + 2 * body[0] or not known:
             self.ordinary = False
+        self.ordinary &= self.width * self.height * self.scans <= MAX_WORK
+        if not self.ordinary:  # it goes to a worker: what its many scans say does not matter here
             return
         first, last, approximation = body[-3:]
         if self.code == _PROGRESSIVE:

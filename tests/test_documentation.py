@@ -1,0 +1,162 @@
+"""What README.md and docs/*.md show works as pasted: every command and every Python block, in order.
+
+Each page is pasted into a copy of the tree of its own. What a page marks, visibly, as *(downloads)*,
+*(hours)* or *(your cluster)* is left out, and nothing else; the list below has to name it all. What is marked
+*(until Ctrl-C)* is started, and ended as soon as it has said where it listens.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
+NEEDED = ("README.md", "docs", "samples", "recipes", "src", "pyproject.toml", "Makefile", "LICENSE")
+
+LEFT_OUT = {
+    "make demo": "installs: .ci/run runs it",
+    ". .venv/bin/activate": "the tests run in the environment that make demo and make test made",
+    "pip install '.[app]'": "downloads",
+    "pip install '.[teach]'": "downloads",
+    "pip install '.[train,doctor]'": "downloads",
+    "kalamos predict s3://bucket/scans --engine ray --address auto -o s3://bucket/labels": "your cluster",
+    "kalamos predict /shared/forms --engine ray --address 10.0.0.1:6379 -o labels.csv": "your cluster",
+    "torchrun": "your cluster",
+}
+"""What is not run, by how it begins, and why."""
+
+SECONDS = 600
+"""For one command. Most take one; those that train or start a cluster take a minute on busy cores."""
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+
+
+def blocks(page: str) -> list[Block]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [
+        Block(*found) for found in re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def commands(block: str) -> list[tuple[str, str]]:
+    r"""The command lines of a block, continued ones joined, each with its comment or that above it.
+
+    >>> commands("# (hours) slow\nmake zoo \\\n-j 2\nkalamos app  # (until Ctrl-C)\n")
+    [('make zoo  -j 2', '(hours) slow'), ('kalamos app', '(until Ctrl-C)')]
+    """
+    found = []
+    above = ""
+    for line in block.replace("\\\n", " ").splitlines():
+        command, _, comment = (
+            part.strip() for part in re.sub(r"(^|\s)#", "\0", line, count=1).partition("\0")
+        )
+        if command:
+            found.append((command, comment or above))
+            above = ""
+        else:
+            above = comment
+    return found
+
+
+def why_left_out(command: str) -> str | None:
+    return next((why for begin, why in LEFT_OUT.items() if command.startswith(begin)), None)
+
+
+def everything() -> list[tuple[str, str, str]]:
+    return [
+        (page, command, comment)
+        for page in PAGES
+        for language, text in blocks(page)
+        if language == "sh"
+        for command, comment in commands(text)
+    ]
+
+
+def test_there_is_something_to_paste() -> None:
+    assert len(everything()) > 25
+    assert {page for page, _, _ in everything()} >= {"README.md", "docs/teaching.md", "docs/cluster.md"}
+
+
+@pytest.mark.parametrize(("page", "command", "comment"), everything())
+def test_what_is_left_out_says_so_on_the_page(page: str, command: str, comment: str) -> None:
+    marked = re.match(r"\((downloads|hours|your cluster)\)", comment)
+    why = why_left_out(command)
+    assert bool(marked) == (why in {"downloads", "hours", "your cluster"}), (command, comment, why)
+    assert marked is None or marked[1] == why
+
+
+def test_all_that_is_left_out_is_on_a_page() -> None:
+    shown = [command for _, command, _ in everything()]
+    assert [begin for begin in LEFT_OUT if not any(command.startswith(begin) for command in shown)] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the blocks are for a POSIX shell")
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+def test_the_page_works_as_pasted(page: str, tmp_path: Path) -> None:
+    for needed in ("torch", "gradio", "ray"):
+        if not find_spec(needed):
+            pytest.skip(f"needs everything that make test installs, and {needed} is not here")
+    for name in NEEDED:
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / name)
+    for language, text in blocks(page):
+        if language == "python":
+            (tmp_path / "pasted.py").write_text(text, encoding="utf-8")
+            run([sys.executable, "pasted.py"], tmp_path, text)
+            continue
+        for command, comment in commands(text):
+            if why_left_out(command) is not None:
+                continue
+            if comment.startswith("(until Ctrl-C)"):
+                start_and_end(command, tmp_path)
+            else:
+                run(["bash", "-c", command], tmp_path, command)
+
+
+def environment() -> dict[str, str]:
+    """That of a shell after `. .venv/bin/activate`."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def run(command: list[str], folder: Path, shown: str) -> None:
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=SECONDS,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    # One of the samples is blank on purpose, and is told so: status 1.
+    blank = done.returncode == 1 and " 1 failed" in done.stderr and "1 no ink" in done.stderr
+    twice = done.returncode == 1 and " 2 failed" in done.stderr and "2 no ink" in done.stderr
+    assert done.returncode == 0 or blank or twice, f"{shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def start_and_end(command: str, folder: Path) -> None:
+    port = ["--port", "0"]  # the usual one may be taken here
+    with subprocess.Popen(
+        [*shlex.split(command), *port], cwd=folder, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as server:  # fmt: skip
+        assert server.stdout is not None
+        assert server.stderr is not None
+        said = server.stdout.readline()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0, server.stderr.read()
+        assert "http://127.0.0.1:" in said
