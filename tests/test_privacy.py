@@ -145,7 +145,7 @@ def arguments(name: str, characters: Path, work: Path) -> tuple[str, ...]:
         case "export":
             return *CLI, "export", "digits", "-f", "pt2", "-o", str(work / "digits.pt2")
         case _:
-            networks = ("--arch", "kalamos_xs", "--arch", "mlp")
+            networks = ("--arch", "kalamos_xs", "--arch", "cnn2")
             return (
                 *CLI,
                 "compare",
