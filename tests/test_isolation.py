@@ -122,6 +122,23 @@ def test_stopping_ends_a_call() -> None:
     assert time.monotonic() - start < 10
 
 
+class Harm:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("made-by-an-answer",)
+
+
+def answer_with_harm() -> Harm:
+    return Harm()
+
+
+def test_an_answer_runs_nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that has taken a worker over could answer anything."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorruptImageError, match=r"evil\.tif: it is damaged"):
+        run_isolated(answer_with_harm, where="evil.tif")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_libraries_print_goes_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_isolated(chatter, where="x") == "done"
     assert capfd.readouterr() == ("", "")
@@ -191,9 +208,8 @@ def test_a_plain_script_needs_no_main_guard(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_their_parent(tmp_path: Path, end: int) -> None:
-    rest = (
-        "from kalamos import isolation as i\nprint(next(iter(i._pool._all)).pid, flush=True)\ntime.sleep(60)"
-    )
+    rest = "from kalamos.isolation.workers import pool as p\n"
+    rest += "print(next(iter(p._all)).pid, flush=True)\ntime.sleep(60)"
     process = run_script(tmp_path, rest)
     assert process.stdout is not None
     process.stdout.readline()

@@ -1,0 +1,181 @@
+"""Calls of functions in a worker process, within limits on memory and time."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
+
+from kalamos.errors import CorruptImageError, ImageError, ImageTimeoutError, ImageTooLargeError
+from kalamos.isolation.messages import Answer, Job
+from kalamos.isolation.workers import Worker, interrupted, pool, watchdog
+
+__all__ = [
+    "MEMORY_BYTES",
+    "SMALL_BYTES",
+    "SMALL_SECONDS",
+    "TIMEOUT_SECONDS",
+    "iterate_isolated",
+    "processor_seconds",
+    "run_isolated",
+]
+
+R = TypeVar("R")
+
+TIMEOUT_SECONDS = 30.0
+"""Wall-clock seconds that reading one image may take, unless the caller says otherwise."""
+
+MEMORY_BYTES = 350 * 2**20
+"""Bytes that one piece of work may allocate in a worker."""
+
+SMALL_BYTES, SMALL_SECONDS = 2**20, 1.5
+"""Input of up to so many bytes gets at most so many seconds of processor time: small files that take long are
+made to. Larger input gets more in proportion."""
+
+
+def run_isolated(
+    function: Callable[..., R],
+    *args: Any,
+    where: str,
+    timeout: float | None = None,
+    size: int = 0,
+    memory: int = MEMORY_BYTES,
+    stopping: threading.Event | None = None,
+) -> R:
+    """Call `function(*args)` in a worker process and return its result.
+
+    Args:
+        function: a function at the top of a module of kalamos; arguments and result are pickled (arrays and
+            `pickle.PickleBuffer`s of bytes, which arrive as bytes, without further copies).
+        where: what the input is called in errors.
+        timeout: wall-clock seconds; None takes `TIMEOUT_SECONDS`.
+        size: bytes of the input, which bound the processor time (see `SMALL_BYTES`); 0 for no such bound.
+        memory: bytes that the call may allocate beyond its arguments; lower it by what these take.
+        stopping: once set, the worker is killed and `ImageTimeoutError` raised within a tenth of a second.
+
+    Raises:
+        KalamosError: whatever the function raises of kalamos's own errors.
+        ImageTimeoutError: it took longer than it may.
+        ImageTooLargeError: it needs more memory than it may have.
+        CorruptImageError: the worker died, or the function raised anything else.
+
+    >>> from kalamos.images.files import display_name
+    >>> run_isolated(display_name, "a.png", where="a.png")
+    'a.png'
+    """
+    [result] = iterate_isolated(
+        _once, function, *args, where=where, timeout=timeout, size=size, memory=memory, stopping=stopping
+    )
+    return cast("R", result)
+
+
+def iterate_isolated(
+    function: Callable[..., Iterator[R]],
+    *args: Any,
+    where: str | Sequence[str],
+    timeout: float | None = None,
+    size: int | Sequence[int] = 0,
+    memory: int = MEMORY_BYTES,
+    stopping: threading.Event | None = None,
+    imports: Sequence[str] = (),
+) -> Iterator[R]:
+    """Yield what the iterator `function(*args)` yields in a worker process, one by one as it is made.
+
+    The limits are those of `run_isolated`; the time is that of each single item, and the memory is free again
+    when the iterator ends. Arguments, results and errors are as there. Leaving early kills the worker.
+
+    Args:
+        where, size: as there; where the iterator yields one item for each of several inputs, those of each.
+        imports: libraries that the function uses, imported before the limits hold.
+    """
+    timeout = TIMEOUT_SECONDS if timeout is None else timeout
+    wheres = [where] if isinstance(where, str) else where
+    sizes = [size] if isinstance(size, int) else size
+    items = 0
+    job = Job(f"{function.__module__}:{function.__qualname__}", args, memory, timeout, tuple(imports))
+    worker = pool.take(wheres[0], stopping)
+    answer: Answer | None = None
+    try:
+        allowed = _processor_time_allowed(sizes[0], timeout)
+        with watchdog.watching(worker, timeout, allowed, memory, stopping) as watch:
+            worker.send(job)
+            if imports:
+                worker.receive()
+                watch.renew()
+            while (answer := worker.receive()).kind == "item":
+                watch.rest()
+                yield answer.value
+                answer = None  # may be large
+                items += 1
+                watch.renew(_processor_time_allowed(_of(sizes, items), timeout))
+    except pickle.UnpicklingError as error:
+        answer = None
+        raise _crashed(_of(wheres, items)) from error
+    except (EOFError, OSError) as error:
+        answer = None
+        raise _death(worker, _of(wheres, items), timeout) from error
+    except MemoryError:
+        answer = None
+        raise too_large(_of(wheres, items)) from None
+    finally:
+        pool.give_back(worker, answer)
+    match answer.kind:
+        case "error":
+            raise answer.value
+        case "memory":
+            raise too_large(_of(wheres, items))
+        case "crash":
+            raise _crashed(_of(wheres, items))
+
+
+def _of(values: Sequence[R], item: int) -> R:
+    """An item's own value, or the one of all."""
+    return values[min(item, len(values) - 1)]
+
+
+def _once(function: Callable[..., R], *args: Any) -> Iterator[R]:
+    yield function(*args)
+
+
+def processor_seconds(size: int) -> float:
+    """Seconds of processor time that input of `size` bytes may take; see `SMALL_BYTES`.
+
+    >>> processor_seconds(5_000), processor_seconds(4 * 2**20)
+    (1.5, 6.0)
+    """
+    return SMALL_SECONDS * max(1.0, size / SMALL_BYTES)
+
+
+def _processor_time_allowed(size: int, timeout: float) -> float:
+    return processor_seconds(size) if size else timeout
+
+
+def _death(worker: Worker, where: str, timeout: float) -> ImageError:
+    """The error for a worker that went away in the middle of its work."""
+    ended_by = worker.wait()
+    if worker.killed_for == "time" or ended_by == -getattr(signal, "SIGXCPU", 0):
+        return ImageTimeoutError(
+            f"{where}: decoding it takes too long (the limit is {timeout:g} s, and less for small files)",
+            remedy="save it anew as an ordinary PNG or JPEG, or raise the timeout",
+        )
+    if worker.killed_for == "stop":
+        return interrupted(where)
+    # Killed by nobody here: the system had no memory left.
+    if worker.killed_for == "memory" or ended_by == -getattr(signal, "SIGKILL", 0):
+        return too_large(where)
+    return _crashed(where)
+
+
+def _crashed(where: str) -> CorruptImageError:
+    return CorruptImageError(
+        f"{where}: it is damaged: the decoder crashed on it", remedy="use an intact copy"
+    )
+
+
+def too_large(where: str) -> ImageTooLargeError:
+    return ImageTooLargeError(
+        f"{where}: too large to decode here: it needs more memory than one image may take",
+        remedy="scale it down, save it with 8 bits a channel, or split it",
+    )
