@@ -13,6 +13,7 @@ from kalamos.errors import (
     CorruptImageError,
     ImageError,
     ImageNotFoundError,
+    ImageTimeoutError,
     KalamosError,
     UnsupportedImageError,
     UsageError,
@@ -176,3 +177,11 @@ def test_no_bytes_bring_it_down_and_no_row_disappears(content: bytes) -> None:
     lines = [line for line in content.replace(b"\r", b"\n").split(b"\n") if line]
     if b'"' not in content and b"\0" not in content:
         assert len(items) == len(lines)
+
+
+def test_a_table_of_empty_lines_is_given_up(here: Path) -> None:
+    Path("x.csv").write_text("path\na.png\n" + "\n" * 3_000_000)
+    rows: list[object] = []
+    with pytest.raises(ImageTimeoutError, match=r"x\.csv: getting the next image out takes too long"):
+        rows.extend(read_csv("x.csv", timeout=0.1))
+    assert rows == ["a.png"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kalamos.errors import CorruptImageError, ImageNotFoundError, UnsupportedImageError, UsageError
 from kalamos.folders import is_image_name
 from kalamos.images.files import display_name, native_separators
+from kalamos.inputs.clock import Clock
 from kalamos.inputs.columns import choose_column
 from kalamos.inputs.item import Item, Member
 
@@ -28,7 +29,11 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
-def read_csv(path: str, column: str | None = None) -> Iterator[Item]:
+LINES_A_CHECK = 4096
+"""Lines between two looks at the clock."""
+
+
+def read_csv(path: str, column: str | None = None, *, timeout: float | None = None) -> Iterator[Item]:
     """The images that a CSV file names in one column: paths, absolute or relative to the file's folder.
 
     UTF-8, with or without a byte order mark; the first line names the columns; separated by commas,
@@ -38,9 +43,11 @@ def read_csv(path: str, column: str | None = None) -> Iterator[Item]:
 
     Args:
         column: the column's name; see `choose_column`.
+        timeout: seconds of processor time from one row to the next; see `kalamos.inputs.clock`.
 
     Raises:
         UsageError: the column cannot be told, or the first line is no header.
+        ImageTimeoutError: the next row does not come in time: a table of empty lines.
         CorruptImageError: not readable any more, not UTF-8, or lines without end.
     """
     where = display_name(path)
@@ -48,14 +55,17 @@ def read_csv(path: str, column: str | None = None) -> Iterator[Item]:
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:  # noqa: PTH123
             if file.buffer.peek(2).startswith(_UTF_16):  # type: ignore[attr-defined]
                 raise CorruptImageError(f"{where}: in UTF-16", remedy="save it as UTF-8")
-            yield from _rows(file, path, column)
+            clock = Clock(where, timeout, os.fstat(file.fileno()).st_size)
+            for item in _rows(file, path, column, clock):
+                yield item
+                clock.restart()
     except OSError as error:
         raise CorruptImageError(f"{where}: cannot be read ({error.strerror})") from error
 
 
-def _rows(file: io.TextIOWrapper, path: str, column: str | None) -> Iterator[Item]:
+def _rows(file: io.TextIOWrapper, path: str, column: str | None, clock: Clock) -> Iterator[Item]:
     where, folder = display_name(path), os.path.dirname(path)  # noqa: PTH120  (it stays as it was given)
-    lines = _lines(file, where)
+    lines = _lines(file, where, clock)
     header = next(lines, "")
     reader = csv.reader(
         itertools.chain([header], lines),
@@ -93,10 +103,12 @@ def _rows(file: io.TextIOWrapper, path: str, column: str | None) -> Iterator[Ite
             yield native_separators(os.path.join(folder, cells[place]))  # noqa: PTH118  (so does the path)
 
 
-def _lines(file: io.TextIOWrapper, where: str) -> Iterator[str]:
+def _lines(file: io.TextIOWrapper, where: str, clock: Clock) -> Iterator[str]:
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
+        if not number % LINES_A_CHECK:
+            clock.check()
         if len(line) == LONGEST_LINE:
             raise CorruptImageError(f"{where}, line {number}: longer than {LONGEST_LINE:,} characters")
         yield line

@@ -162,4 +162,4 @@ def _reader(
         return read_parquet(path, column, timeout=timeout)
     from kalamos.inputs.csvs import read_csv
 
-    return read_csv(path, column)
+    return read_csv(path, column, timeout=timeout)

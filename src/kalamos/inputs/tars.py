@@ -8,7 +8,6 @@ import io
 import lzma
 import os
 import tarfile
-import time
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
@@ -16,14 +15,13 @@ from typing import TYPE_CHECKING, Self
 from kalamos.errors import (
     CorruptImageError,
     ImageError,
-    ImageTimeoutError,
     ImageTooLargeError,
     UnsupportedImageError,
 )
 from kalamos.folders import is_hidden, is_image_name
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name
+from kalamos.inputs.clock import Clock
 from kalamos.inputs.item import Member, PassedOverName
-from kalamos.isolation import TIMEOUT_SECONDS, processor_seconds
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -54,7 +52,7 @@ def read_tar(
         path: the archive, as its members' names begin.
         stream: its bytes, if they are not those of the file at `path`; may be a pipe.
         timeout: seconds of processor time that getting from one image to the next may take; None takes
-            `kalamos.isolation.TIMEOUT_SECONDS`. Small archives have less: see `processor_seconds` there.
+            `kalamos.isolation.TIMEOUT_SECONDS`. Small archives have less: see `Clock`.
 
     Raises:
         ImageTimeoutError: unpacking takes longer; what came before has been yielded.
@@ -64,7 +62,8 @@ def read_tar(
     try:
         with stream or open(path, "rb") as packed:  # noqa: PTH123
             where = display_name(path)
-            unpacked = _Forward(_unpacked(packed, where), _allowance(path, stream, timeout), where)
+            clock = Clock(where, timeout, None if stream else os.path.getsize(path))  # noqa: PTH202
+            unpacked = _Forward(_unpacked(packed, where), clock)
             archive = tarfile.TarFile(
                 fileobj=unpacked,  # type: ignore[arg-type]  # all that is used of a file
                 tarinfo=_StrictInfo,
@@ -77,7 +76,7 @@ def read_tar(
                 last = info.name
                 for member in _members(info, unpacked, path):
                     yield member
-                    unpacked.restart_clock()
+                    clock.restart()
                 unpacked.allow(MOST_HEADER)
             unpacked.drain()
     except _DAMAGE as error:
@@ -134,14 +133,6 @@ def _unpacked(stream: io.BufferedReader, where: str) -> io.BufferedIOBase:
     if head.startswith(b"BZh"):
         return bz2.BZ2File(stream)
     return io.BufferedReader(_XZ(stream, where), _BLOCK) if head.startswith(b"\xfd7zXZ") else stream
-
-
-def _allowance(path: str, stream: io.BufferedReader | None, timeout: float | None) -> float:
-    """Seconds of processor time that getting from one image to the next may take."""
-    most = TIMEOUT_SECONDS if timeout is None else timeout
-    if stream is not None:
-        return most
-    return min(most, processor_seconds(os.path.getsize(path)))  # noqa: PTH202
 
 
 class _XZ(io.RawIOBase):
@@ -209,23 +200,10 @@ class _StrictInfo(tarfile.TarInfo):
 class _Forward:
     """A stream as the file that tarfile wants: it goes forward only, and reads no more than allowed."""
 
-    def __init__(self, stream: io.BufferedIOBase, seconds: float, where: str) -> None:
-        self._stream, self._seconds, self._where = stream, seconds, where
+    def __init__(self, stream: io.BufferedIOBase, clock: Clock) -> None:
+        self._stream, self._clock = stream, clock
         self._position = 0
         self.allow(MOST_HEADER)
-        self.restart_clock()
-
-    def restart_clock(self) -> None:
-        """Give the way to the next image the whole time again."""
-        # The processor's: a pipe's writer and the images' reader may take their time.
-        self._started = time.thread_time()
-
-    def _check_clock(self) -> None:
-        if time.thread_time() - self._started > self._seconds:
-            raise ImageTimeoutError(
-                f"{self._where}: unpacking takes too long (the limit is {self._seconds:g} s an image)",
-                remedy="unpack it and name the folder, or raise the timeout",
-            )
 
     def allow(self, size: int) -> None:
         """From now on `size` bytes may be read; passing over any number is free."""
@@ -241,7 +219,7 @@ class _Forward:
         parts: list[bytes] = []
         while size:
             parts.append(self._stream.read(min(size, _PIECE)))
-            self._check_clock()
+            self._clock.check()
             if not parts[-1]:
                 break
             size -= len(parts[-1])
@@ -257,7 +235,7 @@ class _Forward:
             if not passed:
                 raise tarfile.ReadError("unexpected end of data")
             self._position += passed
-            self._check_clock()
+            self._clock.check()
 
     def drain(self) -> None:
         """Read what is behind the end mark, up to 1 MiB: a pipe's writer would fail where its padding is not
