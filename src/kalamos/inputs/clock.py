@@ -18,13 +18,13 @@ class Clock:
     Args:
         where: what the container is called in errors.
         timeout: the most seconds; None takes `kalamos.isolation.TIMEOUT_SECONDS`.
-        size: bytes of the container, of which small ones get less (`kalamos.isolation.processor_seconds`); None
+        size: bytes of the container; small ones get less time (`kalamos.isolation.processor_seconds`). None
             where nobody knows, as of a pipe.
 
     >>> clock = Clock("x.tar", timeout=1e-9)
     >>> clock.check()
     Traceback (most recent call last):
-    kalamos.errors.ImageTimeoutError: x.tar: getting the next image out takes too long (the limit is 1e-09 s); ...
+    kalamos.errors.ImageTimeoutError: x.tar: getting the next image out takes too long (the limit is ...
     """
 
     def __init__(self, where: str, timeout: float | None = None, size: int | None = None) -> None:
@@ -41,6 +41,7 @@ class Clock:
         """Raise `ImageTimeoutError` once the time is over."""
         if time.thread_time() - self._started > self._seconds:
             raise ImageTimeoutError(
-                f"{self._where}: getting the next image out takes too long (the limit is {self._seconds:g} s)",
+                f"{self._where}: getting the next image out takes too long "
+                f"(the limit is {self._seconds:g} s)",
                 remedy="unpack it and name the folder, or raise the timeout",
             )
