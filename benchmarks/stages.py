@@ -18,7 +18,7 @@ from pictures import CROP, draw_crops, draw_digits, draw_photos
 
 import kalamos
 from kalamos import recognizer
-from kalamos.inputs import InputSearch
+from kalamos.inputs import InputSearch, item
 from kalamos.preprocessing import Preprocessor
 from kalamos.recognizer import Recognizer
 from kalamos.writers import Summary, open_writer
@@ -102,8 +102,7 @@ def _one_pass(reader: Recognizer, folder: str) -> dict[str, float]:
     with ExitStack() as patches, open_writer("csv", sink, labels=reader.labels, top_k=5) as writer:
         for stage, owner, name in (
             ("list", recognizer, "is_heavy"),
-            ("read", recognizer, "fetched"),
-            ("decode", recognizer, "load_item"),
+            ("read", item, "_fetched"),
             ("prepare", Preprocessor, "image"),
             ("prepare", Preprocessor, "images"),
             ("infer", Recognizer, "logits"),
@@ -111,6 +110,14 @@ def _one_pass(reader: Recognizer, folder: str) -> dict[str, float]:
             timed = clock.timed(stage, getattr(owner, name))
             # As a method where it was one: a plain function is bound to its object.
             patches.enter_context(patch.object(owner, name, timed))
+        decode_all = item.decode_all
+        patches.enter_context(
+            patch.object(
+                item,
+                "decode_all",
+                lambda *given, **named: clock.iterated("decode", decode_all(*given, **named)),
+            )
+        )
         paths = clock.iterated("list", InputSearch([folder]))
         for answer in reader.predict_files(paths, jobs=1):
             before = clock.enter("write")

@@ -27,6 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits_folder: Path) -
     return tmp_path
 
 
+NOT_FITTED = "temperature 1.000, not fitted: 30 validation images are fewer than 100"
 QUICK = ["--arch", "cnn2", "--epochs", "1", "--batch-size", "100", "--no-cuda"]
 
 
@@ -42,7 +43,7 @@ def test_what_it_prints_and_what_it_leaves(command: Any) -> None:
         assert "  validation loss " in row
         assert row.endswith(" images/s")
     run = load_run(Path("a/run"))
-    assert outcome == f"validation accuracy {run.val_accuracy:.2%} (n = 30), saved to a/run"
+    assert outcome == (f"validation accuracy {run.val_accuracy:.2%} (n = 30), {NOT_FITTED}, saved to a/run")
     assert following == "next: kalamos export a/run"
     assert sorted(path.name for path in Path("a/run").iterdir()) == [
         "best.safetensors",
@@ -136,7 +137,10 @@ def test_best_and_early_are_told(command: Any) -> None:
     stop = ["--epochs", "9", "--lr", "1e-9", "--set", "patience=1", "--set", "keep=best", "--run-dir", "run"]
     done = command("train", "mnist", *QUICK, *stop)
     assert done.code == 0
-    assert f"(n = 30, epoch 1 of {len(load_run(Path('run')).epochs)}), saved to run" in done.rows[-2]
+    assert (
+        f"(n = 30, epoch 1 of {len(load_run(Path('run')).epochs)}), {NOT_FITTED}, saved to run"
+        in done.rows[-2]
+    )
 
 
 def test_an_existing_run_is_never_touched(command: Any) -> None:
@@ -166,7 +170,7 @@ def test_a_finished_run_is_only_shown(command: Any, tiny_run_folder: Path) -> No
     done = command("train", "--resume", tiny_run_folder)
     assert done.code == 0
     assert done.rows == [
-        f"validation accuracy 100.00% (n = 30), saved to {tiny_run_folder}",
+        f"validation accuracy 100.00% (n = 30), {NOT_FITTED}, saved to {tiny_run_folder}",
         f"next: kalamos export {tiny_run_folder}",
     ]
 

@@ -169,7 +169,7 @@ def planted(form: Format, change: Callable[[StagedNetwork], object]) -> Format:
 
 def refused(source: Source, form: Format, folder: Path) -> str:
     with pytest.raises(ExportError) as caught:
-        export(source, form, folder / "model")
+        export(source, form, folder / f"model{form.suffix}")
     assert list(folder.iterdir()) == []
     return str(caught.value)
 
@@ -235,7 +235,7 @@ def test_what_cannot_be_pickled_is_told(source: Source, tmp_path: Path) -> None:
 
 
 def test_an_older_file_survives(source: Source, tmp_path: Path) -> None:
-    form, path = FORMATS["full"], tmp_path / "model"
+    form, path = FORMATS["full"], tmp_path / "model.pt"
     export(source, form, path)
     before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
     with pytest.raises(ExportError):
@@ -243,9 +243,9 @@ def test_an_older_file_survives(source: Source, tmp_path: Path) -> None:
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("blocked", ["model", "model.json"])
+@pytest.mark.parametrize("blocked", ["model.pt", "model.pt.json"])
 def test_both_files_or_neither(source: Source, tmp_path: Path, blocked: str) -> None:
     (tmp_path / blocked).mkdir()
     with pytest.raises(OutputError, match="folder"):
-        export(source, FORMATS["full"], tmp_path / "model")
+        export(source, FORMATS["full"], tmp_path / "model.pt")
     assert [entry.name for entry in tmp_path.iterdir()] == [blocked]

@@ -310,7 +310,7 @@ def _safe_name(name: str) -> str:
     """A name that every file system takes, with the suffix of the given one.
 
     >>> _safe_name("=é ط:1.PNG"), _safe_name("...")
-    ('_é ط_1.PNG', 'file')
+    ('é ط_1.PNG', 'file')
     """
     stem, dot, suffix = name.rpartition(".")
     stem, suffix = (stem, suffix) if dot and stem else (name, "")
