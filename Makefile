@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv pip install --quiet --python $(BIN)/python
 HASHED := $(UV) --require-hashes --requirement
 KALAMOS := $(UV) --no-deps --no-build-isolation --editable .
+# Tests wait for servers, browsers and clusters as much as they compute: two processes more than processors.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 # All sets have the same versions: those of constraints.txt.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make constraints"
@@ -20,7 +22,7 @@ demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
 
 test: $(VENV)/.everything  ## install everything, run all tests
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 lint: $(VENV)/.everything  ## format, lint, types, the wall between the halves
 	$(BIN)/ruff format --check
