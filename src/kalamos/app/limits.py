@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from kalamos.errors import UsageError
 from kalamos.images.decoding import MAX_PIXELS
 
-__all__ = ["Limits"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["Limits", "check_positive"]
+
+
+def check_positive(limits: DataclassInstance) -> None:
+    """Raise `UsageError` for a field of a dataclass of bounds that would refuse everything."""
+    for field in fields(limits):
+        value = getattr(limits, field.name)
+        if not value > 0:
+            raise UsageError(
+                f"the limit {field.name} = {value!r} would refuse everything",
+                remedy="use a positive number",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +50,7 @@ class Limits:
     """For a request to arrive whole, and again for its images to be read."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not value > 0:
-                raise UsageError(
-                    f"the limit {field.name} = {value!r} would refuse everything",
-                    remedy="use a positive number",
-                )
+        check_positive(self)
         if self.images > self.queue:
             raise UsageError(
                 f"a request of {self.images} images would never fit into a queue of {self.queue}",

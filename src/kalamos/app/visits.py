@@ -16,12 +16,12 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from kalamos.app.limits import check_positive
 from kalamos.app.refusals import RefusedError
-from kalamos.errors import UsageError
 
 __all__ = [
     "ByteCount",
@@ -92,13 +92,7 @@ class VisitLimits:
     """Of the files of all visits."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not value > 0:
-                raise UsageError(
-                    f"the limit {field.name} = {value!r} would refuse everything",
-                    remedy="use a positive number",
-                )
+        check_positive(self)
 
 
 @dataclass(frozen=True, slots=True)
