@@ -6,13 +6,13 @@ from dataclasses import replace
 from rich.console import Console
 
 from kalamos.datasets import Dataset, Problem, Split
-from kalamos.doctor import examine
+from kalamos.doctor import inspect
 from kalamos.doctor.console import print_diagnosis
 
 
 def told(dataset: Dataset, *, most: int = 3) -> list[str]:
     stream = io.StringIO()
-    print_diagnosis(Console(file=stream, width=60), examine(dataset, labels=False), most=most)
+    print_diagnosis(Console(file=stream, width=60), inspect(dataset, labels=False), most=most)
     return stream.getvalue().splitlines()
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from kalamos.alphabets import DIGITS, Alphabet
 from kalamos.datasets import Dataset, Problem, Split
-from kalamos.doctor import KINDS, examine
+from kalamos.doctor import FINDING_TYPES, inspect
 from kalamos.errors import MissingExtraError
 
 
 def test_nothing_is_found_where_nothing_is_wrong(clean: Dataset) -> None:
     pytest.importorskip("cleanlab", reason="needs the extra 'doctor'")
-    assert examine(clean).findings == ()
+    assert inspect(clean).findings == ()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def faulty(clean: Dataset) -> Dataset:
 
 def test_every_planted_fault_is_found(faulty: Dataset) -> None:
     pytest.importorskip("cleanlab", reason="needs the extra 'doctor'")
-    found = {finding.kind: [case.rows for case in finding.cases] for finding in examine(faulty).findings}
+    found = {finding.kind: [case.rows for case in finding.cases] for finding in inspect(faulty).findings}
     assert found["blank"] == [(0,)]
     assert found["two-labels"] == [(2, 41)]
     assert found["copies"] == [(3, 4)]
@@ -58,11 +58,11 @@ def test_every_planted_fault_is_found(faulty: Dataset) -> None:
         "unreadable", "blank", "two-labels", "crossing", "missing-class", "near-two-labels", "near-crossing",
         "suspects", "copies", "near-copies", "polarity", "few", "absent", "imbalance", "foreign",
     }  # fmt: skip
-    assert list(found) == [kind for kind in KINDS if kind in found]
+    assert list(found) == [kind for kind in FINDING_TYPES if kind in found]
 
 
 def test_errors_come_before_warnings(faulty: Dataset) -> None:
-    diagnosis = examine(faulty, labels=False)
+    diagnosis = inspect(faulty, labels=False)
     assert diagnosis.findings == (*diagnosis.errors, *diagnosis.warnings)
     assert [finding.kind for finding in diagnosis.errors] == [
         "unreadable",
@@ -78,7 +78,7 @@ def test_images_that_cross_from_train_to_validation(clean: Dataset) -> None:
     images = clean.train.images.copy()
     images[1] = images[0]
     train = Split(images, clean.train.labels)
-    [finding] = examine(replace(clean, train=train, validation=np.arange(1, 160, 2)), labels=False).errors
+    [finding] = inspect(replace(clean, train=train, validation=np.arange(1, 160, 2)), labels=False).errors
     assert (finding.kind, finding.cases[0].rows) == ("crossing", (0, 1))
 
 
@@ -88,7 +88,7 @@ def test_hardly_any_images(count: int, labels: bool, draw) -> None:
     if labels:
         pytest.importorskip("cleanlab", reason="needs the extra 'doctor'")
     split = Split(draw(0, count, seed=1), np.zeros(count, np.int64))
-    diagnosis = examine(
+    diagnosis = inspect(
         Dataset("small", DIGITS, split, split.take(np.zeros(0, np.int64)), "x"), labels=labels
     )
     assert {finding.kind for finding in diagnosis.findings} == {"missing-class", *(["few"] if count else [])}
@@ -96,6 +96,6 @@ def test_hardly_any_images(count: int, labels: bool, draw) -> None:
 
 def test_the_extra_is_asked_for_before_anything_else(clean: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cleanlab", None)
-    monkeypatch.setattr("kalamos.doctor.examination.Pool", None)
+    monkeypatch.setattr("kalamos.doctor.examination.ImageIndex", None)
     with pytest.raises(MissingExtraError):
-        examine(clean)
+        inspect(clean)

@@ -9,7 +9,7 @@ import pytest
 
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, Problem, Split
-from kalamos.doctor import examine
+from kalamos.doctor import inspect
 from kalamos.doctor.page import CASES, SHEETS, render_page
 
 SCRIPT = "<script>alert('x')</script>"
@@ -49,7 +49,7 @@ def page(clean: Dataset) -> str:
         problems=(Problem(HOSTILE, HOSTILE),),
         test=None,
     )
-    return render_page(examine(dataset, labels=False), {0: b"png"})
+    return render_page(inspect(dataset, labels=False), {0: b"png"})
 
 
 def test_it_asks_nothing_of_the_network_and_runs_nothing(page: str) -> None:
@@ -96,7 +96,7 @@ def test_what_is_not_shown_is_counted(clean: Dataset, draw) -> None:
         train=Split(images, np.zeros(160, np.int64)),
         test=None,
     )
-    page = render_page(examine(dataset, labels=False), dict.fromkeys(range(SHEETS + 5), b"png"))
+    page = render_page(inspect(dataset, labels=False), dict.fromkeys(range(SHEETS + 5), b"png"))
     assert f"and {80 - CASES} more" in page
     assert "and 5 classes more" in page
     assert page.count('src="') == SHEETS + sum(
@@ -106,6 +106,6 @@ def test_what_is_not_shown_is_counted(clean: Dataset, draw) -> None:
 
 
 def test_nothing_wrong_is_said(clean: Dataset) -> None:
-    page = render_page(examine(clean, labels=False), {})
+    page = render_page(inspect(clean, labels=False), {})
     assert "Nothing wrong was found" in page
     assert "<h2>Findings</h2>" not in page

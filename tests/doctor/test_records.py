@@ -7,7 +7,7 @@ import numpy as np
 
 from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, Split
-from kalamos.doctor import examine
+from kalamos.doctor import inspect
 from kalamos.doctor.records import as_record
 
 
@@ -16,7 +16,7 @@ def test_the_keys_are_stable(clean: Dataset) -> None:
     images[41] = images[2]
     names = tuple(f"{row}\ud800.png" for row in range(160))
     dataset = replace(clean, train=Split(images, clean.train.labels, np.arange(160), names), test=None)
-    record = as_record(examine(dataset, labels=False))
+    record = as_record(inspect(dataset, labels=False))
     assert list(record) == [
         "kalamos_version", "dataset", "source", "grouped_by", "errors", "warnings", "images", "parts",
         "classes", "imbalance", "sizes", "polarity", "label_check", "findings",
@@ -44,5 +44,5 @@ def test_the_keys_are_stable(clean: Dataset) -> None:
 
 def test_a_dataset_without_images_has_no_sizes() -> None:
     nothing = Split(np.zeros((0, 9, 9), np.uint8), np.zeros(0, np.int64))
-    record = as_record(examine(Dataset("none", DIGITS, nothing, None, "x"), labels=False))
+    record = as_record(inspect(Dataset("none", DIGITS, nothing, None, "x"), labels=False))
     assert (record["images"], record["sizes"], record["imbalance"]) == (0, None, None)

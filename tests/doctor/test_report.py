@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset
-from kalamos.doctor import examine
+from kalamos.doctor import inspect
 from kalamos.doctor.records import as_record
 from kalamos.doctor.report import write_report
 from kalamos.errors import OutputError
 
 
 def test_a_page_alone(clean: Dataset, tmp_path: Path) -> None:
-    write_report(tmp_path / "page.HTML", examine(clean, labels=False))
+    write_report(tmp_path / "page.HTML", inspect(clean, labels=False))
     assert [path.name for path in tmp_path.iterdir()] == ["page.HTML"]
     assert (tmp_path / "page.HTML").read_text("utf-8").count("<img") == 4
 
 
 def test_a_folder_of_everything_twice(clean: Dataset, tmp_path: Path) -> None:
-    diagnosis = examine(clean, labels=False)
+    diagnosis = inspect(clean, labels=False)
     for _ in range(2):
         write_report(tmp_path / "a" / "b", diagnosis)
     folder = tmp_path / "a" / "b"
@@ -36,5 +36,5 @@ def test_a_folder_of_everything_twice(clean: Dataset, tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written(clean: Dataset, tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError):
-        write_report(tmp_path / name, examine(clean, labels=False))
+        write_report(tmp_path / name, inspect(clean, labels=False))
     assert (tmp_path / "file").read_text() == "mine"

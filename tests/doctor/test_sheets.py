@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset
-from kalamos.doctor.pool import Pool
+from kalamos.doctor.pool import ImageIndex
 from kalamos.doctor.sheets import GROUND, contact_sheet, sample_of_class, thumbnail
 
 
@@ -28,7 +28,7 @@ def test_an_image_is_drawn_where_it_belongs() -> None:
 
 
 def test_a_sample_is_of_its_class_and_always_the_same(clean: Dataset) -> None:
-    pool = Pool(clean)
+    pool = ImageIndex(clean)
     rows = sample_of_class(pool, 2)
     assert rows == sample_of_class(pool, 2)
     assert len(rows) == 40 == len(set(rows))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset, Split
-from kalamos.doctor.pool import Pool
+from kalamos.doctor.pool import ImageIndex
 from kalamos.doctor.suspects import LabelCheck, check_labels
 from kalamos.errors import MissingExtraError
 
@@ -18,9 +18,9 @@ def _extra() -> None:
 
 
 def check(dataset: Dataset, *, sample: int = 1000, candidates=None):
-    pool = Pool(dataset)
-    rows = np.arange(len(pool)) if candidates is None else candidates
-    told, findings = check_labels(pool, rows, dataset.alphabet.labels, sample=sample, seed=0)
+    index = ImageIndex(dataset)
+    rows = np.arange(len(index)) if candidates is None else candidates
+    told, findings = check_labels(index, rows, dataset.alphabet.labels, sample=sample, seed=0)
     return told, [case for finding in findings for case in finding.cases]
 
 

@@ -59,14 +59,12 @@ def inspect(
     Warnings: near duplicates; equal images within a split; likely label errors; ink that is not found;
     mixed polarity; odd sizes; classes with few images, absent from a part or imbalanced; other files.
     """
-    from kalamos.datasets import load_dataset
-    from kalamos.doctor import examine
-    from kalamos.doctor.examination import SAMPLE
-    from kalamos.doctor.suspects import require_cleanlab
+    from kalamos.doctor import inspect as inspect_dataset
+    from kalamos.doctor.examination import DEFAULT_LABEL_SAMPLE
 
-    if labels:
-        require_cleanlab()  # before the minutes that reading a large folder may take
-    diagnosis = examine(load_dataset(dataset, data_dir), labels=labels, sample=sample or SAMPLE)
+    diagnosis = inspect_dataset(
+        dataset, labels=labels, sample=sample or DEFAULT_LABEL_SAMPLE, data_dir=data_dir
+    )
     if report is not None:
         from kalamos.doctor.report import write_report
 

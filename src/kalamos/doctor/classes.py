@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.doctor.findings import Case, Finding
-from kalamos.doctor.pool import PARTS, Pool
+from kalamos.doctor.pool import PART_NAMES, ImageIndex
 
 __all__ = ["FEW", "IMBALANCE", "check_classes", "count_classes", "imbalance"]
 
@@ -17,14 +17,14 @@ IMBALANCE = 10.0
 """The largest class may be so many times the smallest (of those that have any images)."""
 
 
-def count_classes(pool: Pool, classes: int) -> NDArray[np.int64]:
-    """Images by part (as in `PARTS`) and class, int64 [3, C]."""
-    counts = np.bincount(pool.part_of * classes + pool.labels, minlength=len(PARTS) * classes)
-    return counts.reshape(len(PARTS), classes)
+def count_classes(index: ImageIndex, classes: int) -> NDArray[np.int64]:
+    """Images by part (as in `PART_NAMES`) and class, int64 [3, C]."""
+    counts = np.bincount(index.part_of * classes + index.labels, minlength=len(PART_NAMES) * classes)
+    return counts.reshape(len(PART_NAMES), classes)
 
 
 def check_classes(counts: NDArray[np.int64], labels: tuple[str, ...], parts: list[int]) -> list[Finding]:
-    """The findings about the counts int64 [3, C]; `parts` are those of `PARTS` that there are."""
+    """The findings about the counts int64 [3, C]; `parts` are those of `PART_NAMES` that there are."""
     train, *held_out = parts
     missing = np.flatnonzero(counts[train] == 0)
     few = np.flatnonzero((counts[train] > 0) & (counts[train] < FEW))
@@ -42,7 +42,8 @@ def check_classes(counts: NDArray[np.int64], labels: tuple[str, ...], parts: lis
             "few", tuple(Case(what=f"{labels[label]}: {counts[train][label]}") for label in few.tolist())
         ),
         Finding(
-            "absent", tuple(Case(what=f"{labels[label]}: none in {PARTS[part]}") for part, label in absent)
+            "absent",
+            tuple(Case(what=f"{labels[label]}: none in {PART_NAMES[part]}") for part, label in absent),
         ),
         Finding("imbalance", _imbalance(counts.sum(axis=0), labels)),
     ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kalamos.doctor.examination import Diagnosis
+from kalamos.doctor.examination import InspectionReport
 from kalamos.doctor.findings import Case, Finding
-from kalamos.doctor.pool import Pool
+from kalamos.doctor.pool import ImageIndex
 from kalamos.doctor.summary import case_note, measured, verdict
 from kalamos.writers.escape import one_line
 
@@ -22,7 +22,7 @@ TOGETHER = 3
 STYLES = {"error": "bold red", "warning": "yellow"}
 
 
-def print_diagnosis(console: Console, diagnosis: Diagnosis, *, most: int) -> None:
+def print_diagnosis(console: Console, diagnosis: InspectionReport, *, most: int) -> None:
     """Print every finding with `most` of its cases, then a line for everything measured.
 
     Each line holds one thing, however long: a terminal wraps it, a pipe does not.
@@ -41,7 +41,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis, *, most: int) -> Non
             (f"{about.severity:<9}", STYLES[about.severity]),
             (str(finding), "bold"),
         )
-        for line in _cases(finding, diagnosis.pool, most):
+        for line in _cases(finding, diagnosis.images, most):
             say(f"{'':<9}", line)
         say(f"{'':<9}", (f"→ {about.remedy}", "dim"))
     say()
@@ -49,7 +49,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis, *, most: int) -> Non
         say((f"{name:<9}", "bold"), told)
 
 
-def _cases(finding: Finding, pool: Pool, most: int) -> Iterator[str]:
+def _cases(finding: Finding, pool: ImageIndex, most: int) -> Iterator[str]:
     for case in finding.cases[:most]:
         yield _told(case, pool)
     left = len(finding.cases) - most
@@ -57,7 +57,7 @@ def _cases(finding: Finding, pool: Pool, most: int) -> Iterator[str]:
         yield f"and {left:,} more"
 
 
-def _told(case: Case, pool: Pool) -> str:
+def _told(case: Case, pool: ImageIndex) -> str:
     places = [pool.place(row) for row in case.rows[:TOGETHER]]
     named = [f"{place.label}  {place}" for place in places]
     if len(case.rows) > TOGETHER:

@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from kalamos.doctor.findings import Case, Finding
 from kalamos.doctor.near import near_pairs
-from kalamos.doctor.pool import Pool
+from kalamos.doctor.pool import ImageIndex
 
 __all__ = ["check_copies", "check_near", "distinct_pictures"]
 
 
-def distinct_pictures(pool: Pool) -> NDArray[np.int64]:
+def distinct_pictures(index: ImageIndex) -> NDArray[np.int64]:
     """For each image the row of the first that equals it in size and pixels, int64 [N]."""
     seen: dict[bytes, int] = {}
-    first = np.empty(len(pool), np.int64)
-    for row, image in enumerate(pool):
+    first = np.empty(len(index), np.int64)
+    for row, image in enumerate(index):
         digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
         digest.update(image.tobytes())
         first[row] = seen.setdefault(digest.digest(), row)
     return first
 
 
-def check_copies(pool: Pool, first: NDArray[np.int64], blank: Sequence[int]) -> list[Finding]:
+def check_copies(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]) -> list[Finding]:
     """The sets of equal images, by the gravest that can be said of each.
 
     Blank images equal one another, and are reported as blank.
@@ -35,7 +35,7 @@ def check_copies(pool: Pool, first: NDArray[np.int64], blank: Sequence[int]) -> 
         first: as `distinct_pictures` gives them.
         blank: rows to leave out.
     """
-    rows = np.setdiff1d(np.arange(len(pool)), np.asarray(blank, np.int64))
+    rows = np.setdiff1d(np.arange(len(index)), np.asarray(blank, np.int64))
     rows = rows[np.argsort(first[rows], kind="stable")]
     sets = np.split(rows, np.flatnonzero(np.diff(first[rows])) + 1)
     cases: dict[str, list[Case]] = {
@@ -45,9 +45,9 @@ def check_copies(pool: Pool, first: NDArray[np.int64], blank: Sequence[int]) -> 
         if len(members) < 2:
             continue
         said = {
-            "two-labels": _differ(pool.labels, members),
-            "crossing": _differ(pool.part_of, members),
-            "group-crossing": _differ(pool.groups, members),
+            "two-labels": _differ(index.labels, members),
+            "crossing": _differ(index.part_of, members),
+            "group-crossing": _differ(index.groups, members),
         }
         case = Case(tuple(members.tolist()))
         for kind in [kind for kind, true in said.items() if true] or ["copies"]:
@@ -57,16 +57,16 @@ def check_copies(pool: Pool, first: NDArray[np.int64], blank: Sequence[int]) -> 
     ]
 
 
-def check_near(pool: Pool, first: NDArray[np.int64], blank: Sequence[int]) -> list[Finding]:
+def check_near(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]) -> list[Finding]:
     """The near duplicates among images that are distinct, the nearest first."""
     rows = np.setdiff1d(np.unique(first), np.asarray(blank, np.int64))
-    pairs, differences = near_pairs((pool[row] for row in rows.tolist()), len(rows))
+    pairs, differences = near_pairs((index[row] for row in rows.tolist()), len(rows))
     cases: dict[str, list[Case]] = {"near-two-labels": [], "near-crossing": [], "near-copies": []}
     for position in np.argsort(differences, kind="stable").tolist():
         pair = rows[pairs[position]]
-        if _differ(pool.labels, pair):
+        if _differ(index.labels, pair):
             kind = "near-two-labels"
-        elif _differ(pool.part_of, pair) or _differ(pool.groups, pair):
+        elif _differ(index.part_of, pair) or _differ(index.groups, pair):
             kind = "near-crossing"
         else:
             kind = "near-copies"

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.datasets import Dataset
+from kalamos.datasets import Dataset, load_dataset
 from kalamos.doctor.classes import check_classes, count_classes
 from kalamos.doctor.copies import check_copies, check_near, distinct_pictures
 from kalamos.doctor.files import check_files
 from kalamos.doctor.findings import Finding, gather
 from kalamos.doctor.picture import check_ink, check_polarity, check_sizes, polarities
-from kalamos.doctor.pool import Pool
+from kalamos.doctor.pool import ImageIndex
 from kalamos.doctor.suspects import LabelCheck, check_labels, require_cleanlab
 
-__all__ = ["SAMPLE", "Diagnosis", "examine"]
+__all__ = ["DEFAULT_LABEL_SAMPLE", "InspectionReport", "inspect"]
 
-SAMPLE = 50_000
+DEFAULT_LABEL_SAMPLE: Final = 50_000
 """Images whose labels are checked: a quarter of a minute of one core."""
 
 
 @dataclass(frozen=True)
-class Diagnosis:
-    """What the doctor found, and what he measured on the way.
+class InspectionReport:
+    """The problems of a dataset, and what was measured to find them.
 
     Attributes:
-        dataset: the one examined.
-        pool: its images by row; the cases of the findings speak in these rows.
-        counts: images by part and class, int64 [3, C], parts as in `pool.PARTS`.
-        polarities: int8 [N], 1 dark on light, 0 light on dark, -1 where the border does not tell.
-        labels: how the labels were checked; None where they were not.
-        findings: errors, then warnings; nothing that is as it should be.
+        dataset: the one inspected.
+        images: its images by row number; the cases of the findings hold such numbers.
+        counts: images by part and class, int64 [3, C], parts as in `pool.PART_NAMES`.
+        polarities: int8 [N], 1 dark on light, 0 light on dark, -1 if the border does not show which.
+        labels: how the labels were checked; None if they were not.
+        findings: errors, then warnings; empty if nothing is wrong.
     """
 
     dataset: Dataset
-    pool: Pool
+    images: ImageIndex
     counts: NDArray[np.int64]
     polarities: NDArray[np.int8]
     labels: LabelCheck | None
@@ -44,47 +46,78 @@ class Diagnosis:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
+        """The findings that make the data, or a figure measured on it, wrong."""
         return tuple(finding for finding in self.findings if finding.about.severity == "error")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
+        """The findings that a person should look at."""
         return tuple(finding for finding in self.findings if finding.about.severity == "warning")
 
 
-def examine(dataset: Dataset, *, labels: bool = True, sample: int = SAMPLE, seed: int = 0) -> Diagnosis:
-    """Examine a dataset.
+def inspect(
+    dataset: Dataset | str | os.PathLike[str],
+    *,
+    labels: bool = True,
+    sample: int = DEFAULT_LABEL_SAMPLE,
+    seed: int = 0,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> InspectionReport:
+    """Find what is wrong with a dataset: damaged files, duplicates, leaks between splits, wrong labels.
 
     Args:
-        dataset: any, empty splits included.
-        labels: also look for likely label errors, which needs `kalamos[doctor]`.
-        sample: on about so many images, drawn by `seed`; all other checks take all images.
+        dataset: a `Dataset` (splits may be empty), or whatever `load_dataset` reads: a name, a folder with
+            one sub-folder per class, a CSV manifest, a zip archive of either.
+        labels: also look for likely label errors, which needs `pip install 'kalamos[doctor]'`.
+        sample: look for label errors in about this many images, a stratified random sample; all other
+            checks read all images.
+        seed: random seed of that sample and of the classifier that judges the labels.
+        data_dir: folder of the named datasets; see `load_dataset`.
 
     Raises:
-        MissingExtraError: `labels`, and cleanlab is not installed; raised before anything is looked at.
+        MissingExtraError: `labels` is set and cleanlab is not installed; raised before anything is read.
+        DatasetError: the dataset cannot be loaded.
+
+    >>> import tempfile
+    >>> import cv2
+    >>> from pathlib import Path
+    >>> stroke = np.zeros((28, 28), np.uint8)
+    >>> stroke[8:20, 12:16] = 255
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for label in ("a", "b"):
+    ...         Path(folder, label).mkdir()
+    ...         _ = cv2.imwrite(f"{folder}/{label}/1.png", stroke)
+    ...     report = inspect(folder, labels=False)
+    >>> [str(finding) for finding in report.errors]
+    ['equal images under different labels: 1 set of 2 images']
+    >>> [report.images.place(row).name for row in report.errors[0].cases[0].rows]
+    ['a/1.png', 'b/1.png']
     """
     if labels:
         require_cleanlab()
-    pool = Pool(dataset)
+    if not isinstance(dataset, Dataset):
+        dataset = load_dataset(dataset, data_dir)
+    index = ImageIndex(dataset)
     alphabet = dataset.alphabet.labels
-    counts = count_classes(pool, len(alphabet))
-    directions = polarities(pool)
-    blank, no_ink = check_ink(pool)
+    counts = count_classes(index, len(alphabet))
+    directions = polarities(index)
+    blank, no_ink = check_ink(index)
     blank_rows = [case.rows[0] for case in blank.cases]
-    first = distinct_pictures(pool)
+    first = distinct_pictures(index)
     findings = [
         *check_files(dataset.problems),
-        *check_classes(counts, alphabet, pool.parts()),
-        *check_sizes(pool),
+        *check_classes(counts, alphabet, index.parts()),
+        *check_sizes(index),
         *check_polarity(directions),
         blank,
         no_ink,
-        *check_copies(pool, first, blank_rows),
-        *check_near(pool, first, blank_rows),
+        *check_copies(index, first, blank_rows),
+        *check_near(index, first, blank_rows),
     ]
     label_check = None
     if labels:
-        # Of copies the first: one in training would give another's label away.
+        # Only the first of equal images: a copy in training would give another's label away.
         candidates = np.setdiff1d(np.unique(first), np.asarray(blank_rows, np.int64))
-        label_check, suspects = check_labels(pool, candidates, alphabet, sample=sample, seed=seed)
+        label_check, suspects = check_labels(index, candidates, alphabet, sample=sample, seed=seed)
         findings += suspects
-    return Diagnosis(dataset, pool, counts, directions, label_check, gather(findings))
+    return InspectionReport(dataset, index, counts, directions, label_check, gather(findings))

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["KINDS", "Case", "Finding", "Kind", "Severity", "gather"]
+__all__ = ["FINDING_TYPES", "Case", "Finding", "FindingType", "Severity", "gather"]
 
 Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class FindingType:
     """One kind of finding: what it is called, what it means and what to do about it."""
 
     title: str
@@ -25,114 +25,114 @@ class Kind:
     remedy: str
 
 
-KINDS: Final[dict[str, Kind]] = {
-    "unreadable": Kind(
+FINDING_TYPES: Final[dict[str, FindingType]] = {
+    "unreadable": FindingType(
         "unreadable or misplaced images",
         "error",
         "Images that could not be read, lie in no class folder or have no label. They are not in the data.",
         "mend them, move them to their class, or take them away",
     ),
-    "blank": Kind(
+    "blank": FindingType(
         "blank images",
         "error",
         "Nothing on them differs from the paper. A network would learn to see what is not there.",
         "take them out",
     ),
-    "two-labels": Kind(
+    "two-labels": FindingType(
         "equal images under different labels",
         "error",
         "Pixel for pixel the same, so that at most one of the labels is right.",
         "keep the right label's copy",
     ),
-    "crossing": Kind(
+    "crossing": FindingType(
         "equal images in more than one split",
         "error",
         "What was trained on is tested on: the accuracy comes out too high.",
         "take them out of the training part",
     ),
-    "group-crossing": Kind(
+    "group-crossing": FindingType(
         "equal images in more than one group",
         "error",
         "Groups are kept apart so that nothing of the test is seen in training; these are seen.",
         "keep one of each",
     ),
-    "missing-class": Kind(
+    "missing-class": FindingType(
         "classes without an image to train on",
         "error",
         "Nothing can learn them.",
         "collect some images, or take the class out",
     ),
-    "near-two-labels": Kind(
+    "near-two-labels": FindingType(
         "near duplicates under different labels",
         "warning",
         "One picture saved twice, as it seems: scaled, recompressed, brightened or inverted.",
         "look at them, and keep the right label's copy",
     ),
-    "near-crossing": Kind(
+    "near-crossing": FindingType(
         "near duplicates across splits or groups",
         "warning",
         "One picture saved twice, as it seems, and trained on as well as tested on.",
         "look at them, and take them out of the training part",
     ),
-    "suspects": Kind(
+    "suspects": FindingType(
         "likely label errors",
         "warning",
         "A quick classifier that has not seen them contradicts their labels: some are mislabelled, some "
         "are hard to read, some the classifier misreads itself. The likeliest come first.",
         "look at the first, and go on for as long as they are wrong",
     ),
-    "no-ink": Kind(
+    "no-ink": FindingType(
         "images whose ink is not found",
         "warning",
         "They are not blank, but the preprocessing of kalamos does not tell ink from paper on them, "
         "and leaves them out of training: the ink may reach all edges.",
         "cut them out with a margin around the ink",
     ),
-    "copies": Kind(
+    "copies": FindingType(
         "equal images",
         "warning",
         "Pixel for pixel the same, under one label in one split: a random split of it would put copies "
         "on both sides.",
         "keep one of each, or split so that copies stay together",
     ),
-    "near-copies": Kind(
+    "near-copies": FindingType(
         "near duplicates",
         "warning",
         "One picture saved twice, as it seems, under one label in one split.",
         "keep one of each, or split so that they stay together",
     ),
-    "polarity": Kind(
+    "polarity": FindingType(
         "mixed polarity",
         "warning",
         "Some are dark on light, others light on dark. The preprocessing of kalamos makes them alike; "
         "another's may not.",
         "look at the fewer ones: some may be inverted by mistake",
     ),
-    "sizes": Kind(
+    "sizes": FindingType(
         "images of odd size",
         "warning",
         "Very small, or very much larger, smaller or longer than the others: perhaps not a character each.",
         "look at them",
     ),
-    "few": Kind(
+    "few": FindingType(
         "classes with few images",
         "warning",
         "Hardly enough to learn from.",
         "collect more",
     ),
-    "absent": Kind(
+    "absent": FindingType(
         "classes absent from a part",
         "warning",
         "What is measured there says nothing about them.",
         "split so that every class is in every part",
     ),
-    "imbalance": Kind(
+    "imbalance": FindingType(
         "imbalanced classes",
         "warning",
         "Accuracy will tell mostly of the large classes.",
         "report macro averages, weigh or draw the classes alike",
     ),
-    "foreign": Kind(
+    "foreign": FindingType(
         "other files",
         "warning",
         "Neither images nor in use; passed over.",
@@ -147,7 +147,7 @@ class Case:
     """One instance of a finding.
 
     Attributes:
-        rows: the images concerned, rows of the `Pool`.
+        rows: the images concerned, rows of the `ImageIndex`.
         what: said of a case that is no image, or of its images together.
         suggested: the label that it should perhaps carry.
         quality: of a suspect: the probability of the label it carries, in [0, 1].
@@ -176,11 +176,11 @@ class Finding:
         return f"{told} {'set' if len(self.cases) == 1 else 'sets'} of {images:,} images"
 
     @property
-    def about(self) -> Kind:
-        return KINDS[self.kind]
+    def about(self) -> FindingType:
+        return FINDING_TYPES[self.kind]
 
 
 def gather(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Those that have cases, in the order of `KINDS`."""
-    order = list(KINDS)
+    """Those that have cases, in the order of `FINDING_TYPES`."""
+    order = list(FINDING_TYPES)
     return tuple(sorted((one for one in found if one.cases), key=lambda one: order.index(one.kind)))

@@ -13,9 +13,9 @@ from html import escape
 from pathlib import Path
 
 from kalamos._version import __version__
-from kalamos.doctor.examination import Diagnosis
+from kalamos.doctor.examination import InspectionReport
 from kalamos.doctor.findings import Case, Finding
-from kalamos.doctor.pool import PARTS, Pool
+from kalamos.doctor.pool import PART_NAMES, ImageIndex
 from kalamos.doctor.sheets import thumbnail
 from kalamos.doctor.summary import case_note, measured, verdict
 from kalamos.evaluation.pictures import encode_png
@@ -31,7 +31,7 @@ _STYLE = Path(__file__).with_name("page.css")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def render_page(diagnosis: Diagnosis, sheets: Mapping[int, bytes]) -> str:
+def render_page(diagnosis: InspectionReport, sheets: Mapping[int, bytes]) -> str:
     """The page as HTML.
 
     Args:
@@ -51,7 +51,7 @@ def render_page(diagnosis: Diagnosis, sheets: Mapping[int, bytes]) -> str:
     )
 
 
-def _head(diagnosis: Diagnosis) -> str:
+def _head(diagnosis: InspectionReport) -> str:
     kind = "error" if diagnosis.errors else "warning" if diagnosis.warnings else "fine"
     facts = "".join(f"<dt>{name}</dt><dd>{_text(told)}</dd>" for name, told in measured(diagnosis).items())
     return (
@@ -61,12 +61,12 @@ def _head(diagnosis: Diagnosis) -> str:
     )
 
 
-def _findings(diagnosis: Diagnosis) -> str:
-    shown = "\n".join(_finding(finding, diagnosis.pool) for finding in diagnosis.findings)
+def _findings(diagnosis: InspectionReport) -> str:
+    shown = "\n".join(_finding(finding, diagnosis.images) for finding in diagnosis.findings)
     return f"<h2>Findings</h2>\n{shown}" if shown else ""
 
 
-def _finding(finding: Finding, pool: Pool) -> str:
+def _finding(finding: Finding, pool: ImageIndex) -> str:
     about = finding.about
     cases = "\n".join(_case(case, pool) for case in finding.cases[:CASES])
     left = len(finding.cases) - CASES
@@ -80,7 +80,7 @@ def _finding(finding: Finding, pool: Pool) -> str:
     )
 
 
-def _case(case: Case, pool: Pool) -> str:
+def _case(case: Case, pool: ImageIndex) -> str:
     note = case_note(case)
     if not case.rows:
         return f"<li>{_text(note)}</li>"
@@ -92,7 +92,7 @@ def _case(case: Case, pool: Pool) -> str:
     return f'<li class="case"><div class="images">{images}</div>{told}</li>'
 
 
-def _image(row: int, pool: Pool) -> str:
+def _image(row: int, pool: ImageIndex) -> str:
     place = pool.place(row)
     where = f'<span class="label">{_text(place.label)}</span> {_text(str(place))}'
     return (
@@ -101,11 +101,11 @@ def _image(row: int, pool: Pool) -> str:
     )
 
 
-def _classes(diagnosis: Diagnosis) -> str:
-    parts = diagnosis.pool.parts()
+def _classes(diagnosis: InspectionReport) -> str:
+    parts = diagnosis.images.parts()
     totals = diagnosis.counts.sum(axis=0)
     most = max(int(totals.max(initial=0)), 1)
-    head = "".join(f"<th>{PARTS[part]}</th>" for part in parts)
+    head = "".join(f"<th>{PART_NAMES[part]}</th>" for part in parts)
     rows = "\n".join(
         f"<tr><td>{_text(label)}</td>"
         + "".join(f"<td>{diagnosis.counts[part, position]:,}</td>" for part in parts)
@@ -118,7 +118,7 @@ def _classes(diagnosis: Diagnosis) -> str:
     )
 
 
-def _sheets(diagnosis: Diagnosis, sheets: Mapping[int, bytes]) -> str:
+def _sheets(diagnosis: InspectionReport, sheets: Mapping[int, bytes]) -> str:
     labels, totals = diagnosis.dataset.alphabet.labels, diagnosis.counts.sum(axis=0)
     shown = "\n".join(
         f'<figure><figcaption><span class="label">{_text(labels[label])}</span> {totals[label]:,} images'

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.doctor.findings import Case, Finding
-from kalamos.doctor.pool import Pool
+from kalamos.doctor.pool import ImageIndex
 from kalamos.errors import NoInkError
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 
@@ -32,12 +32,12 @@ CONTRAST = 128
 CHUNK = 1024
 
 
-def check_sizes(pool: Pool) -> list[Finding]:
+def check_sizes(index: ImageIndex) -> list[Finding]:
     """Images that are tiny, or unlike the others in size or proportion."""
-    if not len(pool):
+    if not len(index):
         return []
-    height, width = pool.shapes.T
-    longer = pool.shapes.max(axis=1)
+    height, width = index.shapes.T
+    longer = index.shapes.max(axis=1)
     size = longer / np.median(longer)
     aspect = width / height
     length = aspect / np.median(aspect)
@@ -47,13 +47,13 @@ def check_sizes(pool: Pool) -> list[Finding]:
     return [Finding("sizes", tuple(Case((row,), f"{width[row]} x {height[row]} px") for row in odd.tolist()))]
 
 
-def polarities(pool: Pool) -> NDArray[np.int8]:
+def polarities(index: ImageIndex) -> NDArray[np.int8]:
     """int8 [N]: `DARK_ON_LIGHT`, `LIGHT_ON_DARK`, or -1 where the border does not tell.
 
     The ground is what the border is made of, on one side of Otsu's threshold.
     """
-    found = np.full(len(pool), UNCLEAR, np.int8)
-    for row, image in enumerate(pool):
+    found = np.full(len(index), UNCLEAR, np.int8)
+    for row, image in enumerate(index):
         threshold, _ = cv2.threshold(image, 0, 255, cv2.THRESH_OTSU)
         border = np.concatenate((image[0], image[-1], image[:, 0], image[:, -1]))
         light = np.count_nonzero(border > threshold) / border.size
@@ -70,10 +70,10 @@ def check_polarity(found: NDArray[np.int8]) -> list[Finding]:
     return [Finding("polarity", tuple(Case((row,), what) for row in fewer.tolist()))]
 
 
-def check_ink(pool: Pool) -> tuple[Finding, Finding]:
+def check_ink(index: ImageIndex) -> tuple[Finding, Finding]:
     """Images on which the preprocessing of kalamos finds no ink: those that are blank, and the others."""
     prepare = Preprocessor(DEFAULT_STEPS)
-    images, start = iter(pool), 0
+    images, start = iter(index), 0
     blank: list[Case] = []
     other: list[Case] = []
     while chunk := list(islice(images, CHUNK)):

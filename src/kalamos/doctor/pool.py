@@ -1,10 +1,11 @@
-"""All images of a dataset under one running number, whichever split they belong to."""
+"""Row numbers over all images of a dataset, whichever split they belong to."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +13,21 @@ from numpy.typing import NDArray
 from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.writers.escape import one_line
 
-__all__ = ["PARTS", "Place", "Pool"]
+__all__ = ["PART_NAMES", "ImageIndex", "Place"]
 
-PARTS = ("train", "validation", "test")
+PART_NAMES: Final = ("train", "validation", "test")
+"""The parts of a dataset, spelled as in reports and JSON."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an image of the pool is to be found again.
+    """Where an image lies in its dataset.
 
     Attributes:
-        part: one of `PARTS`.
+        part: one of `PART_NAMES`.
         index: its row in the dataset's `test` split, else in its `train` split (where validation is too).
-        label: the label that it carries.
-        name: its file or archive member, on one line; "" where there is none.
+        label: its label.
+        name: its file or archive member, on one line; "" if it came from neither.
     """
 
     part: str
@@ -37,20 +39,20 @@ class Place:
         return f"{self.part} {self.index}" + (f" {self.name}" if self.name else "")
 
 
-class Pool:
-    """The images of a dataset by row: first those of `train`, then those of `test`.
+class ImageIndex:
+    """The images of a dataset by row number: first those of `train`, then those of `test`.
 
     Attributes:
         labels: int64 [N].
-        part_of: int64 [N], positions in `PARTS`.
-        groups: int64 [N], or None where any split has none.
+        part_of: int64 [N], positions in `PART_NAMES`.
+        groups: int64 [N], or None if a split has none.
         shapes: int64 [N, 2], heights and widths in px.
 
     >>> from kalamos.alphabets import DIGITS
     >>> train = Split(np.zeros((2, 8, 8), np.uint8), np.array([3, 1]))
     >>> test = Split(np.ones((1, 8, 8), np.uint8), np.array([7]), names=("7.png",))
-    >>> pool = Pool(Dataset("d", DIGITS, train, test, "nobody"))
-    >>> len(pool), pool[2].max(), pool.place(2)
+    >>> index = ImageIndex(Dataset("d", DIGITS, train, test, "nobody"))
+    >>> len(index), index[2].max(), index.place(2)
     (3, np.uint8(1), Place(part='test', index=0, label='7', name='7.png'))
     """
 
@@ -62,7 +64,7 @@ class Pool:
         self.labels: NDArray[np.int64] = np.concatenate([split.labels for split in self._splits])
         self.part_of: NDArray[np.int64] = np.repeat([0, 2][: len(sizes)], sizes)
         if dataset.validation is not None:
-            self.part_of[dataset.validation] = PARTS.index("validation")
+            self.part_of[dataset.validation] = PART_NAMES.index("validation")
         groups = [split.groups for split in self._splits if split.groups is not None]
         self.groups: NDArray[np.int64] | None = (
             np.concatenate(groups) if len(groups) == len(self._splits) else None
@@ -77,26 +79,25 @@ class Pool:
             yield from split.images
 
     def __getitem__(self, row: int) -> NDArray[np.uint8]:
-        which, index = self._find(row)
-        return self._splits[which].images[index]
+        split, position = self._find(row)
+        return split.images[position]
 
     def place(self, row: int) -> Place:
-        which, index = self._find(row)
-        names = self._splits[which].names
+        split, position = self._find(row)
         return Place(
-            part=PARTS[self.part_of[row]],
-            index=index,
+            part=PART_NAMES[self.part_of[row]],
+            index=position,
             label=self._alphabet.labels[self.labels[row]],
-            name="" if names is None else one_line(names[index]),
+            name="" if split.names is None else one_line(split.names[position]),
         )
 
     def parts(self) -> list[int]:
-        """Which of the `PARTS` there are, as positions."""
+        """The parts that have images, as positions in `PART_NAMES`; train always counts."""
         return sorted({0, *self.part_of.tolist()})
 
-    def _find(self, row: int) -> tuple[int, int]:
+    def _find(self, row: int) -> tuple[Split, int]:
         which = bisect_right(self._starts, row) - 1
-        return which, row - self._starts[which]
+        return self._splits[which], row - self._starts[which]
 
 
 def _shapes(split: Split) -> NDArray[np.int64]:

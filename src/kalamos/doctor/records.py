@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from kalamos._version import __version__
 from kalamos.doctor.classes import imbalance
-from kalamos.doctor.examination import Diagnosis
+from kalamos.doctor.examination import InspectionReport
 from kalamos.doctor.findings import Case, Finding
 from kalamos.doctor.picture import DARK_ON_LIGHT, LIGHT_ON_DARK
-from kalamos.doctor.pool import PARTS, Pool
+from kalamos.doctor.pool import PART_NAMES, ImageIndex
 from kalamos.writers.escape import one_line
 
 __all__ = ["as_record"]
 
 
-def as_record(diagnosis: Diagnosis) -> dict[str, Any]:
+def as_record(diagnosis: InspectionReport) -> dict[str, Any]:
     """Everything found, no case left out.
 
     ```
@@ -35,11 +35,11 @@ def as_record(diagnosis: Diagnosis) -> dict[str, Any]:
         images                [{"part", "index", "label", "name", "group"}, ...]
     ```
 
-    Kinds are the keys of `findings.KINDS`; `index` counts in the dataset's test split for the part
+    Kinds are the keys of `findings.FINDING_TYPES`; `index` counts in the dataset's test split for the part
     `test`, else in its train split; "what" and "name" may be empty, "suggested", "quality",
     "difference" and "group" null.
     """
-    pool, labels = diagnosis.pool, diagnosis.dataset.alphabet.labels
+    pool, labels = diagnosis.images, diagnosis.dataset.alphabet.labels
     parts = pool.parts()
     check = diagnosis.labels
     return {
@@ -50,9 +50,9 @@ def as_record(diagnosis: Diagnosis) -> dict[str, Any]:
         "errors": len(diagnosis.errors),
         "warnings": len(diagnosis.warnings),
         "images": len(pool),
-        "parts": {PARTS[part]: int(diagnosis.counts[part].sum()) for part in parts},
+        "parts": {PART_NAMES[part]: int(diagnosis.counts[part].sum()) for part in parts},
         "classes": [
-            {"label": label, **{PARTS[part]: int(diagnosis.counts[part, position]) for part in parts}}
+            {"label": label, **{PART_NAMES[part]: int(diagnosis.counts[part, position]) for part in parts}}
             for position, label in enumerate(labels)
         ],
         "imbalance": imbalance(diagnosis.counts.sum(axis=0)),
@@ -77,7 +77,7 @@ def as_record(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding, pool: Pool) -> dict[str, Any]:
+def _finding(finding: Finding, pool: ImageIndex) -> dict[str, Any]:
     return {
         "kind": finding.kind,
         "severity": finding.about.severity,
@@ -89,7 +89,7 @@ def _finding(finding: Finding, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _case(case: Case, pool: Pool) -> dict[str, Any]:
+def _case(case: Case, pool: ImageIndex) -> dict[str, Any]:
     return {
         "images": [_image(row, pool) for row in case.rows],
         "what": case.what,
@@ -99,7 +99,7 @@ def _case(case: Case, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _image(row: int, pool: Pool) -> dict[str, Any]:
+def _image(row: int, pool: ImageIndex) -> dict[str, Any]:
     place = pool.place(row)
     group = None if pool.groups is None else int(pool.groups[row])
     return {

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from kalamos.atomic import atomic_write
-from kalamos.doctor.examination import Diagnosis
+from kalamos.doctor.examination import InspectionReport
 from kalamos.doctor.page import render_page
 from kalamos.doctor.records import as_record
 from kalamos.doctor.sheets import contact_sheet, sample_of_class
@@ -18,7 +18,7 @@ __all__ = ["write_report"]
 PAGES = frozenset({".html", ".htm"})
 
 
-def write_report(target: Path, diagnosis: Diagnosis) -> None:
+def write_report(target: Path, diagnosis: InspectionReport) -> None:
     """Write the page, or a folder with `inspection.html`, `inspection.json` and `sheets/NNN.png`.
 
     Args:
@@ -43,8 +43,8 @@ def write_report(target: Path, diagnosis: Diagnosis) -> None:
         _write(target / "sheets" / f"{label:03}.png", png)
 
 
-def _sheets(diagnosis: Diagnosis) -> dict[int, bytes]:
-    pool = diagnosis.pool
+def _sheets(diagnosis: InspectionReport) -> dict[int, bytes]:
+    pool = diagnosis.images
     samples = {label: sample_of_class(pool, label) for label in range(len(diagnosis.dataset.alphabet))}
     return {
         label: encode_png(contact_sheet([pool[row] for row in rows]))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.doctor.pool import Pool
+from kalamos.doctor.pool import ImageIndex
 
 __all__ = ["contact_sheet", "sample_of_class", "thumbnail"]
 
@@ -17,7 +17,7 @@ GROUND = 128
 """Neither ink nor paper of any image."""
 
 
-def sample_of_class(pool: Pool, label: int, *, seed: int = 0) -> list[int]:
+def sample_of_class(pool: ImageIndex, label: int, *, seed: int = 0) -> list[int]:
     """At most 40 rows of a class, drawn at random, in order."""
     members = np.flatnonzero(pool.labels == label)
     chosen: list[int] = np.sort(np.random.default_rng(seed).permutation(members)[:EACH]).tolist()

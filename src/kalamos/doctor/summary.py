@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.doctor.classes import imbalance
-from kalamos.doctor.examination import Diagnosis
+from kalamos.doctor.examination import InspectionReport
 from kalamos.doctor.findings import Case
 from kalamos.doctor.picture import DARK_ON_LIGHT, LIGHT_ON_DARK
-from kalamos.doctor.pool import PARTS
+from kalamos.doctor.pool import PART_NAMES
 from kalamos.writers.escape import one_line
 
 __all__ = ["case_note", "measured", "verdict"]
@@ -18,7 +18,7 @@ UNRELIABLE = 0.9
 """A classifier that agrees with fewer of the labels is mostly wrong itself where it contradicts."""
 
 
-def verdict(diagnosis: Diagnosis) -> str:
+def verdict(diagnosis: InspectionReport) -> str:
     """How many errors and warnings there are.
 
     A finding counts once, however many cases it has.
@@ -29,10 +29,10 @@ def verdict(diagnosis: Diagnosis) -> str:
     return f"{_many(errors, 'error')}, {_many(warnings, 'warning')}"
 
 
-def measured(diagnosis: Diagnosis) -> dict[str, str]:
+def measured(diagnosis: InspectionReport) -> dict[str, str]:
     """Name -> what was measured."""
-    pool, counts = diagnosis.pool, diagnosis.counts.sum(axis=0)
-    parts = ", ".join(f"{PARTS[part]} {diagnosis.counts[part].sum():,}" for part in pool.parts())
+    pool, counts = diagnosis.images, diagnosis.counts.sum(axis=0)
+    parts = ", ".join(f"{PART_NAMES[part]} {diagnosis.counts[part].sum():,}" for part in pool.parts())
     told = {"images": f"{len(pool):,}   ({parts})"}
     classes = f"{len(counts):,}"
     ratio = imbalance(counts)
@@ -67,7 +67,7 @@ def case_note(case: Case) -> str:
     return case.what
 
 
-def _labels(diagnosis: Diagnosis) -> str:
+def _labels(diagnosis: InspectionReport) -> str:
     check = diagnosis.labels
     if check is None:
         return "not checked"

@@ -22,7 +22,7 @@ from kalamos.datasets import k_fold
 from kalamos.doctor.classes import FEW
 from kalamos.doctor.features import gradient_histograms
 from kalamos.doctor.findings import Case, Finding
-from kalamos.doctor.pool import Pool
+from kalamos.doctor.pool import ImageIndex
 from kalamos.errors import MissingExtraError, NoInkError
 from kalamos.evaluation.calibration import fit_temperature
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
@@ -68,7 +68,7 @@ def require_cleanlab() -> None:
 
 
 def check_labels(
-    pool: Pool, candidates: NDArray[np.int64], labels: tuple[str, ...], *, sample: int, seed: int
+    index: ImageIndex, candidates: NDArray[np.int64], labels: tuple[str, ...], *, sample: int, seed: int
 ) -> tuple[LabelCheck, list[Finding]]:
     """The images whose label is contradicted, the surest first.
 
@@ -81,30 +81,30 @@ def check_labels(
         MissingExtraError: cleanlab is not installed.
     """
     require_cleanlab()
-    rows, images = _prepared(pool, _sample(pool.labels, candidates, sample, seed))
-    groups = None if pool.groups is None else pool.groups[rows]
-    if len(np.unique(pool.labels[rows])) < 2:
+    rows, images = _prepared(index, _sample(index.labels, candidates, sample, seed))
+    groups = None if index.groups is None else index.groups[rows]
+    if len(np.unique(index.labels[rows])) < 2:
         why = f"needs two classes of at least {FEW} distinct images"
-        return LabelCheck(0, len(pool), skipped=why), []
+        return LabelCheck(0, len(index), skipped=why), []
     # A writer's own mistakes show when no other image of that writer taught them. Of a handful of
     # fonts one would be unlike all the others, and everything in it a suspect.
     if groups is not None and len(np.unique(groups)) < MANY_GROUPS:
         groups = None
-    classes, given = np.unique(pool.labels[rows], return_inverse=True)
+    classes, given = np.unique(index.labels[rows], return_inverse=True)
     features = gradient_histograms(images)
     probabilities = _out_of_sample(features, given, groups, len(classes), seed)
     # A fold that had none of a class to learn from has no opinion on it.
     judged = np.flatnonzero(probabilities[np.arange(len(given)), given] > 0)
     given, probabilities, rows = given[judged], probabilities[judged], rows[judged]
     if not len(given):
-        return LabelCheck(0, len(pool), skipped="each class lies in one group"), []
+        return LabelCheck(0, len(index), skipped="each class lies in one group"), []
     answers = probabilities.argmax(axis=1)
     issues, quality = _issues(given, probabilities)
     cases = tuple(
         Case((int(rows[one]),), suggested=labels[classes[answers[one]]], quality=float(quality[one]))
         for one in issues.tolist()
     )
-    return LabelCheck(len(rows), len(pool), float((answers == given).mean())), [Finding("suspects", cases)]
+    return LabelCheck(len(rows), len(index), float((answers == given).mean())), [Finding("suspects", cases)]
 
 
 def _sample(
@@ -121,8 +121,8 @@ def _sample(
     return np.sort(np.concatenate(chosen))
 
 
-def _prepared(pool: Pool, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    prepared = Preprocessor(DEFAULT_STEPS).images([pool[row] for row in rows.tolist()])
+def _prepared(index: ImageIndex, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    prepared = Preprocessor(DEFAULT_STEPS).images([index[row] for row in rows.tolist()])
     images = [image for image in prepared if not isinstance(image, NoInkError)]
     inked = [not isinstance(image, NoInkError) for image in prepared]
     return rows[np.array(inked, bool)], np.array(images, np.uint8)
