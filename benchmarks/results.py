@@ -24,7 +24,7 @@ from kalamos.architectures import count_parameters
 from kalamos.datasets import Split, load_dataset
 from kalamos.evaluation.evaluate import evaluate
 from kalamos.evaluation.metrics import wilson_interval
-from kalamos.evaluation.parts import held_out
+from kalamos.evaluation.parts import run_split
 from kalamos.export.onnx_file import export_run
 from kalamos.training import EpochReport, Run, Watch, load_recipe, resume_run, run_recipe
 
@@ -112,7 +112,7 @@ def measure(bench: Bench, seed: int, runs: Path) -> Measured:
     if not model.exists():
         export_run(run, folder.name, model)
     dataset = load_dataset(recipe.dataset)
-    split = held_out(dataset, folder, "val") if bench.on == "val" else dataset.test
+    split = run_split(dataset, folder, "val") if bench.on == "val" else dataset.test
     assert isinstance(split, Split)  # noqa: S101  (a bench names a split that there is)
     result = evaluate(kalamos.load(model), split, dataset.alphabet.labels)
     return Measured(

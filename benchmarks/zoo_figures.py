@@ -16,7 +16,7 @@ from kalamos.atomic import atomic_write
 from kalamos.datasets import Split, load_dataset
 from kalamos.datasets.prepare import prepare_split
 from kalamos.evaluation.evaluate import Evaluation, evaluate
-from kalamos.evaluation.metrics import Share
+from kalamos.evaluation.metrics import Proportion
 from kalamos.evaluation.pictures import encode_png, mistakes_sheet
 from kalamos.evaluation.plots import reliability_plot, risk_coverage_plot
 from kalamos.evaluation.report import as_metric
@@ -139,5 +139,5 @@ def _save(stem: Path, pictures: dict[str, bytes]) -> None:
             file.write(content)
 
 
-def _value(share: Share | None) -> float | None:
+def _value(share: Proportion | None) -> float | None:
     return None if share is None else share.value

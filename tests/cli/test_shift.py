@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset
-from kalamos.shift import CORRUPTIONS, ShiftReport
+from kalamos.shift import CORRUPTIONS
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_the_table_and_the_report(command, pages: Path) -> None:
     assert {row.split()[0] for row in outcome.rows if row.startswith("  ")} >= set(CORRUPTIONS)
     assert "wrote out/shift.html and " in outcome.rows[-1]
     stored = json.loads(Path("out/shift.json").read_text("utf-8"))
-    assert ShiftReport.from_mapping(stored).names == tuple(CORRUPTIONS)
+    assert list(dict.fromkeys(cell["corruption"] for cell in stored["cells"])) == list(CORRUPTIONS)
     assert not Path("out/metrics.json").exists()
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset, Split
-from kalamos.evaluation.evaluate import Evaluation, evaluate
-from kalamos.evaluation.report import Subject
+from kalamos.evaluation.evaluate import EvalTarget, Evaluation, evaluate
 from kalamos.model_file import open_model
 from kalamos.recognizer import Recognizer
 
@@ -33,8 +32,8 @@ def measured(reader: Recognizer, spoilt: Split, digits: Dataset) -> Evaluation:
 
 
 @pytest.fixture
-def subject() -> Subject:
-    return Subject("tiny.onnx", "mnist", "test")
+def subject() -> EvalTarget:
+    return EvalTarget("tiny.onnx", "mnist", "test")
 
 
 def with_answers(

@@ -9,8 +9,8 @@ import pytest
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.errors import DatasetError
-from kalamos.evaluation.evaluate import Evaluation, evaluate, within
-from kalamos.evaluation.metrics import Share, wilson_interval
+from kalamos.evaluation.evaluate import Evaluation, evaluate, filter_charset
+from kalamos.evaluation.metrics import Proportion, wilson_interval
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.recognizer import Recognizer
 
@@ -179,7 +179,7 @@ def test_an_empty_split_is_an_error(reader: Recognizer, digits: Dataset) -> None
 
 def test_under_a_charset_only_its_images_and_labels_are_measured(reader: Recognizer, digits: Dataset) -> None:
     labels = digits.alphabet.labels
-    inside = within(digits.test, labels, reader.spec.alphabet, "3 1 8")
+    inside = filter_charset(digits.test, labels, reader.spec.alphabet, "3 1 8")
     assert sorted(set(inside.labels.tolist())) == [1, 3, 8]
     measured = evaluate(reader, inside, labels, charset="3 1 8")
     assert measured.labels == ("1", "3", "8")
@@ -196,9 +196,9 @@ def test_under_a_charset_only_its_images_and_labels_are_measured(reader: Recogni
 def test_images_outside_the_charset_have_to_be_left_out_before(reader: Recognizer, digits: Dataset) -> None:
     with pytest.raises(DatasetError, match="charset '1 2' leaves out 0, 3, 4, 5, 6, 7, 8, 9"):
         evaluate(reader, digits.test, digits.alphabet.labels, charset="1 2")
-    only = within(digits.test, digits.alphabet.labels, reader.spec.alphabet, "1")
+    only = filter_charset(digits.test, digits.alphabet.labels, reader.spec.alphabet, "1")
     with pytest.raises(DatasetError, match="none of the 6 images has a label of charset '2'"):
-        within(only, digits.alphabet.labels, reader.spec.alphabet, "2")
+        filter_charset(only, digits.alphabet.labels, reader.spec.alphabet, "2")
 
 
 def test_labels_that_the_model_lacks_are_no_hindrance_under_a_charset(
@@ -207,14 +207,16 @@ def test_labels_that_the_model_lacks_are_no_hindrance_under_a_charset(
     strange = (*digits.alphabet.labels[:9], "g")
     with pytest.raises(DatasetError, match="does not know g"):
         evaluate(reader, digits.test, strange)
-    inside = within(digits.test, strange, reader.spec.alphabet, "digits")
+    inside = filter_charset(digits.test, strange, reader.spec.alphabet, "digits")
     assert len(inside) == 54
     assert evaluate(reader, inside, strange, charset="digits").n == 54
 
 
 def test_a_single_label_can_be_measured(reader: Recognizer, digits: Dataset) -> None:
     labels = digits.alphabet.labels
-    measured = evaluate(reader, within(digits.test, labels, reader.spec.alphabet, "4"), labels, charset="4")
+    measured = evaluate(
+        reader, filter_charset(digits.test, labels, reader.spec.alphabet, "4"), labels, charset="4"
+    )
     assert (measured.accuracy, measured.labels) == (1.0, ("4",))
     assert (measured.case_folded, measured.confusables_merged, measured.folded_and_merged) == (None,) * 3
 
@@ -228,13 +230,13 @@ def test_a_merged_class_is_measured_on_images_of_both_cases(reader: Recognizer, 
     assert [merged.labels[i] for i in measured.truth[np.argsort(digits.test.labels, kind="stable")][::6]] == [
         "C", "C", "O", *merged.labels[2:9],
     ]  # fmt: skip
-    small = evaluate(both, within(digits.test, labels, merged, "c"), labels, charset="c o")
+    small = evaluate(both, filter_charset(digits.test, labels, merged, "c"), labels, charset="c o")
     assert (small.labels, small.n) == (("c", "o"), 12)
 
 
 def test_figures_under_labels_counted_as_one_have_intervals(measured: Evaluation) -> None:
     named = replace(measured, labels=("a", "A", "0", "O"))
-    assert named.folded_and_merged == Share(6, 8)
+    assert named.folded_and_merged == Proportion(6, 8)
     assert named.case_folded.interval == wilson_interval(6, 8)
     assert replace(measured, labels=("a", "A", "x", "y")).folded_and_merged is None
 
@@ -245,8 +247,8 @@ def test_targets_are_those_that_validation_reached(measured: Evaluation) -> None
     targets = replace(measured, validated=table).targets
     assert [(target.accuracy, target.threshold) for target in targets] == [(0.95, 0.85), (0.99, 0.85)]
     sure = measured.confidence >= 0.85
-    assert targets[0].answered == Share(int(sure.sum()), 8)
-    assert targets[0].right == Share(int(measured.correct[sure].sum()), int(sure.sum()))
+    assert targets[0].answered == Proportion(int(sure.sum()), 8)
+    assert targets[0].right == Proportion(int(measured.correct[sure].sum()), int(sure.sum()))
     none = replace(measured, validated=replace(table, points=(OperatingPoint(0.99, 1.0, 0.5),)))
     assert none.targets[0].right.n == (measured.confidence >= 1).sum()
 

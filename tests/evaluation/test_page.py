@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from kalamos.datasets import Split
-from kalamos.evaluation.evaluate import Evaluation
+from kalamos.evaluation.evaluate import EvalTarget, Evaluation
 from kalamos.evaluation.page import render_page
-from kalamos.evaluation.report import Subject, metrics
+from kalamos.evaluation.report import metrics
 from kalamos.recognizer import Recognizer
 
 VOID = {"meta", "img", "source", "br", "link"}
@@ -46,13 +46,13 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def render(reader: Recognizer, spoilt: Split):
-    def page(measured: Evaluation, subject: Subject, split: Split = spoilt, plots=None) -> str:
+    def page(measured: Evaluation, subject: EvalTarget, split: Split = spoilt, plots=None) -> str:
         return render_page(measured, split, reader, subject, metrics(measured, subject, reader), plots or {})
 
     return page
 
 
-def test_the_page_holds_everything_itself(render, measured: Evaluation, subject: Subject) -> None:
+def test_the_page_holds_everything_itself(render, measured: Evaluation, subject: EvalTarget) -> None:
     png = base64.b64decode(
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
     )
@@ -72,7 +72,7 @@ def test_the_page_holds_everything_itself(render, measured: Evaluation, subject:
     assert policy.startswith("default-src 'none'")
 
 
-def test_the_page_says_the_figures(render, measured: Evaluation, subject: Subject) -> None:
+def test_the_page_says_the_figures(render, measured: Evaluation, subject: EvalTarget) -> None:
     words = Page(render(measured, subject)).words
     for told in (f"{measured.accuracy:.2%}", f"{measured.ece:.2%}", measured.sha256, "Unread", "#30"):
         assert told in words
@@ -81,25 +81,25 @@ def test_the_page_says_the_figures(render, measured: Evaluation, subject: Subjec
 def test_everything_is_escaped(render, measured: Evaluation) -> None:
     nasty = '<script>alert("1")</script>&amp;\'"'
     labels = tuple(f"{nasty}{i}" for i in range(10))
-    page = Page(render(replace(measured, labels=labels), Subject(nasty, nasty, nasty)))
+    page = Page(render(replace(measured, labels=labels), EvalTarget(nasty, nasty, nasty)))
     assert "script" not in page.tags
     assert f"{nasty}3" in page.words
     assert f"{nasty} on {nasty}" in page.words
 
 
-def test_labels_keep_their_place_in_a_line(render, measured: Evaluation, subject: Subject) -> None:
+def test_labels_keep_their_place_in_a_line(render, measured: Evaluation, subject: EvalTarget) -> None:
     arabic = replace(measured, labels=tuple("ابتثجحخدذر"))
     text = render(arabic, subject)
     outside = re.sub(r"<bdi[^>]*>.*?</bdi>|<[^>]*>", "", text)
     assert re.findall("[\u0600-\u06ff]", outside) == []
 
 
-def test_photographs_are_made_small(render, measured: Evaluation, subject: Subject) -> None:
+def test_photographs_are_made_small(render, measured: Evaluation, subject: EvalTarget) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 600, 400), np.uint8)
     assert len(render(measured, subject, Split(noise, measured.truth))) < 3_000_000
 
 
-def test_nothing_read_and_nothing_wrong(render, measured: Evaluation, subject: Subject, answering) -> None:
+def test_nothing_read_and_nothing_wrong(render, measured: Evaluation, subject: EvalTarget, answering) -> None:
     blank = replace(measured, probabilities=np.zeros_like(measured.probabilities))
     assert "Read rightly" not in Page(render(blank, subject)).words
     words = Page(render(answering(measured, measured.truth), subject)).words

@@ -9,7 +9,7 @@ import pytest
 
 from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.errors import DatasetError, UsageError
-from kalamos.evaluation.parts import held_out, official
+from kalamos.evaluation.parts import dataset_split, run_split
 
 numpy_files = pytest.importorskip("safetensors.numpy", reason="needs the extra 'train'")
 
@@ -33,25 +33,25 @@ def run(digits: Dataset, tmp_path: Path) -> Path:
 
 
 def test_the_test_split_where_there_is_one_else_all(digits: Dataset) -> None:
-    assert official(digits, None) == (digits.test, "test")
+    assert dataset_split(digits, None) == (digits.test, "test")
     whole = replace(digits, test=None)
-    assert official(whole, None) == (whole.train, "all")
-    assert official(whole, "all") == (whole.train, "all")
-    assert official(digits, "train") == (digits.train, "train")
+    assert dataset_split(whole, None) == (whole.train, "all")
+    assert dataset_split(whole, "all") == (whole.train, "all")
+    assert dataset_split(digits, "train") == (digits.train, "train")
 
 
 def test_an_official_validation_part_is_not_for_training(digits: Dataset) -> None:
     held = replace(digits, validation=np.array([3, 7]))
-    split, part = official(held, "val")
+    split, part = dataset_split(held, "val")
     assert part == "val"
     assert np.array_equal(split.images, digits.train.images[[3, 7]])
-    split, _ = official(held, "train")
+    split, _ = dataset_split(held, "train")
     assert np.array_equal(split.images, np.delete(digits.train.images, [3, 7], axis=0))
-    assert len(official(held, "all")[0]) == 360
+    assert len(dataset_split(held, "all")[0]) == 360
 
 
 def test_all_is_train_and_then_test(digits: Dataset) -> None:
-    split, part = official(digits, "all")
+    split, part = dataset_split(digits, "all")
     assert (len(split), part) == (360, "all")
     assert np.array_equal(split.images[300], digits.test.images[0])
     assert split.labels.tolist() == [*digits.train.labels, *digits.test.labels]
@@ -59,31 +59,31 @@ def test_all_is_train_and_then_test(digits: Dataset) -> None:
 
 def test_all_of_different_sizes(digits: Dataset) -> None:
     larger = Split(RaggedImages.of([np.pad(i, 3) for i in digits.test.images]), digits.test.labels)
-    split, _ = official(replace(digits, test=larger), "all")
+    split, _ = dataset_split(replace(digits, test=larger), "all")
     assert [split.images[row].shape for row in (0, 299, 300)] == [(28, 28), (28, 28), (34, 34)]
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
 def test_a_part_that_there_is_not(digits: Dataset, part: str) -> None:
     with pytest.raises(UsageError, match=f"mnist has no {part} split of its own; .*--split-of RUN"):
-        official(replace(digits, test=None), part)
+        dataset_split(replace(digits, test=None), part)
 
 
 def test_what_a_run_held_out(digits: Dataset, run: Path) -> None:
-    split = held_out(digits, run, "val")
+    split = run_split(digits, run, "val")
     assert np.array_equal(split.images, digits.train.images[[5, 250, 299]])
-    assert len(held_out(digits, run, "train")) == 200
+    assert len(run_split(digits, run, "train")) == 200
 
 
 def test_an_empty_part_says_where_the_test_split_is(digits: Dataset, run: Path) -> None:
     with pytest.raises(UsageError, match="kept no test part; leave out --split-of"):
-        held_out(digits, run, "test")
+        run_split(digits, run, "test")
 
 
 def test_other_data_are_refused(digits: Dataset, run: Path) -> None:
     other = replace(digits, train=digits.train.take(np.arange(299)))
     with pytest.raises(DatasetError, match="was trained on other images than those of mnist"):
-        held_out(other, run, "val")
+        run_split(other, run, "val")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_other_data_are_refused(digits: Dataset, run: Path) -> None:
 )
 def test_rows_that_cannot_be(digits: Dataset, tmp_path: Path, rows: dict[str, np.ndarray], told: str) -> None:
     with pytest.raises(DatasetError, match=told):
-        held_out(digits, save(tmp_path, digits, rows), "val")
+        run_split(digits, save(tmp_path, digits, rows), "val")
 
 
 @pytest.mark.parametrize(
@@ -107,19 +107,19 @@ def test_rows_that_cannot_be(digits: Dataset, tmp_path: Path, rows: dict[str, np
 def test_a_story_that_tells_nothing(digits: Dataset, run: Path, story: bytes, told: str) -> None:
     (run / "run.json").write_bytes(story)
     with pytest.raises(DatasetError, match=told):
-        held_out(digits, run, "val")
+        run_split(digits, run, "val")
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\xff" * 64, numpy_files.save(ROWS)[:-8]])
 def test_damaged_indices(digits: Dataset, run: Path, content: bytes) -> None:
     (run / "split.safetensors").write_bytes(content)
     with pytest.raises(DatasetError, match="is damaged"):
-        held_out(digits, run, "val")
+        run_split(digits, run, "val")
 
 
 def test_no_run_and_an_old_run(digits: Dataset, run: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"none: has no run.json .*give the folder"):
-        held_out(digits, tmp_path / "none", "val")
+        run_split(digits, tmp_path / "none", "val")
     (run / "split.safetensors").unlink()
     with pytest.raises(DatasetError, match=r"split.safetensors: cannot be read \(No such file"):
-        held_out(digits, run, "val")
+        run_split(digits, run, "val")

@@ -16,8 +16,8 @@ import kalamos.evaluation.report as report_module
 from kalamos._version import __version__
 from kalamos.datasets import Dataset, Split
 from kalamos.errors import DatasetError, OutputError
-from kalamos.evaluation.evaluate import Evaluation, evaluate
-from kalamos.evaluation.report import Subject, as_metric, metrics, metrics_json, write_report
+from kalamos.evaluation.evaluate import EvalTarget, Evaluation, evaluate
+from kalamos.evaluation.report import as_metric, metrics, metrics_json, write_report
 from kalamos.recognizer import Recognizer
 
 PLOTS = {"confusion.png", "reliability.png", "risk_coverage.png"}
@@ -32,7 +32,7 @@ def strict_json(text: str) -> Any:
 
 
 def test_the_files_of_a_report(
-    reader: Recognizer, spoilt: Split, measured: Evaluation, subject: Subject, tmp_path: Path
+    reader: Recognizer, spoilt: Split, measured: Evaluation, subject: EvalTarget, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib", reason="needs the extra 'train'")
     folder = tmp_path / "reports" / "tiny"
@@ -47,7 +47,7 @@ def test_without_matplotlib_the_rest_is_written(
     reader: Recognizer,
     spoilt: Split,
     measured: Evaluation,
-    subject: Subject,
+    subject: EvalTarget,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -56,7 +56,7 @@ def test_without_matplotlib_the_rest_is_written(
     assert "Most confused pairs" in (tmp_path / "report.html").read_text("utf-8")
 
 
-def test_the_figures(reader: Recognizer, measured: Evaluation, spoilt: Split, subject: Subject) -> None:
+def test_the_figures(reader: Recognizer, measured: Evaluation, spoilt: Split, subject: EvalTarget) -> None:
     figures = metrics(measured, subject, reader)
     documented = report_module.__doc__ or ""
     assert [key for key in figures if key not in documented] == []
@@ -78,13 +78,13 @@ def test_the_figures(reader: Recognizer, measured: Evaluation, spoilt: Split, su
 
 
 def test_top_k_ends_at_the_number_of_classes(
-    reader: Recognizer, measured: Evaluation, subject: Subject
+    reader: Recognizer, measured: Evaluation, subject: EvalTarget
 ) -> None:
     assert len(metrics(measured, subject, reader, top_k=99)["top_k"]) == 10
     assert len(metrics(measured, subject, reader, top_k=1)["top_k"]) == 1
 
 
-def test_a_class_without_images_is_null(reader: Recognizer, digits: Dataset, subject: Subject) -> None:
+def test_a_class_without_images_is_null(reader: Recognizer, digits: Dataset, subject: EvalTarget) -> None:
     ones = digits.test.take(np.flatnonzero(digits.test.labels == 1))
     measured = evaluate(reader, ones, digits.alphabet.labels)
     figures = strict_json(metrics_json(metrics(measured, subject, reader)))
@@ -94,14 +94,16 @@ def test_a_class_without_images_is_null(reader: Recognizer, digits: Dataset, sub
 
 
 def test_nothing_read_is_null_and_never_nan(
-    reader: Recognizer, measured: Evaluation, subject: Subject
+    reader: Recognizer, measured: Evaluation, subject: EvalTarget
 ) -> None:
     blank = replace(measured, probabilities=np.zeros_like(measured.probabilities))
     figures = strict_json(metrics_json(metrics(blank, subject, reader)))
     assert (figures["accuracy"], figures["unread"], figures["ece"], figures["nll"]) == (0, 60, None, None)
 
 
-def test_labels_are_written_as_they_are(reader: Recognizer, measured: Evaluation, subject: Subject) -> None:
+def test_labels_are_written_as_they_are(
+    reader: Recognizer, measured: Evaluation, subject: EvalTarget
+) -> None:
     arabic = replace(measured, labels=tuple("ابتثجحخدذر"))
     figures = metrics(arabic, subject, reader)
     assert '"ب"' in metrics_json(figures)
@@ -119,7 +121,12 @@ def test_json_reads_back(figures: dict[str, Any]) -> None:
 
 
 def test_a_report_is_replaced_by_the_next(
-    reader: Recognizer, digits: Dataset, spoilt: Split, measured: Evaluation, subject: Subject, tmp_path: Path
+    reader: Recognizer,
+    digits: Dataset,
+    spoilt: Split,
+    measured: Evaluation,
+    subject: EvalTarget,
+    tmp_path: Path,
 ) -> None:
     write_report(tmp_path, measured, spoilt, reader, subject)
     better = evaluate(reader, digits.test, digits.alphabet.labels)
@@ -129,7 +136,7 @@ def test_a_report_is_replaced_by_the_next(
 
 
 def test_a_folder_that_cannot_be_made_is_an_output_error(
-    reader: Recognizer, spoilt: Split, measured: Evaluation, subject: Subject, tmp_path: Path
+    reader: Recognizer, spoilt: Split, measured: Evaluation, subject: EvalTarget, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(OutputError, match="cannot be made"):
@@ -153,5 +160,5 @@ def test_blank_images_alone_are_no_metric(measured: Evaluation) -> None:
 
 
 def test_all_images_are_said_in_words() -> None:
-    assert str(Subject("m", "d", "all")) == "m on d, all images"
-    assert str(Subject("m", "d", "val of runs/x")) == "m on d val of runs/x"
+    assert str(EvalTarget("m", "d", "all")) == "m on d, all images"
+    assert str(EvalTarget("m", "d", "val of runs/x")) == "m on d val of runs/x"

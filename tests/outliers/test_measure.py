@@ -14,13 +14,13 @@ from rich.console import Console
 
 from kalamos.datasets import Dataset, Split
 from kalamos.errors import DatasetError, UsageError
-from kalamos.evaluation.report import Subject
+from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.outliers import OutlierReport, measure
 from kalamos.outliers.console import print_outliers
 from kalamos.outliers.saving import outliers_json, write_outlier_report
 from kalamos.recognizer import Recognizer
 
-SUBJECT = Subject("digits", "mnist", "test")
+SUBJECT = EvalTarget("digits", "mnist", "test")
 
 
 @pytest.fixture(scope="module")

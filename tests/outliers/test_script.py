@@ -9,7 +9,7 @@ import pytest
 from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_47, Alphabet
 from kalamos.datasets import Dataset, load_dataset
 from kalamos.errors import DatasetError
-from kalamos.outliers import Setting, default_sets, open_set
+from kalamos.outliers import OODContext, default_sets, open_set
 
 
 def write(folder: Path, label: str, values: range) -> None:
@@ -19,43 +19,43 @@ def write(folder: Path, label: str, values: range) -> None:
 
 
 def values(folder: Path, side: str, alphabet: Alphabet = DIGITS, seed: int = 0) -> list[int]:
-    outliers = open_set(f"script:{folder}", Setting(alphabet, side, seed))
+    outliers = open_set(f"script:{folder}", OODContext(alphabet, side, seed))
     return [int(outliers.draw(index)[0, 0]) for index in range(outliers.size)]
 
 
 def test_known_classes_and_their_likes_are_left_out(tmp_path: Path) -> None:
     for start, label in enumerate("7OAك"):
         write(tmp_path / "letters", label, range(start * 50, start * 50 + 10))
-    outliers = open_set(f"script:{tmp_path / 'letters'}", Setting(DIGITS, "judged"))
+    outliers = open_set(f"script:{tmp_path / 'letters'}", OODContext(DIGITS, "eval"))
     assert outliers.note == "2 classes: A ك"
-    both = values(tmp_path / "letters", "exposed") + values(tmp_path / "letters", "judged")
+    both = values(tmp_path / "letters", "train") + values(tmp_path / "letters", "eval")
     assert sorted(both) == [*range(100, 110), *range(150, 160)]
 
 
 def test_without_a_test_split_one_in_five_is_judged(tmp_path: Path) -> None:
     write(tmp_path / "letters", "A", range(50))
     write(tmp_path / "letters", "B", range(100, 150))
-    exposed, judged = (values(tmp_path / "letters", side, ARABIC_28) for side in ("exposed", "judged"))
+    exposed, judged = (values(tmp_path / "letters", side, ARABIC_28) for side in ("train", "eval"))
     assert (len(exposed), len(judged)) == (80, 20)
     assert set(exposed).isdisjoint(judged)
-    assert values(tmp_path / "letters", "judged", ARABIC_28) == judged
-    assert values(tmp_path / "letters", "judged", ARABIC_28, seed=1) != judged
+    assert values(tmp_path / "letters", "eval", ARABIC_28) == judged
+    assert values(tmp_path / "letters", "eval", ARABIC_28, seed=1) != judged
 
 
 def test_a_test_split_is_for_judging_alone(tmp_path: Path) -> None:
     for part, first in (("train", 0), ("test", 100)):
         for label, start in (("A", first), ("R", first + 50)):
             write(tmp_path / "letters" / part, label, range(start, start + 10))
-    assert max(values(tmp_path / "letters", "exposed")) < 100 <= min(values(tmp_path / "letters", "judged"))
+    assert max(values(tmp_path / "letters", "train")) < 100 <= min(values(tmp_path / "letters", "eval"))
 
 
 def test_an_alphabet_that_is_known_is_no_set(tmp_path: Path) -> None:
     write(tmp_path / "letters", "O", range(5))
     write(tmp_path / "letters", "1", range(5))
     with pytest.raises(DatasetError, match="every class is, or looks like, one of the alphabet 'digits'"):
-        open_set(f"script:{tmp_path / 'letters'}", Setting(DIGITS, "judged"))
+        open_set(f"script:{tmp_path / 'letters'}", OODContext(DIGITS, "eval"))
     with pytest.raises(DatasetError, match="every class is, or looks like"):
-        open_set("script:mnist", Setting(LATIN_47, "judged", 0, tmp_path))  # refused before it is looked for
+        open_set("script:mnist", OODContext(LATIN_47, "eval", 0, tmp_path))  # refused before it is looked for
 
 
 def test_the_default_scripts_are_foreign() -> None:
@@ -67,5 +67,5 @@ def test_the_default_scripts_are_foreign() -> None:
 def test_real_letters_to_judge_are_of_the_test_split(data: Path) -> None:
     ahcd: Dataset = load_dataset("ahcd", data)
     tests = {image.tobytes() for image in ahcd.test.images}
-    outliers = open_set("script:ahcd", Setting(DIGITS, "judged", 0, data))
+    outliers = open_set("script:ahcd", OODContext(DIGITS, "eval", 0, data))
     assert {outliers.draw(index).tobytes() for index in range(outliers.size)} < tests

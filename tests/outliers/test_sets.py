@@ -10,7 +10,7 @@ import pytest
 
 from kalamos.alphabets import DIGITS
 from kalamos.errors import DatasetError, UsageError
-from kalamos.outliers import SETS, OutlierSet, Setting, open_set
+from kalamos.outliers import SETS, OODContext, OutlierSet, open_set
 from kalamos.outliers.sets import procedural
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 
@@ -19,7 +19,7 @@ ALL = ("paper", "photos", "scribbles", "shapes", "textures")
 
 def opened(name: str, side: str, seed: int = 0) -> OutlierSet:
     try:
-        return open_set(name, Setting(DIGITS, side, seed))
+        return open_set(name, OODContext(DIGITS, side, seed))
     except DatasetError as error:
         pytest.skip(str(error))
 
@@ -28,7 +28,7 @@ def test_names() -> None:
     assert SETS.names() == ALL
 
 
-@pytest.mark.parametrize("side", ["exposed", "judged"])
+@pytest.mark.parametrize("side", ["train", "eval"])
 @pytest.mark.parametrize("name", ALL)
 def test_images_are_grey_and_go_through_the_preprocessing(name: str, side: str) -> None:
     outliers = opened(name, side)
@@ -46,8 +46,8 @@ def test_images_are_grey_and_go_through_the_preprocessing(name: str, side: str) 
 
 @pytest.mark.parametrize("name", ALL)
 def test_an_image_depends_on_seed_family_and_number_alone(name: str) -> None:
-    again, other_side = opened(name, "judged"), opened(name, "exposed")
-    outliers, other_seed = opened(name, "judged"), opened(name, "judged", seed=1)
+    again, other_side = opened(name, "eval"), opened(name, "train")
+    outliers, other_seed = opened(name, "eval"), opened(name, "eval", seed=1)
     forwards = [outliers.draw(index).tobytes() for index in range(12)]
     with ThreadPoolExecutor(4) as pool:
         threaded = list(pool.map(lambda index: again.draw(index).tobytes(), reversed(range(12))))
@@ -60,8 +60,8 @@ def test_two_families_and_two_sets_draw_from_streams_of_their_own() -> None:
     def noise(generator: np.random.Generator) -> np.ndarray:
         return generator.integers(0, 256, (4, 4), np.uint8)
 
-    settings = [Setting(DIGITS, "judged"), Setting(DIGITS, "exposed"), Setting(DIGITS, "judged", 1)]
-    sets = [procedural(name, setting, noise) for name in "ab" for setting in settings]
+    settings = [OODContext(DIGITS, "eval"), OODContext(DIGITS, "train"), OODContext(DIGITS, "eval", 1)]
+    sets = [procedural(name, context, noise) for name in "ab" for context in settings]
     assert len({each.draw(0).tobytes() for each in sets}) == 6
 
 
@@ -69,7 +69,7 @@ def test_scribbles_have_ink_and_paper_mostly_not() -> None:
     prepare = Preprocessor(DEFAULT_STEPS)
 
     def blank(name: str) -> float:
-        outliers = opened(name, "judged")
+        outliers = opened(name, "eval")
         images = prepare.images([outliers.draw(index) for index in range(60)])
         return float(np.mean([not isinstance(image, np.ndarray) for image in images]))
 
@@ -88,15 +88,15 @@ def test_scribbles_have_ink_and_paper_mostly_not() -> None:
 )
 def test_a_name_that_is_none(name: str, told: str) -> None:
     with pytest.raises(UsageError) as caught:
-        open_set(name, Setting(DIGITS, "judged"))
+        open_set(name, OODContext(DIGITS, "eval"))
     assert told in str(caught.value)
 
 
 def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(UsageError, match="seed = -1 is negative"):
-        Setting(DIGITS, "judged", -1)
+        OODContext(DIGITS, "eval", -1)
 
 
 def test_an_absent_dataset_is_told(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="ahcd: there is no"):
-        open_set("script:ahcd", Setting(DIGITS, "judged", 0, tmp_path))
+        open_set("script:ahcd", OODContext(DIGITS, "eval", 0, tmp_path))

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_47, Alphabet
-from kalamos.outliers import Setting, open_set
+from kalamos.outliers import OODContext, open_set
 from kalamos.outliers.shapes import SHAPES
 
 CIRCLES_ONLY = Alphabet("circles", ("O", "Δ"))
 
 
-@pytest.mark.parametrize("side", ["exposed", "judged"])
+@pytest.mark.parametrize("side", ["train", "eval"])
 def test_shapes_that_an_alphabet_has_are_left_out(side: str, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
     for name, shape in SHAPES.items():
         # A shape's lines, marked by their name: what is drawn tells which shapes are left.
-        monkeypatch.setitem(SHAPES, name, type(shape)(_Marked(name, drawn), shape.side, shape.like))
+        monkeypatch.setitem(SHAPES, name, type(shape)(_Marked(name, drawn), shape.split, shape.like))
     for alphabet, absent, present in (
         (DIGITS, {"circle", "box", "diamond", "triangle"}, {"heart", "plus"}),
         (LATIN_47, {"circle", "triangle", "cross", "check", "plus"}, {"house", "star", "face"}),
@@ -23,10 +23,10 @@ def test_shapes_that_an_alphabet_has_are_left_out(side: str, monkeypatch: pytest
         (CIRCLES_ONLY, {"circle", "triangle"}, {"plus", "cross"}),
     ):
         drawn.clear()
-        outliers = open_set("shapes", Setting(alphabet, side))
+        outliers = open_set("shapes", OODContext(alphabet, side))
         for index in range(150):
             outliers.draw(index)
-        family = {name for name, shape in SHAPES.items() if shape.side == side}
+        family = {name for name, shape in SHAPES.items() if shape.split == side}
         assert set(drawn) <= family
         assert set(drawn).isdisjoint(absent)
         assert family & present <= set(drawn)

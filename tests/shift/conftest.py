@@ -7,7 +7,7 @@ import pytest
 
 import kalamos
 from kalamos.datasets import Dataset
-from kalamos.evaluation.report import Subject
+from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.recognizer import Recognizer
 from kalamos.shift.report import ShiftReport
 from kalamos.shift.suite import Outcomes, measure
@@ -31,8 +31,8 @@ def report(outcomes: Outcomes) -> ShiftReport:
 
 
 @pytest.fixture
-def subject() -> Subject:
-    return Subject("digits", "mnist", "train")
+def subject() -> EvalTarget:
+    return EvalTarget("digits", "mnist", "train")
 
 
 @pytest.fixture(scope="session")

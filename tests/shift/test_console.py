@@ -5,18 +5,18 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from kalamos.evaluation.report import Subject
+from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.shift.console import print_shift
 from kalamos.shift.report import ShiftReport
 
 
-def printed(report: ShiftReport, subject: Subject, width: int = 100) -> list[str]:
+def printed(report: ShiftReport, subject: EvalTarget, width: int = 100) -> list[str]:
     console = Console(file=io.StringIO(), width=width, highlight=False)
     print_shift(console, report, subject)
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
-def test_the_figures_then_a_row_for_each_corruption(report: ShiftReport, subject: Subject) -> None:
+def test_the_figures_then_a_row_for_each_corruption(report: ShiftReport, subject: EvalTarget) -> None:
     lines = printed(report, subject)
     assert lines[0] == "digits on mnist train, shift suite, n = 40, seed 7"
     assert lines[1] == f"  clean        {report.clean}"
@@ -35,11 +35,11 @@ def test_the_figures_then_a_row_for_each_corruption(report: ShiftReport, subject
     ]
 
 
-def test_a_narrow_terminal_keeps_the_figures(report: ShiftReport, subject: Subject) -> None:
+def test_a_narrow_terminal_keeps_the_figures(report: ShiftReport, subject: EvalTarget) -> None:
     assert any(f"{report.accuracy('stripe'):.2%}" in line for line in printed(report, subject, width=60))
 
 
-def test_images_without_ink_are_told(report: ShiftReport, subject: Subject) -> None:
+def test_images_without_ink_are_told(report: ShiftReport, subject: EvalTarget) -> None:
     assert not any(
         line.startswith("  no ink")
         for line in printed(

@@ -16,7 +16,7 @@ for name in ("torch", "safetensors"):
 
 from kalamos.cli.train import _print_outcome  # noqa: E402
 from kalamos.errors import DatasetError, KalamosError, TrainingError  # noqa: E402
-from kalamos.evaluation.parts import held_out  # noqa: E402
+from kalamos.evaluation.parts import run_split  # noqa: E402
 from kalamos.export.sources import from_run  # noqa: E402
 from kalamos.training import load_run  # noqa: E402
 from kalamos.training.run import load_plan  # noqa: E402
@@ -80,7 +80,7 @@ def test_a_run_of_odd_values_is_refused_or_can_be_used(
     with suppress(TrainingError):
         load_plan(tmp_path)
     with suppress(DatasetError):
-        held_out(digits, tmp_path, "val")
+        run_split(digits, tmp_path, "val")
     try:
         run = load_run(tmp_path)
     except TrainingError:
@@ -110,7 +110,7 @@ def test_what_is_no_story(content: bytes, tmp_path: Path, digits: Any) -> None:
         with pytest.raises(TrainingError, match="is not a run folder that fits together"):
             load(tmp_path)
     with pytest.raises(DatasetError):
-        held_out(digits, tmp_path, "val")
+        run_split(digits, tmp_path, "val")
 
 
 def set_at(document: dict[str, Any], way: str, value: object) -> bytes:

@@ -21,7 +21,7 @@ from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
     from kalamos.datasets import Dataset, Split
-    from kalamos.evaluation.report import Subject
+    from kalamos.evaluation.evaluate import EvalTarget
     from kalamos.model_file import Metric
 
 
@@ -85,9 +85,9 @@ def evaluate(
     confidences are worth.
     """
     from kalamos.datasets import load_dataset
+    from kalamos.evaluation.evaluate import EvalTarget, filter_charset
     from kalamos.evaluation.evaluate import evaluate as measure
-    from kalamos.evaluation.evaluate import within
-    from kalamos.evaluation.report import Subject, as_metric, make_folder, metrics, metrics_json, write_report
+    from kalamos.evaluation.report import as_metric, make_folder, metrics, metrics_json, write_report
     from kalamos.recognizer import load
 
     if record and charset is not None:
@@ -107,8 +107,8 @@ def evaluate(
     images, part = _choose(data, split, run)
     every = len(images)
     if charset is not None:
-        images = within(images, data.alphabet.labels, reader.spec.alphabet, charset)
-    subject = Subject(model, dataset, part, len(data.problems), every - len(images))
+        images = filter_charset(images, data.alphabet.labels, reader.spec.alphabet, charset)
+    subject = EvalTarget(model, dataset, part, len(data.problems), every - len(images))
     tell_passed_over(dataset, data.problems)
     _tell_left_out(subject, every)
     _allow_any_label()
@@ -175,19 +175,19 @@ def _record(model: str, metric: Metric, *, told_apart: bool) -> None:
 
 
 def _choose(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, str]:
-    from kalamos.evaluation.parts import held_out, official
+    from kalamos.evaluation.parts import dataset_split, run_split
 
     if run is None:
-        return official(data, split)
+        return dataset_split(data, split)
     part = split or "val"
     if part == "all":
         raise UsageError(
             "--split-of RUN names one part of a split, --split all every image", remedy="drop one"
         )
-    return held_out(data, run, part), f"{part} of {run}"
+    return run_split(data, run, part), f"{part} of {run}"
 
 
-def _tell_left_out(subject: Subject, every: int) -> None:
+def _tell_left_out(subject: EvalTarget, every: int) -> None:
     if subject.left_out:
         told = f"{subject.left_out:,} of {every:,} images left out, not of the charset"
         echo(f"{subject.dataset}: {told}", err=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from kalamos.datasets import Split
-    from kalamos.evaluation.report import Subject
+    from kalamos.evaluation.evaluate import EvalTarget
     from kalamos.recognizer import Recognizer
 
 __all__ = ["evaluate_outliers", "outlier_options", "refuse_beside_outliers"]
@@ -74,7 +74,7 @@ def refuse_beside_outliers(
 def evaluate_outliers(
     reader: Recognizer,
     images: Split,
-    subject: Subject,
+    subject: EvalTarget,
     *,
     sets: tuple[str, ...],
     count: int | None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from kalamos.datasets import Split
-    from kalamos.evaluation.report import Subject
+    from kalamos.evaluation.evaluate import EvalTarget
     from kalamos.recognizer import Recognizer
 
 __all__ = ["evaluate_under_shift", "refuse_mixture", "shift_options"]
@@ -58,7 +58,7 @@ def evaluate_under_shift(
     reader: Recognizer,
     images: Split,
     labels: tuple[str, ...],
-    subject: Subject,
+    subject: EvalTarget,
     *,
     limit: int | None,
     seed: int | None,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kalamos.evaluation.evaluate import Evaluation
+from kalamos.evaluation.evaluate import EvalTarget, Evaluation
 from kalamos.evaluation.examples import confused_pairs
-from kalamos.evaluation.report import Subject
 from kalamos.evaluation.selective import ACCURACIES, COVERAGES
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ CLASSES, PAIRS = 8, 8
 WIDTH = 13
 
 
-def print_evaluation(console: Console, measured: Evaluation, subject: Subject, *, top_k: int = 5) -> None:
+def print_evaluation(console: Console, measured: Evaluation, subject: EvalTarget, *, top_k: int = 5) -> None:
     """Print the figures, one to a line, and two short tables where anything was misread."""
     kept = "" if measured.charset is None else f", charset {measured.charset!r}"
     console.print(f"{subject}{kept}, n = {measured.n:,}", markup=False, soft_wrap=True)

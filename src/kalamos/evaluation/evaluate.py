@@ -17,8 +17,8 @@ from kalamos.errors import DatasetError, ImageError
 from kalamos.evaluation.confusables import case_folding, confusable_groups, merging
 from kalamos.evaluation.metrics import (
     ClassScores,
+    Proportion,
     Reliability,
-    Share,
     brier_score,
     class_scores,
     confusion_matrix,
@@ -32,11 +32,40 @@ from kalamos.model_file import SelectiveAccuracy
 from kalamos.probabilities import restricted_softmax, softmax
 from kalamos.recognizer import Recognizer
 
-__all__ = ["Evaluation", "Target", "evaluate", "within"]
+__all__ = ["EvalTarget", "Evaluation", "Target", "evaluate", "filter_charset"]
 
 CHUNK = 64
 NAMED = 10
 """Unknown labels that a message lists."""
+
+
+@dataclass(frozen=True)
+class EvalTarget:
+    """The model and the images of one evaluation.
+
+    Attributes:
+        model: its name or file, as asked for; `dataset` likewise.
+        split: "test", "train", "val", "all", or any other words that say which images.
+        passed_over: files of the dataset without a usable image.
+        left_out: images whose label is outside the charset.
+
+    >>> print(EvalTarget("digits", "mnist", "test"))
+    digits on mnist test
+    """
+
+    model: str
+    dataset: str
+    split: str
+    passed_over: int = 0
+    left_out: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.dataset}{',' if self.split == 'all' else ''} {self.part}"
+
+    @property
+    def part(self) -> str:
+        """`split`, in words."""
+        return "all images" if self.split == "all" else self.split
 
 
 @dataclass(frozen=True)
@@ -46,8 +75,8 @@ class Target:
     accuracy: float
     """That was aimed at."""
     threshold: float
-    answered: Share
-    right: Share
+    answered: Proportion
+    right: Proportion
     """Of the images answered."""
 
 
@@ -128,17 +157,17 @@ class Evaluation:
         return confusable_groups(self.labels, self.alphabet)
 
     @property
-    def case_folded(self) -> Share | None:
+    def case_folded(self) -> Proportion | None:
         """Accuracy where `a` read as `A` is right; None for an alphabet without cased pairs."""
         return self._right_under(case_folding(self.labels))
 
     @property
-    def confusables_merged(self) -> Share | None:
+    def confusables_merged(self) -> Proportion | None:
         """Accuracy where `0` read as `O` is right; None without such labels."""
         return self._right_under(merging(self.labels, self.alphabet))
 
     @property
-    def folded_and_merged(self) -> Share | None:
+    def folded_and_merged(self) -> Proportion | None:
         """Accuracy where either of the two is right; None where only one of them can be."""
         folded, merged = case_folding(self.labels), merging(self.labels, self.alphabet)
         return None if folded is None or merged is None else self._right_under(folded, merged)
@@ -211,8 +240,10 @@ class Evaluation:
 
     def _target(self, accuracy: float, threshold: float) -> Target:
         sure = self.read & (self.confidence >= threshold)
-        answered = Share(int(sure.sum()), self.n)
-        return Target(accuracy, threshold, answered, Share(int(self.correct[sure].sum()), answered.count))
+        answered = Proportion(int(sure.sum()), self.n)
+        return Target(
+            accuracy, threshold, answered, Proportion(int(self.correct[sure].sum()), answered.count)
+        )
 
     @property
     def mean_removed(self) -> float | None:
@@ -221,14 +252,14 @@ class Evaluation:
             return None
         return float(self.removed[self.read].mean()) if self.read.any() else math.nan
 
-    def _right_under(self, *mappings: NDArray[np.int64] | None) -> Share | None:
+    def _right_under(self, *mappings: NDArray[np.int64] | None) -> Proportion | None:
         """Right where any of the mappings takes truth and answer to one label."""
         same = np.zeros(int(self.read.sum()), bool)
         for mapping in mappings:
             if mapping is None:
                 return None
             same |= mapping[self.truth[self.read]] == mapping[self.predicted[self.read]]
-        return Share(int(same.sum()), self.n)
+        return Proportion(int(same.sum()), self.n)
 
 
 def evaluate(
@@ -244,8 +275,8 @@ def evaluate(
     Args:
         labels: the split's own label order; the model may have another, or more. A small letter that the
             model writes as its capital (`Alphabet.merged`) counts as that.
-        charset: restricts the answers as it does in prediction; `within` leaves out the images of other
-            labels, which have to be left out before.
+        charset: restricts the answers as it does in prediction; images of other labels have to be left out
+            before, by `filter_charset`.
         on_progress: called now and then with the number of images done.
 
     Raises:
@@ -287,7 +318,7 @@ def evaluate(
     )
 
 
-def within(split: Split, labels: tuple[str, ...], alphabet: Alphabet, charset: str) -> Split:
+def filter_charset(split: Split, labels: tuple[str, ...], alphabet: Alphabet, charset: str) -> Split:
     """The images whose label a charset keeps.
 
     Args:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "ClassScores",
+    "Proportion",
     "Reliability",
-    "Share",
     "brier_score",
     "class_scores",
     "confusion_matrix",
@@ -53,7 +53,7 @@ def wilson_interval(correct: float, n: int, z: float = 1.959964) -> tuple[float,
 
 
 @dataclass(frozen=True)
-class Share:
+class Proportion:
     """So many of n images; of none it is NaN."""
 
     count: int

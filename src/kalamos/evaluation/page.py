@@ -17,8 +17,8 @@ from kalamos.evaluation.pictures import encode_png, fitted, seen_by
 from kalamos.recognizer import Recognizer
 
 if TYPE_CHECKING:
+    from kalamos.evaluation.evaluate import EvalTarget
     from kalamos.evaluation.examples import ConfusedPair
-    from kalamos.evaluation.report import Subject
 
 __all__ = ["render_page"]
 
@@ -48,7 +48,7 @@ def render_page(
     measured: Evaluation,
     split: Split,
     reader: Recognizer,
-    subject: Subject,
+    subject: EvalTarget,
     figures: Mapping[str, Any],
     plots: Mapping[str, tuple[bytes, bytes]],
 ) -> str:
@@ -72,7 +72,7 @@ def render_page(
     return document(f"{subject}: evaluation", "\n".join(filter(None, sections)))
 
 
-def _head(measured: Evaluation, subject: Subject, figures: Mapping[str, Any]) -> str:
+def _head(measured: Evaluation, subject: EvalTarget, figures: Mapping[str, Any]) -> str:
     low, high = measured.interval
     wrong = measured.n - int(measured.correct.sum())
     cards = [
@@ -256,7 +256,7 @@ def _samples(measured: Evaluation, split: Split) -> str:
     )
 
 
-def _origin(measured: Evaluation, reader: Recognizer, subject: Subject, figures: Mapping[str, Any]) -> str:
+def _origin(measured: Evaluation, reader: Recognizer, subject: EvalTarget, figures: Mapping[str, Any]) -> str:
     spec = reader.spec
     steps = " → ".join(str(step["step"]) for step in spec.preprocessing)
     passed_over = f", {subject.passed_over:,} files passed over" if subject.passed_over else ""

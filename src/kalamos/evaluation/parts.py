@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.errors import DatasetError, MissingExtraError, UsageError
 
-__all__ = ["held_out", "official"]
+__all__ = ["dataset_split", "run_split"]
 
 STORY, INDICES = "run.json", "split.safetensors"
 
@@ -20,7 +20,7 @@ MAX_STORY_BYTES = 4 << 20
 """Of a `run.json`; a longer one is cut off, and so no JSON."""
 
 
-def official(dataset: Dataset, part: str | None) -> tuple[Split, str]:
+def dataset_split(dataset: Dataset, part: str | None) -> tuple[Split, str]:
     """The dataset's own part and its name.
 
     Args:
@@ -49,7 +49,7 @@ def official(dataset: Dataset, part: str | None) -> tuple[Split, str]:
     )
 
 
-def held_out(dataset: Dataset, run: Path, part: str) -> Split:
+def run_split(dataset: Dataset, run: Path, part: str) -> Split:
     """The part "train", "val" or "test" of the split that was saved with a run.
 
     Raises:

@@ -40,7 +40,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,43 +51,14 @@ from kalamos._version import __version__
 from kalamos.atomic import atomic_write
 from kalamos.datasets import Split
 from kalamos.errors import DatasetError, OutputError
-from kalamos.evaluation.evaluate import Evaluation
-from kalamos.evaluation.metrics import Share
+from kalamos.evaluation.evaluate import EvalTarget, Evaluation
+from kalamos.evaluation.metrics import Proportion
 from kalamos.evaluation.pictures import confused_pairs_sheet, encode_png, mistakes_sheet, samples_sheet
 from kalamos.evaluation.selective import ACCURACIES, COVERAGES
 from kalamos.model_file import Metric
 from kalamos.recognizer import Recognizer
 
-__all__ = ["Subject", "as_metric", "make_folder", "metrics", "metrics_json", "write_report"]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Which model was measured on which images.
-
-    Attributes:
-        model: its name or file, as asked for; `dataset` likewise.
-        split: "test", "train", "val", "all", or what else tells which images.
-        passed_over: files of the dataset that hold no image that could be used.
-        left_out: images whose label is not of the charset.
-
-    >>> print(Subject("digits", "mnist", "test"))
-    digits on mnist test
-    """
-
-    model: str
-    dataset: str
-    split: str
-    passed_over: int = 0
-    left_out: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.model} on {self.dataset}{',' if self.split == 'all' else ''} {self.part}"
-
-    @property
-    def part(self) -> str:
-        """`split`, in words."""
-        return "all images" if self.split == "all" else self.split
+__all__ = ["as_metric", "make_folder", "metrics", "metrics_json", "write_report"]
 
 
 def as_metric(measured: Evaluation, dataset: str, split: str) -> Metric:
@@ -112,7 +82,9 @@ def as_metric(measured: Evaluation, dataset: str, split: str) -> Metric:
     )
 
 
-def metrics(measured: Evaluation, subject: Subject, reader: Recognizer, *, top_k: int = 5) -> dict[str, Any]:
+def metrics(
+    measured: Evaluation, subject: EvalTarget, reader: Recognizer, *, top_k: int = 5
+) -> dict[str, Any]:
     """Everything measured, as plain JSON types under the keys that this module's docstring lists."""
     classes, bins, curve = measured.classes, measured.reliability, measured.selective
     edges = np.linspace(0, 1, len(bins.counts) + 1).tolist()
@@ -220,7 +192,7 @@ def write_report(
     measured: Evaluation,
     split: Split,
     reader: Recognizer,
-    subject: Subject,
+    subject: EvalTarget,
     *,
     top_k: int = 5,
 ) -> tuple[str, ...]:
@@ -276,7 +248,7 @@ def _write(path: Path, content: bytes) -> None:
         stream.write(content)
 
 
-def _share(name: str, share: Share | None) -> dict[str, Any]:
+def _share(name: str, share: Proportion | None) -> dict[str, Any]:
     return {
         f"{name}_accuracy": None if share is None else share.value,
         f"{name}_interval_95": None if share is None else list(share.interval),

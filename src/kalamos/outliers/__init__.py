@@ -13,13 +13,14 @@ lookalikes ─ script ───────────────────�
 from kalamos.outliers import paper, photos, scribbles, shapes, textures  # noqa: F401 (register)
 from kalamos.outliers.exposure import default_sets, exposure
 from kalamos.outliers.measure import OutlierReport, measure
-from kalamos.outliers.sets import SETS, OutlierSet, Setting, open_set
+from kalamos.outliers.script import open_set
+from kalamos.outliers.sets import SETS, OODContext, OutlierSet
 
 __all__ = [
     "SETS",
+    "OODContext",
     "OutlierReport",
     "OutlierSet",
-    "Setting",
     "default_sets",
     "exposure",
     "measure",

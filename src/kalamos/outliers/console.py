@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kalamos.evaluation.report import Subject
+from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.outliers.measure import TARGET, OutlierReport, SetResult
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["print_outliers"]
 
 
-def print_outliers(console: Console, report: OutlierReport, subject: Subject) -> None:
+def print_outliers(console: Console, report: OutlierReport, subject: EvalTarget) -> None:
     """Print the table, the mean, and what was skipped."""
     from rich.table import Table
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
 from kalamos.errors import DatasetError, NoInkError, UsageError
-from kalamos.outliers.script import scripts_for
-from kalamos.outliers.sets import SETS, OutlierSet, Setting, open_set
+from kalamos.outliers.script import open_set, scripts_for
+from kalamos.outliers.sets import SETS, OODContext, OutlierSet
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.streaming import default_jobs, ordered_map
@@ -45,7 +45,7 @@ def exposure(
 ) -> NDArray[np.uint8]:
     """Images of none of an alphabet's characters, as a network would see them.
 
-    The `exposed` family of every set in turn, so that each is drawn alike often; those on which the
+    The `train` family of every set in turn, so that each is drawn alike often; those on which the
     preprocessing finds no ink are rejected already, and dropped. A set of fewer images than are asked for
     begins anew.
 
@@ -71,9 +71,9 @@ def exposure(
     """
     if n < 0:
         raise UsageError(f"n = {n} images are fewer than none")
-    setting = Setting(alphabet, "exposed", seed, data_dir)
+    context = OODContext(alphabet, "train", seed, data_dir)
     opened = (
-        _opened(default_sets(alphabet), setting) if sets is None else [open_set(s, setting) for s in sets]
+        _opened(default_sets(alphabet), context) if sets is None else [open_set(s, context) for s in sets]
     )
     if not opened:
         raise UsageError(
@@ -99,11 +99,11 @@ def exposure(
     return np.random.default_rng(seed).permutation(images)
 
 
-def _opened(names: Sequence[str], setting: Setting) -> list[OutlierSet]:
+def _opened(names: Sequence[str], context: OODContext) -> list[OutlierSet]:
     present = []
     for name in names:
         try:
-            present.append(open_set(name, setting))
+            present.append(open_set(name, context))
         except DatasetError:
             continue
     return present

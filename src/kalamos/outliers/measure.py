@@ -16,7 +16,8 @@ from kalamos.errors import DatasetError, MissingExtraError, UsageError
 from kalamos.model_file import RobustnessRecord
 from kalamos.outliers.exposure import default_sets
 from kalamos.outliers.scores import auroc, auroc_interval, false_positive_rate
-from kalamos.outliers.sets import OutlierSet, Setting, open_set
+from kalamos.outliers.script import open_set
+from kalamos.outliers.sets import OODContext, OutlierSet
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
 
@@ -127,7 +128,7 @@ def measure(
     data_dir: str | os.PathLike[str] | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> OutlierReport:
-    """Compare a reader's confidence on known images with that on the `judged` family of each set.
+    """Compare a reader's confidence on known images with that on the `eval` family of each set.
 
     Everything goes along the very path that prediction takes. Where no ink is found the confidence is 0,
     for known images as for outliers: `auroc` counts such a known image as rejected too.
@@ -153,8 +154,8 @@ def measure(
     if not len(split):
         raise DatasetError("there is nothing to compare outliers with: the split is empty")
     names = default_sets(reader.spec.alphabet) if sources is None else tuple(sources)
-    setting = Setting(reader.spec.alphabet, "judged", seed, data_dir)
-    opened, skipped = _open_all(names, setting)
+    context = OODContext(reader.spec.alphabet, "eval", seed, data_dir)
+    opened, skipped = _open_all(names, context)
     if not opened:
         reasons = "; ".join(each.reason for each in skipped)
         raise DatasetError(f"there is no set of outliers to measure with ({reasons})")
@@ -171,11 +172,11 @@ def measure(
     )
 
 
-def _open_all(names: Sequence[str], setting: Setting) -> tuple[list[OutlierSet], tuple[Skipped, ...]]:
+def _open_all(names: Sequence[str], context: OODContext) -> tuple[list[OutlierSet], tuple[Skipped, ...]]:
     opened, skipped = [], []
     for name in dict.fromkeys(names):
         try:
-            opened.append(open_set(name, setting))
+            opened.append(open_set(name, context))
         except DatasetError as error:
             skipped.append(Skipped(name, error.problem))
     return opened, tuple(skipped)

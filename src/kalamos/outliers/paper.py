@@ -7,18 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.outliers.ink import ground, page_size
-from kalamos.outliers.sets import SETS, OutlierSet, Setting, one_of, procedural
+from kalamos.outliers.sets import SETS, OODContext, OutlierSet, one_of, procedural
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["paper"]
 
 
 @SETS.register("paper")
-def paper(setting: Setting) -> OutlierSet:
-    """Exposed: grain, lines, specks, soft shadow. Judged: fibres, squares, hard shadow, stain, fold, hole."""
-    exposed = (_grain, _ruled, _specks, _soft_shadow)
-    judged = (_fibres, _squared, _hard_shadow, _stain, _fold, _hole)
-    return procedural("paper", setting, one_of(*(exposed if setting.side == "exposed" else judged)))
+def paper(context: OODContext) -> OutlierSet:
+    """Train: grain, lines, specks, soft shadow. Eval: fibres, squares, hard shadow, stain, fold, hole."""
+    for_training = (_grain, _ruled, _specks, _soft_shadow)
+    for_eval = (_fibres, _squared, _hard_shadow, _stain, _fold, _hole)
+    return procedural("paper", context, one_of(*(for_training if context.split == "train" else for_eval)))
 
 
 def _plain(generator: np.random.Generator) -> NDArray[np.float32]:

@@ -11,14 +11,14 @@ import numpy as np
 
 from kalamos.errors import DatasetError
 from kalamos.images import load_grey
-from kalamos.outliers.sets import SETS, OutlierSet, Setting, Side, procedural
+from kalamos.outliers.sets import SETS, OODContext, OODSplit, OutlierSet, procedural
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["PHOTOGRAPHS", "photos"]
 
-PHOTOGRAPHS: Final[dict[Side, tuple[str, tuple[str, ...]]]] = {
-    "exposed": ("matplotlib", ("mpl-data/sample_data/grace_hopper.jpg",)),
-    "judged": ("sklearn", ("datasets/images/china.jpg", "datasets/images/flower.jpg")),
+PHOTOGRAPHS: Final[dict[OODSplit, tuple[str, tuple[str, ...]]]] = {
+    "train": ("matplotlib", ("mpl-data/sample_data/grace_hopper.jpg",)),
+    "eval": ("sklearn", ("datasets/images/china.jpg", "datasets/images/flower.jpg")),
 }
 """Package and files below it. A portrait, with cloth, hair and a flag; a temple among trees, and a flower."""
 
@@ -30,9 +30,9 @@ SEEN = 128
 
 
 @SETS.register("photos")
-def photos(setting: Setting) -> OutlierSet:
-    """Exposed: pieces of Matplotlib's portrait. Judged: pieces of scikit-learn's two landscapes."""
-    package, files = PHOTOGRAPHS[setting.side]
+def photos(context: OODContext) -> OutlierSet:
+    """Train: pieces of Matplotlib's portrait. Eval: pieces of scikit-learn's two landscapes."""
+    package, files = PHOTOGRAPHS[context.split]
     found = find_spec(package)
     if found is None or found.origin is None:
         raise DatasetError(f"photos: {package} is not installed", remedy="pip install 'kalamos[train]'")
@@ -53,7 +53,7 @@ def photos(setting: Setting) -> OutlierSet:
         small: GreyImage = cv2.resize(piece, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         return small
 
-    return procedural("photos", setting, draw)
+    return procedural("photos", context, draw)
 
 
 def _present(folder: Path, files: tuple[str, ...]) -> list[Path]:

@@ -23,8 +23,9 @@ import numpy as np
 
 from kalamos._version import __version__
 from kalamos.atomic import atomic_write
+from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.evaluation.pictures import Picture, encode_png, tile, write_text
-from kalamos.evaluation.report import Subject, make_folder, metrics_json
+from kalamos.evaluation.report import make_folder, metrics_json
 from kalamos.outliers.measure import TARGET, Mistake, OutlierReport, SetResult
 
 __all__ = ["outliers_json", "surest_sheet", "write_outlier_report"]
@@ -34,7 +35,7 @@ INK, FAINT, WRONG = (36, 31, 27), (140, 132, 125), (0, 72, 200)
 """Colours are blue, green, red, as OpenCV orders them."""
 
 
-def outliers_json(report: OutlierReport, subject: Subject) -> str:
+def outliers_json(report: OutlierReport, subject: EvalTarget) -> str:
     """The figures as JSON, a line for each key and for each set."""
     return metrics_json(
         {
@@ -79,7 +80,7 @@ def surest_sheet(report: OutlierReport) -> Picture:
     return np.vstack([_band(each) for each in report.sets])
 
 
-def write_outlier_report(folder: Path, report: OutlierReport, subject: Subject) -> tuple[str, ...]:
+def write_outlier_report(folder: Path, report: OutlierReport, subject: EvalTarget) -> tuple[str, ...]:
     """Write `outliers.json` and `outliers.png` (`surest_sheet`).
 
     Returns:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from kalamos.outliers.ink import Points, on_paper, page_size, random_pen, strokes, turned
-from kalamos.outliers.sets import SETS, Draw, OutlierSet, Setting, one_of, procedural
+from kalamos.outliers.sets import SETS, Draw, OODContext, OutlierSet, one_of, procedural
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["scribbles"]
@@ -16,11 +16,11 @@ _SMOOTH = 24
 
 
 @SETS.register("scribbles")
-def scribbles(setting: Setting) -> OutlierSet:
-    """Exposed: tangles, hatching, coils, scattered strokes. Judged: splines, crossings-out, doodles, nets."""
-    exposed: tuple[Draw, ...] = (_tangle, _hatching, _coil, _scattered)
-    judged: tuple[Draw, ...] = (_spline, _crossed_out, _doodle, _net)
-    return procedural("scribbles", setting, one_of(*(exposed if setting.side == "exposed" else judged)))
+def scribbles(context: OODContext) -> OutlierSet:
+    """Train: tangles, hatching, coils, scattered strokes. Eval: splines, crossings-out, doodles, nets."""
+    for_training: tuple[Draw, ...] = (_tangle, _hatching, _coil, _scattered)
+    for_eval: tuple[Draw, ...] = (_spline, _crossed_out, _doodle, _net)
+    return procedural("scribbles", context, one_of(*(for_training if context.split == "train" else for_eval)))
 
 
 def _drawn(generator: np.random.Generator, lines: list[Points]) -> GreyImage:

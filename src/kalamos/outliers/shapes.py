@@ -11,7 +11,7 @@ import numpy as np
 from kalamos.alphabets import Alphabet
 from kalamos.outliers.ink import Points, on_paper, page_size, random_pen, strokes, turned
 from kalamos.outliers.lookalikes import characters_of
-from kalamos.outliers.sets import SETS, OutlierSet, Setting, Side, one_of, procedural
+from kalamos.outliers.sets import SETS, OODContext, OODSplit, OutlierSet, one_of, procedural
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["SHAPES", "Shape", "shapes"]
@@ -26,13 +26,13 @@ class Shape:
 
     Attributes:
         lines: the strokes.
-        side: the family that it belongs to.
+        split: the OOD split that it belongs to.
         like: characters that it is, or could be taken for.
         fillable: it may be drawn as an area.
     """
 
     lines: tuple[Points, ...]
-    side: Side
+    split: OODSplit
     like: str = ""
     fillable: bool = False
 
@@ -69,64 +69,62 @@ def _box(half: float = 0.9) -> Points:
 
 
 SHAPES: Final[dict[str, Shape]] = {
-    "arrow": Shape((_line((-1, 0), (1, 0)), _line((0.5, -0.45), (1, 0), (0.5, 0.45))), "exposed"),
-    "triangle": Shape((_polygon(3),), "exposed", "A4Δ", fillable=True),
-    "pentagon": Shape((_polygon(5),), "exposed", "0ODQoه٥", fillable=True),
-    "diamond": Shape((_polygon(4),), "exposed", "0ODQoه٥", fillable=True),
-    "box": Shape((_box(),), "exposed", "0ODQoه٥□ロ口", fillable=True),
-    "circle": Shape((_ring(0.9),), "exposed", "0ODQoه٥", fillable=True),
-    "target": Shape((_ring(0.95), _ring(0.5)), "exposed", "0OoQه"),
-    "heart": Shape((_heart(),), "exposed", fillable=True),
+    "arrow": Shape((_line((-1, 0), (1, 0)), _line((0.5, -0.45), (1, 0), (0.5, 0.45))), "train"),
+    "triangle": Shape((_polygon(3),), "train", "A4Δ", fillable=True),
+    "pentagon": Shape((_polygon(5),), "train", "0ODQoه٥", fillable=True),
+    "diamond": Shape((_polygon(4),), "train", "0ODQoه٥", fillable=True),
+    "box": Shape((_box(),), "train", "0ODQoه٥□ロ口", fillable=True),
+    "circle": Shape((_ring(0.9),), "train", "0ODQoه٥", fillable=True),
+    "target": Shape((_ring(0.95), _ring(0.5)), "train", "0OoQه"),
+    "heart": Shape((_heart(),), "train", fillable=True),
     "house": Shape(
         (
             _line((-0.8, 0), (-0.8, 1), (0.8, 1), (0.8, 0)),
             _line((-1, 0), (0, -1), (1, 0), (-1, 0)),
         ),
-        "exposed",
+        "train",
     ),
     "ladder": Shape(
         (
             *(_line((x, -1), (x, 1)) for x in (-0.5, 0.5)),
             *(_line((-0.5, y), (0.5, y)) for y in (-0.7, -0.25, 0.2, 0.65)),
         ),
-        "exposed",
+        "train",
     ),
-    "plus": Shape((_line((-0.8, 0), (0.8, 0)), _line((0, -0.8), (0, 0.8))), "exposed", "+tTfX"),
-    "star": Shape((_star(5, 0.42),), "judged", fillable=True),
-    "pentagram": Shape((_polygon(5, skip=2),), "judged"),
-    "burst": Shape((_star(9, 0.55),), "judged", fillable=True),
-    "check": Shape((_line((-0.8, 0), (-0.25, 0.7), (0.9, -0.9)),), "judged", "VvrYyUuNlLرل٧لا"),
-    "cross": Shape((_line((-0.8, -0.8), (0.8, 0.8)), _line((-0.8, 0.8), (0.8, -0.8))), "judged", "Xx×KkYy+t"),
-    "crossed box": Shape(
-        (_box(), _line((-0.6, -0.6), (0.6, 0.6)), _line((-0.6, 0.6), (0.6, -0.6))), "judged"
-    ),
-    "ticked box": Shape((_box(), _line((-0.5, 0), (-0.1, 0.5), (0.9, -1))), "judged"),
+    "plus": Shape((_line((-0.8, 0), (0.8, 0)), _line((0, -0.8), (0, 0.8))), "train", "+tTfX"),
+    "star": Shape((_star(5, 0.42),), "eval", fillable=True),
+    "pentagram": Shape((_polygon(5, skip=2),), "eval"),
+    "burst": Shape((_star(9, 0.55),), "eval", fillable=True),
+    "check": Shape((_line((-0.8, 0), (-0.25, 0.7), (0.9, -0.9)),), "eval", "VvrYyUuNlLرل٧لا"),
+    "cross": Shape((_line((-0.8, -0.8), (0.8, 0.8)), _line((-0.8, 0.8), (0.8, -0.8))), "eval", "Xx×KkYy+t"),
+    "crossed box": Shape((_box(), _line((-0.6, -0.6), (0.6, 0.6)), _line((-0.6, 0.6), (0.6, -0.6))), "eval"),
+    "ticked box": Shape((_box(), _line((-0.5, 0), (-0.1, 0.5), (0.9, -1))), "eval"),
     "double arrow": Shape(
         (
             _line((-1, 0), (1, 0)),
             _line((0.6, -0.4), (1, 0), (0.6, 0.4)),
             _line((-0.6, -0.4), (-1, 0), (-0.6, 0.4)),
         ),
-        "judged",
+        "eval",
     ),
     "face": Shape(
         (
             *(_ring(0.95), _ring(0.08, -0.35, -0.3), _ring(0.08, 0.35, -0.3)),
             _line((-0.5, 0.3), (-0.2, 0.55), (0.2, 0.55), (0.5, 0.3)),
         ),
-        "judged",
+        "eval",
     ),
     "lightning": Shape(
         (_line((0.3, -1), (-0.5, 0.1), (0.05, 0.1), (-0.3, 1), (0.6, -0.2), (0.05, -0.2), (0.3, -1)),),
-        "judged",
+        "eval",
         fillable=True,
     ),
     "hourglass": Shape(
-        (_line((-0.7, -1), (0.7, -1), (-0.7, 1), (0.7, 1), (-0.7, -1)),), "judged", "8Xx", fillable=True
+        (_line((-0.7, -1), (0.7, -1), (-0.7, 1), (0.7, 1), (-0.7, -1)),), "eval", "8Xx", fillable=True
     ),
     "fence": Shape(
         (*(_line((x, -0.8), (x, 0.8)) for x in (-0.9, -0.45, 0.0, 0.45)), _line((-1, 0.5), (0.6, -0.5))),
-        "judged",
+        "eval",
     ),
     "cube": Shape(
         (
@@ -134,21 +132,21 @@ SHAPES: Final[dict[str, Shape]] = {
             _line((-0.9, -0.4), (-0.4, -0.9), (0.9, -0.9), (0.4, -0.4)),
             _line((0.9, -0.9), (0.9, 0.4), (0.4, 0.9)),
         ),
-        "judged",
+        "eval",
     ),
 }
 """By eye; a face is no ring, a crossed box no cross."""
 
 
 @SETS.register("shapes")
-def shapes(setting: Setting) -> OutlierSet:
-    """`SHAPES` of the family, without those that look like a character of the alphabet."""
+def shapes(context: OODContext) -> OutlierSet:
+    """`SHAPES` of the split, without those that look like a character of the alphabet."""
     families = [
         _drawer(shape)
         for shape in SHAPES.values()
-        if shape.side == setting.side and not _known(shape, setting.alphabet)
+        if shape.split == context.split and not _known(shape, context.alphabet)
     ]
-    return procedural("shapes", setting, one_of(*families))
+    return procedural("shapes", context, one_of(*families))
 
 
 def _known(shape: Shape, alphabet: Alphabet) -> bool:

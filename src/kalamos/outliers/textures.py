@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 
 from kalamos.outliers.ink import page_size
-from kalamos.outliers.sets import SETS, OutlierSet, Setting, one_of, procedural
+from kalamos.outliers.sets import SETS, OODContext, OutlierSet, one_of, procedural
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["textures"]
 
 
 @SETS.register("textures")
-def textures(setting: Setting) -> OutlierSet:
-    """Exposed: blurred noise, gratings. Judged: 1/f noise, cells, chequers, blobs."""
-    exposed, judged = (_noise, _grating), (_power_law, _cells, _chequers, _blobs)
-    return procedural("textures", setting, one_of(*(exposed if setting.side == "exposed" else judged)))
+def textures(context: OODContext) -> OutlierSet:
+    """Train: blurred noise, gratings. Eval: 1/f noise, cells, chequers, blobs."""
+    for_training, for_eval = (_noise, _grating), (_power_law, _cells, _chequers, _blobs)
+    return procedural("textures", context, one_of(*(for_training if context.split == "train" else for_eval)))
 
 
 def _contrasted(generator: np.random.Generator, field: cv2.typing.MatLike) -> GreyImage:

@@ -11,14 +11,14 @@ from kalamos.shift.report import ALL, ShiftReport
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from kalamos.evaluation.report import Subject
+    from kalamos.evaluation.evaluate import EvalTarget
 
 __all__ = ["print_shift"]
 
 WORST = 3
 
 
-def print_shift(console: Console, report: ShiftReport, subject: Subject) -> None:
+def print_shift(console: Console, report: ShiftReport, subject: EvalTarget) -> None:
     """Print the figures, then a row for each corruption."""
     console.print(
         f"{subject}, shift suite, n = {report.n:,}, seed {report.seed}", markup=False, soft_wrap=True

@@ -12,7 +12,7 @@ from kalamos.shift.corruptions import CORRUPTIONS
 from kalamos.shift.report import ALL, ShiftReport
 
 if TYPE_CHECKING:
-    from kalamos.evaluation.report import Subject
+    from kalamos.evaluation.evaluate import EvalTarget
 
 __all__ = ["render_shift_page"]
 
@@ -32,7 +32,7 @@ _PLOTS = (
 
 def render_shift_page(
     report: ShiftReport,
-    subject: Subject,
+    subject: EvalTarget,
     plots: Sequence[tuple[bytes, ...]],
     sheets: Mapping[str, bytes],
     misreads: bytes,
@@ -48,7 +48,7 @@ def render_shift_page(
     return document(f"{subject}: shift suite", "\n".join(filter(None, body)))
 
 
-def _head(report: ShiftReport, subject: Subject) -> str:
+def _head(report: ShiftReport, subject: EvalTarget) -> str:
     mean = report.means[ALL]
     worst = report.worst()[0]
     cards = [

@@ -17,7 +17,6 @@ cells                 [{"corruption", "group", "strength", "n", "correct", "no_i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,7 +24,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.errors import DatasetError
 from kalamos.evaluation.evaluate import Evaluation
 from kalamos.evaluation.metrics import expected_calibration_error, wilson_interval
 from kalamos.shift.catalogue import MNIST_C, PHOTOGRAPH, STRENGTHS, Group
@@ -139,31 +137,6 @@ class ShiftReport:
             "cells": cells,
         }
 
-    @classmethod
-    def from_mapping(cls, stored: Mapping[str, Any]) -> ShiftReport:
-        """What `to_mapping` gave; other keys are passed over.
-
-        Raises:
-            DatasetError: a key is missing, or does not hold what it should.
-        """
-        try:
-            return cls(
-                n=int(stored["n"]),
-                seed=int(stored["seed"]),
-                sha256=str(stored["sha256"]),
-                clean=Estimate(**stored["clean"]),
-                clean_no_ink=int(stored["clean_no_ink"]),
-                means={group: Estimate(**mean) for group, mean in stored["means"].items()},
-                ece=_maybe(stored["ece"]),
-                mean_confidence=_maybe(stored["mean_confidence"]),
-                cells=tuple(_cell(cell) for cell in stored["cells"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DatasetError(
-                f"not a report of the shift suite ({type(error).__name__}: {error})",
-                remedy="give the shift.json that `kalamos evaluate --shift --report` wrote",
-            ) from error
-
 
 def summarise(
     names: tuple[str, ...],
@@ -209,25 +182,3 @@ def _calibration(
         return None, None
     sure = confidence[read]
     return expected_calibration_error(sure, correct[read]), float(sure.mean(dtype=np.float64))
-
-
-def _cell(stored: Mapping[str, Any]) -> Cell:
-    return Cell(
-        corruption=str(stored["corruption"]),
-        group=stored["group"],
-        strength=int(stored["strength"]),
-        n=int(stored["n"]),
-        correct=int(stored["correct"]),
-        no_ink=int(stored["no_ink"]),
-        ece=_maybe(stored["ece"]),
-        mean_confidence=_maybe(stored["mean_confidence"]),
-    )
-
-
-def _maybe(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} is no figure")
-    return number

@@ -18,8 +18,9 @@ import cv2
 
 from kalamos._version import __version__
 from kalamos.atomic import atomic_write
+from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.evaluation.pictures import Picture, encode_png
-from kalamos.evaluation.report import Subject, make_folder, metrics_json
+from kalamos.evaluation.report import make_folder, metrics_json
 from kalamos.shift.page import render_shift_page
 from kalamos.shift.report import ShiftReport
 from kalamos.shift.sheets import corruption_sheet, misreads_sheet
@@ -37,7 +38,7 @@ QUALITY = 80
 WORST = 6
 
 
-def shift_json(report: ShiftReport, subject: Subject, reader: Recognizer) -> str:
+def shift_json(report: ShiftReport, subject: EvalTarget, reader: Recognizer) -> str:
     """The figures as JSON, a line for each key and for each cell."""
     origin = {
         "model": subject.model,
@@ -51,7 +52,7 @@ def shift_json(report: ShiftReport, subject: Subject, reader: Recognizer) -> str
 
 
 def write_shift_report(
-    folder: Path, outcomes: Outcomes, report: ShiftReport, reader: Recognizer, subject: Subject
+    folder: Path, outcomes: Outcomes, report: ShiftReport, reader: Recognizer, subject: EvalTarget
 ) -> tuple[str, ...]:
     """Write figures, contact sheets and the page that holds them all.
 
