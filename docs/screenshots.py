@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
+from kalamos.app.models import ModelRegistry
 from kalamos.app.page import build_page
 from kalamos.app.server import create_app
 from kalamos.app.serving import bind
@@ -46,9 +46,9 @@ def main() -> None:
     if found is None:
         raise SystemExit("there is no Chromium on the path; name one")
     IMAGES.mkdir(exist_ok=True)
-    shelf, limits = ModelShelf(), Limits()
+    registry, limits = ModelRegistry(), Limits()
     with tempfile.TemporaryDirectory() as corrections, bind("127.0.0.1", 0) as listener:
-        app = create_app(shelf, limits, build_page(shelf, limits, Path(corrections) / "corrections"))
+        app = create_app(registry, limits, build_page(registry, limits, Path(corrections) / "corrections"))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -59,7 +59,7 @@ def main() -> None:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=found, args=OPTIONS, timeout=PATIENCE)
                 desktop(browser, address)
-                small(browser, address, shelf)
+                small(browser, address, registry)
         finally:
             server.should_exit = True
             thread.join()
@@ -85,7 +85,7 @@ def desktop(browser: Browser, address: str) -> None:
     save(page, "check")
 
 
-def small(browser: Browser, address: str, shelf: ModelShelf) -> None:
+def small(browser: Browser, address: str, registry: ModelRegistry) -> None:
     """On a phone, in the dark; an Arabic letter where a model reads it."""
     page = opened(
         browser,
@@ -95,11 +95,11 @@ def small(browser: Browser, address: str, shelf: ModelShelf) -> None:
         is_mobile=True,
         has_touch=True,
     )
-    if "arabic" in shelf.names():
+    if "arabic" in registry.names():
         page.locator("#model input").click()
         page.get_by_role("option", name="arabic: 28 letters", exact=True).click()
         page.locator("#about").filter(has_text="28").wait_for(state="attached")  # too long for a phone
-    draw(page, BA if "arabic" in shelf.names() else SEVEN)
+    draw(page, BA if "arabic" in registry.names() else SEVEN)
     page.locator("#answer .glyph").wait_for()
     save(page, "phone", whole=True)
 

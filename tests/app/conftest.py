@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -26,7 +28,7 @@ def serving(app: FastAPI) -> Iterator[str]:
     from kalamos.app.serving import bind, server_for
 
     ready = threading.Event()
-    server = server_for(app, patience=5, ready=ready.set, ending=app.state.end_page)
+    server = server_for(app, shutdown_timeout=5, ready=ready.set, ending=app.state.end_page)
     with bind("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -38,6 +40,11 @@ def serving(app: FastAPI) -> Iterator[str]:
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive(), "the server did not end"
+            # Gradio leaves event loops and sockets to the garbage collector. Collected here, their warnings
+            # cannot fail whichever test happens to run next.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
 
 
 @contextmanager
@@ -61,18 +68,18 @@ def ask_of() -> Callable[..., object]:
 
 
 @pytest.fixture(scope="session")
-def shelf():
-    from kalamos.app.models import ModelShelf
+def registry():
+    from kalamos.app.models import ModelRegistry
 
-    return ModelShelf(["digits"])
+    return ModelRegistry(["digits"])
 
 
 @pytest.fixture(scope="session")
-def server(shelf) -> Iterator[str]:
+def server(registry) -> Iterator[str]:
     """The address of the API alone, with the default limits."""
     from kalamos.app.server import create_app
 
-    with serving(create_app(shelf)) as address:
+    with serving(create_app(registry)) as address:
         yield address
 
 

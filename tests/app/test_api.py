@@ -278,7 +278,7 @@ def test_a_model_that_answers_nan(ask_of: Callable, tmp_path: Path, one: bytes) 
     """In the declared form, not as an answer that is no JSON; other models' readers are answered still."""
     import onnx
 
-    from kalamos.app.models import ModelShelf
+    from kalamos.app.models import ModelRegistry
     from kalamos.zoo import model_path
 
     model = onnx.load(model_path("digits"))
@@ -288,7 +288,7 @@ def test_a_model_that_answers_nan(ask_of: Callable, tmp_path: Path, one: bytes) 
     model.graph.node.append(onnx.helper.make_node("Div", ["zero", "zero"], ["logits"]))
     path = tmp_path / "secret-place.onnx"
     path.write_bytes(model.SerializeToString())
-    with ask_of(create_app(ModelShelf(["digits", path]))) as client:
+    with ask_of(create_app(ModelRegistry(["digits", path]))) as client:
         for _ in range(2):
             answer = client.post("/v1/predict", files=files(one), data={"model": "secret-place"})
             assert (answer.status_code, failure(answer)["code"]) == (503, "model_unusable")
@@ -297,12 +297,12 @@ def test_a_model_that_answers_nan(ask_of: Callable, tmp_path: Path, one: bytes) 
 
 
 def test_a_model_that_cannot_be_opened(ask_of: Callable, tmp_path: Path, one: bytes) -> None:
-    from kalamos.app.models import ModelShelf
+    from kalamos.app.models import ModelRegistry
     from kalamos.zoo import model_path
 
     path = tmp_path / "secret-place.onnx"
     path.write_bytes(model_path("digits").read_bytes())
-    app = create_app(ModelShelf([path]))
+    app = create_app(ModelRegistry([path]))
     path.write_bytes(b"gone bad")
     with ask_of(app) as client:
         answer = client.post("/v1/predict", files=files(one))
@@ -311,15 +311,15 @@ def test_a_model_that_cannot_be_opened(ask_of: Callable, tmp_path: Path, one: by
 
 
 def test_what_nobody_foresaw_is_told_without_details(ask_of: Callable, one: bytes, monkeypatch) -> None:
-    from kalamos.app.models import ModelShelf
+    from kalamos.app.models import ModelRegistry
 
-    shelf = ModelShelf(["digits"])
+    registry = ModelRegistry(["digits"])
 
     def broken(name: str) -> object:
         raise RuntimeError("a detail of /some/path")
 
-    monkeypatch.setattr(shelf, "get", broken)
-    with ask_of(create_app(shelf, Limits())) as client:
+    monkeypatch.setattr(registry, "get", broken)
+    with ask_of(create_app(registry, Limits())) as client:
         answer = client.post("/v1/predict", files=files(one))
         assert (answer.status_code, failure(answer)["code"]) == (500, "internal")
         assert "detail" not in answer.text

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kalamos.app.app_folder import PREFIX, app_folder, sweep_app_folders
+from kalamos.app.app_folder import FOLDER_PREFIX, app_folder, sweep_app_folders
 
 HOLD = """
 import sys
@@ -82,15 +82,15 @@ def test_what_no_app_made_is_left_alone(parent: Path, tmp_path_factory: pytest.T
     """A folder without a lock, a file, links to a folder and to a lock."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / ".lock").write_bytes(b"")
-    (parent / f"{PREFIX}notes").mkdir()
-    (parent / f"{PREFIX}notes" / "thesis.txt").write_text("mine")
-    (parent / f"{PREFIX}file").write_text("mine")
+    (parent / f"{FOLDER_PREFIX}notes").mkdir()
+    (parent / f"{FOLDER_PREFIX}notes" / "thesis.txt").write_text("mine")
+    (parent / f"{FOLDER_PREFIX}file").write_text("mine")
     (parent / "other").mkdir()
     (parent / "other" / ".lock").write_bytes(b"")
     if os.name != "nt":
-        (parent / f"{PREFIX}link").symlink_to(elsewhere)
-        (parent / f"{PREFIX}locklink").mkdir()
-        (parent / f"{PREFIX}locklink" / ".lock").symlink_to(elsewhere / ".lock")
+        (parent / f"{FOLDER_PREFIX}link").symlink_to(elsewhere)
+        (parent / f"{FOLDER_PREFIX}locklink").mkdir()
+        (parent / f"{FOLDER_PREFIX}locklink" / ".lock").symlink_to(elsewhere / ".lock")
     before = sorted(path.name for path in parent.rglob("*"))
     assert sweep_app_folders(parent) == []
     assert sorted(path.name for path in parent.rglob("*")) == before
@@ -100,7 +100,7 @@ def test_what_no_app_made_is_left_alone(parent: Path, tmp_path_factory: pytest.T
 def test_what_another_user_owns_is_left_alone(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not hasattr(os, "getuid"):
         pytest.skip("this system has no user numbers")
-    left = parent / f"{PREFIX}theirs"
+    left = parent / f"{FOLDER_PREFIX}theirs"
     left.mkdir()
     (left / ".lock").write_bytes(b"")
     monkeypatch.setattr(os, "getuid", lambda: left.stat().st_uid + 1)

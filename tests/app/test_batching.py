@@ -18,9 +18,9 @@ import pytest
 import kalamos
 from kalamos.app import batching
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
+from kalamos.app.models import ModelRegistry
 from kalamos.app.server import create_app
-from kalamos.app.uploads import Upload
+from kalamos.app.uploads import UploadedImage
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CLIENTS = 16
@@ -29,8 +29,8 @@ CLIENTS = 16
 class Slow:
     """A reader that does not begin before it is let, and notes how many images come together."""
 
-    def __init__(self, shelf: ModelShelf) -> None:
-        self._reader = shelf.get("digits")
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._reader = registry.get("digits")
         self.go = threading.Event()
         self.sizes: list[int] = []
 
@@ -41,10 +41,10 @@ class Slow:
 
 
 @pytest.fixture
-def slow(shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch) -> Slow:
+def slow(registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> Slow:
     """The digits on another shelf's hook, held up until `go` is set."""
-    reader = Slow(shelf)
-    monkeypatch.setattr(shelf, "get", lambda name: reader)
+    reader = Slow(registry)
+    monkeypatch.setattr(registry, "get", lambda name: reader)
     return reader
 
 
@@ -71,9 +71,9 @@ class Held:
 
 
 @pytest.fixture(scope="module")
-def two() -> ModelShelf:
+def two() -> ModelRegistry:
     """Two models."""
-    return ModelShelf(["digits", "latin"])
+    return ModelRegistry(["digits", "latin"])
 
 
 def photograph() -> bytes:
@@ -94,11 +94,11 @@ def waiting(address: str) -> int:
 
 
 def test_what_is_given_up_is_not_worked_on(
-    shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
 ) -> None:
-    held = Held(shelf.get("digits"))
-    monkeypatch.setattr(shelf, "get", lambda name: held)
-    with start(create_app(shelf, Limits(seconds=1))) as address:
+    held = Held(registry.get("digits"))
+    monkeypatch.setattr(registry, "get", lambda name: held)
+    with start(create_app(registry, Limits(seconds=1))) as address:
         assert post(address, [one] * 200).status_code == 504
         # The one batch that the model is in; 200 in the old days.
         assert waiting(address) == held.read <= 64
@@ -111,11 +111,11 @@ def test_what_is_given_up_is_not_worked_on(
 
 
 def test_a_client_that_has_gone_is_not_worked_for(
-    shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
 ) -> None:
-    held = Held(shelf.get("digits"), seconds_each=0.05)
-    monkeypatch.setattr(shelf, "get", lambda name: held)
-    with start(create_app(shelf)) as address:
+    held = Held(registry.get("digits"), seconds_each=0.05)
+    monkeypatch.setattr(registry, "get", lambda name: held)
+    with start(create_app(registry)) as address:
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{address}/v1/predict", files=[("image", ("a", one))] * 250, timeout=1)
         until(lambda: waiting(address) == 0)
@@ -125,7 +125,7 @@ def test_a_client_that_has_gone_is_not_worked_for(
 
 
 def test_a_slow_model_holds_up_no_other(
-    two: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+    two: ModelRegistry, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
 ) -> None:
     get, slow = two.get, Held(two.get("digits"))
     monkeypatch.setattr(two, "get", lambda name: slow if name == "digits" else get(name))
@@ -140,18 +140,18 @@ def test_a_slow_model_holds_up_no_other(
 
 
 def test_slow_photographs_of_one_request_do_not_hold_up_another(
-    shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
 ) -> None:
     get, images = batching._decode, [photograph()] * 20
     go = threading.Event()
 
-    def slowly(upload: Upload, *bounds: Any) -> np.ndarray:
+    def slowly(upload: UploadedImage, *bounds: Any) -> np.ndarray:
         if upload.name == "slow":
             go.wait(20)
         return get(upload, *bounds)
 
     monkeypatch.setattr(batching, "_decode", slowly)
-    with start(create_app(shelf)) as address, ThreadPoolExecutor(1) as pool:
+    with start(create_app(registry)) as address, ThreadPoolExecutor(1) as pool:
         files = [("image", ("slow", image)) for image in images]
         stuck = pool.submit(httpx.post, f"{address}/v1/predict", files=files, timeout=30)
         until(lambda: waiting(address) == 20)
@@ -162,11 +162,11 @@ def test_slow_photographs_of_one_request_do_not_hold_up_another(
 
 
 def test_requests_take_turns(
-    shelf: ModelShelf, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
 ) -> None:
-    held = Held(shelf.get("digits"), seconds_each=0.03)
-    monkeypatch.setattr(shelf, "get", lambda name: held)
-    with start(create_app(shelf)) as address, ThreadPoolExecutor(1) as pool:
+    held = Held(registry.get("digits"), seconds_each=0.03)
+    monkeypatch.setattr(registry, "get", lambda name: held)
+    with start(create_app(registry)) as address, ThreadPoolExecutor(1) as pool:
         long = pool.submit(post, address, [one] * 200)
         until(lambda: held.read > 0)
         began = time.monotonic()
@@ -212,8 +212,8 @@ def test_sixteen_clients_at_once_lose_nothing_and_mix_nothing_up(client: httpx.C
     assert client.get("/health").json()["waiting"] == 0
 
 
-def test_waiting_requests_are_read_together(shelf, slow: Slow, ask_of: Callable, one: bytes) -> None:
-    with ask_of(create_app(shelf)) as client, ThreadPoolExecutor(20) as pool:
+def test_waiting_requests_are_read_together(registry, slow: Slow, ask_of: Callable, one: bytes) -> None:
+    with ask_of(create_app(registry)) as client, ThreadPoolExecutor(20) as pool:
 
         def ask(charset: str | None = None) -> httpx.Response:
             data = {"charset": charset} if charset else {}
@@ -228,9 +228,9 @@ def test_waiting_requests_are_read_together(shelf, slow: Slow, ask_of: Callable,
     assert len(slow.sizes) < 8, "one batch at first, and one of each options then, at the most a few more"
 
 
-def test_a_full_queue_is_told_and_empties(shelf, slow: Slow, ask_of: Callable, one: bytes) -> None:
+def test_a_full_queue_is_told_and_empties(registry, slow: Slow, ask_of: Callable, one: bytes) -> None:
     limits = Limits(queue=3, images=3)
-    with ask_of(create_app(shelf, limits)) as client, ThreadPoolExecutor(3) as pool:
+    with ask_of(create_app(registry, limits)) as client, ThreadPoolExecutor(3) as pool:
 
         def ask(count: int = 1) -> httpx.Response:
             files = [("image", ("a", one))] * count
@@ -250,8 +250,8 @@ def test_a_full_queue_is_told_and_empties(shelf, slow: Slow, ask_of: Callable, o
         assert client.get("/health").json()["waiting"] == 0
 
 
-def test_what_takes_too_long_is_given_up(shelf, slow: Slow, ask_of: Callable, one: bytes) -> None:
-    with ask_of(create_app(shelf, Limits(seconds=1))) as client:
+def test_what_takes_too_long_is_given_up(registry, slow: Slow, ask_of: Callable, one: bytes) -> None:
+    with ask_of(create_app(registry, Limits(seconds=1))) as client:
         answer = client.post("/v1/predict", files={"image": ("a", one)})
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "too_long")
         slow.go.set()

@@ -19,9 +19,9 @@ HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart
 
 
 @pytest.fixture(scope="module")
-def strict(shelf, start: Callable) -> Iterator[str]:
+def strict(registry, start: Callable) -> Iterator[str]:
     """A server that takes 100 kB and has no patience."""
-    with start(create_app(shelf, Limits(upload_bytes=100_000, images=4, seconds=2))) as address:
+    with start(create_app(registry, Limits(upload_bytes=100_000, images=4, seconds=2))) as address:
         yield address
 
 
@@ -129,8 +129,8 @@ def test_a_client_that_goes_away_harms_nobody(strict: str, one: bytes) -> None:
         assert client.get("/health").json()["waiting"] == 0
 
 
-def test_the_memory_of_bodies_is_shared(shelf, start: Callable) -> None:
-    with start(create_app(shelf, Limits(upload_bytes=10_000, seconds=20))) as address:
+def test_the_memory_of_bodies_is_shared(registry, start: Callable) -> None:
+    with start(create_app(registry, Limits(upload_bytes=10_000, seconds=20))) as address:
         held = [connect(address) for _ in range(9)]
         for connection in held:
             connection.sendall(HEAD + b"Content-Length: 9999\r\n\r\n" + bytes(9_900))

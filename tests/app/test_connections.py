@@ -112,7 +112,7 @@ def test_answers_that_nobody_reads_are_not_piled_up(start: Callable) -> None:
 
 
 @pytest.mark.usefixtures("protocol")
-def test_requests_behind_one_another_are_all_answered_in_order(shelf, start: Callable, one: bytes) -> None:
+def test_requests_behind_one_another_are_all_answered_in_order(registry, start: Callable, one: bytes) -> None:
     form = b'--x\r\nContent-Disposition: form-data; name="image"; filename="%d"\r\n\r\n%b\r\n--x--\r\n'
     sent = b""
     for number in range(200):
@@ -124,7 +124,7 @@ def test_requests_behind_one_another_are_all_answered_in_order(shelf, start: Cal
             chunks = b"%x\r\n%b\r\n%x;a=b\r\n%b\r\n" % (half, body[:half], len(body) - half, body[half:])
             sent += POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nA: b\r\n\r\n"
     sent += GET + b"Connection: close\r\n\r\n"
-    with start(create_app(shelf)) as address, closing(connect(address)) as connection:
+    with start(create_app(registry)) as address, closing(connect(address)) as connection:
         threading.Thread(target=connection.sendall, args=(sent,)).start()
         answered = answers_in(all_of(connection))
     assert [body["results"][0]["path"] for _, body in answered[:-1]] == [str(n) for n in range(200)]  # type: ignore[index]
@@ -133,7 +133,7 @@ def test_requests_behind_one_another_are_all_answered_in_order(shelf, start: Cal
 
 @pytest.mark.usefixtures("protocol")
 def test_who_does_not_read_is_let_go(start: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "MAX_UNREAD_SECONDS", 0.5)
     with start(Hoard(20_000_000)) as address, closing(connect(address)) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(GET + b"\r\n")
@@ -172,10 +172,10 @@ HEADS = {
 @pytest.mark.parametrize("step", [10_000_000, 7_001], ids=["at once", "in pieces"])
 @pytest.mark.parametrize("name", HEADS)
 def test_a_head_over_the_bound_is_refused_however_it_comes(
-    shelf, start: Callable, name: str, step: int
+    registry, start: Callable, name: str, step: int
 ) -> None:
     sent = HEADS[name]
-    with start(create_app(shelf)) as address, closing(connect(address)) as connection:
+    with start(create_app(registry)) as address, closing(connect(address)) as connection:
         for place in range(0, len(sent), step):
             with suppress(OSError):  # answered before all has come
                 connection.sendall(sent[place : place + step])
@@ -185,14 +185,14 @@ def test_a_head_over_the_bound_is_refused_however_it_comes(
 
 
 @pytest.mark.usefixtures("protocol")
-def test_a_head_below_the_bound_is_taken_in_any_pieces(shelf, start: Callable) -> None:
+def test_a_head_below_the_bound_is_taken_in_any_pieces(registry, start: Callable) -> None:
     sent = GET + b"X-Long: " + b"a" * 60_000 + b"\r\nConnection: close\r\n\r\n"
     for step in (len(sent), 997):
-        with start(create_app(shelf)) as address, closing(connect(address)) as connection:
+        with start(create_app(registry)) as address, closing(connect(address)) as connection:
             for place in range(0, len(sent), step):
                 connection.sendall(sent[place : place + step])
             assert answers_in(all_of(connection))[0][0] == 200
-    with start(create_app(shelf)) as address, closing(connect(address)) as connection:
+    with start(create_app(registry)) as address, closing(connect(address)) as connection:
         for byte in b"\r\n" + GET + b"Connection: close\r\n\r\n":
             connection.sendall(bytes([byte]))
         assert answers_in(all_of(connection))[0][0] == 200
@@ -216,17 +216,17 @@ MALFORMED = {
 
 @pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_can_be_taken_two_ways_is_not_taken(shelf, start: Callable, name: str) -> None:
-    with start(create_app(shelf)) as address, closing(connect(address)) as connection:
+def test_what_can_be_taken_two_ways_is_not_taken(registry, start: Callable, name: str) -> None:
+    with start(create_app(registry)) as address, closing(connect(address)) as connection:
         connection.sendall(MALFORMED[name])
         assert refused(all_of(connection)) == (400, "no_http")
 
 
 @pytest.mark.usefixtures("protocol")
-def test_an_expected_go_ahead(shelf, start: Callable, one: bytes) -> None:
+def test_an_expected_go_ahead(registry, start: Callable, one: bytes) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + one + b"\r\n--x--\r\n"
     head = b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(body)
-    with start(create_app(shelf)) as address:
+    with start(create_app(registry)) as address:
         with closing(connect(address)) as connection:
             connection.sendall(POST + head)
             assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
@@ -240,10 +240,10 @@ def test_an_expected_go_ahead(shelf, start: Callable, one: bytes) -> None:
 
 @pytest.mark.usefixtures("protocol")
 def test_a_body_that_stands_still_is_not_waited_for(
-    shelf, start: Callable, monkeypatch: pytest.MonkeyPatch
+    registry, start: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "BODY_SECONDS", 0.5)
-    with start(create_app(shelf)) as address, closing(connect(address)) as connection:
+    monkeypatch.setattr(connections, "MAX_BODY_STALL_SECONDS", 0.5)
+    with start(create_app(registry)) as address, closing(connect(address)) as connection:
         connection.sendall(POST + b"Content-Length: 1000\r\n\r\nhalf")
         began = time.monotonic()
         assert refused(all_of(connection)) == (408, "too_slow")
@@ -252,10 +252,10 @@ def test_a_body_that_stands_still_is_not_waited_for(
 
 @pytest.mark.usefixtures("protocol")
 def test_who_holds_many_connections_displaces_his_own(
-    shelf, start: Callable, monkeypatch: pytest.MonkeyPatch
+    registry, start: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "_most_connections", lambda: 20)
-    with start(create_app(shelf)) as address, httpx.Client(base_url=address, timeout=5) as client:
+    with start(create_app(registry)) as address, httpx.Client(base_url=address, timeout=5) as client:
         client.get("/health")
         before = open_files()
         held = []
@@ -281,7 +281,7 @@ def open_files() -> int:
 
 @pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("kept", [True, False], ids=["kept connections", "new connections"])
-def test_the_end_under_load_resets_nobody(shelf, start: Callable, one: bytes, kept: bool) -> None:
+def test_the_end_under_load_resets_nobody(registry, start: Callable, one: bytes, kept: bool) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + one + b"\r\n--x--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     wrong: list[str] = []
@@ -310,7 +310,7 @@ def test_the_end_under_load_resets_nobody(shelf, start: Callable, one: bytes, ke
                 connection.close()
                 connection = None
 
-    with start(create_app(shelf)) as address:
+    with start(create_app(registry)) as address:
         threads = [threading.Thread(target=ask_on, args=(urlsplit(address).netloc,)) for _ in range(32)]
         for thread in threads:
             thread.start()

@@ -35,8 +35,8 @@ def test_other_names(client: httpx.Client, host: str) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (421, "unknown_host")
 
 
-def test_a_server_for_others_takes_any_name(shelf, ask_of: Callable) -> None:
-    with ask_of(create_app(shelf, hosts=None)) as client:
+def test_a_server_for_others_takes_any_name(registry, ask_of: Callable) -> None:
+    with ask_of(create_app(registry, hosts=None)) as client:
         assert client.get("/health", headers={"host": "digits.example.com"}).status_code == 200
 
 

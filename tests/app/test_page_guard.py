@@ -34,13 +34,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def page(shelf, start: Callable, folder: Path) -> Iterator[str]:
+def page(registry, start: Callable, folder: Path) -> Iterator[str]:
     """The address of a server whose page hands a file back and repeats a text."""
     with gr.Blocks() as blocks:
         given, taken, text, again = gr.File(), gr.File(), gr.Textbox(), gr.Textbox()
         gr.Button().click(lambda file: file, given, taken, api_name="file")
         gr.Button().click(lambda words: words, text, again, api_name="text")
-    with start(create_app(shelf, Limits(upload_bytes=200_000), blocks)) as address:
+    with start(create_app(registry, Limits(upload_bytes=200_000), blocks)) as address:
         yield address
 
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from kalamos.app.limits import Limits
-from kalamos.app.receiving import AT_ONCE
+from kalamos.app.receiving import MAX_UPLOADS_AT_ONCE
 from kalamos.app.server import create_app
 from kalamos.app.visits import VisitLimits
 
@@ -40,10 +40,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def page(shelf, start: Callable, folder: Path) -> Iterator[str]:
+def page(registry, start: Callable, folder: Path) -> Iterator[str]:
     with gr.Blocks() as blocks:
         gr.File()
-    with start(create_app(shelf, LIMITS, blocks, visit_limits=VISITS)) as address:
+    with start(create_app(registry, LIMITS, blocks, visit_limits=VISITS)) as address:
         yield address
 
 
@@ -164,7 +164,7 @@ def test_what_drips_is_cut_off(visitor: httpx.Client, folder: Path) -> None:
 
 
 def test_uploads_at_once_are_few(visitor: httpx.Client) -> None:
-    waiting = [part_of_upload(visitor, 10) for _ in range(AT_ONCE)]
+    waiting = [part_of_upload(visitor, 10) for _ in range(MAX_UPLOADS_AT_ONCE)]
     try:
         time.sleep(0.5)
         assert post(visitor, 10).status_code == 429

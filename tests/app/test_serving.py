@@ -100,19 +100,21 @@ def protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
 def test_who_sends_no_request_is_hung_up_on(
-    shelf, start: Callable, monkeypatch: pytest.MonkeyPatch, sent: bytes
+    registry, start: Callable, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.5)
-    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+    monkeypatch.setattr(connections, "MAX_HEADER_SECONDS", 0.5)
+    with start(create_app(registry)) as address, closing(_connect(address)) as connection:
         connection.sendall(sent)
         assert connection.recv(100) == b""
 
 
 @pytest.mark.usefixtures("protocol")
-def test_who_has_been_answered_may_take_time(shelf, start: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.3)
+def test_who_has_been_answered_may_take_time(
+    registry, start: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_HEADER_SECONDS", 0.3)
     request = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+    with start(create_app(registry)) as address, closing(_connect(address)) as connection:
         for _ in range(2):
             connection.sendall(request)
             answer = b""
@@ -131,8 +133,8 @@ HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart
     "start_of",
     [b"GET /health HTTP/1.1\r\nX-Long: ", HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX-Long: "],
 )
-def test_what_is_no_body_has_an_end(shelf, start: Callable, start_of: bytes) -> None:
-    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+def test_what_is_no_body_has_an_end(registry, start: Callable, start_of: bytes) -> None:
+    with start(create_app(registry)) as address, closing(_connect(address)) as connection:
         connection.sendall(start_of)
         sent = 0
         with suppress(OSError):
@@ -146,8 +148,8 @@ def test_what_is_no_body_has_an_end(shelf, start: Callable, start_of: bytes) -> 
 @pytest.mark.parametrize(
     "sent", [b"hello?\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nA B: c\r\n\r\n"]
 )
-def test_what_is_no_http_is_answered_as_every_error(shelf, start: Callable, sent: bytes) -> None:
-    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+def test_what_is_no_http_is_answered_as_every_error(registry, start: Callable, sent: bytes) -> None:
+    with start(create_app(registry)) as address, closing(_connect(address)) as connection:
         connection.sendall(sent)
         answer = b""
         while piece := connection.recv(65536):
@@ -158,32 +160,32 @@ def test_what_is_no_http_is_answered_as_every_error(shelf, start: Callable, sent
 
 
 @pytest.mark.usefixtures("protocol")
-def test_an_offer_of_another_protocol_is_passed_over(shelf, start: Callable, one: bytes) -> None:
+def test_an_offer_of_another_protocol_is_passed_over(registry, start: Callable, one: bytes) -> None:
     offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAA"}
-    with start(create_app(shelf)) as address, httpx.Client(base_url=address, timeout=60) as client:
+    with start(create_app(registry)) as address, httpx.Client(base_url=address, timeout=60) as client:
         for _ in range(2):
             answer = client.post("/v1/predict", files={"image": ("a", one)}, headers=offer)
             assert answer.json()["results"][0]["label"] == "1"
 
 
 @pytest.mark.usefixtures("protocol")
-def test_two_hosts_are_one_too_many(shelf, start: Callable) -> None:
-    with start(create_app(shelf)) as address, closing(_connect(address)) as connection:
+def test_two_hosts_are_one_too_many(registry, start: Callable) -> None:
+    with start(create_app(registry)) as address, closing(_connect(address)) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: other.example\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.usefixtures("protocol")
-def test_large_bodies_are_no_unfinished_heads(shelf, start: Callable) -> None:
-    with start(create_app(shelf)) as address, httpx.Client(base_url=address, timeout=60) as client:
+def test_large_bodies_are_no_unfinished_heads(registry, start: Callable) -> None:
+    with start(create_app(registry)) as address, httpx.Client(base_url=address, timeout=60) as client:
         for image in (bytes(3_000_000), bytes(100)):
             answer = client.post("/v1/predict", files={"image": ("a", image)})
             assert answer.json()["results"][0]["code"] == "unsupported_format"
 
 
 @pytest.mark.usefixtures("protocol")
-def test_small_answers_do_not_wait_for_an_acknowledgement(shelf, start: Callable) -> None:
-    with start(create_app(shelf)) as address, httpx.Client(base_url=address) as client:
+def test_small_answers_do_not_wait_for_an_acknowledgement(registry, start: Callable) -> None:
+    with start(create_app(registry)) as address, httpx.Client(base_url=address) as client:
         client.get("/health")
         started = time.perf_counter()
         for _ in range(20):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos.app.refusals import RefusedError
-from kalamos.app.uploads import Wish, read_form, read_json
+from kalamos.app.refusals import APIError
+from kalamos.app.uploads import PredictRequest, read_form, read_json
 from kalamos.errors import CorruptImageError
 
 TYPE = "multipart/form-data; boundary=x"
@@ -21,18 +21,18 @@ def part(name: str, content: bytes = b"", filename: str | None = None) -> bytes:
     return b"--x\r\n" + head + b"\r\n\r\n" + content + b"\r\n"
 
 
-def form(*parts: bytes, most: int = 4) -> Wish:
+def form(*parts: bytes, most: int = 4) -> PredictRequest:
     return read_form(b"".join(parts) + b"--x--\r\n", TYPE, most=most)
 
 
-def as_json(value: object, most: int = 4) -> Wish:
+def as_json(value: object, most: int = 4) -> PredictRequest:
     return read_json(json.dumps(value).encode(), most=most)
 
 
 def refused(status: int, code: str):
     class Check:
         def __enter__(self) -> Check:
-            self.raises = pytest.raises(RefusedError)
+            self.raises = pytest.raises(APIError)
             self.info = self.raises.__enter__()
             return self
 
@@ -137,7 +137,7 @@ def test_too_many_of_anything() -> None:
 
 def test_misspelt_fields_get_a_suggestion() -> None:
     for ask in (lambda: form(part("image"), part("topk")), lambda: as_json({"image": "", "topk": 1})):
-        with pytest.raises(RefusedError, match="did you mean 'top_k'"):
+        with pytest.raises(APIError, match="did you mean 'top_k'"):
             ask()
 
 
@@ -172,7 +172,7 @@ def test_json_that_is_refused(body: bytes, code: str) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     for read in (lambda: read_json(body, most=2), lambda: read_form(body, TYPE, most=2)):
-        with suppress(RefusedError):
+        with suppress(APIError):
             assert read().images
 
 

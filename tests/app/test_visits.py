@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from kalamos.app.refusals import RefusedError
+from kalamos.app.refusals import APIError
 from kalamos.app.visits import (
-    EMPTY_SECONDS,
-    PAGES,
-    PER_FILE_BYTES,
+    FILE_OVERHEAD_BYTES,
+    MAX_PAGES_PER_VISIT,
+    MIN_EMPTY_VISIT_SECONDS,
     ByteCount,
     HeldBytes,
     StoredFile,
@@ -38,7 +38,7 @@ def store(visits: Visits, visit: Visit, name: str, size: int) -> Path:
     folder.mkdir(parents=True)
     path = folder / f"{name}.png"
     path.write_bytes(bytes(size))
-    visits.reserve(visit, size + PER_FILE_BYTES)
+    visits.reserve(visit, size + FILE_OVERHEAD_BYTES)
     visit.uploads[str(path)] = StoredFile(path, path.name, size)
     return path
 
@@ -83,17 +83,17 @@ def test_a_full_house_ends_nobody_but_who_holds_nothing(tmp_path: Path, clock: C
     holding, empty = new_token(), new_token()
     store(visits, visits.enter(holding), "a", 1)
     visits.enter(empty)
-    with pytest.raises(RefusedError) as refusal:
+    with pytest.raises(APIError) as refusal:
         visits.enter(new_token())
     assert (refusal.value.status, refusal.value.code) == (503, "full")
-    clock.now = EMPTY_SECONDS
+    clock.now = MIN_EMPTY_VISIT_SECONDS
     visits.enter(new_token())
     assert visits.find(empty) is None
     assert visits.find(holding) is not None
 
 
 def test_a_visit_over_its_bound_loses_its_own_oldest_files_alone(tmp_path: Path) -> None:
-    most = 3 * (1_000 + PER_FILE_BYTES)
+    most = 3 * (1_000 + FILE_OVERHEAD_BYTES)
     visits = Visits(tmp_path, VisitLimits(visit_bytes=most))
     mine, yours = visits.enter(new_token()), visits.enter(new_token())
     foreign = store(visits, yours, "foreign", 1_000)
@@ -101,7 +101,7 @@ def test_a_visit_over_its_bound_loses_its_own_oldest_files_alone(tmp_path: Path)
     assert [path.exists() for path in paths] == [False, True, True, True]
     assert foreign.exists()
     assert mine.held_bytes == most
-    with pytest.raises(RefusedError) as refusal:
+    with pytest.raises(APIError) as refusal:
         visits.reserve(mine, most + 1)
     assert refusal.value.status == 413
 
@@ -110,7 +110,7 @@ def test_all_visits_together_are_bounded_too(tmp_path: Path) -> None:
     visits = Visits(tmp_path, VisitLimits(visit_bytes=10_000, total_bytes=15_000))
     first, second = visits.enter(new_token()), visits.enter(new_token())
     visits.reserve(first, 10_000)
-    with pytest.raises(RefusedError) as refusal:
+    with pytest.raises(APIError) as refusal:
         visits.reserve(second, 5_001)
     assert refusal.value.status == 503
     visits.release(first, 10_000)
@@ -155,7 +155,7 @@ def test_the_same_session_hash_names_two_pages_of_two_visits(tmp_path: Path) -> 
     assert mine.page("a") == mine.page("a")
     assert mine.page("a")[0] != yours.page("a")[0]
     first = mine.page("a")[0]
-    displaced = [name for number in range(PAGES) for name in mine.page(f"{number}")[1]]
+    displaced = [name for number in range(MAX_PAGES_PER_VISIT) for name in mine.page(f"{number}")[1]]
     assert displaced == [first]
 
 

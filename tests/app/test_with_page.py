@@ -30,12 +30,12 @@ gr = pytest.importorskip("gradio", reason="needs the extra 'app'")
 
 
 @pytest.fixture(scope="module")
-def address(shelf, start: Callable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(registry, start: Callable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads").resolve()))
         with gr.Blocks() as blocks:
             gr.Textbox()
-        with start(create_app(shelf, page=blocks, hosts=("127.0.0.1", "kalamos.example"))) as address:
+        with start(create_app(registry, page=blocks, hosts=("127.0.0.1", "kalamos.example"))) as address:
             yield address
 
 
@@ -73,8 +73,8 @@ def test_the_manual_has_the_address_that_it_is_read_at(address: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["a;reboot", "<script>", "a$(b)", "a b", ""])
-def test_the_manual_repeats_nothing_that_a_shell_would_run(shelf, start: Callable, host: str) -> None:
-    with start(create_app(shelf, hosts=None)) as address:
+def test_the_manual_repeats_nothing_that_a_shell_would_run(registry, start: Callable, host: str) -> None:
+    with start(create_app(registry, hosts=None)) as address:
         page = httpx.get(f"{address}/docs", headers={"Host": host}).text
         assert f"curl -F image=@7.png {address}/v1/predict" in page
 

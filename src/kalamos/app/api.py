@@ -14,33 +14,33 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from kalamos._version import __version__
-from kalamos.app.batching import Asked, ReadingRoom
-from kalamos.app.bodies import Bodies
-from kalamos.app.guard import OURS
+from kalamos.app.batching import Asked, BatchScheduler
+from kalamos.app.bodies import BodyReader
+from kalamos.app.guard import API_PATHS
 from kalamos.app.limits import Limits
-from kalamos.app.manual import called_by, manual_page
-from kalamos.app.models import ModelShelf
-from kalamos.app.refusals import RefusedError
+from kalamos.app.manual import openapi_html, requested_address
+from kalamos.app.models import ModelRegistry
+from kalamos.app.refusals import APIError
 from kalamos.app.rows import answer_json, described
 from kalamos.app.schema import Answer, Failure, Health, Models
-from kalamos.app.uploads import Wish, read_form, read_json
+from kalamos.app.uploads import PredictRequest, read_form, read_json
 from kalamos.errors import ModelError, ModelNotFoundError, UsageError
 from kalamos.reading_options import reading_options
 
 __all__ = ["add_api"]
 
-PREDICT: Final = "/v1/predict"
+PREDICT_ROUTE: Final = "/v1/predict"
 
-SMALL_BODY: Final = 64 * 1024
+MAX_INLINE_PARSE_BYTES: Final = 64 * 1024
 """Bytes that are parsed at once; the event loop does not wait for more."""
 
-FORM: Final = "multipart/form-data"
-JSON: Final = "application/json"
+FORM_TYPE: Final = "multipart/form-data"
+JSON_TYPE: Final = "application/json"
 
-REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+ERROR_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     408: {"description": "The request came too slowly."},
     413: {"description": "Too many bytes, images or parts."},
-    415: {"description": "Neither a form nor JSON, or compressed."},
+    415: {"description": "Neither a form nor JSON_TYPE, or compressed."},
     422: {"description": "An unknown field, a value out of range, no image, no such model."},
     429: {"description": "Too much to do: wait for `Retry-After` seconds."},
     503: {"description": "The model cannot be opened."},
@@ -48,20 +48,20 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def add_api(app: FastAPI, shelf: ModelShelf, limits: Limits, room: ReadingRoom) -> None:
-    """Add the routes, over one shelf of models and one reading room."""
-    bodies = Bodies(limits)
+def add_api(app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: BatchScheduler) -> None:
+    """Add the routes, over one registry of models and one scheduler."""
+    bodies = BodyReader(limits)
 
     @app.post(
-        PREDICT,
+        PREDICT_ROUTE,
         response_model=Answer,
-        responses={status: {**told, "model": Failure} for status, told in REFUSALS.items()},
+        responses={status: {**told, "model": Failure} for status, told in ERROR_RESPONSES.items()},
         openapi_extra={
             "requestBody": {
                 "required": True,
                 "content": {
-                    FORM: {"schema": {"$ref": "#/components/schemas/Form"}},
-                    JSON: {"schema": {"$ref": "#/components/schemas/JsonRequest"}},
+                    FORM_TYPE: {"schema": {"$ref": "#/components/schemas/Form"}},
+                    JSON_TYPE: {"schema": {"$ref": "#/components/schemas/JsonRequest"}},
                 },
             }
         },
@@ -72,56 +72,57 @@ def add_api(app: FastAPI, shelf: ModelShelf, limits: Limits, room: ReadingRoom) 
         An image that cannot be read is a row with its error and the error's code; the others are read.
         """
         kind = _content_kind(request)
-        room.admit()
+        scheduler.admit()
         async with bodies.read(request) as body:
             wish = await _parsed(kind, body, request, limits)
             del body
-            model = wish.options.model or shelf.default
-            asked = _asked(shelf, model, wish)
+            model = wish.options.model or registry.default
+            asked = _checked_options(registry, model, wish)
             try:
-                predictions = await room.read(model, wish.images, asked, request.receive)
+                predictions = await scheduler.read(model, wish.images, asked, request.receive)
             except ModelError as error:
                 # Its message names the file.
-                raise RefusedError(503, "model_unusable", f"the model {model!r} cannot be used") from error
+                raise APIError(503, "model_unusable", f"the model {model!r} cannot be used") from error
         answer = answer_json(
             model, wish.images, predictions, top_k=asked.top_k, removed=asked.charset is not None
         )
-        return Response(answer, media_type=JSON)
+        return Response(answer, media_type=JSON_TYPE)
 
     @app.get("/v1/models", response_model=Models)
     async def models() -> Models:
         """The models there are, and what each says of itself."""
         return Models(
-            default=shelf.default, models=[described(name, shelf.spec(name)) for name in shelf.names()]
+            default=registry.default,
+            models=[described(name, registry.spec(name)) for name in registry.names()],
         )
 
     @app.get("/health", response_model=Health)
     async def health() -> Health:
         """Whether the server answers, and how much it has to do."""
-        return Health(status="ok", version=__version__, waiting=room.waiting, queue=limits.queue)
+        return Health(status="ok", version=__version__, waiting=scheduler.waiting, queue=limits.queue)
 
     @app.get("/docs", include_in_schema=False)
     async def manual(request: Request) -> HTMLResponse:
-        return HTMLResponse(manual_page(request.app.openapi(), limits, called_by(request.scope)))
+        return HTMLResponse(openapi_html(request.app.openapi(), limits, requested_address(request.scope)))
 
     # Found first, and called without what FastAPI does for parameters, which there are none of: half the
     # cost of a small request. FastAPI's own route tells its document.
-    app.router.routes.insert(0, Route(PREDICT, predict, methods=["POST"]))
-    _close(app)
+    app.router.routes.insert(0, Route(PREDICT_ROUTE, predict, methods=["POST"]))
+    _close_api_paths(app)
 
 
-def _close(app: FastAPI) -> None:
+def _close_api_paths(app: FastAPI) -> None:
     """Answer for every path of the API's, with any method: the page, which takes all others, comes behind."""
     methods: defaultdict[str, set[str]] = defaultdict(set)
     for route in app.router.routes:
         path = getattr(route, "path", "")
-        if path.startswith(OURS):
+        if path.startswith(API_PATHS):
             methods[path] |= getattr(route, "methods", None) or set()
-    app.router.routes += [Route(path, _Refusing(allowed)) for path, allowed in methods.items()]
-    app.router.routes += [Route(f"{start}{{rest:path}}", _Refusing(())) for start in OURS]
+    app.router.routes += [Route(path, _NotHere(allowed)) for path, allowed in methods.items()]
+    app.router.routes += [Route(f"{start}{{rest:path}}", _NotHere(())) for start in API_PATHS]
 
 
-class _Refusing:
+class _NotHere:
     """An ASGI application that refuses: 405 where other methods are allowed, 404 where there is nothing."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
@@ -136,43 +137,43 @@ class _Refusing:
 def _content_kind(request: Request) -> str:
     """Which of the two kinds of body this is to be; refused before any of it is read."""
     if request.query_params:
-        raise RefusedError(
+        raise APIError(
             422, "unknown_field", "options in the address are not looked at", remedy="send them in the body"
         )
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in {FORM, JSON}:
-        raise RefusedError(
+    if kind not in {FORM_TYPE, JSON_TYPE}:
+        raise APIError(
             415,
             "unsupported_media_type",
-            "the request's body is neither a form nor JSON",
-            remedy=f"send it as {FORM} or {JSON}",
-            headers={"Accept": f"{FORM}, {JSON}"},
+            "the request's body is neither a form nor JSON_TYPE",
+            remedy=f"send it as {FORM_TYPE} or {JSON_TYPE}",
+            headers={"Accept": f"{FORM_TYPE}, {JSON_TYPE}"},
         )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RefusedError(
+        raise APIError(
             415, "unsupported_encoding", "the request's body is compressed", remedy="send it as it is"
         )
     return kind
 
 
-async def _parsed(kind: str, body: bytes, request: Request, limits: Limits) -> Wish:
-    def parse() -> Wish:
-        if kind == JSON:
+async def _parsed(kind: str, body: bytes, request: Request, limits: Limits) -> PredictRequest:
+    def parse() -> PredictRequest:
+        if kind == JSON_TYPE:
             return read_json(body, most=limits.images)
         return read_form(body, request.headers["content-type"], most=limits.images)
 
-    return parse() if len(body) <= SMALL_BODY else await asyncio.to_thread(parse)
+    return parse() if len(body) <= MAX_INLINE_PARSE_BYTES else await asyncio.to_thread(parse)
 
 
-def _asked(shelf: ModelShelf, model: str, wish: Wish) -> Asked:
+def _checked_options(registry: ModelRegistry, model: str, wish: PredictRequest) -> Asked:
     """The options, checked against what the model can do."""
     options = wish.options
     try:
-        spec = shelf.spec(model)
+        spec = registry.spec(model)
         asked = Asked(options.top_k, options.min_confidence, options.target_accuracy, options.charset)
         checked = reading_options(spec, **asked._asdict())
     except ModelNotFoundError as error:
-        raise RefusedError(422, "unknown_model", error.problem, remedy=error.remedy) from None
+        raise APIError(422, "unknown_model", error.problem, remedy=error.remedy) from None
     except UsageError as error:
-        raise RefusedError(422, "invalid_option", error.problem, remedy=error.remedy) from None
+        raise APIError(422, "invalid_option", error.problem, remedy=error.remedy) from None
     return asked._replace(top_k=checked.top_k)

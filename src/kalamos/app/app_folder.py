@@ -16,10 +16,10 @@ from kalamos.errors import OutputError
 
 __all__ = ["app_folder", "sweep_app_folders"]
 
-PREFIX: Final = "kalamos-app-"
-LOCK: Final = ".lock"
+FOLDER_PREFIX: Final = "kalamos-app-"
+LOCK_FILE: Final = ".lock"
 
-TRIES: Final = 10
+MAX_FOLDER_TRIES: Final = 10
 """Of making a folder, where another app that starts at the same moment takes it for one that was left."""
 
 
@@ -59,7 +59,7 @@ def sweep_app_folders(parent: Path) -> list[Path]:
     lock cannot be asked about, as on some network file systems, the folder stays.
     """
     swept = []
-    for folder in sorted(parent.glob(f"{PREFIX}*")):
+    for folder in sorted(parent.glob(f"{FOLDER_PREFIX}*")):
         lock = _lock_of_left(folder)
         if lock is None:
             continue
@@ -73,10 +73,10 @@ def sweep_app_folders(parent: Path) -> list[Path]:
 
 
 def _make(parent: Path) -> tuple[Path, int]:
-    for _ in range(TRIES):
+    for _ in range(MAX_FOLDER_TRIES):
         try:
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
-            lock = os.open(folder / LOCK, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent)).resolve()
+            lock = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         except FileNotFoundError:  # taken away between the two
             continue
         except OSError as error:
@@ -84,7 +84,7 @@ def _make(parent: Path) -> tuple[Path, int]:
                 f"no folder for uploads can be made in {parent}: {error.strerror}",
                 remedy="name another with the environment variable TMPDIR",
             ) from None
-        if _is_locked_by_us(lock) and (folder / LOCK).exists():
+        if _is_locked_by_us(lock) and (folder / LOCK_FILE).exists():
             return folder, lock
         os.close(lock)
     raise OutputError(f"no folder for uploads can be made in {parent}", remedy="start it again")
@@ -97,7 +97,7 @@ def _lock_of_left(folder: Path) -> int | None:
         if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
             return None
         # No link is followed: in a folder of everybody's, another user could lay one.
-        lock = os.open(folder / LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         if stat.S_ISREG(os.fstat(lock).st_mode) and _is_locked_by_us(lock):
             return lock
         os.close(lock)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from kalamos.app.bodies import busy
+from kalamos.app.bodies import too_busy
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
-from kalamos.app.refusals import RefusedError
-from kalamos.app.uploads import Upload
+from kalamos.app.models import ModelRegistry
+from kalamos.app.refusals import APIError
+from kalamos.app.uploads import UploadedImage
 from kalamos.errors import ImageError, ImageTooLargeError
 from kalamos.images.decoding import decode_grey, decode_harmless
 from kalamos.inputs.item import HEAVY_BYTES, HEAVY_PIXELS
@@ -29,25 +29,25 @@ from kalamos.predictions import Prediction
 from kalamos.recognizer import CHUNK, Recognizer
 from kalamos.streaming import default_jobs
 
-__all__ = ["Asked", "ReadingRoom"]
+__all__ = ["Asked", "BatchScheduler"]
 
-BATCH_SECONDS: Final = 0.5
+TARGET_BATCH_SECONDS: Final = 0.5
 """About what a batch may take: a request of a slow model waits for one batch of others', and one that is
 given up is worked on for no longer."""
 
-FIRST_BATCH: Final = 16
+FIRST_BATCH_IMAGES: Final = 16
 """Images of the first batch, before it is known how long they take."""
 
-MOST_HEAVY: Final = 8
+MAX_PHOTOGRAPHS_AT_ONCE: Final = 8
 """Photographs that are read at once, of all models; but one of each in any case."""
 
 WATCH_AFTER_SECONDS: Final = 0.2
 """From then on a request's client is watched."""
 
-DECODING_SHARE: Final = 0.8
+DECODING_TIME_FRACTION: Final = 0.8
 """Of the time for a request, which one image's decoding may take: then it is a row with an error."""
 
-CLOSE_SECONDS: Final = 1.0
+THREAD_JOIN_SECONDS: Final = 1.0
 """For the threads to end."""
 
 
@@ -81,7 +81,7 @@ class _Item:
 
     request: _Request
     place: int
-    upload: Upload
+    upload: UploadedImage
     begun: bool = False
     """Set by the thread that works on it."""
     counted: bool = True
@@ -103,7 +103,7 @@ class _TooHeavyError(Exception):
 Answered = tuple[_Item, Prediction | Exception]
 
 
-class ReadingRoom:
+class BatchScheduler:
     """Answers requests for images, and says so when there are too many. For one event loop.
 
     Decoding, preprocessing and the model run in threads, which each model has for itself: a slow model holds
@@ -112,8 +112,8 @@ class ReadingRoom:
     client has gone, is worked on no more.
     """
 
-    def __init__(self, shelf: ModelShelf, limits: Limits) -> None:
-        self.shelf = shelf
+    def __init__(self, registry: ModelRegistry, limits: Limits) -> None:
+        self.registry = registry
         self.limits = limits
         self._workers: dict[str, _Worker] = {}
         self.waiting = 0
@@ -122,23 +122,23 @@ class ReadingRoom:
         """Photographs that are being read, of all models."""
 
     def admit(self, images: int = 1) -> None:
-        """Raises a `RefusedError` (429) where the queue has no room for so many images."""
+        """Raises an `APIError` (429) where the queue has no room for so many images."""
         if self.waiting + images > self.limits.queue:
-            raise busy(f"{self.waiting:,} of {self.limits.queue:,} places in the queue are taken")
+            raise too_busy(f"{self.waiting:,} of {self.limits.queue:,} places in the queue are taken")
 
     async def read(
-        self, model: str, uploads: Sequence[Upload], asked: Asked, receive: Receive | None = None
+        self, model: str, uploads: Sequence[UploadedImage], asked: Asked, receive: Receive | None = None
     ) -> list[Prediction]:
         """One prediction an image, in order; one that cannot be read carries its error.
 
         Args:
-            model: a name on the shelf.
+            model: a name on the registry.
             uploads: the images.
             asked: how to read them.
             receive: the request's ASGI channel, to hear of it where the client goes away.
 
         Raises:
-            RefusedError: 429 the queue is full, 504 it took too long.
+            APIError: 429 the queue is full, 504 it took too long.
             ModelError: the model cannot be opened.
             ClientDisconnect: nobody waits for the answer.
         """
@@ -156,7 +156,7 @@ class ReadingRoom:
             async with asyncio.timeout(self.limits.seconds):
                 await request.done
         except TimeoutError:
-            raise RefusedError(
+            raise APIError(
                 504,
                 "too_long",
                 f"the images could not be read within {self.limits.seconds:g} s",
@@ -202,7 +202,7 @@ class ReadingRoom:
     def _close(self) -> None:
         for worker in self._workers.values():
             worker.end()
-        end = time.monotonic() + CLOSE_SECONDS
+        end = time.monotonic() + THREAD_JOIN_SECONDS
         for worker in self._workers.values():
             worker.join(max(0.0, end - time.monotonic()))
 
@@ -238,13 +238,13 @@ class _Worker:
     costs a wait for the interpreter's lock.
     """
 
-    def __init__(self, room: ReadingRoom, model: str, loop: asyncio.AbstractEventLoop) -> None:
-        self.room, self.model, self.loop = room, model, loop
+    def __init__(self, scheduler: BatchScheduler, model: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.scheduler, self.model, self.loop = scheduler, model, loop
         self._gathered: deque[deque[_Item]] = deque()
         """What is quickly read, a queue for each request."""
         self._under_way = False
-        self._most = FIRST_BATCH
-        """Images a batch, so that none takes much longer than `BATCH_SECONDS`."""
+        self._most = FIRST_BATCH_IMAGES
+        """Images a batch, so that none takes much longer than `TARGET_BATCH_SECONDS`."""
         self._batches: queue.SimpleQueue[list[_Item] | None] = queue.SimpleQueue()
         self._heavy: deque[deque[_Item]] = deque()
         self._heavy_under_way = 0
@@ -299,20 +299,20 @@ class _Worker:
                 count -= 1
             if items:
                 self._gathered.append(items)
-        self.room.deliver(given_up)
+        self.scheduler.deliver(given_up)
         self._under_way = bool(batch)
         if batch:
             self._batches.put(batch)
 
     def _take_back(self, answered: Sequence[Answered], seconds_each: float | None) -> None:
         if seconds_each is not None:
-            self._most = max(1, min(CHUNK, int(BATCH_SECONDS / max(seconds_each, 1e-6))))
+            self._most = max(1, min(CHUNK, int(TARGET_BATCH_SECONDS / max(seconds_each, 1e-6))))
         heavy = [item for item, answer in answered if isinstance(answer, _TooHeavyError)]
         if heavy:
             answered = [pair for pair in answered if not isinstance(pair[1], _TooHeavyError)]
             self._heavy += [deque([item]) for item in heavy]
             self._begin_heavy()
-        self.room.deliver(answered)
+        self.scheduler.deliver(answered)
         self._hand_over()
 
     def _begin_heavy(self) -> None:
@@ -320,7 +320,7 @@ class _Worker:
         while (item := self._next_heavy()) is not None:
             item.request.heavy_under_way += 1
             self._heavy_under_way += 1
-            self.room.heavy_under_way += 1
+            self.scheduler.heavy_under_way += 1
             if self._heavy_under_way > len(self._threads) - 1:
                 self._start(self._work_heavily, "-photographs")
             self._photographs.put(item)
@@ -328,12 +328,14 @@ class _Worker:
     def _next_heavy(self) -> _Item | None:
         """Each request in its turn; none has all threads, and each model has one in any case."""
         threads = default_jobs() + 1
-        if self._heavy_under_way >= (threads if self.room.heavy_under_way < MOST_HEAVY else 1):
+        if self._heavy_under_way >= (
+            threads if self.scheduler.heavy_under_way < MAX_PHOTOGRAPHS_AT_ONCE else 1
+        ):
             return None
         for _ in range(len(self._heavy)):
             items = self._heavy.popleft()
             if items[0].is_given_up():
-                self.room.deliver([(item, _GivenUpError()) for item in items])
+                self.scheduler.deliver([(item, _GivenUpError()) for item in items])
                 continue
             item = items.popleft() if items[0].request.heavy_under_way < threads - 1 else None
             if items:
@@ -345,8 +347,8 @@ class _Worker:
     def _take_heavy_back(self, item: _Item, answer: Prediction | Exception) -> None:
         item.request.heavy_under_way -= 1
         self._heavy_under_way -= 1
-        self.room.heavy_under_way -= 1
-        self.room.deliver([(item, answer)])
+        self.scheduler.heavy_under_way -= 1
+        self.scheduler.deliver([(item, answer)])
         self._begin_heavy()
 
     def _work(self) -> None:
@@ -360,7 +362,7 @@ class _Worker:
 
     def _read(self, batch: list[_Item]) -> tuple[list[Answered], float | None]:
         try:
-            reader = self.room.shelf.get(self.model)
+            reader = self.scheduler.registry.get(self.model)
             began = time.perf_counter()
             answered = self._read_with(reader, batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, the requests must hear of it
@@ -370,7 +372,7 @@ class _Worker:
     def _read_with(self, reader: Recognizer, batch: list[_Item]) -> list[Answered]:
         answered: list[Answered] = []
         groups: defaultdict[Asked, list[tuple[_Item, NDArray[np.uint8]]]] = defaultdict(list)
-        quick = min(HEAVY_PIXELS, self.room.limits.pixels)
+        quick = min(HEAVY_PIXELS, self.scheduler.limits.pixels)
         for item in batch:
             if item.is_given_up():
                 answered.append((item, _GivenUpError()))
@@ -409,8 +411,8 @@ class _Worker:
             return _GivenUpError()
         item.begun = True
         try:
-            reader = self.room.shelf.get(self.model)
-            image = _decode(item.upload, self.room.limits, reader.enough_pixels, item.request.stop)
+            reader = self.scheduler.registry.get(self.model)
+            image = _decode(item.upload, self.scheduler.limits, reader.enough_pixels, item.request.stop)
             if item.is_given_up():
                 return _GivenUpError()
             return reader.predict(image, **item.request.asked._asdict())
@@ -423,12 +425,12 @@ class _Worker:
             return error
 
 
-def _is_quick(upload: Upload) -> bool:
+def _is_quick(upload: UploadedImage) -> bool:
     """Whether an image is read among others: a character's crop, and not a photograph."""
     return not isinstance(upload.content, bytes) or len(upload.content) <= HEAVY_BYTES
 
 
-def _decode_quickly(upload: Upload, max_pixels: int) -> NDArray[np.uint8] | None:
+def _decode_quickly(upload: UploadedImage, max_pixels: int) -> NDArray[np.uint8] | None:
     """The pixels of an image that is decoded in a moment; None for another."""
     if isinstance(upload.content, ImageError):
         raise upload.content
@@ -436,7 +438,7 @@ def _decode_quickly(upload: Upload, max_pixels: int) -> NDArray[np.uint8] | None
 
 
 def _decode(
-    upload: Upload, limits: Limits, enough_pixels: int | None, stop: threading.Event
+    upload: UploadedImage, limits: Limits, enough_pixels: int | None, stop: threading.Event
 ) -> NDArray[np.uint8]:
     """The pixels of any image, within what is left for its row to be answered."""
     if isinstance(upload.content, ImageError):
@@ -446,7 +448,7 @@ def _decode(
         where=upload.where,
         max_pixels=limits.pixels,
         enough_pixels=enough_pixels,
-        timeout=DECODING_SHARE * limits.seconds,
+        timeout=DECODING_TIME_FRACTION * limits.seconds,
         stopping=stop,
     )
 

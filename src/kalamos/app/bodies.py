@@ -10,19 +10,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from kalamos.app.limits import Limits
-from kalamos.app.refusals import RefusedError
+from kalamos.app.refusals import APIError
 
-__all__ = ["Bodies", "busy", "linger"]
+__all__ = ["BodyReader", "drain_body", "too_busy"]
 
-TOGETHER = 8
+MAX_HELD_BODIES = 8
 """Bodies of the greatest size that may be held at once; smaller ones share the room."""
 
-LINGER_BYTES, LINGER_SECONDS = 8 * 2**20, 1.0
+MAX_DRAIN_BYTES, MAX_DRAIN_SECONDS = 8 * 2**20, 1.0
 """What is still taken, and thrown away, of a body that is refused. Most clients send the whole of it
 before they look for an answer, and would see a broken connection in its place."""
 
 
-class Bodies:
+class BodyReader:
     """Reads bodies within the limits. For one event loop."""
 
     def __init__(self, limits: Limits) -> None:
@@ -34,7 +34,7 @@ class Bodies:
         """The whole body, accounted for until the block ends: what is made of it is held as long.
 
         Raises:
-            RefusedError: 413 over the limit, told by the bytes that come and not by what the header says; 408
+            APIError: 413 over the limit, told by the bytes that come and not by what the header says; 408
                 too slow; 429 too much of others' is held.
             ClientDisconnect: the client went away.
         """
@@ -65,11 +65,11 @@ class Bodies:
                     self._held += len(part)
                     if held[0] > most:
                         raise await self._cut_off(request.receive if more else None)
-                    if self._held > TOGETHER * most:
-                        raise busy("too many uploads at once")
+                    if self._held > MAX_HELD_BODIES * most:
+                        raise too_busy("too many uploads at once")
                     body += part
         except TimeoutError:
-            raise RefusedError(
+            raise APIError(
                 408,
                 "too_slow",
                 f"the request did not arrive within {seconds:g} s",
@@ -77,10 +77,10 @@ class Bodies:
                 headers={"Connection": "close"},
             ) from None
 
-    async def _cut_off(self, receive: Receive | None) -> RefusedError:
+    async def _cut_off(self, receive: Receive | None) -> APIError:
         if receive is not None:
-            await linger(receive)
-        return RefusedError(
+            await drain_body(receive)
+        return APIError(
             413,
             "too_large",
             f"the request is larger than {self._limits.upload_bytes:,} bytes",
@@ -89,9 +89,9 @@ class Bodies:
         )
 
 
-def busy(problem: str) -> RefusedError:
+def too_busy(problem: str) -> APIError:
     """What a client should try again."""
-    return RefusedError(429, "busy", problem, remedy="try again in a moment", headers={"Retry-After": "1"})
+    return APIError(429, "busy", problem, remedy="try again in a moment", headers={"Retry-After": "1"})
 
 
 def _declared(request: Request) -> int:
@@ -100,11 +100,11 @@ def _declared(request: Request) -> int:
     return int(length) if length.isdecimal() else 0
 
 
-async def linger(receive: Receive) -> None:
+async def drain_body(receive: Receive) -> None:
     """Take and throw away the rest of a body that is refused, up to a point."""
-    left = LINGER_BYTES
+    left = MAX_DRAIN_BYTES
     with suppress(TimeoutError):
-        async with asyncio.timeout(LINGER_SECONDS):
+        async with asyncio.timeout(MAX_DRAIN_SECONDS):
             while left > 0:
                 message = await receive()
                 if not message.get("more_body", False):

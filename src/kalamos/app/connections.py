@@ -14,40 +14,40 @@ from typing import Any, Final, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
-from kalamos.app.framing import HEAD_BYTES, Chunks, Length, body_of, malformed, take_head
-from kalamos.app.refusals import RefusedError, refusal_response
+from kalamos.app.framing import MAX_HEAD_BYTES, Chunks, Length, body_of, malformed, take_head
+from kalamos.app.refusals import APIError, error_response
 
 __all__ = ["Connection", "Traffic"]
 
-HEADER_SECONDS: Final = 10.0
+MAX_HEADER_SECONDS: Final = 10.0
 """For the head of a request to arrive whole."""
 
-IDLE_SECONDS: Final = 30.0
+MAX_IDLE_SECONDS: Final = 30.0
 """For which a connection is kept between requests."""
 
-BODY_SECONDS: Final = 30.0
+MAX_BODY_STALL_SECONDS: Final = 30.0
 """For which a body may stand still. How long it may take in all is for those to say who read it."""
 
-BODY_BYTES_PER_SECOND: Final = 1024
-"""At least, once `BODY_SECONDS` have gone."""
+MIN_BODY_BYTES_PER_SECOND: Final = 1024
+"""At least, once `MAX_BODY_STALL_SECONDS` have gone."""
 
-UNSENT_BYTES: Final = 64 * 1024
+MAX_UNSENT_BYTES: Final = 64 * 1024
 """Of answers that a client has not read yet: with more, its next request waits."""
 
-UNREAD_SECONDS: Final = 30.0
-"""In which a client that has more unsent has to read `READ_BYTES`."""
+MAX_UNREAD_SECONDS: Final = 30.0
+"""In which a client that has more unsent has to read `MIN_READ_BYTES`."""
 
-READ_BYTES: Final = 16 * 1024
+MIN_READ_BYTES: Final = 16 * 1024
 
-LINGER_SECONDS: Final = 5.0
-LINGER_BYTES: Final = 12 * 2**20
+MAX_LINGER_SECONDS: Final = 5.0
+MAX_LINGER_BYTES: Final = 12 * 2**20
 """How long, and how much, is still taken and thrown away after the last answer. A connection that is closed
 with bytes unread is reset, and the reset can overtake the answer."""
 
 LAST_REQUEST_SECONDS: Final = 0.5
 """For a request that was on its way when the server was told to end."""
 
-_AT_ONCE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Traffic:
@@ -83,8 +83,8 @@ class Traffic:
 class Connection:
     """Goes before one of uvicorn's HTTP protocols, h11's or httptools', and uses what both have.
 
-    The protocol is given one request at a time. What else comes meanwhile is kept up to `HEAD_BYTES` and one
-    read from the socket; then reading pauses. The next request is begun when the last answer is sent.
+    The protocol is given one request at a time. What else comes meanwhile is kept, up to `MAX_HEAD_BYTES` and
+    one read from the socket; then reading pauses. The next request begins when the last answer is sent.
     """
 
     traffic: Traffic
@@ -96,7 +96,7 @@ class Connection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw = raw = cast("asyncio.Transport", transport)
-        raw.set_write_buffer_limits(high=UNSENT_BYTES)
+        raw.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
         self._pending = bytearray()
         self._searched = 0
         self._body: Length | Chunks | None = None
@@ -123,7 +123,7 @@ class Connection:
     def data_received(self, data: bytes) -> None:
         if self.closing:
             self._thrown_away += len(data)
-            if self._thrown_away > LINGER_BYTES:
+            if self._thrown_away > MAX_LINGER_BYTES:
                 self._raw.close()
             return
         was_idle = self.cycle is not None and self.is_idle
@@ -160,7 +160,7 @@ class Connection:
                         break
                 elif self._is_at_work() or self.flow.write_paused or not self._begin():
                     break
-        except RefusedError as refusal:
+        except APIError as refusal:
             self.refuse(refusal)
         self.set_reading()
 
@@ -189,7 +189,7 @@ class Connection:
             self._protocol_pauses = protocol_pauses
         if self.closing or self._raw.is_closing():
             return
-        if self._protocol_pauses or (self._body is None and len(self._pending) > HEAD_BYTES):
+        if self._protocol_pauses or (self._body is None and len(self._pending) > MAX_HEAD_BYTES):
             self._raw.pause_reading()
         else:
             self._raw.resume_reading()
@@ -198,7 +198,7 @@ class Connection:
         """The application, or 503 where the server is full or ends; says so where this answer is the last."""
         refusal = self._refusal()
         if refusal is not None:
-            await refusal_response(refusal, "-")(scope, receive, send)
+            await error_response(refusal, "-")(scope, receive, send)
             return
 
         async def answer(message: Message) -> None:
@@ -209,14 +209,14 @@ class Connection:
 
         await self._application(scope, receive, answer)
 
-    def _refusal(self) -> RefusedError | None:
+    def _refusal(self) -> APIError | None:
         headers = {"Connection": "close", "Retry-After": "1"}
         if self.traffic.ending is not None:
-            return RefusedError(
+            return APIError(
                 503, "ending", "the server is about to end", remedy="try again later", headers=headers
             )
         if self._supernumerary:
-            return RefusedError(
+            return APIError(
                 503, "busy", "too many connections at once", remedy="try again in a moment", headers=headers
             )
         return None
@@ -230,18 +230,18 @@ class Connection:
         body = self._body
         if body is None:
             return self.traffic.ending is not None
-        return isinstance(body, Chunks) or body.left > HEAD_BYTES or self.cycle.waiting_for_100_continue
+        return isinstance(body, Chunks) or body.left > MAX_HEAD_BYTES or self.cycle.waiting_for_100_continue
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
         """What uvicorn calls for what is no HTTP."""
         self.refuse(malformed())
 
-    def refuse(self, refusal: RefusedError) -> None:
+    def refuse(self, refusal: APIError) -> None:
         """The last answer on this connection; none where another has begun."""
         if self.closing:
             return
         if not self._is_at_work() or not self.cycle.response_started:
-            response = refusal_response(refusal, "-")
+            response = error_response(refusal, "-")
             head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
             phrase = HTTPStatus(refusal.status).phrase.encode()
             self._raw.write(
@@ -274,7 +274,7 @@ class Connection:
             return
         if self._is_at_work():
             close = {"Connection": "close"}
-            self.refuse(RefusedError(503, "busy", "too many connections at once", headers=close))
+            self.refuse(APIError(503, "busy", "too many connections at once", headers=close))
         self.closing = True
         self._raw.close()
 
@@ -282,7 +282,7 @@ class Connection:
         """Close at once, whatever has not been sent; what the system holds of it is thrown away as well."""
         self.closing = True
         with suppress(OSError, AttributeError):
-            self._raw.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self._raw.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._raw.abort()
 
     @property
@@ -304,36 +304,36 @@ class Connection:
         if self._raw.get_write_buffer_size() and (self.closing or self.flow.write_paused):
             self._tick_unsent(now)
         elif self.closing:
-            if waited > LINGER_SECONDS:
+            if waited > MAX_LINGER_SECONDS:
                 self._raw.close()
         elif self._body is not None:
             self._tick_body(now)
-        elif not self._is_at_work() and waited > self._patience():
+        elif not self._is_at_work() and waited > self._seconds_allowed():
             self.linger()
 
-    def _patience(self) -> float:
+    def _seconds_allowed(self) -> float:
         """Seconds for which the next request, or the rest of its head, is waited for."""
-        patience = IDLE_SECONDS if self.is_idle and self.cycle is not None else HEADER_SECONDS
+        allowed = MAX_IDLE_SECONDS if self.is_idle and self.cycle is not None else MAX_HEADER_SECONDS
         if self.traffic.ending is None:
-            return patience
-        return min(patience, LAST_REQUEST_SECONDS + max(0.0, self.traffic.ending - self.since))
+            return allowed
+        return min(allowed, LAST_REQUEST_SECONDS + max(0.0, self.traffic.ending - self.since))
 
     def _tick_body(self, now: float) -> None:
         if self._protocol_pauses:  # it is not the client that is waited for
             self.since = self._body_began = now
             self._body_bytes = 0
             return
-        late = now - self._body_began - BODY_SECONDS
-        if now - self.since > BODY_SECONDS or late * BODY_BYTES_PER_SECOND > self._body_bytes:
+        late = now - self._body_began - MAX_BODY_STALL_SECONDS
+        if now - self.since > MAX_BODY_STALL_SECONDS or late * MIN_BODY_BYTES_PER_SECOND > self._body_bytes:
             close = {"Connection": "close"}
-            problem = f"the request's body stood still for {BODY_SECONDS:g} s, or came too slowly"
-            self.refuse(RefusedError(408, "too_slow", problem, headers=close))
+            problem = f"the request's body stood still for {MAX_BODY_STALL_SECONDS:g} s, or came too slowly"
+            self.refuse(APIError(408, "too_slow", problem, headers=close))
 
     def _tick_unsent(self, now: float) -> None:
         unsent = self._raw.get_write_buffer_size()
-        if self._unsent is None or self._unsent - unsent >= READ_BYTES:
+        if self._unsent is None or self._unsent - unsent >= MIN_READ_BYTES:
             self._unsent, self.since = unsent, now
-        elif now - self.since > UNREAD_SECONDS:
+        elif now - self.since > MAX_UNREAD_SECONDS:
             self.abort()
 
 

@@ -6,14 +6,14 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from kalamos.app.refusals import RefusedError
+from kalamos.app.refusals import APIError
 from kalamos.app.visits import Visit
 
 __all__ = ["FILE_ROUTE", "admit_files", "base_name"]
 
 FILE_ROUTE: Final = "/gradio_api/file="
 
-LONGEST_NAME: Final = 255
+MAX_FILE_NAME_CHARACTERS: Final = 255
 """Characters of a file's name, as most file systems have it."""
 
 
@@ -31,7 +31,7 @@ def admit_files(value: Any, visit: Visit | None, *, host: str | None = None) -> 
         host: the request's `Host`, which a `url` may name; None where no `url` may name any.
 
     Raises:
-        RefusedError: 403, the first file that is not the visit's.
+        APIError: 403, the first file that is not the visit's.
     """
     stack = [value]
     while stack:  # without recursion, which has its limit
@@ -47,10 +47,10 @@ def admit_files(value: Any, visit: Visit | None, *, host: str | None = None) -> 
 def _admit(file: dict[str, Any], visit: Visit | None, host: str | None) -> None:
     path = None if visit is None else visit.own_path(file.get("path"))
     if path is None:
-        raise RefusedError(403, "not_yours", "this file is not one that was uploaded from this browser")
+        raise APIError(403, "not_yours", "this file is not one that was uploaded from this browser")
     url = file.get("url")
     if url and (not isinstance(url, str) or not _is_own_url(url, visit, host)):
-        raise RefusedError(403, "foreign_url", "files of other servers are not fetched")
+        raise APIError(403, "foreign_url", "files of other servers are not fetched")
     file["path"] = path
     if "url" in file:
         file["url"] = None
@@ -70,10 +70,10 @@ def _is_own_url(url: str, visit: Visit | None, host: str | None) -> bool:
 
 
 def base_name(name: str) -> str:
-    r"""Return the last part of a name that a browser gave a file, of at most `LONGEST_NAME` characters.
+    r"""Return the last part of the name that a browser gave a file, cut to `MAX_FILE_NAME_CHARACTERS`.
 
     >>> base_name("C:\\scans\\7.png"), base_name("../../etc/passwd"), base_name("..")
     ('7.png', 'passwd', 'file')
     """
     last = PurePosixPath(name.replace("\\", "/").replace("\0", "")).name
-    return last[-LONGEST_NAME:] if last not in {"", ".", ".."} else "file"
+    return last[-MAX_FILE_NAME_CHARACTERS:] if last not in {"", ".", ".."} else "file"

@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from kalamos.app.refusals import RefusedError
+from kalamos.app.refusals import APIError
 
-__all__ = ["HEAD_BYTES", "Chunks", "Length", "body_of", "malformed", "take_head"]
+__all__ = ["MAX_HEAD_BYTES", "Chunks", "Length", "body_of", "malformed", "take_head"]
 
-HEAD_BYTES: Final = 64 * 1024
+MAX_HEAD_BYTES: Final = 64 * 1024
 """Of a request's line and headers; of a chunked body's trailers; and of its chunk lines beyond their due."""
 
-_START: Final = re.compile(rb"[A-Z-]{1,24}(?: |\Z)")
-_FRAMING: Final = re.compile(
+_METHOD: Final = re.compile(rb"[A-Z-]{1,24}(?: |\Z)")
+_FRAMING_HEADER: Final = re.compile(
     rb"\r\n(content-length|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE
 )
-_UPGRADE: Final = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
-_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_UPGRADE_HEADER: Final = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _CLOSE: Final = {"Connection": "close"}
 
 
@@ -33,7 +33,7 @@ def take_head(pending: bytearray, searched: int) -> bytes | None:
         searched: how many of them an earlier call has looked through.
 
     Raises:
-        RefusedError: 431 the head is larger than `HEAD_BYTES`, 400 it is no head.
+        APIError: 431 the head is larger than `MAX_HEAD_BYTES`, 400 it is no head.
 
     >>> pending = bytearray(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET")
     >>> take_head(pending, 0), pending
@@ -46,15 +46,15 @@ def take_head(pending: bytearray, searched: int) -> bytes | None:
     if not pending:
         return None
     # What is no HTTP at all, as TLS sent to this port, need not wait for an end that does not come.
-    line_end = pending.find(b"\n", 0, HEAD_BYTES)
-    if not _START.match(pending) or (line_end >= 0 and pending[line_end - 1 : line_end] != b"\r"):
+    line_end = pending.find(b"\n", 0, MAX_HEAD_BYTES)
+    if not _METHOD.match(pending) or (line_end >= 0 and pending[line_end - 1 : line_end] != b"\r"):
         raise malformed()
     end = pending.find(b"\r\n\r\n", max(0, searched - 3))
-    if (end + 4 if end >= 0 else len(pending)) > HEAD_BYTES:
-        raise RefusedError(
+    if (end + 4 if end >= 0 else len(pending)) > MAX_HEAD_BYTES:
+        raise APIError(
             431,
             "head_too_large",
-            f"the request's head is larger than {HEAD_BYTES:,} bytes",
+            f"the request's head is larger than {MAX_HEAD_BYTES:,} bytes",
             remedy="send fewer or shorter headers",
             headers=_CLOSE,
         )
@@ -67,12 +67,12 @@ def take_head(pending: bytearray, searched: int) -> bytes | None:
     if head.count(b"\n") != lines or head.count(b"\r") != lines or head.startswith(b"CONNECT "):
         raise malformed()
     # An offer of another protocol is never taken, and the parser of httptools would lose the body behind it.
-    return _UPGRADE.sub(b"\r\nx-upgrade:", head)
+    return _UPGRADE_HEADER.sub(b"\r\nx-upgrade:", head)
 
 
-def malformed() -> RefusedError:
+def malformed() -> APIError:
     """What is no HTTP."""
-    return RefusedError(400, "no_http", "Invalid HTTP request received", headers=_CLOSE)
+    return APIError(400, "no_http", "Invalid HTTP request received", headers=_CLOSE)
 
 
 class Length:
@@ -113,7 +113,7 @@ class Chunks:
         """Take what belongs to the body off the front of `pending`; and whether it ends with that.
 
         Raises:
-            RefusedError: 431 chunk lines or trailers are larger than `HEAD_BYTES`, 400 they are malformed.
+            APIError: 431 chunk lines or trailers are larger than `MAX_HEAD_BYTES`, 400 they are malformed.
         """
         pieces: list[bytes] = []
         place, end = 0, len(pending)
@@ -132,10 +132,10 @@ class Chunks:
                 line_end = pending.find(b"\n", place)
                 line = pending[place : line_end + 1 if line_end >= 0 else end]
                 if line_end < 0:
-                    _check(self._trailers + len(line))
+                    _check_head_size(self._trailers + len(line))
                     break
                 self._trailers += len(line)
-                _check(self._trailers)
+                _check_head_size(self._trailers)
                 place += len(line)
                 if not line.endswith(b"\r\n"):
                     raise malformed()
@@ -147,16 +147,16 @@ class Chunks:
 
     def _take_chunk_line(self, pending: bytearray, place: int, pieces: list[bytes]) -> int:
         """How long the line at `place` is; 0 where it has not come whole."""
-        found = _CHUNK.match(pending, place)
+        found = _CHUNK_LINE.match(pending, place)
         if found is None:
             waiting = len(pending) - place
             if pending.find(b"\n", place) >= 0:
                 raise malformed()
-            _check(waiting)
+            _check_head_size(waiting)
             return 0
         size, line = int(found[1], 16), found.end() - place
         self._excess = max(0, self._excess + line - 16 - 2 * size)
-        _check(self._excess)
+        _check_head_size(self._excess)
         if size:
             self._left = size + 2
             pieces.append(b"%x\r\n" % size)
@@ -165,12 +165,12 @@ class Chunks:
         return line
 
 
-def _check(size: int) -> None:
-    if size > HEAD_BYTES:
-        raise RefusedError(
+def _check_head_size(size: int) -> None:
+    if size > MAX_HEAD_BYTES:
+        raise APIError(
             431,
             "head_too_large",
-            f"chunk lines or trailers of more than {HEAD_BYTES:,} bytes",
+            f"chunk lines or trailers of more than {MAX_HEAD_BYTES:,} bytes",
             remedy="send the body with a Content-Length",
             headers=_CLOSE,
         )
@@ -180,16 +180,16 @@ def body_of(head: bytes) -> Length | Chunks | None:
     r"""The body that a head announces; None for none.
 
     Raises:
-        RefusedError: 400; a length that is none, two of them, or a length beside an encoding: two programs
+        APIError: 400; a length that is none, two of them, or a length beside an encoding: two programs
             could take the body to end in two places (request smuggling).
 
     >>> body_of(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") is None
     True
     >>> body_of(b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n")
     Traceback (most recent call last):
-    kalamos.app.refusals.RefusedError: Invalid HTTP request received
+    kalamos.app.refusals.APIError: Invalid HTTP request received
     """
-    found = _FRAMING.findall(head)
+    found = _FRAMING_HEADER.findall(head)
     if not found:
         return None
     if len(found) > 1:

@@ -13,28 +13,28 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kalamos.app.refusals import RefusedError, refusal_response
+from kalamos.app.refusals import APIError, error_response
 
-__all__ = ["LOOPBACK", "Guard"]
+__all__ = ["LOOPBACK_HOSTS", "Guard"]
 
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
-OURS: Final = ("/v1/", "/health", "/docs", "/openapi.json")
+API_PATHS: Final = ("/v1/", "/health", "/docs", "/openapi.json")
 
-API_POLICY: Final = (
+API_CSP: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; "
     "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
 )
 """The manual is one page with its style in it, and a form."""
 
-PAGE_POLICY: Final = (
+PAGE_CSP: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "form-action 'self'; frame-ancestors 'self'; base-uri 'self'; object-src 'none'"
 )
 """Gradio writes scripts and styles into its page; but nothing may be asked of another server."""
 
 # Under "no-referrer" a form of our own would come with the origin "null".
-_ALWAYS: Final = (
+_COMMON_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"referrer-policy", b"same-origin"),
@@ -42,11 +42,11 @@ _ALWAYS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 _API_HEADERS: Final = (
-    *_ALWAYS,
-    (b"content-security-policy", API_POLICY.encode()),
+    *_COMMON_HEADERS,
+    (b"content-security-policy", API_CSP.encode()),
     (b"cache-control", b"no-store"),
 )
-_PAGE_HEADERS: Final = (*_ALWAYS, (b"content-security-policy", PAGE_POLICY.encode()))
+_PAGE_HEADERS: Final = (*_COMMON_HEADERS, (b"content-security-policy", PAGE_CSP.encode()))
 
 _log = logging.getLogger("kalamos.app")
 
@@ -78,7 +78,7 @@ class Guard:
             return
         started, request_id = time.perf_counter(), f"{self._start}-{next(self._count):x}"
         scope.setdefault("state", {})["request_id"] = request_id
-        ours = scope["path"].startswith(OURS)
+        ours = scope["path"].startswith(API_PATHS)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -88,14 +88,14 @@ class Guard:
                     *(_API_HEADERS if ours else _PAGE_HEADERS),
                 ]
                 if ours:
-                    _tell(scope, request_id, message["status"], time.perf_counter() - started)
+                    _log_request(scope, request_id, message["status"], time.perf_counter() - started)
             await send(message)
 
         refusal = self._refusal(scope)
         if refusal is None:
             await self._guarded(scope, receive, answer)
         elif scope["type"] == "http":
-            await refusal_response(refusal, request_id)(scope, receive, answer)
+            await error_response(refusal, request_id)(scope, receive, answer)
         else:
             await send({"type": "websocket.close", "code": 1008})
 
@@ -115,16 +115,16 @@ class Guard:
             _log.exception("%s failed", request_id)
             if started:  # half an answer is best broken off, which the server does
                 raise
-            failed = RefusedError(500, "internal", "something went wrong in the server", remedy="see its log")
-            await refusal_response(failed, request_id)(scope, receive, send)
+            failed = APIError(500, "internal", "something went wrong in the server", remedy="see its log")
+            await error_response(failed, request_id)(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> RefusedError | None:
+    def _refusal(self, scope: Scope) -> APIError | None:
         headers = Headers(scope=scope)
         if len(headers.getlist("host")) > 1:
-            return RefusedError(400, "no_http", "the request has several Host headers")
+            return APIError(400, "no_http", "the request has several Host headers")
         host = headers.get("host", "").lower()
-        if self._hosts is not None and _name(host) not in self._hosts:
-            return RefusedError(
+        if self._hosts is not None and _host_name(host) not in self._hosts:
+            return APIError(
                 421,
                 "unknown_host",
                 "this server is not known under the name it was called by",
@@ -133,14 +133,14 @@ class Guard:
         origin = headers.get("origin")
         safe = scope["type"] == "http" and scope["method"] in {"GET", "HEAD", "OPTIONS"}
         if origin is not None and not safe and origin.lower().partition("://")[2] != host:
-            return RefusedError(403, "foreign_origin", "the request comes from another site's page")
+            return APIError(403, "foreign_origin", "the request comes from another site's page")
         return None
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     """The name in a `Host` header, without port and brackets.
 
-    >>> _name("[::1]:7860"), _name("localhost"), _name("127.0.0.1:80")
+    >>> _host_name("[::1]:7860"), _host_name("localhost"), _host_name("127.0.0.1:80")
     ('::1', 'localhost', '127.0.0.1')
     """
     if host.startswith("["):
@@ -149,17 +149,19 @@ def _name(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _tell(scope: Scope, request_id: str, status: int, seconds: float) -> None:
+def _log_request(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     level = logging.ERROR if status >= 500 else logging.INFO
     # Not the path as it came: what has no route can hold anything, and what is refused before as well.
-    path = _plain(scope["path"]) if status not in {404, 405} else "-"
-    _log.log(level, "%s %s %s %d %.1f ms", request_id, _plain(scope["method"]), path, status, 1000 * seconds)
+    path = _loggable(scope["path"]) if status not in {404, 405} else "-"
+    _log.log(
+        level, "%s %s %s %d %.1f ms", request_id, _loggable(scope["method"]), path, status, 1000 * seconds
+    )
 
 
-def _plain(text: str) -> str:
+def _loggable(text: str) -> str:
     r"""What a line of the log may have of a request: nothing that ends it or commands a terminal.
 
-    >>> _plain("/health\n\x1b[2J")
+    >>> _loggable("/health\n\x1b[2J")
     '/health??[2J'
     """
     return re.sub(r"[^!-~]", "?", text[:100])

@@ -11,10 +11,10 @@ from kalamos.images.decoding import MAX_PIXELS
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["Limits", "check_positive"]
+__all__ = ["Limits", "require_positive_fields"]
 
 
-def check_positive(limits: DataclassInstance) -> None:
+def require_positive_fields(limits: DataclassInstance) -> None:
     """Raise `UsageError` for a field of a dataclass of bounds that would refuse everything."""
     for field in fields(limits):
         value = getattr(limits, field.name)
@@ -50,7 +50,7 @@ class Limits:
     """For a request to arrive whole, and again for its images to be read."""
 
     def __post_init__(self) -> None:
-        check_positive(self)
+        require_positive_fields(self)
         if self.images > self.queue:
             raise UsageError(
                 f"a request of {self.images} images would never fit into a queue of {self.queue}",

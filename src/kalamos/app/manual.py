@@ -13,9 +13,9 @@ from starlette.types import Scope
 
 from kalamos.app.limits import Limits
 
-__all__ = ["called_by", "manual_page"]
+__all__ = ["openapi_html", "requested_address"]
 
-STYLE = """
+DOCS_STYLE = """
 :root { color-scheme: light dark } body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em;
 margin: 2em auto; padding: 0 1em } h2 { margin-top: 2em } code, pre { font: 14px/1.5 ui-monospace, monospace }
 pre { overflow-x: auto; padding: .8em; border: 1px solid #8886; border-radius: 4px }
@@ -25,12 +25,12 @@ padding: .3em .8em .3em 0; border-top: 1px solid #8886 } form { padding: 1em; bo
 border-radius: 4px } label { display: inline-block; margin: 0 1em .5em 0 }
 """
 
-EXAMPLES = """\
+CURL_EXAMPLES = """\
 curl -F image=@7.png ADDRESS/v1/predict
 curl -F image=@7.png -F image=@8.png -F top_k=1 -F charset=digits ADDRESS/v1/predict
 curl --json '{"image": "'"$(base64 < 7.png | tr -d '\\n')"'"}' ADDRESS/v1/predict"""
 
-FORM = """
+TRY_FORM_HTML = """
 <form method="post" action="/v1/predict" enctype="multipart/form-data">
 <label>Images <input type="file" name="image" accept="image/*" multiple required></label>
 <label>top_k <input type="number" name="top_k" value="5" min="1" size="4"></label>
@@ -42,14 +42,14 @@ FORM = """
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
-def called_by(scope: Scope) -> str:
+def requested_address(scope: Scope) -> str:
     """The address that a request called the server by: through a proxy, the proxy's where it passes it on.
 
     Of what a proxy says, `Host` and `X-Forwarded-Proto` are looked at. Only who asks is shown it.
 
-    >>> called_by({"scheme": "http", "headers": [(b"host", b"localhost:8000")]})
+    >>> requested_address({"scheme": "http", "headers": [(b"host", b"localhost:8000")]})
     'http://localhost:8000'
-    >>> called_by({"scheme": "http", "headers": [(b"host", b"a;reboot")], "server": ("::1", 8000)})
+    >>> requested_address({"scheme": "http", "headers": [(b"host", b"a;reboot")], "server": ("::1", 8000)})
     'http://[::1]:8000'
     """
     headers = Headers(scope=scope)
@@ -61,7 +61,7 @@ def called_by(scope: Scope) -> str:
     return f"{'https' if scheme == 'https' else 'http'}://{host}"
 
 
-def manual_page(document: dict[str, Any], limits: Limits, address: str = "http://127.0.0.1:7860") -> str:
+def openapi_html(document: dict[str, Any], limits: Limits, address: str = "http://127.0.0.1:7860") -> str:
     """HTML of an OpenAPI document: the routes, their answers, the schemas, the limits and a form to try.
 
     Args:
@@ -69,7 +69,7 @@ def manual_page(document: dict[str, Any], limits: Limits, address: str = "http:/
         limits: what requests are held to.
         address: of the server, for the examples.
 
-    >>> page = manual_page({"info": {"title": "T", "version": "1"}, "paths": {}}, Limits())
+    >>> page = openapi_html({"info": {"title": "T", "version": "1"}, "paths": {}}, Limits())
     >>> "<h1>T 1</h1>" in page, "http-equiv" in page
     (True, False)
     """
@@ -86,9 +86,9 @@ def manual_page(document: dict[str, Any], limits: Limits, address: str = "http:/
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width">'
-        f"<style>{STYLE}</style><h1>{title}</h1><p>{_text(info.get('description', ''))}</p>"
+        f"<style>{DOCS_STYLE}</style><h1>{title}</h1><p>{_text(info.get('description', ''))}</p>"
         '<p>For programs: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>'
-        f"<h2>Try it</h2>{FORM}<pre>{html.escape(EXAMPLES.replace('ADDRESS', address))}</pre>"
+        f"<h2>Try it</h2>{TRY_FORM_HTML}<pre>{html.escape(CURL_EXAMPLES.replace('ADDRESS', address))}</pre>"
         f"<h2>Limits</h2>{_limits(limits)}{routes}<h2>Schemas</h2>{schemas}</html>"
     )
 

@@ -12,10 +12,10 @@ from kalamos.model_file import ModelSpec, read_spec
 from kalamos.recognizer import Recognizer, load
 from kalamos.zoo import find_model, names
 
-__all__ = ["ModelShelf"]
+__all__ = ["ModelRegistry"]
 
 
-class ModelShelf:
+class ModelRegistry:
     """Models by name. Safe to share between threads; a model is opened once, and then kept.
 
     Args:
@@ -26,12 +26,12 @@ class ModelShelf:
         ModelNotFoundError: neither a shipped model nor a file.
         ModelError: a file is not a kalamos model.
 
-    >>> shelf = ModelShelf(["digits"])
-    >>> shelf.default, shelf.names()
+    >>> registry = ModelRegistry(["digits"])
+    >>> registry.default, registry.names()
     ('digits', ('digits',))
-    >>> shelf.get("digits") is shelf.get("digits")
+    >>> registry.get("digits") is registry.get("digits")
     True
-    >>> shelf.get("digit")
+    >>> registry.get("digit")
     Traceback (most recent call last):
     kalamos.errors.ModelNotFoundError: no model is called 'digit'; did you mean 'digits'?
     """
@@ -88,7 +88,7 @@ class ModelShelf:
         return reader
 
     def add(self, file: str | os.PathLike[str]) -> str:
-        """Put one more model file on the shelf, opened and so checked, and return its name.
+        """Put one more model file on the registry, opened and so checked, and return its name.
 
         Its name is that of the file without the suffix, with a number where that is taken. A file that
         was there already is opened anew, as it may have changed.

@@ -17,8 +17,8 @@ from kalamos.app.file_gate import admit_files
 from kalamos.app.limits import Limits
 from kalamos.app.page.session import Session
 from kalamos.app.page_guard import PageGuard
-from kalamos.app.refusals import RefusedError
-from kalamos.app.visits import PAGES, HeldBytes, Visit, VisitLimits, Visits, current_visit
+from kalamos.app.refusals import APIError
+from kalamos.app.visits import MAX_PAGES_PER_VISIT, HeldBytes, Visit, VisitLimits, Visits, current_visit
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["mount_page"]
 
 _log = logging.getLogger("kalamos.app")
 
-FOLDER: Final = "visits"
+VISITS_FOLDER: Final = "visits"
 """Of the visits, in Gradio's folder for files."""
 
 
@@ -50,17 +50,17 @@ def mount_page(
     from gradio import mount_gradio_app
     from gradio.utils import get_upload_folder
 
-    from kalamos.app.page import looks
+    from kalamos.app.page import page_theme
 
     page.analytics_enabled = False
     page.queue(max_size=limits.queue)
     folder = Path(os.path.realpath(get_upload_folder()))
     keeping = _Keeping(page, folder)
-    visits = Visits(folder / FOLDER, visit_limits, ended=keeping.forget_visit)
+    visits = Visits(folder / VISITS_FOLDER, visit_limits, ended=keeping.forget_visit)
     keeping.visits = visits
     # Whatever way an event comes, Gradio works on it here, before it opens any of its files.
     page.process_api = keeping.process_api  # type: ignore[assignment, method-assign]
-    page.state_session_capacity = visits.limits.visits * PAGES
+    page.state_session_capacity = visits.limits.visits * MAX_PAGES_PER_VISIT
     mount_gradio_app(
         app,
         page,
@@ -75,7 +75,7 @@ def mount_page(
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
-        **looks(),
+        **page_theme(),
     )
     visits.published.update(_paths_in(page.config, folder))
     app.add_middleware(
@@ -200,7 +200,7 @@ class _Keeping:
 def _is_about_values(error: Exception) -> bool:
     """Whether an event failed before any function of the page was called."""
     names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
-    return isinstance(error, RefusedError) or bool(names & {"preprocess_data", "validate_inputs"})
+    return isinstance(error, APIError) or bool(names & {"preprocess_data", "validate_inputs"})
 
 
 def _visit_of(request: Any) -> Visit | None:

@@ -20,33 +20,33 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive
 
-from kalamos.app.bodies import busy, linger
+from kalamos.app.bodies import drain_body, too_busy
 from kalamos.app.file_gate import base_name
 from kalamos.app.limits import Limits
-from kalamos.app.refusals import RefusedError
-from kalamos.app.visits import PER_FILE_BYTES, StoredFile, Visit, Visits
+from kalamos.app.refusals import APIError
+from kalamos.app.visits import FILE_OVERHEAD_BYTES, StoredFile, Visit, Visits
 
 __all__ = ["FileReceiver"]
 
-FILES: Final = 1_000
+MAX_FILES_PER_UPLOAD: Final = 1_000
 """Of one request; the page sends more in several."""
 
-AT_ONCE: Final = 4
+MAX_UPLOADS_AT_ONCE: Final = 4
 """Requests with files of one visit."""
 
-LEAST_RATE: Final = 16 * 1024
+MIN_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 """Bytes a second that an upload has to bring on average, once its first seconds are over."""
 
-HEADER_BYTES: Final = 8 * 1024
+MAX_PART_HEADER_BYTES: Final = 8 * 1024
 """Of the head of one part of a form."""
 
-PROGRESS_KEPT: Final = 16
+MAX_PROGRESS_ENTRIES: Final = 16
 """Uploads of one visit whose progress is told."""
 
 PROGRESS_SECONDS: Final = 0.1
 """Between two looks at an upload's progress."""
 
-START_SECONDS: Final = 3.0
+MAX_PROGRESS_WAIT_SECONDS: Final = 3.0
 """For which a page that asks for an upload's progress waits for its beginning."""
 
 
@@ -83,13 +83,13 @@ class FileReceiver:
             upload_id: the page asks by it for the progress.
 
         Raises:
-            RefusedError: 408 too slow, 413 too much, 422 not such a form, 429 too many at once, 503 no room.
+            APIError: 408 too slow, 413 too much, 422 not such a form, 429 too many at once, 503 no room.
             ClientDisconnect: the client went away. Then too, nothing of the upload stays.
         """
-        if visit.arriving >= AT_ONCE or (length or 0) > self._visits.limits.visit_bytes:
-            await linger(receive)
-            if visit.arriving >= AT_ONCE:
-                raise busy("too many uploads at once")
+        if visit.arriving >= MAX_UPLOADS_AT_ONCE or (length or 0) > self._visits.limits.visit_bytes:
+            await drain_body(receive)
+            if visit.arriving >= MAX_UPLOADS_AT_ONCE:
+                raise too_busy("too many uploads at once")
             raise self._too_large(self._visits.limits.visit_bytes)
         progress = self._start_progress(visit, upload_id)
         upload = _Upload(self._visits, visit, self._limits.upload_bytes, progress)
@@ -97,10 +97,10 @@ class FileReceiver:
         try:
             await self._take(upload, receive, content_type)
             paths = upload.keep()
-        except RefusedError:
+        except APIError:
             upload.discard()
             if not upload.arrived:
-                await linger(receive)
+                await drain_body(receive)
             raise
         except BaseException:
             upload.discard()
@@ -114,7 +114,7 @@ class FileReceiver:
     async def _take(self, upload: _Upload, receive: Receive, content_type: str) -> None:
         kind, parameters = parse_options_header(content_type)
         if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
-            raise RefusedError(422, "invalid_multipart", "files come as multipart/form-data")
+            raise APIError(422, "invalid_multipart", "files come as multipart/form-data")
         started, total = time.monotonic(), 0
         try:
             parser = MultipartParser(parameters[b"boundary"], upload.callbacks())
@@ -126,21 +126,21 @@ class FileReceiver:
                 parser.write(part)
             parser.finalize()
         except FormParserError as error:
-            raise RefusedError(422, "invalid_multipart", f"the form cannot be read: {error}") from None
+            raise APIError(422, "invalid_multipart", f"the form cannot be read: {error}") from None
         if not upload.complete:
-            raise RefusedError(422, "invalid_multipart", "the form breaks off", remedy="send it whole")
+            raise APIError(422, "invalid_multipart", "the form breaks off", remedy="send it whole")
 
     async def _next(self, receive: Receive, started: float, total: int) -> Any:
         seconds = self._limits.seconds
-        left = started + seconds + total / LEAST_RATE - time.monotonic()
+        left = started + seconds + total / MIN_UPLOAD_BYTES_PER_SECOND - time.monotonic()
         try:
             async with asyncio.timeout(min(seconds, left)):
                 message = await receive()
         except TimeoutError:
-            raise RefusedError(
+            raise APIError(
                 408,
                 "too_slow",
-                f"the upload brought less than {LEAST_RATE // 1024} KiB/s",
+                f"the upload brought less than {MIN_UPLOAD_BYTES_PER_SECOND // 1024} KiB/s",
                 remedy="send fewer files at once",
                 headers={"Connection": "close"},
             ) from None
@@ -148,8 +148,8 @@ class FileReceiver:
             raise ClientDisconnect
         return message
 
-    def _too_large(self, most: int) -> RefusedError:
-        return RefusedError(
+    def _too_large(self, most: int) -> APIError:
+        return APIError(
             413,
             "too_large",
             f"the upload is larger than {most:,} bytes",
@@ -161,19 +161,19 @@ class FileReceiver:
         progress = _Progress(OrderedDict())
         if upload_id:
             self._progress[visit.folder, upload_id] = progress
-            while len(self._progress) > PROGRESS_KEPT * self._visits.limits.visits:
+            while len(self._progress) > MAX_PROGRESS_ENTRIES * self._visits.limits.visits:
                 self._progress.popitem(last=False)
         return progress
 
     async def progress(self, visit: Visit, upload_id: str) -> Response:
         """Answer with server-sent events: how many bytes of which file have come, until all are there."""
         key, waited = (visit.folder, upload_id), 0.0
-        while key not in self._progress and waited < START_SECONDS:
+        while key not in self._progress and waited < MAX_PROGRESS_WAIT_SECONDS:
             waited += PROGRESS_SECONDS
             await asyncio.sleep(PROGRESS_SECONDS)
         progress = self._progress.get(key)
         if progress is None:
-            raise RefusedError(404, "not_found", "there is no such upload")
+            raise APIError(404, "not_found", "there is no such upload")
         return StreamingResponse(self._told(key, progress), media_type="text/event-stream")
 
     async def _told(self, key: tuple[Path, str], progress: _Progress) -> AsyncIterator[str]:
@@ -225,7 +225,7 @@ class _Upload:
         self._visits.release(self._visit, self._reserved)
         for stored in self._files:
             self._visit.uploads[str(stored.path)] = stored
-            self._visit.stored_bytes += stored.size + PER_FILE_BYTES
+            self._visit.stored_bytes += stored.size + FILE_OVERHEAD_BYTES
         while len(self._visit.uploads) > self._visits.limits.visit_files:
             self._visit.forget_upload(next(iter(self._visit.uploads)))
         return [str(stored.path) for stored in self._files]
@@ -242,7 +242,7 @@ class _Upload:
     @property
     def _opened(self) -> BinaryIO:
         if self._file is None:
-            raise RefusedError(422, "invalid_multipart", "a part of the form has no head")
+            raise APIError(422, "invalid_multipart", "a part of the form has no head")
         return self._file
 
     def _reserve(self, size: int) -> None:
@@ -261,8 +261,8 @@ class _Upload:
         self._check_head()
 
     def _check_head(self) -> None:
-        if len(self._header) + len(self._value) > HEADER_BYTES:
-            raise RefusedError(422, "invalid_multipart", "a part of the form has a very long head")
+        if len(self._header) + len(self._value) > MAX_PART_HEADER_BYTES:
+            raise APIError(422, "invalid_multipart", "a part of the form has a very long head")
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
@@ -272,10 +272,10 @@ class _Upload:
     def _start_file(self) -> None:
         _, parameters = parse_options_header(self._disposition)
         if parameters.get(b"name") != b"files" or b"filename" not in parameters:
-            raise RefusedError(422, "unknown_field", "only files are uploaded, as 'files'")
-        if len(self._files) >= FILES:
-            raise RefusedError(413, "too_many_files", f"more than {FILES:,} files in one request")
-        self._reserve(PER_FILE_BYTES)
+            raise APIError(422, "unknown_field", "only files are uploaded, as 'files'")
+        if len(self._files) >= MAX_FILES_PER_UPLOAD:
+            raise APIError(413, "too_many_files", f"more than {MAX_FILES_PER_UPLOAD:,} files in one request")
+        self._reserve(FILE_OVERHEAD_BYTES)
         self._name, self._size = base_name(parameters[b"filename"].decode(errors="replace")), 0
         folder = self._visit.folder / "uploads" / secrets.token_hex(16)
         folder.mkdir(mode=0o700, parents=True)
@@ -285,7 +285,7 @@ class _Upload:
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         self._size += end - start
         if self._size > self._file_bytes:
-            raise RefusedError(
+            raise APIError(
                 413,
                 "too_large",
                 f"a file is larger than {self._file_bytes:,} bytes",

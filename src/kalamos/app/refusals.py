@@ -9,13 +9,13 @@ from starlette.responses import Response
 
 from kalamos.errors import KalamosError
 
-__all__ = ["RefusedError", "refusal_response"]
+__all__ = ["APIError", "error_response"]
 
 
-class RefusedError(KalamosError):
+class APIError(KalamosError):
     """The whole request is refused: an HTTP status, and a code that programs can rely on.
 
-    >>> RefusedError(413, "too_large", "the upload is over 20 MiB").status
+    >>> APIError(413, "too_large", "the upload is over 20 MiB").status
     413
     """
 
@@ -34,7 +34,7 @@ class RefusedError(KalamosError):
         self.headers = dict(headers or {})
 
 
-def refusal_response(refusal: RefusedError, request_id: str) -> Response:
+def error_response(refusal: APIError, request_id: str) -> Response:
     """The refusal as JSON: `{"error": {"code", "message", "remedy", "request_id"}}`."""
     error = {
         "code": refusal.code,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
 
-from kalamos.app.refusals import RefusedError
+from kalamos.app.refusals import APIError
 from kalamos.app.schema import Alphabet, Measured, Model
-from kalamos.app.uploads import Upload
+from kalamos.app.uploads import UploadedImage
 from kalamos.model_file import ModelSpec
 from kalamos.predictions import Prediction
 from kalamos.writers.escape import encodable
@@ -19,23 +19,29 @@ __all__ = ["answer_json", "described"]
 
 
 def answer_json(
-    model: str, uploads: Sequence[Upload], predictions: Sequence[Prediction], *, top_k: int, removed: bool
+    model: str,
+    uploads: Sequence[UploadedImage],
+    predictions: Sequence[Prediction],
+    *,
+    top_k: int,
+    removed: bool,
 ) -> bytes:
     """`schema.Answer`, its rows written as `kalamos predict -f json` writes them.
 
     Raises:
-        RefusedError: 503 where a confidence is no number, which JSON has no way to write.
+        APIError: 503 where a confidence is no number, which JSON has no way to write.
 
     >>> from kalamos.predictions import Candidate
     >>> read = Prediction("7", 0.998, (Candidate("7", 0.998),))
-    >>> print(answer_json("digits", [Upload(b"", "7.png", "7.png")], [read], top_k=1, removed=False).decode())
+    >>> image = UploadedImage(b"", "7.png", "7.png")
+    >>> print(answer_json("digits", [image], [read], top_k=1, removed=False).decode())
     {"model": "digits", "results": [
     {"path": "7.png", "label": "7", "confidence": 0.998000, "abstained": false, "error": null, \
 "top": [{"label": "7", "confidence": 0.998000}], "code": null}
     ]}
     """
     if not all(isfinite(candidate.confidence) for each in predictions for candidate in each.top):
-        raise RefusedError(
+        raise APIError(
             503, "model_unusable", f"the model {model!r} gave no numbers", remedy="use another model"
         )
     rows = [

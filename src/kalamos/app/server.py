@@ -14,11 +14,11 @@ from starlette.responses import RedirectResponse, Response
 
 from kalamos._version import __version__
 from kalamos.app.api import add_api
-from kalamos.app.batching import ReadingRoom
-from kalamos.app.guard import LOOPBACK, Guard
+from kalamos.app.batching import BatchScheduler
+from kalamos.app.guard import LOOPBACK_HOSTS, Guard
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
-from kalamos.app.refusals import RefusedError, refusal_response
+from kalamos.app.models import ModelRegistry
+from kalamos.app.refusals import APIError, error_response
 from kalamos.app.schema import body_schemas
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ __all__ = ["create_app"]
 
 
 def create_app(
-    readers: ModelShelf,
+    readers: ModelRegistry,
     limits: Limits | None = None,
     page: gradio.Blocks | None = None,
     *,
-    hosts: Iterable[str] | None = LOOPBACK,
+    hosts: Iterable[str] | None = LOOPBACK_HOSTS,
     visit_limits: VisitLimits | None = None,
 ) -> FastAPI:
     """The ASGI application of `kalamos app`.
@@ -49,17 +49,17 @@ def create_app(
     Returns:
         It; `state.end_page()` is to be called when the server is about to end.
 
-    >>> app = create_app(ModelShelf(["digits"]))
+    >>> app = create_app(ModelRegistry(["digits"]))
     >>> sorted(app.openapi()["paths"])
     ['/health', '/v1/models', '/v1/predict']
     """
     limits = limits or Limits()
-    room = ReadingRoom(readers, limits)
+    scheduler = BatchScheduler(readers, limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await room.close()
+        await scheduler.close()
 
     app = _Application(
         title="kalamos",
@@ -70,8 +70,8 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    add_api(app, readers, limits, room)
-    for kind in (RefusedError, HTTPException, ClientDisconnect):
+    add_api(app, readers, limits, scheduler)
+    for kind in (APIError, HTTPException, ClientDisconnect):
         app.add_exception_handler(kind, _refused)
     app.state.end_page = _nothing
     if page is None:
@@ -107,16 +107,16 @@ async def _to_manual() -> RedirectResponse:
 async def _refused(request: Request, error: Exception) -> Response:
     """Every refusal in the one form; what nobody foresaw is left to the guard."""
     match error:
-        case RefusedError():
+        case APIError():
             refusal = error
         case HTTPException(status_code=404):
-            refusal = RefusedError(404, "not_found", "there is nothing here", remedy="see /docs")
+            refusal = APIError(404, "not_found", "there is nothing here", remedy="see /docs")
         case HTTPException(status_code=405):
-            refusal = RefusedError(
+            refusal = APIError(
                 405, "wrong_method", "not with this method", remedy="see /docs", headers=error.headers
             )
         case HTTPException():
-            refusal = RefusedError(error.status_code, "refused", str(error.detail), headers=error.headers)
+            refusal = APIError(error.status_code, "refused", str(error.detail), headers=error.headers)
         case _:  # the client went away: nobody is there to read this
-            refusal = RefusedError(400, "disconnected", "the client went away")
-    return refusal_response(refusal, request.state.request_id)
+            refusal = APIError(400, "disconnected", "the client went away")
+    return error_response(refusal, request.state.request_id)

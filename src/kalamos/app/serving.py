@@ -18,25 +18,25 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from kalamos.app.connections import IDLE_SECONDS, Connection, Traffic
-from kalamos.app.refusals import RefusedError
+from kalamos.app.connections import MAX_IDLE_SECONDS, Connection, Traffic
+from kalamos.app.refusals import APIError
 from kalamos.errors import UsageError
 
 __all__ = ["bind", "server_for"]
 
 _log = logging.getLogger("kalamos.app")
 
-CONNECTIONS: Final = 500
+MAX_CONNECTIONS: Final = 500
 """At once; who comes beyond that is answered 503."""
 
-SPARE: Final = 32
+SPARE_CONNECTIONS: Final = 32
 """Connections beyond those, to be told so; and files kept free for all else."""
 
-QUIET_SECONDS: Final = 0.05
+LAST_CONNECTIONS_SECONDS: Final = 0.05
 """For which the end waits for connections that are being made."""
 
-LAST_WORD_SECONDS: Final = 2.0
-"""For the last answers to be read, once patience has ended."""
+LAST_ANSWERS_SECONDS: Final = 2.0
+"""For the last answers to be read, once the shutdown timeout is over."""
 
 TICK_SECONDS: Final = 0.05
 
@@ -84,16 +84,16 @@ def _cannot_bind(host: str, port: int, error: OSError) -> UsageError:
 
 
 def server_for(
-    app: Any, *, patience: float, ready: Callable[[], None], ending: Callable[[], None]
+    app: Any, *, shutdown_timeout: float, ready: Callable[[], None], ending: Callable[[], None]
 ) -> uvicorn.Server:
     """A server whose `run(sockets=[...])` answers until SIGINT or SIGTERM, and then ends what was begun.
 
     When the end comes, connections that were made are taken, requests under way are answered, requests that
-    still come are answered 503, and so are at last those that patience has not sufficed for.
+    still come are answered 503, and so are at last those that the timeout was too short for.
 
     Args:
         app: the ASGI application.
-        patience: seconds that requests under way have when the end comes.
+        shutdown_timeout: seconds that requests under way have when the end comes.
         ready: called once the first request can be answered.
         ending: called when no more are taken.
     """
@@ -109,9 +109,9 @@ def server_for(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=math.ceil(2 * IDLE_SECONDS),  # the connections have a shorter one of their own
+        timeout_keep_alive=math.ceil(2 * MAX_IDLE_SECONDS),  # the connections have a shorter one of their own
     )
-    return _Server(config, traffic, patience, ready, ending)
+    return _Server(config, traffic, shutdown_timeout, ready, ending)
 
 
 def _most_connections() -> int:
@@ -119,10 +119,14 @@ def _most_connections() -> int:
     try:
         import resource
     except ImportError:  # on Windows, where sockets are no files
-        return CONNECTIONS
+        return MAX_CONNECTIONS
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # A request can need a file for what it uploads, and the rest of the program has some open.
-    return CONNECTIONS if allowed < 0 else max(8, min(CONNECTIONS, (allowed - 3 * SPARE) // 2))
+    return (
+        MAX_CONNECTIONS
+        if allowed < 0
+        else max(8, min(MAX_CONNECTIONS, (allowed - 3 * SPARE_CONNECTIONS) // 2))
+    )
 
 
 class _Server(uvicorn.Server):
@@ -132,13 +136,13 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         traffic: Traffic,
-        patience: float,
+        shutdown_timeout: float,
         ready: Callable[[], None],
         ending: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._traffic = traffic
-        self._patience = patience
+        self._shutdown_timeout = shutdown_timeout
         self._ready = ready
         self._ending = ending
         self._accepting: list[asyncio.Task[None]] = []
@@ -188,9 +192,9 @@ class _Server(uvicorn.Server):
 
     async def _room(self) -> None:
         """Wait until one more connection can be taken."""
-        while len(self._arriving) >= SPARE:
+        while len(self._arriving) >= SPARE_CONNECTIONS:
             await asyncio.wait(self._arriving, return_when=asyncio.FIRST_COMPLETED)
-        while len(self._traffic.connections) >= self._traffic.most + SPARE:
+        while len(self._traffic.connections) >= self._traffic.most + SPARE_CONNECTIONS:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _without(self, error: OSError) -> None:
@@ -227,26 +231,26 @@ class _Server(uvicorn.Server):
         self._ending()
         for listener in sockets or ():
             _refuse_new(listener)
-        await asyncio.sleep(QUIET_SECONDS)
+        await asyncio.sleep(LAST_CONNECTIONS_SECONDS)
         for task in self._accepting:
             task.cancel()
         self._traffic.ending = time.monotonic()
         for listener in sockets or ():
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self._shutdown_timeout):
                     await self._accept_rest(listener)
             listener.close()
-        await self._until_idle(began + self._patience)
+        await self._until_idle(began + self._shutdown_timeout)
         close = {"Connection": "close", "Retry-After": "1"}
         for connection in list(self._traffic.connections):
-            connection.refuse(RefusedError(503, "ending", "the server ends", headers=close))
-        await self._until_idle(time.monotonic() + min(self._patience, LAST_WORD_SECONDS))
+            connection.refuse(APIError(503, "ending", "the server ends", headers=close))
+        await self._until_idle(time.monotonic() + min(self._shutdown_timeout, LAST_ANSWERS_SECONDS))
         for connection in list(self._traffic.connections):
             connection.abort()
         for request in list(self.server_state.tasks):
             request.cancel()
         if self.server_state.tasks:
-            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORD_SECONDS)
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_ANSWERS_SECONDS)
         await self.lifespan.shutdown()
 
     async def _until_idle(self, end: float) -> None:

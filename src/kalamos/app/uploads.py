@@ -13,22 +13,22 @@ from pydantic import ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from kalamos.app.refusals import RefusedError
+from kalamos.app.refusals import APIError
 from kalamos.app.schema import LONGEST_NAME, Image, JsonRequest, Options
 from kalamos.errors import CorruptImageError, suggest
 from kalamos.images.files import display_name
 
-__all__ = ["Upload", "Wish", "read_form", "read_json"]
+__all__ = ["PredictRequest", "UploadedImage", "read_form", "read_json"]
 
 IMAGE_FIELDS: Final = ("image", "images")
-ROOM: Final = 64
+MAX_OTHER_PARTS: Final = 64
 """Form parts and JSON values beyond the images: the options, with room for what will be refused by name."""
 
 _DATA_URL: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*;base64,")
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadedImage:
     """One image as it came."""
 
     content: bytes | CorruptImageError
@@ -40,57 +40,55 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PredictRequest:
     """A request, checked as far as that goes without a model."""
 
-    images: list[Upload]
+    images: list[UploadedImage]
     options: Options
 
 
-def read_form(body: bytes, content_type: str, *, most: int) -> Wish:
+def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
     r"""Reads `multipart/form-data` (RFC 7578): files called `image` or `images`, options as fields.
 
     Raises:
-        RefusedError: 422, or 413 for more than `most` images or very many parts.
+        APIError: 422, or 413 for more than `most` images or very many parts.
 
     >>> head = b'Content-Disposition: form-data; name="image"; filename="7.png"'
     >>> body = b"--x\r\n" + head + b"\r\n\r\n...\r\n--x--\r\n"
     >>> read_form(body, "multipart/form-data; boundary=x", most=1).images
-    [Upload(content=b'...', name='7.png', where='7.png')]
+    [UploadedImage(content=b'...', name='7.png', where='7.png')]
     """
     fields: dict[str, str] = {}
-    images: list[Upload] = []
-    for name, filename, content in _parts(body, content_type, most + ROOM):
+    images: list[UploadedImage] = []
+    for name, filename, content in _parts(body, content_type, most + MAX_OTHER_PARTS):
         if name in IMAGE_FIELDS:
             images.append(_upload(content, filename, len(images)))
         elif name not in Options.model_fields:
             raise _unknown(name)
         elif name in fields:
-            raise RefusedError(
-                422, "invalid_field", f"the field {name!r} comes twice", remedy="leave one out"
-            )
+            raise APIError(422, "invalid_field", f"the field {name!r} comes twice", remedy="leave one out")
         else:
             fields[name] = _text(name, content)
     try:
         options = Options.model_validate(fields)
     except ValidationError as error:
         raise _invalid(error) from None
-    return Wish(_counted(images, most), options)
+    return PredictRequest(_counted(images, most), options)
 
 
-def read_json(body: bytes, *, most: int) -> Wish:
+def read_json(body: bytes, *, most: int) -> PredictRequest:
     r"""Reads the JSON of `schema.JsonRequest`.
 
     Raises:
-        RefusedError: 422, or 413 for more than `most` images or very many values.
+        APIError: 422, or 413 for more than `most` images or very many values.
 
     >>> wish = read_json(b'{"image": "iVBORw==", "top_k": 1}', most=1)
     >>> wish.images[0].content, wish.options.top_k
     (b'\x89PNG', 1)
     """
     # Base64 has none of these, so that they count the values; before they are all made and held.
-    if sum(map(body.count, (b",", b"[", b"{"))) > 8 * (most + ROOM):
-        raise RefusedError(
+    if sum(map(body.count, (b",", b"[", b"{"))) > 8 * (most + MAX_OTHER_PARTS):
+        raise APIError(
             413, "too_many_values", "the JSON has too many values", remedy="send fewer images at once"
         )
     try:
@@ -98,21 +96,17 @@ def read_json(body: bytes, *, most: int) -> Wish:
     except ValidationError as error:
         raise _invalid(error) from None
     if asked.image is not None and asked.images is not None:
-        raise RefusedError(
-            422, "invalid_field", "'image' and 'images' are both given", remedy="leave one out"
-        )
+        raise APIError(422, "invalid_field", "'image' and 'images' are both given", remedy="leave one out")
     items = asked.images if asked.images is not None else [] if asked.image is None else [asked.image]
     images = [_decoded(item, place) for place, item in enumerate(_counted(items, most))]
-    return Wish(images, asked)
+    return PredictRequest(images, asked)
 
 
 def _counted(images: list[Any], most: int) -> list[Any]:
     if not images:
-        raise RefusedError(
-            422, "no_image", "the request holds no image", remedy="send one or more as 'image'"
-        )
+        raise APIError(422, "no_image", "the request holds no image", remedy="send one or more as 'image'")
     if len(images) > most:
-        raise RefusedError(
+        raise APIError(
             413,
             "too_many_images",
             f"{len(images):,} images are more than the {most:,} that one request may hold",
@@ -121,11 +115,11 @@ def _counted(images: list[Any], most: int) -> list[Any]:
     return images
 
 
-def _upload(content: bytes | CorruptImageError, name: str | None, place: int) -> Upload:
-    return Upload(content, name, display_name(name) if name else f"image {place + 1}")
+def _upload(content: bytes | CorruptImageError, name: str | None, place: int) -> UploadedImage:
+    return UploadedImage(content, name, display_name(name) if name else f"image {place + 1}")
 
 
-def _decoded(item: str | Image, place: int) -> Upload:
+def _decoded(item: str | Image, place: int) -> UploadedImage:
     text, name = (item, None) if isinstance(item, str) else (item.data, item.name)
     if url := _DATA_URL.match(text):
         text = text[url.end() :]
@@ -137,34 +131,34 @@ def _decoded(item: str | Image, place: int) -> Upload:
         error = CorruptImageError(
             f"{upload.where}: this is not base64", remedy="encode the image file's bytes"
         )
-        return Upload(error, name, upload.where)
+        return UploadedImage(error, name, upload.where)
 
 
 def _text(name: str, content: bytes) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise RefusedError(422, "invalid_field", f"the field {name!r} is not UTF-8") from None
+        raise APIError(422, "invalid_field", f"the field {name!r} is not UTF-8") from None
 
 
-def _unknown(name: str, known: Iterable[str] = (*IMAGE_FIELDS, *Options.model_fields)) -> RefusedError:
+def _unknown(name: str, known: Iterable[str] = (*IMAGE_FIELDS, *Options.model_fields)) -> APIError:
     remedy = suggest(name[:100], known)
-    return RefusedError(422, "unknown_field", f"there is no field {_short(name)!r}", remedy=remedy)
+    return APIError(422, "unknown_field", f"there is no field {_short(name)!r}", remedy=remedy)
 
 
-def _invalid(error: ValidationError) -> RefusedError:
+def _invalid(error: ValidationError) -> APIError:
     """The innermost thing that pydantic found, in one line: of a union, what says most."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     worst = max(found, key=lambda each: len(each["loc"]))
     place, kind = worst["loc"], worst["type"]
     if kind == "json_invalid":
-        return RefusedError(422, "invalid_json", worst["msg"], remedy="send one JSON object in UTF-8")
+        return APIError(422, "invalid_json", worst["msg"], remedy="send one JSON object in UTF-8")
     if kind == "extra_forbidden":
         name = str(place[-1])
         return _unknown(name) if len(place) == 1 else _unknown(name, Image.model_fields)
     # The members of a union are told apart by the name of their type, which is no part of the request.
     where = ".".join(str(part) for part in place if part not in {"str", "Image"})
-    return RefusedError(422, "invalid_field", f"{where}: {worst['msg']}" if where else worst["msg"])
+    return APIError(422, "invalid_field", f"{where}: {worst['msg']}" if where else worst["msg"])
 
 
 def _short(name: str) -> str:
@@ -180,9 +174,9 @@ def _parts(body: bytes, content_type: str, most: int) -> list[tuple[str, str | N
         parser.write(body)
         parser.finalize()
     except FormParserError as error:
-        raise RefusedError(422, "invalid_multipart", f"the form cannot be read: {error}") from None
+        raise APIError(422, "invalid_multipart", f"the form cannot be read: {error}") from None
     if not collected.complete:
-        raise RefusedError(422, "invalid_multipart", "the form breaks off", remedy="send it whole")
+        raise APIError(422, "invalid_multipart", "the form breaks off", remedy="send it whole")
     return collected.parts
 
 
@@ -210,9 +204,7 @@ class _Parts:
 
     def _begin(self) -> None:
         if len(self.parts) >= self._most:
-            raise RefusedError(
-                413, "too_many_parts", "the form has too many parts", remedy="send fewer at once"
-            )
+            raise APIError(413, "too_many_parts", "the form has too many parts", remedy="send fewer at once")
         self._disposition, self._pieces = None, []
 
     def _add_header(self, data: bytes, start: int, end: int) -> None:
@@ -232,7 +224,7 @@ class _Parts:
     def _end(self) -> None:
         _, parameters = parse_options_header(self._disposition)
         if b"name" not in parameters:
-            raise RefusedError(422, "invalid_multipart", "a part of the form has no name")
+            raise APIError(422, "invalid_multipart", "a part of the form has no name")
         filename = parameters.get(b"filename")
         self.parts.append(
             (

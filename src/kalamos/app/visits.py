@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kalamos.app.limits import check_positive
-from kalamos.app.refusals import RefusedError
+from kalamos.app.limits import require_positive_fields
+from kalamos.app.refusals import APIError
 
 __all__ = [
     "ByteCount",
@@ -35,16 +35,16 @@ __all__ = [
     "new_token",
 ]
 
-PAGES: Final = 8
+MAX_PAGES_PER_VISIT: Final = 8
 """Open pages (tabs) of one visit that Gradio remembers; the longest unused goes first."""
 
-EVENTS: Final = 1_000
+MAX_EVENTS_PER_VISIT: Final = 1_000
 """Events of one visit whose results may be asked for by their id."""
 
-PER_FILE_BYTES: Final = 4096
+FILE_OVERHEAD_BYTES: Final = 4096
 """Charged for each file besides its content: what an empty one takes on a disk."""
 
-EMPTY_SECONDS: Final = 60.0
+MIN_EMPTY_VISIT_SECONDS: Final = 60.0
 """For which a visit that holds nothing is kept when others wait for its place."""
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
@@ -92,7 +92,7 @@ class VisitLimits:
     """Of the files of all visits."""
 
     def __post_init__(self) -> None:
-        check_positive(self)
+        require_positive_fields(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ class Visit:
             self._pages[name] = secrets.token_hex(16)
         self._pages.move_to_end(name)
         displaced = []
-        while len(self._pages) > PAGES:
+        while len(self._pages) > MAX_PAGES_PER_VISIT:
             displaced.append(self._pages.popitem(last=False)[1])
         return self._pages[name], displaced
 
@@ -235,13 +235,13 @@ class Visit:
     def note_event(self, event_id: str) -> None:
         """Remember an event as this visit's."""
         self.events[event_id] = None
-        while len(self.events) > EVENTS:
+        while len(self.events) > MAX_EVENTS_PER_VISIT:
             self.events.popitem(last=False)
 
     def forget_upload(self, path: str) -> None:
         """Delete one upload."""
         stored = self.uploads.pop(path)
-        self.stored_bytes -= stored.size + PER_FILE_BYTES
+        self.stored_bytes -= stored.size + FILE_OVERHEAD_BYTES
         shutil.rmtree(stored.path.parent, ignore_errors=True)
 
 
@@ -291,7 +291,7 @@ class Visits:
         """Return the visit with this cookie, a new one if need be.
 
         Raises:
-            RefusedError: 503, there are as many as there may be. Nobody's is ended for a new one, unless
+            APIError: 503, there are as many as there may be. Nobody's is ended for a new one, unless
                 there is nothing in it.
         """
         visit = self.find(token)
@@ -306,12 +306,12 @@ class Visits:
         """Account for bytes of an upload before they are written; its own oldest uploads make room.
 
         Raises:
-            RefusedError: 413 over what one visit may hold, 503 over what all may.
+            APIError: 413 over what one visit may hold, 503 over what all may.
         """
         while visit.held_bytes + size > self.limits.visit_bytes and visit.uploads:
             visit.forget_upload(next(iter(visit.uploads)))
         if visit.held_bytes + size > self.limits.visit_bytes:
-            raise RefusedError(
+            raise APIError(
                 413,
                 "too_large",
                 f"a visit may hold {self.limits.visit_bytes // 2**20:,} MiB of files",
@@ -350,7 +350,7 @@ class Visits:
         empty = [
             (visit.last_seen, token)
             for token, visit in self._visits.items()
-            if visit.is_empty and not visit.is_busy and now - visit.last_seen >= EMPTY_SECONDS
+            if visit.is_empty and not visit.is_busy and now - visit.last_seen >= MIN_EMPTY_VISIT_SECONDS
         ]
         if not empty:
             raise _come_later("as many people as can be are here now")
@@ -364,6 +364,6 @@ class Visits:
             shutil.rmtree(visit.folder, ignore_errors=True)
 
 
-def _come_later(problem: str, *, close: bool = False) -> RefusedError:
+def _come_later(problem: str, *, close: bool = False) -> APIError:
     headers = {"Retry-After": "60", **({"Connection": "close"} if close else {})}
-    return RefusedError(503, "full", problem, remedy="come again in some minutes", headers=headers)
+    return APIError(503, "full", problem, remedy="come again in some minutes", headers=headers)

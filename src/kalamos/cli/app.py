@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from kalamos.app.limits import Limits
-    from kalamos.app.models import ModelShelf
+    from kalamos.app.models import ModelRegistry
     from kalamos.app.visits import VisitLimits
 
 
@@ -121,7 +121,7 @@ def app(
     _require_app(api_only)
     from kalamos.app.app_folder import app_folder
     from kalamos.app.limits import Limits
-    from kalamos.app.models import ModelShelf
+    from kalamos.app.models import ModelRegistry
     from kalamos.app.serving import bind, server_for
     from kalamos.app.visits import VisitLimits
 
@@ -137,7 +137,7 @@ def app(
         visit_bytes=visit_mb * 2**20,
         total_bytes=all_visits_mb * 2**20,
     )
-    shelf = ModelShelf(models or None)
+    registry = ModelRegistry(models or None)
     _log_to_stderr(quiet)
     with bind(host, port) as listener, app_folder() as folder:
         paged = None
@@ -145,14 +145,16 @@ def app(
             local = _is_for_this_computer(host, names)
             takes_models = local if allow_model_upload is None else allow_model_upload
             paged = _Paged(corrections, folder, visit_limits, model_upload=takes_models, local=local)
-        application = _application(shelf, limits, paged, _hosts(host, names))
+        application = _application(registry, limits, paged, _hosts(host, names))
         address = _address(*listener.getsockname()[:2])
 
         def ready() -> None:
             _tell(address, api_only=api_only, local=_is_loopback(host))
 
         try:
-            server = server_for(application, patience=timeout, ready=ready, ending=application.state.end_page)
+            server = server_for(
+                application, shutdown_timeout=timeout, ready=ready, ending=application.state.end_page
+            )
             server.run(sockets=[listener])
         except KeyboardInterrupt:  # the way to end it
             print("ended", file=sys.stderr)
@@ -180,28 +182,28 @@ class _Paged:
 
 
 def _application(
-    shelf: ModelShelf, limits: Limits, paged: _Paged | None, hosts: frozenset[str] | None
+    registry: ModelRegistry, limits: Limits, paged: _Paged | None, hosts: frozenset[str] | None
 ) -> FastAPI:
     from kalamos.app.server import create_app
 
     if paged is None:
-        return create_app(shelf, limits, hosts=hosts)
+        return create_app(registry, limits, hosts=hosts)
     # What people upload is gone with the server, and lies where nobody else may look. Gradio reads these
     # when it is imported.
     os.environ["GRADIO_TEMP_DIR"] = str(paged.folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from kalamos.app.page import build_page
 
-    page = build_page(shelf, limits, paged.corrections, local=paged.local, model_upload=paged.model_upload)
-    return create_app(shelf, limits, page, hosts=hosts, visit_limits=paged.limits)
+    page = build_page(registry, limits, paged.corrections, local=paged.local, model_upload=paged.model_upload)
+    return create_app(registry, limits, page, hosts=hosts, visit_limits=paged.limits)
 
 
 def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:
     """The names that the server may be called by; None for any, where others are meant to reach it."""
-    from kalamos.app.guard import LOOPBACK
+    from kalamos.app.guard import LOOPBACK_HOSTS
 
     if names or _is_loopback(host):
-        return LOOPBACK | {host.lower(), *map(str.lower, names)}
+        return LOOPBACK_HOSTS | {host.lower(), *map(str.lower, names)}
     return None
 
 

@@ -118,15 +118,15 @@ def address(
 ) -> Iterator[str]:
     """The whole application, as `kalamos app` runs it, with the model `digits`."""
     from kalamos.app.limits import Limits
-    from kalamos.app.models import ModelShelf
+    from kalamos.app.models import ModelRegistry
     from kalamos.app.page import build_page
     from kalamos.app.server import create_app
 
-    shelf, limits = ModelShelf(["digits", "arabic"]), Limits()
+    registry, limits = ModelRegistry(["digits", "arabic"]), Limits()
     with pytest.MonkeyPatch.context() as patch:
         # A folder of its own, as the command has: a server that ends deletes what others may still show.
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        app = create_app(shelf, limits, build_page(shelf, limits, corrections))
+        app = create_app(registry, limits, build_page(registry, limits, corrections))
         with start(app) as found:
             yield f"{found}/"
 

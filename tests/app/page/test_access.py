@@ -25,7 +25,7 @@ import pytest
 from gradio.data_classes import FileData, ListFiles
 
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
+from kalamos.app.models import ModelRegistry
 from kalamos.app.page import build_page
 from kalamos.app.page.uploads import files_input, picture_input
 from kalamos.app.server import create_app
@@ -149,8 +149,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def address(start: Start, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    page = build_page(ModelShelf(["digits"]), Limits(), tmp_path_factory.mktemp("corrections"))
-    with start(create_app(ModelShelf(["digits"]), Limits(), page)) as address:
+    page = build_page(ModelRegistry(["digits"]), Limits(), tmp_path_factory.mktemp("corrections"))
+    with start(create_app(ModelRegistry(["digits"]), Limits(), page)) as address:
         yield address
 
 
@@ -183,7 +183,7 @@ def every(start: Start, folder: Path) -> Iterator[str]:
             gr.Button().click(repr, component, gr.Textbox())
         for component in (files_input(), picture_input()):
             gr.Button().click(repr, component, gr.Textbox())
-    with start(create_app(ModelShelf(["digits"]), Limits(), blocks)) as address:
+    with start(create_app(ModelRegistry(["digits"]), Limits(), blocks)) as address:
         yield address
 
 
@@ -365,10 +365,10 @@ def test_an_event_that_came_past_the_door_opens_nothing(secret: Path, folder: Pa
     """Gradio's own work on an event, called as a route that is not known yet would."""
     import anyio
 
-    from kalamos.app.refusals import RefusedError
+    from kalamos.app.refusals import APIError
 
-    page = build_page(ModelShelf(["digits"]))
-    create_app(ModelShelf(["digits"]), Limits(), page)
+    page = build_page(ModelRegistry(["digits"]))
+    create_app(ModelRegistry(["digits"]), Limits(), page)
     read = next(fn for fn in page.fns.values() if any(block.elem_id == "picture" for block in fn.inputs))
     data: list[Any] = [getattr(block, "value", None) for block in read.inputs]
     data[next(n for n, block in enumerate(read.inputs) if block.elem_id == "picture")] = {"path": str(secret)}
@@ -378,7 +378,7 @@ def test_an_event_that_came_past_the_door_opens_nothing(secret: Path, folder: Pa
 
     with pytest.raises(gr.Error, match="something went wrong in the server") as caught:
         anyio.run(work)
-    assert isinstance(caught.value.__cause__, RefusedError)
+    assert isinstance(caught.value.__cause__, APIError)
 
 
 def test_the_state_is_the_cookies_and_not_a_session_hashs(address: str) -> None:
@@ -435,8 +435,8 @@ def test_a_thousand_and_one_requests_without_a_cookie_end_nobodys_visit(address:
 def test_who_comes_when_all_places_are_taken_is_asked_to_come_later(
     start: Start, folder: Path, tmp_path: Path
 ) -> None:
-    page = build_page(ModelShelf(["digits"]), Limits(), tmp_path)
-    app = create_app(ModelShelf(["digits"]), Limits(), page, visit_limits=VisitLimits(visits=2))
+    page = build_page(ModelRegistry(["digits"]), Limits(), tmp_path)
+    app = create_app(ModelRegistry(["digits"]), Limits(), page, visit_limits=VisitLimits(visits=2))
     with start(app) as address:
         first, second, third = (Visitor(address) for _ in range(3))
         paths = [first.upload(stroke())[0], second.upload(stroke())[0]]
@@ -452,9 +452,9 @@ def test_who_comes_when_all_places_are_taken_is_asked_to_come_later(
 
 
 def test_uploads_go_when_the_visit_is_over(start: Start, folder: Path, tmp_path: Path) -> None:
-    page = build_page(ModelShelf(["digits"]), Limits(), tmp_path)
+    page = build_page(ModelRegistry(["digits"]), Limits(), tmp_path)
     limits = VisitLimits(idle_seconds=2)
-    with start(create_app(ModelShelf(["digits"]), Limits(), page, visit_limits=limits)) as address:
+    with start(create_app(ModelRegistry(["digits"]), Limits(), page, visit_limits=limits)) as address:
         visitor = Visitor(address)
         [path] = visitor.upload(stroke())
         assert "Read as 1" in visitor.read(path)
@@ -472,8 +472,8 @@ def test_without_model_upload_there_is_no_place_and_no_event_for_one(
     start: Start, folder: Path, two_letters: Path, tmp_path: Path
 ) -> None:
     def outcomes(*, allowed: bool) -> tuple[set[str], int]:
-        page = build_page(ModelShelf(["digits"]), Limits(), tmp_path, model_upload=allowed)
-        with start(create_app(ModelShelf(["digits"]), Limits(), page)) as address:
+        page = build_page(ModelRegistry(["digits"]), Limits(), tmp_path, model_upload=allowed)
+        with start(create_app(ModelRegistry(["digits"]), Limits(), page)) as address:
             visitor = Visitor(address)
             [path] = visitor.upload(two_letters.read_bytes(), name="two-letters.onnx")
             ways = {name for _, name in visitor.kinds.values() if name} & {"model-file"}

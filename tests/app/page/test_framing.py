@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kalamos.app.page.framing import KEPT, LONGEST, Frame, frame_of, framed, preview
+from kalamos.app.page.framing import MAX_CROP_PX, MAX_FRAME_CHARACTERS, Frame, frame_of, framed, preview
 from kalamos.errors import UsageError
 
 
@@ -54,7 +54,7 @@ def test_a_small_turn_turns_back_and_has_the_papers_colour_in_its_corners() -> N
 
 def test_what_is_kept_is_bounded_and_never_empty() -> None:
     large = np.zeros((3000, 4000), np.uint8)
-    assert max(framed(large, Frame(10)).shape) <= KEPT + 2
+    assert max(framed(large, Frame(10)).shape) <= MAX_CROP_PX + 2
     assert framed(large, Frame(0, (0.5, 0.5, 0.6, 0.6))).shape == (300, 400)  # not scaled down
     for side in ((1, 1), (1, 500), (2, 2)):
         for turn in (0, 45, 90, -33):
@@ -79,7 +79,7 @@ def test_what_is_kept_is_bounded_and_never_empty() -> None:
         '{"turn": 0, "box": [0, 0, NaN, 1]}',
         '{"turn": 0, "box": {"a": 1}}',
         '{"turn": 0, "box": [' + "[" * 900,
-        " " * (LONGEST + 1),
+        " " * (MAX_FRAME_CHARACTERS + 1),
         7,
     ],
 )

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from kalamos.app.page.pad import MAX_CHARACTERS, drawing_bytes
+from kalamos.app.page.pad import MAX_DRAWING_CHARACTERS, drawing_bytes
 from kalamos.errors import CorruptImageError
 
 
@@ -24,7 +24,7 @@ def test_the_bytes_of_a_drawing() -> None:
         "data:text/html;base64,AAAA",
         "data:image/png;base64,A",
         "data:image/png;base64,é",
-        "data:image/png;base64," + "A" * MAX_CHARACTERS,
+        "data:image/png;base64," + "A" * MAX_DRAWING_CHARACTERS,
         17,
     ],
 )

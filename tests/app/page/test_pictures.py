@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kalamos.app.page.pictures import GAP, channel_grid, data_uri, shrunk
+from kalamos.app.page.pictures import TILE_GAP_PX, channel_grid, data_uri, fit_within
 
 
 def _decoded(uri: str) -> np.ndarray:
@@ -24,29 +24,29 @@ def test_a_data_uri_holds_the_very_pixels(channels: tuple[int, ...]) -> None:
 
 
 def test_shrinking_keeps_the_shape_and_never_enlarges() -> None:
-    assert shrunk(np.zeros((400, 100), np.uint8), 40).shape == (40, 10)
-    assert shrunk(np.zeros((5000, 2), np.uint8), 40).shape == (40, 1)
+    assert fit_within(np.zeros((400, 100), np.uint8), 40).shape == (40, 10)
+    assert fit_within(np.zeros((5000, 2), np.uint8), 40).shape == (40, 1)
     small = np.zeros((8, 9), np.uint8)
-    assert shrunk(small, 40) is small
+    assert fit_within(small, 40) is small
 
 
 def test_a_grid_has_twelve_channels_in_four_columns() -> None:
     maps = np.random.default_rng(1).normal(size=(40, 64, 64)).astype(np.float32)
     grid = channel_grid(maps)
-    assert grid.shape == (3 * 64 + 2 * GAP, 4 * 64 + 3 * GAP, 4)
-    assert (grid[64 : 64 + GAP, :, 3] == 0).all()
+    assert grid.shape == (3 * 64 + 2 * TILE_GAP_PX, 4 * 64 + 3 * TILE_GAP_PX, 4)
+    assert (grid[64 : 64 + TILE_GAP_PX, :, 3] == 0).all()
     assert (grid[:64, :64, 3] == 255).all()
 
 
 def test_each_channel_is_stretched_by_itself() -> None:
     ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     grid = channel_grid(np.stack([ramp, 1000 * ramp - 7]))
-    assert np.array_equal(grid[:, :64], grid[:, 64 + GAP : 128 + GAP])
+    assert np.array_equal(grid[:, :64], grid[:, 64 + TILE_GAP_PX : 128 + TILE_GAP_PX])
     assert len(np.unique(grid[:, :64].reshape(-1, 4), axis=0)) > 50
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 1), (4, 1), (5, 2)])
 def test_a_grid_of_few_channels(count: int, rows: int) -> None:
     grid = channel_grid(np.ones((count, 64, 64), np.float32))
-    assert grid.shape[0] == rows * 64 + (rows - 1) * GAP
+    assert grid.shape[0] == rows * 64 + (rows - 1) * TILE_GAP_PX
     assert np.isfinite(grid).all()

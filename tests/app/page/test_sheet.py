@@ -8,8 +8,8 @@ import pyarrow.parquet
 import pytest
 
 from kalamos.app.page.exporting import export
-from kalamos.app.page.sheet import BINS, Row, Sheet
-from kalamos.app.page.table import PAGE_ROWS, pages, table_html
+from kalamos.app.page.sheet import CONFIDENCE_BINS, Row, Sheet
+from kalamos.app.page.table import ROWS_PER_PAGE, pages, table_html
 from kalamos.errors import CorruptImageError, NoInkError, UsageError
 from kalamos.predictions import Candidate, Prediction
 
@@ -58,7 +58,7 @@ def test_only_what_can_be_seen_is_to_be_checked(sheet: Sheet) -> None:
 def test_counts_and_histogram(sheet: Sheet) -> None:
     assert sheet.counts() == {"7": 2, "1": 1}
     bins = sheet.histogram()
-    assert len(bins) == BINS
+    assert len(bins) == CONFIDENCE_BINS
     assert sum(bins) == 4
     assert bins[4] == bins[5] == 1
     assert bins[9] == 2
@@ -114,7 +114,7 @@ def test_the_table_shows_a_page_and_escapes_names(sheet: Sheet) -> None:
     assert "<i>" not in shown
     assert "<b>" not in shown
     shown.encode()
-    many = [sheet.rows[0]] * (PAGE_ROWS + 1)
+    many = [sheet.rows[0]] * (ROWS_PER_PAGE + 1)
     assert pages(many) == 2
     assert table_html(sheet, many, 2).count("<tr>") == 2
     assert table_html(sheet, many, 99) == table_html(sheet, many, 2)

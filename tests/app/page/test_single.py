@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
+from kalamos.app.models import ModelRegistry
 from kalamos.app.page import single
 from kalamos.app.page.context import Context
 from kalamos.app.page.session import Session
@@ -22,7 +22,7 @@ from kalamos.teaching import load_examples
 
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
-    return Context(ModelShelf(["digits"]), Limits(pixels=10_000), tmp_path, gr.State(), gr.Dropdown())
+    return Context(ModelRegistry(["digits"]), Limits(pixels=10_000), tmp_path, gr.State(), gr.Dropdown())
 
 
 def _drawing(side: int = 60, *, ink: bool = True) -> str:

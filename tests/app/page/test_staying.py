@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
+from kalamos.app.models import ModelRegistry
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -107,8 +107,10 @@ def test_a_reload_keeps_the_visit_and_a_restart_the_taught_models(
 
     def app(name: str, *, local: bool = True) -> AbstractContextManager[str]:
         monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / name))
-        shelf, limits = ModelShelf(["digits", "arabic"]), Limits()
-        return start(create_app(shelf, limits, build_page(shelf, limits, tmp_path / "kept", local=local)))
+        registry, limits = ModelRegistry(["digits", "arabic"]), Limits()
+        return start(
+            create_app(registry, limits, build_page(registry, limits, tmp_path / "kept", local=local))
+        )
 
     with app("first") as address:
         page = opened(browser, address)

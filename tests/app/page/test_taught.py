@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kalamos.app.models import ModelShelf
-from kalamos.app.page.taught import MOST_TAUGHT, TaughtShelf
+from kalamos.app.models import ModelRegistry
+from kalamos.app.page.taught import MAX_TAUGHT_MODELS, TaughtModelRegistry
 from kalamos.errors import ModelNotFoundError
 from kalamos.zoo import model_path
 
@@ -19,8 +19,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(folder: Path) -> TaughtShelf:
-    return TaughtShelf(ModelShelf(["digits"]), folder)
+def registry(folder: Path) -> TaughtModelRegistry:
+    return TaughtModelRegistry(ModelRegistry(["digits"]), folder)
 
 
 def _put(folder: Path, name: str, model: str = "digits") -> Path:
@@ -28,31 +28,31 @@ def _put(folder: Path, name: str, model: str = "digits") -> Path:
     return Path(shutil.copyfile(model_path(model), folder / f"{name}.onnx"))
 
 
-def test_the_folder_may_come_and_go(shelf: TaughtShelf, folder: Path) -> None:
-    assert shelf.names() == ("digits",)
+def test_the_folder_may_come_and_go(registry: TaughtModelRegistry, folder: Path) -> None:
+    assert registry.names() == ("digits",)
     file = _put(folder, "mine", "arabic")
-    assert shelf.names() == ("digits", "mine")
-    assert "mine" in shelf
-    assert shelf.spec("mine").alphabet.labels[0] == "ا"
-    reader = shelf.get("mine")
-    assert shelf.get("mine") is reader
+    assert registry.names() == ("digits", "mine")
+    assert "mine" in registry
+    assert registry.spec("mine").alphabet.labels[0] == "ا"
+    reader = registry.get("mine")
+    assert registry.get("mine") is reader
     file.unlink()
-    assert shelf.names() == ("digits",)
+    assert registry.names() == ("digits",)
     with pytest.raises(ModelNotFoundError):
-        shelf.get("mine")
+        registry.get("mine")
     with pytest.raises(ModelNotFoundError):
-        shelf.spec("mine")
+        registry.spec("mine")
 
 
-def test_a_file_that_changed_is_opened_anew(shelf: TaughtShelf, folder: Path) -> None:
+def test_a_file_that_changed_is_opened_anew(registry: TaughtModelRegistry, folder: Path) -> None:
     _put(folder, "mine", "arabic")
-    assert len(shelf.get("mine").labels) == 28
+    assert len(registry.get("mine").labels) == 28
     _put(folder, "mine", "digits")
-    assert len(shelf.get("mine").labels) == len(shelf.spec("mine").alphabet.labels) == 10
+    assert len(registry.get("mine").labels) == len(registry.spec("mine").alphabet.labels) == 10
 
 
 def test_what_is_no_model_is_passed_over_and_logged_once(
-    shelf: TaughtShelf, folder: Path, caplog: pytest.LogCaptureFixture
+    registry: TaughtModelRegistry, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _put(folder, "mine")
     (folder / "broken.onnx").write_bytes(b"no model")
@@ -60,25 +60,25 @@ def test_what_is_no_model_is_passed_over_and_logged_once(
     (folder / "notes.txt").write_text("a", encoding="utf-8")
     with caplog.at_level(logging.WARNING, "kalamos.app"):
         for _ in range(3):
-            assert shelf.names() == ("digits", "mine")
+            assert registry.names() == ("digits", "mine")
     assert len(caplog.records) == 1
     with pytest.raises(ModelNotFoundError):
-        shelf.get("broken")
+        registry.get("broken")
 
 
-def test_a_shipped_name_stays_the_shipped_models(shelf: TaughtShelf, folder: Path) -> None:
+def test_a_shipped_name_stays_the_shipped_models(registry: TaughtModelRegistry, folder: Path) -> None:
     _put(folder, "digits", "arabic")
-    assert shelf.names() == ("digits",)
-    assert len(shelf.get("digits").labels) == 10
+    assert registry.names() == ("digits",)
+    assert len(registry.get("digits").labels) == 10
 
 
-def test_only_the_newest_are_listed(shelf: TaughtShelf, folder: Path) -> None:
+def test_only_the_newest_are_listed(registry: TaughtModelRegistry, folder: Path) -> None:
     first = _put(folder, "m0")
-    for number in range(1, MOST_TAUGHT + 1):
+    for number in range(1, MAX_TAUGHT_MODELS + 1):
         os.link(_put(folder, "other") if number == 1 else folder / "m1.onnx", folder / f"m{number}.onnx")
         if number == 1:
             (folder / "other.onnx").unlink()
     os.utime(first, ns=(0, 0))
-    names = shelf.names()
-    assert len(names) == MOST_TAUGHT + 1
+    names = registry.names()
+    assert len(names) == MAX_TAUGHT_MODELS + 1
     assert "m0" not in names

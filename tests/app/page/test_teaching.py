@@ -11,10 +11,10 @@ import pytest
 
 from kalamos import load
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
+from kalamos.app.models import ModelRegistry
 from kalamos.app.page.context import Context
-from kalamos.app.page.keeping import keep, slug, unkeep
-from kalamos.app.page.session import Kept, Session
+from kalamos.app.page.keeping import save_correction, slug, undo_correction
+from kalamos.app.page.session import SavedExample, Session
 from kalamos.app.page.teaching import Taught, lesson_html, taught_file, teach_visit
 from kalamos.datasets import load_dataset
 from kalamos.errors import UsageError
@@ -27,7 +27,7 @@ GUESS = Prediction("7", 0.6, (Candidate("7", 0.6), Candidate("1", 0.4)))
 
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
-    return Context(ModelShelf(["digits"]), Limits(), tmp_path / "kept here", gr.State(), gr.Dropdown())
+    return Context(ModelRegistry(["digits"]), Limits(), tmp_path / "kept here", gr.State(), gr.Dropdown())
 
 
 def _png(text: str, angle: float) -> bytes:
@@ -43,7 +43,7 @@ def _with_examples(folder: Path) -> Session:
     for at, text in enumerate(["A"] * 10 + ["3"] * 6):
         image = folder / f"{at}.png"
         image.write_bytes(_png(text, 3 * (at % 5) - 6))
-        visit.kept.append(Kept("digits", text, image))
+        visit.kept.append(SavedExample("digits", text, image))
     return visit
 
 
@@ -54,12 +54,12 @@ def test_a_new_letter_is_learnt_and_the_old_model_stays_as_it_is(context: Contex
     assert taught.name == "digits-taught"
     assert taught.lesson.new_labels == ("A",)
     assert told[-1] == 1
-    assert visit.reader(context.shelf, "digits-taught").predict(_png("A", 1)).label == "A"
+    assert visit.reader(context.registry, "digits-taught").predict(_png("A", 1)).label == "A"
     [file] = context.corrections_dir.rglob("*.onnx")
     assert load(file).labels[-1] == "A"
     assert taught_file(visit) == (file.name, base64.b64encode(file.read_bytes()).decode())
     assert model_path("digits").read_bytes() == before
-    assert "digits-taught" not in context.shelf
+    assert "digits-taught" not in context.registry
     shown = lesson_html(taught)
     assert "from 16 examples" in shown
     assert "<th>Right before</th><th>Right after</th>" in shown
@@ -97,11 +97,11 @@ def test_there_must_be_something_to_learn_from(context: Context) -> None:
 def test_what_is_kept_is_a_dataset_at_once_and_undo_takes_the_last_of_its_place(context: Context) -> None:
     visit = Session()
     for place, label in (("review", "A"), ("review", "ط"), ("one", "B")):
-        keep(context, visit, place, "digits", _png("A", 0), label, GUESS)
+        save_correction(context, visit, place, "digits", _png("A", 0), label, GUESS)
     folder = context.corrections_dir / "digits"
     assert load_dataset(folder).alphabet.labels == ("A", "B", "ط")
     assert (folder / "corrections.jsonl").read_text(encoding="utf-8").count('"7"') == 3
-    unkeep(context, visit, "review", visit.kept[1])
+    undo_correction(context, visit, "review", visit.kept[1])
     assert load_dataset(folder).alphabet.labels == ("A", "B")
     assert [kept.label for kept in visit.kept] == ["A", "B"]
     visit.close()

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from kalamos.alphabets import ARABIC_28, LATIN_47
 from kalamos.app.page.words import (
+    alphabet_summary,
     answer_html,
+    correct_of,
     glyph_html,
-    per_cent,
+    percent,
     problem_html,
-    right_of,
     verdict,
-    what_it_reads,
 )
 from kalamos.errors import CorruptImageError, NoInkError
 from kalamos.predictions import Candidate, Prediction
@@ -71,11 +71,11 @@ def test_what_comes_from_outside_is_escaped() -> None:
     ],
 )
 def test_shares_are_never_rounded_to_certainty(share: float, shown: str) -> None:
-    assert per_cent(share) == shown
+    assert percent(share) == shown
 
 
 def _shown(share: float) -> float:
-    return {"over 99.9 %": 99.95, "under 0.1 %": 0.05}.get(per_cent(share)) or float(per_cent(share)[:-2])
+    return {"over 99.9 %": 99.95, "under 0.1 %": 0.05}.get(percent(share)) or float(percent(share)[:-2])
 
 
 @given(st.lists(st.floats(0, 1), max_size=6))
@@ -87,10 +87,10 @@ def test_candidates_in_the_order_of_their_shares_show_no_larger_one_below_a_smal
 
 
 def test_few_examples_have_no_percentage() -> None:
-    assert right_of(1, 1) == "1 of 1"
-    assert right_of(19, 19) == "19 of 19"
-    assert right_of(20, 20) == "20 of 20 (100 %)"
-    assert right_of(1999, 2000) == "1,999 of 2,000 (100 %)"
+    assert correct_of(1, 1) == "1 of 1"
+    assert correct_of(19, 19) == "19 of 19"
+    assert correct_of(20, 20) == "20 of 20 (100 %)"
+    assert correct_of(1999, 2000) == "1,999 of 2,000 (100 %)"
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_few_examples_have_no_percentage() -> None:
     ],
 )
 def test_what_a_model_reads_in_a_few_words(labels: list[str], said: str) -> None:
-    assert what_it_reads(labels) == said
+    assert alphabet_summary(labels) == said

@@ -14,6 +14,6 @@ session                                                 all that belongs to one 
 """
 
 from kalamos.app.page.build import build_page
-from kalamos.app.page.looks import looks
+from kalamos.app.page.looks import page_theme
 
-__all__ = ["build_page", "looks"]
+__all__ = ["build_page", "page_theme"]

@@ -11,15 +11,23 @@ import gradio as gr
 
 from kalamos.alphabets import Alphabet
 
-__all__ = ["IN_VIEW", "NO_QUESTION", "Question", "build_question", "known_label", "question", "question_text"]
+__all__ = [
+    "NO_QUESTION",
+    "SHOW_QUESTION_JS",
+    "Question",
+    "build_question",
+    "known_label",
+    "question",
+    "question_text",
+]
 
-IN_VIEW: Final = """() => setTimeout(() => {
+SHOW_QUESTION_JS: Final = """() => setTimeout(() => {
   const asked = [...document.querySelectorAll(".question")].find((each) => each.offsetParent !== null);
   asked?.scrollIntoView({ block: "nearest" });
 }, 50)"""
 """Brings a question into view, which appears beneath what one types into."""
 
-JOINER = "\u200d"
+ZERO_WIDTH_JOINER = "\u200d"
 
 
 @dataclass(frozen=True)
@@ -98,9 +106,9 @@ def _length(label: str) -> int:
     """Characters as people count them: marks, variants and what is joined belong to the one before."""
     count, joined = 0, False
     for each in label:
-        follows = unicodedata.category(each)[0] == "M" or each == JOINER or "🏻" <= each <= "🏿"
+        follows = unicodedata.category(each)[0] == "M" or each == ZERO_WIDTH_JOINER or "🏻" <= each <= "🏿"
         count += not (follows or joined)
-        joined = each == JOINER
+        joined = each == ZERO_WIDTH_JOINER
     flags = sum("🇦" <= each <= "🇿" for each in label)
     return max(1, count - flags // 2)
 

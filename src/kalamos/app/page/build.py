@@ -8,25 +8,30 @@ from pathlib import Path
 import gradio as gr
 
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
-from kalamos.app.page.checking import KEYS, build_checking
+from kalamos.app.models import ModelRegistry
+from kalamos.app.page.checking import KEYBOARD_JS, build_checking
 from kalamos.app.page.context import Context
 from kalamos.app.page.folder import build_folder
 from kalamos.app.page.inside import build_inside
 from kalamos.app.page.keeping import taught_folder
 from kalamos.app.page.session import Session
 from kalamos.app.page.single import build_single
-from kalamos.app.page.switcher import build_model_file, build_switcher, connect_model_file, connect_switcher
-from kalamos.app.page.taught import TaughtShelf
+from kalamos.app.page.switcher import (
+    build_model_file,
+    build_model_picker,
+    connect_model_file,
+    connect_model_picker,
+)
+from kalamos.app.page.taught import TaughtModelRegistry
 
 __all__ = ["build_page"]
 
-HEAD = """<div class="kalamos-head"><h1>kalamos</h1>
+PAGE_TITLE_HTML = """<div class="kalamos-head"><h1>kalamos</h1>
 <p>Reads single handwritten characters. Your images stay on this computer.</p></div>"""
 
 
 def build_page(
-    shelf: ModelShelf,
+    registry: ModelRegistry,
     limits: Limits | None = None,
     corrections_dir: str | os.PathLike[str] = "corrections",
     *,
@@ -39,7 +44,7 @@ def build_page(
     the looks and the guards.
 
     Args:
-        shelf: the models to choose from.
+        registry: the models to choose from.
         limits: the default ones if None.
         corrections_dir: where checked characters and taught models are kept; made when it is needed.
         local: whether only this computer can reach the page. Then every visit sees the models that lie among
@@ -49,13 +54,13 @@ def build_page(
     """
     limits = limits or Limits()
     if local:
-        shelf = TaughtShelf(shelf, taught_folder(corrections_dir))
+        registry = TaughtModelRegistry(registry, taught_folder(corrections_dir))
     page = gr.Blocks(title="kalamos", analytics_enabled=False)
     with page:
         session = gr.State(Session())  # a stand-in for that of the visit
-        gr.HTML(HEAD)
-        model, about = build_switcher(shelf)
-        context = Context(shelf, limits, Path(corrections_dir), session, model, local)
+        gr.HTML(PAGE_TITLE_HTML)
+        model, about = build_model_picker(registry)
+        context = Context(registry, limits, Path(corrections_dir), session, model, local)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Read one", id="one"):
                 build_single(context, page)
@@ -65,8 +70,8 @@ def build_page(
                 build_folder(context, page, folder)
             with gr.Tab("Check and teach", id="check") as checking:
                 build_checking(context, checking)
-        connect_switcher(page, shelf, session, model, about)
+        connect_model_picker(page, registry, session, model, about)
         if local if model_upload is None else model_upload:
-            connect_model_file(shelf, session, model, *build_model_file())
-        page.load(None, js=KEYS, api_visibility="private")
+            connect_model_file(registry, session, model, *build_model_file())
+        page.load(None, js=KEYBOARD_JS, api_visibility="private")
     return page

@@ -9,33 +9,35 @@ from typing import Any, Final
 
 import gradio as gr
 
-from kalamos.app.page.asking import IN_VIEW, NO_QUESTION, build_question, known_label, question
+from kalamos.app.page.asking import NO_QUESTION, SHOW_QUESTION_JS, build_question, known_label, question
 from kalamos.app.page.context import Context
-from kalamos.app.page.folder import SAVE
-from kalamos.app.page.keeping import keep, shown_path, taught_folder, unkeep
-from kalamos.app.page.pictures import data_uri, shrunk
+from kalamos.app.page.folder import SAVE_FILE_JS
+from kalamos.app.page.keeping import save_correction, shown_path, taught_folder, undo_correction
+from kalamos.app.page.pictures import data_uri, fit_within
 from kalamos.app.page.review import Review, checked_label
-from kalamos.app.page.session import Kept, Session
+from kalamos.app.page.session import SavedExample, Session
 from kalamos.app.page.sheet import Row
 from kalamos.app.page.switcher import choices
 from kalamos.app.page.teaching import lesson_html, taught_file, teach_visit
-from kalamos.app.page.words import glyph_html, hint_html, per_cent, problem_html
+from kalamos.app.page.words import glyph_html, hint_html, percent, problem_html
 from kalamos.errors import KalamosError
 from kalamos.images import decode_grey
 from kalamos.images.files import display_name
 
-__all__ = ["KEYS", "build_checking"]
+__all__ = ["KEYBOARD_JS", "build_checking"]
 
-PLACE = "review"
+REVIEW_PLACE = "review"
 
-LARGE = 260
+MAX_REVIEW_IMAGE_PX = 260
 """The longer side of the image to check, in px."""
 
-START = hint_html("Read a folder first; then check here what was read, the least sure first.")
-DONE = hint_html("All looked at. Download the checked table under “Read a folder”, or teach the model below.")
+REVIEW_START = hint_html("Read a folder first; then check here what was read, the least sure first.")
+REVIEW_DONE = hint_html(
+    "All looked at. Download the checked table under “Read a folder”, or teach the model below."
+)
 
 # Typing anything goes into the label, so that one need not reach for the mouse.
-KEYS: Final = """() => {
+KEYBOARD_JS: Final = """() => {
   document.addEventListener("keydown", (event) => {
     const field = document.querySelector("#true-label input, #true-label textarea");
     if (!field || field.offsetParent === null || event.altKey) return;
@@ -60,7 +62,7 @@ KEYS: Final = """() => {
 def build_checking(context: Context, tab: gr.Tab) -> None:
     with gr.Row(elem_classes="two"):
         with gr.Column(min_width=280):
-            item = gr.HTML(START, elem_id="item")
+            item = gr.HTML(REVIEW_START, elem_id="item")
         with gr.Column(min_width=280):
             label = gr.Textbox(
                 label="What is it? (Enter accepts the guess)",
@@ -110,40 +112,40 @@ def build_checking(context: Context, tab: gr.Tab) -> None:
     session, model = context.session, context.model
     private: dict[str, Any] = {"api_visibility": "private"}
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
-    show = partial(_show, context)
+    show = partial(_show_review, context)
     gr.on([tab.select, model.change], show, [session, model], [item, about], **quiet)
     told = [item, about, kept, label, *asked.outputs]
     settled = gr.on(
         [accept.click, label.submit],
-        partial(_settle, context),
+        partial(_accept_label, context),
         [session, model, label],
         told,
         **quiet,
     )
-    settled.then(None, js=IN_VIEW, **quiet)
-    asked.keep.click(partial(_keep_new, context), [session, model, asked.label], told, **quiet)
+    settled.then(None, js=SHOW_QUESTION_JS, **quiet)
+    asked.keep.click(partial(_accept_new_label, context), [session, model, asked.label], told, **quiet)
     gr.on(
         [nothing.click, asked.nothing.click],
-        partial(_keep_nothing, context),
+        partial(_accept_not_character, context),
         [session, model],
         told,
         **quiet,
     )
     asked.cancel.click(lambda: ("", *NO_QUESTION), None, [label, *asked.outputs], **quiet)
-    undo.click(partial(_take_back, context), [session, model], told, **quiet)
-    skip.click(partial(_pass_by, context), [session, model], told, **quiet)
+    undo.click(partial(_undo_label, context), [session, model], told, **quiet)
+    skip.click(partial(_skip_label, context), [session, model], told, **quiet)
     teach.click(
-        partial(_learn, context),
+        partial(_teach, context),
         [session, model, name, earlier],
         [lesson, model, save],
         show_progress_on=lesson,
         **private,
     )
     given = save.click(taught_file, session, [file_name, content], **quiet)
-    given.then(None, [file_name, content], [file_name, content], js=SAVE, **quiet)
+    given.then(None, [file_name, content], [file_name, content], js=SAVE_FILE_JS, **quiet)
 
 
-def _show(context: Context, visit: Session, model: str) -> tuple[str, str]:
+def _show_review(context: Context, visit: Session, model: str) -> tuple[str, str]:
     return _item_html(visit.review, context.limits.pixels), _examples_html(visit, model)
 
 
@@ -151,73 +153,75 @@ Told = tuple[Any, ...]
 """What is shown of the item, of the examples and of what was kept, the label's field, and the question."""
 
 
-def _settle(context: Context, visit: Session, model: str, text: str) -> Told:
+def _accept_label(context: Context, visit: Session, model: str, text: str) -> Told:
     """Keep what was typed, or the guess where nothing was; ask where the model has no such label."""
     row = None if visit.review is None else visit.review.current
     if visit.review is None or row is None:
-        return *_show(context, visit, model), "", text, *NO_QUESTION
+        return *_show_review(context, visit, model), "", text, *NO_QUESTION
     try:
         label = checked_label(text) or row.prediction.top[0].label
-        alphabet = visit.reader(context.shelf, visit.review.sheet.model).spec.alphabet
+        alphabet = visit.reader(context.registry, visit.review.sheet.model).spec.alphabet
         known = known_label(label, alphabet)
         if known is None and label in {kept.label for kept in visit.examples(visit.review.sheet.model)}:
             known = label
     except KalamosError as error:
-        return *_show(context, visit, model), problem_html(error), text, *NO_QUESTION
+        return *_show_review(context, visit, model), problem_html(error), text, *NO_QUESTION
     if known is None:
-        return *_show(context, visit, model), "", text, *question(label, alphabet)
-    return _keep_as(context, visit, model, known)
+        return *_show_review(context, visit, model), "", text, *question(label, alphabet)
+    return _save_review(context, visit, model, known)
 
 
-def _keep_new(context: Context, visit: Session, model: str, text: str) -> Told:
+def _accept_new_label(context: Context, visit: Session, model: str, text: str) -> Told:
     """Keep a label that the model lacks: it was asked about."""
     try:
         label = checked_label(text)
     except KalamosError as error:
-        return *_show(context, visit, model), problem_html(error), text, *NO_QUESTION
+        return *_show_review(context, visit, model), problem_html(error), text, *NO_QUESTION
     if not label:
-        return *_show(context, visit, model), "", "", *NO_QUESTION
-    return _keep_as(context, visit, model, label)
+        return *_show_review(context, visit, model), "", "", *NO_QUESTION
+    return _save_review(context, visit, model, label)
 
 
-def _keep_nothing(context: Context, visit: Session, model: str) -> Told:
-    return _keep_as(context, visit, model, None)
+def _accept_not_character(context: Context, visit: Session, model: str) -> Told:
+    return _save_review(context, visit, model, None)
 
 
-def _keep_as(context: Context, visit: Session, model: str, label: str | None) -> Told:
+def _save_review(context: Context, visit: Session, model: str, label: str | None) -> Told:
     """Keep the image that is looked at, with a label or as no character, and go on."""
     review = visit.review
     row = None if review is None else review.current
     if review is None or row is None or row.stored is None:
-        return *_show(context, visit, model), "", "", *NO_QUESTION
+        return *_show_review(context, visit, model), "", "", *NO_QUESTION
     try:
-        keep(context, visit, PLACE, review.sheet.model, row.stored.read_bytes(), label, row.prediction)
+        save_correction(
+            context, visit, REVIEW_PLACE, review.sheet.model, row.stored.read_bytes(), label, row.prediction
+        )
     except KalamosError as error:
-        return *_show(context, visit, model), problem_html(error), label or "", *NO_QUESTION
+        return *_show_review(context, visit, model), problem_html(error), label or "", *NO_QUESTION
     review.settle(label, visit.kept[-1])
     said = "Kept as “not a character”." if label is None else f"Kept as {label}."
-    return *_show(context, visit, model), hint_html(said), "", *NO_QUESTION
+    return *_show_review(context, visit, model), hint_html(said), "", *NO_QUESTION
 
 
-def _take_back(context: Context, visit: Session, model: str) -> Told:
+def _undo_label(context: Context, visit: Session, model: str) -> Told:
     undone = None if visit.review is None else visit.review.undo()
     said = hint_html("Nothing to undo.")
     if undone is not None:
         said = hint_html("Undone.")
         try:
-            unkeep(context, visit, PLACE, undone)
+            undo_correction(context, visit, REVIEW_PLACE, undone)
         except KalamosError as error:
             said = problem_html(error)
-    return *_show(context, visit, model), said, "", *NO_QUESTION
+    return *_show_review(context, visit, model), said, "", *NO_QUESTION
 
 
-def _pass_by(context: Context, visit: Session, model: str) -> Told:
+def _skip_label(context: Context, visit: Session, model: str) -> Told:
     if visit.review is not None:
         visit.review.skip()
-    return *_show(context, visit, model), "", "", *NO_QUESTION
+    return *_show_review(context, visit, model), "", "", *NO_QUESTION
 
 
-def _learn(
+def _teach(
     context: Context,
     visit: Session,
     model: str,
@@ -236,35 +240,36 @@ def _learn(
         )
     except KalamosError as error:
         return problem_html(error), gr.skip(), gr.skip()
-    chosen = gr.update(choices=choices(visit, context.shelf), value=taught.name)
+    chosen = gr.update(choices=choices(visit, context.registry), value=taught.name)
     return lesson_html(taught), chosen, gr.update(visible=True)
 
 
-def _item_html(review: Review[Kept] | None, max_pixels: int) -> str:
+def _item_html(review: Review[SavedExample] | None, max_pixels: int) -> str:
     if review is None:
-        return START
+        return REVIEW_START
     row = review.current
     if row is None:
-        return DONE
+        return REVIEW_DONE
     progress = f"{review.position + 1:,} of {len(review.queue):,}"
-    return f'<div class="item" data-row="{row.index}">{_picture(row, max_pixels)}{_guess(row)}</div>' + (
-        f'<p class="hint">{progress} · {review.settled:,} checked</p>'
+    return (
+        f'<div class="item" data-row="{row.index}">{_review_image(row, max_pixels)}{_guess_html(row)}</div>'
+        + (f'<p class="hint">{progress} · {review.settled:,} checked</p>')
     )
 
 
-def _picture(row: Row, max_pixels: int) -> str:
+def _review_image(row: Row, max_pixels: int) -> str:
     if row.stored is None:
         return ""
     grey = decode_grey(row.stored.read_bytes(), where="the image", max_pixels=max_pixels)
     name = html.escape(display_name(row.prediction.path or ""))
-    image = f'<img src="{data_uri(shrunk(grey, LARGE))}" alt="{name}">'
+    image = f'<img src="{data_uri(fit_within(grey, MAX_REVIEW_IMAGE_PX))}" alt="{name}">'
     return f"<figure>{image}<figcaption>{name}</figcaption></figure>"
 
 
-def _guess(row: Row) -> str:
+def _guess_html(row: Row) -> str:
     best = row.prediction.top[0]
     return (
-        f'<div class="guess">{glyph_html(best.label)}<p>The guess, {per_cent(best.confidence)} sure</p></div>'
+        f'<div class="guess">{glyph_html(best.label)}<p>The guess, {percent(best.confidence)} sure</p></div>'
     )
 
 

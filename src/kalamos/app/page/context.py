@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from kalamos.app.limits import Limits
-from kalamos.app.models import ModelShelf
+from kalamos.app.models import ModelRegistry
 
 __all__ = ["Context"]
 
@@ -17,7 +17,7 @@ __all__ = ["Context"]
 class Context:
     """Given to each tab while the page is built."""
 
-    shelf: ModelShelf
+    registry: ModelRegistry
     limits: Limits
     corrections_dir: Path
     session: gr.State

@@ -15,26 +15,26 @@ from kalamos.app.page.plots import columns_html
 from kalamos.app.page.reading import read_sheet
 from kalamos.app.page.review import Review
 from kalamos.app.page.session import Session
-from kalamos.app.page.sheet import BINS, ORDERS, SHOWN, Sheet
+from kalamos.app.page.sheet import CONFIDENCE_BINS, ROW_FILTERS, SORT_ORDERS, Sheet
 from kalamos.app.page.table import pages, table_html
-from kalamos.app.page.uploads import Upload, files_input
+from kalamos.app.page.uploads import UploadedFile, files_input
 from kalamos.app.page.words import hint_html, problem_html
 from kalamos.errors import KalamosError
 from kalamos.images import EXTENSIONS
 from kalamos.writers import Summary
 
-__all__ = ["SAVE", "build_folder"]
+__all__ = ["SAVE_FILE_JS", "build_folder"]
 
-FORMATS: Final = {"CSV": "csv", "JSON": "json", "Parquet": "parquet"}
+DOWNLOAD_FORMATS: Final = {"CSV": "csv", "JSON": "json", "Parquet": "parquet"}
 
-MOST_BARS = 60
+MAX_BARS = 60
 """Labels in the plot; the rarest of a large alphabet are left out."""
 
-START = hint_html(
+FOLDER_START = hint_html(
     "Drop images, a folder or a zip of them. Every image becomes a row, whatever is wrong with it."
 )
 
-CHOOSE: Final = """
+CHOOSE_FOLDER_HTML: Final = """
 <div class="choose-folder">
   <button type="button">Choose a folder</button>
   <input type="file" webkitdirectory multiple hidden aria-label="A folder of images">
@@ -42,7 +42,7 @@ CHOOSE: Final = """
 </div>
 """
 
-SAVE: Final = """(name, content) => {
+SAVE_FILE_JS: Final = """(name, content) => {
   if (!content) return [name, content];
   const link = document.createElement("a");
   link.href = "data:application/octet-stream;base64," + content;
@@ -63,7 +63,7 @@ def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
     )
     gr.HTML(
         "",
-        html_template=CHOOSE,
+        html_template=CHOOSE_FOLDER_HTML,
         js_on_load=(files_in("kalamos.app") / "assets" / "folder.js").read_text(encoding="utf-8"),
         endings=sorted(EXTENSIONS),
         elem_id="choose-folder",
@@ -89,11 +89,15 @@ def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
             scale=2,
             min_width=160,
         )
-    summary = gr.HTML(START, elem_id="summary")
+    summary = gr.HTML(FOLDER_START, elem_id="summary")
     with gr.Column(visible=False) as results:
         with gr.Row(elem_classes="tight"):
-            order = gr.Dropdown(list(ORDERS), value=ORDERS[0], label="Order", elem_id="order", min_width=140)
-            shown = gr.Dropdown(list(SHOWN), value=SHOWN[0], label="Show", elem_id="shown", min_width=140)
+            order = gr.Dropdown(
+                list(SORT_ORDERS), value=SORT_ORDERS[0], label="Order", elem_id="order", min_width=140
+            )
+            shown = gr.Dropdown(
+                list(ROW_FILTERS), value=ROW_FILTERS[0], label="Show", elem_id="shown", min_width=140
+            )
             label = gr.Dropdown(
                 [("Any", "")], value="", label="Character", elem_id="only-label", min_width=110
             )
@@ -102,7 +106,7 @@ def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
         with gr.Row(elem_classes="tight"):
             buttons = {
                 name: gr.Button(f"Download {name}", elem_id=f"download-{form}", min_width=130)
-                for name, form in FORMATS.items()
+                for name, form in DOWNLOAD_FORMATS.items()
             }
         saved = gr.HTML("", elem_id="saved")
         with gr.Row():
@@ -116,7 +120,7 @@ def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", **private}
     gr.on(
         [start.click, files.upload],
-        partial(_read, context),
+        partial(_read_folder, context),
         [session, context.model, files, least, charset],
         [summary, results, label, table, page, labels_plot, confidence_plot],
         show_progress_on=summary,
@@ -124,28 +128,34 @@ def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
         **private,
     )
     gr.on(
-        [order.input, shown.input, label.input], _show, [session, order, shown, label], [table, page], **quiet
+        [order.input, shown.input, label.input],
+        _folder_page,
+        [session, order, shown, label],
+        [table, page],
+        **quiet,
     )
-    page.input(_show, [session, order, shown, label, page], [table, page], **quiet)
+    page.input(_folder_page, [session, order, shown, label, page], [table, page], **quiet)
     # What was corrected meanwhile under "Check and teach" shows at once.
     tab.select(
-        _again,
+        _folder_view,
         [session, order, shown, label, page],
         [summary, results, label, table, page, labels_plot, confidence_plot],
         **quiet,
     )
     # And what this visit read before the page was loaded again.
-    whole.load(_again, session, [summary, results, label, table, page, labels_plot, confidence_plot], **quiet)
-    for name, form in FORMATS.items():
-        told = buttons[name].click(partial(_export, form), session, [file_name, content, saved], **quiet)
-        told.then(None, [file_name, content], [file_name, content], js=SAVE, **quiet)
+    whole.load(
+        _folder_view, session, [summary, results, label, table, page, labels_plot, confidence_plot], **quiet
+    )
+    for name, form in DOWNLOAD_FORMATS.items():
+        told = buttons[name].click(partial(_download, form), session, [file_name, content, saved], **quiet)
+        told.then(None, [file_name, content], [file_name, content], js=SAVE_FILE_JS, **quiet)
 
 
-def _read(
+def _read_folder(
     context: Context,
     visit: Session,
     model: str,
-    given: list[Upload],
+    given: list[UploadedFile],
     least: float,
     charset: str,
     progress: gr.Progress = gr.Progress(),  # noqa: B008  (how Gradio asks for it)
@@ -153,10 +163,10 @@ def _read(
     visit.forget_sheet()
     nothing = (gr.update(visible=False), *[gr.skip()] * 5)
     if not given:
-        return START, *nothing
+        return FOLDER_START, *nothing
     try:
         sheet = read_sheet(
-            visit.reader(context.shelf, model),
+            visit.reader(context.registry, model),
             model,
             given,
             visit.folder("sheet"),
@@ -168,20 +178,20 @@ def _read(
     except KalamosError as error:
         return problem_html(error), *nothing
     visit.sheet, visit.review = sheet, Review(sheet)
-    return _again(visit)
+    return _folder_view(visit)
 
 
-def _again(
+def _folder_view(
     visit: Session,
-    order: str = ORDERS[0],
-    shown: str = SHOWN[0],
+    order: str = SORT_ORDERS[0],
+    shown: str = ROW_FILTERS[0],
     label: str | None = "",
     page: float | None = 1,
 ) -> tuple[Any, ...]:
     """All that is shown of the folder, with what people said of it since it was read."""
     sheet = visit.sheet
     if sheet is None:
-        return START, gr.update(visible=False), *[gr.skip()] * 5
+        return FOLDER_START, gr.update(visible=False), *[gr.skip()] * 5
     counts = sheet.counts()
     label = label if label in counts else ""
     found = [("Any", ""), *((f"{each} ({count:,})", each) for each, count in counts.items())]
@@ -189,16 +199,16 @@ def _again(
         _summary_html(sheet),
         gr.update(visible=True),
         gr.update(choices=found, value=label),
-        *_show(visit, order, shown, label, page),
+        *_folder_page(visit, order, shown, label, page),
         _labels_plot(sheet),
         _confidence_plot(sheet),
     )
 
 
-def _show(
+def _folder_page(
     visit: Session,
-    order: str = ORDERS[0],
-    shown: str = SHOWN[0],
+    order: str = SORT_ORDERS[0],
+    shown: str = ROW_FILTERS[0],
     label: str | None = "",
     page: float | None = 1,
 ) -> tuple[str, Any]:
@@ -213,9 +223,9 @@ def _show(
     return table_html(visit.sheet, rows, at), gr.update(label=f"Page, of {last}", value=at)
 
 
-def _export(form: str, visit: Session) -> tuple[str, str, str]:
+def _download(form: str, visit: Session) -> tuple[str, str, str]:
     if visit.sheet is None:
-        return "", "", START
+        return "", "", FOLDER_START
     try:
         document = export(visit.sheet, form)
     except KalamosError as error:
@@ -242,12 +252,12 @@ def _summary_html(sheet: Sheet) -> str:
 
 
 def _labels_plot(sheet: Sheet) -> str:
-    most = sorted(list(sheet.counts().items())[:MOST_BARS])
+    most = sorted(list(sheet.counts().items())[:MAX_BARS])
     return columns_html(
         "How often each occurs, as corrected" if sheet.corrected else "How often each was read", dict(most)
     )
 
 
 def _confidence_plot(sheet: Sheet) -> str:
-    bins = {f"{100 * each // BINS} %": count for each, count in enumerate(sheet.histogram())}
+    bins = {f"{100 * each // CONFIDENCE_BINS} %": count for each, count in enumerate(sheet.histogram())}
     return columns_html("How sure the model was, from", bins)

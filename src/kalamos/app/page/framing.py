@@ -17,22 +17,22 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from kalamos.app.page.pictures import shrunk
+from kalamos.app.page.pictures import fit_within
 from kalamos.errors import UsageError
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["Frame", "frame_of", "framed", "framing_pad", "preview"]
 
-SHOWN: Final = 480
+MAX_PREVIEW_PX: Final = 480
 """The longer side of the copy that the browser shows, in px."""
 
-KEPT: Final = 1024
+MAX_CROP_PX: Final = 1024
 """The longer side that is kept of the part cut out, in px: models see far fewer."""
 
-LONGEST: Final = 1000
+MAX_FRAME_CHARACTERS: Final = 1000
 """Characters of what the browser sends."""
 
-_TEMPLATE = """
+_FRAMING_HTML = """
 <div class="framing">
   <canvas width="320" height="240" tabindex="0" role="img"
     aria-label="The picture: drag a rectangle around the character. Arrow keys move it, with Shift they resize it"></canvas>
@@ -65,12 +65,12 @@ def framing_pad(**named: Any) -> gr.HTML:
     It is given a value by `preview`; its `input` is triggered with a value for `frame_of`.
     """
     script = (files("kalamos.app") / "assets" / "framing.js").read_text(encoding="utf-8")
-    return gr.HTML("", html_template=_TEMPLATE, js_on_load=script, **named)
+    return gr.HTML("", html_template=_FRAMING_HTML, js_on_load=script, **named)
 
 
 def preview(grey: GreyImage) -> str:
     """What shows a picture in a `framing_pad`."""
-    _, content = cv2.imencode(".jpg", shrunk(grey, SHOWN), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    _, content = cv2.imencode(".jpg", fit_within(grey, MAX_PREVIEW_PX), [cv2.IMWRITE_JPEG_QUALITY, 85])
     uri = f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
     return json.dumps({"picture": uri})
 
@@ -87,7 +87,7 @@ def frame_of(value: str | None) -> Frame:
     True
     """
     problem = UsageError("what was cut out did not arrive whole", remedy="drag the rectangle again")
-    if not isinstance(value, str) or len(value) > LONGEST:
+    if not isinstance(value, str) or len(value) > MAX_FRAME_CHARACTERS:
         raise problem
     try:
         given = json.loads(value)
@@ -117,8 +117,8 @@ def framed(grey: GreyImage, frame: Frame) -> GreyImage:
     left, top, right, bottom = frame.box
     height, width = _turned_size(grey.shape, frame.turn)
     longest = max((right - left) * width, (bottom - top) * height)
-    if longest > KEPT:
-        grey = shrunk(grey, max(1, math.floor(max(grey.shape) * KEPT / longest)))
+    if longest > MAX_CROP_PX:
+        grey = fit_within(grey, max(1, math.floor(max(grey.shape) * MAX_CROP_PX / longest)))
     turned = _turned(grey, frame.turn)
     height, width = turned.shape
     x0, y0 = min(width - 1, math.floor(left * width)), min(height - 1, math.floor(top * height))

@@ -19,9 +19,9 @@ from kalamos.saliency import occlusion, overlay
 
 __all__ = ["build_inside", "first_stages", "inside_html"]
 
-CHANNELS = 12
+MAX_CHANNELS = 12
 
-START = hint_html("Read one character first; then see here what the model makes of it.")
+INSIDE_START = hint_html("Read one character first; then see here what the model makes of it.")
 
 
 def first_stages(stages: Sequence[str]) -> list[str]:
@@ -56,9 +56,9 @@ def inside_html(reader: Recognizer, last: LastRead, stages: Sequence[str], max_p
     grids = [
         _figure(
             f"stage-{number}",
-            data_uri(channel_grid(maps[stage], most=CHANNELS)),
+            data_uri(channel_grid(maps[stage], most=MAX_CHANNELS)),
             stage,
-            f"{min(CHANNELS, len(maps[stage]))} of {len(maps[stage])} channels, "
+            f"{min(MAX_CHANNELS, len(maps[stage]))} of {len(maps[stage])} channels, "
             f"{maps[stage].shape[2]}×{maps[stage].shape[1]} px each; bright is strong",
         )
         for number, stage in enumerate(stages)
@@ -81,7 +81,7 @@ def _figure(name: str, uri: str, title: str, text: str) -> str:
 
 
 def build_inside(context: Context, tab: gr.Tab) -> None:
-    spec = context.shelf.spec(context.shelf.default)
+    spec = context.registry.spec(context.registry.default)
     stages = gr.Dropdown(
         list(spec.feature_maps),
         value=first_stages(spec.feature_maps),
@@ -89,20 +89,20 @@ def build_inside(context: Context, tab: gr.Tab) -> None:
         label="Stages of the network, from the image to the answer",
         elem_id="stages",
     )
-    view = gr.HTML(START, elem_id="inside")
+    view = gr.HTML(INSIDE_START, elem_id="inside")
 
     def choose(visit: Session, model: str) -> Any:
         try:
-            found = visit.reader(context.shelf, model).spec.feature_maps
+            found = visit.reader(context.registry, model).spec.feature_maps
         except KalamosError:  # the switcher says it
             found = ()
         return gr.update(choices=list(found), value=first_stages(found))
 
     def look(visit: Session, model: str, chosen: list[str] | None) -> str:
         if visit.last is None:
-            return START
+            return INSIDE_START
         try:
-            reader = visit.reader(context.shelf, model)
+            reader = visit.reader(context.registry, model)
             return inside_html(reader, visit.last, chosen or (), context.limits.pixels)
         except KalamosError as error:
             return problem_html(error)

@@ -9,17 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kalamos.app.page.context import Context
-from kalamos.app.page.session import Kept, Session
-from kalamos.app.page.taught import TaughtShelf
+from kalamos.app.page.session import SavedExample, Session
+from kalamos.app.page.taught import TaughtModelRegistry
 from kalamos.predictions import Prediction
 
 if TYPE_CHECKING:
     from kalamos.corrections import Corrections
 
-__all__ = ["folder_of", "keep", "note_origin", "shown_path", "slug", "taught_folder", "unkeep"]
+__all__ = [
+    "corrections_folder",
+    "note_origin",
+    "save_correction",
+    "shown_path",
+    "slug",
+    "taught_folder",
+    "undo_correction",
+]
 
 
-def folder_of(context: Context, visit: Session, model: str) -> Path:
+def corrections_folder(context: Context, visit: Session, model: str) -> Path:
     """Where the corrections of a model's answers lie; those of a model taught from it join them."""
     return context.corrections_dir / slug(visit.origin(model))
 
@@ -36,12 +44,12 @@ def shown_path(context: Context, path: Path) -> str:
 
 def note_origin(context: Context, visit: Session, model: str) -> None:
     """Let a visit know what a model was taught from, where that was in another visit."""
-    base = context.shelf.taught_from(model) if isinstance(context.shelf, TaughtShelf) else None
+    base = context.registry.taught_from(model) if isinstance(context.registry, TaughtModelRegistry) else None
     if base is not None:
         visit.taught_from.setdefault(model, base)
 
 
-def keep(
+def save_correction(
     context: Context,
     visit: Session,
     place: str,
@@ -53,7 +61,7 @@ def keep(
     """Save one at once, with the model's guess and the time.
 
     Args:
-        place: the part of the page, which `unkeep` takes the last one of.
+        place: the part of the page, which `undo_correction` takes the last one of.
         image: the bytes as they came.
         label: None for what is not a character.
 
@@ -64,10 +72,10 @@ def keep(
     copy = visit.folder("kept") / os.urandom(8).hex()
     _corrections(context, visit, place, model).add(image, label, guess, datetime.now(UTC))
     copy.write_bytes(image)
-    visit.kept.append(Kept(model, label, copy))
+    visit.kept.append(SavedExample(model, label, copy))
 
 
-def unkeep(context: Context, visit: Session, place: str, kept: Kept) -> None:
+def undo_correction(context: Context, visit: Session, place: str, kept: SavedExample) -> None:
     """Take the last one of a part of the page away again."""
     _corrections(context, visit, place, kept.model).undo()
     visit.kept.remove(kept)
@@ -79,7 +87,7 @@ def _corrections(context: Context, visit: Session, place: str, model: str) -> Co
 
     key = visit.origin(model), place
     if key not in visit.corrections:
-        visit.corrections[key] = Corrections(folder_of(context, visit, model))
+        visit.corrections[key] = Corrections(corrections_folder(context, visit, model))
     return visit.corrections[key]
 
 

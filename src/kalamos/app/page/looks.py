@@ -7,19 +7,28 @@ from typing import Any
 
 import gradio as gr
 
-__all__ = ["looks"]
+__all__ = ["page_theme"]
 
 ASSETS = files("kalamos.app") / "assets"
 
-SCRIPTS = ("pictures.js", "keyboard.js")
+PAGE_SCRIPTS = ("pictures.js", "keyboard.js")
 """Run from the page's head, before Gradio has built the page."""
 
 # Arabic letters are shown large: a naskh face where there is one, else the system's own.
-FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Naskh Arabic", "sans-serif")
-MONO = ("ui-monospace", "SFMono-Regular", "Consolas", "monospace")
+TEXT_FONTS = (
+    "system-ui",
+    "-apple-system",
+    "Segoe UI",
+    "Roboto",
+    "Noto Sans",
+    "Noto Naskh Arabic",
+    "sans-serif",
+)
+CODE_FONTS = ("ui-monospace", "SFMono-Regular", "Consolas", "monospace")
 
 # Gradio puts its own class before each rule of `css`, which then cannot reach what holds the page.
-HEAD = """<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">
+PAGE_HEAD_HTML = """<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
 <style>
 @media (max-width: 640px) { .gradio-container .main.fillable { padding: .5em .75em !important; } }
 </style>
@@ -27,10 +36,10 @@ HEAD = """<meta name="color-scheme" content="light dark"><meta name="referrer" c
 """
 
 
-def looks() -> dict[str, Any]:
-    """What `gradio.mount_gradio_app` has to be told, so that the page looks as it should.
+def page_theme() -> dict[str, Any]:
+    """What `gradio.mount_gradio_app` has to be told, so that the page page_theme as it should.
 
-    >>> sorted(looks())
+    >>> sorted(page_theme())
     ['css', 'favicon_path', 'head', 'theme']
     """
     theme = gr.themes.Base(
@@ -38,8 +47,8 @@ def looks() -> dict[str, Any]:
         secondary_hue="teal",
         neutral_hue="stone",
         radius_size="sm",
-        font=FONT,
-        font_mono=MONO,
+        font=TEXT_FONTS,
+        font_mono=CODE_FONTS,
     ).set(
         body_background_fill="*neutral_50",
         block_shadow="none",
@@ -55,11 +64,11 @@ def looks() -> dict[str, Any]:
     )
     return {
         "theme": theme,
-        "css": _text("page.css"),
-        "head": HEAD.replace("{scripts}", "\n".join(_text(name) for name in SCRIPTS)),
+        "css": _asset_text("page.css"),
+        "head": PAGE_HEAD_HTML.replace("{scripts}", "\n".join(_asset_text(name) for name in PAGE_SCRIPTS)),
         "favicon_path": str(ASSETS / "icon.svg"),
     }
 
 
-def _text(name: str) -> str:
+def _asset_text(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")

@@ -16,14 +16,14 @@ import gradio as gr
 
 from kalamos.errors import CorruptImageError
 
-__all__ = ["MAX_CHARACTERS", "drawing_bytes", "drawing_pad"]
+__all__ = ["MAX_DRAWING_CHARACTERS", "drawing_bytes", "drawing_pad"]
 
-MAX_CHARACTERS = 2_000_000
+MAX_DRAWING_CHARACTERS = 2_000_000
 """Of a drawing as the browser sends it. One of 320 x 320 px has some ten thousand."""
 
-_PREFIX = "data:image/png;base64,"
+_PNG_DATA_URL = "data:image/png;base64,"
 
-_TEMPLATE = """
+_PAD_HTML = """
 <div class="pad">
   <canvas width="320" height="320" tabindex="0" role="img"
     aria-label="Drawing area: draw one character with the mouse, a finger or a pen"></canvas>
@@ -41,7 +41,7 @@ def drawing_pad(**named: Any) -> gr.HTML:
     `input` is triggered while one draws, at most every 250 ms, and at the end of each stroke.
     """
     script = (files("kalamos.app") / "assets" / "pad.js").read_text(encoding="utf-8")
-    return gr.HTML("", html_template=_TEMPLATE, js_on_load=script, **named)
+    return gr.HTML("", html_template=_PAD_HTML, js_on_load=script, **named)
 
 
 def drawing_bytes(value: str | None) -> bytes | None:
@@ -55,9 +55,13 @@ def drawing_bytes(value: str | None) -> bytes | None:
     """
     if not value:
         return None
-    if not isinstance(value, str) or len(value) > MAX_CHARACTERS or not value.startswith(_PREFIX):
+    if (
+        not isinstance(value, str)
+        or len(value) > MAX_DRAWING_CHARACTERS
+        or not value.startswith(_PNG_DATA_URL)
+    ):
         raise CorruptImageError("the drawing did not arrive whole", remedy="draw it again")
     try:
-        return base64.b64decode(value[len(_PREFIX) :], validate=True)
+        return base64.b64decode(value[len(_PNG_DATA_URL) :], validate=True)
     except (binascii.Error, ValueError) as error:
         raise CorruptImageError("the drawing did not arrive whole", remedy="draw it again") from error

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from kalamos.preprocessing.steps import GreyImage
 
-__all__ = ["channel_grid", "data_uri", "shrunk"]
+__all__ = ["channel_grid", "data_uri", "fit_within"]
 
-TILE = 64
+MIN_TILE_PX = 64
 """The least side of one feature map, in px: they are a few px wide in the last stages."""
 
-GAP = 4
+TILE_GAP_PX = 4
 
 
 def data_uri(image: NDArray[np.uint8]) -> str:
@@ -34,7 +34,7 @@ def data_uri(image: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
 
 
-def shrunk(grey: GreyImage, side: int) -> GreyImage:
+def fit_within(grey: GreyImage, side: int) -> GreyImage:
     """An image made to fit into side x side px; one that fits is returned as it is."""
     scale = side / max(grey.shape)
     if scale >= 1:
@@ -58,12 +58,15 @@ def channel_grid(maps: NDArray[np.float32], *, most: int = 12, columns: int = 4)
     (200, 268, 4)
     """
     shown = maps[:most]
-    enlarged = max(1, -(-TILE // max(maps.shape[1:])))
+    enlarged = max(1, -(-MIN_TILE_PX // max(maps.shape[1:])))
     height, width = (side * enlarged for side in maps.shape[1:])
     rows = -(-len(shown) // columns)
-    grid = np.zeros((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 4), np.uint8)
+    grid = np.zeros(
+        (rows * (height + TILE_GAP_PX) - TILE_GAP_PX, columns * (width + TILE_GAP_PX) - TILE_GAP_PX, 4),
+        np.uint8,
+    )
     for place, channel in enumerate(shown):
-        top, left = (place // columns) * (height + GAP), (place % columns) * (width + GAP)
+        top, left = (place // columns) * (height + TILE_GAP_PX), (place % columns) * (width + TILE_GAP_PX)
         tile = cv2.resize(_stretched(channel), (width, height), interpolation=cv2.INTER_NEAREST)
         coloured = cv2.applyColorMap(tile, cv2.COLORMAP_VIRIDIS)
         grid[top : top + height, left : left + width, :3] = coloured[..., ::-1]

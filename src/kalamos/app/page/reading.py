@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from kalamos.app.limits import Limits
-from kalamos.app.page.pictures import data_uri, shrunk
+from kalamos.app.page.pictures import data_uri, fit_within
 from kalamos.app.page.sheet import Row, Sheet
-from kalamos.app.page.uploads import Found, Upload, found_images
+from kalamos.app.page.uploads import Found, UploadedFile, found_images
 from kalamos.errors import CorruptImageError, DatasetError, ImageError, ImageTooLargeError
 from kalamos.images import decode_grey
 from kalamos.predictions import Prediction
@@ -20,18 +20,18 @@ from kalamos.recognizer import Recognizer
 
 __all__ = ["read_sheet"]
 
-CHUNK = 64
-THUMBNAIL = 40
+READ_BATCH_IMAGES = 64
+THUMBNAIL_PX = 40
 """In px."""
 
-BLOWN_UP = 10
+MAX_UNPACKED_RATIO = 10
 """All images together may have so many times the bytes that may be uploaded at once."""
 
 
 def read_sheet(
     reader: Recognizer,
     model: str,
-    files: Sequence[Upload],
+    files: Sequence[UploadedFile],
     folder: Path,
     limits: Limits,
     *,
@@ -53,14 +53,14 @@ def read_sheet(
         DatasetError, UsageError: from `found_images`, and for a charset that the model lacks.
     """
     rows: list[Row] = []
-    left = BLOWN_UP * limits.upload_bytes
+    left = MAX_UNPACKED_RATIO * limits.upload_bytes
     with ExitStack() as stack:
         found, skipped = found_images(files, limits, stack)
-        for start in range(0, len(found), CHUNK):
-            chunk = found[start : start + CHUNK]
+        for start in range(0, len(found), READ_BATCH_IMAGES):
+            chunk = found[start : start + READ_BATCH_IMAGES]
             read: list[tuple[bytes, GreyImage] | ImageError] = []
             for each in chunk:
-                outcome = _read(each, left, limits, reader.enough_pixels)
+                outcome = _read_found(each, left, limits, reader.enough_pixels)
                 left -= 0 if isinstance(outcome, ImageError) else len(outcome[0])
                 read.append(outcome)
             greys = [outcome[1] for outcome in read if not isinstance(outcome, ImageError)]
@@ -73,12 +73,12 @@ def read_sheet(
                 stored = folder / f"{len(rows):05d}-{os.urandom(4).hex()}"
                 stored.write_bytes(data)
                 answer = replace(next(answers), path=each.name)
-                rows.append(Row(len(rows), answer, data_uri(shrunk(grey, THUMBNAIL)), stored))
+                rows.append(Row(len(rows), answer, data_uri(fit_within(grey, THUMBNAIL_PX)), stored))
             progress(len(rows), len(found))
     return Sheet(model, reader.labels, rows, skipped)
 
 
-def _read(
+def _read_found(
     found: Found, left: int, limits: Limits, enough_pixels: int | None
 ) -> tuple[bytes, GreyImage] | ImageError:
     try:

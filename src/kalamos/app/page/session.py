@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kalamos.app.models import ModelShelf
+from kalamos.app.models import ModelRegistry
 from kalamos.app.page.review import Review
 from kalamos.app.page.sheet import Sheet
 from kalamos.errors import UsageError
@@ -19,9 +19,9 @@ from kalamos.recognizer import Recognizer
 if TYPE_CHECKING:
     from kalamos.corrections import Corrections
 
-__all__ = ["Kept", "LastRead", "Session"]
+__all__ = ["LastRead", "SavedExample", "Session"]
 
-OWN_MODELS = 20
+MAX_OWN_MODELS = 20
 """Models that one visit may give or teach: each is kept open, in memory."""
 
 
@@ -34,7 +34,7 @@ class LastRead:
     model: str
 
 
-class Kept(NamedTuple):
+class SavedExample(NamedTuple):
     """What was kept in this visit: an example of a label, or, where that is None, of no character."""
 
     model: str
@@ -63,8 +63,8 @@ class Session:
     """The picture that was given last, whole."""
     last: LastRead | None = None
     sheet: Sheet | None = None
-    review: Review[Kept] | None = None
-    kept: list[Kept] = field(default_factory=list)
+    review: Review[SavedExample] | None = None
+    kept: list[SavedExample] = field(default_factory=list)
     own_models: dict[str, Recognizer] = field(default_factory=dict)
     """Models that were uploaded or taught here."""
     taught: Path | None = None
@@ -111,31 +111,31 @@ class Session:
             if each.compare:  # the folder's place stays: what is still at work makes no other one
                 setattr(self, each.name, getattr(Session(), each.name))
 
-    def reader(self, shelf: ModelShelf, name: str) -> Recognizer:
-        """A model of this visit, or one of the shelf's.
+    def reader(self, registry: ModelRegistry, name: str) -> Recognizer:
+        """A model of this visit, or one of the registry's.
 
         Raises:
             ModelError: there is none of this name, or its file must not be used.
         """
         own = self.own_models.get(name)
-        return shelf.get(name) if own is None else own
+        return registry.get(name) if own is None else own
 
-    def model_names(self, shelf: ModelShelf) -> list[str]:
+    def model_names(self, registry: ModelRegistry) -> list[str]:
         """All models that can be chosen in this visit."""
-        return [*shelf.names(), *(name for name in self.own_models if name not in shelf)]
+        return [*registry.names(), *(name for name in self.own_models if name not in registry)]
 
-    def add_model(self, shelf: ModelShelf, name: str, reader: Recognizer) -> str:
+    def add_model(self, registry: ModelRegistry, name: str, reader: Recognizer) -> str:
         """Take a model into this visit; returns the name it goes by, which none other has.
 
         Raises:
-            UsageError: there are `OWN_MODELS` already.
+            UsageError: there are `MAX_OWN_MODELS` already.
         """
-        if len(self.own_models) >= OWN_MODELS:
+        if len(self.own_models) >= MAX_OWN_MODELS:
             raise UsageError(
-                f"this visit has {OWN_MODELS} models of its own, as many as it may",
+                f"this visit has {MAX_OWN_MODELS} models of its own, as many as it may",
                 remedy="start the app with -m FILE for each model that is needed for longer",
             )
-        taken = self.model_names(shelf)
+        taken = self.model_names(registry)
         free, number = name, 2
         while free in taken:
             free, number = f"{name}-{number}", number + 1
@@ -148,7 +148,7 @@ class Session:
             model = self.taught_from[model]
         return model
 
-    def examples(self, model: str) -> list[Kept]:
+    def examples(self, model: str) -> list[SavedExample]:
         """What was kept of the answers of a model, of those it goes back to, and of those taught from it.
 
         Images that are no characters are among them, with the label None.

@@ -11,12 +11,12 @@ from typing import Final
 from kalamos.errors import UsageError, suggest
 from kalamos.predictions import Prediction
 
-__all__ = ["ORDERS", "SHOWN", "Row", "Sheet"]
+__all__ = ["ROW_FILTERS", "SORT_ORDERS", "Row", "Sheet"]
 
-ORDERS: Final = ("Least sure first", "Most sure first", "By name")
-SHOWN: Final = ("All", "Errors", "Not sure enough", "Checked", "Corrected")
+SORT_ORDERS: Final = ("Least sure first", "Most sure first", "By name")
+ROW_FILTERS: Final = ("All", "Errors", "Not sure enough", "Checked", "Corrected")
 
-BINS: Final = 10
+CONFIDENCE_BINS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ class Sheet:
         """The rows to show.
 
         Args:
-            order: one of `ORDERS`. Errors count as less sure than any answer.
-            shown: one of `SHOWN`.
+            order: one of `SORT_ORDERS`. Errors count as less sure than any answer.
+            shown: one of `ROW_FILTERS`.
             label: only rows with this label; "" for any.
 
         Raises:
             UsageError: an order or a choice that there is not.
         """
-        for asked, known in ((order, ORDERS), (shown, SHOWN)):
+        for asked, known in ((order, SORT_ORDERS), (shown, ROW_FILTERS)):
             if asked not in known:
                 raise UsageError(f"there is no {asked!r} here", remedy=suggest(asked, known))
         rows = [
@@ -105,10 +105,10 @@ class Sheet:
 
     def histogram(self) -> list[int]:
         """Rows in each tenth of the confidence."""
-        bins = [0] * BINS
+        bins = [0] * CONFIDENCE_BINS
         for row in self.rows:
             if row.prediction.confidence is not None:
-                bins[min(BINS - 1, int(row.prediction.confidence * BINS))] += 1
+                bins[min(CONFIDENCE_BINS - 1, int(row.prediction.confidence * CONFIDENCE_BINS))] += 1
         return bins
 
 

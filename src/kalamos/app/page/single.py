@@ -8,11 +8,11 @@ from typing import Any
 import cv2
 import gradio as gr
 
-from kalamos.app.page.asking import IN_VIEW, NO_QUESTION, build_question, known_label, question
+from kalamos.app.page.asking import NO_QUESTION, SHOW_QUESTION_JS, build_question, known_label, question
 from kalamos.app.page.context import Context
 from kalamos.app.page.examples import examples_html
 from kalamos.app.page.framing import frame_of, framed, framing_pad, preview
-from kalamos.app.page.keeping import keep
+from kalamos.app.page.keeping import save_correction
 from kalamos.app.page.pad import drawing_bytes, drawing_pad
 from kalamos.app.page.review import checked_label
 from kalamos.app.page.session import LastRead, Session
@@ -26,11 +26,11 @@ from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["build_single"]
 
-START = hint_html("Draw one character, or open or paste a picture of one. The answer appears here.")
+SINGLE_START = hint_html("Draw one character, or open or paste a picture of one. The answer appears here.")
 
 
 def build_single(context: Context, page: gr.Blocks) -> None:
-    labels = context.shelf.spec(context.shelf.default).alphabet.labels
+    labels = context.registry.spec(context.registry.default).alphabet.labels
     with gr.Row(elem_classes="two"):
         with gr.Column(min_width=300), gr.Tabs(elem_id="sources"):
             with gr.Tab("Draw"):
@@ -48,7 +48,7 @@ def build_single(context: Context, page: gr.Blocks) -> None:
                     frame = framing_pad(elem_id="frame")
                 tried = gr.HTML(examples_html(labels, "Examples:"), elem_id="examples-to-try")
         with gr.Column(min_width=300):
-            answer = gr.HTML(START + examples_html(labels), elem_id="answer")
+            answer = gr.HTML(SINGLE_START + examples_html(labels), elem_id="answer")
             with gr.Row(elem_classes="keep"):
                 right = gr.Textbox(
                     label="Not right? Type what it is",
@@ -102,7 +102,7 @@ def build_single(context: Context, page: gr.Blocks) -> None:
         **quiet,
     )
     model.change(
-        lambda visit, name: examples_html(_labels(context, visit, name), "Examples:"),
+        lambda visit, name: examples_html(_model_labels(context, visit, name), "Examples:"),
         [session, model],
         tried,
         **quiet,
@@ -111,34 +111,34 @@ def build_single(context: Context, page: gr.Blocks) -> None:
     told = [kept, right, *asked.outputs]
     settled = gr.on(
         [right.submit, kept_button.click],
-        partial(_keep_example, context),
+        partial(_check_and_save, context),
         [session, right],
         told,
         **quiet,
     )
-    settled.then(None, js=IN_VIEW, **quiet)
-    asked.keep.click(partial(_keep_example, context, asked=True), [session, asked.label], told, **quiet)
-    asked.nothing.click(partial(_keep_as, context, label=None), session, told, **quiet)
+    settled.then(None, js=SHOW_QUESTION_JS, **quiet)
+    asked.keep.click(partial(_check_and_save, context, asked=True), [session, asked.label], told, **quiet)
+    asked.nothing.click(partial(_save_example, context, label=None), session, told, **quiet)
     asked.cancel.click(lambda: ("", *NO_QUESTION), None, [right, *asked.outputs], **quiet)
 
 
-def _labels(context: Context, visit: Session, model: str) -> tuple[str, ...]:
+def _model_labels(context: Context, visit: Session, model: str) -> tuple[str, ...]:
     """What a model can answer; nothing for one that cannot be opened, which the switcher says."""
     try:
-        return visit.reader(context.shelf, model).labels
+        return visit.reader(context.registry, model).labels
     except KalamosError:
         return ()
 
 
-def _read(
+def _read_single(
     context: Context, visit: Session, model: str, image: bytes | None, least: float, charset: str
 ) -> str:
     visit.source, last = image, None
     if image is None:
         visit.last = None
-        return START + examples_html(_labels(context, visit, model))
+        return SINGLE_START + examples_html(_model_labels(context, visit, model))
     try:
-        reader = visit.reader(context.shelf, model)
+        reader = visit.reader(context.registry, model)
         try:
             grey = decode_grey(
                 image,
@@ -166,7 +166,7 @@ def _read_picture(
 ) -> tuple[str, Any, str]:
     """Read a whole picture; beneath it, there may be a part of it to choose."""
     visit.picture = image
-    answer = _read(context, visit, model, image, least, charset)
+    answer = _read_single(context, visit, model, image, least, charset)
     return answer, gr.update(visible=image is not None, open=False), ""
 
 
@@ -189,7 +189,7 @@ def _read_part(context: Context, visit: Session, model: str, value: str, least: 
     except KalamosError as error:
         return problem_html(error)
     _, content = cv2.imencode(".png", part)
-    return _read(context, visit, model, content.tobytes(), least, charset)
+    return _read_single(context, visit, model, content.tobytes(), least, charset)
 
 
 def _decoded(context: Context, image: bytes) -> GreyImage:
@@ -203,21 +203,21 @@ def _read_drawing(
         image = drawing_bytes(drawing)
     except ImageError as error:
         return problem_html(error)
-    return _read(context, visit, model, image, least, charset)
+    return _read_single(context, visit, model, image, least, charset)
 
 
 def _read_again(context: Context, visit: Session, model: str, least: float, charset: str) -> str:
-    return _read(context, visit, model, visit.source, least, charset)
+    return _read_single(context, visit, model, visit.source, least, charset)
 
 
 def _restore(context: Context, visit: Session) -> Any:
     """What this visit read last, before the page was loaded again."""
     if visit.source is None:
         return gr.skip()
-    return _read_again(context, visit, chosen_model(visit, context.shelf), 0, "")
+    return _read_again(context, visit, chosen_model(visit, context.registry), 0, "")
 
 
-def _keep_example(context: Context, visit: Session, text: str, *, asked: bool = False) -> tuple[Any, ...]:
+def _check_and_save(context: Context, visit: Session, text: str, *, asked: bool = False) -> tuple[Any, ...]:
     """Keep the image that was read last; `asked` says that a label which the model lacks is meant."""
     try:
         last = visit.last
@@ -226,22 +226,22 @@ def _keep_example(context: Context, visit: Session, text: str, *, asked: bool = 
         label = checked_label(text)
         if not label:
             raise UsageError("the label is empty", remedy="type what the character is")
-        alphabet = visit.reader(context.shelf, last.model).spec.alphabet
+        alphabet = visit.reader(context.registry, last.model).spec.alphabet
         known = known_label(label, alphabet)
         if known is None and not asked and label not in {kept.label for kept in visit.examples(last.model)}:
             return "", text, *question(label, alphabet)
     except KalamosError as error:
         return problem_html(error), text, *NO_QUESTION
-    return _keep_as(context, visit, known or label)
+    return _save_example(context, visit, known or label)
 
 
-def _keep_as(context: Context, visit: Session, label: str | None) -> tuple[Any, ...]:
+def _save_example(context: Context, visit: Session, label: str | None) -> tuple[Any, ...]:
     """Keep the image that was read last, with a label or as no character."""
     last = visit.last
     if last is None:
         return "", "", *NO_QUESTION
     try:
-        keep(context, visit, "one", last.model, last.image, label, last.prediction)
+        save_correction(context, visit, "one", last.model, last.image, label, last.prediction)
     except KalamosError as error:
         return problem_html(error), label or "", *NO_QUESTION
     count = len(visit.kept)

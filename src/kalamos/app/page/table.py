@@ -6,18 +6,18 @@ import html
 from collections.abc import Sequence
 
 from kalamos.app.page.sheet import Row, Sheet
-from kalamos.app.page.words import per_cent
+from kalamos.app.page.words import percent
 from kalamos.errors import NoInkError
 from kalamos.images.files import display_name
 
-__all__ = ["PAGE_ROWS", "pages", "table_html"]
+__all__ = ["ROWS_PER_PAGE", "pages", "table_html"]
 
-PAGE_ROWS = 100
+ROWS_PER_PAGE = 100
 
 
 def pages(rows: Sequence[Row]) -> int:
     """How many pages the rows fill, at least 1."""
-    return max(1, -(-len(rows) // PAGE_ROWS))
+    return max(1, -(-len(rows) // ROWS_PER_PAGE))
 
 
 def table_html(sheet: Sheet, rows: Sequence[Row], page: int = 1) -> str:
@@ -29,11 +29,11 @@ def table_html(sheet: Sheet, rows: Sequence[Row], page: int = 1) -> str:
         page: from 1; one that there is not is taken for the nearest.
     """
     page = min(max(1, page), pages(rows))
-    shown = rows[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    shown = rows[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
     if not shown:
         return '<p class="hint">No image is of this kind.</p>'
     body = "".join(_row_html(sheet, row) for row in shown)
-    first = (page - 1) * PAGE_ROWS + 1
+    first = (page - 1) * ROWS_PER_PAGE + 1
     caption = f"{first:,} to {first + len(shown) - 1:,} of {len(rows):,} images"
     return (
         f'<div class="sheet"><table><caption>{caption}</caption>'
@@ -45,8 +45,8 @@ def table_html(sheet: Sheet, rows: Sequence[Row], page: int = 1) -> str:
 def _row_html(sheet: Sheet, row: Row) -> str:
     prediction = row.prediction
     picture = f'<img src="{row.thumbnail}" alt="" loading="lazy">' if row.thumbnail else ""
-    sure = "" if prediction.confidence is None else per_cent(prediction.confidence)
-    answer = _answer_html(sheet, row)
+    sure = "" if prediction.confidence is None else percent(prediction.confidence)
+    answer = _label_html(sheet, row)
     if sheet.is_corrected(row):
         guess = f"<bdi>{html.escape(prediction.top[0].label)}</bdi>" if prediction.top else "nothing"
         answer += f' <span class="tag done">corrected</span> <small>the model read {guess}</small>'
@@ -58,7 +58,7 @@ def _row_html(sheet: Sheet, row: Row) -> str:
     return f"<tr><td>{picture}</td><td>{answer}</td><td>{sure}</td><td>{name}</td></tr>"
 
 
-def _answer_html(sheet: Sheet, row: Row) -> str:
+def _label_html(sheet: Sheet, row: Row) -> str:
     """The label that counts, or why there is none."""
     prediction, label = row.prediction, sheet.label(row)
     if label is not None:

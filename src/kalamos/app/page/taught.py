@@ -7,14 +7,14 @@ import threading
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from kalamos.app.models import ModelShelf
+from kalamos.app.models import ModelRegistry
 from kalamos.errors import KalamosError, ModelNotFoundError
 from kalamos.model_file import ModelSpec, read_spec
 from kalamos.recognizer import Recognizer, load
 
-__all__ = ["MOST_TAUGHT", "TaughtShelf"]
+__all__ = ["MAX_TAUGHT_MODELS", "TaughtModelRegistry"]
 
-MOST_TAUGHT: Final = 200
+MAX_TAUGHT_MODELS: Final = 200
 """Files of the folder that are listed, the newest."""
 
 _log = logging.getLogger("kalamos.app")
@@ -30,39 +30,39 @@ class _Listed(NamedTuple):
     """None where it is no model file."""
 
 
-class TaughtShelf(ModelShelf):
+class TaughtModelRegistry(ModelRegistry):
     """A shelf's models, and after them those in a folder of taught ones, which may change at any time.
 
     For a page that only this computer reaches: what one visit taught, every visit sees. A file that is no
     model is passed over, and logged once.
 
     Args:
-        shelf: its models come first, and keep their names.
+        registry: its models come first, and keep their names.
         folder: need not be there yet.
     """
 
-    def __init__(self, shelf: ModelShelf, folder: Path) -> None:
-        self._shelf = shelf
+    def __init__(self, registry: ModelRegistry, folder: Path) -> None:
+        self._registry = registry
         self._folder = folder
         self._listing = threading.Lock()
         self._known: dict[str, _Listed] = {}
         self._opened: dict[str, tuple[_Listed, Recognizer]] = {}
-        self.default = shelf.default
+        self.default = registry.default
 
     def names(self) -> tuple[str, ...]:
-        return (*self._shelf.names(), *self._taught())
+        return (*self._registry.names(), *self._taught())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._shelf or name in self._taught()
+        return name in self._registry or name in self._taught()
 
     def spec(self, name: str) -> ModelSpec:
-        found = None if name in self._shelf else self._taught().get(name)
-        return self._shelf.spec(name) if found is None or found.spec is None else found.spec
+        found = None if name in self._registry else self._taught().get(name)
+        return self._registry.spec(name) if found is None or found.spec is None else found.spec
 
     def get(self, name: str) -> Recognizer:
-        found = None if name in self._shelf else self._taught().get(name)
+        found = None if name in self._registry else self._taught().get(name)
         if found is None:
-            return self._shelf.get(name)
+            return self._registry.get(name)
         with self._listing:
             opened = self._opened.get(name)
         if opened is None or opened[0] != found:
@@ -74,7 +74,7 @@ class TaughtShelf(ModelShelf):
     def taught_from(self, name: str) -> str | None:
         """The model that one in the folder was taught from, where its file says so and that one is here."""
         try:
-            training = None if name in self._shelf else self.spec(name).training
+            training = None if name in self._registry else self.spec(name).training
         except ModelNotFoundError:
             return None
         taught = None if training is None else training.recipe.get("taught")
@@ -87,7 +87,7 @@ class TaughtShelf(ModelShelf):
             found = [(path, path.stat()) for path in self._folder.glob("*.onnx") if path.is_file()]
         except OSError:  # not there, or one went meanwhile: the next look will tell
             return {}
-        found = sorted(found, key=lambda each: each[1].st_mtime_ns)[-MOST_TAUGHT:]
+        found = sorted(found, key=lambda each: each[1].st_mtime_ns)[-MAX_TAUGHT_MODELS:]
         with self._listing:
             known, self._known = self._known, {}
             for path, stat in found:
@@ -99,7 +99,7 @@ class TaughtShelf(ModelShelf):
             return {
                 name: each
                 for name, each in sorted(self._known.items())
-                if each.spec is not None and name not in self._shelf
+                if each.spec is not None and name not in self._registry
             }
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kalamos.app.page.context import Context
-from kalamos.app.page.keeping import folder_of, note_origin, shown_path, slug, taught_folder
+from kalamos.app.page.keeping import corrections_folder, note_origin, shown_path, slug, taught_folder
 from kalamos.app.page.session import Session
-from kalamos.app.page.words import ENOUGH, hint_html, right_of
+from kalamos.app.page.words import MIN_EXAMPLES_FOR_PERCENT, correct_of, hint_html
 from kalamos.errors import OutputError, UsageError
 from kalamos.recognizer import load
 
@@ -61,10 +61,10 @@ def teach_visit(
         raise OutputError(f"the folder for taught models cannot be made: {error.strerror}") from None
     name = _free_name(context, visit, model, folder, name.strip())
     file = folder / f"{name}.onnx"
-    lesson = teach(visit.reader(context.shelf, model), examples, name=name, on_progress=on_progress)
+    lesson = teach(visit.reader(context.registry, model), examples, name=name, on_progress=on_progress)
     lesson.save(file)
-    if name not in context.shelf:  # which lists the folder where only this computer reaches the page
-        name = visit.add_model(context.shelf, name, load(file))
+    if name not in context.registry:  # which lists the folder where only this computer reaches the page
+        name = visit.add_model(context.registry, name, load(file))
     visit.taught_from[name], visit.taught = model, file
     return Taught(name, lesson, shown_path(context, file))
 
@@ -98,16 +98,16 @@ def _measured_html(before: Score, after: Score) -> str:
     ]
     if before.n == 1:
         _, old, new, n = counts[0]
-        return f"<p>{right_of(new, n)} held-back example read right; before, {right_of(old, n)}.</p>"
+        return f"<p>{correct_of(new, n)} held-back example read right; before, {correct_of(old, n)}.</p>"
     body = "".join(
-        f'<tr><th scope="row">{title}</th><td>{right_of(old, n)}</td><td>{right_of(new, n)}</td></tr>'
+        f'<tr><th scope="row">{title}</th><td>{correct_of(old, n)}</td><td>{correct_of(new, n)}</td></tr>'
         for title, old, new, n in counts
         if n
     )
     head = "<tr><th>Held-back examples</th><th>Right before</th><th>Right after</th></tr>"
     table = f'<table class="lesson"><thead>{head}</thead><tbody>{body}</tbody></table>'
     few = hint_html("Few examples were held back: more of each would measure it better.")
-    return table + (few if before.n < ENOUGH else "")
+    return table + (few if before.n < MIN_EXAMPLES_FOR_PERCENT else "")
 
 
 def taught_file(visit: Session) -> tuple[str, str]:
@@ -122,7 +122,7 @@ def _examples(context: Context, visit: Session, model: str, *, earlier: bool) ->
     from kalamos.teaching import Examples
 
     if earlier:
-        all_kept = Corrections(folder_of(context, visit, model)).examples()
+        all_kept = Corrections(corrections_folder(context, visit, model)).examples()
         if not len(all_kept):
             raise UsageError("nothing was kept on this computer yet", remedy="check some images first")
         return all_kept
@@ -137,7 +137,7 @@ def _examples(context: Context, visit: Session, model: str, *, earlier: bool) ->
 
 
 def _free_name(context: Context, visit: Session, model: str, folder: Path, asked: str) -> str:
-    taken = {*visit.model_names(context.shelf), *(path.stem for path in folder.glob("*.onnx"))}
+    taken = {*visit.model_names(context.registry), *(path.stem for path in folder.glob("*.onnx"))}
     if asked:
         name = slug(asked)
         if name in taken:

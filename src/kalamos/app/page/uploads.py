@@ -18,20 +18,20 @@ from kalamos.errors import DatasetError, ImageError, UsageError
 from kalamos.folders import name_order
 from kalamos.images import EXTENSIONS, read_file
 
-__all__ = ["MOST_IMAGES", "Found", "Upload", "files_input", "found_images", "picture_input"]
+__all__ = ["MAX_IMAGES", "Found", "UploadedFile", "files_input", "found_images", "picture_input"]
 
-MOST_IMAGES = 10_000
+MAX_IMAGES = 10_000
 """In one folder. Their table, thumbnails included, has a few MB by then."""
 
-SLASH: Final = "\u2044"
+FOLDER_SLASH: Final = "\u2044"
 """What `assets/folder.js` writes for the slashes in the path of a file of a folder: a name has none."""
 
-Upload = tuple[str, Path]
+UploadedFile = tuple[str, Path]
 """A file's own name, and where it lies."""
 
 
 def files_input(**named: Any) -> gr.File:
-    """A `gr.File` whose value is a list of `Upload`.
+    """A `gr.File` whose value is a list of `UploadedFile`.
 
     `gr.File` itself hands on the names of its copies, and leaves an empty temporary file behind for each.
     """
@@ -48,10 +48,10 @@ def picture_input(**named: Any) -> gr.Image:
     return component
 
 
-def _uploads(payload: Any) -> list[Upload]:
+def _uploads(payload: Any) -> list[UploadedFile]:
     given = payload.root if hasattr(payload, "root") else [payload] if payload else []
     # Only a name, which nothing is opened by: so it may have slashes.
-    names = [base_name(file.orig_name or Path(file.path).name).replace(SLASH, "/") for file in given]
+    names = [base_name(file.orig_name or Path(file.path).name).replace(FOLDER_SLASH, "/") for file in given]
     return [(name, _own(file.path)) for name, file in zip(names, given, strict=True)]
 
 
@@ -81,7 +81,7 @@ class Found(NamedTuple):
     """Raises `ImageError` or `DatasetError`."""
 
 
-def found_images(files: Sequence[Upload], limits: Limits, stack: ExitStack) -> tuple[list[Found], int]:
+def found_images(files: Sequence[UploadedFile], limits: Limits, stack: ExitStack) -> tuple[list[Found], int]:
     """All images of the uploads, in the order in which the command line lists a folder.
 
     Args:
@@ -94,7 +94,7 @@ def found_images(files: Sequence[Upload], limits: Limits, stack: ExitStack) -> t
 
     Raises:
         DatasetError: an archive is damaged, encrypted or unsafe.
-        UsageError: there is no image, or more than `MOST_IMAGES`.
+        UsageError: there is no image, or more than `MAX_IMAGES`.
     """
     found: list[Found] = []
     skipped = 0
@@ -112,9 +112,9 @@ def found_images(files: Sequence[Upload], limits: Limits, stack: ExitStack) -> t
         ]
     if not found:
         raise UsageError("there is no image in it", remedy=f"looked for {', '.join(sorted(EXTENSIONS))}")
-    if len(found) > MOST_IMAGES:
+    if len(found) > MAX_IMAGES:
         raise UsageError(
-            f"{len(found):,} images are more than the {MOST_IMAGES:,} that fit on a page",
+            f"{len(found):,} images are more than the {MAX_IMAGES:,} that fit on a page",
             remedy="give fewer at a time, or use `kalamos predict`, which takes any number",
         )
     return sorted(found, key=lambda each: name_order(each.name)), skipped

@@ -14,27 +14,27 @@ from kalamos.predictions import Prediction
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = [
-    "ENOUGH",
+    "MIN_EXAMPLES_FOR_PERCENT",
+    "alphabet_summary",
     "answer_html",
+    "correct_of",
     "glyph_html",
     "hint_html",
-    "per_cent",
+    "model_input_html",
+    "percent",
     "problem_html",
-    "right_of",
-    "seen_html",
     "verdict",
-    "what_it_reads",
 ]
 
-ENOUGH: Final = 20
+MIN_EXAMPLES_FOR_PERCENT: Final = 20
 """Examples of which a percentage may be told: one of fewer moves it by more than 5 points."""
 
 
-def per_cent(share: float) -> str:
+def percent(share: float) -> str:
     """A share in [0, 1], never rounded up to certainty nor down to nothing; of two shares, the larger one
     never shows less.
 
-    >>> per_cent(0.5), per_cent(0.99996), per_cent(0.004), per_cent(0.0004)
+    >>> percent(0.5), percent(0.99996), percent(0.004), percent(0.0004)
     ('50 %', 'over 99.9 %', '0.4 %', 'under 0.1 %')
     """
     if share > 0.999:
@@ -47,14 +47,14 @@ def per_cent(share: float) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def right_of(right: int, n: int) -> str:
+def correct_of(right: int, n: int) -> str:
     """How many of n examples were read right; with a percentage only where n is enough for one.
 
-    >>> right_of(1, 1), right_of(38, 40)
+    >>> correct_of(1, 1), correct_of(38, 40)
     ('1 of 1', '38 of 40 (95 %)')
     """
     counts = f"{right:,} of {n:,}"
-    return counts if n < ENOUGH else f"{counts} ({right / n:.0%})".replace("%", " %")
+    return counts if n < MIN_EXAMPLES_FOR_PERCENT else f"{counts} ({right / n:.0%})".replace("%", " %")
 
 
 def verdict(prediction: Prediction) -> str:
@@ -67,7 +67,7 @@ def verdict(prediction: Prediction) -> str:
         return "No ink: nothing is written here."
     if prediction.error is not None:
         return f"Cannot be read: {prediction.error}."
-    confidence = per_cent(prediction.confidence or 0.0)
+    confidence = percent(prediction.confidence or 0.0)
     if prediction.label is None:
         best = prediction.top[0].label if prediction.top else "?"
         return f"Not sure enough to say. The best guess is {best}, {confidence} sure."
@@ -84,9 +84,9 @@ def answer_html(prediction: Prediction, prepared: GreyImage | None) -> str:
     if prediction.top:
         parts.append(_bars(prediction))
     if prediction.removed is not None:
-        parts.append(f'<p class="aside">Other characters had {per_cent(prediction.removed)} before that.</p>')
+        parts.append(f'<p class="aside">Other characters had {percent(prediction.removed)} before that.</p>')
     if prepared is not None:
-        parts.append(seen_html(prepared))
+        parts.append(model_input_html(prepared))
     return f'<div class="answer" role="status" aria-live="polite">{"".join(parts)}</div>'
 
 
@@ -100,7 +100,7 @@ def glyph_html(label: str) -> str:
     return f'{shown}<p class="name">{html.escape(name.latin)}{native}</p>'
 
 
-def seen_html(prepared: GreyImage) -> str:
+def model_input_html(prepared: GreyImage) -> str:
     """The thumbnail of what the model is given."""
     size = f"{prepared.shape[1]}×{prepared.shape[0]}"
     return (
@@ -114,10 +114,10 @@ def problem_html(error: ImageError | Exception | str) -> str:
     return f'<div class="problem" role="alert">{html.escape(str(error))}</div>'
 
 
-def what_it_reads(labels: Sequence[str]) -> str:
+def alphabet_summary(labels: Sequence[str]) -> str:
     """What a model's alphabet consists of, in a few words.
 
-    >>> what_it_reads("0123456789"), what_it_reads(["a", "B", "7"]), what_it_reads(["ا", "لا"])
+    >>> alphabet_summary("0123456789"), alphabet_summary(["a", "B", "7"]), alphabet_summary(["ا", "لا"])
     ('0-9', '3 letters and digits', '2 letters')
     """
     if len(labels) > 2 and all(len(each) == 1 for each in labels) and "".join(labels).isascii():
@@ -149,7 +149,7 @@ def _bars(prediction: Prediction) -> str:
         rows.append(
             f'<tr><th scope="row"><bdi>{html.escape(label)}</bdi>{spoken}</th>'
             f'<td><div class="bar" style="--share:{confidence:.4f}"></div></td>'
-            f"<td>{per_cent(confidence)}</td></tr>"
+            f"<td>{percent(confidence)}</td></tr>"
         )
     return f'<table class="bars"><caption>Most likely characters</caption>{"".join(rows)}</table>'
 
