@@ -17,7 +17,7 @@ from kalamos.stale_files import lock_file, remove_stale, temporary_paths
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "write_bytes", "write_text"]
 
 _REMEDIES = {
     errno.EACCES: "choose a place you may write to",
@@ -88,6 +88,24 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             temporary.unlink()
         raise
     _sync_folder(target.parent)
+
+
+def write_bytes(path: str | os.PathLike[str], content: ReadableBuffer) -> None:
+    """Write a whole file by `atomic_write`, which says what it raises.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(f"{folder}/a.bin", b"A")
+    ...     Path(folder, "a.bin").read_bytes()
+    b'A'
+    """
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a whole file of UTF-8 text, without translating line ends, by `atomic_write`."""
+    write_bytes(path, text.encode())
 
 
 class _TemporaryFile(io.FileIO):

@@ -27,7 +27,7 @@ from typing import Final
 
 import cv2
 
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.datasets.class_folders import folder_of
 from kalamos.datasets.sources import is_safe
 from kalamos.errors import OutputError, UsageError
@@ -139,8 +139,7 @@ class Corrections:
         entry = self._added[-1]
         with self._locked():
             kept = [line for line in self._lines() if _parsed(line) != entry]
-            with atomic_write(self.folder / LOG) as stream:
-                stream.write(b"".join(line + b"\n" for line in kept))
+            write_bytes(self.folder / LOG, b"".join(line + b"\n" for line in kept))
             image = self.folder / entry.image
             try:
                 image.unlink(missing_ok=True)
@@ -183,8 +182,7 @@ class Corrections:
                 remedy="choose another place",
             ) from error
         # The image first: a line never tells of a file that is not there.
-        with atomic_write(path) as stream:
-            stream.write(content)
+        write_bytes(path, content)
         try:
             self._append(entry)
         except BaseException:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.errors import ImageError, OutputError, UsageError
 from kalamos.inputs import Item
 from kalamos.predictions import Prediction
@@ -99,8 +99,7 @@ class Gallery:
         else:
             problem = None
         _, content = cv2.imencode(".png", picture(stages, _ascii(result)))
-        with atomic_write(self._folder / name) as file:
-            file.write(content.tobytes())
+        write_bytes(self._folder / name, content.data)
         self._entries.append(_figure(name, path, result, problem))
 
     def _write_page(self, *, more: bool) -> None:
@@ -116,9 +115,8 @@ class Gallery:
             + "\n".join(self._entries)
             + f"\n<nav>{turn}</nav></html>\n"
         )
-        with atomic_write(self._folder / _page_name(number)) as file:
-            # Names that are not text in the file system's encoding are shown with their bytes.
-            file.write(text.encode("utf-8", "backslashreplace"))
+        # Names that are not text in the file system's encoding are shown with their bytes.
+        write_bytes(self._folder / _page_name(number), text.encode("utf-8", "backslashreplace"))
         self._entries.clear()
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.cluster.places import is_uri, open_place
 from kalamos.errors import KalamosError, OutputError, UsageError
 from kalamos.images.files import display_name
@@ -108,8 +108,7 @@ class PartFolder:
     def _put(self, name: str, content: bytes) -> None:
         filesystem, path = self._open()
         if filesystem.type_name == "local":
-            with atomic_write(f"{path}/{name}") as file:
-                file.write(content)
+            write_bytes(f"{path}/{name}", content)
             return
         try:
             # Whole, so that a failure on the way leaves no half a part that could be taken for one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.comparison.outcomes import Comparison
 from kalamos.comparison.plot import comparison_plot
 from kalamos.comparison.record import as_plain
@@ -25,5 +25,4 @@ def save_comparison(found: Comparison, folder: Path) -> None:
     record = json.dumps(as_plain(found), indent=2, ensure_ascii=False, allow_nan=False)
     contents = (f"{record}\n".encode(), as_markdown(found).encode(), comparison_plot(found))
     for name, content in zip(FILES, contents, strict=True):
-        with atomic_write(folder / name) as stream:
-            stream.write(content)
+        write_bytes(folder / name, content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.doctor.examination import InspectionReport
 from kalamos.doctor.page import render_page
 from kalamos.doctor.records import as_record
@@ -54,5 +54,4 @@ def _sheets(diagnosis: InspectionReport) -> dict[int, bytes]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as stream:
-        stream.write(content)
+    write_bytes(path, content)

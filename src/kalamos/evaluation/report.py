@@ -48,7 +48,7 @@ from typing import Any
 import numpy as np
 
 from kalamos._version import __version__
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.datasets import Split
 from kalamos.errors import DatasetError, OutputError
 from kalamos.evaluation.evaluate import EvalTarget, Evaluation
@@ -244,8 +244,7 @@ def make_folder(folder: Path) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as stream:
-        stream.write(content)
+    write_bytes(path, content)
 
 
 def _share(name: str, share: Proportion | None) -> dict[str, Any]:

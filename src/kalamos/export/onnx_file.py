@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kalamos.architectures import StagedNetwork
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.errors import ExportError
 from kalamos.export.base import Format, export
 from kalamos.export.parity import Answer, answer_of
@@ -77,8 +77,7 @@ def _store(path: Path, spec: ModelSpec) -> ModelSpec:
     model = onnx.load_from_string(path.read_bytes())
     others = {entry.key: entry.value for entry in model.metadata_props}  # what teaching remembers
     content = with_spec(model, spec, others)
-    with atomic_write(path) as stream:
-        stream.write(content)
+    write_bytes(path, content)
     return spec
 
 

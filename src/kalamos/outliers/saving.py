@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from kalamos._version import __version__
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.evaluation.pictures import Picture, encode_png, tile, write_text
 from kalamos.evaluation.report import make_folder, metrics_json
@@ -95,8 +95,7 @@ def write_outlier_report(folder: Path, report: OutlierReport, subject: EvalTarge
         "outliers.png": encode_png(surest_sheet(report)),
     }
     for name, content in written.items():
-        with atomic_write(folder / name) as file:
-            file.write(content)
+        write_bytes(folder / name, content)
     return tuple(written)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from kalamos._version import __version__
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.evaluation.pictures import Picture, encode_png
 from kalamos.evaluation.report import make_folder, metrics_json
@@ -88,8 +88,7 @@ def write_shift_report(
     page = render_shift_page(report, subject, plots, sheets, _jpeg(misreads))
     written["shift.html"] = page.encode()
     for name, content in written.items():
-        with atomic_write(folder / name) as file:
-            file.write(content)
+        write_bytes(folder / name, content)
     return tuple(written)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.datasets import Dataset, Problem, RaggedImages, Split, stratified_split
 from kalamos.errors import DatasetError, ExportError, ModelFileError, NoInkError, UsageError
 from kalamos.images.files import display_name
@@ -92,8 +92,7 @@ class Lesson:
         """
         target = Path(path)
         check_target(target, self.taught_from, force=force)
-        with atomic_write(target) as stream:
-            stream.write(self.content)
+        write_bytes(target, self.content)
         return target
 
 

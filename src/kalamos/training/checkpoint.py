@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.errors import TrainingError
 from kalamos.training.state import TrainingState
 
@@ -25,8 +25,7 @@ AFRESH = f"remove {LAST} to begin this run again from its first epoch"
 
 def write_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
-    with atomic_write(path) as stream:
-        stream.write(content)
+    write_bytes(path, content)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import BinaryIO
 
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes, write_text
 from kalamos.privacy import import_matplotlib
 from kalamos.training.reports import EpochReport, Start, Watch
 
@@ -39,8 +39,7 @@ class CsvLog(Watch):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([f.name for f in fields(EpochReport)])
         writer.writerows(asdict(report).values() for report in self.reports)
-        with atomic_write(self._path) as stream:
-            stream.write(text.getvalue().encode())
+        write_text(self._path, text.getvalue())
 
 
 class TensorBoardLog(Watch):
@@ -129,5 +128,4 @@ def write_curves(folder: Path, reports: Sequence[EpochReport], title: str) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a title in a script that the font lacks
         figure.savefig(content, format="png", dpi=110)
-    with atomic_write(folder / CURVES) as stream:
-        stream.write(content.getvalue())
+    write_bytes(folder / CURVES, content.getvalue())

@@ -28,7 +28,7 @@ import torch
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
 from kalamos.architectures import StagedNetwork, build
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_text
 from kalamos.errors import TrainingError
 from kalamos.model_file import SelectiveAccuracy
 from kalamos.stale_files import remove_all_stale
@@ -204,8 +204,7 @@ def _write_story(folder: Path, of: Plan | Run, train: int, val: int, outcome: di
         "environment": of.environment,
         "outcome": outcome,
     }
-    with atomic_write(folder / STORY) as stream:
-        stream.write((json.dumps(story, indent=2, ensure_ascii=False) + "\n").encode())
+    write_text(folder / STORY, json.dumps(story, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_text
 from kalamos.model_file import (
     Metric,
     ModelSpec,
@@ -90,8 +90,7 @@ def write_card(path: Path) -> Path:
         OutputError: the card cannot be written.
     """
     card = path.with_suffix(".md")
-    with atomic_write(card) as stream:
-        stream.write(render_card(path).encode())
+    write_text(card, render_card(path))
     return card
 
 
