@@ -10,14 +10,14 @@ import pytest
 import kalamos
 from kalamos import helpers as module
 from kalamos.helpers import Helpers
-from kalamos.inputs import Member
+from kalamos.inputs import NamedImage
 from kalamos.predictions import Prediction
 from kalamos.streaming import Turns
 from kalamos.zoo import model_path
 
 SAMPLES = sorted(path for path in Path("samples").iterdir() if path.suffix in {".png", ".jpg"})
 ITEMS = [
-    *(Member(f"x.zip/{turn}/{path.name}", path.read_bytes()) for turn in range(50) for path in SAMPLES),
+    *(NamedImage(f"x.zip/{turn}/{path.name}", path.read_bytes()) for turn in range(50) for path in SAMPLES),
     "absent.png",
 ]
 started: list[module._Helper] = []

@@ -12,7 +12,7 @@ from kalamos.errors import UsageError
 from kalamos.external_sort import externally_sorted
 from kalamos.images import EXTENSIONS
 from kalamos.images.files import display_name, perhaps_meant
-from kalamos.passed_over import PassedOver
+from kalamos.passed_over import SkippedFiles
 
 __all__ = [
     "ImageSearch",
@@ -50,7 +50,7 @@ class ImageSearch:
     def __init__(self, paths: Sequence[str], *, refuse_absent: bool = False) -> None:
         self._paths = paths
         self._refuse_absent = refuse_absent
-        self.passed_over = PassedOver()
+        self.passed_over = SkippedFiles()
         """Files in searched folders whose names are not an image's, counted as the search goes."""
         self.reasons: dict[str, UsageError] = {}
         """Why a path that was given has no image, by the path as it is passed on; of those that say more than
@@ -67,7 +67,7 @@ class ImageSearch:
 
     def entries(self) -> Iterator[tuple[str, bool]]:
         """The same paths, each with whether it was named (itself or by a glob), not found in a folder."""
-        self.passed_over = PassedOver()
+        self.passed_over = SkippedFiles()
         self.reasons = {}
         absent: list[UsageError] = []
         named = [path for given in self._paths for path in self._globbed(given, absent)]
@@ -98,7 +98,7 @@ class ImageSearch:
 
     def _searched(self, folder: str) -> Iterator[str]:
         count = 0
-        passed_over = PassedOver()
+        passed_over = SkippedFiles()
         try:
             for path in self._walk(folder, passed_over):
                 count += 1
@@ -117,7 +117,7 @@ class ImageSearch:
         self.reasons[_posix(path)] = error
         return _posix(path)
 
-    def _walk(self, top: str, passed_over: PassedOver) -> Iterator[str]:
+    def _walk(self, top: str, passed_over: SkippedFiles) -> Iterator[str]:
         # Not by recursion: folders may lie in each other deeper than calls may.
         inside: _Inside = {}
         if not _enter(top, inside):

@@ -64,7 +64,7 @@ class Helpers:
         """The chunk's predictions, from a helper that is free or worth starting; None where there is none.
 
         Args:
-            chunk: paths and `Member`s.
+            chunk: paths and `NamedImage`s.
             turns: tells how long preparing an image takes here, and has taken in all.
         """
         helper = self._free(turns)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from kalamos.images.dispatch import looks_like
 from kalamos.writers.escape import one_line
 
-__all__ = ["FileKind", "PassedOver", "file_kind", "foreign_files", "kind_of_content"]
+__all__ = ["FileKind", "SkippedFiles", "file_kind", "foreign_files", "kind_of_content"]
 
 NAMED = 3
 """Files of a kind that are named."""
@@ -127,13 +127,13 @@ def kind_of_content(head: bytes) -> FileKind:
     return _BY_CONTENT.get(looks_like(head), _OTHER) if head else _OTHER
 
 
-def foreign_files(names: Iterable[str]) -> PassedOver:
+def foreign_files(names: Iterable[str]) -> SkippedFiles:
     """Count the files among `names` that are no images and whose names tell what they are.
 
     >>> print(foreign_files(["a/1.png", "a/2.heic"]))
     1 HEIC photo: convert it to JPEG or PNG (a/2.heic)
     """
-    passed_over = PassedOver()
+    passed_over = SkippedFiles()
     for name in names:
         if file_kind(name.strip("'")) is not None:  # an escaped name stands in quotes
             passed_over.add(name.strip("'"))
@@ -141,14 +141,14 @@ def foreign_files(names: Iterable[str]) -> PassedOver:
 
 
 @dataclass
-class PassedOver:
+class SkippedFiles:
     """Counts what was passed over, by kind, in memory that does not grow with the number of files.
 
     Attributes:
         counts: how many files of each kind.
         first: the names of the first few of each kind, as they came.
 
-    >>> passed_over = PassedOver()
+    >>> passed_over = SkippedFiles()
     >>> for name in ("a.heic", "b.HEIC", "notes.txt"):
     ...     passed_over.add(name)
     >>> print(passed_over)
@@ -176,7 +176,7 @@ class PassedOver:
         """Count a file on the disk, to be called `name`; it is opened where its name tells nothing."""
         self.add(name, lambda: _head(path))
 
-    def merge(self, other: PassedOver) -> None:
+    def merge(self, other: SkippedFiles) -> None:
         """Count what another has counted too."""
         for kind, count in other.counts.items():
             self._count(kind, count, other.first[kind])

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from kalamos.cli.passed_over import SHOWN, tell_passed_over
-from kalamos.datasets import Problem, load_dataset
+from kalamos.datasets import SkippedFile, load_dataset
 from kalamos.errors import DatasetError
 from kalamos.teaching.examples import load_examples
 
 
 def test_the_first_ones_are_named_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:
     tell_passed_over("pages", [])
-    tell_passed_over("pages", [Problem("a.png", "no ink")])
-    tell_passed_over("pages", [Problem(f"{place}.png", "damaged") for place in range(SHOWN + 1_200)])
+    tell_passed_over("pages", [SkippedFile("a.png", "no ink")])
+    tell_passed_over("pages", [SkippedFile(f"{place}.png", "damaged") for place in range(SHOWN + 1_200)])
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines() == [
@@ -26,8 +26,10 @@ def test_the_first_ones_are_named_and_the_others_counted(capsys: pytest.CaptureF
 
 
 def test_files_of_other_kinds_are_counted_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
-    others = [Problem(f"a/IMG_{place}.HEIC", "not named like an image") for place in range(1_200)]
-    tell_passed_over("letters", [*others, Problem("a/1.png", "damaged"), Problem("notes.txt", "no image")])
+    others = [SkippedFile(f"a/IMG_{place}.HEIC", "not named like an image") for place in range(1_200)]
+    tell_passed_over(
+        "letters", [*others, SkippedFile("a/1.png", "damaged"), SkippedFile("notes.txt", "no image")]
+    )
     assert capsys.readouterr().err.splitlines() == [
         "letters: 1,202 files passed over",
         "  1,200 HEIC photos: convert them to JPEG or PNG (a/IMG_0.HEIC, a/IMG_1.HEIC, a/IMG_2.HEIC, …)",

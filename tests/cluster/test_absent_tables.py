@@ -13,7 +13,7 @@ import pyarrow.parquet as pq  # noqa: E402
 from kalamos.cluster.job import _tables  # noqa: E402
 from kalamos.cluster.streams import TableStream  # noqa: E402
 from kalamos.errors import ImageNotFoundError, UsageError  # noqa: E402
-from kalamos.inputs import Member  # noqa: E402
+from kalamos.inputs import NamedImage  # noqa: E402
 
 
 def test_a_table_that_is_not_there_is_a_row_among_others_and_refused_alone(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_a_table_that_is_not_there_is_a_row_among_others_and_refused_alone(tmp_p
     pq.write_table(pa.table({"image": [b"x"]}), tmp_path / "a.parquet")
     assert _tables([absent, there]) == [there, absent]
     [row] = TableStream(absent, None, alone=False).search()[1]
-    assert isinstance(row, Member)
+    assert isinstance(row, NamedImage)
     assert isinstance(row.content, ImageNotFoundError)
     with pytest.raises(UsageError, match="no such file or folder"):
         _tables([absent, absent])

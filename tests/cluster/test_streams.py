@@ -12,7 +12,7 @@ import pytest
 from kalamos.cluster import streams
 from kalamos.cluster.streams import Block, LocalStream, Stream, TableStream, blocks_of
 from kalamos.errors import ImageNotFoundError, UsageError
-from kalamos.inputs import InputSearch, Member
+from kalamos.inputs import InputSearch, NamedImage
 from kalamos.inputs.item import is_heavy
 from kalamos.recognizer import CHUNK
 from kalamos.streaming import chunks_of
@@ -84,8 +84,8 @@ def test_a_table_elsewhere_gives_what_it_gives_here(tmp_path: Path) -> None:
     there = items_of(list(blocks_of(TableStream(path.as_uri(), None), 0)))
     assert len(there) == 150
     for ours, theirs in zip(here, there, strict=True):
-        assert isinstance(ours, Member)
-        assert isinstance(theirs, Member)
+        assert isinstance(ours, NamedImage)
+        assert isinstance(theirs, NamedImage)
         assert theirs.name == ours.name.replace(str(tmp_path), tmp_path.as_uri())
         assert str(theirs.content) == str(ours.content).replace(str(tmp_path), tmp_path.as_uri())
 
@@ -108,7 +108,7 @@ def test_a_table_that_cannot_be_read_is_a_row_or_is_refused(tmp_path: Path) -> N
     for name in ("empty", "other", "broken", "none"):
         uri = f"{base}/{name}.parquet"
         [member] = rows(TableStream(uri, None, alone=False))
-        assert isinstance(member, Member)
+        assert isinstance(member, NamedImage)
         assert member.name == uri
         assert str(member.content).startswith(f"{uri}: ")
     assert isinstance(member.content, ImageNotFoundError)

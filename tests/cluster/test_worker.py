@@ -13,8 +13,8 @@ from kalamos.cluster.parts import PartFolder
 from kalamos.cluster.streams import Block
 from kalamos.cluster.worker import BlockReader, Outcome, Reading
 from kalamos.errors import CorruptImageError, KalamosError
-from kalamos.inputs import Item, Member
-from kalamos.passed_over import PassedOver
+from kalamos.inputs import Item, NamedImage
+from kalamos.passed_over import SkippedFiles
 from kalamos.recognizer import load
 from kalamos.zoo import model_path
 
@@ -30,8 +30,8 @@ def threads():
     cv2.setNumThreads(before)
 
 
-def some_passed_over() -> PassedOver:
-    passed_over = PassedOver()
+def some_passed_over() -> SkippedFiles:
+    passed_over = SkippedFiles()
     for place in range(5):
         passed_over.add(f"{place}.heic")
     return passed_over
@@ -54,8 +54,8 @@ def items() -> list[Item]:
     return [
         *paths,
         "none.png",
-        Member("a.zip/x", b""),
-        Member("b", CorruptImageError("b: torn", remedy="mend")),
+        NamedImage("a.zip/x", b""),
+        NamedImage("b", CorruptImageError("b: torn", remedy="mend")),
     ]
 
 
@@ -93,7 +93,7 @@ def test_an_empty_block_is_no_part(tmp_path: Path) -> None:
 def test_uris_are_fetched_where_paths_are_uris(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="needs the extra 'cluster'")
     good, missing = (SAMPLES / "3-chalk.png").as_uri(), f"{tmp_path.as_uri()}/none.png"
-    items: list[Item] = [good, Member("a#1", (SAMPLES / "4-pencil.jpg").read_bytes()), missing] * 20
+    items: list[Item] = [good, NamedImage("a#1", (SAMPLES / "4-pencil.jpg").read_bytes()), missing] * 20
     rows = read(replace(READING, remote=True), items).predictions
     assert [row.label for row in rows] == ["3", "4", None] * 20
     assert [row.path for row in rows] == [good, "a#1", missing] * 20

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from kalamos.datasets import Dataset, Problem, Split
+from kalamos.datasets import Dataset, SkippedFile, Split
 from kalamos.doctor import inspect
 from kalamos.doctor.console import print_diagnosis
 
@@ -33,7 +33,7 @@ def test_errors_come_first_each_case_on_its_line(clean: Dataset) -> None:
         clean,
         name="[red]\x1b[31m",
         train=Split(images, clean.train.labels, names=tuple(f"[b]/{row}.png" for row in range(160))),
-        problems=tuple(Problem(f"{number}.png", "cut off") for number in range(5)),
+        problems=tuple(SkippedFile(f"{number}.png", "cut off") for number in range(5)),
     )
     lines = told(dataset, most=2)
     assert lines[0] == r"[red]\x1b[31m: 2 errors, 1 warning   (drawn by program)"
@@ -51,5 +51,5 @@ def test_errors_come_first_each_case_on_its_line(clean: Dataset) -> None:
 
 
 def test_no_cases_are_shown_where_none_are_wanted(clean: Dataset) -> None:
-    dataset = replace(clean, problems=(Problem("1.png", "cut off"),))
+    dataset = replace(clean, problems=(SkippedFile("1.png", "cut off"),))
     assert "         and 1 more" in told(dataset, most=0)

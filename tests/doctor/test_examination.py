@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kalamos.alphabets import DIGITS, Alphabet
-from kalamos.datasets import Dataset, Problem, Split
+from kalamos.datasets import Dataset, SkippedFile, Split
 from kalamos.doctor import FINDING_TYPES, inspect
 from kalamos.errors import MissingExtraError
 
@@ -38,7 +38,7 @@ def faulty(clean: Dataset) -> Dataset:
         alphabet=Alphabet("more", (*clean.alphabet.labels, "none")),
         train=Split(images, labels),
         test=Split(test_images[keep], clean.test.labels[keep]),
-        problems=(Problem("a/1.png", "truncated"), Problem("notes.txt", "not an image")),
+        problems=(SkippedFile("a/1.png", "truncated"), SkippedFile("notes.txt", "not an image")),
     )
 
 

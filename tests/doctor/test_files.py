@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kalamos.datasets import Problem
+from kalamos.datasets import SkippedFile
 from kalamos.doctor.files import check_files
 
 
@@ -18,12 +18,12 @@ from kalamos.doctor.files import check_files
     ],
 )
 def test_lost_images_are_told_from_other_files(where: str, kind: str) -> None:
-    found = check_files([Problem(where, "as it is")])
+    found = check_files([SkippedFile(where, "as it is")])
     assert [(one.kind, [case.what for case in one.cases]) for one in found if one.cases] == [
         (kind, [f"{where}: as it is"])
     ]
 
 
 def test_a_name_stays_on_its_line() -> None:
-    [finding] = [one for one in check_files([Problem("a\nb\x1b[31m.png", "bad")]) if one.cases]
+    [finding] = [one for one in check_files([SkippedFile("a\nb\x1b[31m.png", "bad")]) if one.cases]
     assert finding.cases[0].what == r"a\nb\x1b[31m.png: bad"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kalamos.alphabets import Alphabet
-from kalamos.datasets import Dataset, Problem, Split
+from kalamos.datasets import Dataset, SkippedFile, Split
 from kalamos.doctor import inspect
 from kalamos.doctor.page import CASES, SHEETS, render_page
 
@@ -46,7 +46,7 @@ def page(clean: Dataset) -> str:
         source=HOSTILE,
         alphabet=Alphabet("hostile", (SCRIPT, "ب", "A", "\u202eB")),
         train=Split(images, clean.train.labels, names=(HOSTILE,) * 160),
-        problems=(Problem(HOSTILE, HOSTILE),),
+        problems=(SkippedFile(HOSTILE, HOSTILE),),
         test=None,
     )
     return render_page(inspect(dataset, labels=False), {0: b"png"})

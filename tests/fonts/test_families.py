@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos.datasets.dataset import Problem
+from kalamos.datasets.dataset import SkippedFile
 from kalamos.errors import DatasetError
 from kalamos.fonts.families import Family, Listed, choose, find_families, read_list, side_of
 
@@ -118,6 +118,6 @@ def test_choosing_a_side_tells_what_is_absent() -> None:
         Listed("@fontsource/caveat", "5.3.0", "judge", "latin"),
     )
     assert choose(there, listed, "judge") == ((there[1],), ())
-    absent = Problem("handlee", "listed, but not in the folder of fonts")
+    absent = SkippedFile("handlee", "listed, but not in the folder of fonts")
     assert choose(there, listed, "train") == ((there[0],), (absent,))
     assert choose(there, listed, None) == (there[:2], (absent,))

@@ -19,7 +19,7 @@ from kalamos.errors import (
     UsageError,
 )
 from kalamos.inputs.csvs import LONGEST_LINE, read_csv
-from kalamos.inputs.item import Item, Member
+from kalamos.inputs.item import Item, NamedImage
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def read(content: bytes, column: str | None = None) -> list[Item]:
 
 
 def error(item: Item) -> ImageError:
-    assert isinstance(item, Member)
+    assert isinstance(item, NamedImage)
     assert isinstance(item.content, ImageError)
     assert str(item.content).isprintable()
     return item.content
@@ -70,7 +70,7 @@ def test_a_bad_row_costs_one_row_and_tells_its_line() -> None:
     assert (first, short, last) == ("a.png", "b.png", "g.png")
     told = {"x.csv#1": "line 5: no path", "x.csv#3": "line 7: more cells", "x.csv#4": "line 8: ',' expected"}
     for item in (nothing, longer, quote):
-        assert isinstance(item, Member)
+        assert isinstance(item, NamedImage)
         assert told.pop(item.name) in str(error(item))
     assert not told
     assert isinstance(error(nothing), ImageNotFoundError)
@@ -172,7 +172,7 @@ def test_no_bytes_bring_it_down_and_no_row_disappears(content: bytes) -> None:
         items = read(b"path,n\n" + content)
     except KalamosError:
         return
-    names = [item.name for item in items if isinstance(item, Member)]
+    names = [item.name for item in items if isinstance(item, NamedImage)]
     assert len(names) == len(set(names))
     lines = [line for line in content.replace(b"\r", b"\n").split(b"\n") if line]
     if b'"' not in content and b"\0" not in content:

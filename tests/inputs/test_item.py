@@ -10,7 +10,7 @@ from kalamos.errors import CorruptImageError, ImageNotFoundError, InvalidArrayEr
 from kalamos.inputs.item import (
     HEAVY_BYTES,
     HEAVY_PIXELS,
-    Member,
+    NamedImage,
     bytes_held,
     is_heavy,
     load_item,
@@ -20,14 +20,14 @@ from kalamos.inputs.item import (
 
 
 def test_a_member_is_decoded_and_named_in_its_errors(png: bytes) -> None:
-    assert load_item(Member("x.zip/a.png", png)).shape == (28, 28)
+    assert load_item(NamedImage("x.zip/a.png", png)).shape == (28, 28)
     with pytest.raises(CorruptImageError, match=r"^x\.zip/a\.png: the PNG is truncated"):
-        load_item(Member("x.zip/a.png", png[:-30]))
+        load_item(NamedImage("x.zip/a.png", png[:-30]))
     with pytest.raises(UnsupportedImageError, match=r"'x\.zip/\\x1b\.png': this is not an image"):
-        load_item(Member("x.zip/\x1b.png", b"no image, but text"))
+        load_item(NamedImage("x.zip/\x1b.png", b"no image, but text"))
     error = CorruptImageError("x.zip: cut off")
     with pytest.raises(CorruptImageError) as caught:
-        load_item(Member("x.zip", error))
+        load_item(NamedImage("x.zip", error))
     assert caught.value is error
 
 
@@ -37,7 +37,16 @@ def test_many_come_in_order_with_errors_in_their_places(here: Path, png: bytes) 
     _, tiff = cv2.imencode(".tif", picture)
     Path("b.tif").write_bytes(tiff.tobytes())
     broken = CorruptImageError("x.zip: cut off")
-    sources = ["b.tif", "a.png", "none.png", picture, Member("x", broken), png, Path("b.tif"), tiff.tobytes()]
+    sources = [
+        "b.tif",
+        "a.png",
+        "none.png",
+        picture,
+        NamedImage("x", broken),
+        png,
+        Path("b.tif"),
+        tiff.tobytes(),
+    ]
     outcomes = list(load_items([*sources, tiff.tobytes()[:-30], "a\0b", object()]))
     for place in (0, 1, 3, 5, 6, 7):
         assert np.array_equal(outcomes[place], picture)
@@ -49,7 +58,7 @@ def test_many_come_in_order_with_errors_in_their_places(here: Path, png: bytes) 
 
 
 def test_names(here: Path) -> None:
-    assert [name_of(source) for source in ("a.png", Path("b/c.png"), Member("x.zip/a", b""))] == [
+    assert [name_of(source) for source in ("a.png", Path("b/c.png"), NamedImage("x.zip/a", b""))] == [
         "a.png",
         "b/c.png",
         "x.zip/a",
@@ -60,14 +69,14 @@ def test_names(here: Path) -> None:
 
 def test_what_is_held_and_what_is_heavy(here: Path) -> None:
     Path("big.png").write_bytes(bytes(HEAVY_BYTES + 1))
-    heavy = ["big.png", Path("big.png"), Member("x", bytes(HEAVY_BYTES + 1)), bytes(HEAVY_BYTES + 1)]
+    heavy = ["big.png", Path("big.png"), NamedImage("x", bytes(HEAVY_BYTES + 1)), bytes(HEAVY_BYTES + 1)]
     heavy.append(np.zeros(HEAVY_PIXELS + 1, np.uint8))
     light = [
         "none.png",
         "a\0b",
-        Member("x", bytes(HEAVY_BYTES)),
+        NamedImage("x", bytes(HEAVY_BYTES)),
         np.zeros(9, np.uint8),
-        Member("x", CorruptImageError("")),
+        NamedImage("x", CorruptImageError("")),
     ]
     assert all(map(is_heavy, heavy))
     assert not any(map(is_heavy, light))

@@ -16,7 +16,7 @@ from kalamos.errors import (
     MissingExtraError,
     UsageError,
 )
-from kalamos.inputs.item import Item, Member
+from kalamos.inputs.item import Item, NamedImage
 from kalamos.inputs.parquet import _batches, read_parquet
 
 pa = pytest.importorskip("pyarrow")
@@ -64,7 +64,7 @@ def test_the_structs_of_hugging_face() -> None:
         {"bytes": None, "path": "b.png"},
         {"bytes": b"C", "path": None},
     ]
-    expected: list[Item] = [Member("x.parquet#0", b"A"), "b.png", Member("x.parquet#2", b"C")]
+    expected: list[Item] = [NamedImage("x.parquet#0", b"A"), "b.png", NamedImage("x.parquet#2", b"C")]
     assert read({"label": [1, 2, 3], "image": images}) == expected
     assert read({"label": [1, 2, 3], "scan": images}) == expected, "the type tells where no name does"
 
@@ -76,7 +76,7 @@ def test_a_row_with_nothing_in_it_is_a_row() -> None:
         [{"bytes": None, "path": None}, {"bytes": b"B", "path": ""}],
     ):
         nothing, something = read({"image": column})
-        assert isinstance(nothing, Member)
+        assert isinstance(nothing, NamedImage)
         assert isinstance(nothing.content, ImageNotFoundError)
         assert nothing.name == "x.parquet#0"
         assert something in {("x.parquet#1", b"B"), "b.png"}

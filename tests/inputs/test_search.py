@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kalamos.errors import CorruptImageError, ImageError, ImageNotFoundError, UsageError
-from kalamos.inputs import InputSearch, Item, Member
+from kalamos.inputs import InputSearch, Item, NamedImage
 
 
 def pack(path: str, names: Iterable[str]) -> None:
@@ -76,7 +76,7 @@ def test_items_can_be_pickled(mixed: Path) -> None:
     Path("cut.zip").write_bytes(b"PK\3\4")
     items = list(InputSearch(["Forms.zip", "cut.zip", "one.png"]))
     for item, copy in zip(items, pickle.loads(pickle.dumps(items)), strict=True):  # noqa: S301
-        if isinstance(item, Member) and isinstance(item.content, ImageError):
+        if isinstance(item, NamedImage) and isinstance(item.content, ImageError):
             assert (copy.name, str(copy.content)) == (item.name, str(item.content))
         else:
             assert copy == item
@@ -89,7 +89,7 @@ def test_a_broken_container_is_one_row_and_the_others_are_read(mixed: Path) -> N
     items = list(InputSearch(["a.zip", "list.csv", "scans.tar", "z.png"]))
     assert names(items) == ["a.zip", "list.csv", "scans.tar/z.png", "scans.tar", "z.png"]
     for item in (items[0], items[1], items[3]):
-        assert isinstance(item, Member)
+        assert isinstance(item, NamedImage)
         assert isinstance(item.content, CorruptImageError)
         assert item.name in str(item.content)
 
@@ -110,7 +110,9 @@ def test_one_without_any_image_is_told_and_among_others_a_row(here: Path, tar_by
         list(InputSearch(["-"], stdin=io.BytesIO()))
     items = list(InputSearch(["a.zip", "b.tar", "c.csv", "-"], stdin=io.BytesIO()))
     assert names(items) == ["stdin", "a.zip", "b.tar", "c.csv"]
-    assert all(isinstance(item, Member) and isinstance(item.content, ImageNotFoundError) for item in items)
+    assert all(
+        isinstance(item, NamedImage) and isinstance(item.content, ImageNotFoundError) for item in items
+    )
 
 
 def test_a_column_that_cannot_be_told_is_told_and_among_others_a_row(here: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_column_that_cannot_be_told_is_told_and_among_others_a_row(here: Path)
         with pytest.raises(UsageError, match=problem):
             list(InputSearch(["a.csv"], column=column))
         row, other = InputSearch(["a.csv", "b.png"], column=column)
-        assert isinstance(row, Member)
+        assert isinstance(row, NamedImage)
         assert problem in str(row.content)
         assert other == "b.png"
 
@@ -147,7 +149,7 @@ def test_standard_input_once_even_where_a_folder_has_its_name(here: Path) -> Non
 def test_standard_input_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     [row] = InputSearch(["-"])
-    assert isinstance(row, Member)
+    assert isinstance(row, NamedImage)
     assert str(row.content) == "standard input: closed"
 
 

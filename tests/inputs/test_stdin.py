@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kalamos.errors import CorruptImageError, ImageTooLargeError, KalamosError, UnsupportedImageError
 from kalamos.images.files import MAX_MEMBER_BYTES
-from kalamos.inputs.item import Item, Member
+from kalamos.inputs.item import Item, NamedImage
 from kalamos.inputs.stdin import HEAD_BYTES, LONGEST_PATH, read_stdin
 
 
@@ -128,7 +128,7 @@ def test_endless_input_does_not_fill_the_memory() -> None:
 
     zeros = Endless(bytes(4096))
     [member] = read_stdin(io.BufferedReader(zeros, 1 << 20))
-    assert isinstance(member, Member)
+    assert isinstance(member, NamedImage)
     assert isinstance(member.content, ImageTooLargeError)
     assert zeros.given < MAX_MEMBER_BYTES + (4 << 20)
     letters = Endless(b"x")

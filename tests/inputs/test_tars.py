@@ -16,11 +16,11 @@ import pytest
 
 from kalamos.errors import CorruptImageError, ImageTimeoutError, ImageTooLargeError, UnsupportedImageError
 from kalamos.images.files import MAX_MEMBER_BYTES
-from kalamos.inputs.item import Member
+from kalamos.inputs.item import NamedImage
 from kalamos.inputs.tars import MOST_HEADER, read_tar
 
 
-def read(content: bytes, name: str = "x.tar") -> list[Member | None]:
+def read(content: bytes, name: str = "x.tar") -> list[NamedImage | None]:
     return list(read_tar(name, io.BufferedReader(io.BytesIO(content))))
 
 
@@ -303,9 +303,9 @@ def test_what_takes_long_to_unpack_is_given_up(here: Path, tar_bytes) -> None:
     content = tar_bytes(("a.png", b"A"), ("much.txt", bytes(300 << 20)), ("b.png", b"B"), mode="w:bz2")
     Path("x.tar.bz2").write_bytes(content)
     assert len(content) < 2**20
-    got: list[Member | None] = []
+    got: list[NamedImage | None] = []
     start = time.process_time()
     with pytest.raises(ImageTimeoutError, match=r"x\.tar\.bz2: getting the next image out takes too long"):
         got.extend(read_tar("x.tar.bz2", timeout=0.3))
     assert time.process_time() - start < 3
-    assert [each.name for each in got if isinstance(each, Member)] == ["x.tar.bz2/a.png"]
+    assert [each.name for each in got if isinstance(each, NamedImage)] == ["x.tar.bz2/a.png"]

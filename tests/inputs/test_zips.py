@@ -13,7 +13,7 @@ import pytest
 
 from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
 from kalamos.images.files import MAX_MEMBER_BYTES
-from kalamos.inputs.item import Member
+from kalamos.inputs.item import NamedImage
 from kalamos.inputs.zips import read_zip
 
 
@@ -30,12 +30,12 @@ def pack(*members: tuple[str | zipfile.ZipInfo, bytes], method: int = zipfile.ZI
     return sink.getvalue()
 
 
-def read(content: bytes) -> list[Member | None]:
+def read(content: bytes) -> list[NamedImage | None]:
     Path("x.zip").write_bytes(content)
     return list(read_zip("x.zip"))
 
 
-def only(content: bytes) -> Member:
+def only(content: bytes) -> NamedImage:
     [member] = read(content)
     assert member is not None
     return member

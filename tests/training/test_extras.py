@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kalamos.alphabets import DIGITS, Alphabet
-from kalamos.datasets import Problem
+from kalamos.datasets import SkippedFile
 from kalamos.errors import RecipeError, TrainingError
 from kalamos.preprocessing import default_steps
 from kalamos.training import Recipe, Watch
@@ -75,7 +75,7 @@ class Notes(Watch):
     def __init__(self) -> None:
         self.passed_over: dict[str, list[str]] = {}
 
-    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         self.passed_over[dataset] = [problem.where for problem in problems]
 
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kalamos.datasets import Problem
+from kalamos.datasets import SkippedFile
 from kalamos.training.reports import EpochReport, Start, StepReport, Watch, Watches
 
 START = Start("cnn2", 10, 20, 5, 3, (), 2, "cpu", "float32")
 STEP = StepReport(1, 1, 0.5, 100.0)
-PROBLEM = Problem("7/scan.pdf", "not an image")
+PROBLEM = SkippedFile("7/scan.pdf", "not an image")
 EPOCH = EpochReport(1, 0.5, 0.6, 0.7, 0.01, 100.0, 1.0)
 
 
@@ -15,7 +15,7 @@ class Notes(Watch):
     def __init__(self, told: list[object]) -> None:
         self.told = told
 
-    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         self.told.append((dataset, *problems))
 
     def on_start(self, start: Start) -> None:

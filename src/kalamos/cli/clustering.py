@@ -22,13 +22,13 @@ from kalamos.recognizer import load
 from kalamos.writers import Summary, open_writer
 
 if TYPE_CHECKING:
-    from kalamos.passed_over import PassedOver
+    from kalamos.passed_over import SkippedFiles
     from kalamos.recognizer import Recognizer
 
 __all__ = ["predict_on_ray"]
 
 
-def predict_on_ray(asked: Asked) -> tuple[Summary, PassedOver]:
+def predict_on_ray(asked: Asked) -> tuple[Summary, SkippedFiles]:
     """Do what `predict` does, elsewhere; what it came to, and the files that were passed over."""
     if asked.show is not None:
         raise UsageError("--show draws on this machine", remedy="leave --engine ray out for it")

@@ -14,7 +14,7 @@ from kalamos.comparison.systems import Member, System
 from kalamos.training.reports import EpochReport, Start, StepReport
 
 if TYPE_CHECKING:
-    from kalamos.datasets import Problem
+    from kalamos.datasets import SkippedFile
 
 __all__ = ["told"]
 
@@ -45,7 +45,7 @@ class _Told(ComparisonWatch):
         self._total = total
         self._count = 0
         self._training = TrainingWatch()
-        self._passed_over: set[frozenset[Problem]] = set()
+        self._passed_over: set[frozenset[SkippedFile]] = set()
 
     def on_member(self, system: System, member: Member, state: str) -> None:
         self._count += 1
@@ -53,7 +53,7 @@ class _Told(ComparisonWatch):
         echo(f"[{place}] {_who(system, member)}: {STATES[state]} ({member.folder})")
         self._training = training_watch()
 
-    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         named = frozenset(problems)  # the seed says which of them come first
         if named not in self._passed_over:
             self._passed_over.add(named)

@@ -13,7 +13,7 @@ from kalamos.cli.terminal import echo
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
-    from kalamos.datasets.dataset import Problem
+    from kalamos.datasets.dataset import SkippedFile
 
 ALPHABETS = {alphabet.name: alphabet for alphabet in (DIGITS, LATIN_26, LATIN_47, LATIN_62, ARABIC_28)}
 
@@ -79,7 +79,7 @@ def render(
 
     require_fonts()
     families = find_families(fonts_folder)
-    absent: tuple[Problem, ...] = ()
+    absent: tuple[SkippedFile, ...] = ()
     if list_file is not None:
         families, absent = choose(families, read_list(list_file), side)
     watched = track(
@@ -101,6 +101,6 @@ def render(
     sys.exit(1 if unread else 0)
 
 
-def _tell(problems: tuple[Problem, ...]) -> None:
+def _tell(problems: tuple[SkippedFile, ...]) -> None:
     for problem in problems:
         echo(str(problem), err=True)

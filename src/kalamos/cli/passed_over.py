@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from kalamos.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from kalamos.datasets import Problem
-    from kalamos.passed_over import PassedOver
+    from kalamos.datasets import SkippedFile
+    from kalamos.passed_over import SkippedFiles
 
 __all__ = ["tell_files_passed_over", "tell_passed_over"]
 
@@ -17,7 +17,7 @@ SHOWN = 5
 """Files of a dataset that are named."""
 
 
-def tell_files_passed_over(passed_over: PassedOver) -> None:
+def tell_files_passed_over(passed_over: SkippedFiles) -> None:
     """Tell what a search for images passed over; nothing is said where that is nothing."""
     if not passed_over.total:
         return
@@ -27,7 +27,7 @@ def tell_files_passed_over(passed_over: PassedOver) -> None:
         echo(f"  {line}", err=True)
 
 
-def tell_passed_over(dataset: str, problems: Sequence[Problem]) -> None:
+def tell_passed_over(dataset: str, problems: Sequence[SkippedFile]) -> None:
     """Tell what a dataset could not use; nothing is said where there are no problems."""
     if not problems:
         return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kalamos.cli.progress import Watch
     from kalamos.cli.showing import Gallery
     from kalamos.inputs import Item
-    from kalamos.passed_over import PassedOver
+    from kalamos.passed_over import SkippedFiles
     from kalamos.recognizer import Recognizer
     from kalamos.writers import Summary
 
@@ -114,7 +114,7 @@ def predict(**options: Any) -> None:
     _end(*_predict_here(asked), asked)
 
 
-def _predict_here(asked: Asked) -> tuple[Summary, PassedOver]:
+def _predict_here(asked: Asked) -> tuple[Summary, SkippedFiles]:
     """What it came to, and the files that were passed over."""
     from kalamos.inputs import InputSearch
     from kalamos.recognizer import load
@@ -185,7 +185,7 @@ def keep_old_output(summary: Summary, output: str | None) -> None:
         )
 
 
-def _end(summary: Summary, passed_over: PassedOver, asked: Asked) -> NoReturn:
+def _end(summary: Summary, passed_over: SkippedFiles, asked: Asked) -> NoReturn:
     if not asked.quiet:
         echo(summary, err=True)
         tell_files_passed_over(passed_over)

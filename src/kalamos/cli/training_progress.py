@@ -14,7 +14,7 @@ from kalamos.training.reports import EpochReport, Start, StepReport, Watch
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from kalamos.datasets import Problem
+    from kalamos.datasets import SkippedFile
 
 __all__ = ["TrainingWatch", "training_watch"]
 
@@ -35,7 +35,7 @@ class TrainingWatch(Watch):
 class Lines(TrainingWatch):
     """What is trained, then one line an epoch, on standard output; what is left out, on standard error."""
 
-    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         tell_passed_over(dataset, problems)
 
     def on_start(self, start: Start) -> None:

@@ -18,7 +18,7 @@ from kalamos.cluster.worker import Outcome, Reading
 from kalamos.errors import KalamosError, UsageError
 from kalamos.folders import name_order
 from kalamos.inputs import STDIN
-from kalamos.passed_over import PassedOver
+from kalamos.passed_over import SkippedFiles
 from kalamos.predictions import Prediction
 from kalamos.stale_files import working_folder
 from kalamos.streaming import default_jobs
@@ -73,7 +73,7 @@ class RayJob:
         self._streams: list[Stream] = []
         self._processors = self._parts = self._rows = 0
         self._complete = False
-        self.passed_over = PassedOver()
+        self.passed_over = SkippedFiles()
         """Files whose names are no image's, known at the end."""
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kalamos.errors import CorruptImageError, ImageNotFoundError, ImageTooLargeError, UsageError
 from kalamos.folders import is_hidden, name_order
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name
-from kalamos.inputs import Member
+from kalamos.inputs import NamedImage
 
 if TYPE_CHECKING:
     from pyarrow import NativeFile, fs  # type: ignore[import-untyped, unused-ignore]
@@ -87,7 +87,7 @@ def open_input(uri: str) -> NativeFile:
         raise ImageNotFoundError(f"{display_name(uri)}: cannot be read ({_reason(error)})") from error
 
 
-def read_image(uri: str) -> Member:
+def read_image(uri: str) -> NamedImage:
     """The image that a URI names; one that cannot be read has its error in place of the bytes."""
     where = display_name(uri)
     try:
@@ -95,15 +95,15 @@ def read_image(uri: str) -> Member:
         with filesystem.open_input_stream(path) as stream:
             content: bytes = stream.read(MAX_MEMBER_BYTES + 1)
     except UsageError as error:
-        return Member(uri, ImageNotFoundError(error.problem, remedy=error.remedy))
+        return NamedImage(uri, ImageNotFoundError(error.problem, remedy=error.remedy))
     except FileNotFoundError:
-        return Member(uri, ImageNotFoundError(f"{where}: no such file"))
+        return NamedImage(uri, ImageNotFoundError(f"{where}: no such file"))
     except OSError as error:
-        return Member(uri, CorruptImageError(f"{where}: cannot be read ({_reason(error)})"))
+        return NamedImage(uri, CorruptImageError(f"{where}: cannot be read ({_reason(error)})"))
     if len(content) > MAX_MEMBER_BYTES:
         problem = f"{where}: more than the limit of {MAX_MEMBER_BYTES:,} bytes"
-        return Member(uri, ImageTooLargeError(problem, remedy="scale the image down"))
-    return Member(uri, content)
+        return NamedImage(uri, ImageTooLargeError(problem, remedy="scale the image down"))
+    return NamedImage(uri, content)
 
 
 def _is_passed_over(name: str) -> bool:

@@ -14,9 +14,9 @@ from typing import NamedTuple, TypeAlias
 from kalamos.cluster.places import open_input
 from kalamos.errors import ImageError, ImageNotFoundError, UsageError
 from kalamos.images.files import display_name
-from kalamos.inputs import InputSearch, Item, Member
+from kalamos.inputs import InputSearch, Item, NamedImage
 from kalamos.inputs.item import bytes_held, is_heavy
-from kalamos.passed_over import PassedOver
+from kalamos.passed_over import SkippedFiles
 from kalamos.recognizer import CHUNK
 from kalamos.streaming import chunks_of
 
@@ -38,7 +38,7 @@ class Block(NamedTuple):
     items: list[Item]
     """Whole chunks of the local engine; none in the last block of a stream that was used up before."""
     last: bool
-    passed_over: PassedOver
+    passed_over: SkippedFiles
     """Files that the search passed over; told with the last block."""
 
 
@@ -86,11 +86,11 @@ class TableStream:
             if not found:
                 raise UsageError(f"{display_name(self.uri)}: no image in it")  # noqa: TRY301
         except ImageError as error:
-            yield Member(self.uri, error)
+            yield NamedImage(self.uri, error)
         except UsageError as error:
             if self.alone:
                 raise
-            yield Member(self.uri, ImageNotFoundError(error.problem, remedy=error.remedy))
+            yield NamedImage(self.uri, ImageNotFoundError(error.problem, remedy=error.remedy))
 
 
 def _closing(file: io.BufferedReader | None, items: Iterator[Item]) -> Iterator[Item]:
@@ -118,9 +118,9 @@ def blocks_of(stream: Stream, place: int, *, most: int = BLOCK) -> Iterator[Bloc
         parts.append(part)
         held += sum(map(bytes_held, part))
         if sum(map(len, parts)) >= most or held >= BLOCK_BYTES:
-            yield Block(place, number, [*chain(*parts)], last=False, passed_over=PassedOver())
+            yield Block(place, number, [*chain(*parts)], last=False, passed_over=SkippedFiles())
             number, held, parts = number + 1, 0, []
-    passed_over = search.passed_over if search else PassedOver()
+    passed_over = search.passed_over if search else SkippedFiles()
     yield Block(place, number, [*chain(*parts)], last=True, passed_over=passed_over)
 
 

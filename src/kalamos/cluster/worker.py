@@ -14,7 +14,7 @@ from kalamos.cluster.streams import Block, settle
 from kalamos.errors import KalamosError
 from kalamos.inputs import Item
 from kalamos.model_file import open_model
-from kalamos.passed_over import PassedOver
+from kalamos.passed_over import SkippedFiles
 from kalamos.predictions import Prediction
 from kalamos.recognizer import Recognizer
 from kalamos.writers import Summary
@@ -50,7 +50,7 @@ class Outcome(NamedTuple):
     stream: int
     number: int
     last: bool
-    passed_over: PassedOver
+    passed_over: SkippedFiles
     predictions: list[Prediction]
     """In order; none where they were written to a part."""
     summary: Summary

@@ -11,7 +11,7 @@ manifest.py ─┘
 True
 """
 
-from kalamos.datasets.dataset import Dataset, Problem, Split
+from kalamos.datasets.dataset import Dataset, SkippedFile, Split
 from kalamos.datasets.loading import load_dataset, resolve_dataset
 from kalamos.datasets.named import names
 from kalamos.datasets.ragged import RaggedImages
@@ -19,8 +19,8 @@ from kalamos.datasets.splits import grouped_split, k_fold, stratified_split
 
 __all__ = [
     "Dataset",
-    "Problem",
     "RaggedImages",
+    "SkippedFile",
     "Split",
     "grouped_split",
     "k_fold",

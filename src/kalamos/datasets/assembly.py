@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
-from kalamos.datasets.dataset import Dataset, Problem, Split, problems_hint
+from kalamos.datasets.dataset import Dataset, SkippedFile, Split, problems_hint
 from kalamos.datasets.ragged import ImagesBuilder, RaggedImages
 from kalamos.datasets.sources import natural_key
 from kalamos.errors import DatasetError, KalamosError
@@ -54,12 +54,12 @@ class Listing:
     rows: Sequence[Row]
     read: Callable[[str], bytes]
     """A row's name -> its bytes; raises `KalamosError`, and may be called from several threads."""
-    problems: Sequence[Problem] = ()
+    problems: Sequence[SkippedFile] = ()
 
 
 def decode_members(
     read: Callable[[str], bytes], members: Sequence[str], *, jobs: int | None = None
-) -> tuple[NDArray[np.uint8] | RaggedImages, NDArray[np.int64], tuple[Problem, ...]]:
+) -> tuple[NDArray[np.uint8] | RaggedImages, NDArray[np.int64], tuple[SkippedFile, ...]]:
     """Decode files in parallel, in order. Those of more pixels than `steps.PAGE` are scaled down to it.
 
     Args:
@@ -73,7 +73,7 @@ def decode_members(
     """
     turns = Turns()
 
-    def decode(names: list[str]) -> list[NDArray[np.uint8] | Problem]:
+    def decode(names: list[str]) -> list[NDArray[np.uint8] | SkippedFile]:
         with turns.take() as done:
             return [_decoded(read, name, done) for name in names]
 
@@ -81,7 +81,7 @@ def decode_members(
     kept, problems = [], []
     decoded = ordered_map(decode, members, chunk=CHUNK, jobs=jobs or default_jobs())
     for position, image in enumerate(decoded):
-        if isinstance(image, Problem):
+        if isinstance(image, SkippedFile):
             problems.append(image)
         else:
             builder.append(image)
@@ -110,7 +110,7 @@ def assemble(listing: Listing) -> Dataset:
     labels = _in_order(unicodedata.normalize("NFC", row.label) for row in read_rows)
     for label in _in_order(unicodedata.normalize("NFC", row.label) for row in rows):
         if label not in labels:
-            passed_over.append(Problem(display_name(label), "no image of this class can be read"))
+            passed_over.append(SkippedFile(display_name(label), "no image of this class can be read"))
     (images, for_training), (test_images, for_test) = parts
     official = [position for position, row in enumerate(for_training) if row.part == "validation"]
     _check(name, list(labels), len(for_training) - len(official), passed_over)
@@ -129,14 +129,14 @@ def assemble(listing: Listing) -> Dataset:
 
 def _decoded(
     read: Callable[[str], bytes], name: str, done: Callable[[], None]
-) -> NDArray[np.uint8] | Problem:
+) -> NDArray[np.uint8] | SkippedFile:
     where = display_name(name)
     try:
         image = decode_grey(read(name), where=where, enough_pixels=PAGE)
         # As `predict` sees it, byte for byte; and a thousand photographs of 12 megapixels fit into memory.
         return as_page(image)
     except KalamosError as error:
-        return Problem(where, str(error).removeprefix(f"{where}: "))
+        return SkippedFile(where, str(error).removeprefix(f"{where}: "))
     finally:
         done()
 
@@ -161,7 +161,7 @@ def _split(
     )
 
 
-def _check(name: str, labels: list[str], for_training: int, problems: list[Problem]) -> None:
+def _check(name: str, labels: list[str], for_training: int, problems: list[SkippedFile]) -> None:
     hint = problems_hint(problems)
     if len(labels) < 2:
         found = f"one class with images, {labels[0]!r}" if labels else "no class with images"

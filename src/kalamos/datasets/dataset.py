@@ -16,14 +16,14 @@ from kalamos.datasets.ragged import RaggedImages
 from kalamos.errors import DatasetError
 from kalamos.passed_over import foreign_files
 
-__all__ = ["Dataset", "Problem", "Split"]
+__all__ = ["Dataset", "SkippedFile", "Split"]
 
 
 @dataclass(frozen=True)
-class Problem:
+class SkippedFile:
     """A file or a folder that was passed over while the rest was loaded.
 
-    >>> print(Problem("7/scan.pdf", "not an image"))
+    >>> print(SkippedFile("7/scan.pdf", "not an image"))
     7/scan.pdf: not an image
     """
 
@@ -34,12 +34,12 @@ class Problem:
         return f"{self.where}: {self.what}"
 
 
-def problems_hint(problems: Sequence[Problem]) -> str:
+def problems_hint(problems: Sequence[SkippedFile]) -> str:
     """What to say of problems in an error, in brackets behind a space; nothing where there are none.
 
-    >>> problems_hint([Problem("a/1.heic", "not named like an image")])
+    >>> problems_hint([SkippedFile("a/1.heic", "not named like an image")])
     ' (1 HEIC photo: convert it to JPEG or PNG (a/1.heic))'
-    >>> problems_hint([Problem("a/1.png", "truncated")])
+    >>> problems_hint([SkippedFile("a/1.png", "truncated")])
     ' (1 problem, the first: a/1.png: truncated)'
     """
     if not problems:
@@ -151,7 +151,7 @@ class Dataset:
     test: Split | None
     source: str
     grouped_by: str | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[SkippedFile, ...] = ()
     validation: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:

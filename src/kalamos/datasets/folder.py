@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from kalamos.datasets.assembly import PARTS, Listing, Part, Row, assemble
 from kalamos.datasets.class_folders import label_of
-from kalamos.datasets.dataset import Dataset, Problem
+from kalamos.datasets.dataset import Dataset, SkippedFile
 from kalamos.datasets.sources import Source
 from kalamos.images import EXTENSIONS
 from kalamos.images.files import display_name
@@ -46,13 +46,13 @@ def list_folder(source: Source, *, top: str = "") -> Listing:
         root = next((root for root in roots if member.startswith(root)), None)
         problem = _problem(member, root)
         if problem or root is None:
-            problems.append(Problem(display_name(member), problem))
+            problems.append(SkippedFile(display_name(member), problem))
             continue
         folder = member[len(root) :].partition("/")[0]
         used.add(root + folder)
         rows.append(Row(member, label_of(folder), roots[root]))
     problems += [
-        Problem(display_name(root + label), "a class folder without any image")
+        SkippedFile(display_name(root + label), "a class folder without any image")
         for root in roots
         for label in _folders(source, root)
         if root + label not in used

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kalamos.datasets.assembly import PARTS, Listing, Part, Row, assemble
-from kalamos.datasets.dataset import Dataset, Problem
+from kalamos.datasets.dataset import Dataset, SkippedFile
 from kalamos.datasets.folder import wrappers
 from kalamos.datasets.sources import Source, is_safe
 from kalamos.errors import DatasetError, ImageError, suggest
@@ -101,20 +101,22 @@ def list_archived_manifest(source: Source, manifest: str) -> Listing:
     rows, problems = _parse(source.read(manifest), manifest, member)
     listed = {row.name for row in rows} | {manifest}
     unlisted = [
-        Problem(display_name(name), "not in the manifest") for name in source.members if name not in listed
+        SkippedFile(display_name(name), "not in the manifest")
+        for name in source.members
+        if name not in listed
     ]
     return Listing(source.name or "dataset", rows, source.read, [*source.problems, *problems, *unlisted])
 
 
 def _parse(
     content: bytes, where: str, member: Callable[[str], str] = lambda path: path
-) -> tuple[list[Row], list[Problem]]:
+) -> tuple[list[Row], list[SkippedFile]]:
     rows: list[Row] = []
-    problems: list[Problem] = []
+    problems: list[SkippedFile] = []
     for line, values in _lines(content, where):
         path, label = values.get("path", ""), values.get("label", "").strip()
         if not path or not label:
-            problems.append(Problem(f"{where}:{line}", "no label" if path else "no path"))
+            problems.append(SkippedFile(f"{where}:{line}", "no label" if path else "no path"))
             continue
         try:
             rows.append(Row(member(path), label, _part(values), values.get("group")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.datasets.dataset import Problem, Split
+from kalamos.datasets.dataset import SkippedFile, Split
 from kalamos.errors import DatasetError, NoInkError
 from kalamos.images.files import display_name
 from kalamos.preprocessing import Preprocessor
@@ -64,9 +64,11 @@ def prepare_split(
     return prepared, np.flatnonzero(~kept)
 
 
-def blank_images(split: Split, rows: NDArray[np.int64]) -> tuple[Problem, ...]:
+def blank_images(split: Split, rows: NDArray[np.int64]) -> tuple[SkippedFile, ...]:
     """The images at rows int64 [K] told as problems, for `prepare_split` finds no ink on them."""
     return tuple(
-        Problem(f"image {row}" if split.names is None else display_name(split.names[row]), NoInkError.summary)
+        SkippedFile(
+            f"image {row}" if split.names is None else display_name(split.names[row]), NoInkError.summary
+        )
         for row in rows.tolist()
     )

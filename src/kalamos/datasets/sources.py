@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kalamos.datasets.dataset import Problem
+from kalamos.datasets.dataset import SkippedFile
 from kalamos.errors import DatasetError, ImageError
 from kalamos.images import MAX_FILE_BYTES, read_file
 from kalamos.images.files import display_name
@@ -45,7 +45,7 @@ class Source(ABC):
     name: str
     members: tuple[str, ...]
     folders: tuple[str, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[SkippedFile, ...]
 
     @abstractmethod
     def read(self, member: str, *, limit: int = MAX_FILE_BYTES) -> bytes:
@@ -148,7 +148,7 @@ class _Folder(Source):
         self._root = os.path.realpath(path)
         files: list[str] = []
         folders: list[str] = []
-        problems: list[Problem] = []
+        problems: list[SkippedFile] = []
         waiting = [""]
         while waiting:
             inside = waiting.pop()
@@ -160,20 +160,20 @@ class _Folder(Source):
                     raise DatasetError(
                         f"{display_name(path)}: cannot be listed ({error.strerror})"
                     ) from error
-                problems.append(Problem(display_name(inside), f"cannot be listed ({error.strerror})"))
+                problems.append(SkippedFile(display_name(inside), f"cannot be listed ({error.strerror})"))
                 continue
             for entry in listing:
                 member = f"{inside}/{entry.name}" if inside else entry.name
                 problem = self._check_link(entry, member) if entry.is_symlink() else None
                 if problem:
-                    problems.append(Problem(display_name(member), problem))
+                    problems.append(SkippedFile(display_name(member), problem))
                 elif entry.is_dir():
                     folders.append(member)
                     waiting.append(member)
                 elif entry.is_file():
                     files.append(member)
                 else:
-                    problems.append(Problem(display_name(member), "not a regular file"))
+                    problems.append(SkippedFile(display_name(member), "not a regular file"))
         self.members = tuple(sorted(files, key=_path_key))
         self.folders = tuple(sorted(folders, key=_path_key))
         self.problems = tuple(sorted(problems, key=lambda problem: _path_key(problem.where)))
@@ -224,7 +224,7 @@ class _Zip(Source):
     def _list(self) -> None:
         self._entries: dict[str, zipfile.ZipInfo] = {}
         folders: set[str] = set()
-        problems: list[Problem] = []
+        problems: list[SkippedFile] = []
         for entry in self._archive.infolist():
             name = entry_name(entry)
             if not is_safe(name):
@@ -246,9 +246,11 @@ class _Zip(Source):
                 )
             if is_link(entry):
                 self._check_link(entry, member)
-                problems.append(Problem(display_name(member), "a link inside an archive"))
+                problems.append(SkippedFile(display_name(member), "a link inside an archive"))
             elif member in self._entries:
-                problems.append(Problem(display_name(member), "twice in the archive; the first one counts"))
+                problems.append(
+                    SkippedFile(display_name(member), "twice in the archive; the first one counts")
+                )
             else:
                 self._entries[member] = entry
         self.members = tuple(sorted(self._entries, key=_path_key))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from kalamos.datasets import Problem
+from kalamos.datasets import SkippedFile
 from kalamos.doctor.findings import Case, Finding
 from kalamos.images import EXTENSIONS
 from kalamos.writers.escape import one_line
@@ -16,10 +16,10 @@ __all__ = ["check_files"]
 _LINE = re.compile(r":\d+$")  # of a manifest
 
 
-def check_files(problems: Iterable[Problem]) -> list[Finding]:
+def check_files(problems: Iterable[SkippedFile]) -> list[Finding]:
     """Lost images and manifest lines are errors; files of other kinds may lie where they like.
 
-    >>> found = check_files([Problem("a/1.png", "truncated"), Problem("notes.txt", "not an image")])
+    >>> found = check_files([SkippedFile("a/1.png", "truncated"), SkippedFile("notes.txt", "not an image")])
     >>> [(one.kind, one.cases[0].what) for one in found]
     [('unreadable', 'a/1.png: truncated'), ('foreign', 'notes.txt: not an image')]
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
-from kalamos.datasets.dataset import Problem
+from kalamos.datasets.dataset import SkippedFile
 from kalamos.datasets.sources import natural_key
 from kalamos.errors import DatasetError, ImageError
 from kalamos.images import read_file
@@ -124,12 +124,12 @@ def find_families(folder: Path) -> tuple[Family, ...]:
 
 def choose(
     families: Iterable[Family], listed: Iterable[Listed], side: Side | None
-) -> tuple[tuple[Family, ...], tuple[Problem, ...]]:
+) -> tuple[tuple[Family, ...], tuple[SkippedFile, ...]]:
     """The listed families, of one side or of both; and those that are listed but not there."""
     wanted = {one.family for one in listed if side in {None, one.side}}
     chosen = tuple(family for family in families if family.name in wanted)
     absent = sorted(wanted - {family.name for family in chosen})
-    return chosen, tuple(Problem(name, "listed, but not in the folder of fonts") for name in absent)
+    return chosen, tuple(SkippedFile(name, "listed, but not in the folder of fonts") for name in absent)
 
 
 def _parsed(words: list[str], where: str) -> Listed:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
 from kalamos.datasets.class_folders import folder_of
-from kalamos.datasets.dataset import Problem
+from kalamos.datasets.dataset import SkippedFile
 from kalamos.errors import DatasetError, OutputError
 from kalamos.fonts.families import Family
 from kalamos.fonts.glyphs import Drawing, FontFile, drawings, require_fonts
@@ -43,8 +43,8 @@ class Rendered:
     images: int
     classes: int
     families: int
-    left_out: tuple[Problem, ...]
-    unreadable: tuple[Problem, ...]
+    left_out: tuple[SkippedFile, ...]
+    unreadable: tuple[SkippedFile, ...]
 
 
 def render_dataset(
@@ -99,8 +99,8 @@ class _Rendering:
             (label, drawing) for label in alphabet.labels for drawing in drawings(alphabet, label)
         ]
         self._rows: list[tuple[str, str, str]] = []
-        self._left_out: list[Problem] = []
-        self._unreadable: list[Problem] = []
+        self._left_out: list[SkippedFile] = []
+        self._unreadable: list[SkippedFile] = []
 
     def add(self, family: Family) -> None:
         fonts = []
@@ -108,7 +108,7 @@ class _Rendering:
             try:
                 fonts.append(FontFile(path))
             except DatasetError as error:
-                self._unreadable.append(Problem(f"{family.name}/{path.name}", error.problem))
+                self._unreadable.append(SkippedFile(f"{family.name}/{path.name}", error.problem))
         absent: list[Drawing] = []
         repeated: list[Drawing] = []
         for label, drawing in self._drawings:
@@ -119,7 +119,7 @@ class _Rendering:
             else:
                 (repeated if drawn else absent).append(drawing)
         if fonts and len(absent) == len(self._drawings):
-            self._left_out.append(Problem(family.name, f"has no character of {self._alphabet.name!r}"))
+            self._left_out.append(SkippedFile(family.name, f"has no character of {self._alphabet.name!r}"))
         elif fonts:
             self._note(family, "has no", absent)
             self._note(family, "draws as their capitals:", repeated)
@@ -171,4 +171,4 @@ class _Rendering:
     def _note(self, family: Family, what: str, left: list[Drawing]) -> None:
         if left:
             characters = dict.fromkeys(drawing.character for drawing in left)
-            self._left_out.append(Problem(family.name, f"{what} {' '.join(characters)}"))
+            self._left_out.append(SkippedFile(family.name, f"{what} {' '.join(characters)}"))

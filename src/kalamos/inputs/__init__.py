@@ -8,8 +8,8 @@ folders.ImageSearch ─ search.InputSearch ─┬─ (a file or a folder: its pa
                                           └─ stdin ───────── a list of paths, an image, or a tar
 ```
 
-An item is a path, or a `Member`: a name and the encoded bytes, or the error that stands in their place. Items
-come in a fixed order, can be pickled, and are made one by one, so memory does not grow with their number.
+An item is a path, or a `NamedImage`: a name, and the encoded bytes or the error in their place. Items come
+in a fixed order, can be pickled, and are made one by one, so memory does not grow with their number.
 What each is called, in the `path` of its row:
 
 | item | name |
@@ -26,7 +26,7 @@ members of one name, both become rows, in the archive's order.
 
 from __future__ import annotations
 
-from kalamos.inputs.item import Item, Member
+from kalamos.inputs.item import Item, Member, NamedImage
 from kalamos.inputs.search import STDIN, InputSearch
 
-__all__ = ["STDIN", "InputSearch", "Item", "Member"]
+__all__ = ["STDIN", "InputSearch", "Item", "Member", "NamedImage"]

@@ -15,7 +15,7 @@ from kalamos.folders import is_image_name
 from kalamos.images.files import display_name, native_separators
 from kalamos.inputs.clock import Clock
 from kalamos.inputs.columns import choose_column
-from kalamos.inputs.item import Item, Member
+from kalamos.inputs.item import Item, NamedImage
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -38,8 +38,8 @@ def read_csv(path: str, column: str | None = None, *, timeout: float | None = No
 
     UTF-8, with or without a byte order mark; the first line names the columns; separated by commas,
     semicolons or tabs; quotes as in RFC 4180. Backslashes are separators where no file is called so. Empty
-    lines do not count. A row without a path, or one that cannot be parsed, is a `Member` called `FILE#ROW`,
-    counted from 0, whose error tells the line.
+    lines do not count. A row without a path, or one that cannot be parsed, is a `NamedImage` called
+    `FILE#ROW`, counted from 0, whose error names the line.
 
     Args:
         column: the column's name; see `choose_column`.
@@ -91,14 +91,18 @@ def _rows(file: io.TextIOWrapper, path: str, column: str | None, clock: Clock) -
         told, name = f"{where}, {_span(line, reader.line_num)}", f"{path}#{row}"
         row += 1
         if isinstance(cells, csv.Error):
-            yield Member(name, CorruptImageError(f"{told}: {cells}", remedy="mend the quotes there"))
+            yield NamedImage(name, CorruptImageError(f"{told}: {cells}", remedy="mend the quotes there"))
         elif any(cells[len(columns) :]):
             problem = f"{told}: more cells than columns"
-            yield Member(name, CorruptImageError(problem, remedy="put quotes around cells with separators"))
+            yield NamedImage(
+                name, CorruptImageError(problem, remedy="put quotes around cells with separators")
+            )
         elif place >= len(cells) or not cells[place]:
-            yield Member(name, ImageNotFoundError(f"{told}: no path in the column {columns[place]!r}"))
+            yield NamedImage(name, ImageNotFoundError(f"{told}: no path in the column {columns[place]!r}"))
         elif not cells[place].isascii() and _SURROGATES.search(cells[place]):
-            yield Member(name, UnsupportedImageError(f"{told}: not UTF-8", remedy="save the table as UTF-8"))
+            yield NamedImage(
+                name, UnsupportedImageError(f"{told}: not UTF-8", remedy="save the table as UTF-8")
+            )
         else:
             yield native_separators(os.path.join(folder, cells[place]))  # noqa: PTH118  (so does the path)
 

@@ -23,7 +23,8 @@ __all__ = [
     "STDIN_NAME",
     "Item",
     "Member",
-    "PassedOverName",
+    "NamedImage",
+    "SkippedName",
     "bytes_held",
     "is_heavy",
     "load_item",
@@ -42,10 +43,10 @@ _RAW_SUFFIXES, _HEAVY_RAW_BYTES = (".bmp", ".dib", ".tif", ".tiff"), 1_000_000
 process takes many at once."""
 
 
-class Member(NamedTuple):
+class NamedImage(NamedTuple):
     """One image of a container. Can be pickled, hashed and sent to another process.
 
-    >>> Member("forms.zip/7.png", b"GIF89a").name
+    >>> NamedImage("forms.zip/7.png", b"GIF89a").name
     'forms.zip/7.png'
     """
 
@@ -55,18 +56,22 @@ class Member(NamedTuple):
     """The encoded image, or why there is none."""
 
 
-class PassedOverName(NamedTuple):
+Member = NamedImage
+"""The old name, until the last caller has changed."""
+
+
+class SkippedName(NamedTuple):
     """A member of an archive whose name is no image's."""
 
     name: str
 
 
-Item: TypeAlias = str | Member
+Item: TypeAlias = str | NamedImage
 """A path, or what a container held."""
 
 
 def load_item(
-    source: ImageSource | Member,
+    source: ImageSource | NamedImage,
     *,
     max_pixels: int = MAX_PIXELS,
     enough_pixels: int | None = None,
@@ -87,7 +92,7 @@ def load_item(
 
 
 def load_items(
-    sources: Sequence[ImageSource | Member],
+    sources: Sequence[ImageSource | NamedImage],
     *,
     max_pixels: int = MAX_PIXELS,
     enough_pixels: int | None = None,
@@ -114,10 +119,10 @@ def load_items(
             yield error
 
 
-def _fetched(source: ImageSource | Member) -> Encoded | ImageError | ImageSource:
+def _fetched(source: ImageSource | NamedImage) -> Encoded | ImageError | ImageSource:
     """What is to be decoded, read as far as this process does, or why it cannot be; arrays as they are."""
     try:
-        if isinstance(source, Member):
+        if isinstance(source, NamedImage):
             content = source.content
             return content if isinstance(content, ImageError) else Encoded(display_name(source.name), content)
         if isinstance(source, str | os.PathLike):
@@ -129,24 +134,24 @@ def _fetched(source: ImageSource | Member) -> Encoded | ImageError | ImageSource
     return source
 
 
-def name_of(source: ImageSource | Member) -> str | None:
+def name_of(source: ImageSource | NamedImage) -> str | None:
     """What a source's row says in `path`; None for what has no name."""
     if isinstance(source, str):
         return source
-    if isinstance(source, Member):
+    if isinstance(source, NamedImage):
         return source.name
     return Path(source).as_posix() if isinstance(source, os.PathLike) else None
 
 
-def bytes_held(source: ImageSource | Member) -> int:
+def bytes_held(source: ImageSource | NamedImage) -> int:
     """The memory that a source brings with it; a path brings none."""
-    content = source.content if isinstance(source, Member) else source
+    content = source.content if isinstance(source, NamedImage) else source
     if isinstance(content, np.ndarray):
         return content.nbytes
     return len(content) if isinstance(content, bytes | bytearray) else 0
 
 
-def is_heavy(source: ImageSource | Member) -> bool:
+def is_heavy(source: ImageSource | NamedImage) -> bool:
     """Whether an image takes long enough to be worth a thread: a photograph, not a character's crop."""
     if isinstance(source, str | os.PathLike):
         try:

@@ -21,7 +21,7 @@ from kalamos.errors import (
 )
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name, native_separators
 from kalamos.inputs.columns import choose_column
-from kalamos.inputs.item import Item, Member
+from kalamos.inputs.item import Item, NamedImage
 from kalamos.isolation import iterate_isolated
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def read_parquet(
 ) -> Iterator[Item]:
     """Read the images of one column of a Parquet file: bytes, paths, or Hugging Face's `{bytes, path}`.
 
-    Bytes are `Member`s called `FILE#ROW`, counted from 0 through all row groups; paths are absolute or
-    relative to the file's folder. A row with nothing in it is a `Member` with an error.
+    Bytes are `NamedImage`s called `FILE#ROW`, counted from 0 through all row groups; paths are absolute or
+    relative to the file's folder. A row with nothing in it is a `NamedImage` with an error.
 
     Args:
         path: the file; or, with `open_uri`, whatever that opens.
@@ -176,9 +176,9 @@ def _item(value: Any, path: str, row: int, column: str) -> Item:
             problem = (
                 f"{display_name(name)}: {len(value):,} bytes are more than the limit of {MAX_MEMBER_BYTES:,}"
             )
-            return Member(name, ImageTooLargeError(problem, remedy="scale the image down"))
-        return Member(name, value)
+            return NamedImage(name, ImageTooLargeError(problem, remedy="scale the image down"))
+        return NamedImage(name, value)
     if isinstance(value, str) and value:
         # As it was given.
         return native_separators(os.path.join(os.path.dirname(path), value))  # noqa: PTH118, PTH120
-    return Member(name, ImageNotFoundError(f"{display_name(name)}: nothing in the column {column!r}"))
+    return NamedImage(name, ImageNotFoundError(f"{display_name(name)}: nothing in the column {column!r}"))

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from kalamos.errors import ImageError, ImageNotFoundError, UsageError
 from kalamos.folders import ImageSearch
 from kalamos.images.files import display_name
-from kalamos.inputs.item import STDIN_NAME, Item, Member, PassedOverName
+from kalamos.inputs.item import STDIN_NAME, Item, NamedImage, SkippedName
 from kalamos.inputs.kinds import Kind, kind_of
-from kalamos.passed_over import PassedOver
+from kalamos.passed_over import SkippedFiles
 
 __all__ = ["STDIN", "InputSearch"]
 
@@ -33,7 +33,7 @@ class InputSearch:
 
     Containers in searched folders, archives in archives and links in archives are not opened. What members
     are called, `kalamos.inputs` says. A container that is damaged gives the images before the damage, and one
-    `Member` with the error.
+    `NamedImage` with the error.
 
     Args:
         paths: files, folders, globs, and `-`.
@@ -72,12 +72,12 @@ class InputSearch:
         self._column = column
         self._stdin = stdin
         self._timeout = timeout
-        self._inside = PassedOver()
+        self._inside = SkippedFiles()
 
     @property
-    def passed_over(self) -> PassedOver:
+    def passed_over(self) -> SkippedFiles:
         """Files in searched folders and archives whose names are no image's, counted as the search goes."""
-        together = PassedOver()
+        together = SkippedFiles()
         together.merge(self._search.passed_over)
         together.merge(self._inside)
         return together
@@ -91,13 +91,13 @@ class InputSearch:
         """Raises `UsageError` if none of the paths is there, if the one path given has no image, or if its
         column cannot be told.
         """
-        self._inside = PassedOver()
+        self._inside = SkippedFiles()
         for path, was_named in self._search.entries():
             if path == STDIN:
                 yield from self._opened("standard input", STDIN_NAME, self._standard_input())
             elif path in self._search.reasons:
                 reason = self._search.reasons[path]
-                yield Member(path, ImageNotFoundError(reason.problem, remedy=reason.remedy))
+                yield NamedImage(path, ImageNotFoundError(reason.problem, remedy=reason.remedy))
             elif was_named and (kind := kind_of(path)) is not None:
                 yield from self._opened(
                     display_name(path), path, _reader(kind, path, self._column, self._timeout)
@@ -105,19 +105,19 @@ class InputSearch:
             else:
                 yield path
 
-    def _opened(self, where: str, path: str, items: Iterator[Item | PassedOverName]) -> Iterator[Item]:
+    def _opened(self, where: str, path: str, items: Iterator[Item | SkippedName]) -> Iterator[Item]:
         found = False
-        inside = PassedOver()
+        inside = SkippedFiles()
         try:
             for item in items:
-                if isinstance(item, PassedOverName):
+                if isinstance(item, SkippedName):
                     inside.add(item.name)
                     self._inside.add(item.name)
                 else:
                     found = True
                     yield item
         except ImageError as error:
-            yield Member(path, error)
+            yield NamedImage(path, error)
         except UsageError as error:
             yield self._refused(path, error)
         else:
@@ -125,12 +125,12 @@ class InputSearch:
                 but = f", but {inside}" if inside.total else ""
                 yield self._refused(path, UsageError(f"{where}: no image in it{but}"))
 
-    def _refused(self, path: str, error: UsageError) -> Member:
+    def _refused(self, path: str, error: UsageError) -> NamedImage:
         if self._alone:
             raise error
-        return Member(path, ImageNotFoundError(error.problem, remedy=error.remedy))
+        return NamedImage(path, ImageNotFoundError(error.problem, remedy=error.remedy))
 
-    def _standard_input(self) -> Iterator[Item | PassedOverName]:
+    def _standard_input(self) -> Iterator[Item | SkippedName]:
         from kalamos.inputs.stdin import read_stdin
 
         stream = self._stdin or getattr(sys.stdin, "buffer", None)
@@ -144,9 +144,7 @@ def _may_be_table(path: str) -> bool:
     return path != STDIN and (not os.path.lexists(path) or kind_of(path) in {"csv", "parquet"})
 
 
-def _reader(
-    kind: Kind, path: str, column: str | None, timeout: float | None
-) -> Iterator[Item | PassedOverName]:
+def _reader(kind: Kind, path: str, column: str | None, timeout: float | None) -> Iterator[Item | SkippedName]:
     # Each brings its own library, and most runs need none of them.
     if kind == "tar":
         from kalamos.inputs.tars import read_tar

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
 from kalamos.images.files import MAX_MEMBER_BYTES
-from kalamos.inputs.item import STDIN_NAME, Item, Member, PassedOverName
+from kalamos.inputs.item import STDIN_NAME, Item, NamedImage, SkippedName
 from kalamos.inputs.kinds import kind_of_bytes
 from kalamos.inputs.tars import read_tar
 
@@ -33,7 +33,7 @@ _UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")
 
 
-def read_stdin(stream: io.BufferedIOBase, *, timeout: float | None = None) -> Iterator[Item | PassedOverName]:
+def read_stdin(stream: io.BufferedIOBase, *, timeout: float | None = None) -> Iterator[Item | SkippedName]:
     r"""The images that come through a pipe, and the names of other members of an archive.
 
     What comes is told by its first 4,097 bytes (or all, if there are fewer):
@@ -79,12 +79,12 @@ def _is_binary(head: bytes) -> bool:
     return b"\0\0" in head or (b"\0" not in head and bool(_CONTROLS.search(head)))
 
 
-def _image(stream: io.BufferedReader) -> Member:
+def _image(stream: io.BufferedReader) -> NamedImage:
     data = stream.read(MAX_MEMBER_BYTES + 1)
     if len(data) <= MAX_MEMBER_BYTES:
-        return Member(STDIN_NAME, data)
+        return NamedImage(STDIN_NAME, data)
     problem = f"{WHERE}: more than the limit of {MAX_MEMBER_BYTES:,} bytes"
-    return Member(STDIN_NAME, ImageTooLargeError(problem, remedy="scale the image down"))
+    return NamedImage(STDIN_NAME, ImageTooLargeError(problem, remedy="scale the image down"))
 
 
 def _paths(stream: io.BufferedReader, separator: bytes) -> Iterator[str]:

@@ -21,7 +21,7 @@ from kalamos.errors import (
 from kalamos.folders import is_hidden, is_image_name
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name
 from kalamos.inputs.clock import Clock
-from kalamos.inputs.item import Member, PassedOverName
+from kalamos.inputs.item import NamedImage, SkippedName
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -42,7 +42,7 @@ _DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib
 
 def read_tar(
     path: str, stream: io.BufferedReader | None = None, *, timeout: float | None = None
-) -> Iterator[Member | PassedOverName]:
+) -> Iterator[NamedImage | SkippedName]:
     """Read the images of a tar archive, in its order, and the names of other members.
 
     Plain, or compressed with gzip, bzip2 or xz. Hidden members and folders are passed over, as in folders on
@@ -87,7 +87,7 @@ def read_tar(
         ) from error
 
 
-def _members(info: tarfile.TarInfo, unpacked: _Forward, path: str) -> Iterator[Member | PassedOverName]:
+def _members(info: tarfile.TarInfo, unpacked: _Forward, path: str) -> Iterator[NamedImage | SkippedName]:
     """The image that follows a header; nothing for what is passed over."""
     if info.size < 0:
         raise tarfile.ReadError("a member's size is negative")
@@ -95,7 +95,7 @@ def _members(info: tarfile.TarInfo, unpacked: _Forward, path: str) -> Iterator[M
     if info.isdir() or is_hidden(name):
         return
     if not is_image_name(name):
-        yield PassedOverName(name)
+        yield SkippedName(name)
         return
     full = f"{path}/{name}"
     refused = _refusal(info, display_name(full))
@@ -104,9 +104,9 @@ def _members(info: tarfile.TarInfo, unpacked: _Forward, path: str) -> Iterator[M
         content = unpacked.read(info.size)
         if len(content) < info.size:
             raise tarfile.ReadError("unexpected end of data")
-        yield Member(full, content)
+        yield NamedImage(full, content)
     else:
-        yield Member(full, refused)
+        yield NamedImage(full, refused)
 
 
 def _refusal(info: tarfile.TarInfo, where: str) -> ImageError | None:

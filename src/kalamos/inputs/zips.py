@@ -9,14 +9,14 @@ from pathlib import Path
 from kalamos.errors import CorruptImageError, ImageError, UnsupportedImageError
 from kalamos.folders import is_image_name
 from kalamos.images.files import display_name
-from kalamos.inputs.item import Member, PassedOverName
+from kalamos.inputs.item import NamedImage, SkippedName
 from kalamos.inputs.zip_parts import Part, zip_parts
 from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, is_link, read_entry
 
 __all__ = ["read_zip"]
 
 
-def read_zip(path: str) -> Iterator[Member | PassedOverName]:
+def read_zip(path: str) -> Iterator[NamedImage | SkippedName]:
     """The images of a zip archive, in case-insensitive name order, and the names of other members.
 
     Hidden members and folders are passed over, as in folders on disk.
@@ -29,7 +29,7 @@ def read_zip(path: str) -> Iterator[Member | PassedOverName]:
             if is_image_name(name):
                 yield _member(archive, entry, f"{path}/{name}")
             else:
-                yield PassedOverName(name)
+                yield SkippedName(name)
 
 
 def _parts(path: str) -> Iterator[Part]:
@@ -43,11 +43,11 @@ def _parts(path: str) -> Iterator[Part]:
         ) from error
 
 
-def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Member:
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NamedImage:
     where = display_name(name)
     if is_link(entry):
-        return Member(name, UnsupportedImageError(f"{where}: a link inside an archive is not followed"))
+        return NamedImage(name, UnsupportedImageError(f"{where}: a link inside an archive is not followed"))
     try:
-        return Member(name, read_entry(archive, entry, where))
+        return NamedImage(name, read_entry(archive, entry, where))
     except ImageError as error:
-        return Member(name, error.with_traceback(None))
+        return NamedImage(name, error.with_traceback(None))

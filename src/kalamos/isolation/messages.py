@@ -29,7 +29,7 @@ MOST_BYTES: Final = 1 << 30
 _NUMPY: Final = frozenset({"ndarray", "dtype", "scalar", "_reconstruct", "_frombuffer"})
 _ALLOWED: Final = {
     "builtins": frozenset({"bytearray"}),
-    "kalamos.inputs.item": frozenset({"Member"}),
+    "kalamos.inputs.item": frozenset({"NamedImage"}),
     "kalamos.isolation.messages": frozenset({"Answer"}),
     **{
         f"numpy{module}": _NUMPY

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kalamos.alphabets import CONTROL_CHARACTERS
-from kalamos.datasets import Dataset, Problem, load_dataset, resolve_dataset
+from kalamos.datasets import Dataset, SkippedFile, load_dataset, resolve_dataset
 from kalamos.datasets.assembly import decode_members
 from kalamos.datasets.dataset import problems_hint
 from kalamos.datasets.loading import list_local
@@ -41,7 +41,7 @@ class Examples:
     name: str
     images: Sequence[GreyImage]
     labels: tuple[str, ...]
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[SkippedFile, ...] = ()
     names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class Examples:
             try:
                 read.append((load_grey(source), text))
             except ImageError as error:
-                problems.append(Problem(f"{name}[{place}]", str(error)))
+                problems.append(SkippedFile(f"{name}[{place}]", str(error)))
         return cls(name, [image for image, _ in read], tuple(text for _, text in read), tuple(problems))
 
     @classmethod

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
 from kalamos.atomic import write_bytes
-from kalamos.datasets import Dataset, Problem, RaggedImages, Split, stratified_split
+from kalamos.datasets import Dataset, RaggedImages, SkippedFile, Split, stratified_split
 from kalamos.errors import DatasetError, ExportError, ModelFileError, NoInkError, UsageError
 from kalamos.images.files import display_name
 from kalamos.model_file import METADATA_KEY, ModelSpec, TrainingRecord, open_model
@@ -68,7 +68,7 @@ class Lesson:
     after: Score
     new_labels: tuple[str, ...]
     n: int
-    problems: tuple[Problem, ...]
+    problems: tuple[SkippedFile, ...]
     taught_from: Path | None
 
     @property
@@ -306,7 +306,7 @@ def _content(reader: Recognizer | str | os.PathLike[str] | bytes) -> tuple[bytes
 
 def _prepared(
     examples: Examples, preprocessor: Preprocessor
-) -> tuple[list[GreyImage], list[str], list[Problem]]:
+) -> tuple[list[GreyImage], list[str], list[SkippedFile]]:
     """The examples as the network sees them; blank ones become problems."""
     images, texts, problems = [], [], []
     outcomes = preprocessor.images(list(examples.images))
@@ -314,7 +314,7 @@ def _prepared(
         if isinstance(outcome, NoInkError):
             unnamed = f"{examples.name}[{place}], {text}"
             where = unnamed if examples.names is None else display_name(examples.names[place])
-            problems.append(Problem(where, outcome.summary))
+            problems.append(SkippedFile(where, outcome.summary))
         else:
             images.append(outcome)
             texts.append(text)

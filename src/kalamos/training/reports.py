@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kalamos.datasets import Problem
+from kalamos.datasets import SkippedFile
 
 __all__ = ["EpochReport", "Start", "StepReport", "Watch", "Watches"]
 
@@ -54,7 +54,7 @@ class StepReport:
 class Watch:
     """Is told how a training goes; does nothing of it. Override what is wanted."""
 
-    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         """Nothing is learnt from these: files that cannot be read, images without ink. Comes first."""
 
     def on_start(self, start: Start) -> None: ...
@@ -70,7 +70,7 @@ class Watches(Watch):
     def __init__(self, *watches: Watch) -> None:
         self._watches = watches
 
-    def on_passed_over(self, dataset: str, problems: Sequence[Problem]) -> None:
+    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         for watch in self._watches:
             watch.on_passed_over(dataset, problems)
 

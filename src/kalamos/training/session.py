@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from kalamos.architectures import StagedNetwork, build, check_input_size
-from kalamos.datasets import Dataset, Problem, load_dataset
+from kalamos.datasets import Dataset, SkippedFile, load_dataset
 from kalamos.datasets.prepare import blank_images, prepare_split
 from kalamos.errors import TrainingError
 from kalamos.evaluation.calibration import fit_temperature
@@ -185,7 +185,7 @@ def _check_unchanged(earlier: Plan, dataset: Dataset) -> Plan:
 
 def _examples(
     dataset: Dataset, rows: NDArray[np.int64], recipe: Recipe, device: str
-) -> tuple[Examples, tuple[Problem, ...]]:
+) -> tuple[Examples, tuple[SkippedFile, ...]]:
     """The images at these rows, and the blank ones among them."""
     preprocessor = Preprocessor(recipe.preprocessing)
     prepared, blank = prepare_split(dataset.train.take(rows), preprocessor)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kalamos.alphabets import DIGITS
-from kalamos.datasets import Dataset, Problem, Split, load_dataset, names
+from kalamos.datasets import Dataset, SkippedFile, Split, load_dataset, names
 from kalamos.datasets.named import data_dir, describe
 from kalamos.datasets.named.entry import NamedDataset, Parts, register
 from kalamos.datasets.named.layout import Layout
@@ -76,7 +76,7 @@ def test_the_folder_given_goes_before_the_environment_and_that_before_the_cache(
 
 def test_counts_are_checked_against_the_published_ones(tmp_path: Path) -> None:
     (tmp_path / "two.npz").touch()
-    problem = Problem("a.png", "torn")
+    problem = SkippedFile("a.png", "torn")
     for parts, message in (
         (Parts(split(3), split(2)), None),
         (Parts(split(2), split(2)), r"two: 2 \+ 2 images were read, where 3 \+ 2 are published; delete"),

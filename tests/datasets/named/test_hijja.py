@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kalamos.datasets import Dataset, Problem, grouped_split, load_dataset
+from kalamos.datasets import Dataset, SkippedFile, grouped_split, load_dataset
 from kalamos.errors import DatasetError
 
 Png = Callable[..., bytes]
@@ -61,7 +61,7 @@ def test_other_files_and_damaged_ones_are_passed_over(tmp_path: Path, png: Png) 
     assert {problem.where for problem in loaded.problems} == {
         "1 alif/1.1/6.png", "1 alif/2.1/7.png", "30 more/30.1/8.png", "readme.txt",
     }  # fmt: skip
-    assert Problem("readme.txt", "not named like an image of Hijja") in loaded.problems
+    assert SkippedFile("readme.txt", "not named like an image of Hijja") in loaded.problems
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path: Path, png: Png) -> None:

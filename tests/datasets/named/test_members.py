@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kalamos.datasets import Problem
+from kalamos.datasets import SkippedFile
 from kalamos.datasets.named.members import read_members
 from kalamos.errors import DatasetError
 
@@ -24,7 +24,7 @@ def test_labels_stay_with_the_images_that_can_be_read(
     assert found.names == ("a/4.png", "b/2.png")
     assert found.labels.tolist() == [0, 1]
     assert [int(image[0, 0]) for image in found.images] == [40, 20]
-    assert found.problems[0] == Problem("c/3.png", "not named like an image of Letters")
+    assert found.problems[0] == SkippedFile("c/3.png", "not named like an image of Letters")
     assert [problem.where for problem in found.problems] == ["c/3.png", "a/1.png"]
 
 

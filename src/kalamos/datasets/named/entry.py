@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kalamos.alphabets import Alphabet
-from kalamos.datasets.dataset import Dataset, Problem, Split
+from kalamos.datasets.dataset import Dataset, SkippedFile, Split
 from kalamos.datasets.named.layout import Layout, absent, find
 from kalamos.errors import DatasetError
 from kalamos.registry import Registry
@@ -25,7 +25,7 @@ class Parts(NamedTuple):
 
     train: Split
     test: Split | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[SkippedFile, ...] = ()
 
 
 @dataclass(frozen=True)

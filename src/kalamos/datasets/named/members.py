@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.datasets.assembly import decode_members
-from kalamos.datasets.dataset import Problem
+from kalamos.datasets.dataset import SkippedFile
 from kalamos.datasets.ragged import RaggedImages
 from kalamos.datasets.sources import open_source
 from kalamos.errors import DatasetError
@@ -32,7 +32,7 @@ class Members:
     images: NDArray[np.uint8] | RaggedImages
     labels: NDArray[np.int64]
     names: tuple[str, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[SkippedFile, ...]
 
 
 def read_members(path: Path, label_of: Callable[[str], int | None], *, of: str, such_as: str) -> Members:
@@ -52,7 +52,7 @@ def read_members(path: Path, label_of: Callable[[str], int | None], *, of: str, 
         for member in source.members:
             label = label_of(member)
             if label is None:
-                problems.append(Problem(member, f"not named like an image of {of}"))
+                problems.append(SkippedFile(member, f"not named like an image of {of}"))
             else:
                 members.append(member)
                 labels.append(label)
