@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 from kalamos.alphabets import DIGITS
-from kalamos.answering import predictions_of
+from kalamos.answering import AnswerRule, predictions_of
 from kalamos.charset import restrict
-from kalamos.reading_options import ReadingOptions
 
 LOGITS = np.log(np.array([[0.5, 0.3, *[0.025] * 8], [0.05, 0.05, 0.86, *[0.04 / 7] * 7]], np.float32))
 
 
 def test_the_most_probable_come_first_and_unsure_ones_abstain() -> None:
-    options = ReadingOptions(2, 0.6, DIGITS.labels, None)
+    options = AnswerRule(2, 0.6, DIGITS.labels, None)
     unsure, sure = predictions_of(LOGITS, 1.0, ["a", None], options)
     assert (unsure.label, unsure.abstained, unsure.path) == (None, True, "a")
     assert [each.label for each in unsure.top] == ["0", "1"]
@@ -21,7 +20,7 @@ def test_the_most_probable_come_first_and_unsure_ones_abstain() -> None:
 
 
 def test_the_temperature_takes_confidence_and_no_label() -> None:
-    options = ReadingOptions(1, 0.0, DIGITS.labels, None)
+    options = AnswerRule(1, 0.0, DIGITS.labels, None)
     for warm, cold in zip(
         *(predictions_of(LOGITS, each, ["", ""], options) for each in (3.0, 1.0)), strict=True
     ):
@@ -30,8 +29,8 @@ def test_the_temperature_takes_confidence_and_no_label() -> None:
 
 
 def test_a_charset_answers_alone_and_tells_what_it_took() -> None:
-    restriction = restrict(DIGITS, "12")
-    options = ReadingOptions(5, 0.0, restriction.labels, restriction)
+    mask = restrict(DIGITS, "12")
+    options = AnswerRule(5, 0.0, mask.labels, mask)
     first, second = predictions_of(LOGITS, 1.0, ["", ""], options)
     assert (first.label, second.label) == ("1", "2")
     assert {each.label for each in first.top} == {"1", "2"}
@@ -39,7 +38,5 @@ def test_a_charset_answers_alone_and_tells_what_it_took() -> None:
 
 
 def test_equal_ones_come_in_the_alphabets_order() -> None:
-    [answer] = predictions_of(
-        np.zeros((1, 10), np.float32), 1.0, [""], ReadingOptions(3, 0, DIGITS.labels, None)
-    )
+    [answer] = predictions_of(np.zeros((1, 10), np.float32), 1.0, [""], AnswerRule(3, 0, DIGITS.labels, None))
     assert [each.label for each in answer.top] == ["0", "1", "2"]

@@ -46,7 +46,7 @@ def test_what_is_kept_comes_in_the_order_of_the_alphabet(
 
 
 def test_positions_are_those_of_the_model_s_outputs() -> None:
-    assert restrict(LATIN_47, "c3").positions == (3, 12)
+    assert restrict(LATIN_47, "c3").indices == (3, 12)
     assert restrict(LATIN_47, "c3").labels == ("3", "c")
 
 
@@ -63,8 +63,8 @@ def test_a_word_may_be_a_label_of_several_characters() -> None:
 def test_marks_belong_to_the_character_before_them() -> None:
     marked = Alphabet("marked", ("ب", f"ب{FATHA}", "e", unicodedata.normalize("NFD", "é")))
     assert restrict(marked, f"ب{FATHA}e").labels == (f"ب{FATHA}", "e")
-    assert restrict(marked, "é").positions == (3,)
-    assert restrict(marked, "letters").positions == (0, 1, 2, 3)
+    assert restrict(marked, "é").indices == (3,)
+    assert restrict(marked, "letters").indices == (0, 1, 2, 3)
     with pytest.raises(UsageError, match="lacks"):
         restrict(ARABIC_28, f"ب{FATHA}")
     with pytest.raises(UsageError, match="lacks"):
@@ -151,10 +151,10 @@ def test_any_text_is_understood_or_refused(alphabet: Alphabet, charset: str) -> 
         found = restrict(alphabet, charset)
     except UsageError:
         return
-    assert found.positions
-    assert list(found.positions) == sorted(set(found.positions))
-    assert len(set(found.labels)) == len(found.labels) == len(found.positions)
-    for position, label in zip(found.positions, found.labels, strict=True):
+    assert found.indices
+    assert list(found.indices) == sorted(set(found.indices))
+    assert len(set(found.labels)) == len(found.labels) == len(found.indices)
+    for position, label in zip(found.indices, found.labels, strict=True):
         own = alphabet.labels[position]
         assert label == own or (own in alphabet.merged and label == own.lower())
 

@@ -11,6 +11,7 @@ import kalamos
 from kalamos import helpers as module
 from kalamos.helpers import Helpers
 from kalamos.inputs import NamedImage
+from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.streaming import Turns
 from kalamos.zoo import model_path
@@ -139,7 +140,7 @@ def test_what_cannot_be_sent_is_read_here() -> None:
 def test_helpers_start_where_they_are_worth_it(pace: float, spent: float, helped: bool) -> None:
     turns, reader = Turns(), kalamos.load("digits")
     turns.spent, turns.images = spent, round(spent / pace)
-    options = reader._options(1, None, None, None)
+    options = PredictOptions(top_k=1)
     with Helpers(reader.model.where, reader.model.sha256, options, most=1) as found:
         answers = found.read([str(SAMPLES[0])], turns)
     assert (answers is not None) == helped

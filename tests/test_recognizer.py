@@ -32,9 +32,9 @@ from kalamos.errors import (
 from kalamos.images import decode_grey
 from kalamos.inputs import Member
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
+from kalamos.predict_options import PredictOptions
 from kalamos.preprocessing import Preprocessor
 from kalamos.probabilities import softmax
-from kalamos.reading_options import reading_options
 from kalamos.streaming import AHEAD_BYTES
 from kalamos.zoo import model_path
 
@@ -413,9 +413,7 @@ def test_leaving_early_stops_the_workers_within_their_chunk(reader: kalamos.Reco
             return photograph
 
     # The first chunk is over at once, those after it would take a while.
-    results = reader._stream(
-        [*["none.png"] * 64, *[Photograph()] * 640], reading_options(reader.spec, top_k=5), jobs=2
-    )
+    results = reader._stream([*["none.png"] * 64, *[Photograph()] * 640], PredictOptions(), jobs=2)
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert prepared < 64

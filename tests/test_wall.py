@@ -71,7 +71,7 @@ def test_help_loads_its_own_verbs_and_click_and_nothing_else(tmp_path: Path) -> 
     assert packages(modules) - sys.stdlib_module_names == {"kalamos", "click"}
     assert rooms(modules) == {
         "kalamos",
-        *(f"kalamos.{room}" for room in ("_version", "cli", "errors", "privacy")),
+        *(f"kalamos.{room}" for room in ("_version", "cli", "errors", "predict_options", "privacy")),
     }
 
 
@@ -83,8 +83,8 @@ def test_one_image_loads_three_libraries_and_the_rooms_it_passes_through(tmp_pat
     assert {m for m in modules if m.startswith("numpy.")} <= {"numpy.typing", "numpy._typing._add_docstring"}
     expected = (
         "_version alphabets answering atomic charset cli errors external_sort folders helpers images "
-        "inputs isolation model_file passed_over predictions preprocessing privacy probabilities "
-        "reading_options recognizer registry results stale_files streaming writers zoo"
+        "inputs isolation model_file passed_over predict_options predictions preprocessing privacy "
+        "probabilities recognizer registry results stale_files streaming writers zoo"
     )
     assert rooms(modules) == {"kalamos", *(f"kalamos.{room}" for room in expected.split())}
     verbs = {module for module in modules if module.startswith("kalamos.cli.")}

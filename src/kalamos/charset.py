@@ -14,7 +14,7 @@ from typing import Final
 from kalamos.alphabets import CONFUSABLES, Alphabet
 from kalamos.errors import UsageError
 
-__all__ = ["GROUPS", "Restriction", "restrict"]
+__all__ = ["GROUPS", "ClassMask", "restrict"]
 
 GROUPS: Final[Mapping[str, Callable[[str], bool]]] = MappingProxyType(
     {"digits": str.isdecimal, "upper": str.isupper, "lower": str.islower, "letters": str.isalpha}
@@ -29,22 +29,22 @@ _BIDI_MARKS: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u
 
 
 @dataclass(frozen=True)
-class Restriction:
+class ClassMask:
     """The classes of an alphabet that may be answered, and what each is then called.
 
     Attributes:
         charset: what was asked for.
-        positions: those of the classes, rising; at least one.
+        indices: of the classes, rising; at least one.
         labels: theirs, in that order; the small letter where a class that stands for both cases was
             asked for by its small letter alone.
     """
 
     charset: str
-    positions: tuple[int, ...]
+    indices: tuple[int, ...]
     labels: tuple[str, ...]
 
 
-def restrict(alphabet: Alphabet, charset: str) -> Restriction:
+def restrict(alphabet: Alphabet, charset: str) -> ClassMask:
     """The part of an alphabet that a charset names.
 
     Args:
@@ -82,7 +82,7 @@ def _check_text(charset: object) -> None:
 
 # Asked for with every image that is predicted by itself.
 @lru_cache(maxsize=64)
-def _restrict(alphabet: Alphabet, charset: str) -> Restriction:
+def _restrict(alphabet: Alphabet, charset: str) -> ClassMask:
     asked: dict[int, set[str]] = {}
     missing: dict[str, None] = {}
     for word in _BIDI_MARKS.sub("", unicodedata.normalize("NFC", charset)).split():
@@ -100,7 +100,7 @@ def _restrict(alphabet: Alphabet, charset: str) -> Restriction:
         )
     positions = tuple(sorted(asked))
     labels = [alphabet.labels[position] for position in positions]
-    return Restriction(
+    return ClassMask(
         charset,
         positions,
         tuple(

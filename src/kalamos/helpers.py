@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
+    from kalamos.predict_options import PredictOptions
     from kalamos.predictions import Prediction
-    from kalamos.reading_options import ReadingOptions
     from kalamos.streaming import Turns
 
 __all__ = ["Helpers"]
@@ -32,7 +32,7 @@ photograph, which is decoded outside the lock."""
 class _Task(NamedTuple):
     model: str
     sha256: str
-    options: ReadingOptions
+    options: PredictOptions
 
 
 class Helpers:
@@ -44,7 +44,7 @@ class Helpers:
     True
     """
 
-    def __init__(self, model: str, sha256: str, options: ReadingOptions, *, most: int) -> None:
+    def __init__(self, model: str, sha256: str, options: PredictOptions, *, most: int) -> None:
         self._task = _Task(model, sha256, options)
         self._left = most
         self._idle: list[_Helper] = []

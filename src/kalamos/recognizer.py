@@ -6,14 +6,15 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.answering import predictions_of
+from kalamos.answering import AnswerRule, predictions_of
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.folders import find_images
 from kalamos.helpers import Helpers
@@ -22,9 +23,9 @@ from kalamos.images.files import display_name
 from kalamos.images.pixels import out_of_memory
 from kalamos.inputs.item import Member, bytes_held, is_heavy, load_item, load_items, name_of
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
+from kalamos.predict_options import PredictKeywords, PredictOptions, spell_out_options
 from kalamos.predictions import Prediction
 from kalamos.preprocessing import Preprocessor
-from kalamos.reading_options import ReadingOptions, reading_options
 from kalamos.results import Results
 from kalamos.streaming import Turns, default_jobs, ordered_map
 from kalamos.zoo import find_model
@@ -40,12 +41,13 @@ CHUNK = 64
 """Images a model run: large enough to spread the call's cost, small enough for the cache."""
 
 
-def load(name_or_file: str | os.PathLike[str] = "digits") -> Recognizer:
+def load(name_or_file: str | os.PathLike[str] = "digits", *, max_pixels: int = MAX_PIXELS) -> Recognizer:
     """Open a model: one of the shipped ones by name, or a model file.
 
     Args:
         name_or_file: a shipped model's name (`kalamos models` lists them), or the path of an `.onnx`
             file made by `kalamos export`.
+        max_pixels: height x width of the largest image to decode, unless a call says otherwise.
 
     Raises:
         ModelNotFoundError: neither a shipped model nor a file.
@@ -54,13 +56,18 @@ def load(name_or_file: str | os.PathLike[str] = "digits") -> Recognizer:
     >>> load("digits").labels
     ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    return Recognizer(open_model(find_model(name_or_file)))
+    return Recognizer(open_model(find_model(name_or_file)), max_pixels=max_pixels)
 
 
 class Recognizer:
     """Reads isolated characters with one model. Safe to share between threads.
 
-    Raises `ModelFileError` for a model whose preprocessing does not fit its graph.
+    Args:
+        model: an open model file.
+        max_pixels: height x width of the largest image to decode, unless a call says otherwise.
+
+    Raises:
+        ModelFileError: the model's preprocessing does not fit its graph.
 
     >>> import numpy as np
     >>> reader = load("digits")
@@ -72,8 +79,9 @@ class Recognizer:
     'no ink'
     """
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, *, max_pixels: int = MAX_PIXELS) -> None:
         self._model = model
+        self._max_pixels = max_pixels
         self._preprocessor = _matching_preprocessor(model)
         self.labels: tuple[str, ...] = model.spec.alphabet.labels
         """The classes, in the order of the model's output."""
@@ -99,16 +107,12 @@ class Recognizer:
     def __repr__(self) -> str:
         return f"Recognizer({self.spec.name!r}, {len(self.labels)} classes)"
 
+    @spell_out_options
     def predict(
         self,
         source: ImageSource,
-        *,
-        top_k: int = 5,
-        min_confidence: float | None = None,
-        target_accuracy: float | None = None,
-        charset: str | None = None,
-        timeout: float | None = None,
-        max_pixels: int | None = None,
+        options: PredictOptions | None = None,
+        **keywords: Unpack[PredictKeywords],
     ) -> Prediction:
         """Read one image.
 
@@ -116,25 +120,16 @@ class Recognizer:
             source: a path, encoded bytes, a PIL image, or an array: [H, W], [H, W, 1] grey,
                 [H, W, 2] grey and alpha, [H, W, 3] RGB or [H, W, 4] RGBA; bool, integers in 0..255,
                 uint16, or floats in [0, 1] or [0, 255]. Any size, either polarity.
-            top_k: how many candidates to keep.
-            min_confidence: abstain below this confidence, in [0, 1]; None takes the model's own.
-            target_accuracy: abstain below the confidence that reached this accuracy among the images
-                answered, in (0, 1], when the model was validated (`spec.selective`): an estimate, for images
-                like those. Instead of `min_confidence`.
-            charset: answer with these characters alone: `digits`, `upper`, `lower`, `letters`, or the
-                characters themselves (see `kalamos.charset.restrict`). Confidences are then shares of what
-                they have among them, which abstention looks at; `Prediction.removed` tells what the others
-                had.
-            timeout: seconds that decoding the image may take; None takes 30 (`kalamos.isolation`).
-            max_pixels: width x height of the largest image to decode; None takes 50 million.
+            options: how to answer.
+            **keywords: the fields of `PredictOptions`, in place of `options` or of some of its values.
 
         Returns:
             The prediction; for a blank image one without a label whose `error` is a `NoInkError`.
 
         Raises:
             ImageError: the image cannot be read; the subclass says why.
-            UsageError: a value out of range, an accuracy that was not reached, a charset that the
-                model's alphabet does not have.
+            UsageError: an option out of range, an accuracy that validation did not reach, a charset that
+                the model's alphabet lacks.
 
         >>> import numpy as np
         >>> page = np.full((80, 60), 255, np.uint8)
@@ -143,25 +138,22 @@ class Recognizer:
         >>> answer.label in "02468", answer.removed > 0.9
         (True, True)
         """
-        options = self._options(top_k, min_confidence, target_accuracy, charset, timeout, max_pixels)
+        options = self._options(options, keywords)
+        rule = self.answer_rule(options)
         path = name_of(source)
         try:
             prepared = self.prepare(source, timeout=options.timeout, max_pixels=options.max_pixels)
         except NoInkError as error:
             return _failure(error, path)
-        [prediction] = predictions_of(self.logits([prepared]), self.spec.temperature, [path], options)
+        [prediction] = predictions_of(self.logits([prepared]), self.spec.temperature, [path], rule)
         return prediction
 
+    @spell_out_options
     def predict_batch(
         self,
         sources: Iterable[ImageSource],
-        *,
-        top_k: int = 5,
-        min_confidence: float | None = None,
-        target_accuracy: float | None = None,
-        charset: str | None = None,
-        timeout: float | None = None,
-        max_pixels: int | None = None,
+        options: PredictOptions | None = None,
+        **keywords: Unpack[PredictKeywords],
     ) -> Results:
         """Read many images, in order; one that cannot be read becomes a row with its error.
 
@@ -172,20 +164,17 @@ class Recognizer:
         """
         if isinstance(sources, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise UsageError("predict_batch takes a list of images", remedy="use predict for a single one")
-        options = self._options(top_k, min_confidence, target_accuracy, charset, timeout, max_pixels)
+        options = self._options(options, keywords)
         return Results(self._stream(sources, options, jobs=None))
 
+    @spell_out_options
     def predict_folder(
         self,
         folder: str | os.PathLike[str],
+        options: PredictOptions | None = None,
         *,
-        top_k: int = 5,
-        min_confidence: float | None = None,
-        target_accuracy: float | None = None,
-        charset: str | None = None,
-        timeout: float | None = None,
-        max_pixels: int | None = None,
         jobs: int | None = None,
+        **keywords: Unpack[PredictKeywords],
     ) -> Iterator[Prediction]:
         """Read every image under a folder, lazily, in case-insensitive name order.
 
@@ -198,24 +187,21 @@ class Recognizer:
         Raises:
             UsageError: the folder is absent or holds no image.
         """
-        options = self._options(top_k, min_confidence, target_accuracy, charset, timeout, max_pixels)
+        options = self._options(options, keywords)
         if not Path(folder).is_dir():
             raise UsageError(f"{os.fspath(folder)}: no such folder", remedy="use predict for a single image")
         paths = find_images([os.fspath(folder)])
         return self._stream(paths, options, jobs)
 
+    @spell_out_options
     def predict_files(
         self,
         paths: Iterable[Item],
+        options: PredictOptions | None = None,
         *,
-        top_k: int = 5,
-        min_confidence: float | None = None,
-        target_accuracy: float | None = None,
-        charset: str | None = None,
-        timeout: float | None = None,
-        max_pixels: int | None = None,
         jobs: int | None = None,
         processes: bool = False,
+        **keywords: Unpack[PredictKeywords],
     ) -> Iterator[Prediction]:
         """Like `predict_folder`, over any stream of paths and `kalamos.inputs.Member`s, in its order.
 
@@ -230,7 +216,7 @@ class Recognizer:
         >>> result
         Prediction(label=None, path='forms.zip/7.png', error='forms.zip/7.png: the file is empty; ...')
         """
-        options = self._options(top_k, min_confidence, target_accuracy, charset, timeout, max_pixels)
+        options = self._options(options, keywords)
         return self._stream(paths, options, jobs, processes=processes)
 
     def feature_maps(self, source: ImageSource) -> dict[str, NDArray[np.float32]]:
@@ -290,44 +276,41 @@ class Recognizer:
     def _load(self, source: ImageSource | Member, timeout: float | None, max_pixels: int | None) -> GreyImage:
         return load_item(
             source,
-            max_pixels=MAX_PIXELS if max_pixels is None else max_pixels,
+            max_pixels=self._max_pixels if max_pixels is None else int(max_pixels),
             enough_pixels=self.enough_pixels,
             timeout=timeout,
         )
 
-    def _options(
-        self,
-        top_k: int,
-        min_confidence: float | None,
-        target_accuracy: float | None,
-        charset: str | None,
-        timeout: float | None = None,
-        max_pixels: int | None = None,
-    ) -> ReadingOptions:
-        return reading_options(
-            self.spec,
-            top_k=top_k,
-            min_confidence=min_confidence,
-            target_accuracy=target_accuracy,
-            charset=charset,
-            timeout=timeout,
-            max_pixels=max_pixels,
-        )
+    def _options(self, options: PredictOptions | None, keywords: PredictKeywords) -> PredictOptions:
+        if options is None:
+            return PredictOptions(**keywords)
+        return replace(options, **keywords) if keywords else options
 
-    def read_chunk(self, chunk: list[ImageSource | Member], options: ReadingOptions) -> list[Prediction]:
+    def answer_rule(self, options: PredictOptions) -> AnswerRule:
+        """What options come to for this model.
+
+        Raises:
+            UsageError: see `AnswerRule.for_model`.
+        """
+        return AnswerRule.for_model(self.spec, options)
+
+    def read_chunk(self, chunk: list[ImageSource | Member], options: PredictOptions) -> list[Prediction]:
         """What `predict_files` makes of up to 64 images, in this thread."""
-        return self._read_chunk(chunk, options, Turns(), threading.Event())
+        return self._read_chunk(chunk, options, self.answer_rule(options), Turns(), threading.Event())
 
     def _stream(
         self,
         sources: Iterable[ImageSource | Member],
-        options: ReadingOptions,
+        options: PredictOptions,
         jobs: int | None,
         *,
         processes: bool = False,
     ) -> Iterator[Prediction]:
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs = {jobs} leaves no worker", remedy="use 1 or more")
+        if options.max_pixels is None:  # the helpers have to know it too
+            options = replace(options, max_pixels=self._max_pixels)
+        rule = self.answer_rule(options)
         turns, stopping, workers = Turns(), threading.Event(), jobs or default_jobs()
         model = self._model
         most = workers - 1 if processes and Path(model.where).is_file() else 0
@@ -335,7 +318,7 @@ class Recognizer:
 
         def read(chunk: list[ImageSource | Member]) -> list[Prediction]:
             answers = helpers.read(chunk, turns)
-            return self._read_chunk(chunk, options, turns, stopping) if answers is None else answers
+            return self._read_chunk(chunk, options, rule, turns, stopping) if answers is None else answers
 
         def mapped() -> Iterator[Prediction]:
             with helpers:
@@ -354,7 +337,8 @@ class Recognizer:
     def _read_chunk(
         self,
         sources: list[ImageSource | Member],
-        options: ReadingOptions,
+        options: PredictOptions,
+        rule: AnswerRule,
         turns: Turns,
         stopping: threading.Event,
     ) -> list[Prediction]:
@@ -365,7 +349,7 @@ class Recognizer:
         read: Iterator[Prediction] = iter(())
         if ready:
             logits = self.logits(list(ready.values()))
-            read = iter(predictions_of(logits, self.spec.temperature, [paths[i] for i in ready], options))
+            read = iter(predictions_of(logits, self.spec.temperature, [paths[i] for i in ready], rule))
         return [
             _failure(outcome, path) if isinstance(outcome, ImageError) else next(read)
             for outcome, path in zip(outcomes, paths, strict=True)
@@ -374,7 +358,7 @@ class Recognizer:
     def _prepare_all(
         self,
         sources: list[ImageSource | Member],
-        options: ReadingOptions,
+        options: PredictOptions,
         done: Callable[[], None],
         stopping: threading.Event,
     ) -> list[GreyImage | ImageError]:
@@ -382,7 +366,7 @@ class Recognizer:
         together: dict[int, GreyImage] = {}
         loaded = load_items(
             sources,
-            max_pixels=options.max_pixels,
+            max_pixels=self._max_pixels if options.max_pixels is None else int(options.max_pixels),
             enough_pixels=self.enough_pixels,
             timeout=options.timeout,
             stopping=stopping,

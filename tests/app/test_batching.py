@@ -21,6 +21,7 @@ from kalamos.app.limits import Limits
 from kalamos.app.models import ModelRegistry
 from kalamos.app.server import create_app
 from kalamos.app.uploads import UploadedImage
+from kalamos.predict_options import PredictOptions
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CLIENTS = 16
@@ -34,10 +35,10 @@ class Slow:
         self.go = threading.Event()
         self.sizes: list[int] = []
 
-    def predict_batch(self, images: list[np.ndarray], **options: object) -> kalamos.Results:
+    def predict_batch(self, images: list[np.ndarray], options: PredictOptions) -> kalamos.Results:
         self.go.wait(20)
         self.sizes.append(len(images))
-        return self._reader.predict_batch(images, **options)
+        return self._reader.predict_batch(images, options)
 
 
 @pytest.fixture
@@ -56,18 +57,18 @@ class Held:
         self.enough_pixels = reader.enough_pixels
         self.go, self.read = threading.Event(), 0
 
-    def predict(self, image: np.ndarray, **options: object) -> kalamos.Prediction:
+    def predict(self, image: np.ndarray, options: PredictOptions) -> kalamos.Prediction:
         self.read += 1
         self.go.wait(20)
-        return self._reader.predict(image, **options)
+        return self._reader.predict(image, options)
 
-    def predict_batch(self, images: list[np.ndarray], **options: object) -> kalamos.Results:
+    def predict_batch(self, images: list[np.ndarray], options: PredictOptions) -> kalamos.Results:
         self.read += len(images)
         if self._seconds:
             time.sleep(self._seconds * len(images))
         else:
             self.go.wait(20)
-        return self._reader.predict_batch(images, **options)
+        return self._reader.predict_batch(images, options)
 
 
 @pytest.fixture(scope="module")

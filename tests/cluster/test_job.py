@@ -27,11 +27,11 @@ from kalamos.recognizer import load
 READ = """
 import pickle, sys
 from kalamos.cluster.job import RayJob
-from kalamos.cluster.worker import Reading
+from kalamos.cluster.worker import WorkerConfig
 from kalamos.zoo import model_path
 
 path, address, target = sys.argv[1:]
-reading = Reading(model_path("digits").read_bytes())
+reading = WorkerConfig(model_path("digits").read_bytes())
 with RayJob([path], reading, jobs=2, address=address, block=512) as job, open(target, "wb") as file:
     for count, prediction in enumerate(job.predictions()):
         pickle.dump(prediction, file)

@@ -11,14 +11,15 @@ import pytest
 
 from kalamos.cluster.parts import PartFolder
 from kalamos.cluster.streams import Block
-from kalamos.cluster.worker import BlockReader, Outcome, Reading
+from kalamos.cluster.worker import BlockReader, Outcome, WorkerConfig
 from kalamos.errors import CorruptImageError, KalamosError
 from kalamos.inputs import Item, NamedImage
 from kalamos.passed_over import SkippedFiles
+from kalamos.predict_options import PredictOptions
 from kalamos.recognizer import load
 from kalamos.zoo import model_path
 
-READING = Reading(model_path("digits").read_bytes(), top_k=3)
+READING = WorkerConfig(model_path("digits").read_bytes(), PredictOptions(top_k=3))
 SAMPLES = Path(__file__).parents[2] / "samples"
 
 
@@ -41,9 +42,9 @@ def block(items: list[Item]) -> Block:
     return Block(4, 2, items, last=True, passed_over=some_passed_over())
 
 
-def read(reading: Reading, items: list[Item]) -> Outcome:
+def read(config: WorkerConfig, items: list[Item]) -> Outcome:
     """As it comes and goes: pickled."""
-    worker = BlockReader(pickle.loads(pickle.dumps(reading)))  # noqa: S301
+    worker = BlockReader(pickle.loads(pickle.dumps(config)))  # noqa: S301
     outcome: Outcome = pickle.loads(pickle.dumps(worker.read(block(items))))  # noqa: S301
     return outcome
 
@@ -70,7 +71,7 @@ def test_a_block_s_rows_are_those_of_the_local_engine(items: list[Item]) -> None
 
 
 def test_options_travel(items: list[Item]) -> None:
-    reading = replace(READING, charset="1 2 3", min_confidence=0.9)
+    reading = replace(READING, options=PredictOptions(top_k=3, charset="1 2 3", min_confidence=0.9))
     expected = list(load("digits").predict_files(items[:5], top_k=3, charset="1 2 3", min_confidence=0.9))
     assert read(reading, items[:5]).predictions == expected
 

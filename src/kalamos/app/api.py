@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -14,7 +15,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from kalamos._version import __version__
-from kalamos.app.batching import Asked, BatchScheduler
+from kalamos.answering import AnswerRule
+from kalamos.app.batching import BatchScheduler
 from kalamos.app.bodies import BodyReader
 from kalamos.app.guard import API_PATHS
 from kalamos.app.limits import Limits
@@ -25,7 +27,7 @@ from kalamos.app.rows import answer_json, described
 from kalamos.app.schema import Answer, Failure, Health, Models
 from kalamos.app.uploads import PredictRequest, read_form, read_json
 from kalamos.errors import ModelError, ModelNotFoundError, UsageError
-from kalamos.reading_options import reading_options
+from kalamos.predict_options import PredictOptions
 
 __all__ = ["add_api"]
 
@@ -76,15 +78,15 @@ def add_api(app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: Ba
         async with bodies.read(request) as body:
             wish = await _parsed(kind, body, request, limits)
             del body
-            model = wish.options.model or registry.default
-            asked = _checked_options(registry, model, wish)
+            model = wish.model or registry.default
+            options = _checked_options(registry, model, wish)
             try:
-                predictions = await scheduler.read(model, wish.images, asked, request.receive)
+                predictions = await scheduler.read(model, wish.images, options, request.receive)
             except ModelError as error:
                 # Its message names the file.
                 raise APIError(503, "model_unusable", f"the model {model!r} cannot be used") from error
         answer = answer_json(
-            model, wish.images, predictions, top_k=asked.top_k, removed=asked.charset is not None
+            model, wish.images, predictions, top_k=options.top_k, removed=options.charset is not None
         )
         return Response(answer, media_type=JSON_TYPE)
 
@@ -165,15 +167,12 @@ async def _parsed(kind: str, body: bytes, request: Request, limits: Limits) -> P
     return parse() if len(body) <= MAX_INLINE_PARSE_BYTES else await asyncio.to_thread(parse)
 
 
-def _checked_options(registry: ModelRegistry, model: str, wish: PredictRequest) -> Asked:
+def _checked_options(registry: ModelRegistry, model: str, wish: PredictRequest) -> PredictOptions:
     """The options, checked against what the model can do."""
-    options = wish.options
     try:
-        spec = registry.spec(model)
-        asked = Asked(options.top_k, options.min_confidence, options.target_accuracy, options.charset)
-        checked = reading_options(spec, **asked._asdict())
+        rule = AnswerRule.for_model(registry.spec(model), wish.options)
     except ModelNotFoundError as error:
         raise APIError(422, "unknown_model", error.problem, remedy=error.remedy) from None
     except UsageError as error:
         raise APIError(422, "invalid_option", error.problem, remedy=error.remedy) from None
-    return asked._replace(top_k=checked.top_k)
+    return replace(wish.options, top_k=rule.top_k)

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,12 @@ from kalamos.app.uploads import UploadedImage
 from kalamos.errors import ImageError, ImageTooLargeError
 from kalamos.images.decoding import decode_grey, decode_harmless
 from kalamos.inputs.item import HEAVY_BYTES, HEAVY_PIXELS
+from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.recognizer import CHUNK, Recognizer
 from kalamos.streaming import default_jobs
 
-__all__ = ["Asked", "BatchScheduler"]
+__all__ = ["BatchScheduler"]
 
 TARGET_BATCH_SECONDS: Final = 0.5
 """About what a batch may take: a request of a slow model waits for one batch of others', and one that is
@@ -51,20 +52,12 @@ THREAD_JOIN_SECONDS: Final = 1.0
 """For the threads to end."""
 
 
-class Asked(NamedTuple):
-    """The options of `Recognizer.predict`. Images with the same ones are read together."""
-
-    top_k: int = 5
-    min_confidence: float | None = None
-    target_accuracy: float | None = None
-    charset: str | None = None
-
-
 @dataclass(eq=False, slots=True)
 class _Request:
     """A request that waits for its images."""
 
-    asked: Asked
+    options: PredictOptions
+    """Images with equal ones are read together."""
     answers: list[Prediction | None]
     done: asyncio.Future[None]
     items: list[_Item] = field(default_factory=list)
@@ -127,14 +120,18 @@ class BatchScheduler:
             raise too_busy(f"{self.waiting:,} of {self.limits.queue:,} places in the queue are taken")
 
     async def read(
-        self, model: str, uploads: Sequence[UploadedImage], asked: Asked, receive: Receive | None = None
+        self,
+        model: str,
+        uploads: Sequence[UploadedImage],
+        options: PredictOptions,
+        receive: Receive | None = None,
     ) -> list[Prediction]:
         """One prediction an image, in order; one that cannot be read carries its error.
 
         Args:
             model: a name on the registry.
             uploads: the images.
-            asked: how to read them.
+            options: how to answer.
             receive: the request's ASGI channel, to hear of it where the client goes away.
 
         Raises:
@@ -144,7 +141,7 @@ class BatchScheduler:
         """
         self.admit(len(uploads))
         loop = asyncio.get_running_loop()
-        request = _Request(asked, [None] * len(uploads), loop.create_future(), left=len(uploads))
+        request = _Request(options, [None] * len(uploads), loop.create_future(), left=len(uploads))
         request.items = [_Item(request, place, upload) for place, upload in enumerate(uploads)]
         worker = self._workers.get(model)
         if worker is None:
@@ -371,7 +368,7 @@ class _Worker:
 
     def _read_with(self, reader: Recognizer, batch: list[_Item]) -> list[Answered]:
         answered: list[Answered] = []
-        groups: defaultdict[Asked, list[tuple[_Item, NDArray[np.uint8]]]] = defaultdict(list)
+        groups: defaultdict[PredictOptions, list[tuple[_Item, NDArray[np.uint8]]]] = defaultdict(list)
         quick = min(HEAVY_PIXELS, self.scheduler.limits.pixels)
         for item in batch:
             if item.is_given_up():
@@ -388,8 +385,8 @@ class _Worker:
             if image is None:
                 answered.append((item, _TooHeavyError()))
             else:
-                groups[item.request.asked].append((item, image))
-        for asked, members in groups.items():
+                groups[item.request.options].append((item, image))
+        for options, members in groups.items():
             wanted: list[tuple[_Item, NDArray[np.uint8]]] = []
             for member in members:
                 if member[0].is_given_up():
@@ -398,7 +395,7 @@ class _Worker:
                     wanted.append(member)
             if not wanted:
                 continue
-            results = reader.predict_batch([image for _, image in wanted], **asked._asdict())
+            results = reader.predict_batch([image for _, image in wanted], options)
             answered += [(item, result) for (item, _), result in zip(wanted, results, strict=True)]
         return answered
 
@@ -415,7 +412,7 @@ class _Worker:
             image = _decode(item.upload, self.scheduler.limits, reader.enough_pixels, item.request.stop)
             if item.is_given_up():
                 return _GivenUpError()
-            return reader.predict(image, **item.request.asked._asdict())
+            return reader.predict(image, item.request.options)
         except ImageTooLargeError as error:
             # Whoever sent it cannot raise the limit.
             return _failed(ImageTooLargeError(error.problem, remedy="scale it down"))

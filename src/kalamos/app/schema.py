@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import dataclasses
+from typing import Annotated, Any, Final, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from kalamos.predict_options import PredictOptions, option_infos
 
 __all__ = [
     "Alphabet",
     "Answer",
     "Candidate",
     "Failure",
+    "FormRequest",
     "Health",
     "Image",
     "JsonRequest",
     "Measured",
     "Model",
     "Models",
-    "Options",
     "Problem",
+    "RequestFields",
     "Row",
     "body_schemas",
 ]
 
-LONGEST_NAME, LONGEST_CHARSET = 1024, 10_000
+LONGEST_NAME = 1024
 """Characters."""
 
 
@@ -31,35 +35,16 @@ class _Exact(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Options(_Exact):
-    """How to read, the same for every image of a request."""
+class RequestFields(_Exact):
+    """What every request may say; the options of `predict` are added to it below."""
 
     model: Annotated[
         str | None, Field(description="A name from `/v1/models`; the first there by default.")
     ] = None
-    top_k: Annotated[int, Field(ge=1, description="Candidates an image.")] = 5
-    min_confidence: Annotated[
-        float | None,
-        Field(ge=0, le=1, allow_inf_nan=False, description="Give no label below this confidence."),
-    ] = None
-    target_accuracy: Annotated[
-        float | None,
-        Field(
-            gt=0,
-            le=1,
-            allow_inf_nan=False,
-            description="Give no label below the confidence that reached this accuracy among the images "
-            "answered, in the model's validation. Instead of `min_confidence`.",
-        ),
-    ] = None
-    charset: Annotated[
-        str | None,
-        Field(
-            max_length=LONGEST_CHARSET,
-            description="Only these characters can be there: `digits`, `upper`, `lower`, `letters`, or the "
-            "characters themselves; several apart by spaces.",
-        ),
-    ] = None
+
+    def options(self) -> PredictOptions:
+        """Raises `UsageError` for options that contradict each other."""
+        return PredictOptions(**self.model_dump(include=set(_OPTIONS)))
 
 
 class Image(_Exact):
@@ -71,13 +56,38 @@ class Image(_Exact):
     ] = None
 
 
-class JsonRequest(Options):
-    """One image or several, with options."""
-
+class _JsonFields(RequestFields):
     image: Annotated[str | Image | None, Field(description="One image file, base64.")] = None
     images: Annotated[
         list[str | Image] | None, Field(min_length=1, description="Several, instead of `image`.")
     ] = None
+
+
+def _option_fields() -> dict[str, Any]:
+    """The fields of `PredictOptions` that a request may have, as pydantic takes them."""
+    kinds = get_type_hints(PredictOptions)
+    spelled = {name: f"`{name}`" for name in option_infos()}
+    fields: dict[str, Any] = {}
+    for option in dataclasses.fields(PredictOptions):
+        info = option_infos()[option.name]
+        if not info.in_api:
+            continue
+        bounds: dict[str, Any] = {"ge": info.ge, "gt": info.gt, "le": info.le, "max_length": info.max_length}
+        if info.kind is float:
+            bounds["allow_inf_nan"] = False
+        described = Field(description=info.help.format_map(spelled), **bounds)
+        fields[option.name] = (Annotated[kinds[option.name], described], option.default)
+    return fields
+
+
+_OPTIONS: Final = _option_fields()
+
+FormRequest = create_model(
+    "FormRequest", __base__=RequestFields, __doc__="The fields of a form beside its images.", **_OPTIONS
+)
+JsonRequest = create_model(
+    "JsonRequest", __base__=_JsonFields, __doc__="One image or several, with options.", **_OPTIONS
+)
 
 
 class Candidate(_Exact):
@@ -170,7 +180,7 @@ class Failure(_Exact):
 def body_schemas() -> dict[str, Any]:
     """What `POST /v1/predict` takes, by the names that the OpenAPI document's `components` has."""
     request = JsonRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    form = Options.model_json_schema()
+    form = FormRequest.model_json_schema()
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
     form["properties"] = {"image": {**files, "description": "Image files."}} | form["properties"]
     form |= {"title": "Form", "required": ["image"], "description": "Image files, and options as fields."}

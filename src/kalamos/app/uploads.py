@@ -14,9 +14,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from kalamos.app.refusals import APIError
-from kalamos.app.schema import LONGEST_NAME, Image, JsonRequest, Options
-from kalamos.errors import CorruptImageError, suggest
+from kalamos.app.schema import LONGEST_NAME, FormRequest, Image, JsonRequest, RequestFields
+from kalamos.errors import CorruptImageError, UsageError, suggest
 from kalamos.images.files import display_name
+from kalamos.predict_options import PredictOptions
 
 __all__ = ["PredictRequest", "UploadedImage", "read_form", "read_json"]
 
@@ -44,7 +45,8 @@ class PredictRequest:
     """A request, checked as far as that goes without a model."""
 
     images: list[UploadedImage]
-    options: Options
+    model: str | None
+    options: PredictOptions
 
 
 def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
@@ -63,17 +65,17 @@ def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
     for name, filename, content in _parts(body, content_type, most + MAX_OTHER_PARTS):
         if name in IMAGE_FIELDS:
             images.append(_upload(content, filename, len(images)))
-        elif name not in Options.model_fields:
+        elif name not in FormRequest.model_fields:
             raise _unknown(name)
         elif name in fields:
             raise APIError(422, "invalid_field", f"the field {name!r} comes twice", remedy="leave one out")
         else:
             fields[name] = _text(name, content)
     try:
-        options = Options.model_validate(fields)
+        asked = FormRequest.model_validate(fields)
     except ValidationError as error:
         raise _invalid(error) from None
-    return PredictRequest(_counted(images, most), options)
+    return PredictRequest(_counted(images, most), asked.model, _options(asked))
 
 
 def read_json(body: bytes, *, most: int) -> PredictRequest:
@@ -99,7 +101,14 @@ def read_json(body: bytes, *, most: int) -> PredictRequest:
         raise APIError(422, "invalid_field", "'image' and 'images' are both given", remedy="leave one out")
     items = asked.images if asked.images is not None else [] if asked.image is None else [asked.image]
     images = [_decoded(item, place) for place, item in enumerate(_counted(items, most))]
-    return PredictRequest(images, asked)
+    return PredictRequest(images, asked.model, _options(asked))
+
+
+def _options(asked: RequestFields) -> PredictOptions:
+    try:
+        return asked.options()
+    except UsageError as error:
+        raise APIError(422, "invalid_option", error.problem, remedy=error.remedy) from None
 
 
 def _counted(images: list[Any], most: int) -> list[Any]:
@@ -141,7 +150,7 @@ def _text(name: str, content: bytes) -> str:
         raise APIError(422, "invalid_field", f"the field {name!r} is not UTF-8") from None
 
 
-def _unknown(name: str, known: Iterable[str] = (*IMAGE_FIELDS, *Options.model_fields)) -> APIError:
+def _unknown(name: str, known: Iterable[str] = (*IMAGE_FIELDS, *FormRequest.model_fields)) -> APIError:
     remedy = suggest(name[:100], known)
     return APIError(422, "unknown_field", f"there is no field {_short(name)!r}", remedy=remedy)
 

@@ -1,4 +1,4 @@
-"""What `kalamos predict` was asked for, whichever engine does it."""
+"""The arguments of `kalamos predict`, whichever engine does it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,26 @@ from typing import TYPE_CHECKING
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
-    from kalamos.model_file import ModelSpec
-    from kalamos.reading_options import ReadingOptions
+    from kalamos.predict_options import PredictOptions
     from kalamos.writers import CsvStyle
 
-__all__ = ["Asked"]
+__all__ = ["PredictCommand"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The command line's options; None where one was left out and has no value of its own."""
+class PredictCommand:
+    """The arguments of `kalamos predict`; None for one that was left out and has no default."""
 
     paths: tuple[str, ...]
     model: str
     format_name: str | None
     output: str | None
-    top_k: int
+    options: PredictOptions
     formula_guard: bool
     bom: bool
-    min_confidence: float | None
-    target_accuracy: float | None
-    charset: str | None
     show: str | None
     column: str | None
     jobs: int | None
-    timeout: float
     engine: str
     address: str | None
     quiet: bool
@@ -74,22 +69,6 @@ class Asked:
             option = "--bom" if self.bom else "--no-formula-guard"
             raise UsageError(f"{option} is for CSV, not for {chosen}", remedy="use -f csv")
         return chosen
-
-    def reading(self, spec: ModelSpec) -> ReadingOptions:
-        """How this model is to answer.
-
-        Raises:
-            UsageError: see `reading_options`.
-        """
-        from kalamos.reading_options import reading_options
-
-        return reading_options(
-            spec,
-            top_k=self.top_k,
-            min_confidence=self.min_confidence,
-            target_accuracy=self.target_accuracy,
-            charset=self.charset,
-        )
 
 
 def _controls_on_standard_output() -> str:

@@ -10,12 +10,12 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kalamos.cli.asked import Asked
+from kalamos.cli.asked import PredictCommand
 from kalamos.cli.predict import keep_old_output, open_sink, progress
 from kalamos.cluster.job import RayJob
 from kalamos.cluster.parts import PartFolder, names_parts
 from kalamos.cluster.places import is_uri
-from kalamos.cluster.worker import Reading
+from kalamos.cluster.worker import WorkerConfig
 from kalamos.errors import UsageError
 from kalamos.predictions import Prediction
 from kalamos.recognizer import load
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["predict_on_ray"]
 
 
-def predict_on_ray(asked: Asked) -> tuple[Summary, SkippedFiles]:
+def predict_on_ray(asked: PredictCommand) -> tuple[Summary, SkippedFiles]:
     """Do what `predict` does, elsewhere; what it came to, and the files that were passed over."""
     if asked.show is not None:
         raise UsageError("--show draws on this machine", remedy="leave --engine ray out for it")
@@ -40,22 +40,12 @@ def predict_on_ray(asked: Asked) -> tuple[Summary, SkippedFiles]:
         )
     chosen = "parquet" if in_parts else asked.format()
     reader = load(asked.model)
-    answers = asked.reading(reader.spec)
+    rule = reader.answer_rule(asked.options)
     parts = (
-        PartFolder(_whole(output), answers.top_k, answers.restricted)
-        if in_parts and output is not None
-        else None
+        PartFolder(_whole(output), rule.top_k, rule.restricted) if in_parts and output is not None else None
     )
-    reading = Reading(
-        _content(reader),
-        answers.top_k,
-        asked.min_confidence,
-        asked.target_accuracy,
-        charset=asked.charset,
-        timeout=asked.timeout,
-        parts=parts,
-    )
-    job = RayJob(asked.paths, reading, column=asked.column, jobs=asked.jobs, address=asked.address)
+    config = WorkerConfig(_content(reader), asked.options, parts=parts)
+    job = RayJob(asked.paths, config, column=asked.column, jobs=asked.jobs, address=asked.address)
     summary = Summary()
     live = output is None and sys.stdout.isatty()
     started = time.perf_counter()
@@ -70,9 +60,9 @@ def predict_on_ray(asked: Asked) -> tuple[Summary, SkippedFiles]:
             open_writer(
                 chosen,
                 sink,
-                labels=answers.labels,
-                top_k=answers.top_k,
-                removed=answers.restricted,
+                labels=rule.labels,
+                top_k=rule.top_k,
+                removed=rule.restricted,
                 csv_style=asked.csv_style(),
             ) as writer,
             progress(wanted=not asked.quiet and not live) as watch,

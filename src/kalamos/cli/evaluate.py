@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kalamos.cli.names import DatasetName, ModelName
-from kalamos.cli.options import charset_option, data_dir_option
+from kalamos.cli.options import data_dir_option, predict_option
 from kalamos.cli.outliers import evaluate_outliers, outlier_options, refuse_beside_outliers
 from kalamos.cli.passed_over import tell_passed_over
 from kalamos.cli.shift import evaluate_under_shift, refuse_mixture, shift_options
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option(
     "-k", "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Candidates counted."
 )
-@charset_option
+@predict_option("charset")
 @click.option("--record", is_flag=True, help="Store the figures in the model file, and write its card.")
 @shift_options
 @outlier_options

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["abstention_options", "charset_option", "data_dir_option", "licence_option", "timeout_option"]
+from kalamos.predict_options import PredictOptions, option_infos
+
+__all__ = ["data_dir_option", "licence_option", "predict_option", "predict_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,37 +28,36 @@ licence_option = click.option(
     help="Under which the new model may be used, such as CC-BY-4.0.  [default: not stated]",
 )
 
-charset_option = click.option(
-    "--charset",
-    metavar="CHARS",
-    help='Only these characters can be there: digits, upper, lower, letters, or "ABC123"; several apart by '
-    "spaces.",
-)
 
-
-timeout_option = click.option(
-    "--timeout",
-    type=click.FloatRange(0, 3600, min_open=True),
-    default=30.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Give up on an image that takes longer to decode; it is a row with its error.",
-)
-
-
-def abstention_options(command: F) -> F:
-    """When to give no label: `min_confidence` or `target_accuracy`."""
-    least = click.option(
-        "--min-confidence",
-        type=click.FloatRange(0, 1),
-        metavar="P",
-        help="Give no label below this confidence.",
+def predict_option(name: str) -> Callable[[F], F]:
+    """The option of `PredictOptions` that is called so."""
+    info = option_infos()[name]
+    default = PredictOptions.__dataclass_fields__[name].default
+    if default is None:
+        default = info.cli_default
+    kind: Any = click.STRING
+    if info.kind is not str:
+        lowest, highest = (
+            info.ge if info.gt is None else info.gt,
+            info.le if info.cli_le is None else info.cli_le,
+        )
+        kind = click.IntRange if info.kind is int else click.FloatRange
+        kind = kind(lowest, highest, min_open=info.gt is not None)
+    spelled = {each: f"--{each.replace('_', '-')}" for each in option_infos()}
+    return click.option(
+        *info.flags,
+        name,
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        metavar=info.metavar,
+        help=info.help.format_map(spelled),
     )
-    target = click.option(
-        "--target-accuracy",
-        type=click.FloatRange(0, 1, min_open=True),
-        metavar="A",
-        help="Give no label below the confidence that reached this accuracy among the images answered, in "
-        "the model's validation. Instead of --min-confidence.",
-    )
-    return least(target(command))
+
+
+def predict_options(command: F) -> F:
+    """All options of `PredictOptions` that the command line offers."""
+    for name, info in reversed(list(option_infos().items())):
+        if info.flags:
+            command = predict_option(name)(command)
+    return command

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import click
 
-from kalamos.cli.asked import Asked
+from kalamos.cli.asked import PredictCommand
 from kalamos.cli.names import FormatName, ModelName
-from kalamos.cli.options import abstention_options, charset_option, timeout_option
+from kalamos.cli.options import predict_options
 from kalamos.cli.passed_over import tell_files_passed_over
 from kalamos.cli.terminal import echo
 from kalamos.errors import OutputError, UsageError
+from kalamos.predict_options import PredictOptions, option_infos
 
 if TYPE_CHECKING:
     from kalamos.cli.progress import Watch
@@ -48,11 +49,7 @@ if TYPE_CHECKING:
     help="Write to this file, whole or not at all. With --engine ray also to folder/ or a URI, as Parquet "
     "part files.",
 )
-@click.option(
-    "-k", "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Candidates an image."
-)
-@abstention_options
-@charset_option
+@predict_options
 @click.option("--bom", is_flag=True, help="Begin CSV with a byte order mark, for Excel.")
 @click.option(
     "--formula-guard/--no-formula-guard",
@@ -72,7 +69,6 @@ if TYPE_CHECKING:
     help="The column of a CSV or Parquet file that has the images or their paths.  [default: image, path, "
     "file, filename, bytes, ... or the only one]",
 )
-@timeout_option
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker threads.  [default: all cores]")
 @click.option(
     "--engine",
@@ -87,7 +83,7 @@ if TYPE_CHECKING:
     help="The Ray cluster's address, or auto on one of its machines.  [default: one for this run alone]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
-def predict(**options: Any) -> None:
+def predict(**arguments: Any) -> None:
     """Read the characters on images: PATHS are files, folders (with their sub-folders) or globs.
 
     Of a zip or tar archive the members are read, of a CSV or Parquet file the images in one column, without
@@ -104,7 +100,8 @@ def predict(**options: Any) -> None:
     With --engine ray, PATHS may be URIs (s3://, gs://, hdfs://, file://) of Parquet files or of folders of
     them.
     """
-    asked = Asked(**options)
+    options = PredictOptions(**{name: arguments.pop(name) for name in option_infos() if name in arguments})
+    asked = PredictCommand(options=options, **arguments)
     if asked.engine == "ray":
         from kalamos.cli.clustering import predict_on_ray
 
@@ -114,7 +111,7 @@ def predict(**options: Any) -> None:
     _end(*_predict_here(asked), asked)
 
 
-def _predict_here(asked: Asked) -> tuple[Summary, SkippedFiles]:
+def _predict_here(asked: PredictCommand) -> tuple[Summary, SkippedFiles]:
     """What it came to, and the files that were passed over."""
     from kalamos.inputs import InputSearch
     from kalamos.recognizer import load
@@ -123,22 +120,13 @@ def _predict_here(asked: Asked) -> tuple[Summary, SkippedFiles]:
     chosen = asked.format()
     _limit_threads()
     reader = load(asked.model)
-    reading = asked.reading(reader.spec)
-    search = InputSearch(asked.paths, column=asked.column, timeout=asked.timeout)
+    rule = reader.answer_rule(asked.options)
+    search = InputSearch(asked.paths, column=asked.column, timeout=asked.options.timeout)
     # What --show still has to draw: a member of an archive that has streamed by cannot be read again.
     unseen: deque[Item] | None = deque() if asked.show else None
     found = _with_first(search if unseen is None else _kept(search, unseen))
     # Before any output is opened, like all that may be refused; nothing is read yet.
-    results = reader.predict_files(
-        found,
-        top_k=asked.top_k,
-        min_confidence=asked.min_confidence,
-        target_accuracy=asked.target_accuracy,
-        charset=asked.charset,
-        timeout=asked.timeout,
-        jobs=asked.jobs,
-        processes=True,
-    )
+    results = reader.predict_files(found, asked.options, jobs=asked.jobs, processes=True)
     showing = _open_show(asked.show, reader)
     summary = Summary()
     # Rows that scroll by on a terminal are progress enough, and a bar would run through them.
@@ -149,9 +137,9 @@ def _predict_here(asked: Asked) -> tuple[Summary, SkippedFiles]:
         open_writer(
             chosen,
             sink,
-            labels=reading.labels,
-            top_k=reading.top_k,
-            removed=reading.restricted,
+            labels=rule.labels,
+            top_k=rule.top_k,
+            removed=rule.restricted,
             csv_style=asked.csv_style(),
         ) as writer,
         progress(wanted=not asked.quiet and not live, paths=asked.paths) as watch,
@@ -185,7 +173,7 @@ def keep_old_output(summary: Summary, output: str | None) -> None:
         )
 
 
-def _end(summary: Summary, passed_over: SkippedFiles, asked: Asked) -> NoReturn:
+def _end(summary: Summary, passed_over: SkippedFiles, asked: PredictCommand) -> NoReturn:
     if not asked.quiet:
         echo(summary, err=True)
         tell_files_passed_over(passed_over)

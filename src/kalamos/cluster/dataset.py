@@ -14,7 +14,7 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
 from kalamos.cluster.streams import Stream, blocks_of, settle
-from kalamos.cluster.worker import BlockReader, Outcome, Reading
+from kalamos.cluster.worker import BlockReader, Outcome, WorkerConfig
 from kalamos.errors import KalamosError
 
 __all__ = ["run"]
@@ -27,7 +27,7 @@ _UNKNOWN = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_
 
 
 def run(
-    streams: Sequence[Stream], reading: Reading, *, block: int, workers: int, at_once: bool
+    streams: Sequence[Stream], config: WorkerConfig, *, block: int, workers: int, at_once: bool
 ) -> Generator[Outcome, None, None]:
     """Read all streams' blocks; their outcomes in order.
 
@@ -46,14 +46,14 @@ def run(
     context.execution_options.preserve_order = True
     context.target_max_block_size = 1  # byte: so that a row, which is a block of ours, is a block of Ray's
     blocks = ray.data.read_datasource(
-        _StreamSource(streams, reading, block),
+        _StreamSource(streams, config, block),
         override_num_blocks=len(streams),
         concurrency=max(1, workers // WORKERS_A_READER),
         num_cpus=0,  # the workers may have them all
     )
     outcomes = blocks.map_batches(
         _Worker,
-        fn_constructor_args=(reading,),
+        fn_constructor_args=(config,),
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=workers if at_once else 1, max_size=workers),
@@ -67,18 +67,18 @@ def run(
 
 
 class _Worker:
-    def __init__(self, reading: Reading) -> None:
-        self._reader = BlockReader(reading)
+    def __init__(self, config: WorkerConfig) -> None:
+        self._reader = BlockReader(config)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return _packed(self._reader.read(_unpacked(table)))
 
 
 class _StreamSource(Datasource):  # type: ignore[misc, unused-ignore]
-    def __init__(self, streams: Sequence[Stream], reading: Reading, block: int) -> None:
+    def __init__(self, streams: Sequence[Stream], config: WorkerConfig, block: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
         self._streams, self._block = streams, block
-        self._folder, self._anywhere = reading.folder, reading.remote
+        self._folder, self._anywhere = config.folder, config.remote
 
     @property
     def supports_distributed_reads(self) -> bool:

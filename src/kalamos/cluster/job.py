@@ -14,7 +14,7 @@ from typing import Self
 from kalamos.cluster.places import find_tables, is_uri
 from kalamos.cluster.session import check_address, connected, hushed, require_ray
 from kalamos.cluster.streams import BLOCK, LocalStream, Stream, TableStream
-from kalamos.cluster.worker import Outcome, Reading
+from kalamos.cluster.worker import Outcome, WorkerConfig
 from kalamos.errors import KalamosError, UsageError
 from kalamos.folders import name_order
 from kalamos.inputs import STDIN
@@ -35,7 +35,7 @@ class RayJob:
     Args:
         paths: what `kalamos predict` takes; or URIs of Parquet files, or of folders of them.
         column: of tables; see `kalamos.inputs.columns.choose_column`.
-        reading: the model and how to read; with `parts`, where the rows go.
+        config: the model and how to read; with `parts`, where the rows go.
         jobs: workers; None takes one for each processor there is.
         address: of a running cluster; None starts one on this machine.
         block: images of a block, about.
@@ -49,7 +49,7 @@ class RayJob:
     def __init__(
         self,
         paths: Sequence[str],
-        reading: Reading,
+        config: WorkerConfig,
         *,
         column: str | None = None,
         jobs: int | None = None,
@@ -67,7 +67,7 @@ class RayJob:
             )
         if address is not None:
             check_address(address)
-        self._reading = replace(reading, folder=str(Path.cwd()), remote=bool(remote))
+        self._config = replace(config, folder=str(Path.cwd()), remote=bool(remote))
         self._jobs, self._address, self._block = jobs, address, block
         self._resources = ExitStack()
         self._streams: list[Stream] = []
@@ -81,8 +81,8 @@ class RayJob:
         with ExitStack() as stack:
             self._streams = self._find_streams(stack)
             _check(self._streams[0])
-            if self._reading.parts is not None:
-                self._reading.parts.prepare()
+            if self._config.parts is not None:
+                self._config.parts.prepare()
             self._processors = stack.enter_context(connected(self._address, self._jobs or default_jobs()))
             self._resources = stack.pop_all()
         return self
@@ -91,11 +91,11 @@ class RayJob:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._resources.__exit__(kind, error, trace)
-        if self._reading.parts is not None:
+        if self._config.parts is not None:
             if self._complete:
-                self._reading.parts.finish(self._parts, self._rows)
+                self._config.parts.finish(self._parts, self._rows)
             else:
-                self._reading.parts.discard()
+                self._config.parts.discard()
 
     def predictions(self) -> Iterator[Prediction]:
         """The rows, in the order of the local engine."""
@@ -118,7 +118,7 @@ class RayJob:
         expected = (0, 0)
         outcomes = run(
             self._streams,
-            self._reading,
+            self._config,
             block=self._block,
             workers=self._jobs or self._processors,
             at_once=self._address is None,
@@ -139,12 +139,12 @@ class RayJob:
         self._complete = True
 
     def _find_streams(self, stack: ExitStack) -> list[Stream]:
-        if self._reading.remote:
+        if self._config.remote:
             tables = _tables(self._paths)
             alone = len(tables) == 1
-            return [TableStream(table, self._column, alone, self._reading.timeout) for table in tables]
+            return [TableStream(table, self._column, alone, self._config.options.timeout) for table in tables]
         stdin = _saved_stdin(stack) if STDIN in self._paths else None
-        folder, timeout = self._reading.folder, self._reading.timeout
+        folder, timeout = self._config.folder, self._config.options.timeout
         return [LocalStream(tuple(self._paths), self._column, folder, stdin, timeout)]
 
 

@@ -15,27 +15,23 @@ from kalamos.errors import KalamosError
 from kalamos.inputs import Item
 from kalamos.model_file import open_model
 from kalamos.passed_over import SkippedFiles
+from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.recognizer import Recognizer
 from kalamos.writers import Summary
 
-__all__ = ["BlockReader", "Outcome", "Reading"]
+__all__ = ["BlockReader", "Outcome", "WorkerConfig"]
 
 FETCHES = 16
 """Images of a table's URIs that are fetched at a time: it is their way that takes long."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class WorkerConfig:
     """How to read; travels to the workers whole, so that they need neither the model's file nor its name."""
 
     model: bytes = field(repr=False)
-    top_k: int = 5
-    min_confidence: float | None = None
-    target_accuracy: float | None = None
-    charset: str | None = None
-    timeout: float | None = None
-    """Seconds for one image; None takes the library's own."""
+    options: PredictOptions = field(default_factory=PredictOptions)
     folder: str = "."
     remote: bool = False
     """Whether the paths are URIs."""
@@ -64,38 +60,34 @@ class BlockReader:
         ModelError: as `open_model`.
     """
 
-    def __init__(self, reading: Reading) -> None:
-        if reading.version != __version__:
+    def __init__(self, config: WorkerConfig) -> None:
+        if config.version != __version__:
             raise KalamosError(
-                f"a worker has kalamos {__version__}, the command {reading.version}",
+                f"a worker has kalamos {__version__}, the command {config.version}",
                 remedy="install the same version on every machine",
             )
         # Those of other workers already fill the processors.
         import cv2
 
         cv2.setNumThreads(1)
-        settle(reading.folder)
-        self._reading = reading
-        self._recognizer = Recognizer(open_model(reading.model, threads=1))
+        settle(config.folder)
+        self._config = config
+        self._recognizer = Recognizer(open_model(config.model, threads=1))
 
     def read(self, block: Block) -> Outcome:
-        reading, summary = self._reading, Summary()
+        config, summary = self._config, Summary()
         predictions = [
             *self._recognizer.predict_files(
-                _fetched(block.items) if reading.remote else block.items,
-                top_k=reading.top_k,
-                min_confidence=reading.min_confidence,
-                target_accuracy=reading.target_accuracy,
-                charset=reading.charset,
-                timeout=reading.timeout,
+                _fetched(block.items) if config.remote else block.items,
+                config.options,
                 jobs=1,
             )
         ]
         for prediction in predictions:
             summary.add(prediction)
-        if reading.parts is not None and predictions:
-            reading.parts.write(block.stream, block.number, predictions)
-        kept = [] if reading.parts else predictions
+        if config.parts is not None and predictions:
+            config.parts.write(block.stream, block.number, predictions)
+        kept = [] if config.parts else predictions
         return Outcome(block.stream, block.number, block.last, block.passed_over, kept, summary)
 
 

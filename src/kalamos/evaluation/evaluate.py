@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
-from kalamos.charset import Restriction, restrict
+from kalamos.charset import ClassMask, restrict
 from kalamos.datasets import Split
 from kalamos.errors import DatasetError, ImageError
 from kalamos.evaluation.confusables import case_folding, confusable_groups, merging
@@ -303,7 +303,7 @@ def evaluate(
             if restriction is None or removed is None:
                 probabilities[rows] = softmax(logits, temperature)
             else:
-                kept = restriction.positions
+                kept = restriction.indices
                 probabilities[rows], removed[rows] = restricted_softmax(logits, kept, temperature)
         on_progress(min(start + CHUNK, len(split)))
     return Evaluation(
@@ -329,7 +329,7 @@ def filter_charset(split: Split, labels: tuple[str, ...], alphabet: Alphabet, ch
         DatasetError: there is none.
         UsageError: see `kalamos.charset.restrict`.
     """
-    kept = restrict(alphabet, charset).positions
+    kept = restrict(alphabet, charset).indices
     inside = np.array([alphabet.standing_for(label) in kept for label in labels])
     rows = np.flatnonzero(inside[split.labels])
     if not len(rows):
@@ -341,7 +341,7 @@ def filter_charset(split: Split, labels: tuple[str, ...], alphabet: Alphabet, ch
 
 
 def _positions(
-    reader: Recognizer, split: Split, labels: tuple[str, ...], restriction: Restriction | None
+    reader: Recognizer, split: Split, labels: tuple[str, ...], restriction: ClassMask | None
 ) -> NDArray[np.int64]:
     """For each of the split's labels its place among the answers, int64 [len(labels)]; -1 for none."""
     alphabet = reader.spec.alphabet
@@ -349,7 +349,7 @@ def _positions(
     if restriction is None:
         unknown = [label for label, position in zip(labels, found, strict=True) if position is None]
     else:
-        rank = {position: place for place, position in enumerate(restriction.positions)}
+        rank = {position: place for place, position in enumerate(restriction.indices)}
         found = [None if position is None else rank.get(position) for position in found]
         here = set(np.unique(split.labels).tolist())
         unknown = [labels[label] for label in sorted(here) if found[label] is None]
