@@ -120,7 +120,6 @@ def _of_pictures() -> Iterator[Limit]:
         _png(28, 28, extra=empty * (chunks - 2)),
     )
     yield _tiff_entries()
-    yield _gif_blocks()
     yield _webp_chunks()
     yield _small_file_time()
 
@@ -134,20 +133,6 @@ def _tiff_entries() -> Limit:
         return Case("limit", "a.tif", tiff.directory([*tags, *spare], strip, strips))
 
     return Limit("images", "entries of a TIFF's directory", f"{most:,}", case(most), case(most + 1))
-
-
-def _gif_blocks() -> Limit:
-    most = stated("images.gif.MAX_BLOCKS")
-    head = b"GIF89a" + struct.pack("<HHBBB", 2, 1, 0x80, 0, 0) + bytes(6)
-    frame = b"," + struct.pack("<HHHHB", 0, 0, 2, 1, 0) + b"\2\2\x04\x0a\0;"
-    comment = b"!\xfe\1a\0"
-
-    def case(count: int) -> Case:
-        return Case("limit", "a.gif", head + comment * (count // 2) + frame)
-
-    return Limit(
-        "images", "blocks of a GIF before its picture ends", f"{most:,}", case(most - 100), case(most + 100)
-    )
 
 
 def _webp_chunks() -> Limit:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kalamos.errors import CorruptImageError, UnsupportedImageError
-from kalamos.images import decode_grey, read_header
+from kalamos.images import decode_grey
 
 BGR = (0xFF0000, 0xFF00, 0xFF)
 GREYS = b"".join(bytes([i, i, i, 0]) for i in range(256))
@@ -26,11 +26,6 @@ def bmp(pixels, *, bits, size=(20, 12), compression=0, palette=b"", header=40, m
 
 def bgra(picture, alpha):
     return np.dstack([picture, picture, picture, alpha])
-
-
-def test_header():
-    header = read_header(bmp(bytes(720), bits=24, size=(20, -12)))
-    assert (header.format, header.width, header.height) == ("BMP", 20, 12)
 
 
 @pytest.mark.parametrize("fourth", [0, 77, 255])
@@ -80,10 +75,6 @@ def test_sixteen_bits(picture, header, compression, masks, shift):
     green = (picture >> (8 - shift)).astype("<u2")
     pixels = (level | green << 5 | level << (5 + shift)).astype("<u2")[::-1].tobytes()
     data = bmp(pixels, bits=16, compression=compression, header=header, masks=masks)
-    if masks and header > 40:
-        with pytest.raises(UnsupportedImageError, match="masks"):
-            decode_grey(data)
-        return
     assert np.abs(decode_grey(data).astype(int) - picture).max() <= 8
 
 
@@ -121,11 +112,11 @@ def test_run_lengths(picture):
 
 @pytest.mark.parametrize("size", [(0, 12), (20, 0), (-20, 12)])
 def test_impossible_sizes(size):
-    with pytest.raises(CorruptImageError, match="its size is"):
-        read_header(bmp(bytes(720), bits=24, size=size))
+    with pytest.raises(CorruptImageError, match="BMP is damaged: its"):
+        decode_grey(bmp(bytes(720), bits=24, size=size))
 
 
 @pytest.mark.parametrize("compression", [4, 5, 6, 11])
 def test_unusual_compressions(compression):
     with pytest.raises(UnsupportedImageError, match="compression"):
-        read_header(bmp(bytes(960), bits=24, compression=compression))
+        decode_grey(bmp(bytes(960), bits=24, compression=compression))

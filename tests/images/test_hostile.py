@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kalamos.errors import CorruptImageError, ImageError, ImageTimeoutError, ImageTooLargeError
-from kalamos.images import MAX_PIXELS, decode_grey, gif, jpeg, load_grey, png, tiff, webp
+from kalamos.images import MAX_PIXELS, decode_grey, jpeg, load_grey, png, tiff, webp
 from kalamos.images.decoding import LARGE_BYTES, decode_all, fetch
 from kalamos.images.pixels import MAX_DECODED_BYTES
 
@@ -99,9 +99,14 @@ def huge_webp() -> bytes:
 
 
 def endless_gif() -> bytes:
-    """A GIF whose first frame is a chain of blocks of one byte."""
+    """A GIF with a comment of very many blocks of one byte, which Pillow joins one by one."""
+    return b"GIF89a\x20\0\x20\0\0\0\0!\xfe" + b"\1a" * 500_000 + b"\0;"
+
+
+def frame_of_many_blocks() -> bytes:
+    """A GIF whose first frame is a chain of blocks of one byte; the picture is whole long before its end."""
     head = b"GIF89a\x20\0\x20\0\0\0\0" + b"\x2c\0\0\0\0\x20\0\x20\0\0\2"
-    return head + b"\1\0" * (gif.MAX_BLOCKS + 10) + b"\0;"
+    return head + b"\1\0" * 2_000_000 + b"\0;"
 
 
 ANIMATION_CONTROL = chunk(b"acTL", struct.pack(">II", 3, 0))
@@ -137,7 +142,7 @@ CASES: dict[str, tuple[Callable[[], bytes], type[ImageError]]] = {
         CorruptImageError,
     ),
     "a canvas of 16 million columns": (huge_webp, ImageError),
-    "a chain of blocks": (endless_gif, CorruptImageError),
+    "a comment of very many blocks": (endless_gif, ImageTimeoutError),
     "a WEBP of chunks alone": (
         lambda: (
             b"RIFF"
@@ -162,6 +167,13 @@ def test_a_typed_error_soon_and_not_a_word(
         with pytest.raises(kind):
             load_grey(source)
         assert time.monotonic() - start < SOON
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_frame_of_very_many_blocks_is_read_soon(capfd: pytest.CaptureFixture[str]) -> None:
+    start = time.monotonic()
+    assert decode_grey(frame_of_many_blocks()).shape == (32, 32)
+    assert time.monotonic() - start < SOON
     assert capfd.readouterr() == ("", "")
 
 
@@ -245,6 +257,31 @@ def test_ordinary_files_need_no_worker(
         assert decode_grey(cv2.imencode(suffix, picture)[1].tobytes()).shape == picture.shape
     with pytest.raises(AssertionError):
         decode_grey(encode(grey, "TIFF"))
+
+
+WITHOUT_PILLOW = """
+import sys
+import kalamos
+from kalamos.images.decoding import Encoded, decode_all
+images = [Encoded(path, open(path, "rb").read()) for path in sys.argv[1:]]
+print([outcome.shape for outcome in decode_all(images)])
+samples = ["samples/0-pen.png", "samples/2-photo.jpg"]
+print([result.label for result in kalamos.load("digits").predict_batch(samples)])
+print("PIL" in sys.modules)
+"""
+
+
+def test_pillow_is_loaded_by_workers_alone(
+    tmp_path: Path, picture: np.ndarray, encode: Callable[..., bytes]
+) -> None:
+    from PIL import Image
+
+    for kind in ("gif", "bmp", "webp", "tiff"):
+        (tmp_path / f"a.{kind}").write_bytes(encode(Image.fromarray(picture), kind.upper()))
+    command = [sys.executable, "-c", WITHOUT_PILLOW, *sorted(map(str, tmp_path.iterdir()))]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [str([picture.shape] * 4), "['0', '2']", "False"], done.stderr
 
 
 def test_large_files_are_not_read_here(tmp_path: Path, picture: np.ndarray) -> None:

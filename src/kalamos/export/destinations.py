@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from kalamos.errors import ImageError, UsageError
-from kalamos.images import EXTENSIONS, read_header
+from kalamos.images import EXTENSIONS, image_format
 from kalamos.images.files import display_name
 
 __all__ = ["check_destination", "check_ending", "default_destination", "name_of"]
@@ -90,7 +90,7 @@ def check_destination(destination: Path, source: Path) -> None:
 def _is_image(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
-            read_header(stream.read(65536))
+            image_format(stream.read(64))
     except (OSError, ValueError, ImageError):  # absent, or a name that no file can have
         return False
     return True

@@ -1,31 +1,30 @@
-"""Any image source, made one grey uint8 image with its ink kept.
+"""Load any image source as one grey uint8 image with its ink kept.
 
 ```
-path ── files ──┐
-bytes ──────────┴─ decoding ─ dispatch ─ png, jpeg, gif, bmp, webp, tiff ─ pixels ─┐
-array ─ arrays ────────────────────────────────────────────────────────────────────┼─ grey
-Pillow image ─ pillow ─────────────────────────────────────────────────────────────┘
+path ── files ──┐                         ┌ png, jpeg ───────────┐
+bytes ──────────┴─ decoding ─ dispatch ───┼ webp, tiff (headers) ┼ pixels (OpenCV) ─┬─ grey
+                                          └ other_formats (Pillow) ─────────────────┤
+array ─ arrays, Pillow image ─ pillow ──────────────────────────────────────────────┘
 ```
 
-`decoding` has what is not harmless go through `pixels` in a worker process.
+`decoding` decodes harmless PNG and JPEG in this process, and all else in a worker process, the only place
+where Pillow is imported.
 """
 
 from __future__ import annotations
 
 from kalamos.images.decoding import MAX_PIXELS, decode_grey
-from kalamos.images.dispatch import EXTENSIONS, read_header
+from kalamos.images.dispatch import EXTENSIONS, image_format
 from kalamos.images.files import MAX_FILE_BYTES, read_file
-from kalamos.images.header import ImageHeader
 from kalamos.images.loading import ImageSource, load_grey
 
 __all__ = [
     "EXTENSIONS",
     "MAX_FILE_BYTES",
     "MAX_PIXELS",
-    "ImageHeader",
     "ImageSource",
     "decode_grey",
+    "image_format",
     "load_grey",
     "read_file",
-    "read_header",
 ]

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import CorruptImageError, ImageError, ImageNotFoundError, ImageTooLargeError
-from kalamos.images import jpeg, png
-from kalamos.images.dispatch import check_signature, is_decoded_here, read_header
+from kalamos.images import jpeg, png, tiff, webp
+from kalamos.images.dispatch import image_format, is_decoded_here
 from kalamos.images.files import display_name, read_file, read_start
+from kalamos.images.other_formats import decode_with_pillow
 from kalamos.images.pixels import MAX_PIXELS, check_pixels, check_size, decode_here, out_of_memory
 from kalamos.isolation import MEMORY_BYTES, iterate_isolated
 
@@ -205,7 +206,7 @@ def _fetch(path: str | os.PathLike[str], where: str) -> Encoded:
     data, size = read_start(path, HEAD_BYTES)
     if len(data) >= size:
         return Encoded(where, data)
-    check_signature(data, where)
+    image_format(data, where)
     if size <= LARGE_BYTES and is_decoded_here(data):
         return Encoded(where, read_file(path))
     try:
@@ -235,7 +236,7 @@ def _decode_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None:
 
 def _decode_if_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None:
     if len(data) > LARGE_BYTES:
-        check_signature(data, where)
+        image_format(data, where)
         return None
     if data.startswith(png.SIGNATURE):
         file = png.inspect_png(data, where)
@@ -248,7 +249,7 @@ def _decode_if_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None
         if harmless:
             return decode_here(data, header, where=where, enough_pixels=bounds.enough_pixels)
     else:
-        check_signature(data, where)
+        image_format(data, where)
     return None
 
 
@@ -360,6 +361,17 @@ def _decode_any(image: Encoded, bounds: _Bounds) -> Grey:
         file = png.inspect_png(data, where)
         check_size(file.header, bounds.max_pixels, where)
         return decode_here(data if file.animated else file.essential(data), file.header, where=where)
-    header = read_header(data, where=where)
-    check_size(header, bounds.max_pixels, where)
+    kind = image_format(data, where)
+    if kind == "JPEG":
+        header = jpeg.inspect_jpeg(data, where).header
+    elif kind == "WEBP":
+        header = webp.read_webp(data, where)
+    elif kind == "TIFF":
+        header = tiff.read_tiff(data, where)
+    else:
+        header = None
+    if header is not None:
+        check_size(header, bounds.max_pixels, where)
+    if header is None or header.animated or (kind == "TIFF" and not header.deep):
+        return decode_with_pillow(data, kind, header, where=where, max_pixels=bounds.max_pixels)
     return decode_here(data, header, where=where, enough_pixels=bounds.enough_pixels)

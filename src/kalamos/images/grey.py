@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError
 
-__all__ = ["compose", "eight_bits", "luminance", "to_grey", "upright", "with_key"]
+__all__ = ["BAND_PIXELS", "compose", "eight_bits", "luminance", "to_grey", "upright", "with_key"]
 
 Grey = NDArray[np.uint8]
 Order = Literal["RGB", "BGR"]
 
 _DEPTHS = (8, 10, 12, 14, 16)
-_UNIFORM = 32.0
+MAX_INK_DEVIATION = 32.0
 """Visible pixels whose luminance deviates less than this (of 255) are ink alone, without paper."""
-_STRAY = 0.01
+MAX_STRAY_FRACTION = 0.01
 """The share of visible pixels that may lie on the other side of mid-grey where all else is ink."""
-_BAND = 1 << 20
+BAND_PIXELS = 1 << 20
 """Pixels that are converted at a time."""
 
 
@@ -65,7 +65,7 @@ def _luminance(colour: NDArray[Any], narrow: Callable[[NDArray[Any]], Grey], ord
 def _in_bands(function: Callable[..., Grey], *images: NDArray[Any]) -> Grey:
     """Apply a function of pixels to some rows at a time, so that what it makes on the way stays small."""
     height, width = images[0].shape[:2]
-    rows = max(1, _BAND // max(width, 1))
+    rows = max(1, BAND_PIXELS // max(width, 1))
     if rows >= height:
         return function(*images)
     result = np.empty((height, width), np.uint8)
@@ -177,7 +177,7 @@ def _straight(grey: Grey, alpha: Grey) -> Grey:
 def _background(grey: Grey, alpha: Grey) -> int:
     weights = np.zeros(256)
     # bincount widens its input to 64 bits: in bands, a large scan does not multiply its memory by 16.
-    rows = max(1, _BAND // grey.shape[1])
+    rows = max(1, BAND_PIXELS // grey.shape[1])
     for start in range(0, grey.shape[0], rows):
         band = slice(start, start + rows)
         weights += np.bincount(grey[band].ravel(), alpha[band].ravel(), minlength=256)
@@ -188,7 +188,7 @@ def _background(grey: Grey, alpha: Grey) -> int:
     mean = weights @ levels / total
     deviation = np.sqrt(weights @ (levels - mean) ** 2 / total)
     light = weights[128:].sum() / total
-    if deviation < _UNIFORM or light < _STRAY or light > 1 - _STRAY:
+    if deviation < MAX_INK_DEVIATION or light < MAX_STRAY_FRACTION or light > 1 - MAX_STRAY_FRACTION:
         return 255 if mean < 128 else 0
     return int(np.searchsorted(weights.cumsum(), total / 2))
 

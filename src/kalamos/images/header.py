@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from kalamos.errors import CorruptImageError, UnsupportedImageError
 
-__all__ = ["Alpha", "Frame", "ImageHeader", "damaged", "truncated", "unsupported"]
+__all__ = ["Alpha", "ImageHeader", "damaged", "truncated", "unsupported"]
 
 Alpha = Literal["straight", "premultiplied", "ignored"]
-
-
-class Frame(NamedTuple):
-    """A rectangle on the canvas, in pixels."""
-
-    left: int
-    top: int
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +32,13 @@ class ImageHeader:
     transparent: int | None = None
     """The decoded grey value that stands for "nothing here" (PNG's tRNS on grey), which OpenCV drops."""
     inverted: bool = False
-    """The decoded values count up from white to black (TIFF's WhiteIsZero where OpenCV leaves it be)."""
+    """The decoded values count up from white to black (TIFF's WhiteIsZero if OpenCV does not invert it)."""
     animated: bool = False
-    """The file must be rewritten as a still before decoding (WEBP)."""
-    frame: Frame | None = None
-    """Where the first frame lies, if it does not fill the canvas; the rest of the canvas is transparent."""
+    """An animation that Pillow has to decode (WEBP)."""
+    deep: bool = False
+    """16 bits or more a sample, which OpenCV has to decode (TIFF)."""
+    layout: str = ""
+    """The samples of a pixel in words, for errors (TIFF)."""
     decoded_bytes: int = 0
     """About as many bytes as decoding takes: the pixels, and what the decoder keeps beside them."""
     has_luma: bool = False

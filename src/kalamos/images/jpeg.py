@@ -16,7 +16,7 @@ from kalamos.errors import ImageTimeoutError
 from kalamos.images.header import ImageHeader, damaged, truncated, unsupported
 from kalamos.images.tiff import exif_orientation
 
-__all__ = ["MAX_SEGMENTS", "MAX_WORK", "SIGNATURE", "JpegFile", "inspect_jpeg", "read_jpeg"]
+__all__ = ["MAX_SEGMENTS", "MAX_WORK", "SIGNATURE", "JpegFile", "inspect_jpeg"]
 
 SIGNATURE = b"\xff\xd8\xff"
 
@@ -164,19 +164,14 @@ class _Walk:
         return pixels + sum(2 * area * x * y // (most[0] * most[1]) for x, y in self.components.values())
 
 
-def read_jpeg(data: bytes, where: str) -> ImageHeader:
-    """Read the header of a JPEG; a frame, a scan and the end marker are there when it returns.
+def inspect_jpeg(data: bytes, where: str) -> JpegFile:
+    """Walk over all segments of a JPEG; a frame, a scan and the end marker are there when it returns.
 
     Raises:
         CorruptImageError: truncated, or without a picture.
         UnsupportedImageError: a lossless, hierarchical or 12-bit JPEG.
         ImageTimeoutError: of more scans than its size allows (`MAX_SCAN_WORK`).
     """
-    return inspect_jpeg(data, where).header
-
-
-def inspect_jpeg(data: bytes, where: str) -> JpegFile:
-    """Walk over all segments of a JPEG. Raises as `read_jpeg` does."""
     walk = _Walk(data, where)
     position = expected = 2
     for _ in range(MAX_SEGMENTS):

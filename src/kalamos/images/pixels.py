@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError, ImageTooLargeError, UnsupportedImageError
 from kalamos.images.grey import to_grey, upright, with_key
-from kalamos.images.header import Frame, ImageHeader, damaged
-from kalamos.images.tiff import without_orientation
-from kalamos.images.webp import first_frame
+from kalamos.images.header import ImageHeader, damaged
 
 __all__ = ["MAX_DECODED_BYTES", "MAX_PIXELS", "check_pixels", "check_size", "decode_here", "out_of_memory"]
 
@@ -109,18 +107,12 @@ def _decode(data: bytes, header: ImageHeader, where: str, enough_pixels: int | N
     if header.has_luma and header.width * header.height > CROP_PIXELS:
         factor = _reduction(header, enough_pixels)
         flags = _LUMA[factor]
-    if header.animated:
-        data = first_frame(data)
-    if header.format == "TIFF" and header.orientation != 1:
-        data = without_orientation(data)
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     # Mypy's stubs do not know that imdecode answers None for what it cannot decode.
     if pixels is None:
         raise _failure(header, where)
-    # A GIF's frame comes on its canvas, a WEBP's by itself.
-    size = header.frame if header.animated and header.frame else header
     # Rounded up, as JPEG decoders do.
-    if pixels.shape[:2] != (-(-size.height // factor), -(-size.width // factor)):
+    if pixels.shape[:2] != (-(-header.height // factor), -(-header.width // factor)):
         raise damaged(where, header.format, "its size is not the one its header announces")
     return pixels
 
@@ -147,20 +139,6 @@ def _with_alpha(pixels: NDArray[Any], header: ImageHeader, where: str) -> tuple[
     """The pixels with an alpha channel where the header knows of one, and whether it is premultiplied."""
     if header.transparent is not None and pixels.ndim == 2:
         return with_key(pixels, header.transparent, where=where, refuse=UnsupportedImageError), False
-    if header.frame is not None:
-        return _on_canvas(pixels, header.frame, header), False
     if header.alpha == "ignored" and pixels.ndim == 3:
         return pixels[..., :3], False
     return pixels, header.alpha == "premultiplied"
-
-
-def _on_canvas(pixels: NDArray[Any], frame: Frame, header: ImageHeader) -> NDArray[Any]:
-    """BGRA of the whole canvas, transparent outside the frame."""
-    rows, columns = slice(frame.top, frame.top + frame.height), slice(frame.left, frame.left + frame.width)
-    if not header.animated:
-        # OpenCV has laid a GIF's frame on the background colour, which may be that of the ink.
-        pixels = pixels[rows, columns]
-    canvas = np.zeros((header.height, header.width, 4), np.uint8)
-    canvas[rows, columns, 3] = 255
-    canvas[rows, columns, : pixels.shape[2]] = pixels
-    return canvas

@@ -16,7 +16,7 @@ from zlib import crc32
 from kalamos.images.header import ImageHeader, damaged, truncated
 from kalamos.images.tiff import exif_orientation
 
-__all__ = ["MAX_CHUNKS", "MAX_PIXEL_BYTES", "SIGNATURE", "PngFile", "inspect_png", "read_png"]
+__all__ = ["MAX_CHUNKS", "MAX_PIXEL_BYTES", "SIGNATURE", "PngFile", "inspect_png"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -143,17 +143,12 @@ class PngFile(NamedTuple):
         return b"".join([data[start:stop] for start, stop in self.pixels or [self.chunks[b"IDAT"]]])
 
 
-def read_png(data: bytes, where: str) -> ImageHeader:
-    """Read the header of a PNG; the chunks up to IEND are complete and intact when it returns.
+def inspect_png(data: bytes, where: str) -> PngFile:
+    """Walk over all chunks of a PNG; those up to IEND are complete and intact when it returns.
 
     Raises:
         CorruptImageError: truncated, a wrong CRC, or a header that contradicts the standard.
     """
-    return inspect_png(data, where).header
-
-
-def inspect_png(data: bytes, where: str) -> PngFile:
-    """Walk over all chunks of a PNG. Raises as `read_png` does."""
     chunks, pixels, count = _walk(data, where)
     start, stop = chunks.get(b"IHDR", (0, 0))
     if start != 16 or stop != 29:

@@ -1,7 +1,8 @@
-"""TIFF 6.0 and BigTIFF headers, and the orientation in an EXIF block, which is a small TIFF.
+"""Read TIFF 6.0 and BigTIFF headers, and the orientation in an EXIF block, which is a small TIFF.
 
-Only what OpenCV decodes faithfully is let through. It drops the alpha of grey pictures and swaps the
-planes of 16-bit ones, for example; the allow-list below follows what was measured with 4.12 and 5.0.
+Pillow decodes what has fewer than 16 bits a sample, and OpenCV the rest, as it keeps their depth (Pillow cuts
+colours of 16 bits to 8). Of those, only what OpenCV decodes faithfully is let through: it drops the alpha of
+grey pictures and swaps the planes of 16-bit ones, for example (measured with 4.12 and 5.0).
 """
 
 from __future__ import annotations
@@ -11,47 +12,37 @@ from typing import NamedTuple
 
 from kalamos.images.header import Alpha, ImageHeader, damaged, truncated, unsupported
 
-__all__ = ["MAX_ENTRIES", "MAX_PARTS", "SIGNATURES", "exif_orientation", "read_tiff", "without_orientation"]
+__all__ = ["DEEP_BITS", "MAX_ENTRIES", "SIGNATURES", "exif_orientation", "read_tiff"]
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 MAX_ENTRIES = 4_096
 """Entries of one directory. TIFF 6.0 defines about 80 tags, and files have ten to fifty."""
 
-MAX_PARTS = 1_000_000
-"""Strips or tiles of one page, and values of any one tag."""
+DEEP_BITS = 16
+"""Bits a sample from which on OpenCV decodes a page."""
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_STRIP_OFFSETS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES = 273, 274, 277, 278, 279
-_PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 284, 322, 323, 324, 325
-_EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
+_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 284, 338, 339
+_STRIP_TAGS = frozenset({273, 278, 279, 322, 323, 324, 325})
+"""Where the strips or tiles lie, and their sizes."""
+_TAGS = _STRIP_TAGS | {
+    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC),
+    *(_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT),
+}
+"""The tags that say what the page is. A page that states one of them twice, or with a type of its own, is
+refused: readers differ in which statement they believe."""
 
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 """The unsigned integer types: BYTE, SHORT, LONG, IFD, LONG8."""
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
 """None, CCITT RLE, fax group 3 and 4, LZW, JPEG, deflate, PackBits, old deflate."""
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
-_MOST_SAMPLES = 8
-_LAYOUTS = {
-    (_WHITE_IS_ZERO, 1): (1, 8, 16, 32, 64),
-    (_BLACK_IS_ZERO, 1): (1, 8, 16, 32, 64),
-    (_RGB, 3): (8, 16, 32, 64),
-    (_RGB, 4): (8, 16, 32, 64),
-    (_PALETTE, 1): (1, 4, 8),
-    (_SEPARATED, 4): (8,),
-    (_YCBCR, 3): (8,),
-}
-"""Bits a sample that can be read, by photometric interpretation and samples a pixel."""
-
-
-_OURS = frozenset(
-    {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _ORIENTATION, _SAMPLES}
-    | {_ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES}
-    | {_EXTRA_SAMPLES, _SAMPLE_FORMAT}
-)
-"""The tags that say what the page is. What states one of them twice, or with a type of its own, is refused:
-readers differ in which statement they believe."""
+_DEEP_LAYOUTS = frozenset({(_WHITE_IS_ZERO, 1), (_BLACK_IS_ZERO, 1), (_RGB, 3), (_RGB, 4)})
+"""Photometric interpretation and samples a pixel of what OpenCV decodes faithfully at 16, 32 and 64 bits."""
+_ONE_BYTE_A_PIXEL = frozenset({(_WHITE_IS_ZERO, 1), (_BLACK_IS_ZERO, 1), (3, 1)})
+"""The same of what Pillow keeps in a byte a pixel: grey and palettes. All else takes four."""
 
 
 class _Entry(NamedTuple):
@@ -68,11 +59,11 @@ class _Directory(NamedTuple):
     """The `struct` byte order."""
     entries: dict[int, _Entry]
     doubtful: str
-    """What it says in two ways, or in one that not all readers understand; empty where there is nothing."""
+    """What it says in two ways, or in one that not all readers understand; empty if nothing."""
 
 
 def exif_orientation(block: bytes) -> int:
-    """The orientation, 1 to 8, in an EXIF block; 1 where the block is malformed or says nothing.
+    """Return the orientation, 1 to 8, in an EXIF block; 1 if the block is malformed or says nothing.
 
     >>> exif_orientation(bytes.fromhex("4d4d002a00000008" "0001" "011200030000000100060000" "00000000"))
     6
@@ -87,11 +78,11 @@ def exif_orientation(block: bytes) -> int:
 
 
 def read_tiff(data: bytes, where: str) -> ImageHeader:
-    """Read the header of a TIFF's first page; all its strips or tiles lie in the file when it returns.
+    """Read the header of a TIFF's first page.
 
     Raises:
-        CorruptImageError: truncated, or a directory that contradicts itself.
-        UnsupportedImageError: a variant in which OpenCV would lose or distort ink.
+        CorruptImageError: a directory that is incomplete or contradicts itself.
+        UnsupportedImageError: a variant in which ink would be lost or distorted.
     """
     try:
         directory = _first_directory(data)
@@ -102,20 +93,8 @@ def read_tiff(data: bytes, where: str) -> ImageHeader:
         raise truncated(where, "TIFF", "its directory is incomplete") from None
 
 
-def without_orientation(data: bytes) -> bytes:
-    """The same TIFF, already seen by `read_tiff`, with its orientation set to 1.
-
-    OpenCV applies a TIFF's orientation itself, but no other format's; so it is kept from doing so.
-    """
-    directory = _first_directory(data)
-    entry = directory.entries[_ORIENTATION]
-    patched = bytearray(data)
-    struct.pack_into(directory.order + entry.code, patched, entry.position, 1)
-    return bytes(patched)
-
-
 def _first_directory(data: bytes) -> _Directory:
-    """Raises ValueError or struct.error where the directory does not lie wholly in the data."""
+    """Read the first directory; ValueError or struct.error if it does not lie wholly in the data."""
     if data[:4] not in SIGNATURES:
         raise ValueError("no TIFF header")
     order = "<" if data[:1] == b"I" else ">"
@@ -133,7 +112,7 @@ def _first_directory(data: bytes) -> _Directory:
     doubtful = ""
     for position in range(start, start + count * (record.size + inline), record.size + inline):
         tag, kind, values = record.unpack_from(data, position)
-        if tag not in _OURS:
+        if tag not in _TAGS:
             continue
         code = _TYPES.get(kind)
         if tag in entries or code is None:
@@ -146,102 +125,67 @@ def _first_directory(data: bytes) -> _Directory:
     return _Directory(order, entries, doubtful)
 
 
-def _values(
-    data: bytes, directory: _Directory, tag: int, default: int | None = None, *, most: int = MAX_PARTS
-) -> tuple[int, ...]:
-    """A tag's values, at most the first `most` of them; ValueError where there are more than `MAX_PARTS`."""
+def _value(data: bytes, directory: _Directory, tag: int, default: int | None = None) -> int:
+    """A tag's first value."""
     entry = directory.entries.get(tag)
     if entry is None:
         if default is None:
             raise ValueError(f"tag {tag} is missing")
-        return (default,)
+        return default
     if not entry.length or entry.position + entry.length * struct.calcsize(entry.code) > len(data):
         raise ValueError(f"the values of tag {tag} lie outside the file")
-    if entry.length > MAX_PARTS:
-        raise ValueError(f"tag {tag} has {entry.length} values")
-    count = min(entry.length, most)
-    return struct.unpack_from(f"{directory.order}{count}{entry.code}", data, entry.position)
+    (value,) = struct.unpack_from(directory.order + entry.code, data, entry.position)
+    return int(value)
 
 
 def _orientation(data: bytes, directory: _Directory) -> int:
-    value = _values(data, directory, _ORIENTATION, 1, most=1)[0]
+    value = _value(data, directory, _ORIENTATION, 1)
     return value if 1 <= value <= 8 else 1
 
 
 def _page(data: bytes, directory: _Directory, where: str) -> ImageHeader:
-    def first(tag: int, default: int | None = None) -> int:
-        return _values(data, directory, tag, default, most=1)[0]
+    def value(tag: int, default: int | None = None) -> int:
+        return _value(data, directory, tag, default)
 
-    width, height = first(_WIDTH), first(_HEIGHT)
+    width, height = value(_WIDTH), value(_HEIGHT)
     if not (width and height):
         raise damaged(where, "TIFF", f"its size is {width} x {height} pixels")
-    photometric, samples = first(_PHOTOMETRIC), first(_SAMPLES, 1)
-    bits = first(_BITS, 1)
-    kind = first(_SAMPLE_FORMAT, _UNSIGNED)
-    if samples == 2 and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
-        raise unsupported(where, "a grey TIFF with transparency", remedy="save it as PNG")
-    if bits not in _LAYOUTS.get((photometric, samples), ()) or not _kind_fits(kind, bits):
-        raise unsupported(
-            where, f"a TIFF of {samples} x {bits} bits (photometric {photometric}, sample format {kind})"
-        )
-    if len(set(_values(data, directory, _BITS, 1, most=_MOST_SAMPLES))) > 1:
-        raise unsupported(where, "a TIFF whose channels differ in depth")
-    compression = first(_COMPRESSION, 1)
+    photometric, samples = value(_PHOTOMETRIC), value(_SAMPLES, 1)
+    bits, kind = value(_BITS, 1), value(_SAMPLE_FORMAT, _UNSIGNED)
+    compression = value(_COMPRESSION, 1)
+    layout = f"a TIFF of {samples} x {bits} bits (photometric {photometric}, sample format {kind})"
     if compression not in _COMPRESSIONS:
         raise unsupported(where, f"a TIFF with compression {compression}")
-    planes = samples if first(_PLANAR, 1) == 2 else 1
-    if planes > 1 and bits != 8:
+    deep = bits >= DEEP_BITS
+    if deep and samples == 2:
+        raise unsupported(where, "a grey TIFF with transparency", remedy="save it as PNG")
+    if deep and ((photometric, samples) not in _DEEP_LAYOUTS or not _kind_fits(kind, bits)):
+        raise unsupported(where, layout)
+    if deep and samples > 1 and value(_PLANAR, 1) == 2:
         raise unsupported(where, f"a TIFF of {bits} bits in separate planes")
-    stored = _stored_bytes(data, directory, (width, height), planes, where)
-    if compression == 1 and photometric != _YCBCR and stored < height * ((width * samples * bits + 7) // 8):
-        raise damaged(where, "TIFF", "its strips are too short for its size")
+    bytes_a_pixel = 1 if (photometric, samples) in _ONE_BYTE_A_PIXEL and bits <= 8 else 4
+    # OpenCV applies the orientation of a TIFF itself, and of no other format; so does Pillow.
+    if _orientation(data, directory) >= 5:
+        width, height = height, width
     return ImageHeader(
         "TIFF",
         width,
         height,
-        _orientation(data, directory),
-        decoded_bytes=_decoded_bytes(width * height, samples, bits, photometric),
-        alpha=_alpha(bits, first(_EXTRA_SAMPLES, -1) if _EXTRA_SAMPLES in directory.entries else None),
-        # OpenCV turns WhiteIsZero round for 1 and 8 bits only.
-        inverted=photometric == _WHITE_IS_ZERO and bits > 8,
+        decoded_bytes=width * height * (samples * bits // 8 if deep else bytes_a_pixel),
+        alpha=_alpha(value(_EXTRA_SAMPLES, -1)),
+        # OpenCV does not invert WhiteIsZero at these depths.
+        inverted=deep and photometric == _WHITE_IS_ZERO,
+        deep=deep,
+        layout=layout,
     )
 
 
-def _decoded_bytes(area: int, samples: int, bits: int, photometric: int) -> int:
-    """8 bits and less come as colours of a byte a channel, deeper ones in their own depth."""
-    channels = 3 if photometric in (_PALETTE, _SEPARATED, _YCBCR) else samples
-    return area * channels * max(1, bits // 8)
-
-
 def _kind_fits(kind: int, bits: int) -> bool:
-    return bits >= 32 if kind == _FLOAT else kind in (_UNSIGNED, _SIGNED, _UNDEFINED) and bits <= 32
+    if kind == _FLOAT:
+        return bits in (32, 64)
+    return kind in (_UNSIGNED, _SIGNED, _UNDEFINED) and bits in (16, 32)
 
 
-def _alpha(bits: int, extra: int | None) -> Alpha:
-    """What OpenCV's fourth channel means, by the ExtraSamples tag; it premultiplies 8 bits itself."""
-    if extra == 0:
-        return "ignored"
-    return "premultiplied" if extra == 1 or (extra == 2 and bits == 8) else "straight"
-
-
-def _stored_bytes(data: bytes, directory: _Directory, size: tuple[int, int], planes: int, where: str) -> int:
-    """How many bytes the strips or tiles hold together, once each is known to lie in the file."""
-    width, height = size
-    if _TILE_OFFSETS in directory.entries:
-        across, down = (_values(data, directory, tag, most=1)[0] for tag in (_TILE_WIDTH, _TILE_HEIGHT))
-        tags = _TILE_OFFSETS, _TILE_BYTES
-    else:
-        across, down = width, min(_values(data, directory, _ROWS_PER_STRIP, height, most=1)[0], height)
-        tags = _STRIP_OFFSETS, _STRIP_BYTES
-    if not (across and down):
-        raise damaged(where, "TIFF", "its strips or tiles have no size")
-    offsets, sizes = (_values(data, directory, tag) for tag in tags)
-    needed = -(-width // across) * -(-height // down) * planes
-    if len(offsets) < needed or len(offsets) != len(sizes):
-        raise damaged(where, "TIFF", f"{needed} strips or tiles are needed, {len(offsets)} are listed")
-    for offset, length in zip(offsets, sizes, strict=True):
-        if not length:
-            raise damaged(where, "TIFF", "a strip or tile is empty")
-        if offset + length > len(data):
-            raise truncated(where, "TIFF", "pixel data are missing")
-    return sum(sizes)
+def _alpha(extra: int) -> Alpha:
+    """What OpenCV's fourth channel means, by the ExtraSamples tag."""
+    return {0: "ignored", 1: "premultiplied"}.get(extra, "straight")  # type: ignore[return-value]

@@ -1,27 +1,30 @@
-"""WEBP headers (RFC 9649), and the first frame of an animation as a file of its own."""
+"""Read WEBP headers (RFC 9649): the size, the orientation, and whether it is an animation.
+
+OpenCV decodes still pictures: Pillow has one decoder for stills and animations, which keeps two canvases of
+4 bytes a pixel beside its result. Pillow decodes animations: OpenCV would compose the first frame on the
+background colour, mostly black, where black ink is lost.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from struct import Struct, pack
+from struct import Struct
 
-from kalamos.images.header import Frame, ImageHeader, damaged, truncated
+from kalamos.images.header import ImageHeader, damaged, truncated
 from kalamos.images.tiff import exif_orientation
 
-__all__ = ["MAX_CHUNKS", "first_frame", "looks_like_webp", "read_webp"]
+__all__ = ["MAX_CHUNKS", "read_webp"]
 
 MAX_CHUNKS = 65_536
 """Chunks in one file; each frame of an animation is one."""
 
 _CHUNK = Struct("<4sI").unpack_from
 _LOSSY = Struct("<3s3sHH").unpack_from
-_START_CODE = b"\x9d\x01\x2a"
 _LOSSLESS = Struct("<BI").unpack_from
-_ALPHA_FLAG, _ANIMATION_FLAG = 0x10, 0x02
+_ANIMATION_FLAG = 0x02
 
-
-def looks_like_webp(data: bytes) -> bool:
-    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+ANIMATION_PIXEL_BYTES = 16
+"""Two canvases of the decoder, its result, and Pillow's image."""
 
 
 def read_webp(data: bytes, where: str) -> ImageHeader:
@@ -39,36 +42,15 @@ def read_webp(data: bytes, where: str) -> ImageHeader:
         return ImageHeader("WEBP", width, height, decoded_bytes=_decoded_bytes(kind, width, height))
     if stop - start < 10:
         raise damaged(where, "WEBP", "its VP8X chunk is too short")
-    width, height = _u24(data, start + 4) + 1, _u24(data, start + 7) + 1
-    orientation = next((exif_orientation(data[a:b]) for k, a, b in chunks if k == b"EXIF"), 1)
-    if not data[start] & _ANIMATION_FLAG:
-        kind = _check_picture(data, chunks, (width, height), where)
-        decoded = _decoded_bytes(kind, width, height)
-        return ImageHeader("WEBP", width, height, orientation, decoded_bytes=decoded)
-    frame = _first_frame_place(data, chunks, where)
-    if frame.left + frame.width > width or frame.top + frame.height > height:
-        raise damaged(where, "WEBP", "its first frame does not lie on the canvas")
-    return ImageHeader(
-        "WEBP",
-        width,
-        height,
-        orientation,
-        animated=True,
-        frame=frame,
-        # The frame's own pixels, whatever they are encoded with, and the canvas.
-        decoded_bytes=_decoded_bytes(b"VP8L", frame.width, frame.height) + 4 * width * height,
-    )
-
-
-def first_frame(data: bytes) -> bytes:
-    """The first frame of an animated WEBP, already seen by `read_webp`, as a still WEBP.
-
-    OpenCV would compose it on the background colour, mostly black, where black ink is lost.
-    """
-    start, stop = next((a, b) for k, a, b in _chunks(data, "") if k == b"ANMF")
-    size = data[start + 6 : start + 12]
-    still = b"WEBPVP8X" + pack("<II", 10, _ALPHA_FLAG) + size + data[start + 16 : stop]
-    return b"RIFF" + pack("<I", len(still)) + still
+    width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (start + 4, start + 7))
+    animated = bool(data[start] & _ANIMATION_FLAG)
+    pictures = (b"ANMF",) if animated else (b"VP8 ", b"VP8L")
+    picture = next((kind for kind, _, _ in chunks if kind in pictures), None)
+    if picture is None:
+        raise damaged(where, "WEBP", "the animation has no frame" if animated else "it holds no picture")
+    orientation = next((exif_orientation(data[a:b]) for kind, a, b in chunks if kind == b"EXIF"), 1)
+    decoded = _decoded_bytes(picture, width, height)
+    return ImageHeader("WEBP", width, height, orientation, animated=animated, decoded_bytes=decoded)
 
 
 def _chunks(data: bytes, where: str) -> Iterator[tuple[bytes, int, int]]:
@@ -91,41 +73,15 @@ def _chunks(data: bytes, where: str) -> Iterator[tuple[bytes, int, int]]:
 
 def _bitstream_size(data: bytes, kind: bytes, start: int, stop: int, where: str) -> tuple[int, int]:
     if kind == b"VP8 " and stop - start >= 10:
-        _, code, width, height = _LOSSY(data, start)
-        width, height = width & 0x3FFF, height & 0x3FFF
-        if code == _START_CODE and width and height:
-            return width, height
+        _, _, width, height = _LOSSY(data, start)
+        if width & 0x3FFF and height & 0x3FFF:
+            return width & 0x3FFF, height & 0x3FFF
     elif kind == b"VP8L" and stop - start >= 5:
-        signature, packed = _LOSSLESS(data, start)
-        if signature == 0x2F:
-            return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+        _, packed = _LOSSLESS(data, start)
+        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
     raise damaged(where, "WEBP", "its picture has no valid header")
-
-
-def _check_picture(
-    data: bytes, chunks: list[tuple[bytes, int, int]], size: tuple[int, int], where: str
-) -> bytes:
-    """The kind of a still picture's bitstream, once its size is known to be the canvas's."""
-    for kind, start, stop in chunks:
-        if kind in (b"VP8 ", b"VP8L"):
-            if _bitstream_size(data, kind, start, stop, where) != size:
-                raise damaged(where, "WEBP", "its picture and its canvas differ in size")
-            return kind
-    raise damaged(where, "WEBP", "it holds no picture")
 
 
 def _decoded_bytes(kind: bytes, width: int, height: int) -> int:
     """Lossless pictures are decoded to 32 bits a pixel beside the pixels that come out."""
-    return width * height * (8 if kind == b"VP8L" else 4)
-
-
-def _first_frame_place(data: bytes, chunks: list[tuple[bytes, int, int]], where: str) -> Frame:
-    for kind, start, stop in chunks:
-        if kind == b"ANMF" and stop - start > 16:
-            left, top, width, height = (_u24(data, start + i) for i in (0, 3, 6, 9))
-            return Frame(2 * left, 2 * top, width + 1, height + 1)
-    raise damaged(where, "WEBP", "the animation has no frame")
-
-
-def _u24(data: bytes, position: int) -> int:
-    return int.from_bytes(data[position : position + 3], "little")
+    return width * height * {b"VP8 ": 4, b"VP8L": 8}.get(kind, ANIMATION_PIXEL_BYTES)
