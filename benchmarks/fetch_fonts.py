@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from kalamos.errors import KalamosError
-from kalamos.fonts import Listed, read_list
+from kalamos.fonts import ListedFont, read_list
 
 LIST = Path(__file__).parents[1] / "recipes" / "handwriting-fonts.txt"
 LICENCES = {"OFL-1.1", "Apache-2.0", "MIT AND OFL-1.1"}
@@ -48,7 +48,7 @@ def main() -> None:
     print(f"{len(listed)} fonts: {asked.folder}")
 
 
-def take(one: Listed, package: Path, family: Path) -> None:
+def take(one: ListedFont, package: Path, family: Path) -> None:
     licence = json.loads((package / "package.json").read_text("utf-8")).get("license")
     if licence not in LICENCES:
         sys.exit(f"{one.package}: its licence is {licence!r}, not one of {', '.join(sorted(LICENCES))}")
@@ -60,7 +60,7 @@ def take(one: Listed, package: Path, family: Path) -> None:
         shutil.copy(file, family)
 
 
-def regular(one: Listed, package: Path) -> list[Path]:
+def regular(one: ListedFont, package: Path) -> list[Path]:
     """By script, as most are packed; else the one file for all scripts, variable or not."""
     patterns = (f"files/*-{one.script}-400-normal.woff2", "files/*-wght-normal.woff2", "400Regular/*.ttf")
     return next((found for pattern in patterns if (found := sorted(package.glob(pattern)))), [])

@@ -29,11 +29,11 @@ import cv2
 
 from kalamos.atomic import write_bytes
 from kalamos.datasets.class_folders import folder_of
-from kalamos.datasets.sources import is_safe
 from kalamos.errors import OutputError, UsageError
 from kalamos.images import ImageSource, load_grey
 from kalamos.predictions import Prediction
 from kalamos.teaching.examples import Examples, check_label
+from kalamos.zip_entries import is_safe_path
 
 __all__ = ["Correction", "Corrections"]
 
@@ -250,7 +250,7 @@ def _parsed(line: bytes) -> Correction | None:
     except (ValueError, TypeError, RecursionError):
         return None
     # A line may come from elsewhere, and must not lead out of the folder.
-    if not isinstance(entry.image, str) or not is_safe(entry.image):
+    if not isinstance(entry.image, str) or not is_safe_path(entry.image):
         return None
     nameless = entry.label is None and entry.image.startswith(f"{NOT_CHARACTERS}/")
     return entry if nameless or isinstance(entry.label, str) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 import zipfile
@@ -10,7 +11,7 @@ import zlib
 from kalamos.errors import CorruptImageError, ImageTooLargeError, UnsupportedImageError
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name
 
-__all__ = ["DAMAGED", "ZIP_DAMAGE", "entry_name", "is_link", "read_entry"]
+__all__ = ["DAMAGED", "ZIP_DAMAGE", "entry_name", "is_link", "is_safe_path", "read_entry"]
 
 # What zipfile raises beside its own: NotImplementedError is a RuntimeError, UnicodeError a ValueError.
 ZIP_DAMAGE = (zipfile.BadZipFile, OSError, ValueError, RuntimeError, OverflowError, struct.error)
@@ -47,6 +48,19 @@ def read_entry(
     except (*ZIP_DAMAGE, EOFError, zlib.error) as error:
         reason = display_name(str(error))
         raise CorruptImageError(f"{where}: damaged in the archive ({reason})", remedy=DAMAGED) from error
+
+
+def is_safe_path(member: str) -> bool:
+    r"""Whether a name stays below the folder that it is relative to, on every system.
+
+    >>> [is_safe_path(name) for name in ("a/b.png", "../b", "/b", "C:/b", "a\\b", "a/../../b")]
+    [True, False, False, False, False, False]
+    """
+    outside = member.startswith("/") or _DRIVE.match(member) or "\\" in member or "\0" in member
+    return not outside and ".." not in member.split("/")
+
+
+_DRIVE = re.compile("[A-Za-z]:")
 
 
 def is_link(entry: zipfile.ZipInfo) -> bool:

@@ -35,7 +35,7 @@ def test_sub_folders_are_classes_in_natural_order(as_either: Write, png: Png) ->
     assert values(dataset.train) == [4, 3, 2, 1]
     assert dataset.train.labels.tolist() == [0, 1, 1, 2]
     assert dataset.train.names == ("1/c.png", "2/10.png", "2/b.png", "10/a.png")
-    assert (dataset.test, dataset.train.groups, dataset.problems, dataset.validation) == (
+    assert (dataset.test, dataset.train.groups, dataset.problems, dataset.val_rows) == (
         None,
         None,
         (),
@@ -118,8 +118,8 @@ def test_official_splits_share_one_alphabet(as_either: Write, png: Png) -> None:
     assert dataset.test is not None
     assert (words(dataset, dataset.train), values(dataset.train)) == (["a", "c", "c"], [1, 3, 6])
     assert (words(dataset, dataset.test), values(dataset.test)) == (["b", "c"], [5, 4])
-    assert dataset.validation is not None
-    assert dataset.validation.tolist() == [2]
+    assert dataset.val_rows is not None
+    assert dataset.val_rows.tolist() == [2]
     assert sorted(problem.where for problem in dataset.problems) == ["extra/1.png", "valid/a"]
 
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalamos.datasets import Dataset, load_dataset
-from kalamos.datasets.manifest import load_manifest
 from kalamos.errors import DatasetError, KalamosError
 
 Write = Callable[[Mapping[str, bytes]], Path]
@@ -58,8 +57,8 @@ def test_groups_and_splits(load: Load) -> None:
     assert dataset.train.groups.tolist() == [1, 0, 1]
     assert dataset.test.groups.tolist() == [2]
     assert dataset.grouped_by == "group"
-    assert dataset.validation is not None
-    assert dataset.validation.tolist() == [2]
+    assert dataset.val_rows is not None
+    assert dataset.val_rows.tolist() == [2]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -159,7 +158,7 @@ def test_any_text_is_a_dataset_or_an_error(
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes("".join(["path,label\n", *pieces]).encode())
     with suppress(KalamosError):
-        load_manifest(path)
+        load_dataset(path)
 
 
 def test_backslashes_of_windows_separate_folders(load: Load) -> None:

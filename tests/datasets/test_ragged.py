@@ -48,7 +48,7 @@ def test_every_way_to_choose_agrees_with_a_list(images: Images, data: st.DataObj
     chosen = data.draw(st.slices(len(images)))
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(images), max_size=len(images))))
     for got, expected in (
-        (ragged.take(np.array(indices, np.int64)), [images[i] for i in indices]),
+        (ragged[np.array(indices, np.int64)], [images[i] for i in indices]),
         (ragged[chosen], images[chosen]),
         (ragged[mask], [image for image, wanted in zip(images, mask, strict=True) if wanted]),
     ):

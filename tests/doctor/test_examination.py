@@ -78,7 +78,7 @@ def test_images_that_cross_from_train_to_validation(clean: Dataset) -> None:
     images = clean.train.images.copy()
     images[1] = images[0]
     train = Split(images, clean.train.labels)
-    [finding] = inspect(replace(clean, train=train, validation=np.arange(1, 160, 2)), labels=False).errors
+    [finding] = inspect(replace(clean, train=train, val_rows=np.arange(1, 160, 2)), labels=False).errors
     assert (finding.kind, finding.cases[0].rows) == ("crossing", (0, 1))
 
 

@@ -29,5 +29,5 @@ def test_contrast_does_not_matter_and_an_empty_image_is_zeros(draw) -> None:
 def test_chunks_change_nothing(draw, monkeypatch) -> None:
     images = draw(0, 9, seed=1)
     whole = gradient_histograms(images)
-    monkeypatch.setattr("kalamos.doctor.features.CHUNK", 4)
+    monkeypatch.setattr("kalamos.doctor.features.HOG_CHUNK_IMAGES", 4)
     assert (gradient_histograms(images) == whole).all()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset
-from kalamos.doctor.near import TWINS, near_pairs
+from kalamos.doctor.near import MAX_TWIN_DIFFERENCE, near_pairs
 
 
 def jpeg(image, quality: int):
@@ -41,7 +41,7 @@ def test_a_picture_saved_again_is_found_and_nothing_else(draw, how: str) -> None
     found = near_pairs([*images, *again], 204)
     assert found.rows.tolist() == [[row, 200 + position] for position, row in enumerate(where)]
     assert (found.differences >= 0).all()
-    assert (found.differences <= TWINS).all()
+    assert (found.differences <= MAX_TWIN_DIFFERENCE).all()
 
 
 def test_many_copies_of_one_picture_are_all_found(draw) -> None:
@@ -97,9 +97,9 @@ def test_the_answer_does_not_depend_on_the_blocks(draw, monkeypatch: pytest.Monk
     images = [image for label in range(4) for image in draw(label, 30, seed=3)]
     images += [AGAIN["twice as large"](image) for image in images[::3]]
     whole = near_pairs(images, len(images))
-    monkeypatch.setattr("kalamos.doctor.near.ROWS", 1)
-    monkeypatch.setattr("kalamos.doctor.near.COLUMNS", 11)
-    monkeypatch.setattr("kalamos.doctor.near.FIT_ON", 13)
+    monkeypatch.setattr("kalamos.doctor.near.BLOCK_ROWS", 1)
+    monkeypatch.setattr("kalamos.doctor.near.BLOCK_COLUMNS", 11)
+    monkeypatch.setattr("kalamos.doctor.near.PROJECTION_FIT_IMAGES", 13)
     parts = near_pairs(images, len(images))
     assert whole.rows.tolist() == parts.rows.tolist()
     assert len(whole.rows) == 40

@@ -54,7 +54,7 @@ def test_blank_images_and_those_with_something_on_them(draw) -> None:
 
 
 def test_rows_count_on_from_chunk_to_chunk(draw, monkeypatch) -> None:
-    monkeypatch.setattr("kalamos.doctor.picture.CHUNK", 2)
+    monkeypatch.setattr("kalamos.doctor.picture.INK_CHECK_CHUNK_IMAGES", 2)
     images = [*draw(0, 5, seed=1)]
     images[3] = np.zeros((28, 28), np.uint8)
     assert [case.rows for case in check_ink(index_of(*images))[0].cases] == [(3,)]

@@ -14,7 +14,7 @@ def blank(*sizes: tuple[int, int]) -> RaggedImages:
 def test_parts_groups_and_shapes_of_all_splits() -> None:
     train = Split(blank((3, 4), (5, 6), (7, 8)), np.array([1, 2, 3]), np.array([4, 4, 5]))
     test = Split(np.zeros((2, 9, 9), np.uint8), np.array([7, 8]), np.array([5, 6]), ("a\n.png", "b.png"))
-    index = ImageIndex(Dataset("d", DIGITS, train, test, "nobody", validation=np.array([1])))
+    index = ImageIndex(Dataset("d", DIGITS, train, test, "nobody", val_rows=np.array([1])))
     assert len(index) == 5
     assert [image.shape for image in index] == [(3, 4), (5, 6), (7, 8), (9, 9), (9, 9)]
     assert index.shapes.tolist() == [[3, 4], [5, 6], [7, 8], [9, 9], [9, 9]]

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from kalamos.doctor.signatures import SIDE, signatures
+from kalamos.doctor.signatures import SIGNATURE_SIDE_PX, signatures
 
 
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 255)))
 def test_any_image_has_one(image) -> None:
     descriptors, geometry = signatures([image], 1)
-    assert descriptors.shape == (1, SIDE * SIDE)
+    assert descriptors.shape == (1, SIGNATURE_SIDE_PX * SIGNATURE_SIDE_PX)
     assert np.linalg.norm(descriptors) == pytest.approx(1.0, abs=1e-4) or not descriptors.any()
     assert np.isfinite(geometry).all()
 

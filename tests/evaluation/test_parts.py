@@ -41,7 +41,7 @@ def test_the_test_split_where_there_is_one_else_all(digits: Dataset) -> None:
 
 
 def test_an_official_validation_part_is_not_for_training(digits: Dataset) -> None:
-    held = replace(digits, validation=np.array([3, 7]))
+    held = replace(digits, val_rows=np.array([3, 7]))
     split, part = dataset_split(held, "val")
     assert part == "val"
     assert np.array_equal(split.images, digits.train.images[[3, 7]])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kalamos.datasets.dataset import SkippedFile
 from kalamos.errors import DatasetError
-from kalamos.fonts.families import Family, Listed, choose, find_families, read_list, side_of
+from kalamos.fonts.families import FontFamily, ListedFont, find_families, read_list, select_families, side_of
 
 REVIEWED = Path(__file__).parents[2] / "recipes" / "handwriting-fonts.txt"
 
@@ -42,19 +42,19 @@ def test_the_side_is_a_checksum_and_never_changes() -> None:
 
 def test_comments_and_blank_lines_and_a_byte_order_mark(tmp_path: Path) -> None:
     path = write(tmp_path / "l.txt", "\ufeff# a comment\n\n  @fontsource/kalam  5.3.0\ttrain latin # pen\r\n")
-    assert read_list(path) == (Listed("@fontsource/kalam", "5.3.0", "train", "latin"),)
+    assert read_list(path) == (ListedFont("@fontsource/kalam", "5.3.0", "train", "latin"),)
 
 
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
         ("@fontsource/kalam 5.3.0 train", "3 words"),
-        ("@fontsource/kalam ^5.3.0 train latin", "no exact version"),
+        ("@fontsource/kalam ^5.3.0 train latin", "not an exact version"),
         ("@fontsource/kalam 5.3.0 both latin", "the side is 'both'"),
         ("@fontsource/kalam 5.3.0 judge latin", "is for 'judge'"),
-        ("../kalam 5.3.0 train latin", "no name of a package"),
-        ("@fontsource/.. 5.3.0 train latin", "no name of a package"),
-        ("--force 5.3.0 train latin", "no name of a package"),
+        ("../kalam 5.3.0 train latin", "not a package name"),
+        ("@fontsource/.. 5.3.0 train latin", "not a package name"),
+        ("--force 5.3.0 train latin", "not a package name"),
         ("", "lists no font"),
         ("@fontsource/kalam 5.3.0 train latin\n" * 2, "listed twice"),
     ],
@@ -92,8 +92,8 @@ def test_a_folder_is_a_family_and_so_is_a_file_beside_them(tmp_path: Path) -> No
     ):
         write(tmp_path / name, b"")
     assert find_families(tmp_path) == (
-        Family("lone", (tmp_path / "lone.woff2",)),
-        Family("pen", tuple(tmp_path / "pen" / name for name in ("9.ttf", "10.ttf", "more/x.OTF"))),
+        FontFamily("lone", (tmp_path / "lone.woff2",)),
+        FontFamily("pen", tuple(tmp_path / "pen" / name for name in ("9.ttf", "10.ttf", "more/x.OTF"))),
     )
 
 
@@ -111,13 +111,13 @@ def test_no_folder_of_fonts(tmp_path: Path, place: str) -> None:
 
 
 def test_choosing_a_side_tells_what_is_absent() -> None:
-    there = (Family("kalam", ()), Family("caveat", ()), Family("other", ()))
+    there = (FontFamily("kalam", ()), FontFamily("caveat", ()), FontFamily("other", ()))
     listed = (
-        Listed("@fontsource/kalam", "5.3.0", "train", "latin"),
-        Listed("@fontsource/handlee", "5.3.0", "train", "latin"),
-        Listed("@fontsource/caveat", "5.3.0", "judge", "latin"),
+        ListedFont("@fontsource/kalam", "5.3.0", "train", "latin"),
+        ListedFont("@fontsource/handlee", "5.3.0", "train", "latin"),
+        ListedFont("@fontsource/caveat", "5.3.0", "judge", "latin"),
     )
-    assert choose(there, listed, "judge") == ((there[1],), ())
+    assert select_families(there, listed, "judge") == ((there[1],), ())
     absent = SkippedFile("handlee", "listed, but not in the folder of fonts")
-    assert choose(there, listed, "train") == ((there[0],), (absent,))
-    assert choose(there, listed, None) == (there[:2], (absent,))
+    assert select_families(there, listed, "train") == ((there[0],), (absent,))
+    assert select_families(there, listed, None) == (there[:2], (absent,))

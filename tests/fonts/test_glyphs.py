@@ -11,7 +11,7 @@ import pytest
 
 from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_26, LATIN_47, LATIN_62, Alphabet
 from kalamos.errors import DatasetError, MissingExtraError
-from kalamos.fonts.glyphs import EM, Drawing, FontFile, drawings, require_fonts
+from kalamos.fonts.glyphs import EM_PX, FontFile, GlyphForm, glyph_forms, require_fonts
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ from kalamos.fonts.glyphs import EM, Drawing, FontFile, drawings, require_fonts
     ],
 )
 def test_merged_labels_are_drawn_in_both_cases(alphabet: Alphabet, label: str, characters: str) -> None:
-    assert "".join(drawing.text for drawing in drawings(alphabet, label)) == characters
+    assert "".join(drawing.text for drawing in glyph_forms(alphabet, label)) == characters
 
 
 def test_arabic_letters_are_drawn_in_the_forms_that_they_have() -> None:
-    forms = {label: [each.form for each in drawings(ARABIC_28, label)] for label in ARABIC_28.labels}
+    forms = {label: [each.form for each in glyph_forms(ARABIC_28, label)] for label in ARABIC_28.labels}
     unjoined = {label for label, found in forms.items() if found == ["isolated", "final"]}
     assert unjoined == set("ادذرزو")
     assert all(
@@ -41,27 +41,27 @@ def test_arabic_letters_are_drawn_in_the_forms_that_they_have() -> None:
 
 
 def test_keys_differ_where_file_names_ignore_case() -> None:
-    keys = [drawing.key for label in LATIN_62.labels for drawing in drawings(LATIN_62, label)]
+    keys = [drawing.key for label in LATIN_62.labels for drawing in glyph_forms(LATIN_62, label)]
     assert len({key.casefold() for key in keys}) == 62
 
 
 def test_a_glyph_is_cut_to_its_ink(tmp_path: Path, make_font) -> None:
     font = FontFile(make_font(tmp_path / "f.ttf", {"1": [(200, 0, 300, 750)], "-": [(100, 300, 600, 400)]}))
-    glyph = font.draw(Drawing("1", "1"))
+    glyph = font.draw(GlyphForm("1", "1"))
     assert glyph is not None
-    assert glyph.shape == pytest.approx((0.75 * EM, 0.1 * EM), abs=2)
+    assert glyph.shape == pytest.approx((0.75 * EM_PX, 0.1 * EM_PX), abs=2)
     assert glyph.dtype == np.uint8
     assert glyph.min() > 127
-    flat = font.draw(Drawing("-", "-"))
+    flat = font.draw(GlyphForm("-", "-"))
     assert flat is not None
-    assert flat.shape == pytest.approx((0.1 * EM, 0.5 * EM), abs=2)
+    assert flat.shape == pytest.approx((0.1 * EM_PX, 0.5 * EM_PX), abs=2)
 
 
 @pytest.mark.parametrize("flavor", [None, "woff", "woff2"])
 def test_every_packing_draws_the_same(tmp_path: Path, make_font, flavor: str | None) -> None:
     boxes = {"7": [(100, 0, 200, 700), (0, 600, 200, 700)]}
-    plain = FontFile(make_font(tmp_path / "plain.ttf", boxes)).draw(Drawing("7", "7"))
-    packed = FontFile(make_font(tmp_path / "packed.bin", boxes, flavor=flavor)).draw(Drawing("7", "7"))
+    plain = FontFile(make_font(tmp_path / "plain.ttf", boxes)).draw(GlyphForm("7", "7"))
+    packed = FontFile(make_font(tmp_path / "packed.bin", boxes, flavor=flavor)).draw(GlyphForm("7", "7"))
     assert plain is not None
     assert packed is not None
     np.testing.assert_array_equal(plain, packed)
@@ -70,9 +70,9 @@ def test_every_packing_draws_the_same(tmp_path: Path, make_font, flavor: str | N
 def test_a_character_that_is_absent_or_blank_is_not_drawn(tmp_path: Path, make_font) -> None:
     font = FontFile(make_font(tmp_path / "f.ttf", {"1": [(0, 0, 100, 700)], "2": []}))
     assert font.has("2")
-    assert font.draw(Drawing("2", "2")) is None
+    assert font.draw(GlyphForm("2", "2")) is None
     assert not font.has("3")
-    assert font.draw(Drawing("3", "3")) is None
+    assert font.draw(GlyphForm("3", "3")) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"not a font", b"\0\1\0\0" + b"\xff" * 40, b"wOF2" + b"\0" * 60])

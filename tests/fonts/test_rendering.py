@@ -12,7 +12,7 @@ import pytest
 from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_47, LATIN_62, Alphabet
 from kalamos.datasets import load_dataset
 from kalamos.errors import DatasetError, MissingExtraError, OutputError
-from kalamos.fonts import Family, find_families, render_dataset
+from kalamos.fonts import FontFamily, find_families, render_dataset
 from kalamos.fonts.glyphs import FontFile
 
 TALL, FLAT, CORNER = [(200, 0, 300, 700)], [(0, 300, 600, 400)], [(0, 0, 100, 700), (0, 0, 500, 100)]
@@ -110,7 +110,7 @@ def test_small_letters_are_kept_where_no_capital_is_in_the_alphabet(tmp_path: Pa
 def test_the_files_of_a_family_take_turns(tmp_path: Path, make_font) -> None:
     first = make_font(tmp_path / "fonts" / "pen" / "300.ttf", {"1": TALL, "7": CORNER})
     second = make_font(tmp_path / "fonts" / "pen" / "700.ttf", {"1": FLAT})
-    render_dataset([Family("pen", (first, second))], DIGITS, tmp_path / "data", per_glyph=4)
+    render_dataset([FontFamily("pen", (first, second))], DIGITS, tmp_path / "data", per_glyph=4)
     images = load_dataset(tmp_path / "data").train.images[:4]
     heights = [int(np.ptp(np.flatnonzero((image > 127).any(axis=1)))) for image in images]
     assert [height > 30 for height in heights] == [True, False, True, False]
@@ -145,7 +145,7 @@ def test_what_is_there_already_stays(tmp_path: Path, fonts: Path, there: str) ->
         target.write_text("mine")
     else:
         target.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         render_dataset(find_families(fonts), DIGITS, target)
     assert target.is_symlink() or target.is_file() or not list(target.iterdir())
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kalamos.fonts.variation import FILL, SIDE, vary
+from kalamos.fonts.variation import GLYPH_IMAGE_SIDE_PX, INK_SIDE_FRACTION, vary_glyph
 
 
 def many(glyph: NDArray[np.uint8], count: int = 40) -> NDArray[np.uint8]:
-    draw = np.random.default_rng(0)
-    return np.stack([vary(glyph, draw) for _ in range(count)])
+    rng = np.random.default_rng(0)
+    return np.stack([vary_glyph(glyph, rng) for _ in range(count)])
 
 
 def bar(height: int = 96, width: int = 12) -> NDArray[np.uint8]:
@@ -21,14 +21,14 @@ def bar(height: int = 96, width: int = 12) -> NDArray[np.uint8]:
 
 
 def test_one_state_of_chance_gives_one_image() -> None:
-    first, again, other = (vary(bar(), np.random.default_rng(seed)) for seed in (1, 1, 2))
+    first, again, other = (vary_glyph(bar(), np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_no_two_are_alike_and_all_are_whole() -> None:
     images = many(bar())
-    assert images.shape == (40, SIDE, SIDE)
+    assert images.shape == (40, GLYPH_IMAGE_SIDE_PX, GLYPH_IMAGE_SIDE_PX)
     assert len(np.unique(images, axis=0)) == 40
     edge = np.concatenate([images[:, [0, -1]], images[:, :, [0, -1]].transpose(0, 2, 1)], axis=1)
     assert not edge.any()
@@ -36,8 +36,8 @@ def test_no_two_are_alike_and_all_are_whole() -> None:
 
 def test_the_ink_fills_its_share() -> None:
     heights = [int(np.ptp(np.flatnonzero(image.any(axis=1)))) + 1 for image in many(bar())]
-    assert min(heights) >= FILL[0] * SIDE - 2
-    assert max(heights) <= FILL[1] * SIDE + 1
+    assert min(heights) >= INK_SIDE_FRACTION[0] * GLYPH_IMAGE_SIDE_PX - 2
+    assert max(heights) <= INK_SIDE_FRACTION[1] * GLYPH_IMAGE_SIDE_PX + 1
     assert max(heights) - min(heights) > 8
 
 
@@ -71,11 +71,11 @@ def test_parts_apart_stay_apart() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32 - 1))
 def test_any_shape_can_be_varied(height: int, width: int, seed: int) -> None:
-    image = vary(bar(height, width), np.random.default_rng(seed))
-    assert image.shape == (SIDE, SIDE)
+    image = vary_glyph(bar(height, width), np.random.default_rng(seed))
+    assert image.shape == (GLYPH_IMAGE_SIDE_PX, GLYPH_IMAGE_SIDE_PX)
     assert image.any()
 
 
 @pytest.mark.parametrize("value", [128, 255])
 def test_a_faint_glyph_is_no_exception(value: int) -> None:
-    assert vary(np.full((1, 1), value, np.uint8), np.random.default_rng(0)).any()
+    assert vary_glyph(np.full((1, 1), value, np.uint8), np.random.default_rng(0)).any()

@@ -77,7 +77,7 @@ def test_every_image_is_held_out_in_one_fold(digits: Dataset) -> None:
 
 def test_an_official_validation_part_is_taken_unless_folds_are_asked_for(digits: Dataset) -> None:
     official = np.arange(0, 300, 7)
-    dataset = replace(digits, validation=official)
+    dataset = replace(digits, val_rows=official)
     for fraction in (0.0, 0.5):
         plan = plan_split(dataset, Recipe(val_fraction=fraction, seed=5))
         assert_parts(plan)

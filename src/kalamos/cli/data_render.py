@@ -73,7 +73,7 @@ def render(
     from rich.console import Console
     from rich.progress import track
 
-    from kalamos.fonts.families import choose, find_families, read_list
+    from kalamos.fonts.families import find_families, read_list, select_families
     from kalamos.fonts.glyphs import require_fonts
     from kalamos.fonts.rendering import render_dataset
 
@@ -81,7 +81,7 @@ def render(
     families = find_families(fonts_folder)
     absent: tuple[SkippedFile, ...] = ()
     if list_file is not None:
-        families, absent = choose(families, read_list(list_file), side)
+        families, absent = select_families(families, read_list(list_file), side)
     watched = track(
         families,
         description="drawing fonts",

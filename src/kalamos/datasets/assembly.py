@@ -1,9 +1,9 @@
-"""From a list of files with labels to a `Dataset`: what folders and manifests have in common."""
+"""Decode listed files with labels into a `Dataset`: what folders and manifests have in common."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -20,25 +20,27 @@ from kalamos.images.files import display_name
 from kalamos.preprocessing.steps import PAGE, as_page
 from kalamos.streaming import Turns, default_jobs, ordered_map
 
-__all__ = ["PARTS", "Listing", "Part", "Row", "assemble", "decode_members"]
+__all__ = ["PART_OF_FOLDER", "LabelledFile", "Listing", "Part", "assemble", "decode_members"]
 
-CHUNK = 32
-Part: TypeAlias = Literal["train", "validation", "test"]
-PARTS: Final[dict[str, Part]] = {
+DECODE_CHUNK_FILES: Final = 32
+"""Files that a thread decodes at a time."""
+
+Part: TypeAlias = Literal["train", "val", "test"]
+PART_OF_FOLDER: Final[dict[str, Part]] = {
     "train": "train",
     "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
     "test": "test",
     "testing": "test",
 }
-"""What official splits are called, in lower case."""
+"""The names of official splits, in lower case, and which part each is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One image to be: `name` is what `read` takes; labels are compared composed (NFC)."""
+class LabelledFile:
+    """A file that should hold an image: `name` is what `Listing.read` takes; labels are compared in NFC."""
 
     name: str
     label: str
@@ -48,12 +50,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What there is to read: the images with their labels, how to read one, and what is no image."""
+    """The files of a dataset before they are decoded: with labels, how to read one, and what was skipped."""
 
     name: str
-    rows: Sequence[Row]
+    rows: Sequence[LabelledFile]
     read: Callable[[str], bytes]
-    """A row's name -> its bytes; raises `KalamosError`, and may be called from several threads."""
+    """Maps a row's name to its bytes; raises `KalamosError`, and may be called from several threads."""
     problems: Sequence[SkippedFile] = ()
 
 
@@ -63,13 +65,13 @@ def decode_members(
     """Decode files in parallel, in order. Those of more pixels than `steps.PAGE` are scaled down to it.
 
     Args:
-        read: gives a file's bytes, or raises a `KalamosError`; called from several threads.
+        read: returns a file's bytes, or raises a `KalamosError`; called from several threads.
         members: their names.
-        jobs: threads; by default one a processor.
+        jobs: threads; by default one per processor.
 
     Returns:
-        The images (uint8 [M, H, W] where they have one size), the indices int64 [M] in `members` that
-        they came from, and the rest with the reasons.
+        The images (uint8 [M, H, W] if all have one size), the indices int64 [M] in `members` that they
+        came from, and the files that cannot be read, with the reasons.
     """
     turns = Turns()
 
@@ -79,7 +81,7 @@ def decode_members(
 
     builder = ImagesBuilder()
     kept, problems = [], []
-    decoded = ordered_map(decode, members, chunk=CHUNK, jobs=jobs or default_jobs())
+    decoded = ordered_map(decode, members, chunk=DECODE_CHUNK_FILES, jobs=jobs or default_jobs())
     for position, image in enumerate(decoded):
         if isinstance(image, SkippedFile):
             problems.append(image)
@@ -99,10 +101,8 @@ def assemble(listing: Listing) -> Dataset:
     name, rows, passed_over = listing.name, listing.rows, list(listing.problems)
     parts = []
     # Validation after train, in the same arrays.
-    for chosen in (
-        [*_of(rows, "train"), *_of(rows, "validation")],
-        [*_of(rows, "test")],
-    ):
+    for wanted in (("train", "val"), ("test",)):
+        chosen = [row for part in wanted for row in rows if row.part == part]
         images, kept, failed = decode_members(listing.read, [row.name for row in chosen])
         passed_over += failed
         parts.append((images, [chosen[position] for position in kept.tolist()]))
@@ -112,7 +112,7 @@ def assemble(listing: Listing) -> Dataset:
         if label not in labels:
             passed_over.append(SkippedFile(display_name(label), "no image of this class can be read"))
     (images, for_training), (test_images, for_test) = parts
-    official = [position for position, row in enumerate(for_training) if row.part == "validation"]
+    official = [position for position, row in enumerate(for_training) if row.part == "val"]
     _check(name, list(labels), len(for_training) - len(official), passed_over)
     groups = _in_order(row.group for row in read_rows if row.group is not None)
     return Dataset(
@@ -123,7 +123,7 @@ def assemble(listing: Listing) -> Dataset:
         source=f"local files: {name}",
         grouped_by="group" if groups else None,
         problems=tuple(passed_over),
-        validation=np.array(official, np.int64) if official else None,
+        val_rows=np.array(official, np.int64) if official else None,
     )
 
 
@@ -133,7 +133,7 @@ def _decoded(
     where = display_name(name)
     try:
         image = decode_grey(read(name), where=where, enough_pixels=PAGE)
-        # As `predict` sees it, byte for byte; and a thousand photographs of 12 megapixels fit into memory.
+        # As `predict` sees it, byte for byte; and so a thousand 12-megapixel photographs fit into memory.
         return as_page(image)
     except KalamosError as error:
         return SkippedFile(where, str(error).removeprefix(f"{where}: "))
@@ -141,22 +141,21 @@ def _decoded(
         done()
 
 
-def _of(rows: Iterable[Row], part: Part) -> Iterator[Row]:
-    return (row for row in rows if row.part == part)
-
-
 def _in_order(texts: Iterable[str]) -> dict[str, int]:
     return {text: code for code, text in enumerate(sorted(set(texts), key=natural_key))}
 
 
 def _split(
-    images: NDArray[np.uint8] | RaggedImages, rows: list[Row], labels: dict[str, int], groups: dict[str, int]
+    images: NDArray[np.uint8] | RaggedImages,
+    rows: list[LabelledFile],
+    labels: dict[str, int],
+    groups: dict[str, int],
 ) -> Split:
     return Split(
         images,
         np.array([labels[unicodedata.normalize("NFC", row.label)] for row in rows], np.int64),
         np.array([groups[row.group or ""] for row in rows], np.int64) if groups else None,
-        # Names go into reports, which cannot be written with bytes that are no text.
+        # Names go into reports, which cannot be written with bytes that are not text.
         tuple(row.name.encode("utf-8", "backslashreplace").decode() for row in rows),
     )
 

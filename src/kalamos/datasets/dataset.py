@@ -138,8 +138,8 @@ class Dataset:
         source: whom to cite.
         grouped_by: what `Split.groups` stands for, such as "writer".
         problems: what was passed over while loading.
-        validation: the rows of `train` that are the official validation part, int64; None where
-            whoever trains may choose.
+        val_rows: the rows of `train` that are the official validation part, int64; None if there is none,
+            so that a training may choose its own.
 
     Raises:
         DatasetError: a label outside the alphabet.
@@ -152,7 +152,7 @@ class Dataset:
     source: str
     grouped_by: str | None = None
     problems: tuple[SkippedFile, ...] = ()
-    validation: NDArray[np.int64] | None = None
+    val_rows: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for where, split in (("train", self.train), ("test", self.test)):

@@ -1,8 +1,8 @@
-"""Files from the network: resumed, verified, and in place whole or not at all.
+"""Download published files: resumed where a connection broke, verified, and in place whole or not at all.
 
-The bytes go to `FILE.part`, which outlives an interruption, even of the process; the next call asks
-for the rest alone (HTTP range requests, RFC 9110 section 14). Only what has the published checksum is
-renamed to `FILE`.
+The bytes go to `FILE.part`, which outlives an interruption, even of the process; the next call asks for
+the rest alone (HTTP range requests, RFC 9110 section 14). Only what has the published checksum is renamed
+to `FILE`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.client
-import io
 import os
-import re
 import shutil
 import sys
 import time
@@ -31,12 +29,14 @@ from kalamos.errors import DatasetError, OutputError
 __all__ = ["Progress", "Resource", "download", "md5_of"]
 
 Progress = Callable[[int, int | None], None]
-"""Told the bytes that are here, and how many there will be where the server says so."""
+"""Called with the bytes that are here, and how many there will be (None if the server does not say)."""
 
-BLOCK: Final = 1 << 16
-TRIES: Final = 4
-"""Attempts in a row that bring not one byte, before a mirror is given up."""
-PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+BLOCK_BYTES: Final = 1 << 16
+
+MAX_FRUITLESS_ATTEMPTS: Final = 4
+"""Attempts in a row that bring no byte, after which the next mirror is tried."""
+
+TEMPORARY_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses that may be others a moment later."""
 
 
@@ -46,7 +46,7 @@ class Resource:
 
     Attributes:
         file: its name on the disk.
-        urls: where it can be had, the first choice first.
+        urls: its addresses, the preferred one first.
         md5: its checksum, hexadecimal.
     """
 
@@ -55,8 +55,8 @@ class Resource:
     md5: str
 
 
-class _GivenUp(Exception):  # noqa: N818 (no error as long as there is another mirror)
-    """A mirror that does not give the file; says why."""
+class _MirrorError(Exception):
+    """A mirror does not give the file; the message says why. It ends the download only at the last mirror."""
 
 
 def download(
@@ -67,15 +67,15 @@ def download(
     timeout: float = 20.0,
     pause: float = 1.0,
 ) -> Path:
-    """Get a file into a folder, which is created where there is none.
+    """Download a file into a folder, which is created if needed.
 
-    Mirrors are tried in turn. A broken connection is taken up again where it broke. Without a
-    network the message says what to put where by hand.
+    Mirrors are tried in turn. A broken connection is resumed where it broke. Without a network the
+    message says which file to put where by hand.
 
     Args:
-        resource: what to get.
+        resource: what to download.
         folder: where to.
-        progress: told how far it has got.
+        progress: called with the bytes so far and in all.
         timeout: seconds without any byte after which a connection counts as broken.
         pause: seconds before the first new attempt; doubled for each further one.
 
@@ -90,10 +90,10 @@ def download(
     if not target.exists():
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with _locked(folder):
             # Another process may have brought it while this one waited.
             if not target.exists():
-                _bring(resource, target, progress, timeout, pause)
+                _try_mirrors(resource, target, progress, timeout, pause)
     elif md5_of(target) != resource.md5:
         raise DatasetError(
             f"{target} is there, but it is not the published file (MD5 {resource.md5})",
@@ -115,52 +115,16 @@ def md5_of(path: Path) -> str:
         raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-class _Part:
-    """What has come of a file so far, and which version of it that is."""
-
-    def __init__(self, target: Path, md5: str) -> None:
-        self.path = target.with_name(f"{target.name}.part")
-        self._note = target.with_name(f"{target.name}.part.version")
-        self._md5 = md5
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def verified(self) -> bool:
-        return self.path.exists() and md5_of(self.path) == self._md5
-
-    def version(self, url: str) -> str | None:
-        """What the server at `url` called the version that the part is of (an ETag or a date)."""
-        try:
-            noted, _, version = self._note.read_text("utf-8").partition("\n")
-        except (OSError, ValueError):
-            return None
-        return version if noted == url else None
-
-    def begin(self, url: str, version: str | None) -> None:
-        """Forget what was there; from now on it is that version."""
-        self.forget()
-        with _writing(self.path):
-            self.path.touch()
-            if version:
-                self._note.write_text(f"{url}\n{version}", "utf-8")
-
-    def forget(self) -> None:
-        with _writing(self.path):
-            self.path.unlink(missing_ok=True)
-            self._note.unlink(missing_ok=True)
-
-
-def _bring(resource: Resource, target: Path, progress: Progress, timeout: float, pause: float) -> None:
-    part = _Part(target, resource.md5)
-    if not part.verified():  # a process may have been killed between the last byte and the new name
+def _try_mirrors(resource: Resource, target: Path, progress: Progress, timeout: float, pause: float) -> None:
+    part = target.with_name(f"{target.name}.part")
+    # A process may have been killed between the last byte and the new name.
+    if not (part.exists() and md5_of(part) == resource.md5):
         reasons = []
         for url in resource.urls:
             try:
-                _fetch(url, part, progress, timeout, pause)
+                _fetch(url, part, resource.md5, progress, timeout, pause)
                 break
-            except _GivenUp as reason:
+            except _MirrorError as reason:
                 reasons.append(f"{urllib.parse.urlsplit(url).hostname}: {reason}")
         else:
             raise DatasetError(
@@ -169,118 +133,115 @@ def _bring(resource: Resource, target: Path, progress: Progress, timeout: float,
                 f"by hand, from {resource.urls[0]}",
             )
     with _writing(target):
-        part.path.replace(target)
-    part.forget()
+        part.replace(target)
 
 
-def _fetch(url: str, part: _Part, progress: Progress, timeout: float, pause: float) -> None:
-    """Bring the part to its end from one mirror, or raise `_GivenUp`."""
-    inherited = part.size > 0
+def _fetch(url: str, part: Path, md5: str, progress: Progress, timeout: float, pause: float) -> None:
+    """Complete the part from one mirror, in as many attempts as bring bytes.
+
+    Raises:
+        _MirrorError: this mirror does not give the published bytes.
+    """
+    if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
+        raise _MirrorError("not an address of the web")
+    resumed = _size(part) > 0
     fruitless = 0
     while True:
-        before = part.size
+        before = _size(part)
         try:
             _transfer(url, part, progress, timeout)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == 416 and before:  # more is here than there is
-                part.forget()
-                inherited = False
-                continue
-            reason = f"it answered {error.code} {error.reason}"
-            if error.code not in PASSING:
-                raise _GivenUp(reason) from error
-        except urllib.error.URLError as error:
-            # Not even a connection: there is no network, or the host is gone.
-            raise _GivenUp(
-                f"no connection ({getattr(error.reason, 'strerror', None) or error.reason})"
-            ) from error
-        except TimeoutError:
-            reason = f"silent for {timeout:g} seconds"
         except (OSError, http.client.HTTPException) as error:
-            reason = f"the connection broke ({error or type(error).__name__})"
+            reason = _reason(error, timeout)
         else:
-            if part.verified():
+            if md5_of(part) == md5:
                 return
-            part.forget()
-            if not inherited:
-                raise _GivenUp("its bytes are not the published ones")
-            # Perhaps the old bytes were of another version: once more, from the start.
-            inherited = False
+            with _writing(part):
+                part.unlink()
+            if not resumed:
+                raise _MirrorError("its bytes are not the published ones")
+            # Perhaps the bytes that were here before are to blame: once more, from the start.
+            resumed = False
             continue
-        fruitless = 0 if part.size > before else fruitless + 1
-        if fruitless == TRIES:
-            raise _GivenUp(reason)
+        fruitless = 0 if _size(part) > before else fruitless + 1
+        if fruitless == MAX_FRUITLESS_ATTEMPTS:
+            raise _MirrorError(reason)
         time.sleep(pause * 2**fruitless)
 
 
-def _transfer(url: str, part: _Part, progress: Progress, timeout: float) -> None:
-    """One answer of the server, to the end of the part.
+def _reason(error: Exception, timeout: float) -> str:
+    """Why a transfer broke.
+
+    Raises:
+        _MirrorError: another attempt would end in the same way.
+    """
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        reason = f"it answered {error.code} {error.reason}"
+        if error.code not in TEMPORARY_STATUSES:
+            raise _MirrorError(reason) from error
+        return reason
+    if isinstance(error, urllib.error.URLError):
+        # Not even a connection: there is no network, or the host is gone.
+        cause = getattr(error.reason, "strerror", None) or error.reason
+        raise _MirrorError(f"no connection ({cause})") from error
+    if isinstance(error, TimeoutError):
+        return f"silent for {timeout:g} seconds"
+    return f"the connection broke ({error or type(error).__name__})"
+
+
+def _transfer(url: str, part: Path, progress: Progress, timeout: float) -> None:
+    """Append one answer of the server to the part, to its end.
 
     Raises:
         OSError, http.client.HTTPException: whatever goes wrong with the connection.
         OutputError: the disk does not take it.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise _GivenUp("not an address of the web")
-    here = part.size
-    headers = {"User-Agent": f"kalamos/{__version__}"}
+    here = _size(part)
+    request = urllib.request.Request(url, headers={"User-Agent": f"kalamos/{__version__}"})  # noqa: S310
     if here:
-        headers["Range"] = f"bytes={here}-"
-        version = part.version(url)
-        if version:
-            headers["If-Range"] = version
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 (looked at above)
-    with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-        total = _length(answer)
-        if answer.status == 206 and _start(answer) == here:
-            total = None if total is None else total + here
-        elif answer.status == 200:
-            here = 0  # no ranges here, or another version by now
-            part.begin(url, _version(answer))
-        else:
-            part.forget()  # the next request is for the whole, which leaves less to be misunderstood
+        request.add_header("Range", f"bytes={here}-")
+    try:
+        answer = urllib.request.urlopen(request, timeout=timeout)  # noqa: S310 (`_fetch` checked it)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and here:  # nothing is left, or more is here than there is: the checksum tells
+            error.close()
+            return
+        raise
+    with answer:
+        if answer.status == 200:
+            here = 0  # the server does not resume
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {here}-"):
+            with _writing(part):
+                part.unlink()  # the next request is for the whole, which leaves less to misunderstand
             raise http.client.HTTPException("it answered with another part than was asked for")
-        _check_space(part.path, here, total)
-        with _writing(part.path):
-            file = part.path.open("r+b", buffering=0)
+        announced = answer.headers.get("Content-Length", "")
+        total = here + int(announced) if announced.isascii() and announced.isdigit() else None
+        _check_space(part, here, total)
+        with _writing(part):
+            # Unbuffered: nothing is left to be written when an error is on its way.
+            file = part.open("r+b" if here else "wb", buffering=0)
         with file:
             file.seek(here)
             progress(here, total)
-            while block := answer.read1(BLOCK):
-                with _writing(part.path):
+            while block := answer.read1(BLOCK_BYTES):
+                with _writing(part):
                     _write(file, block)
                 here += len(block)
                 progress(here, total)
-            with _writing(part.path):
+            with _writing(part):
                 os.fsync(file.fileno())
     if total is not None and here < total:
         raise http.client.HTTPException(f"after {here:,} of {total:,} bytes")
 
 
-def _write(file: io.FileIO, block: bytes) -> None:
-    # Without a buffer, so that nothing is left to be written when an error is on its way; but then
-    # a write may be a partial one.
+def _write(file: Any, block: bytes) -> None:
     rest = memoryview(block)
-    while rest:
+    while rest:  # an unbuffered write may be a partial one
         rest = rest[file.write(rest) :]
 
 
-def _length(answer: Any) -> int | None:
-    given = answer.headers.get("Content-Length", "")
-    return int(given) if given.isascii() and given.isdigit() else None
-
-
-def _start(answer: Any) -> int | None:
-    match = re.match(r"bytes (\d{1,18})-", answer.headers.get("Content-Range", ""))
-    return int(match[1]) if match else None
-
-
-def _version(answer: Any) -> str | None:
-    tag, date = answer.headers.get("ETag"), answer.headers.get("Last-Modified")
-    # A weak tag may stand for other bytes, and If-Range takes none.
-    version: str | None = tag if tag and not tag.startswith("W/") else date
-    return version
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _check_space(path: Path, here: int, total: int | None) -> None:
@@ -288,15 +249,15 @@ def _check_space(path: Path, here: int, total: int | None) -> None:
     if total is not None and free < total - here:
         raise OutputError(
             f"cannot write {str(path)!r}: {total - here:,} more bytes are to come, and {free:,} are free",
-            remedy=_ROOM,
+            remedy=_MAKE_ROOM,
         )
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Other processes that download into the folder wait, where the system has such locks.
+def _locked(folder: Path) -> Iterator[None]:
+    """Let other processes that download into the folder wait, if the system has such locks.
 
-    They end with the process, however that ends, and leave no file behind.
+    A lock ends with its process, however that ends, and leaves no file behind.
     """
     if sys.platform == "win32":
         yield
@@ -313,14 +274,15 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-_ROOM = "free some space or choose another data folder; what has come so far is kept"
+_MAKE_ROOM: Final = "free some space or choose another data folder; what has come so far is kept"
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
+    """Turn errors of the disk into `OutputError`."""
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        remedy = _ROOM if full else "choose a data folder that you may write to"
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        remedy = _MAKE_ROOM if full else "choose a data folder that you may write to"
         raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}", remedy=remedy) from error

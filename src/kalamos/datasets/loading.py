@@ -1,4 +1,4 @@
-"""One way to all datasets: those with a name, and those on the user's disk."""
+"""Load any dataset: one with a name, or one on the user's disk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from kalamos.datasets.assembly import Listing, assemble
 from kalamos.datasets.dataset import Dataset
@@ -19,23 +20,41 @@ from kalamos.images.files import display_name, perhaps_meant
 
 __all__ = ["list_local", "load_dataset", "resolve_dataset"]
 
-TABLES = frozenset({".csv", ".tsv"})
+MANIFEST_SUFFIXES: Final = frozenset({".csv", ".tsv"})
 
 
 def load_dataset(
     name_or_path: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
 ) -> Dataset:
-    """Read a dataset by its name or from a path.
+    """Load a dataset by name or from a path. Every image is decoded once, to grey levels.
 
     Args:
-        name_or_path: one of `names()`; or a folder with one sub-folder a class, a CSV manifest, or a zip
-            archive of either. A name is a name even where a folder is called so: `./mnist` is the
-            folder, and so is any `Path`.
-        data_dir: where the named datasets are; see `kalamos.datasets.named.data_dir`.
+        name_or_path: one of `names()`; or a folder with one sub-folder per class, a CSV manifest with the
+            columns `path,label[,group,split]`, or a zip archive of either. A name is a name even if a
+            folder has the same one: `./mnist` is the folder, and so is any `Path`.
+        data_dir: where the files of the named datasets lie (they are not downloaded here; `kalamos data
+            get NAME` does that); by default the environment variable KALAMOS_DATA, else `kalamos` in the
+            user's cache folder.
+
+    Returns:
+        A `Dataset`. `dataset.train` and `dataset.test` (None if there is no official test split) hold
+        `images`, uint8 [N, H, W] or N images of different sizes, 0 to 255 as in the files; `labels`, int64
+        [N], indices into `dataset.alphabet.labels`; and, if known, `groups` (int64 [N]: writers, fonts) and
+        `names` of files. Files that could not be used are in `dataset.problems`.
 
     Raises:
         DatasetError: no such dataset, or its files are absent or damaged, or leave nothing to learn.
 
+    >>> import tempfile
+    >>> import cv2
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for label in ("cross", "ring"):
+    ...         Path(folder, label).mkdir()
+    ...         _ = cv2.imwrite(f"{folder}/{label}/1.png", np.zeros((28, 28), np.uint8))
+    ...     dataset = load_dataset(folder)
+    >>> dataset.alphabet.labels, dataset.train.images.shape, dataset.train.labels.tolist()
+    (('cross', 'ring'), (2, 28, 28), [0, 1])
     >>> load_dataset("mnits")
     Traceback (most recent call last):
     kalamos.errors.DatasetError: there is no dataset 'mnits'; did you mean 'mnist'?
@@ -49,12 +68,12 @@ def load_dataset(
 
 @contextmanager
 def list_local(found: Path) -> Iterator[Listing]:
-    """The files of a folder, a manifest or an archive, for as long as the block lasts.
+    """List the files of a folder, a manifest or an archive, which stay readable inside the `with` block.
 
     Raises:
         DatasetError: none of these, or a damaged one.
     """
-    if found.suffix.lower() in TABLES and found.is_file():
+    if found.suffix.lower() in MANIFEST_SUFFIXES and found.is_file():
         yield list_manifest(found)
         return
     with open_source(found) as source:
@@ -66,7 +85,7 @@ def list_local(found: Path) -> Iterator[Listing]:
 
 
 def resolve_dataset(name_or_path: str | os.PathLike[str]) -> str | Path:
-    """Whether a dataset is meant by its name (str) or as something on the disk (Path); reads nothing.
+    """Tell whether a dataset is meant by its name (str) or as something on the disk (Path); reads nothing.
 
     Raises:
         DatasetError: neither a name nor on the disk.
@@ -78,7 +97,7 @@ def resolve_dataset(name_or_path: str | os.PathLike[str]) -> str | Path:
         if os.fspath(name_or_path) and path.exists():
             return path
     except (OSError, ValueError, RuntimeError):
-        pass  # a name too long, with a NUL, or of a home that is not known is on no disk
+        pass  # too long, with a NUL, or in an unknown home: on no disk
     given = display_name(name_or_path)
     meant = perhaps_meant(os.fspath(name_or_path))
     if given == Path(name_or_path).name:  # a bare word

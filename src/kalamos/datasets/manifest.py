@@ -1,4 +1,4 @@
-"""CSV manifests: a line an image, `path,label` and, where they are known, `group` and `split`."""
+"""CSV manifests: one line per image, `path,label` and, if known, `group` and `split`."""
 
 from __future__ import annotations
 
@@ -8,40 +8,29 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kalamos.datasets.assembly import PARTS, Listing, Part, Row, assemble
-from kalamos.datasets.dataset import Dataset, SkippedFile
+from kalamos.datasets.assembly import PART_OF_FOLDER, LabelledFile, Listing, Part
+from kalamos.datasets.dataset import SkippedFile
 from kalamos.datasets.folder import wrappers
-from kalamos.datasets.sources import Source, is_safe
+from kalamos.datasets.sources import Source
 from kalamos.errors import DatasetError, ImageError, suggest
 from kalamos.images import read_file
 from kalamos.images.files import display_name, native_separators
+from kalamos.zip_entries import is_safe_path
 
-__all__ = [
-    "find_manifest",
-    "list_archived_manifest",
-    "list_manifest",
-    "load_archived_manifest",
-    "load_manifest",
-]
-
-
-def load_manifest(path: Path) -> Dataset:
-    """Read a manifest on disk; its paths are absolute or relative to its folder.
-
-    UTF-8, separated by commas, semicolons or tabs; backslashes separate folders too, where no file is called
-    so; the columns `path` and `label`, optionally `group`
-    (whatever one side of a split should keep: a writer, a font; blank is one group too) and `split` (`train`,
-    `val`, `test`), in any order; others are ignored. Labels are in natural order. Lines without a path or a
-    label, and images that cannot be read, become `problems`.
-
-    Raises:
-        DatasetError: not such a file, an unknown split, fewer than two classes, or nothing to train on.
-    """
-    return assemble(list_manifest(path))
+__all__ = ["find_manifest", "list_archived_manifest", "list_manifest"]
 
 
 def list_manifest(path: Path) -> Listing:
-    """What `load_manifest` decodes."""
+    """List a manifest on disk; its paths are absolute or relative to its folder.
+
+    UTF-8, separated by commas, semicolons or tabs; backslashes separate folders too, unless a file has that
+    name. The columns are `path` and `label`, optionally `group` (whatever should stay on one side of a split:
+    a writer, a font; blank is one group too) and `split` (`train`, `val`, `test`), in any order; others are
+    ignored. Lines without a path or a label become `problems`.
+
+    Raises:
+        DatasetError: not such a file, or an unknown split.
+    """
 
     def read(name: str) -> bytes:
         image = path.parent / name
@@ -62,7 +51,7 @@ def list_manifest(path: Path) -> Listing:
 
 
 def find_manifest(source: Source) -> str | None:
-    """The one CSV file at an archive's top, if it has the columns of a manifest."""
+    """Find the one CSV file at an archive's top, if it has the columns of a manifest."""
     for top in wrappers(source):
         tables = [
             member
@@ -74,19 +63,13 @@ def find_manifest(source: Source) -> str | None:
     return None
 
 
-def load_archived_manifest(source: Source, manifest: str) -> Dataset:
-    """Read a manifest in an archive; its paths are relative to its folder there.
+def list_archived_manifest(source: Source, manifest: str) -> Listing:
+    """List a manifest in an archive; its paths are relative to its folder there.
 
     Raises:
-        DatasetError: as `load_manifest`, or a path that points outside the archive.
+        DatasetError: as `list_manifest`, or a path points outside the archive.
     """
-    return assemble(list_archived_manifest(source, manifest))
-
-
-def list_archived_manifest(source: Source, manifest: str) -> Listing:
-    """What `load_archived_manifest` decodes."""
     top = manifest[: manifest.rfind("/") + 1]
-
     members = frozenset(source.members)
 
     def member(path: str) -> str:
@@ -94,7 +77,7 @@ def list_archived_manifest(source: Source, manifest: str) -> Listing:
         if top + path in members:
             return top + path
         turned = path.replace("\\", "/")
-        if not is_safe(turned):
+        if not is_safe_path(turned):
             raise DatasetError(f"the path {path!r} points outside the archive", remedy="name its members")
         return top + "/".join(part for part in turned.split("/") if part not in ("", "."))
 
@@ -110,8 +93,8 @@ def list_archived_manifest(source: Source, manifest: str) -> Listing:
 
 def _parse(
     content: bytes, where: str, member: Callable[[str], str] = lambda path: path
-) -> tuple[list[Row], list[SkippedFile]]:
-    rows: list[Row] = []
+) -> tuple[list[LabelledFile], list[SkippedFile]]:
+    rows: list[LabelledFile] = []
     problems: list[SkippedFile] = []
     for line, values in _lines(content, where):
         path, label = values.get("path", ""), values.get("label", "").strip()
@@ -119,14 +102,14 @@ def _parse(
             problems.append(SkippedFile(f"{where}:{line}", "no label" if path else "no path"))
             continue
         try:
-            rows.append(Row(member(path), label, _part(values), values.get("group")))
+            rows.append(LabelledFile(member(path), label, _part(values), values.get("group")))
         except DatasetError as error:
             raise DatasetError(f"{where}:{line}: {error.problem}", remedy=error.remedy) from None
     return rows, problems
 
 
 def _lines(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and values by column, for every line below the header that is not empty."""
+    """Yield the line number and the values by column of every line below the header that is not empty."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -147,7 +130,9 @@ def _lines(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]]]:
                 padded = [*values, *[""] * len(columns)]
                 yield reader.line_num, dict(zip(columns, padded, strict=False))
     except csv.Error as error:
-        raise DatasetError(f"{where}:{reader.line_num}: {error}", remedy="mend that line") from error
+        raise DatasetError(
+            f"{where}:{reader.line_num}: {error}", remedy=f"fix line {reader.line_num}"
+        ) from error
 
 
 def _is_manifest(content: bytes) -> bool:
@@ -168,8 +153,8 @@ def _part(values: dict[str, str]) -> Part:
     if "split" not in values:
         return "train"
     name = values["split"].strip()
-    if name.casefold() not in PARTS:
+    if name.casefold() not in PART_OF_FOLDER:
         raise DatasetError(
             f"there is no split {name!r}", remedy=suggest(name.casefold(), ("train", "val", "test"))
         )
-    return PARTS[name.casefold()]
+    return PART_OF_FOLDER[name.casefold()]

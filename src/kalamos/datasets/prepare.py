@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,16 +16,17 @@ from kalamos.streaming import Turns, default_jobs, ordered_map
 
 __all__ = ["blank_images", "prepare_split"]
 
-CHUNK = 128
+PREPARE_CHUNK_IMAGES: Final = 128
+"""Images that a thread prepares at a time."""
 
 
 def prepare_split(
     split: Split, preprocessor: Preprocessor, *, jobs: int | None = None
 ) -> tuple[Split, NDArray[np.int64]]:
-    """Apply the preprocessing to every image; the blank ones drop out, with their labels, groups and names.
+    """Apply the preprocessing to every image; blank images drop out, with their labels, groups and names.
 
     Args:
-        jobs: threads, which change nothing but the time; by default one a processor.
+        jobs: threads, which change nothing but the time; by default one per processor.
 
     Returns:
         The prepared split (images uint8 [M, S, S]), and the indices int64 [N - M] of the blank images.
@@ -46,7 +49,9 @@ def prepare_split(
     images = np.empty((len(split), size, size), np.uint8)
     kept = np.zeros(len(split), bool)
     count = 0
-    everything = ordered_map(prepare, range(len(split)), chunk=CHUNK, jobs=jobs or default_jobs())
+    everything = ordered_map(
+        prepare, range(len(split)), chunk=PREPARE_CHUNK_IMAGES, jobs=jobs or default_jobs()
+    )
     for row, image in enumerate(everything):
         if not isinstance(image, NoInkError):
             images[count] = image
@@ -65,7 +70,7 @@ def prepare_split(
 
 
 def blank_images(split: Split, rows: NDArray[np.int64]) -> tuple[SkippedFile, ...]:
-    """The images at rows int64 [K] told as problems, for `prepare_split` finds no ink on them."""
+    """List the images at rows int64 [K], on which `prepare_split` found no ink, as problems."""
     return tuple(
         SkippedFile(
             f"image {row}" if split.names is None else display_name(split.names[row]), NoInkError.summary

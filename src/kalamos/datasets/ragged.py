@@ -1,20 +1,20 @@
-"""Images of different sizes in one buffer, in memory or, where they are too many, in a mapped file."""
+"""Images of different sizes in one buffer, in memory or, if they are too many, in a mapped file."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import IO, overload
+from typing import IO, Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import DatasetError
 
-__all__ = ["MAX_IN_MEMORY", "ImagesBuilder", "RaggedImages"]
+__all__ = ["MAX_BYTES_IN_MEMORY", "ImagesBuilder", "RaggedImages"]
 
-MAX_IN_MEMORY = 1024**3
-"""Bytes of pixels above which they go to a temporary file: 1 GiB, a million images of 32x32."""
+MAX_BYTES_IN_MEMORY: Final = 1024**3
+"""Pixels beyond 1 GiB, a million images of 32x32, go to a temporary file."""
 
 
 class RaggedImages:
@@ -52,7 +52,7 @@ class RaggedImages:
 
     @classmethod
     def of(cls, images: Sequence[NDArray[np.uint8]]) -> RaggedImages:
-        """Copies of some images uint8 [H, W]."""
+        """Copy images uint8 [H, W] into one buffer."""
         shapes = np.array([image.shape for image in images], np.int64).reshape(-1, 2)
         ends = shapes.prod(axis=1).cumsum()
         pixels = [np.ravel(image) for image in images]
@@ -87,10 +87,6 @@ class RaggedImages:
         height, width = self.shapes[which].tolist()
         return self._pixels[starts : starts + height * width].reshape(height, width)
 
-    def take(self, indices: NDArray[np.int64]) -> RaggedImages:
-        """The images at `indices` int64 [M], in that order, without a copy."""
-        return self[indices]
-
     @property
     def uniform(self) -> bool:
         """Whether there is one size: then `stack` works."""
@@ -110,11 +106,11 @@ class RaggedImages:
 
 
 class ImagesBuilder:
-    """Collects images one by one, to become an array or `RaggedImages`.
+    """Collects images one by one into an array or `RaggedImages`.
 
     Args:
         max_in_memory: bytes above which the pixels go to a temporary file. It has no name where the
-            system allows that, and its space is free again when the last array on it is gone.
+            system allows that, and its space is free again when the last array that uses it is gone.
 
     >>> builder = ImagesBuilder()
     >>> for side in (2, 3):
@@ -123,7 +119,7 @@ class ImagesBuilder:
     <RaggedImages: 2 of 2 to 3 x 2 to 3 px>
     """
 
-    def __init__(self, max_in_memory: int = MAX_IN_MEMORY) -> None:
+    def __init__(self, max_in_memory: int = MAX_BYTES_IN_MEMORY) -> None:
         self._limit = max_in_memory
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
@@ -140,11 +136,11 @@ class ImagesBuilder:
         """
         self._shapes.append(image.shape)
         self._memory += image.tobytes()
-        if len(self._memory) > (self._limit if self._file is None else _FLUSH):
+        if len(self._memory) > (self._limit if self._file is None else _FLUSH_BYTES):
             self._flush()
 
     def finish(self) -> NDArray[np.uint8] | RaggedImages:
-        """uint8 [N, H, W] where all images have one size, else `RaggedImages`.
+        """Return uint8 [N, H, W] if all images have one size, else `RaggedImages`.
 
         Raises:
             DatasetError: the temporary file cannot be written.
@@ -175,7 +171,7 @@ class ImagesBuilder:
         self._memory.clear()
 
 
-_FLUSH = 16 * 1024 * 1024
+_FLUSH_BYTES: Final = 16 * 1024 * 1024
 
 
 def _starts(ends: NDArray[np.int64]) -> NDArray[np.int64]:

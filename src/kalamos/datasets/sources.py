@@ -11,22 +11,21 @@ import zipfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from kalamos.datasets.dataset import SkippedFile
 from kalamos.errors import DatasetError, ImageError
 from kalamos.images import MAX_FILE_BYTES, read_file
 from kalamos.images.files import display_name
-from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, entry_name, is_link, read_entry
+from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, entry_name, is_link, is_safe_path, read_entry
 
-__all__ = ["Source", "is_safe", "natural_key", "open_source"]
+__all__ = ["Source", "natural_key", "open_source"]
 
-MAX_DEPTH = 100
-"""Folders in each other in an archive: every one of them is listed, so a name of thousands is an attack."""
+MAX_ARCHIVE_DEPTH: Final = 100
+"""Nested folders in an archive: every one of them is listed, so a name with thousands is an attack."""
 
-_JUNK = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
-_DIGITS = re.compile(r"(\d+)")
-_DRIVE = re.compile("[A-Za-z]:")
+_JUNK_NAMES: Final = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_DIGITS: Final = re.compile(r"(\d+)")
 
 
 class Source(ABC):
@@ -37,8 +36,8 @@ class Source(ABC):
         name: its own name, without the archive's ending.
         members: the files, with forward slashes, in natural order; without hidden ones and those
             that macOS and Windows leave behind.
-        folders: the folders, in natural order, whether or not anything lies in them.
-        problems: what was passed over while listing.
+        folders: the folders, in natural order, empty ones included.
+        problems: what was skipped while listing.
     """
 
     path: Path
@@ -49,7 +48,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, member: str, *, limit: int = MAX_FILE_BYTES) -> bytes:
-        """The bytes of one of `members`. May be called from several threads.
+        """Read one of `members`. May be called from several threads.
 
         Raises:
             DatasetError: not one of them, damaged, not readable, or of more than `limit` bytes.
@@ -68,14 +67,14 @@ class Source(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give the archive's file back."""
+        """Close the archive's file."""
 
     def _strange(self, member: str) -> DatasetError:
         return DatasetError(f"{self.path}: there is no {display_name(member)!r} in it")
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
-    """The files of a folder or of a zip archive.
+    """Open a folder or a zip archive.
 
     Raises:
         DatasetError: neither, not readable, encrypted, or with a member that points outside.
@@ -102,7 +101,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 
 
 def natural_key(text: str) -> tuple[object, ...]:
-    """A sort key under which 2 comes before 10, and everything else in the order of its code points.
+    """Return a sort key that puts 2 before 10, and everything else in the order of its code points.
 
     >>> sorted(["10", "a", "2", "B", "٣"], key=natural_key)
     ['2', '٣', '10', 'B', 'a']
@@ -116,22 +115,12 @@ def natural_key(text: str) -> tuple[object, ...]:
     return key, text
 
 
-def is_safe(member: str) -> bool:
-    r"""Whether a name stays below the folder that it is relative to, on every system.
-
-    >>> [is_safe(name) for name in ("a/b.png", "../b", "/b", "C:/b", "a\\b", "a/../../b")]
-    [True, False, False, False, False, False]
-    """
-    outside = member.startswith("/") or _DRIVE.match(member) or "\\" in member or "\0" in member
-    return not outside and ".." not in member.split("/")
-
-
 def _path_key(member: str) -> tuple[object, ...]:
     return tuple(natural_key(part) for part in member.split("/"))
 
 
 def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name in _JUNK
+    return name.startswith(".") or name in _JUNK_NAMES
 
 
 def _refused(where: Path, member: str, why: str) -> DatasetError:
@@ -194,7 +183,7 @@ class _Folder(Source):
         """Nothing is held open."""
 
     def _check_link(self, entry: os.DirEntry[str], member: str) -> str | None:
-        """Why a symbolic link is passed over; None for one to a file of this tree."""
+        """Why a symbolic link is skipped; None for one to a file of this tree."""
         target = os.path.realpath(entry.path)
         if not Path(target).is_relative_to(self._root):
             raise _refused(self.path, member, f"is a link that points outside, to {display_name(target)}")
@@ -227,13 +216,13 @@ class _Zip(Source):
         problems: list[SkippedFile] = []
         for entry in self._archive.infolist():
             name = entry_name(entry)
-            if not is_safe(name):
+            if not is_safe_path(name):
                 raise _refused(self.path, name, "points outside")
             parts = [part for part in name.split("/") if part not in ("", ".")]
             if any(map(_is_junk, parts)) or not parts:
                 continue
             member = "/".join(parts)
-            if len(parts) > MAX_DEPTH:
+            if len(parts) > MAX_ARCHIVE_DEPTH:
                 raise _refused(self.path, name, f"lies {len(parts)} folders deep")
             is_folder = name.endswith("/")
             folders.update("/".join(parts[:depth]) for depth in range(1, len(parts) + is_folder))
@@ -276,5 +265,5 @@ class _Zip(Source):
     def _check_link(self, entry: zipfile.ZipInfo, member: str) -> None:
         target = os.fsdecode(self._read(entry, member, 4096))
         landing = posixpath.normpath(posixpath.join(posixpath.dirname(member), target))
-        if not is_safe(landing):
+        if not is_safe_path(landing):
             raise _refused(self.path, member, f"is a link that points outside, to {display_name(target)}")

@@ -1,6 +1,8 @@
-"""Splits that keep what must be kept: the class shares, the groups, the seed."""
+"""Stratified, grouped and k-fold splits, reproducible from a seed."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +11,14 @@ from kalamos.errors import DatasetError
 
 __all__ = ["block_groups", "grouped_split", "k_fold", "stratified_split"]
 
-FEW_GROUPS = 1000
-PASSES = 20
-"""Over all groups: where they are thousands, later ones gain fractions of an image."""
+MAX_SEARCH_PASSES: Final = 20
+"""Passes over all groups: with thousands of groups, later ones gain fractions of an image."""
 
-STARTS = 8
-"""Searches among at most `FEW_GROUPS` groups: where they are few, one search may end far from the best."""
+SEARCH_STARTS: Final = 8
+"""Searches from random orders, if there are few groups: then one search may end far from the best."""
+
+MAX_GROUPS_FOR_STARTS: Final = 1000
+"""More groups than this are searched once."""
 
 
 def stratified_split(
@@ -88,7 +92,7 @@ def grouped_split(
         )
     generator = np.random.default_rng(seed)
     best, distance = np.zeros(len(counts), bool), np.inf
-    for _ in range(STARTS if len(counts) <= FEW_GROUPS else 1):
+    for _ in range(SEARCH_STARTS if len(counts) <= MAX_GROUPS_FOR_STARTS else 1):
         held = _search(counts, fraction * totals, generator.permutation(np.flatnonzero(removable)))
         found = _distance(counts[held].sum(axis=0), fraction * totals)
         if found < distance:
@@ -161,7 +165,7 @@ def _search(
     held = np.zeros(len(counts), bool)
     left, taken = counts.sum(axis=0), np.zeros_like(counts[0])
     distance = _distance(taken, wanted)
-    for _ in range(PASSES):
+    for _ in range(MAX_SEARCH_PASSES):
         moved = False
         for group in order.tolist():
             change = -counts[group] if held[group] else counts[group]

@@ -1,6 +1,8 @@
-"""How many images each class has in each part, and whether that will do."""
+"""Count the images of each class in each part, and check that they suffice."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,26 +10,26 @@ from numpy.typing import NDArray
 from kalamos.doctor.findings import Case, Finding
 from kalamos.doctor.pool import PART_NAMES, ImageIndex
 
-__all__ = ["FEW", "IMBALANCE", "check_classes", "count_classes", "imbalance"]
+__all__ = ["MAX_CLASS_RATIO", "MIN_IMAGES_PER_CLASS", "check_classes", "count_classes", "imbalance"]
 
-FEW = 10
-"""Classes with fewer images to train on than that are reported."""
+MIN_IMAGES_PER_CLASS: Final = 10
+"""Classes with fewer training images are reported."""
 
-IMBALANCE = 10.0
-"""The largest class may be so many times the smallest (of those that have any images)."""
+MAX_CLASS_RATIO: Final = 10.0
+"""Size of the largest class over that of the smallest with images; from here on it is reported."""
 
 
 def count_classes(index: ImageIndex, classes: int) -> NDArray[np.int64]:
-    """Images by part (as in `PART_NAMES`) and class, int64 [3, C]."""
+    """Count the images by part (as in `PART_NAMES`) and class, int64 [3, C]."""
     counts = np.bincount(index.part_of * classes + index.labels, minlength=len(PART_NAMES) * classes)
     return counts.reshape(len(PART_NAMES), classes)
 
 
 def check_classes(counts: NDArray[np.int64], labels: tuple[str, ...], parts: list[int]) -> list[Finding]:
-    """The findings about the counts int64 [3, C]; `parts` are those of `PART_NAMES` that there are."""
+    """Check the counts int64 [3, C]; `parts` are the positions in `PART_NAMES` that have images."""
     train, *held_out = parts
     missing = np.flatnonzero(counts[train] == 0)
-    few = np.flatnonzero((counts[train] > 0) & (counts[train] < FEW))
+    few = np.flatnonzero((counts[train] > 0) & (counts[train] < MIN_IMAGES_PER_CLASS))
     few = few[np.argsort(counts[train][few], kind="stable")]
     absent = [
         (part, label)
@@ -51,7 +53,7 @@ def check_classes(counts: NDArray[np.int64], labels: tuple[str, ...], parts: lis
 
 def _imbalance(counts: NDArray[np.int64], labels: tuple[str, ...]) -> tuple[Case, ...]:
     ratio = imbalance(counts)
-    if ratio is None or ratio < IMBALANCE:
+    if ratio is None or ratio < MAX_CLASS_RATIO:
         return ()
     most, least = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
     told = f"{labels[most]}: {counts[most]:,}, {labels[least]}: {counts[least]:,}, {ratio:,.0f} times fewer"
@@ -59,6 +61,6 @@ def _imbalance(counts: NDArray[np.int64], labels: tuple[str, ...]) -> tuple[Case
 
 
 def imbalance(counts: NDArray[np.int64]) -> float | None:
-    """The largest class over the smallest that has any images; None where there are none at all."""
+    """Return the largest class over the smallest that has images; None if there are no images."""
     some = counts[counts > 0]
     return float(some.max() / some.min()) if some.size else None

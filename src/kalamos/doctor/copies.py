@@ -1,4 +1,4 @@
-"""Images that are equal pixel for pixel, and what follows from where they lie."""
+"""Exact and near duplicates, classified by where they lie and how they are labelled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_copies", "check_near", "distinct_pictures"]
 
 
 def distinct_pictures(index: ImageIndex) -> NDArray[np.int64]:
-    """For each image the row of the first that equals it in size and pixels, int64 [N]."""
+    """Return for each image the row of the first that equals it in size and pixels, int64 [N]."""
     seen: dict[bytes, int] = {}
     first = np.empty(len(index), np.int64)
     for row, image in enumerate(index):
@@ -27,12 +27,12 @@ def distinct_pictures(index: ImageIndex) -> NDArray[np.int64]:
 
 
 def check_copies(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]) -> list[Finding]:
-    """The sets of equal images, by the gravest that can be said of each.
+    """Find the sets of equal images, each under the most serious findings that apply.
 
     Blank images equal one another, and are reported as blank.
 
     Args:
-        first: as `distinct_pictures` gives them.
+        first: from `distinct_pictures`.
         blank: rows to leave out.
     """
     rows = np.setdiff1d(np.arange(len(index)), np.asarray(blank, np.int64))
@@ -58,7 +58,7 @@ def check_copies(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[in
 
 
 def check_near(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]) -> list[Finding]:
-    """The near duplicates among images that are distinct, the nearest first."""
+    """Find the near duplicates among distinct images, the nearest first."""
     rows = np.setdiff1d(np.unique(first), np.asarray(blank, np.int64))
     pairs, differences = near_pairs((index[row] for row in rows.tolist()), len(rows))
     cases: dict[str, list[Case]] = {"near-two-labels": [], "near-crossing": [], "near-copies": []}

@@ -1,4 +1,4 @@
-"""What was passed over while the dataset was loaded."""
+"""Check the files that were skipped while the dataset was loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE = re.compile(r":\d+$")  # of a manifest
 
 
 def check_files(problems: Iterable[SkippedFile]) -> list[Finding]:
-    """Lost images and manifest lines are errors; files of other kinds may lie where they like.
+    """Report lost images and manifest lines as errors, other skipped files as a warning.
 
     >>> found = check_files([SkippedFile("a/1.png", "truncated"), SkippedFile("notes.txt", "not an image")])
     >>> [(one.kind, one.cases[0].what) for one in found]

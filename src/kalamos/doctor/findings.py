@@ -1,7 +1,7 @@
-"""What the doctor can find, and how grave each is.
+"""The types of findings, and how serious each is.
 
-An error is a fact that makes the data, or any figure measured on it, wrong. A warning asks a person to
-look: it may be as it should be.
+An error is a fact that makes the data, or a figure measured on it, wrong. A warning asks a person to
+look: everything may be in order.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class FindingType:
-    """One kind of finding: what it is called, what it means and what to do about it."""
+    """A type of finding: its title, what it means and what to do about it."""
 
     title: str
     severity: Severity
@@ -139,7 +139,7 @@ FINDING_TYPES: Final[dict[str, FindingType]] = {
         "take them away if they do not belong there",
     ),
 }
-"""In the order in which they are told, by the stable names that JSON has."""
+"""In the order in which they are reported, under the stable keys of the JSON output."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,11 @@ class Case:
     """One instance of a finding.
 
     Attributes:
-        rows: the images concerned, rows of the `ImageIndex`.
-        what: said of a case that is no image, or of its images together.
-        suggested: the label that it should perhaps carry.
-        quality: of a suspect: the probability of the label it carries, in [0, 1].
-        difference: of near duplicates: 1 - correlation, in [0, `near.TWINS`].
+        rows: the images concerned, row numbers of the `ImageIndex`.
+        what: description of a case that is not an image, or of its images together.
+        suggested: the label that the image should perhaps have.
+        quality: of a likely label error: the probability of its label, in [0, 1].
+        difference: of near duplicates: 1 - correlation, in [0, `near.MAX_TWIN_DIFFERENCE`].
     """
 
     rows: tuple[int, ...] = ()
@@ -181,6 +181,6 @@ class Finding:
 
 
 def gather(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Those that have cases, in the order of `FINDING_TYPES`."""
+    """Return those that have cases, in the order of `FINDING_TYPES`."""
     order = list(FINDING_TYPES)
     return tuple(sorted((one for one in found if one.cases), key=lambda one: order.index(one.kind)))

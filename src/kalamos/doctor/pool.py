@@ -63,8 +63,8 @@ class ImageIndex:
         self._starts: list[int] = np.cumsum([0, *sizes[:-1]]).tolist()
         self.labels: NDArray[np.int64] = np.concatenate([split.labels for split in self._splits])
         self.part_of: NDArray[np.int64] = np.repeat([0, 2][: len(sizes)], sizes)
-        if dataset.validation is not None:
-            self.part_of[dataset.validation] = PART_NAMES.index("validation")
+        if dataset.val_rows is not None:
+            self.part_of[dataset.val_rows] = PART_NAMES.index("validation")
         groups = [split.groups for split in self._splits if split.groups is not None]
         self.groups: NDArray[np.int64] | None = (
             np.concatenate(groups) if len(groups) == len(self._splits) else None

@@ -2,8 +2,8 @@
 
 Each image is judged by a classifier that was trained without it: gradient histograms, principal
 components, a Nystroem map of a Gaussian kernel (Williams, Seeger 2001), linear discriminants. It has a
-closed form and needs no torch; on MNIST it errs on 1.4 %, on AHCD on 8 % (15,000 images, five folds). It
-is ten times too sure of itself, and a temperature mends that.
+closed form and needs no torch; its error is 1.4 % on MNIST, 8 % on AHCD (15,000 images, five folds). It is
+ten times overconfident, which a temperature corrects.
 
 With 2 % of the labels of 12,000 images changed at random, the suspects held of those (recall), and
 consisted of them (precision): MNIST 82 % and 99.5 %, OCR-Arabic 92 % and 87 %, AHCD 98 % and 62 %.
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.datasets import k_fold
-from kalamos.doctor.classes import FEW
+from kalamos.doctor.classes import MIN_IMAGES_PER_CLASS
 from kalamos.doctor.features import gradient_histograms
 from kalamos.doctor.findings import Case, Finding
 from kalamos.doctor.pool import ImageIndex
@@ -33,10 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelCheck", "check_labels", "require_cleanlab"]
 
-FOLDS = 5
-MANY_GROUPS = 10 * FOLDS
-COMPONENTS, LANDMARKS = 64, 600
-GAMMA, SHRINKAGE = 4.0, 1e-3
+CV_FOLDS: Final = 5
+MIN_GROUPS_FOR_CV: Final = 10 * CV_FOLDS
+"""With fewer groups than this, folds ignore them."""
+
+PCA_COMPONENTS: Final = 64
+NYSTROEM_LANDMARKS: Final = 600
+NYSTROEM_GAMMA: Final = 4.0
+LDA_SHRINKAGE: Final = 1e-3
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,12 @@ class LabelCheck:
     """How the labels were checked.
 
     Attributes:
-        judged: images that a classifier gave its opinion on.
-        of: images that there are; where fewer were judged, those are a stratified sample, without
-            copies, blank images and classes with few images.
-        accuracy: share of the judged whose label the classifier gave too; None where none were judged.
-        skipped: why nothing was judged; "" where it was.
+        judged: images that a classifier was applied to.
+        of: all images; if fewer were judged, those are a stratified sample, without copies, blank images
+            and classes with few images.
+        accuracy: fraction of the judged images for which the classifier gives their label too; None if none
+            were judged.
+        skipped: why nothing was judged; "" if something was.
     """
 
     judged: int
@@ -70,12 +75,12 @@ def require_cleanlab() -> None:
 def check_labels(
     index: ImageIndex, candidates: NDArray[np.int64], labels: tuple[str, ...], *, sample: int, seed: int
 ) -> tuple[LabelCheck, list[Finding]]:
-    """The images whose label is contradicted, the surest first.
+    """Find the images whose label a classifier contradicts, the surest first.
 
     Args:
-        candidates: rows to judge, int64; without copies, since a copy in training gives a label away.
+        candidates: rows to judge, int64; without copies, since a copy in training gives the label away.
         labels: the alphabet's.
-        sample: at most about so many are judged, every class by its share.
+        sample: at most about this many are judged, in proportion to the classes.
 
     Raises:
         MissingExtraError: cleanlab is not installed.
@@ -84,16 +89,16 @@ def check_labels(
     rows, images = _prepared(index, _sample(index.labels, candidates, sample, seed))
     groups = None if index.groups is None else index.groups[rows]
     if len(np.unique(index.labels[rows])) < 2:
-        why = f"needs two classes of at least {FEW} distinct images"
+        why = f"needs two classes of at least {MIN_IMAGES_PER_CLASS} distinct images"
         return LabelCheck(0, len(index), skipped=why), []
-    # A writer's own mistakes show when no other image of that writer taught them. Of a handful of
-    # fonts one would be unlike all the others, and everything in it a suspect.
-    if groups is not None and len(np.unique(groups)) < MANY_GROUPS:
+    # A writer's own mistakes show if no other image of that writer is in training. With a handful of fonts,
+    # though, one may be unlike all the others, and then everything in it is a suspect.
+    if groups is not None and len(np.unique(groups)) < MIN_GROUPS_FOR_CV:
         groups = None
     classes, given = np.unique(index.labels[rows], return_inverse=True)
     features = gradient_histograms(images)
     probabilities = _out_of_sample(features, given, groups, len(classes), seed)
-    # A fold that had none of a class to learn from has no opinion on it.
+    # A fold without training images of a class says nothing about it.
     judged = np.flatnonzero(probabilities[np.arange(len(given)), given] > 0)
     given, probabilities, rows = given[judged], probabilities[judged], rows[judged]
     if not len(given):
@@ -110,14 +115,16 @@ def check_labels(
 def _sample(
     labels: NDArray[np.int64], candidates: NDArray[np.int64], size: int, seed: int
 ) -> NDArray[np.int64]:
-    """At most about `size` of them, of each class its share and at least `FEW`; of rarer classes none."""
+    """Draw about `size` candidates, stratified; `MIN_IMAGES_PER_CLASS` or more of a class, or none."""
     generator = np.random.default_rng(seed)
     share = min(1.0, size / max(len(candidates), 1))
     chosen = [np.zeros(0, np.int64)]
     for label in np.unique(labels[candidates]):
         members = candidates[labels[candidates] == label]
-        if len(members) >= FEW:
-            chosen.append(generator.permutation(members)[: max(FEW, round(share * len(members)))])
+        if len(members) >= MIN_IMAGES_PER_CLASS:
+            chosen.append(
+                generator.permutation(members)[: max(MIN_IMAGES_PER_CLASS, round(share * len(members)))]
+            )
     return np.sort(np.concatenate(chosen))
 
 
@@ -135,10 +142,13 @@ def _out_of_sample(
     classes: int,
     seed: int,
 ) -> NDArray[np.float64]:
-    """Probabilities [N, C], each row by a classifier that has seen neither it nor its group."""
+    """Predict probabilities [N, C], each row by a classifier that has seen neither it nor its group.
+
+    Not `cross_val_predict`, which fails if a fold has one class or no image, and warns if it lacks a class.
+    """
     probabilities = np.zeros((len(labels), classes))
-    for fold in range(FOLDS):
-        train, held_out = k_fold(labels, FOLDS, fold, seed, groups)
+    for fold in range(CV_FOLDS):
+        train, held_out = k_fold(labels, CV_FOLDS, fold, seed, groups)
         known = np.unique(labels[train])
         if len(known) < 2 or not len(held_out):
             continue
@@ -155,16 +165,16 @@ def _classifier(count: int, dimensions: int, seed: int) -> Pipeline:
     from sklearn.pipeline import make_pipeline
 
     return make_pipeline(
-        PCA(min(COMPONENTS, count, dimensions), svd_solver="covariance_eigh"),
-        Nystroem(gamma=GAMMA, n_components=min(LANDMARKS, count), random_state=seed),
-        LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE),
+        PCA(min(PCA_COMPONENTS, count, dimensions), svd_solver="covariance_eigh"),
+        Nystroem(gamma=NYSTROEM_GAMMA, n_components=min(NYSTROEM_LANDMARKS, count), random_state=seed),
+        LinearDiscriminantAnalysis(solver="lsqr", shrinkage=LDA_SHRINKAGE),
     )
 
 
 def _issues(
     given: NDArray[np.int64], probabilities: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Positions of the likely errors, the likeliest first; and for every image how well its label fits."""
+    """Return the positions of likely errors, the likeliest first; and how well each image's label fits."""
     import cleanlab.filter  # type: ignore[import-untyped]
     import cleanlab.rank  # type: ignore[import-untyped]
 
@@ -174,6 +184,6 @@ def _issues(
     options: dict[str, Any] = {"filter_by": "low_self_confidence", "n_jobs": 1}
     suspected = np.flatnonzero(cleanlab.filter.find_label_issues(given, calibrated, **options))
     quality: NDArray[np.float64] = cleanlab.rank.get_label_quality_scores(given, calibrated)
-    # What the classifier itself answers as the label says contradicts nothing.
+    # If the classifier's answer is the label, nothing is contradicted.
     suspected = suspected[probabilities[suspected].argmax(axis=1) != given[suspected]]
     return suspected[np.argsort(quality[suspected], kind="stable")], quality

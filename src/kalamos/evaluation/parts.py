@@ -30,7 +30,7 @@ def dataset_split(dataset: Dataset, part: str | None) -> tuple[Split, str]:
     Raises:
         UsageError: the dataset has no such part.
     """
-    train, test, validation = dataset.train, dataset.test, dataset.validation
+    train, test, validation = dataset.train, dataset.test, dataset.val_rows
     if part is None:
         part = "all" if test is None else "test"
     if part == "all":

@@ -1,4 +1,4 @@
-"""Handwriting fonts as a source of styles: their characters, varied as hands vary, as a dataset of images.
+"""Handwriting fonts as a source of styles: their characters, varied as hands vary.
 
 ```
 families ─┐
@@ -13,7 +13,15 @@ Needs `pip install 'kalamos[fonts]'`.
 'judge'
 """
 
-from kalamos.fonts.families import Family, Listed, find_families, read_list, side_of
-from kalamos.fonts.rendering import Rendered, render_dataset
+from kalamos.fonts.families import FontFamily, ListedFont, find_families, read_list, side_of
+from kalamos.fonts.rendering import RenderedDataset, render_dataset
 
-__all__ = ["Family", "Listed", "Rendered", "find_families", "read_list", "render_dataset", "side_of"]
+__all__ = [
+    "FontFamily",
+    "ListedFont",
+    "RenderedDataset",
+    "find_families",
+    "read_list",
+    "render_dataset",
+    "side_of",
+]

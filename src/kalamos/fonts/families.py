@@ -1,4 +1,4 @@
-"""Which fonts there are in a folder, and the reviewed list that says which of them may be trained on."""
+"""Fonts in a folder, and the reviewed list that says which of them may be trained on."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ from kalamos.errors import DatasetError, ImageError
 from kalamos.images import read_file
 from kalamos.images.files import display_name
 
-__all__ = ["EXTENSIONS", "Family", "Listed", "Side", "choose", "find_families", "read_list", "side_of"]
+__all__ = [
+    "FONT_EXTENSIONS",
+    "FontFamily",
+    "ListedFont",
+    "Side",
+    "find_families",
+    "read_list",
+    "select_families",
+    "side_of",
+]
 
 Side: TypeAlias = Literal["train", "judge"]
 
-EXTENSIONS: Final = (".ttf", ".otf", ".woff2", ".woff")
-"""Of files with one stem and several of these endings, the first counts: it is one font, packed anew."""
+FONT_EXTENSIONS: Final = (".ttf", ".otf", ".woff2", ".woff")
+"""If files with one stem have several of these endings, the first counts: it is one font, repacked."""
 
-JUDGES_ONE_IN: Final = 5
+JUDGE_ONE_IN: Final = 5
 _PACKAGE: Final = re.compile(r"(@[a-z0-9][a-z0-9._-]*/)?[a-z0-9][a-z0-9._-]*")
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class FontFamily:
     """The files of one font family, in natural order: its weights, or the parts of its characters."""
 
     name: str
@@ -36,8 +45,8 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A line of the list: a package, its exact version, its side, and the script it is there for."""
+class ListedFont:
+    """A line of the list: a package, its exact version, its side, and the script it is listed for."""
 
     package: str
     version: str
@@ -48,25 +57,25 @@ class Listed:
     def family(self) -> str:
         """The package without its scope, as its folder is called.
 
-        >>> Listed("@fontsource/caveat", "5.3.0", "judge", "latin").family
+        >>> ListedFont("@fontsource/caveat", "5.3.0", "judge", "latin").family
         'caveat'
         """
         return self.package.rpartition("/")[2]
 
 
 def side_of(package: str) -> Side:
-    """Whether a font may be trained on or is kept to judge by: about one in five, by the name's CRC-32.
+    """Return whether a font may be trained on ("train") or only tested on ("judge": about one in five).
 
-    A checksum and no draw, so that a font that is added moves no other to the other side.
+    A CRC-32 of the name, not a random draw, so that adding a font does not move another to the other side.
 
     >>> side_of("@fontsource/caveat"), side_of("@fontsource/kalam")
     ('judge', 'train')
     """
-    return "train" if zlib.crc32(package.encode()) % JUDGES_ONE_IN else "judge"
+    return "train" if zlib.crc32(package.encode()) % JUDGE_ONE_IN else "judge"
 
 
-def read_list(path: Path) -> tuple[Listed, ...]:
-    """Read a list of fonts: `package version side script` a line, apart by spaces; `#` begins a comment.
+def read_list(path: Path) -> tuple[ListedFont, ...]:
+    """Read a font list: one `package version side script` a line, with spaces between; `#` begins a comment.
 
     Raises:
         DatasetError: not readable, not four words, a package twice, or another side than `side_of` says.
@@ -76,7 +85,7 @@ def read_list(path: Path) -> tuple[Listed, ...]:
     ...     path = Path(folder, "fonts.txt")
     ...     _ = path.write_text("@fontsource/caveat 5.3.0 judge latin  # a pen")
     ...     read_list(path)
-    (Listed(package='@fontsource/caveat', version='5.3.0', side='judge', script='latin'),)
+    (ListedFont(package='@fontsource/caveat', version='5.3.0', side='judge', script='latin'),)
     """
     try:
         text = read_file(path).decode("utf-8-sig")
@@ -84,7 +93,7 @@ def read_list(path: Path) -> tuple[Listed, ...]:
         raise DatasetError(error.problem) from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{display_name(path)}: not a text in UTF-8") from error
-    listed: dict[str, Listed] = {}
+    listed: dict[str, ListedFont] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words:
@@ -99,8 +108,8 @@ def read_list(path: Path) -> tuple[Listed, ...]:
     return tuple(listed.values())
 
 
-def find_families(folder: Path) -> tuple[Family, ...]:
-    """The fonts below a folder: each sub-folder is a family, each font file beside them one of its own.
+def find_families(folder: Path) -> tuple[FontFamily, ...]:
+    """Find the fonts below a folder: each sub-folder is a family, each font file beside them another one.
 
     Raises:
         DatasetError: not a folder, or no font in it.
@@ -113,48 +122,48 @@ def find_families(folder: Path) -> tuple[Family, ...]:
         raise DatasetError(f"{display_name(folder)}: cannot be opened as a folder ({reason})") from error
     for file in _fonts(entries):
         families[file.stem] = (*families.get(file.stem, ()), file)
-    found = [Family(name, files) for name, files in families.items() if files]
+    found = [FontFamily(name, files) for name, files in families.items() if files]
     if not found:
-        endings = ", ".join(EXTENSIONS)
+        endings = ", ".join(FONT_EXTENSIONS)
         raise DatasetError(
             f"{display_name(folder)}: no font in it", remedy=f"have files that end in {endings}"
         )
     return tuple(sorted(found, key=lambda family: natural_key(family.name)))
 
 
-def choose(
-    families: Iterable[Family], listed: Iterable[Listed], side: Side | None
-) -> tuple[tuple[Family, ...], tuple[SkippedFile, ...]]:
-    """The listed families, of one side or of both; and those that are listed but not there."""
+def select_families(
+    families: Iterable[FontFamily], listed: Iterable[ListedFont], side: Side | None
+) -> tuple[tuple[FontFamily, ...], tuple[SkippedFile, ...]]:
+    """Return the listed families, of one side or of both; and those that are listed but absent."""
     wanted = {one.family for one in listed if side in {None, one.side}}
     chosen = tuple(family for family in families if family.name in wanted)
     absent = sorted(wanted - {family.name for family in chosen})
     return chosen, tuple(SkippedFile(name, "listed, but not in the folder of fonts") for name in absent)
 
 
-def _parsed(words: list[str], where: str) -> Listed:
+def _parsed(words: list[str], where: str) -> ListedFont:
     if len(words) != 4:
         raise DatasetError(
-            f"{where}: {len(words)} words", remedy="write `package version side script`, apart by spaces"
+            f"{where}: {len(words)} words", remedy="write `package version side script`, separated by spaces"
         )
     package, version, side, script = words
     if not _PACKAGE.fullmatch(package):
-        raise DatasetError(f"{where}: {package!r} is no name of a package")
+        raise DatasetError(f"{where}: {package!r} is not a package name")
     if not _VERSION.fullmatch(version):
-        raise DatasetError(f"{where}: {version!r} is no exact version", remedy="write one like 5.3.0")
+        raise DatasetError(f"{where}: {version!r} is not an exact version", remedy="write one like 5.3.0")
     if side not in get_args(Side):
         raise DatasetError(f"{where}: the side is {side!r}", remedy="write train or judge")
     fixed = side_of(package)
     if side != fixed:
-        # Else a font that judged yesterday's model could train tomorrow's.
+        # Otherwise a font that judged one model could train the next.
         raise DatasetError(f"{where}: {package} is for {side!r}", remedy=f"its checksum says {fixed!r}")
-    return Listed(package, version, fixed, script)
+    return ListedFont(package, version, fixed, script)
 
 
 def _fonts(paths: Iterable[Path]) -> tuple[Path, ...]:
     best: dict[Path, Path] = {}
     for path in sorted(paths, key=lambda path: natural_key(path.as_posix())):
-        if path.suffix.lower() not in EXTENSIONS or path.name.startswith(".") or not path.is_file():
+        if path.suffix.lower() not in FONT_EXTENSIONS or path.name.startswith(".") or not path.is_file():
             continue
         stem = path.with_suffix("")
         if stem not in best or _rank(path) < _rank(best[stem]):
@@ -163,4 +172,4 @@ def _fonts(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def _rank(path: Path) -> int:
-    return EXTENSIONS.index(path.suffix.lower())
+    return FONT_EXTENSIONS.index(path.suffix.lower())

@@ -1,4 +1,4 @@
-"""A dataset out of fonts: a folder a class, and a manifest that tells the fonts apart."""
+"""Render a dataset from fonts: one folder per class, and a manifest that names the font of each image."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from kalamos.alphabets import Alphabet
 from kalamos.datasets.class_folders import folder_of
 from kalamos.datasets.dataset import SkippedFile
 from kalamos.errors import DatasetError, OutputError
-from kalamos.fonts.families import Family
-from kalamos.fonts.glyphs import Drawing, FontFile, drawings, require_fonts
-from kalamos.fonts.variation import vary
+from kalamos.fonts.families import FontFamily
+from kalamos.fonts.glyphs import FontFile, GlyphForm, glyph_forms, require_fonts
+from kalamos.fonts.variation import vary_glyph
 from kalamos.stale_files import temporary_folder
 
-__all__ = ["Rendered", "render_dataset"]
+__all__ = ["RenderedDataset", "render_dataset"]
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """What became of the fonts.
+class RenderedDataset:
+    """What was rendered from the fonts.
 
     Attributes:
-        manifest: the CSV file with each image's path, label and font, called after the alphabet.
+        manifest: the CSV file with each image's path, label and font, named after the alphabet.
         images: how many were written.
         classes: labels with an image, of the alphabet's.
         families: fonts with an image.
         left_out: characters a font does not have, has no ink for, or draws as it draws the capital.
-        unreadable: font files that are damaged or of another kind.
+        unreadable: font files that are damaged or not fonts.
     """
 
     manifest: Path
@@ -48,14 +48,14 @@ class Rendered:
 
 
 def render_dataset(
-    families: Iterable[Family],
+    families: Iterable[FontFamily],
     alphabet: Alphabet,
     folder: Path,
     *,
     per_glyph: int = 4,
     seed: int = 0,
-) -> Rendered:
-    """Draw every label of an alphabet in every font, as a folder with one sub-folder a class.
+) -> RenderedDataset:
+    """Draw every label of an alphabet in every font, as a folder with one sub-folder per class.
 
     The images are PNG, white on black, 64 x 64 px: `LABEL/FAMILY-uCODE-N.png`. Beside them a manifest,
     `ALPHABET.csv`, names the font of each image as its group, so that a split can keep a font on one side.
@@ -63,11 +63,11 @@ def render_dataset(
     not on what else is drawn.
 
     Args:
-        families: see `find_families`; where a family has several files, they take turns.
+        families: see `find_families`; the files of a family take turns.
         alphabet: a merged label ("C" of latin-47) is drawn in both cases, an Arabic letter in all its forms.
-        folder: where to; those above it are made.
+        folder: where to write; missing parents are created.
         per_glyph: images of each character (case, form) in each family.
-        seed: of the variations.
+        seed: random seed of the variations.
 
     Raises:
         MissingExtraError: `kalamos[fonts]` is not installed.
@@ -76,10 +76,10 @@ def render_dataset(
     """
     require_fonts()
     if os.path.lexists(folder):
-        raise OutputError(f"{folder}: is there already", remedy="choose another folder, or move it away")
+        raise OutputError(f"{folder} already exists", remedy="choose another folder, or move it away")
     try:
         with temporary_folder(folder) as writing:
-            done = _Rendering(alphabet, writing, per_glyph, seed)
+            done = _DatasetWriter(alphabet, writing, per_glyph, seed)
             for family in families:
                 done.add(family)
             rendered = done.finish(folder)
@@ -92,25 +92,25 @@ def render_dataset(
     return rendered
 
 
-class _Rendering:
+class _DatasetWriter:
     def __init__(self, alphabet: Alphabet, folder: Path, per_glyph: int, seed: int) -> None:
         self._alphabet, self._folder, self._per_glyph, self._seed = alphabet, folder, per_glyph, seed
         self._drawings = [
-            (label, drawing) for label in alphabet.labels for drawing in drawings(alphabet, label)
+            (label, drawing) for label in alphabet.labels for drawing in glyph_forms(alphabet, label)
         ]
         self._rows: list[tuple[str, str, str]] = []
         self._left_out: list[SkippedFile] = []
         self._unreadable: list[SkippedFile] = []
 
-    def add(self, family: Family) -> None:
+    def add(self, family: FontFamily) -> None:
         fonts = []
         for path in family.files:
             try:
                 fonts.append(FontFile(path))
             except DatasetError as error:
                 self._unreadable.append(SkippedFile(f"{family.name}/{path.name}", error.problem))
-        absent: list[Drawing] = []
-        repeated: list[Drawing] = []
+        absent: list[GlyphForm] = []
+        repeated: list[GlyphForm] = []
         for label, drawing in self._drawings:
             drawn = [(font, glyph) for font in fonts if (glyph := font.draw(drawing)) is not None]
             glyphs = [glyph for font, glyph in drawn if not self._is_capital(drawing, font, glyph)]
@@ -124,7 +124,7 @@ class _Rendering:
             self._note(family, "has no", absent)
             self._note(family, "draws as their capitals:", repeated)
 
-    def finish(self, folder: Path) -> Rendered:
+    def finish(self, folder: Path) -> RenderedDataset:
         count = len({label for _, label, _ in self._rows})
         if count < 2:
             hint = next(iter(self._unreadable), None) or next(iter(self._left_out), None)
@@ -135,10 +135,10 @@ class _Rendering:
             )
         table = io.StringIO(newline="")
         csv.writer(table, lineterminator="\n").writerows([("path", "label", "group"), *self._rows])
-        # A dataset is called as its file, and its name tells an alphabet which labels are merged.
+        # A dataset is named as its file, and by that name an alphabet knows which labels are merged.
         manifest = f"{self._alphabet.name}.csv"
         (self._folder / manifest).write_bytes(table.getvalue().encode())
-        return Rendered(
+        return RenderedDataset(
             folder / manifest,
             len(self._rows),
             count,
@@ -147,28 +147,30 @@ class _Rendering:
             tuple(self._unreadable),
         )
 
-    def _is_capital(self, drawing: Drawing, font: FontFile, glyph: NDArray[np.uint8]) -> bool:
-        """A small letter that is drawn as the capital would teach a class of its own the other's shape."""
+    def _is_capital(self, drawing: GlyphForm, font: FontFile, glyph: NDArray[np.uint8]) -> bool:
+        """Whether a small letter is drawn as its capital: it would teach its class the other's shape."""
         capital = drawing.character.upper()
         if capital in {drawing.character, *self._alphabet.merged} or capital not in self._alphabet:
             return False
-        large = font.draw(Drawing(capital, capital))
+        large = font.draw(GlyphForm(capital, capital))
         return large is not None and np.array_equal(glyph, large)
 
-    def _write(self, family: Family, label: str, drawing: Drawing, glyphs: list[NDArray[np.uint8]]) -> None:
-        # The name of a folder need not be text, but a manifest is.
+    def _write(
+        self, family: FontFamily, label: str, drawing: GlyphForm, glyphs: list[NDArray[np.uint8]]
+    ) -> None:
+        # A folder's name need not be valid text, but a manifest must be.
         group = family.name.encode("utf-8", "backslashreplace").decode().replace("\\udc", "%")
         name = f"{group}-{drawing.key}"
-        draw = np.random.default_rng([self._seed, zlib.crc32(name.encode())])
+        rng = np.random.default_rng([self._seed, zlib.crc32(name.encode())])
         class_folder = self._folder / folder_of(label)
         class_folder.mkdir(exist_ok=True)
         for number in range(self._per_glyph):
-            image = vary(glyphs[number % len(glyphs)], draw)
+            image = vary_glyph(glyphs[number % len(glyphs)], rng)
             path = class_folder / f"{name}-{number}.png"
             path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
             self._rows.append((path.relative_to(self._folder).as_posix(), label, group))
 
-    def _note(self, family: Family, what: str, left: list[Drawing]) -> None:
+    def _note(self, family: FontFamily, what: str, left: list[GlyphForm]) -> None:
         if left:
             characters = dict.fromkeys(drawing.character for drawing in left)
             self._left_out.append(SkippedFile(family.name, f"{what} {' '.join(characters)}"))

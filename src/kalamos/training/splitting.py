@@ -54,8 +54,8 @@ def plan_split(dataset: Dataset, recipe: Recipe) -> SplitPlan:
     among = None if grouped is None else grouped[rest]
     if recipe.folds:
         train, val = k_fold(labels[rest], recipe.folds, recipe.fold, recipe.seed, groups=among)
-    elif dataset.validation is not None:
-        held = np.isin(rest, dataset.validation)
+    elif dataset.val_rows is not None:
+        held = np.isin(rest, dataset.val_rows)
         train, val = np.flatnonzero(~held), np.flatnonzero(held)
     elif recipe.val_fraction:
         fraction = recipe.val_fraction / (1 - recipe.test_fraction)

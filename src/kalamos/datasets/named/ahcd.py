@@ -18,38 +18,34 @@ from kalamos.errors import DatasetError
 
 __all__ = ["AHCD"]
 
-SIDE = 32
-PUBLISHED = "Arabic Handwritten Characters Dataset CSV"
+AHCD_SIDE_PX: Final = 32
 
 
-def _read(paths: tuple[Path, ...]) -> Parts:
+def _read_ahcd(paths: tuple[Path, ...]) -> Parts:
     with open_source(paths[0]) as source:
-        return Parts(_split(source, "Train"), _split(source, "Test"))
+        return Parts(_ahcd_split(source, "Train"), _ahcd_split(source, "Test"))
 
 
-def _split(source: Source, part: str) -> Split:
-    rows = _table(source, f"csv{part}Images")
-    labels = _table(source, f"csv{part}Label").reshape(-1)
-    if rows.shape[1] != SIDE * SIDE:
+def _ahcd_split(source: Source, part: str) -> Split:
+    rows = _ahcd_table(source, f"csv{part}Images")
+    labels = _ahcd_table(source, f"csv{part}Label").reshape(-1)
+    if rows.shape[1] != AHCD_SIDE_PX**2:
         raise DatasetError(
-            f"{source.path}: rows of {rows.shape[1]} pixels, where {SIDE * SIDE} are an AHCD image"
+            f"{source.path}: rows of {rows.shape[1]} pixels, where {AHCD_SIDE_PX**2} are an AHCD image"
         )
     if labels.size and not 1 <= labels.min() <= labels.max() <= len(ARABIC_28):
         raise DatasetError(
             f"{source.path}: labels run from {labels.min()} to {labels.max()}, where AHCD has 1 to 28"
         )
     # The files hold every image transposed.
-    images = np.ascontiguousarray(rows.reshape(-1, SIDE, SIDE).transpose(0, 2, 1))
-    return Split(images, labels.astype(np.int64) - 1, _writers(labels))
+    images = np.ascontiguousarray(rows.reshape(-1, AHCD_SIDE_PX, AHCD_SIDE_PX).transpose(0, 2, 1))
+    # One writer after the other writes alef to yaa, so a label that falls begins a new one.
+    new_writer = labels[1:] < labels[:-1]
+    writers = np.concatenate([np.zeros(min(len(labels), 1), np.int64), np.cumsum(new_writer)])
+    return Split(images, labels.astype(np.int64) - 1, writers)
 
 
-def _writers(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Each image's writer, int64 [N]: one after the other writes alef to yaa, so a new one begins anew."""
-    begins = labels[1:] < labels[:-1]
-    return np.concatenate([np.zeros(min(len(labels), 1), np.int64), np.cumsum(begins)])
-
-
-def _table(source: Source, start: str) -> NDArray[np.uint8]:
+def _ahcd_table(source: Source, start: str) -> NDArray[np.uint8]:
     """The numbers uint8 [N, columns] of the CSV file whose name begins so ("csvTestLabel 3360x1.csv")."""
     found = [member for member in source.members if member.rpartition("/")[2].startswith(start)]
     if len(found) != 1:
@@ -71,8 +67,11 @@ AHCD: Final = register(
         train=13_440,
         test=3_360,
         source="El-Sawy, Loey, El-Bakry 2017",
-        layouts=(*archive("ahcd", "ahcd-csv"), Layout((f"{PUBLISHED}.zip",), ("", "ahcd"))),
-        read=_read,
+        layouts=(
+            *archive("ahcd", "ahcd-csv"),
+            Layout(("Arabic Handwritten Characters Dataset CSV.zip",), ("", "ahcd")),
+        ),
+        read=_read_ahcd,
         grouped_by="writer",
         home="its author's project: github.com/mloey/Arabic-Handwritten-Characters-Dataset, the CSV archive",
     )

@@ -1,4 +1,4 @@
-"""Handwritten Arabic letters of two sources: isolated ones by adults, and all forms by children."""
+"""Handwritten Arabic letters from two sources: isolated ones by adults, and all forms by children."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from kalamos.datasets.named.hijja import HIJJA_28
 __all__ = ["ARABIC_LETTERS"]
 
 
-def _read(paths: tuple[Path, ...]) -> Parts:
+def _read_arabic_letters(paths: tuple[Path, ...]) -> Parts:
     ahcd_path, hijja_path = paths
     ahcd, hijja = AHCD.read((ahcd_path,)), HIJJA_28.read((hijja_path,))
     assert ahcd.test is not None  # noqa: S101  (both have one)
     assert hijja.test is not None  # noqa: S101
-    return Parts(_together(ahcd.train, hijja.train), _together(ahcd.test, hijja.test), hijja.problems)
+    return Parts(_join(ahcd.train, hijja.train), _join(ahcd.test, hijja.test), hijja.problems)
 
 
-def _together(ahcd: Split, hijja: Split) -> Split:
+def _join(ahcd: Split, hijja: Split) -> Split:
     assert ahcd.groups is not None  # noqa: S101  (both are grouped)
     assert hijja.groups is not None  # noqa: S101
     return Split(
@@ -43,7 +43,7 @@ ARABIC_LETTERS: Final = register(
         test=AHCD.test + HIJJA_28.test,
         source=f"{AHCD.source}; {HIJJA_28.source}",
         layouts=(),
-        read=_read,
+        read=_read_arabic_letters,
         grouped_by="writer or writer block",
         home=f"{AHCD.home}, and {HIJJA_28.home}",
         made_of=(AHCD, HIJJA_28),

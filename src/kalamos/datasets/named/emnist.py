@@ -5,8 +5,6 @@ The official files hold every image transposed, and count the letters from 1; bo
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import DIGITS, LATIN_26, LATIN_47, LATIN_62, Alphabet
 from kalamos.datasets.dataset import Split
-from kalamos.datasets.idx import parse_idx
+from kalamos.datasets.idx import gunzip, parse_idx
 from kalamos.datasets.named.entry import NamedDataset, Parts, register
 from kalamos.datasets.named.layout import Layout
 from kalamos.datasets.sources import open_source
@@ -36,50 +34,49 @@ ARRANGEMENTS: Final = {
 """Alphabet, training and test images of each; letters of both cases are one class in `letters`, those
 that look alike in `balanced` and `bymerge`."""
 
-FOLDERS = ("emnist", "EMNIST/raw", "emnist/gzip", "EMNIST/raw/gzip", "gzip", "")
-ARCHIVES = ("emnist", "EMNIST/raw", "")
-MAX_MEMBER = 1 << 30
-"""Bytes; the largest of the official files has 550 million when unpacked."""
+EMNIST_FOLDERS: Final = ("emnist", "EMNIST/raw", "emnist/gzip", "EMNIST/raw/gzip", "gzip", "")
+EMNIST_ARCHIVE_FOLDERS: Final = ("emnist", "EMNIST/raw", "")
+MAX_MEMBER_BYTES: Final = 1 << 30
+"""The largest of the official files has 550 million bytes when unpacked."""
 
-Reader = Callable[[str], bytes | None]
-"""From a file's name, without ".gz", to its bytes, unzipped; None where there is no such file."""
+FileReader = Callable[[str], bytes | None]
+"""Maps a file's name, without ".gz", to its bytes, unzipped; to None if there is no such file."""
 
 
-def _read(arrangement: str, paths: tuple[Path, ...]) -> Parts:
+def _read_emnist(arrangement: str, paths: tuple[Path, ...]) -> Parts:
     if paths[0].suffix != ".zip":
-        return _parts(arrangement, partial(_from_folder, paths[0].parent), str(paths[0].parent))
+        return _emnist_parts(arrangement, partial(_from_folder, paths[0].parent), str(paths[0].parent))
     with open_source(paths[0]) as archive:
         members = {Path(member).name.removesuffix(".gz"): member for member in archive.members}
 
         def read(file: str) -> bytes | None:
             member = members.get(file)
-            return None if member is None else _unzipped(archive.read(member, limit=MAX_MEMBER), member)
+            if member is None:
+                return None
+            return gunzip(archive.read(member, limit=MAX_MEMBER_BYTES), where=member)
 
-        return _parts(arrangement, read, str(paths[0]))
+        return _emnist_parts(arrangement, read, str(paths[0]))
 
 
 def _from_folder(folder: Path, file: str) -> bytes | None:
     for path in (folder / f"{file}.gz", folder / file):
         if path.is_file():
             try:
-                return _unzipped(path.read_bytes(), str(path))
+                return gunzip(path.read_bytes(), where=str(path))
             except OSError as error:
                 raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
     return None
 
 
-def _unzipped(content: bytes, where: str) -> bytes:
-    try:
-        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"{where}: cannot be read ({error})", remedy="download the file again") from error
-
-
-def _parts(arrangement: str, read: Reader, where: str) -> Parts:
+def _emnist_parts(arrangement: str, read: FileReader, where: str) -> Parts:
     stem = f"emnist-{arrangement}"
     alphabet = ARRANGEMENTS[arrangement][0]
     mapping = read(f"{stem}-mapping.txt")
-    codes = _official(mapping, f"{where}/{stem}-mapping.txt") if mapping else _usual(arrangement, alphabet)
+    codes = (
+        _parse_mapping(mapping, f"{where}/{stem}-mapping.txt")
+        if mapping
+        else _usual_codes(arrangement, alphabet)
+    )
     positions = np.full(256, -1, np.int64)
     for code, label in codes.items():
         try:
@@ -88,8 +85,8 @@ def _parts(arrangement: str, read: Reader, where: str) -> Parts:
             raise DatasetError(f"{where}/{stem}-mapping.txt: {code} is said to be {label!r}") from error
 
     def split(part: str) -> Split:
-        images = _idx(read, f"{stem}-{part}-images-idx3-ubyte", where)
-        codes = _idx(read, f"{stem}-{part}-labels-idx1-ubyte", where)
+        images = _emnist_idx(read, f"{stem}-{part}-images-idx3-ubyte", where)
+        codes = _emnist_idx(read, f"{stem}-{part}-labels-idx1-ubyte", where)
         labels = positions[codes]
         if (labels < 0).any():
             stranger = codes[labels < 0][0]
@@ -99,7 +96,7 @@ def _parts(arrangement: str, read: Reader, where: str) -> Parts:
     return Parts(split("train"), split("test"))
 
 
-def _idx(read: Reader, file: str, where: str) -> NDArray[Any]:
+def _emnist_idx(read: FileReader, file: str, where: str) -> NDArray[Any]:
     content = read(file)
     if content is None:
         raise DatasetError(f"{where}: there is no {file}.gz in it", remedy="download it again")
@@ -110,7 +107,7 @@ def _idx(read: Reader, file: str, where: str) -> NDArray[Any]:
     return values
 
 
-def _official(mapping: bytes, where: str) -> dict[int, str]:
+def _parse_mapping(mapping: bytes, where: str) -> dict[int, str]:
     """A mapping file's lines: a label, the code point of its character, and perhaps of its small letter."""
     codes = {}
     for line in filter(bytes.strip, mapping.splitlines()):
@@ -124,17 +121,17 @@ def _official(mapping: bytes, where: str) -> dict[int, str]:
     return codes
 
 
-def _usual(arrangement: str, alphabet: Alphabet) -> dict[int, str]:
+def _usual_codes(arrangement: str, alphabet: Alphabet) -> dict[int, str]:
     return dict(enumerate(alphabet.labels, start=1 if arrangement == "letters" else 0))
 
 
-def _layouts(arrangement: str) -> tuple[Layout, ...]:
+def _emnist_layouts(arrangement: str) -> tuple[Layout, ...]:
     files = tuple(
         f"emnist-{arrangement}-{part}-{kind}-ubyte"
         for part in ("train", "test")
         for kind in ("images-idx3", "labels-idx1")
     )
-    return Layout(files, FOLDERS), Layout(("gzip.zip",), ARCHIVES)
+    return Layout(files, EMNIST_FOLDERS), Layout(("gzip.zip",), EMNIST_ARCHIVE_FOLDERS)
 
 
 for _arrangement, (_alphabet, _train, _test) in ARRANGEMENTS.items():
@@ -145,8 +142,8 @@ for _arrangement, (_alphabet, _train, _test) in ARRANGEMENTS.items():
             train=_train,
             test=_test,
             source="Cohen et al. 2017",
-            layouts=_layouts(_arrangement),
-            read=partial(_read, _arrangement),
+            layouts=_emnist_layouts(_arrangement),
+            read=partial(_read_emnist, _arrangement),
             torchvision=("EMNIST", "emnist"),
         )
     )

@@ -1,4 +1,4 @@
-"""EMNIST-47: real EMNIST images in one file, upright, with the bench "EMNIST-47 balanced"."""
+"""EMNIST-47: a selection of EMNIST ByMerge in one file, upright, with a balanced test split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kalamos.errors import DatasetError
 __all__ = ["EMNIST_47"]
 
 
-def _read(paths: tuple[Path, ...]) -> Parts:
+def _read_emnist_47(paths: tuple[Path, ...]) -> Parts:
     [path] = paths
     classes, bench = read_arrays(path, "classes", "balanced_test_idx")
     if tuple(classes.tolist()) != LATIN_47.labels:
@@ -33,11 +33,12 @@ EMNIST_47: Final = register(
         test=18_800,
         source="Cohen et al. 2017, part of ByMerge",
         layouts=(Layout(("emnist-bymerge47.npz",), ("emnist", "")),),
-        read=_read,
-        home="whoever gave you the bench (one file; the official arrangements can be downloaded)",
+        read=_read_emnist_47,
+        home="the makers of this selection of EMNIST: it has no public address, but all of ByMerge has "
+        "(kalamos data get emnist-bymerge)",
     )
 )
-"""The bench "EMNIST-47 balanced": its test split is 400 images a class of the official ByMerge test
+"""The benchmark "EMNIST-47 balanced": its test split is 400 images a class of the official ByMerge test
 (`balanced_test_idx`), its training split all 141,248 training images of the file, about a fifth of
 ByMerge's and byte-disjoint from its test. Not the official Balanced split, which is `emnist-balanced`.
 """

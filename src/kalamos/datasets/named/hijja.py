@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 import zlib
-from functools import cache
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -18,78 +20,76 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import ARABIC_28, Alphabet
-from kalamos.datasets.dataset import Split
+from kalamos.datasets.dataset import SkippedFile, Split
 from kalamos.datasets.named.entry import NamedDataset, Parts, register
 from kalamos.datasets.named.layout import archive
-from kalamos.datasets.named.members import Members, read_members
+from kalamos.datasets.named.members import read_members
 from kalamos.datasets.splits import block_groups
 
 __all__ = ["HIJJA", "HIJJA_28", "HIJJA_29"]
 
 HIJJA_29: Final = Alphabet("hijja-29", (*ARABIC_28.labels, "ء"))
 
-SHEET = 108
+SHEET_IDS: Final = 108
 """IDs of a sheet: every letter in each of its forms."""
 
-SHEETS = 319
-"""So many sheets of 108 IDs come first."""
+REGULAR_SHEETS: Final = 319
+"""Sheets of exactly 108 IDs, which come first."""
 
-STRETCH = 1063
-"""IDs of a block after them, a fifteenth of what is left: so many sheets that few are cut."""
+LATE_BLOCK_IDS: Final = 1063
+"""IDs of a block after them, a fifteenth of what is left: enough sheets that few are cut."""
 
-FOLD = 5
-"""One of so many neighbouring blocks is for the test."""
+TEST_ONE_IN: Final = 5
+"""One of this many neighbouring blocks is for the test."""
 
-SEED = 1
+TEST_SEED: Final = 1
 """The first from 0 with which no two byte-identical images fall on both sides."""
 
-MEMBER = re.compile(r"(?:.*/)?(\d{1,2}) [^/]+/\1\.\d/(\d{1,9})\.png", re.IGNORECASE)
-"""`NN name/NN.form/ID.png`; the names are not told apart ("6 ha", "26 ha"), the numbers are."""
+_HIJJA_MEMBER: Final = re.compile(r"(?:.*/)?(\d{1,2}) [^/]+/\1\.\d/(\d{1,9})\.png", re.IGNORECASE)
+"""`NN name/NN.form/ID.png`; the names are ambiguous ("6 ha", "26 ha"), the numbers are not."""
 
 
-def _label_of(member: str) -> int | None:
-    match = MEMBER.fullmatch(member)
+def _hijja_label(member: str) -> int | None:
+    match = _HIJJA_MEMBER.fullmatch(member)
     return int(match[1]) - 1 if match and 1 <= int(match[1]) <= len(HIJJA_29) else None
 
 
-def _members(path: Path) -> tuple[Members, NDArray[np.int64]]:
-    found = read_members(path, _label_of, of="Hijja", such_as="1 alif/1.1")
-    ids = [int(Path(name).stem) for name in found.names]
-    return found, np.array(ids, np.int64)
+def _read_all(
+    path: Path, group: Callable[[NDArray[np.int64]], NDArray[np.int64]]
+) -> tuple[Split, tuple[SkippedFile, ...]]:
+    split, problems = read_members(path, _hijja_label, dataset="Hijja", example_folder="1 alif/1.1")
+    ids = np.array([int(Path(name).stem) for name in split.names or ()], np.int64)
+    return replace(split, groups=group(ids)), problems
 
 
-def _read(paths: tuple[Path, ...]) -> Parts:
-    found, ids = _members(paths[0])
-    groups = block_groups(ids, SHEET)
-    return Parts(Split(found.images, found.labels, groups, found.names), problems=found.problems)
+def _read_hijja(paths: tuple[Path, ...]) -> Parts:
+    split, problems = _read_all(paths[0], partial(block_groups, size=SHEET_IDS))
+    return Parts(split, problems=problems)
 
 
-def _read_28(paths: tuple[Path, ...]) -> Parts:
-    found, ids = _members(paths[0])
-    blocks = _blocks(ids)
-    every = Split(found.images, found.labels, blocks, found.names)
-    letters, held = found.labels < len(ARABIC_28), _held_out(blocks)
-    train, test = (
-        every.take(np.flatnonzero(letters & ~held)),
-        every.take(np.flatnonzero(letters & held)),
+def _read_hijja_28(paths: tuple[Path, ...]) -> Parts:
+    every, problems = _read_all(paths[0], _blocks)
+    assert every.groups is not None  # noqa: S101  (`_read_all` sets them)
+    letters, test = every.labels < len(ARABIC_28), _for_test(every.groups)
+    return Parts(
+        every.take(np.flatnonzero(letters & ~test)), every.take(np.flatnonzero(letters & test)), problems
     )
-    return Parts(train, test, found.problems)
 
 
 def _blocks(ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """The sheet of each ID; in the later part, where sheets run into each other, the stretch of them."""
-    late = ids - SHEETS * SHEET - 1
-    return np.where(late < 0, (ids - 1) // SHEET, SHEETS + late // STRETCH)
+    late = ids - REGULAR_SHEETS * SHEET_IDS - 1
+    return np.where(late < 0, (ids - 1) // SHEET_IDS, REGULAR_SHEETS + late // LATE_BLOCK_IDS)
 
 
-def _held_out(blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.array([block % FOLD == _drawn(block // FOLD) for block in blocks.tolist()], bool)
+def _for_test(blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.array([block % TEST_ONE_IN == _drawn(block // TEST_ONE_IN) for block in blocks.tolist()], bool)
 
 
 @cache
 def _drawn(fold: int) -> int:
     # A checksum, not a generator, whose stream may change with NumPy's version.
-    return zlib.crc32(f"{SEED}/{fold}".encode()) % FOLD
+    return zlib.crc32(f"{TEST_SEED}/{fold}".encode()) % TEST_ONE_IN
 
 
 HIJJA: Final = register(
@@ -100,7 +100,7 @@ HIJJA: Final = register(
         test=0,
         source="Altwaijry and Al-Turaiki 2020",
         layouts=archive("hijja", "hijja2"),
-        read=_read,
+        read=_read_hijja,
         grouped_by="writer block",
         home="its authors' project: github.com/israksu/Hijja2",
     )
@@ -116,7 +116,7 @@ HIJJA_28: Final = register(
         test=9_201,
         source="Altwaijry and Al-Turaiki 2020; divided by kalamos",
         layouts=archive("hijja", "hijja2"),
-        read=_read_28,
+        read=_read_hijja_28,
         grouped_by="writer block",
         home="its authors' project: github.com/israksu/Hijja2",
     )

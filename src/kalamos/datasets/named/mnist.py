@@ -18,15 +18,17 @@ __all__ = ["HIRAGANA_10", "KMNIST", "MNIST"]
 HIRAGANA_10: Final = Alphabet("hiragana-10", tuple("おきすつなはまやれを"))
 """One character for each row of the syllabary, in its modern form; the images show old ones."""
 
-FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
+MNIST_FILES: Final = tuple(
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+)
 
 
-def _read(paths: tuple[Path, ...]) -> Parts:
+def _read_mnist(paths: tuple[Path, ...]) -> Parts:
     train_images, train_labels, test_images, test_labels = paths
-    return Parts(_split(train_images, train_labels), _split(test_images, test_labels))
+    return Parts(_idx_split(train_images, train_labels), _idx_split(test_images, test_labels))
 
 
-def _split(images: Path, labels: Path) -> Split:
+def _idx_split(images: Path, labels: Path) -> Split:
     return Split(read_idx(images), read_idx(labels).astype(np.int64))
 
 
@@ -37,8 +39,8 @@ MNIST: Final = register(
         train=60_000,
         test=10_000,
         source="LeCun et al. 1998",
-        layouts=(Layout(FILES, ("mnist", "MNIST/raw", "mnist/raw", "mnist/MNIST/raw")),),
-        read=_read,
+        layouts=(Layout(MNIST_FILES, ("mnist", "MNIST/raw", "mnist/raw", "mnist/MNIST/raw")),),
+        read=_read_mnist,
         torchvision=("MNIST", "mnist"),
     )
 )
@@ -51,8 +53,8 @@ KMNIST: Final = register(
         train=60_000,
         test=10_000,
         source="Clanuwat et al. 2018",
-        layouts=(Layout(FILES, ("kmnist", "KMNIST/raw", "kmnist/raw", "kmnist/KMNIST/raw")),),
-        read=_read,
+        layouts=(Layout(MNIST_FILES, ("kmnist", "KMNIST/raw", "kmnist/raw", "kmnist/KMNIST/raw")),),
+        read=_read_mnist,
         torchvision=("KMNIST", "kmnist"),
     )
 )

@@ -1,4 +1,4 @@
-"""Arrays out of NumPy's own archives, with errors that say what is wrong."""
+"""Read arrays from .npz files, with errors that say what is wrong."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["read_arrays", "read_splits"]
 
 
 def read_splits(path: Path) -> tuple[Split, Split]:
-    """The training and the test split out of `train_images`, `train_labels`, `test_images`, `test_labels`.
+    """Read the training and the test split from `train_images`, `train_labels`, `test_images`, `test_labels`.
 
     Raises:
         DatasetError: the file is absent or damaged, or its arrays are not those of images and labels.
     """
     train = read_arrays(path, "train_images", "train_labels")
     test = read_arrays(path, "test_images", "test_labels")
-    return _split(*train), _split(*test)
+    return _npz_split(*train), _npz_split(*test)
 
 
 def read_arrays(path: Path, *keys: str) -> list[NDArray[Any]]:
-    """The arrays called `keys` in an .npz file, in that order; never unpickled.
+    """Read the arrays called `keys` from an .npz file, in that order; never unpickled.
 
     Raises:
         DatasetError: the file is absent or damaged, or lacks one of them.
@@ -44,6 +44,6 @@ def read_arrays(path: Path, *keys: str) -> list[NDArray[Any]]:
     return list(arrays.values())
 
 
-def _split(images: NDArray[Any], labels: NDArray[Any]) -> Split:
+def _npz_split(images: NDArray[Any], labels: NDArray[Any]) -> Split:
     # Other labels than integers are for Split to refuse, not to be rounded.
     return Split(images, labels.astype(np.int64) if labels.dtype.kind in "iu" else labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import ARABIC_28, Alphabet
-from kalamos.datasets.dataset import Split
 from kalamos.datasets.named.entry import NamedDataset, Parts, register
 from kalamos.datasets.named.layout import archive
 from kalamos.datasets.named.members import read_members
@@ -44,10 +44,10 @@ _STYLE = re.compile(r" (?:Light|Semilight|Semibold|Bold|Italic|Regular)$")
 
 
 def font_of(file: str) -> str:
-    """The font family that a file's name tells, whatever the size and the style; "" where it tells none.
+    """The font family that a file's name holds, whatever the size and the style; "" if it holds none.
 
     Small sizes of "Unicode" are called "Typesetting" in part. All of size 12 are that, seen by eye and by
-    their nearest neighbours; those of size 13 have twins, which `_read` looks for.
+    their nearest neighbours; those of size 13 have twins, which `_font_groups` looks for.
 
     >>> font_of("iArial_12 size47.jpg"), font_of("z6Typesetting_12 size.jpg")
     ('Arial', 'Unicode')
@@ -61,20 +61,20 @@ def font_of(file: str) -> str:
     return _STYLE.sub("", punctuation[1]) if punctuation else ""
 
 
-def _read(folders: Mapping[str, str], alphabet: Alphabet, paths: tuple[Path, ...]) -> Parts:
+def _read_ocr_arabic(folders: Mapping[str, str], alphabet: Alphabet, paths: tuple[Path, ...]) -> Parts:
     def label_of(member: str) -> int | None:
         label = folders.get(PurePosixPath(member).parent.name)
         return None if label is None else alphabet.index(label)
 
-    found = read_members(paths[0], label_of, of="OCR-Arabic", such_as=min(folders))
+    split, problems = read_members(paths[0], label_of, dataset="OCR-Arabic", example_folder=min(folders))
     digests = [
-        hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest() for image in found.images
+        hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest() for image in split.images
     ]
-    groups = _groups(digests, [font_of(PurePosixPath(name).name) for name in found.names])
-    return Parts(Split(found.images, found.labels, groups, found.names), problems=found.problems)
+    groups = _font_groups(digests, [font_of(PurePosixPath(name).name) for name in split.names or ()])
+    return Parts(replace(split, groups=groups), problems=problems)
 
 
-def _groups(digests: list[bytes], fonts: list[str]) -> NDArray[np.int64]:
+def _font_groups(digests: list[bytes], fonts: list[str]) -> NDArray[np.int64]:
     """A number for each font, int64 [N]. Twins under two names are in the alphabetically last of them.
 
     That is "Unicode" for all of those in the published files; and twins on both sides of a split would
@@ -95,7 +95,7 @@ OCR_ARABIC: Final = register(
         test=0,
         source="ahmedsaeedsaid/OCR-Arabic",
         layouts=archive("ocr-arabic", "ocr-arabic"),
-        read=partial(_read, LETTERS, ARABIC_32),
+        read=partial(_read_ocr_arabic, LETTERS, ARABIC_32),
         grouped_by="font",
         home="its project: github.com/ahmedsaeedsaid/OCR-Arabic",
     )
@@ -111,7 +111,7 @@ OCR_ARABIC_PUNCTUATION: Final = register(
         test=0,
         source="ahmedsaeedsaid/OCR-Arabic",
         layouts=archive("ocr-arabic-punctuation", "ocr-arabic-punctuation"),
-        read=partial(_read, PUNCTUATION, PUNCTUATION_11),
+        read=partial(_read_ocr_arabic, PUNCTUATION, PUNCTUATION_11),
         grouped_by="font",
         home="its project: github.com/ahmedsaeedsaid/OCR-Arabic",
     )

@@ -1,4 +1,4 @@
-"""USPS: digits off envelopes, 16x16 (Hull 1994), as arrays or as LIBSVM hands them out."""
+"""USPS: digits from envelopes, 16x16 (Hull 1994), as arrays or in LIBSVM's format."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from kalamos.errors import DatasetError
 
 __all__ = ["USPS"]
 
-SIDE = 16
+USPS_SIDE_PX: Final = 16
 
 
-def _read(paths: tuple[Path, ...]) -> Parts:
+def _read_usps(paths: tuple[Path, ...]) -> Parts:
     if paths[0].suffix == ".npz":
         return Parts(*read_splits(paths[0]))
     train, test = paths
-    return Parts(_libsvm(train), _libsvm(test))
+    return Parts(_read_libsvm(train), _read_libsvm(test))
 
 
-def _libsvm(path: Path) -> Split:
-    """Lines of a label in 1..10 (for the digits 0 to 9) and 256 times `index:value`, values in [-1, 1].
+def _read_libsvm(path: Path) -> Split:
+    """Read lines of a label in 1..10 (for the digits 0 to 9) and 256 times `index:value`, values in [-1, 1].
 
     Rounded to the nearest grey level, so that they are those of the .npz file.
     """
@@ -38,11 +38,12 @@ def _libsvm(path: Path) -> Split:
     except (OSError, EOFError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read ({error})", remedy="download the file again") from error
     pixels = table[:, 2::2] if table.ndim == 2 else table
-    if pixels.shape[1:] != (SIDE * SIDE,) or not (table[:, 1::2] == np.arange(1, SIDE * SIDE + 1)).all():
-        raise DatasetError(f"{path}: not {SIDE}x{SIDE} pixels in LIBSVM's format, in order")
+    count = USPS_SIDE_PX**2
+    if pixels.shape[1:] != (count,) or not (table[:, 1::2] == np.arange(1, count + 1)).all():
+        raise DatasetError(f"{path}: not {USPS_SIDE_PX}x{USPS_SIDE_PX} pixels in LIBSVM's format, in order")
     if not (np.abs(pixels) <= 1).all():
         raise DatasetError(f"{path}: pixels outside of -1 to 1")
-    images = np.rint((pixels + 1) / 2 * 255).astype(np.uint8).reshape(-1, SIDE, SIDE)
+    images = np.rint((pixels + 1) / 2 * 255).astype(np.uint8).reshape(-1, USPS_SIDE_PX, USPS_SIDE_PX)
     return Split(images, table[:, 0].astype(np.int64) - 1)
 
 
@@ -57,7 +58,7 @@ USPS: Final = register(
             Layout(("usps.npz",), ("", "usps")),
             Layout(("usps.bz2", "usps.t.bz2"), ("usps", "USPS", "")),
         ),
-        read=_read,
+        read=_read_usps,
         torchvision=("USPS", "usps"),
     )
 )
