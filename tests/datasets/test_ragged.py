@@ -67,7 +67,7 @@ def test_an_index_out_of_range_is_an_index_error() -> None:
 
 def test_choosing_shares_the_pixels_and_nobody_can_write_to_them() -> None:
     ragged = RaggedImages.of([np.zeros((2, 2), np.uint8), np.ones((3, 1), np.uint8)])
-    taken = ragged.take(np.array([1, 1, 0]))
+    taken = ragged[np.array([1, 1, 0])]
     assert np.shares_memory(taken[0], ragged[1])
     with pytest.raises(ValueError, match="read-only"):
         ragged[0][0, 0] = 1

@@ -1,6 +1,7 @@
-"""What the folder of a class is called: its label, and where no folder can be called so, an escape.
+"""Names of class folders: the label itself, with escapes for what no folder name can hold.
 
-An escape is a percent sign and two hexadecimal digits a byte of UTF-8, as in URLs (RFC 3986).
+An escape is a percent sign and two hexadecimal digits per byte of UTF-8, as in URLs (RFC 3986). Not
+`urllib.parse.quote`, which would escape every letter outside ASCII, and cannot escape "." or "con".
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from urllib.parse import unquote
 __all__ = ["folder_of", "label_of"]
 
 _IMPOSSIBLE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]|^\.|[. ]$')
-"""On Linux, macOS or Windows; and what begins with a dot is hidden."""
+"""On Linux, macOS or Windows; a name that begins with a dot is hidden."""
 
 _RESERVED: Final = re.compile(
     r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|thumbs\.db|desktop\.ini|__macosx"
-    # Folders of these names may be taken for the parts of a dataset.
+    # Folders with these names may be taken for the splits of a dataset.
     r"|train|training|val|valid|validation|test|testing",
     re.IGNORECASE,
 )
@@ -25,7 +26,7 @@ _ESCAPE: Final = re.compile("%[0-9A-F]{2}")
 
 
 def folder_of(label: str) -> str:
-    """The name of the folder for a class.
+    """Return the name of the folder for a class.
 
     >>> [folder_of(label) for label in ("ß", "/", ".", "a.b", "con", "100%")]
     ['ß', '%2F', '%2E', 'a.b', '%63on', '100%']
@@ -37,7 +38,7 @@ def folder_of(label: str) -> str:
 
 
 def label_of(folder: str) -> str:
-    """The label that `folder_of` made a name of; any other name is a label as it is.
+    """Return the label of a name from `folder_of`; any other name is the label itself.
 
     >>> [label_of(name) for name in ("ß", "%2F", "%2E", "50%", "%41")]
     ['ß', '/', '.', '50%', '%41']

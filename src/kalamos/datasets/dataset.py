@@ -1,4 +1,4 @@
-"""A dataset is arrays: every image decoded once, grey, with its label and where it came from."""
+"""A dataset as arrays: every image decoded once, grey, with its label and where it came from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Dataset", "SkippedFile", "Split"]
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file or a folder that was passed over while the rest was loaded.
+    """A file or a folder that was skipped while the rest was loaded.
 
     >>> print(SkippedFile("7/scan.pdf", "not an image"))
     7/scan.pdf: not an image
@@ -35,7 +35,7 @@ class SkippedFile:
 
 
 def problems_hint(problems: Sequence[SkippedFile]) -> str:
-    """What to say of problems in an error, in brackets behind a space; nothing where there are none.
+    """Describe problems for an error message, in brackets after a space; empty if there are none.
 
     >>> problems_hint([SkippedFile("a/1.heic", "not named like an image")])
     ' (1 HEIC photo: convert it to JPEG or PNG (a/1.heic))'
@@ -58,9 +58,9 @@ class Split:
     Attributes:
         images: uint8 [N, H, W], or N images of different sizes.
         labels: int64 [N], indices into the dataset's alphabet.
-        groups: int64 [N], the writer, font or block of each image, so that an honest split can keep
-            one group on one side; None where nobody knows.
-        names: the file or archive member that each image came from; None where there is none.
+        groups: int64 [N], the writer, font or block of each image, so that a split can keep a group on
+            one side; None if unknown.
+        names: the file or archive member that each image came from; None if it came from neither.
 
     Raises:
         DatasetError: a wrong dtype, or parts of different lengths.
@@ -90,7 +90,7 @@ class Split:
         return len(self.images)
 
     def take(self, indices: NDArray[Any]) -> Split:
-        """The rows at `indices` int64 [M], in that order."""
+        """Return the rows at `indices` int64 [M], in that order."""
         chosen = np.arange(len(self))[indices]
         return Split(
             self.images[chosen],
@@ -100,7 +100,7 @@ class Split:
         )
 
     def stack(self) -> NDArray[np.uint8]:
-        """The images as one array uint8 [N, H, W]; not copied where they are one.
+        """Return the images as one array uint8 [N, H, W]; without a copy if they are one already.
 
         Raises:
             DatasetError: their sizes differ.
@@ -109,7 +109,7 @@ class Split:
 
     @cached_property
     def sha256(self) -> str:
-        """Fingerprint of sizes, pixels and labels, hexadecimal: tells which data a figure is about.
+        """Fingerprint of sizes, pixels and labels, hexadecimal: identifies the data of a measurement.
 
         Neither groups nor names change it, nor whether images of one size lie in an array.
         """
@@ -128,16 +128,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images under a name, with the official splits.
+    """Labelled images with a name, and their official splits.
 
     Attributes:
-        name: what it is called in reports.
+        name: its name in reports.
         alphabet: what the labels mean.
-        train: for training and validation; all images where there is no official test split.
-        test: the official test split, for the last measurement alone; None where there is none.
+        train: for training and validation; all images if there is no official test split.
+        test: the official test split, for the final measurement only; None if there is none.
         source: whom to cite.
         grouped_by: what `Split.groups` stands for, such as "writer".
-        problems: what was passed over while loading.
+        problems: the files that were skipped while loading.
         val_rows: the rows of `train` that are the official validation part, int64; None if there is none,
             so that a training may choose its own.
 

@@ -1,12 +1,12 @@
-"""Datasets by name, and where their files are looked for.
+"""Datasets with a name, and where their files are looked for.
 
-Each lies in DATA_DIR, the first of: `--data-dir`, the environment variable KALAMOS_DATA, and `kalamos` in
-the user's cache folder; in a folder of its own, as torchvision leaves it, or as the archive that it
-is handed out in. All are read from these files alone, without the network.
+Each lies in the data folder, the first of: `--data-dir`, the environment variable KALAMOS_DATA, and
+`kalamos` in the user's cache folder; in its own folder, as torchvision leaves it, or as the archive that
+its authors publish. All are read from these files only, without the network.
 
 ```
 mnist, emnist, emnist_47, usps ──┐
-ahcd, hijja ─ arabic_letters ─────┼─ entry (the register) ─ layout (the places)
+ahcd, hijja ─ arabic_letters ─────┼─ entry (the registry) ─ layout (the places)
 ocr_arabic, hijja ─ members ──────┘
 ```
 """

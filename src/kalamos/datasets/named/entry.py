@@ -1,4 +1,4 @@
-"""The register of datasets that have a name, and what is known of each before it is read."""
+"""The registry of named datasets, and what is known of each before it is read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DATASETS = Registry[Dataset]("dataset", DatasetError)
 
 
 class Parts(NamedTuple):
-    """What the reader of a dataset's files gives back."""
+    """The result of reading a dataset's files."""
 
     train: Split
     test: Split | None = None
@@ -30,21 +30,21 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class NamedDataset:
-    """A dataset that is found by its name. Called with a data folder, it reads the `Dataset`.
+    """A dataset with a name. Called with a data folder, it reads the `Dataset`.
 
     Attributes:
-        name: what it is asked for by.
+        name: its name.
         alphabet: its classes.
-        train: the number of images for training, or of all where there is no official test split.
-        test: the number of test images; 0 where there is no official test split.
+        train: the number of training images, or of all images if there is no official test split.
+        test: the number of test images; 0 if there is no official test split.
         source: whom to cite.
-        layouts: where its files may lie, the first that is complete counts.
-        read: from the paths that a layout found, in its order, to images and labels.
+        layouts: where its files may lie; the first complete one counts.
+        read: reads images and labels from the paths that a layout found, in its order.
         grouped_by: what the groups are, such as "writer".
         torchvision: the class of torchvision.datasets that publishes addresses and checksums, with
-            the folder below the data folder that downloads go to; None where none does.
-        home: who gives the files away, for those that are not downloaded.
-        made_of: the datasets whose files it is read from, one after the other, in place of `layouts`.
+            the folder below the data folder that downloads go to; None if there is no such class.
+        home: where to get the files from, if they are not downloaded.
+        made_of: the datasets whose files it is read from, one after the other, instead of `layouts`.
     """
 
     name: str
@@ -60,7 +60,7 @@ class NamedDataset:
     made_of: tuple[NamedDataset, ...] = ()
 
     def find(self, root: Path) -> tuple[Path, ...]:
-        """The files or folders that it would be read from; nothing is opened.
+        """Find the files or folders that it would be read from; nothing is opened.
 
         Raises:
             DatasetError: they are not all there.
@@ -98,10 +98,10 @@ class NamedDataset:
         )
 
     def check(self, dataset: Dataset) -> None:
-        """Whether as many images were read as were published.
+        """Check that as many images were read as were published.
 
         Raises:
-            DatasetError: there are more or fewer, or files were passed over.
+            DatasetError: there are more or fewer, or files were skipped.
         """
         counts = (len(dataset.train), len(dataset.test) if dataset.test else 0)
         if counts != (self.train, self.test) or dataset.problems:
@@ -120,12 +120,12 @@ def register(entry: NamedDataset) -> NamedDataset:
 
 
 def names() -> tuple[str, ...]:
-    """The datasets that can be asked for by name."""
+    """Return the names of the datasets that have one."""
     return DATASETS.names()
 
 
 def describe(name: str) -> NamedDataset:
-    """What is known of a dataset without reading it.
+    """Return what is known of a dataset without reading it.
 
     Raises:
         DatasetError: no dataset has this name.
@@ -139,7 +139,7 @@ def describe(name: str) -> NamedDataset:
 
 
 def data_dir(given: str | os.PathLike[str] | None = None) -> Path:
-    """The folder that holds the datasets: as given, else KALAMOS_DATA, else the user's cache."""
+    """Return the folder that holds the datasets: as given, else KALAMOS_DATA, else the user's cache."""
     chosen = given or os.environ.get("KALAMOS_DATA")
     if chosen:
         return Path(chosen).expanduser()

@@ -1,4 +1,4 @@
-"""The places in a data folder where people keep a dataset's files."""
+"""The places in a data folder where a dataset's files may lie."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Layout:
 
     Attributes:
         files: their names; one that ends with a slash is a folder, and must not be empty. IDX files are
-            named without ".gz": gzipped or not, and with the dot that some mirrors write for the last
-            dash, they are found all the same.
+            given without ".gz": they are found gzipped or not, and with the dot that some mirrors write
+            instead of the last dash.
         folders: relative to the data folder, "" for itself; the first that has all files counts.
     """
 
@@ -28,7 +28,7 @@ class Layout:
 
 
 def archive(name: str, stem: str) -> tuple[Layout, ...]:
-    """Where `stem`.zip may lie, packed or unpacked: in the data folder, or below its folder `name`."""
+    """Return where `stem`.zip may lie, packed or unpacked: in the data folder, or in its folder `name`."""
     inside = ("", name)
     return (
         Layout((f"{stem}.zip",), inside),
@@ -38,7 +38,7 @@ def archive(name: str, stem: str) -> tuple[Layout, ...]:
 
 
 def find(root: Path, layout: Layout) -> tuple[Path, ...] | None:
-    """The paths of the layout's files in the first folder that has them all, in the layout's order."""
+    """Return the paths of the layout's files in the first folder that has them all, in the layout's order."""
     for folder in layout.folders:
         paths = [_find_file(root / folder, file) for file in layout.files]
         complete = tuple(path for path in paths if path is not None)
@@ -48,7 +48,7 @@ def find(root: Path, layout: Layout) -> tuple[Path, ...] | None:
 
 
 def absent(name: str, root: Path, layouts: Sequence[Layout], fetch: str) -> DatasetError:
-    """The error that names every file and folder looked for; `fetch` is the first way to mend it."""
+    """Return an error that names every file and folder looked for; `fetch` is the first remedy."""
     first, *others = layouts
     home = root / first.folders[0]
     missing = [_shown(file) for file in first.files if _find_file(home, file) is None]

@@ -1,4 +1,4 @@
-"""Where the named datasets can be downloaded: the addresses and checksums that torchvision publishes."""
+"""Download addresses and checksums of the named datasets, as torchvision publishes them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["published"]
 
 
 def published(torchvision_class: str) -> tuple[Resource, ...]:
-    """The files of a class of torchvision.datasets. They are looked up there so as not to grow old here.
+    """Return the files of a class of torchvision.datasets, so that URLs need no upkeep here.
 
     Raises:
         MissingExtraError: torchvision is not installed.
     """
     if not find_spec("torchvision"):
         raise MissingExtraError("addresses and checksums come from torchvision, not installed", extra="train")
-    # By name, and only when somebody downloads: the reading half knows no learning library.
+    # Imported by name, and only for a download: kalamos reads images without a learning library.
     dataset: Any = getattr(import_module("torchvision.datasets"), torchvision_class)
     if hasattr(dataset, "split_list"):
         return tuple(Resource(file, (url,), md5) for url, file, md5 in dataset.split_list.values())
