@@ -15,7 +15,7 @@ from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Candidate, Prediction
 from kalamos.probabilities import restricted_softmax, softmax
 
-__all__ = ["AnswerRule", "predictions_of"]
+__all__ = ["AnswerRule", "Inference", "predictions_of"]
 
 
 class AnswerRule(NamedTuple):
@@ -74,31 +74,49 @@ def _threshold(spec: ModelSpec, options: PredictOptions) -> float:
     return spec.selective.at(options.target_accuracy).threshold
 
 
-def predictions_of(
-    logits: NDArray[np.float32], temperature: float, paths: Sequence[str | None], rule: AnswerRule
-) -> list[Prediction]:
-    """Make predictions of logits: within the charset, with the `top_k` candidates, or abstaining.
+class Inference(NamedTuple):
+    """The model's answers to the images, of N, that could be read and have ink."""
+
+    rows: NDArray[np.int64]
+    """Which those M images are, int64 [M], rising."""
+    logits: NDArray[np.float32]
+    """float32 [M, C], of all the model's classes, before the temperature."""
+    probabilities: NDArray[np.float64]
+    """float64 [M, C], or [M, K] under a mask of K classes; rows sum to 1."""
+    removed: NDArray[np.float64] | None
+    """Under a mask, float64 [M]: the probability in [0, 1] of the classes left out."""
+
+    @classmethod
+    def of_logits(
+        cls,
+        rows: NDArray[np.int64],
+        logits: NDArray[np.float32],
+        temperature: float,
+        class_mask: ClassMask | None = None,
+    ) -> Inference:
+        """Divide logits by the temperature and take the softmax, over the classes of the mask alone."""
+        if class_mask is None:
+            return cls(rows, logits, softmax(logits, temperature), None)
+        return cls(rows, logits, *restricted_softmax(logits, class_mask.indices, temperature))
+
+
+def predictions_of(found: Inference, paths: Sequence[str | None], rule: AnswerRule) -> list[Prediction]:
+    """Make predictions of a model's answers: with the `top_k` candidates, or abstaining.
 
     Args:
-        logits: float32 [N, C], of all the model's labels.
-        temperature: what they are divided by.
-        paths: N names for the predictions.
+        found: the answers to M images, with the rule's class mask.
+        paths: M names for the predictions.
 
     >>> rule = AnswerRule(top_k=1, threshold=0.9, labels=("a", "b"))
-    >>> predictions_of(np.array([[4, 0], [1, 0]], np.float32), 1.0, ["x.png", "y.png"], rule)
+    >>> found = Inference.of_logits(np.arange(2), np.array([[4, 0], [1, 0]], np.float32), 1.0)
+    >>> predictions_of(found, ["x.png", "y.png"], rule)
     [Prediction(label='a', confidence=0.982, path='x.png'), \
 Prediction(label=None, confidence=0.731, path='y.png', abstained=True)]
     """
-    removed: Sequence[float | None]
-    if rule.class_mask is None:
-        removed = [None] * len(logits)
-        probabilities = softmax(logits, temperature)
-    else:
-        probabilities, gone = restricted_softmax(logits, rule.class_mask.indices, temperature)
-        removed = gone.tolist()
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, : rule.top_k]
+    removed: Sequence[float | None] = [None] * len(paths) if found.removed is None else found.removed.tolist()
+    order = np.argsort(-found.probabilities, axis=1, kind="stable")[:, : rule.top_k]
     # Half the cost of take_along_axis, which one image alone would feel.
-    confidences = probabilities[np.arange(len(order))[:, np.newaxis], order]
+    confidences = found.probabilities[np.arange(len(order))[:, np.newaxis], order]
     predictions = []
     for path, indices, values, share in zip(
         paths, order.tolist(), confidences.tolist(), removed, strict=True

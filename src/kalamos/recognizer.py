@@ -14,14 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.answering import AnswerRule, predictions_of
+from kalamos.answering import AnswerRule, Inference, predictions_of
+from kalamos.charset import ClassMask
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.folders import find_images
 from kalamos.helpers import Helpers
 from kalamos.images import MAX_PIXELS
 from kalamos.images.files import display_name
 from kalamos.images.pixels import out_of_memory
-from kalamos.inputs.item import Member, bytes_held, is_heavy, load_item, load_items, name_of
+from kalamos.inputs.item import NamedImage, bytes_held, is_heavy, load_item, load_items, name_of
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
 from kalamos.predict_options import PredictKeywords, PredictOptions, spell_out_options
 from kalamos.predictions import Prediction
@@ -145,7 +146,7 @@ class Recognizer:
             prepared = self.prepare(source, timeout=options.timeout, max_pixels=options.max_pixels)
         except NoInkError as error:
             return _failure(error, path)
-        [prediction] = predictions_of(self.logits([prepared]), self.spec.temperature, [path], rule)
+        [prediction] = predictions_of(self._infer([prepared], rule.class_mask), [path], rule)
         return prediction
 
     @spell_out_options
@@ -203,7 +204,7 @@ class Recognizer:
         processes: bool = False,
         **keywords: Unpack[PredictKeywords],
     ) -> Iterator[Prediction]:
-        """Like `predict_folder`, over any stream of paths and `kalamos.inputs.Member`s, in its order.
+        """Like `predict_folder`, over any stream of paths and `kalamos.inputs.NamedImage`s, in its order.
 
         `kalamos.inputs.InputSearch` makes such a stream of all that the command line takes: zip and tar
         archives, Parquet and CSV files, standard input.
@@ -211,8 +212,8 @@ class Recognizer:
         With `processes`, all but one of the `jobs` are processes of their own where preparing the images
         takes long, as for crops of photographs: see `kalamos.helpers`.
 
-        >>> from kalamos.inputs import Member
-        >>> [result] = load("digits").predict_files([Member("forms.zip/7.png", b"")])
+        >>> from kalamos.inputs import NamedImage
+        >>> [result] = load("digits").predict_files([NamedImage("forms.zip/7.png", b"")])
         >>> result
         Prediction(label=None, path='forms.zip/7.png', error='forms.zip/7.png: the file is empty; ...')
         """
@@ -246,7 +247,7 @@ class Recognizer:
             raise out_of_memory(error, _display_name(source)) or error from None
 
     def trace(
-        self, source: ImageSource | Member, *, timeout: float | None = None, max_pixels: int | None = None
+        self, source: ImageSource | NamedImage, *, timeout: float | None = None, max_pixels: int | None = None
     ) -> Iterator[tuple[str, GreyImage]]:
         """What becomes of an image on its way to the model: the grey input, then each step's result.
 
@@ -273,7 +274,9 @@ class Recognizer:
         """Prepared images, N of uint8 [S, S] -> logits float32 [N, C], before the temperature."""
         return self._model.logits(self._preprocessor.batch(prepared))
 
-    def _load(self, source: ImageSource | Member, timeout: float | None, max_pixels: int | None) -> GreyImage:
+    def _load(
+        self, source: ImageSource | NamedImage, timeout: float | None, max_pixels: int | None
+    ) -> GreyImage:
         return load_item(
             source,
             max_pixels=self._max_pixels if max_pixels is None else int(max_pixels),
@@ -294,13 +297,13 @@ class Recognizer:
         """
         return AnswerRule.for_model(self.spec, options)
 
-    def read_chunk(self, chunk: list[ImageSource | Member], options: PredictOptions) -> list[Prediction]:
+    def read_chunk(self, chunk: list[ImageSource | NamedImage], options: PredictOptions) -> list[Prediction]:
         """What `predict_files` makes of up to 64 images, in this thread."""
         return self._read_chunk(chunk, options, self.answer_rule(options), Turns(), threading.Event())
 
     def _stream(
         self,
-        sources: Iterable[ImageSource | Member],
+        sources: Iterable[ImageSource | NamedImage],
         options: PredictOptions,
         jobs: int | None,
         *,
@@ -316,7 +319,7 @@ class Recognizer:
         most = workers - 1 if processes and Path(model.where).is_file() else 0
         helpers = Helpers(model.where, model.sha256, options, most=most)
 
-        def read(chunk: list[ImageSource | Member]) -> list[Prediction]:
+        def read(chunk: list[ImageSource | NamedImage]) -> list[Prediction]:
             answers = helpers.read(chunk, turns)
             return self._read_chunk(chunk, options, rule, turns, stopping) if answers is None else answers
 
@@ -336,7 +339,7 @@ class Recognizer:
 
     def _read_chunk(
         self,
-        sources: list[ImageSource | Member],
+        sources: list[ImageSource | NamedImage],
         options: PredictOptions,
         rule: AnswerRule,
         turns: Turns,
@@ -345,19 +348,41 @@ class Recognizer:
         with turns.take() as done:
             outcomes = self._prepare_all(sources, options, done, stopping)
         paths = [name_of(source) for source in sources[: len(outcomes)]]
-        ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
-        read: Iterator[Prediction] = iter(())
-        if ready:
-            logits = self.logits(list(ready.values()))
-            read = iter(predictions_of(logits, self.spec.temperature, [paths[i] for i in ready], rule))
+        found = self._infer(outcomes, rule.class_mask)
+        read = iter(predictions_of(found, [paths[i] for i in found.rows.tolist()], rule))
         return [
             _failure(outcome, path) if isinstance(outcome, ImageError) else next(read)
             for outcome, path in zip(outcomes, paths, strict=True)
         ]
 
+    def infer(self, sources: Sequence[ImageSource], class_mask: ClassMask | None = None) -> Inference:
+        """Prepare images, drop those that cannot be read or are blank, and run the model on the others.
+
+        The one path of prediction, evaluation and the robustness suite. Give it some dozens of images at a
+        time: they make one batch.
+
+        Args:
+            sources: N images, as for `predict`.
+            class_mask: the classes to answer with, see `kalamos.charset.restrict`; None takes all.
+
+        >>> import numpy as np
+        >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 12:15] = 255
+        >>> found = load("digits").infer([np.zeros((28, 28), np.uint8), stroke])
+        >>> found.rows.tolist(), found.probabilities.argmax(axis=1).tolist()
+        ([1], [1])
+        """
+        outcomes = self._prepare_all(list(sources), PredictOptions(), lambda: None, threading.Event())
+        return self._infer(outcomes, class_mask)
+
+    def _infer(self, outcomes: Sequence[GreyImage | ImageError], class_mask: ClassMask | None) -> Inference:
+        ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
+        logits = self.logits([*ready.values()]) if ready else np.zeros((0, len(self.labels)), np.float32)
+        rows = np.fromiter(ready, np.int64, len(ready))
+        return Inference.of_logits(rows, logits, self.spec.temperature, class_mask)
+
     def _prepare_all(
         self,
-        sources: list[ImageSource | Member],
+        sources: list[ImageSource | NamedImage],
         options: PredictOptions,
         done: Callable[[], None],
         stopping: threading.Event,
@@ -387,7 +412,7 @@ class Recognizer:
             outcomes[i] = outcome
         return outcomes
 
-    def _prepared(self, grey: GreyImage, source: ImageSource | Member) -> GreyImage | ImageError:
+    def _prepared(self, grey: GreyImage, source: ImageSource | NamedImage) -> GreyImage | ImageError:
         """One image as the model will see it, or the error that it has instead."""
         try:
             return self._preprocessor.image(grey)
@@ -399,7 +424,7 @@ class Recognizer:
             return too_large
 
 
-def _display_name(source: ImageSource | Member) -> str:
+def _display_name(source: ImageSource | NamedImage) -> str:
     return display_name(name_of(source) or "the image")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.streaming import Turns, default_jobs, ordered_map
 
-__all__ = ["blank_images", "prepare_split"]
+__all__ = ["blank_images", "prepare_each", "prepare_split"]
 
 PREPARE_CHUNK_IMAGES: Final = 128
 """Images that a thread prepares at a time."""
@@ -36,23 +37,11 @@ def prepare_split(
         PreprocessingError: the steps do not make squares of one size.
     """
     size = preprocessor.output_size()
-    turns = Turns()
-
-    def prepare(rows: list[int]) -> list[GreyImage | NoInkError]:
-        with turns.take() as done:
-            greys = [split.images[row] for row in rows]
-            prepared = preprocessor.images(greys)
-            for _ in greys:
-                done()
-            return prepared
-
     images = np.empty((len(split), size, size), np.uint8)
     kept = np.zeros(len(split), bool)
     count = 0
-    everything = ordered_map(
-        prepare, range(len(split)), chunk=PREPARE_CHUNK_IMAGES, jobs=jobs or default_jobs()
-    )
-    for row, image in enumerate(everything):
+    prepared_images = prepare_each(split.images.__getitem__, len(split), preprocessor, jobs=jobs)
+    for row, image in enumerate(prepared_images):
         if not isinstance(image, NoInkError):
             images[count] = image
             kept[row] = True
@@ -67,6 +56,27 @@ def prepare_split(
         None if split.names is None else tuple(split.names[row] for row in rows.tolist()),
     )
     return prepared, np.flatnonzero(~kept)
+
+
+def prepare_each(
+    image_at: Callable[[int], GreyImage],
+    count: int,
+    preprocessor: Preprocessor,
+    *,
+    jobs: int | None = None,
+    chunk: int = PREPARE_CHUNK_IMAGES,
+) -> Iterator[GreyImage | NoInkError]:
+    """Prepare `image_at(0)`, `image_at(1)`, ... on several threads, in order; a blank one gives its error."""
+    turns = Turns()
+
+    def prepare(rows: list[int]) -> list[GreyImage | NoInkError]:
+        with turns.take() as done:
+            prepared = preprocessor.images([image_at(row) for row in rows])
+            for _ in rows:
+                done()
+            return prepared
+
+    return ordered_map(prepare, range(count), chunk=chunk, jobs=jobs or default_jobs())
 
 
 def blank_images(split: Split, rows: NDArray[np.int64]) -> tuple[SkippedFile, ...]:

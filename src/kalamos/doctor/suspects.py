@@ -23,7 +23,7 @@ from kalamos.doctor.classes import MIN_IMAGES_PER_CLASS
 from kalamos.doctor.features import gradient_histograms
 from kalamos.doctor.findings import Case, Finding
 from kalamos.doctor.pool import ImageIndex
-from kalamos.errors import MissingExtraError, NoInkError
+from kalamos.errors import MissingExtraError
 from kalamos.evaluation.calibration import fit_temperature
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 from kalamos.probabilities import softmax
@@ -129,10 +129,8 @@ def _sample(
 
 
 def _prepared(index: ImageIndex, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    prepared = Preprocessor(DEFAULT_STEPS).images([index[row] for row in rows.tolist()])
-    images = [image for image in prepared if not isinstance(image, NoInkError)]
-    inked = [not isinstance(image, NoInkError) for image in prepared]
-    return rows[np.array(inked, bool)], np.array(images, np.uint8)
+    inked, images = Preprocessor(DEFAULT_STEPS).images_with_ink([index[row] for row in rows.tolist()])
+    return rows[inked], np.array(images, np.uint8)
 
 
 def _out_of_sample(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kalamos.alphabets import Alphabet
 from kalamos.charset import ClassMask, restrict
 from kalamos.datasets import Split
-from kalamos.errors import DatasetError, ImageError
+from kalamos.errors import DatasetError
 from kalamos.evaluation.confusables import case_folding, confusable_groups, merging
 from kalamos.evaluation.metrics import (
     ClassScores,
@@ -29,7 +29,6 @@ from kalamos.evaluation.metrics import (
 )
 from kalamos.evaluation.selective import ACCURACIES, RiskCoverage, risk_coverage
 from kalamos.model_file import SelectiveAccuracy
-from kalamos.probabilities import restricted_softmax, softmax
 from kalamos.recognizer import Recognizer
 
 __all__ = ["EvalTarget", "Evaluation", "Target", "evaluate", "filter_charset"]
@@ -291,21 +290,12 @@ def evaluate(
     probabilities = np.zeros((len(split), len(answers)), np.float32)
     removed = None if restriction is None else np.zeros(len(split), np.float32)
     for start in range(0, len(split), CHUNK):
-        prepared, rows = [], []
-        for row in range(start, min(start + CHUNK, len(split))):
-            try:
-                prepared.append(reader.prepare(split.images[row]))
-                rows.append(row)
-            except ImageError:
-                continue
-        if prepared:
-            logits, temperature = reader.logits(prepared), reader.spec.temperature
-            if restriction is None or removed is None:
-                probabilities[rows] = softmax(logits, temperature)
-            else:
-                kept = restriction.indices
-                probabilities[rows], removed[rows] = restricted_softmax(logits, kept, temperature)
-        on_progress(min(start + CHUNK, len(split)))
+        stop = min(start + CHUNK, len(split))
+        found = reader.infer([split.images[row] for row in range(start, stop)], restriction)
+        probabilities[start + found.rows] = found.probabilities
+        if removed is not None:
+            removed[start + found.rows] = found.removed
+        on_progress(stop)
     return Evaluation(
         to_answer[split.labels],
         probabilities,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
+from kalamos.datasets.prepare import prepare_each
 from kalamos.errors import DatasetError, NoInkError, UsageError
 from kalamos.outliers.script import open_set, scripts_for
 from kalamos.outliers.sets import SETS, OODContext, OutlierSet
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
-from kalamos.streaming import default_jobs, ordered_map
 
 __all__ = ["default_sets", "exposure"]
 
@@ -80,13 +81,10 @@ def exposure(
             "there is no set to draw outliers from", remedy=f"name some of {', '.join(SETS.names())}"
         )
 
-    def prepare(numbers: list[int]) -> list[GreyImage | NoInkError]:
-        return preprocessor.images([_drawn(opened, number) for number in numbers])
-
     size = preprocessor.output_size()
     images = np.empty((n, size, size), np.uint8)
     kept = 0
-    drawn = ordered_map(prepare, range(MOST_DRAWN * n), chunk=CHUNK, jobs=jobs or default_jobs())
+    drawn = prepare_each(partial(_drawn, opened), MOST_DRAWN * n, preprocessor, jobs=jobs, chunk=CHUNK)
     for image in drawn:
         if not isinstance(image, NoInkError):
             images[kept] = image

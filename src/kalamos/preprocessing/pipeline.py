@@ -141,6 +141,12 @@ class Preprocessor:
         kept = self._prepared.among(np.stack(greys)).tolist()
         return [grey if keep else self._attempt(grey) for grey, keep in zip(greys, kept, strict=True)]
 
+    def images_with_ink(self, greys: Sequence[GreyImage]) -> tuple[list[int], list[GreyImage]]:
+        """Which of the images have ink, rising, and `images` of those."""
+        outcomes = enumerate(self.images(greys))
+        inked = [(row, image) for row, image in outcomes if not isinstance(image, NoInkError)]
+        return [row for row, _ in inked], [image for _, image in inked]
+
     def stacks(self, grey: GreyImage) -> bool:
         """Whether an image has the size at which `images` looks at many at once."""
         return self._prepared is not None and self._prepared.fits(grey)

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.datasets import Split
-from kalamos.errors import DatasetError, ImageError, UsageError, suggest
+from kalamos.errors import DatasetError, UsageError, suggest
 from kalamos.evaluation.evaluate import Evaluation, evaluate
 from kalamos.evaluation.metrics import Reliability, reliability
-from kalamos.probabilities import softmax
 from kalamos.recognizer import Recognizer
 from kalamos.shift.catalogue import STRENGTHS, Grey
 from kalamos.shift.corrupting import corrupt
@@ -146,19 +145,10 @@ def measure(
 
 def _read(reader: Recognizer, images: Sequence[Grey]) -> list[Answer]:
     answers: list[Answer] = [(-1, 0.0)] * len(images)
-    prepared, places = [], []
-    for place, image in enumerate(images):
-        try:
-            prepared.append(reader.prepare(image))
-            places.append(place)
-        except ImageError:  # found blank
-            continue
-    if prepared:
-        probabilities = softmax(reader.logits(prepared), reader.spec.temperature)
-        best = probabilities.argmax(axis=1)
-        sure = probabilities[np.arange(len(best)), best]
-        for place, label, share in zip(places, best.tolist(), sure.tolist(), strict=True):
-            answers[place] = label, share
+    found = reader.infer(images)
+    for row, shares in zip(found.rows.tolist(), found.probabilities, strict=True):
+        best = int(shares.argmax())
+        answers[row] = best, float(shares[best])
     return answers
 
 

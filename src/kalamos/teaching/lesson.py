@@ -308,16 +308,13 @@ def _prepared(
     examples: Examples, preprocessor: Preprocessor
 ) -> tuple[list[GreyImage], list[str], list[SkippedFile]]:
     """The examples as the network sees them; blank ones become problems."""
-    images, texts, problems = [], [], []
-    outcomes = preprocessor.images(list(examples.images))
-    for place, (outcome, text) in enumerate(zip(outcomes, examples.labels, strict=True)):
-        if isinstance(outcome, NoInkError):
-            unnamed = f"{examples.name}[{place}], {text}"
-            where = unnamed if examples.names is None else display_name(examples.names[place])
-            problems.append(SkippedFile(where, outcome.summary))
-        else:
-            images.append(outcome)
-            texts.append(text)
+    inked, images = preprocessor.images_with_ink(list(examples.images))
+    texts = [examples.labels[row] for row in inked]
+    problems = []
+    for row in sorted(set(range(len(examples.labels))) - set(inked)):
+        unnamed = f"{examples.name}[{row}], {examples.labels[row]}"
+        where = unnamed if examples.names is None else display_name(examples.names[row])
+        problems.append(SkippedFile(where, NoInkError.summary))
     if not images:
         raise DatasetError(
             f"{examples.name}: no example has any ink on it", remedy="give at least one image of a character"

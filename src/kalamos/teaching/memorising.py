@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kalamos.errors import DatasetError, NoInkError
+from kalamos.errors import DatasetError
 from kalamos.model_file import METADATA_KEY, open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.teaching.examples import Examples
@@ -36,15 +36,10 @@ def with_memory(content: bytes, examples: Examples, where: str = "<bytes>") -> b
     found, codes = [], []
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
-        outcomes = preprocessor.images([examples.images[row] for row in chunk])
-        inked = [
-            (image, row)
-            for image, row in zip(outcomes, chunk, strict=True)
-            if not isinstance(image, NoInkError)
-        ]
+        inked, images = preprocessor.images_with_ink([examples.images[row] for row in chunk])
         if inked:
-            found.append(body.embeddings(preprocessor.batch([image for image, _ in inked])))
-            codes += [spec.alphabet.index(examples.labels[row]) for _, row in inked]
+            found.append(body.embeddings(preprocessor.batch(images)))
+            codes += [spec.alphabet.index(examples.labels[chunk[i]]) for i in inked]
     missing = sorted(set(range(len(spec.alphabet))) - set(codes))
     if missing:
         raise DatasetError(
