@@ -114,11 +114,15 @@ def _lines(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]]]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{where}: not UTF-8 ({error})", remedy="save it as UTF-8") from error
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=_delimiter(text), skipinitialspace=True, strict=True
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""),
+        delimiter=_delimiter(text),
+        skipinitialspace=True,
+        strict=True,
+        restval="",
     )
     try:
-        columns = [column.strip().casefold() for column in next(reader, [])]
+        reader.fieldnames = columns = [name.strip().casefold() for name in reader.fieldnames or ()]
         missing = {"path", "label"} - set(columns)
         if missing:
             raise DatasetError(
@@ -126,13 +130,11 @@ def _lines(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]]]:
                 remedy="begin it with: path,label or path,label,group,split",
             )
         for values in reader:
-            if any(values):
-                padded = [*values, *[""] * len(columns)]
-                yield reader.line_num, dict(zip(columns, padded, strict=False))
+            if any(values.values()):
+                yield reader.reader.line_num, values
     except csv.Error as error:
-        raise DatasetError(
-            f"{where}:{reader.line_num}: {error}", remedy=f"fix line {reader.line_num}"
-        ) from error
+        line = reader.reader.line_num
+        raise DatasetError(f"{where}:{line}: {error}", remedy=f"fix line {line}") from error
 
 
 def _is_manifest(content: bytes) -> bool:
