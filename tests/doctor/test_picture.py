@@ -4,6 +4,7 @@ import numpy as np
 
 from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, RaggedImages, Split
+from kalamos.datasets.prepare import PREPARE_CHUNK_IMAGES
 from kalamos.doctor.picture import check_ink, check_polarity, check_sizes, polarities
 from kalamos.doctor.pool import ImageIndex
 
@@ -53,8 +54,7 @@ def test_blank_images_and_those_with_something_on_them(draw) -> None:
     assert len(no_ink.cases) <= 1
 
 
-def test_rows_count_on_from_chunk_to_chunk(draw, monkeypatch) -> None:
-    monkeypatch.setattr("kalamos.doctor.picture.INK_CHECK_CHUNK_IMAGES", 2)
-    images = [*draw(0, 5, seed=1)]
-    images[3] = np.zeros((28, 28), np.uint8)
-    assert [case.rows for case in check_ink(index_of(*images))[0].cases] == [(3,)]
+def test_rows_count_on_from_chunk_to_chunk(draw) -> None:
+    images = [*draw(0, 5, seed=1)] * (PREPARE_CHUNK_IMAGES // 4)
+    images[PREPARE_CHUNK_IMAGES + 3] = np.zeros((28, 28), np.uint8)
+    assert [case.rows for case in check_ink(index_of(*images))[0].cases] == [(PREPARE_CHUNK_IMAGES + 3,)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.datasets.prepare import prepare_each
 from kalamos.doctor.findings import Case, Finding
 from kalamos.doctor.pool import ImageIndex
 from kalamos.errors import NoInkError
@@ -31,8 +31,6 @@ MIN_BACKGROUND_BORDER_FRACTION: Final = 0.8
 
 MIN_INK_CONTRAST_LEVELS: Final = 128
 """Between the darkest and the lightest pixel; with less, an image without detected ink is blank."""
-
-INK_CHECK_CHUNK_IMAGES: Final = 1024
 
 
 def check_sizes(index: ImageIndex) -> list[Finding]:
@@ -75,14 +73,10 @@ def check_polarity(found: NDArray[np.int8]) -> list[Finding]:
 
 def check_ink(index: ImageIndex) -> tuple[Finding, Finding]:
     """Find images without ink for the preprocessing of kalamos: those that are blank, and the others."""
-    prepare = Preprocessor(DEFAULT_STEPS)
-    images, start = iter(index), 0
     blank: list[Case] = []
     other: list[Case] = []
-    while chunk := list(islice(images, INK_CHECK_CHUNK_IMAGES)):
-        for row, prepared in enumerate(prepare.images(chunk), start):
-            if isinstance(prepared, NoInkError):
-                contrast = int(chunk[row - start].max()) - int(chunk[row - start].min())
-                (blank if contrast < MIN_INK_CONTRAST_LEVELS else other).append(Case((row,)))
-        start += len(chunk)
+    for row, prepared in enumerate(prepare_each(index.__getitem__, len(index), Preprocessor(DEFAULT_STEPS))):
+        if isinstance(prepared, NoInkError):
+            contrast = int(np.ptp(index[row]))
+            (blank if contrast < MIN_INK_CONTRAST_LEVELS else other).append(Case((row,)))
     return Finding("blank", tuple(blank)), Finding("no-ink", tuple(other))
