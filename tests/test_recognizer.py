@@ -646,6 +646,6 @@ def test_where_each_pixel_counts_a_photograph_is_decoded_whole(
 ) -> None:
     steps = ({"step": "pad", "px": 12}, *reader.spec.preprocessing)
     padded = kalamos.Recognizer(replace(reader.model, spec=replace(reader.spec, preprocessing=steps)))
-    assert reader.enough_pixels is not None
-    assert padded.enough_pixels is None
+    assert reader.min_decode_pixels is not None
+    assert padded.min_decode_pixels is None
     assert next(padded.trace(photograph))[1].shape == (2200, 2800)

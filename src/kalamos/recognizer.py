@@ -98,12 +98,20 @@ class Recognizer:
         return self._model
 
     @property
-    def enough_pixels(self) -> int | None:
+    def min_decode_pixels(self) -> int | None:
         """How few pixels (height x width) a photograph may be decoded to; None where each counts.
 
         What `kalamos.images.decode_grey` wants to know of the model that an image is for.
         """
-        return self._preprocessor.enough_pixels
+        return self._preprocessor.min_decode_pixels
+
+    @property
+    def enough_pixels(self) -> int | None:
+        """The old name of `min_decode_pixels`."""
+        import warnings
+
+        warnings.warn("use min_decode_pixels", DeprecationWarning, stacklevel=2)
+        return self.min_decode_pixels
 
     def __repr__(self) -> str:
         return f"Recognizer({self.spec.name!r}, {len(self.labels)} classes)"
@@ -280,7 +288,7 @@ class Recognizer:
         return load_item(
             source,
             max_pixels=self._max_pixels if max_pixels is None else int(max_pixels),
-            enough_pixels=self.enough_pixels,
+            min_decode_pixels=self.min_decode_pixels,
             timeout=timeout,
         )
 
@@ -392,7 +400,7 @@ class Recognizer:
         loaded = load_items(
             sources,
             max_pixels=self._max_pixels if options.max_pixels is None else int(options.max_pixels),
-            enough_pixels=self.enough_pixels,
+            min_decode_pixels=self.min_decode_pixels,
             timeout=options.timeout,
             stopping=stopping,
         )

@@ -54,7 +54,7 @@ class Held:
 
     def __init__(self, reader: kalamos.Recognizer, seconds_each: float = 0) -> None:
         self._reader, self._seconds = reader, seconds_each
-        self.enough_pixels = reader.enough_pixels
+        self.min_decode_pixels = reader.min_decode_pixels
         self.go, self.read = threading.Event(), 0
 
     def predict(self, image: np.ndarray, options: PredictOptions) -> kalamos.Prediction:

@@ -10,7 +10,7 @@ from kalamos.datasets.assembly import decode_members
 from kalamos.errors import DatasetError
 from kalamos.images import load_grey
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
-from kalamos.preprocessing.steps import PAGE
+from kalamos.preprocessing.steps import MAX_WORKING_PIXELS
 
 
 @pytest.mark.parametrize("jobs", [1, 4])
@@ -36,9 +36,9 @@ def test_a_photograph_is_kept_as_small_as_the_steps_look_at_it_and_read_alike(su
     cv2.ellipse(photo, (1200, 900), (300, 500), 10, 0, 320, 40, 60)
     data = cv2.imencode(suffix, photo)[1].tobytes()
     [kept], _, _ = decode_members(lambda name: data, [f"a{suffix}"])
-    assert abs(kept.size - PAGE) < 1200
+    assert abs(kept.size - MAX_WORKING_PIXELS) < 1200
     prepare = Preprocessor(DEFAULT_STEPS)
-    seen = prepare.image(load_grey(data, enough_pixels=prepare.enough_pixels))
+    seen = prepare.image(load_grey(data, min_decode_pixels=prepare.min_decode_pixels))
     assert np.array_equal(prepare.image(kept), seen)
 
 

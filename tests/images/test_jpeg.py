@@ -136,7 +136,7 @@ def test_stored_as_rgb():
 def test_small_crops_are_decoded_as_ever(size):
     data = photograph(*size, saturated=True, quality=40)
     assert np.array_equal(decode_grey(data), by_colours(data))
-    assert np.array_equal(decode_grey(data, enough_pixels=1), by_colours(data))
+    assert np.array_equal(decode_grey(data, min_decode_pixels=1), by_colours(data))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_small_crops_are_decoded_as_ever(size):
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "L"}])
 def test_as_many_pixels_as_are_enough(enough, factor, options):
     data = photograph(**options)
-    reduced = decode_grey(data, enough_pixels=enough)
+    reduced = decode_grey(data, min_decode_pixels=enough)
     assert reduced.shape == (-(-300 // factor), -(-401 // factor))
     difference = np.abs(reduced.astype(int) - means(decode_grey(data), factor))
     assert difference.mean() < 1
@@ -156,31 +156,31 @@ def test_as_many_pixels_as_are_enough(enough, factor, options):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_reduced_pictures_are_upright(orientation, exif):
     data = photograph(exif=exif(orientation))
-    whole, reduced = decode_grey(data), decode_grey(data, enough_pixels=5000)
+    whole, reduced = decode_grey(data), decode_grey(data, min_decode_pixels=5000)
     # The incomplete block, which is at the right before the picture is turned, tells a flip by its place.
-    right = decode_grey(photograph(), enough_pixels=5000)
+    right = decode_grey(photograph(), min_decode_pixels=5000)
     assert np.array_equal(reduced, upright(right, orientation))
     assert whole.shape == upright(decode_grey(photograph()), orientation).shape
 
 
 def test_cmyk_is_never_reduced():
     data = photograph(mode="CMYK")
-    assert np.array_equal(decode_grey(data, enough_pixels=1), decode_grey(data))
+    assert np.array_equal(decode_grey(data, min_decode_pixels=1), decode_grey(data))
     assert decode_grey(data).shape == (300, 401)
 
 
 def test_limits_and_damage_are_told_before_a_picture_is_reduced():
     data = photograph()
     with pytest.raises(ImageTooLargeError, match="401 x 300 pixels"):
-        decode_grey(data, max_pixels=300 * 401 - 1, enough_pixels=1)
+        decode_grey(data, max_pixels=300 * 401 - 1, min_decode_pixels=1)
     with pytest.raises(CorruptImageError, match="end marker"):
-        decode_grey(data[:-2], enough_pixels=1)
+        decode_grey(data[:-2], min_decode_pixels=1)
 
 
 def test_other_formats_keep_all_their_pixels(encode):
     image = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(1, 256).repeat(200, axis=0))
     for kind in ("PNG", "BMP", "TIFF", "WEBP", "GIF"):
-        assert decode_grey(encode(image, kind), enough_pixels=1).shape == (200, 256)
+        assert decode_grey(encode(image, kind), min_decode_pixels=1).shape == (200, 256)
 
 
 def test_fill_bytes_before_every_marker_and_stuffed_zeros():

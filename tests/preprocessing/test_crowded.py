@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.crowded import crowded, explained
+from kalamos.preprocessing.crowded import estimate_background_dense, explained_variance
 
 Grey = NDArray[np.uint8]
 SIDE = 64
@@ -33,7 +33,7 @@ def bar(height: int, width: int, left: int, right: int, ends: int) -> NDArray[np
 )
 def test_a_bar_in_a_tight_crop(ink: NDArray[np.floating], dark: bool) -> None:
     levels = 220 - 170 * ink
-    found = crowded(grained(levels if dark else 255 - levels))
+    found = estimate_background_dense(grained(levels if dark else 255 - levels))
     assert found is not None
     assert found[0] == dark
     assert found[1].shape == ink.shape
@@ -43,7 +43,7 @@ def test_a_bar_in_a_tight_crop(ink: NDArray[np.floating], dark: bool) -> None:
 def test_the_paper_is_a_plane_under_the_ink_too() -> None:
     light = 180 + 60 * X + 30 * Y
     ring = (np.hypot(X, Y) < 0.48) & (np.hypot(X, Y) > 0.2)
-    found = crowded(grained(np.where(ring, light * 0.3, light)))
+    found = estimate_background_dense(grained(np.where(ring, light * 0.3, light)))
     assert found is not None
     assert found[0]
     assert np.abs(found[1] - light).max() < 8
@@ -61,7 +61,7 @@ def seven(left: float, top: float, right: float, bottom: float) -> NDArray[np.fl
 def test_strokes_along_the_border_are_ink_where_it_was_cut_out_around_them(dark: bool) -> None:
     light = 190 + 40 * X
     levels = light * (1 - 0.5 * seven(0.02, 0.03, 0.95, 0.99))
-    found = crowded(grained(levels if dark else 255 - levels))
+    found = estimate_background_dense(grained(levels if dark else 255 - levels))
     assert found is not None
     assert found[0] == dark
     assert np.abs(found[1] - (light if dark else 255 - light)).max() < 8
@@ -70,7 +70,7 @@ def test_strokes_along_the_border_are_ink_where_it_was_cut_out_around_them(dark:
 @pytest.mark.parametrize("dark", [True, False])
 def test_what_is_beside_a_character_with_paper_around_it_is_left_to_others(dark: bool) -> None:
     table = np.where(X > 0.4, 60.0, 210 * (1 - 0.6 * seven(0.2, 0.2, 0.7, 0.8)))
-    assert crowded(grained(table if dark else 255 - table)) is None
+    assert estimate_background_dense(grained(table if dark else 255 - table)) is None
 
 
 SHADOW = np.where(X + 0.3 * Y > 0.1, 90.0, 210.0)
@@ -95,12 +95,12 @@ SHEET = np.where(np.maximum(abs(X), abs(Y)) < 0.42, 220.0, 50.0)
 @pytest.mark.parametrize("inverted", [False, True])
 def test_other_pictures_are_left_to_others(levels: NDArray[np.floating], inverted: bool) -> None:
     picture = grained(levels)
-    assert crowded(255 - picture if inverted else picture) is None  # type: ignore[arg-type]
+    assert estimate_background_dense(255 - picture if inverted else picture) is None  # type: ignore[arg-type]
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20))))
 def test_any_picture_is_looked_at(picture: Grey) -> None:
-    found = crowded(picture)
+    found = estimate_background_dense(picture)
     if found is not None:
         assert found[1].shape == picture.shape
         assert picture.min() <= found[1].min() <= found[1].max() <= picture.max()
@@ -108,6 +108,6 @@ def test_any_picture_is_looked_at(picture: Grey) -> None:
 
 def test_what_a_mask_explains() -> None:
     levels = np.array([[10, 10, 90, 90]], np.uint8)
-    assert explained(levels, (levels > 50).astype(np.uint8)) == pytest.approx(1)
-    assert explained(levels, np.array([[1, 0, 1, 0]], np.uint8)) == pytest.approx(0)
-    assert explained(np.full((2, 2), 7, np.uint8), np.eye(2, dtype=np.uint8)) == 0
+    assert explained_variance(levels, (levels > 50).astype(np.uint8)) == pytest.approx(1)
+    assert explained_variance(levels, np.array([[1, 0, 1, 0]], np.uint8)) == pytest.approx(0)
+    assert explained_variance(np.full((2, 2), 7, np.uint8), np.eye(2, dtype=np.uint8)) == 0

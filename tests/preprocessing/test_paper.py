@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kalamos.preprocessing.paper import shrink
+from kalamos.preprocessing.resizing import shrink
 
 
 @pytest.mark.parametrize("shape", [(160, 240), (161, 240), (150, 250)])

@@ -10,7 +10,7 @@ import pytest
 
 from kalamos.errors import ImageTooLargeError, NoInkError, PreprocessingError
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
-from kalamos.preprocessing.steps import PAGE, STEPS
+from kalamos.preprocessing.steps import MAX_WORKING_PIXELS, STEPS
 
 LAST: Mapping[str, object] = {"step": "normalise", "mean": 0.0, "std": 1.0}
 
@@ -138,15 +138,15 @@ def test_the_trace_of_a_blank_page_shows_what_there_is_and_then_says_so() -> Non
 
 def test_pixels_are_enough_where_the_first_step_scales_down() -> None:
     last = {"step": "normalise"}
-    assert Preprocessor(DEFAULT_STEPS).enough_pixels == PAGE
-    assert Preprocessor([{"step": "grey"}, *DEFAULT_STEPS]).enough_pixels == PAGE
-    assert Preprocessor([{"step": "grey"}, last]).enough_pixels is None
-    assert Preprocessor([{"step": "pad", "px": 12}, *DEFAULT_STEPS]).enough_pixels is None
-    assert Preprocessor([{"step": "resize", "size": 28}, last]).enough_pixels is None
+    assert Preprocessor(DEFAULT_STEPS).min_decode_pixels == MAX_WORKING_PIXELS
+    assert Preprocessor([{"step": "grey"}, *DEFAULT_STEPS]).min_decode_pixels == MAX_WORKING_PIXELS
+    assert Preprocessor([{"step": "grey"}, last]).min_decode_pixels is None
+    assert Preprocessor([{"step": "pad", "px": 12}, *DEFAULT_STEPS]).min_decode_pixels is None
+    assert Preprocessor([{"step": "resize", "size": 28}, last]).min_decode_pixels is None
 
 
 def test_with_more_pixels_than_enough_the_first_step_goes_on_with_as_many() -> None:
     page = np.full((900, 1200), 220, np.uint8)
     page[200:700, 500:560] = 40
     _, ink = next(Preprocessor(DEFAULT_STEPS).trace(page))
-    assert ink.size == pytest.approx(PAGE, rel=0.01)
+    assert ink.size == pytest.approx(MAX_WORKING_PIXELS, rel=0.01)

@@ -1,4 +1,4 @@
-"""`Prepared.among` may miss, but must never pass an image that the steps would change."""
+"""`AlreadyNormalized.among` may miss, but must never pass an image that the steps would change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kalamos.datasets import Dataset
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor, default_steps
-from kalamos.preprocessing.prepared import Prepared
+from kalamos.preprocessing.prepared import AlreadyNormalized
 
 STEPS = DEFAULT_STEPS[:-1]
 
@@ -39,10 +39,10 @@ BLOBS = st.builds(
 
 @given(st.lists(BLOBS, min_size=1, max_size=20))
 def test_what_is_passed_over_is_what_the_steps_leave_alone(images: list[NDArray[np.uint8]]) -> None:
-    prepared = Prepared.of(STEPS)
+    prepared = AlreadyNormalized.from_steps(STEPS)
     assert prepared is not None
     preprocessor = Preprocessor(DEFAULT_STEPS)
-    for image, kept in zip(images, prepared.among(np.stack(images)), strict=True):
+    for image, kept in zip(images, prepared.check_batch(np.stack(images)), strict=True):
         if kept:
             np.testing.assert_array_equal(preprocessor.image(image), image)
 
@@ -65,10 +65,12 @@ def test_what_the_steps_make_is_mostly_recognised(image: NDArray[np.uint8]) -> N
     off = mass.sum(0) / made.sum() - 14
     if (np.abs(np.abs(off) - 0.5) < 0.002).any():  # rounding decides
         return
-    prepared = Prepared.of(STEPS)
+    prepared = AlreadyNormalized.from_steps(STEPS)
     assert prepared is not None
     expected = sides <= 1 and 17 <= longer <= 20 and made.max() >= 250
-    assert prepared.among(made[None])[0] == (expected and np.array_equal(preprocessor.image(made), made))
+    assert prepared.check_batch(made[None])[0] == (
+        expected and np.array_equal(preprocessor.image(made), made)
+    )
 
 
 def test_a_pixel_off_the_middle_is_not_prepared() -> None:
@@ -76,10 +78,10 @@ def test_a_pixel_off_the_middle_is_not_prepared() -> None:
     page[6:10, 5:35] = page[10:54, 28:33] = 255
     once = Preprocessor(DEFAULT_STEPS).image(page)
     off = [np.roll(once, by, axis) for axis in (0, 1) for by in (-1, 1)]
-    prepared = Prepared.of(STEPS)
+    prepared = AlreadyNormalized.from_steps(STEPS)
     assert prepared is not None
-    assert prepared.among(np.stack([once, *off])).tolist() == [True, False, False, False, False]
-    assert prepared.among(np.stack([once.T, *off])).tolist() == [prepared.has(once.T), *[False] * 4]
+    assert prepared.check_batch(np.stack([once, *off])).tolist() == [True, False, False, False, False]
+    assert prepared.check_batch(np.stack([once.T, *off])).tolist() == [prepared.check(once.T), *[False] * 4]
 
 
 @pytest.mark.parametrize("side", [0, 1, 2, 3])
@@ -90,9 +92,9 @@ def test_a_lopsided_character_at_the_border_is_prepared(side: int) -> None:
     image = np.ascontiguousarray(np.rot90(image, side))
     preprocessor = Preprocessor(DEFAULT_STEPS)
     once = preprocessor.image(image)
-    prepared = Prepared.of(STEPS)
+    prepared = AlreadyNormalized.from_steps(STEPS)
     assert prepared is not None
-    assert prepared.has(once)
+    assert prepared.check(once)
     np.testing.assert_array_equal(preprocessor.image(once), once)
 
 
@@ -118,11 +120,11 @@ def test_large_squares_count_as_prepared_by_their_geometry() -> None:
     ],
 )
 def test_other_steps_are_tried_one_by_one(steps: list[dict[str, object]]) -> None:
-    assert Prepared.of(steps) is None
+    assert AlreadyNormalized.from_steps(steps) is None
 
 
 def test_one_image_is_judged_as_in_a_stack(mnist: Dataset) -> None:
-    known = Prepared.of(DEFAULT_STEPS[:-1])
+    known = AlreadyNormalized.from_steps(DEFAULT_STEPS[:-1])
     assert known is not None
     generator = np.random.default_rng(0)
     images = mnist.train.stack()[:3000]
@@ -130,4 +132,4 @@ def test_one_image_is_judged_as_in_a_stack(mnist: Dataset) -> None:
     faint = (images * 0.9).astype(np.uint8)
     noise = generator.integers(0, 256, images[:500].shape, dtype=np.uint8)
     for stack in (images, moved, faint, noise, np.zeros((1, 28, 28), np.uint8)):
-        assert [known.has(image) for image in stack] == known.among(stack).tolist()
+        assert [known.check(image) for image in stack] == known.check_batch(stack).tolist()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.small import without_bars, without_impulses, without_stains
+from kalamos.preprocessing.small import remove_bars, remove_impulses, remove_stains
 
 Grey = NDArray[np.uint8]
 Prepare = Callable[[Grey], Grey]
@@ -50,7 +50,7 @@ def test_salt_and_pepper_go(prepare: Prepare, share: float, inverted: bool) -> N
 def test_a_few_bright_pixels_may_be_dots() -> None:
     image = seven()
     image[26, [4, 8, 12]] = 255
-    assert without_impulses(image) is image
+    assert remove_impulses(image) is image
 
 
 @pytest.mark.parametrize(("left", "right"), [(7, 0), (0, 7), (7, 7), (9, 9), (4, 0)])
@@ -61,7 +61,7 @@ def test_bars_go_and_what_crosses_them_comes_back(
 ) -> None:
     clean = np.ascontiguousarray(seven().T) if turned else seven()
     striped = np.ascontiguousarray(ends(clean.T, left, right).T) if turned else ends(clean, left, right)
-    seen = without_bars(255 - striped if inverted else striped)
+    seen = remove_bars(255 - striped if inverted else striped)
     np.testing.assert_array_equal(255 - seen if inverted else seen, clean)
 
 
@@ -71,7 +71,7 @@ def test_a_wide_bar_goes_though_strokes_run_along_it(share: int, inverted: bool)
     clean = np.zeros((28, 28), np.uint8)
     cv2.ellipse(clean, (14, 14), (13 - share, 10), 0, 0, 360, 255, 2)
     striped = ends(clean, share, share)
-    seen = without_bars(255 - striped if inverted else striped)
+    seen = remove_bars(255 - striped if inverted else striped)
     np.testing.assert_array_equal(255 - seen if inverted else seen, clean)
 
 
@@ -112,22 +112,22 @@ def test_the_stem_of_a_tight_crop_is_no_bar(character: str, pen: int) -> None:
         image[:, min(x, 22 - pen) : min(x, 22 - pen) + pen] = 255
     for y in across:
         image[min(y, 28 - pen) : min(y, 28 - pen) + pen] = 255
-    assert without_bars(image) is image
+    assert remove_bars(image) is image
     inverted = 255 - image
-    assert without_bars(inverted) is inverted
+    assert remove_bars(inverted) is inverted
 
 
 def test_a_bar_that_is_all_there_is_stays() -> None:
     image = np.zeros((28, 28), np.uint8)
     image[:, :5] = 255
-    assert without_bars(image) is image
+    assert remove_bars(image) is image
 
 
 def test_a_shadow_along_a_side_is_no_bar() -> None:
     image = np.full((28, 28), 200, np.uint8)
     image[8:20, 16:19] = 40
     image[:, :6] = 130
-    assert without_bars(image) is image
+    assert remove_bars(image) is image
 
 
 def test_stains_go_and_dots_stay() -> None:
@@ -135,10 +135,10 @@ def test_stains_go_and_dots_stay() -> None:
     clean[25:27, 4:6] = 90
     stained = clean.copy()
     stained[10:13, 1:4] = 60
-    np.testing.assert_array_equal(without_stains(stained), clean)
-    assert without_stains(clean) is clean
+    np.testing.assert_array_equal(remove_stains(stained), clean)
+    assert remove_stains(clean) is clean
     # Where letters have dots, it may be one.
-    assert without_stains(stained, near=6) is stained
+    assert remove_stains(stained, near=6) is stained
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3), (3, 3), (4, 9)])
@@ -146,6 +146,6 @@ def test_slivers_come_through(shape: tuple[int, int]) -> None:
     for seed in range(20):
         image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
         before = image.copy()
-        for step in (without_impulses, without_bars, without_stains):
+        for step in (remove_impulses, remove_bars, remove_stains):
             assert step(image).shape == shape
         np.testing.assert_array_equal(image, before)

@@ -7,8 +7,8 @@ import pytest
 
 from kalamos.errors import NoInkError, PreprocessingError
 from kalamos.preprocessing import Preprocessor
-from kalamos.preprocessing.ink import bright_on_black
-from kalamos.preprocessing.parts import written
+from kalamos.preprocessing.ink import foreground_intensity
+from kalamos.preprocessing.parts import extract_strokes
 from kalamos.preprocessing.steps import STEPS
 
 STROKE = np.zeros((40, 40), np.uint8)
@@ -95,7 +95,7 @@ def test_ink_box_keeps_the_dots_of_a_small_image_and_no_stains() -> None:
 def test_the_paper_under_dark_ink_comes_out_black() -> None:
     page = np.full((120, 120), 210, np.uint8)
     page[30:90, 55:65] = 40
-    ink, _ = bright_on_black(page)
+    ink, _ = foreground_intensity(page)
     assert ink[31:89, 56:64].min() > 150
     page[29:91, 54:66] = 40  # the blur against noise reaches one pixel further
     assert ink[page == 210].max() == 0
@@ -106,7 +106,7 @@ def test_a_stroke_among_more_specks_than_sixteen_bits_count_is_found() -> None:
     page[:520:2, ::2] = 200
     page[540:596, 250:270] = 200
     # The specks, a pixel each, are labelled first.
-    assert np.flatnonzero(written(page).any(axis=1)).tolist() == list(range(540, 596))
+    assert np.flatnonzero(extract_strokes(page).any(axis=1)).tolist() == list(range(540, 596))
 
 
 def test_specks_are_too_small_or_too_faint() -> None:
@@ -115,7 +115,7 @@ def test_specks_are_too_small_or_too_faint() -> None:
     ink[5:8, 5:8] = 255  # 9 px: more than a hundredth
     ink[90:92, 90:92] = 255  # 4 px: dust
     ink[60:80, 70:90] = 50  # large, but nowhere as strong as ink: a stain
-    kept = written(ink)
+    kept = extract_strokes(ink)
     assert kept[5:8, 5:8].min() == 255
     assert kept[90:92, 90:92].max() == 0
     assert kept[60:80, 70:90].max() == 0

@@ -409,7 +409,7 @@ class _Worker:
         item.begun = True
         try:
             reader = self.scheduler.registry.get(self.model)
-            image = _decode(item.upload, self.scheduler.limits, reader.enough_pixels, item.request.stop)
+            image = _decode(item.upload, self.scheduler.limits, reader.min_decode_pixels, item.request.stop)
             if item.is_given_up():
                 return _GivenUpError()
             return reader.predict(image, item.request.options)
@@ -435,7 +435,7 @@ def _decode_quickly(upload: UploadedImage, max_pixels: int) -> NDArray[np.uint8]
 
 
 def _decode(
-    upload: UploadedImage, limits: Limits, enough_pixels: int | None, stop: threading.Event
+    upload: UploadedImage, limits: Limits, min_decode_pixels: int | None, stop: threading.Event
 ) -> NDArray[np.uint8]:
     """The pixels of any image, within what is left for its row to be answered."""
     if isinstance(upload.content, ImageError):
@@ -444,7 +444,7 @@ def _decode(
         upload.content,
         where=upload.where,
         max_pixels=limits.pixels,
-        enough_pixels=enough_pixels,
+        min_decode_pixels=min_decode_pixels,
         timeout=DECODING_TIME_FRACTION * limits.seconds,
         stopping=stop,
     )

@@ -17,7 +17,7 @@ from kalamos.datasets.sources import natural_key
 from kalamos.errors import DatasetError, KalamosError
 from kalamos.images import decode_grey
 from kalamos.images.files import display_name
-from kalamos.preprocessing.steps import PAGE, as_page
+from kalamos.preprocessing.steps import MAX_WORKING_PIXELS, limit_size
 from kalamos.streaming import Turns, default_jobs, ordered_map
 
 __all__ = ["PART_OF_FOLDER", "LabelledFile", "Listing", "Part", "assemble", "decode_members"]
@@ -62,7 +62,7 @@ class Listing:
 def decode_members(
     read: Callable[[str], bytes], members: Sequence[str], *, jobs: int | None = None
 ) -> tuple[NDArray[np.uint8] | RaggedImages, NDArray[np.int64], tuple[SkippedFile, ...]]:
-    """Decode files in parallel, in order. Those of more pixels than `steps.PAGE` are scaled down to it.
+    """Decode files in parallel, in order; those over `steps.MAX_WORKING_PIXELS` are scaled down to it.
 
     Args:
         read: returns a file's bytes, or raises a `KalamosError`; called from several threads.
@@ -132,9 +132,9 @@ def _decoded(
 ) -> NDArray[np.uint8] | SkippedFile:
     where = display_name(name)
     try:
-        image = decode_grey(read(name), where=where, enough_pixels=PAGE)
+        image = decode_grey(read(name), where=where, min_decode_pixels=MAX_WORKING_PIXELS)
         # As `predict` sees it, byte for byte; and so a thousand 12-megapixel photographs fit into memory.
-        return as_page(image)
+        return limit_size(image)
     except KalamosError as error:
         return SkippedFile(where, str(error).removeprefix(f"{where}: "))
     finally:

@@ -76,7 +76,7 @@ class _Bounds(NamedTuple):
     """What a caller asks of an image's pixels."""
 
     max_pixels: int
-    enough_pixels: int | None
+    min_decode_pixels: int | None
 
 
 def decode_grey(
@@ -84,7 +84,7 @@ def decode_grey(
     *,
     where: str = "the bytes",
     max_pixels: int = MAX_PIXELS,
-    enough_pixels: int | None = None,
+    min_decode_pixels: int | None = None,
     timeout: float | None = None,
     stopping: threading.Event | None = None,
 ) -> Grey:
@@ -99,9 +99,9 @@ def decode_grey(
         where: what the source is called in errors.
         max_pixels: the limit on width x height, seen before decoding. Decoded pixels may take at most
             `kalamos.images.pixels.MAX_DECODED_BYTES`, whatever this says.
-        enough_pixels: a JPEG may be decoded at a half, a quarter or an eighth of its size, several times as
-            fast, where it has at least so many pixels then; None asks for all of them. What others have
-            too many they keep.
+        min_decode_pixels: a JPEG may be decoded at a half, a quarter or an eighth of its size, several
+            times as fast, if it has at least so many pixels then; None decodes all of them. Other formats
+            are always decoded whole.
         timeout: seconds that decoding may take; None takes `kalamos.isolation.TIMEOUT_SECONDS`.
         stopping: once set, decoding that takes long is given up.
 
@@ -117,7 +117,7 @@ def decode_grey(
     array([[200, 200, 200],
            [200, 200, 200]], dtype=uint8)
     """
-    bounds = _Bounds(max_pixels, enough_pixels)
+    bounds = _Bounds(max_pixels, min_decode_pixels)
     quick = _decode_harmless(data, where, bounds)
     return _decode_by_worker(Encoded(where, data), bounds, timeout, stopping) if quick is None else quick
 
@@ -141,7 +141,7 @@ def decode_file(
     path: str | os.PathLike[str],
     *,
     max_pixels: int = MAX_PIXELS,
-    enough_pixels: int | None = None,
+    min_decode_pixels: int | None = None,
     timeout: float | None = None,
     stopping: threading.Event | None = None,
 ) -> Grey:
@@ -149,7 +149,7 @@ def decode_file(
 
     Raises as `decode_grey` does, and `ImageNotFoundError`.
     """
-    bounds = _Bounds(max_pixels, enough_pixels)
+    bounds = _Bounds(max_pixels, min_decode_pixels)
     encoded = fetch(path)
     if isinstance(encoded.source, bytes):
         quick = _decode_harmless(encoded.source, encoded.where, bounds)
@@ -162,7 +162,7 @@ def decode_all(
     images: Sequence[Encoded | ImageError],
     *,
     max_pixels: int = MAX_PIXELS,
-    enough_pixels: int | None = None,
+    min_decode_pixels: int | None = None,
     timeout: float | None = None,
     stopping: threading.Event | None = None,
 ) -> Iterator[Grey | ImageError]:
@@ -170,7 +170,7 @@ def decode_all(
 
     As `decode_grey` for each; those that a worker decodes go to it together, and it works ahead.
     """
-    bounds = _Bounds(max_pixels, enough_pixels)
+    bounds = _Bounds(max_pixels, min_decode_pixels)
     by_worker = _decode_by_workers(
         [image for image in images if _needs_worker(image)], bounds, timeout, stopping
     )
@@ -247,7 +247,7 @@ def _decode_if_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None
         header, harmless = jpeg.inspect_jpeg(data, where)
         check_size(header, bounds.max_pixels, where)
         if harmless:
-            return decode_here(data, header, where=where, enough_pixels=bounds.enough_pixels)
+            return decode_here(data, header, where=where, min_decode_pixels=bounds.min_decode_pixels)
     else:
         image_format(data, where)
     return None
@@ -374,4 +374,4 @@ def _decode_any(image: Encoded, bounds: _Bounds) -> Grey:
         check_size(header, bounds.max_pixels, where)
     if header is None or header.animated or (kind == "TIFF" and not header.deep):
         return decode_with_pillow(data, kind, header, where=where, max_pixels=bounds.max_pixels)
-    return decode_here(data, header, where=where, enough_pixels=bounds.enough_pixels)
+    return decode_here(data, header, where=where, min_decode_pixels=bounds.min_decode_pixels)

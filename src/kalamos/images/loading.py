@@ -33,7 +33,7 @@ def load_grey(
     source: ImageSource,
     *,
     max_pixels: int = MAX_PIXELS,
-    enough_pixels: int | None = None,
+    min_decode_pixels: int | None = None,
     timeout: float | None = None,
     stopping: threading.Event | None = None,
 ) -> NDArray[np.uint8]:
@@ -60,7 +60,7 @@ def load_grey(
         return decode_file(
             source,
             max_pixels=max_pixels,
-            enough_pixels=enough_pixels,
+            min_decode_pixels=min_decode_pixels,
             timeout=timeout,
             stopping=stopping,
         )
@@ -68,7 +68,7 @@ def load_grey(
         return decode_grey(
             bytes(source),
             max_pixels=max_pixels,
-            enough_pixels=enough_pixels,
+            min_decode_pixels=min_decode_pixels,
             timeout=timeout,
             stopping=stopping,
         )

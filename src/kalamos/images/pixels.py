@@ -73,7 +73,7 @@ def out_of_memory(error: BaseException, where: str) -> ImageTooLargeError | None
 
 
 def decode_here(
-    data: bytes, header: ImageHeader, *, where: str, enough_pixels: int | None = None
+    data: bytes, header: ImageHeader, *, where: str, min_decode_pixels: int | None = None
 ) -> NDArray[np.uint8]:
     """Decode an image whose header is `header` to grey uint8 [H, W], C-contiguous and upright.
 
@@ -83,7 +83,7 @@ def decode_here(
         ImageTooLargeError: memory ran out.
     """
     try:
-        pixels = _decode(data, header, where, enough_pixels)
+        pixels = _decode(data, header, where, min_decode_pixels)
         if pixels.dtype == _UINT8 and pixels.ndim == 2 and header.transparent is None:
             # Most character images; to_grey would return them as they are.
             grey: NDArray[np.uint8] = pixels
@@ -101,11 +101,11 @@ def decode_here(
         raise out_of_memory(error, where) or damaged(where, header.format, "it cannot be decoded") from error
 
 
-def _decode(data: bytes, header: ImageHeader, where: str, enough_pixels: int | None) -> NDArray[Any]:
+def _decode(data: bytes, header: ImageHeader, where: str, min_decode_pixels: int | None) -> NDArray[Any]:
     """OpenCV's pixels: [H, W] or [H, W, 3 or 4] in BGR(A) order, in the orientation they are stored in."""
     flags, factor = cv2.IMREAD_UNCHANGED, 1
     if header.has_luma and header.width * header.height > CROP_PIXELS:
-        factor = _reduction(header, enough_pixels)
+        factor = _reduction(header, min_decode_pixels)
         flags = _LUMA[factor]
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     # Mypy's stubs do not know that imdecode answers None for what it cannot decode.
@@ -126,12 +126,12 @@ def _failure(header: ImageHeader, where: str) -> ImageError:
     return damaged(where, header.format, "it cannot be decoded")
 
 
-def _reduction(header: ImageHeader, enough_pixels: int | None) -> int:
+def _reduction(header: ImageHeader, min_decode_pixels: int | None) -> int:
     """The largest factor to divide both sides by that leaves enough pixels."""
-    if enough_pixels is None:
+    if min_decode_pixels is None:
         return 1
     return next(
-        (factor for factor in (8, 4, 2) if header.width * header.height >= enough_pixels * factor**2), 1
+        (factor for factor in (8, 4, 2) if header.width * header.height >= min_decode_pixels * factor**2), 1
     )
 
 

@@ -74,7 +74,7 @@ def load_item(
     source: ImageSource | NamedImage,
     *,
     max_pixels: int = MAX_PIXELS,
-    enough_pixels: int | None = None,
+    min_decode_pixels: int | None = None,
     timeout: float | None = None,
     stopping: threading.Event | None = None,
 ) -> NDArray[np.uint8]:
@@ -84,7 +84,11 @@ def load_item(
         ImageError: see there; or the one that a member has in place of its bytes.
     """
     [outcome] = load_items(
-        [source], max_pixels=max_pixels, enough_pixels=enough_pixels, timeout=timeout, stopping=stopping
+        [source],
+        max_pixels=max_pixels,
+        min_decode_pixels=min_decode_pixels,
+        timeout=timeout,
+        stopping=stopping,
     )
     if isinstance(outcome, ImageError):
         raise outcome
@@ -95,7 +99,7 @@ def load_items(
     sources: Sequence[ImageSource | NamedImage],
     *,
     max_pixels: int = MAX_PIXELS,
-    enough_pixels: int | None = None,
+    min_decode_pixels: int | None = None,
     timeout: float | None = None,
     stopping: threading.Event | None = None,
 ) -> Generator[NDArray[np.uint8] | ImageError, None, None]:
@@ -107,7 +111,11 @@ def load_items(
     fetched = [_fetched(source) for source in sources]
     encoded = [item for item in fetched if isinstance(item, Encoded | ImageError)]
     decoded = decode_all(
-        encoded, max_pixels=max_pixels, enough_pixels=enough_pixels, timeout=timeout, stopping=stopping
+        encoded,
+        max_pixels=max_pixels,
+        min_decode_pixels=min_decode_pixels,
+        timeout=timeout,
+        stopping=stopping,
     )
     for item in fetched:
         if isinstance(item, Encoded | ImageError):

@@ -12,57 +12,57 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["crowded", "explained"]
+from kalamos.preprocessing.resizing import SQUARE_3X3
+
+__all__ = ["estimate_background_dense", "explained_variance", "monomials"]
 
 Grey = NDArray[np.uint8]
 Levels = NDArray[np.float32]
 
-LEAST_INK, LEAST_PAPER = 0.3, 0.05
+MIN_INK_FRACTION, MIN_PAPER_FRACTION = 0.3, 0.05
 """Shares of the picture."""
 
-LEAST_FILLING, TOUCHED = 0.12, 0.9
+MIN_FILLING_INK_FRACTION, MAX_TOUCHED_BORDER_FRACTION = 0.12, 0.9
 """Less ink is enough where it reaches all four sides and not more of the border than this is paper: strokes
 run along it, and would be taken for what looks in from beyond."""
 
-REACHED = 2
+MAX_BORDER_GAP_PX = 2
 """Ink reaches a side that is at most so many px away."""
 
-SEPARATED = 0.75
+MIN_EXPLAINED_VARIANCE = 0.75
 """Ink and paper explain at least this share of the grey levels' variance: of noise split in two they explain
 0.64, and more where outlines are blurred."""
 
-CONTRAST = 20
+MIN_DENSE_CONTRAST_LEVELS = 20
 """Of grey levels at least, between ink and paper."""
 
-SHARP = 0.3
+MIN_DENSE_EDGE_RISE = 0.3
 """Along the outline the levels change within two pixels by this share of the contrast, on average."""
 
-BORDER, CLEAR_BORDER = 0.6, 0.75
+MIN_BORDER_PAPER_FRACTION, MIN_CLEAR_BORDER_PAPER_FRACTION = 0.6, 0.75
 """The paper's share of the border at least; the greater one, where ink fills a corner."""
 
-CUT_BORDER, AROUND = 0.45, 0.5
+MIN_CUT_BORDER_PAPER_FRACTION, MIN_INK_IN_HULL_FRACTION = 0.45, 0.5
 """The border's share is less where strokes run along it or are cut by it. Then so much of the ink lies within
 the convex hull of the paper: a shadow, or the table beside a sheet, lies beyond it."""
 
-PLAIN = 0.95
+PLAIN_BORDER_FRACTION = 0.95
 """With more of the border on one side, light is even: there is as little ink as the first guess says."""
 
-UNSURE = 0.3
+AMBIGUOUS_BORDER_FRACTION = 0.3
 """Where the darker or the lighter pixels have at least this share of the border, either may be the ink."""
 
-THICKEST = 0.3
+MAX_STROKE_DEPTH_FRACTION = 0.3
 """No stroke's middle is farther from its outline than this share of the longer side."""
 
-ROUNDS = 2
+DENSE_FIT_ROUNDS = 2
 """Uneven light moves pixels to the wrong side, until it has been taken away."""
 
-BETWEEN = 64
+FLAT_BACKGROUND_LEVEL = 64
 """Stands for the paper's level where light is taken away: its noise has room below."""
 
-SQUARE = np.ones((3, 3), np.uint8)
 
-
-def crowded(overview: Grey) -> tuple[bool, Levels] | None:
+def estimate_background_dense(overview: Grey) -> tuple[bool, Levels] | None:
     """Whether the ink is dark, and the paper, float32 [H, W], on a crop full of ink; None for other pictures.
 
     Args:
@@ -70,7 +70,7 @@ def crowded(overview: Grey) -> tuple[bool, Levels] | None:
 
     >>> crop = np.full((60, 10), 220, np.uint8)
     >>> crop[5:55, 1:9] = 40
-    >>> dark, paper = crowded(crop)
+    >>> dark, paper = estimate_background_dense(crop)
     >>> dark, float(paper[30, 5])
     (True, 220.0)
     """
@@ -78,9 +78,16 @@ def crowded(overview: Grey) -> tuple[bool, Levels] | None:
     light = _border_share(bright)  # type: ignore[arg-type]
     likelier = light >= 0.5
     share = cv2.mean(bright)[0]
-    if max(light, 1 - light) > PLAIN and (1 - share if likelier else share) < LEAST_INK:
+    if (
+        max(light, 1 - light) > PLAIN_BORDER_FRACTION
+        and (1 - share if likelier else share) < MIN_INK_FRACTION
+    ):
         return None
-    for dark in (likelier, not likelier) if UNSURE < light < 1 - UNSURE else (likelier,):
+    for dark in (
+        (likelier, not likelier)
+        if AMBIGUOUS_BORDER_FRACTION < light < 1 - AMBIGUOUS_BORDER_FRACTION
+        else (likelier,)
+    ):
         paper = _paper(overview, bright if dark else 1 - bright, dark=dark)  # type: ignore[arg-type]
         # What has the less of the border is the ink, unless that is cut out along it.
         if paper is not None and (dark == likelier or _fills(1 - paper)):
@@ -88,7 +95,7 @@ def crowded(overview: Grey) -> tuple[bool, Levels] | None:
     return None
 
 
-def explained(levels: Grey, mask: Grey) -> float:
+def explained_variance(levels: Grey, mask: Grey) -> float:
     """The share of the variance of levels that a mask of 0 and 1 explains: both uint8 [H, W]."""
     total = float(cv2.meanStdDev(levels)[1][0, 0]) ** 2
     share = cv2.mean(mask)[0]
@@ -103,19 +110,26 @@ def _paper(overview: Grey, paper: Grey, *, dark: bool) -> Grey | None:
         paper: the first guess.
         dark: whether the ink is.
     """
-    for _ in range(ROUNDS):
-        if not LEAST_PAPER <= cv2.mean(paper)[0] <= 1 - LEAST_PAPER:
+    for _ in range(DENSE_FIT_ROUNDS):
+        if not MIN_PAPER_FRACTION <= cv2.mean(paper)[0] <= 1 - MIN_PAPER_FRACTION:
             return None
         under = _plane(overview, paper)
         deep = under - overview if dark else overview - under
-        flat: Grey = np.clip(deep + BETWEEN, 0, 255).astype(np.uint8)
+        flat: Grey = np.clip(deep + FLAT_BACKGROUND_LEVEL, 0, 255).astype(np.uint8)
         ink: Grey = cv2.threshold(flat, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]  # type: ignore[assignment]
         paper, depth = 1 - ink, _depth(ink)
-        if depth > max(THICKEST * max(overview.shape), 2):
+        if depth > max(MAX_STROKE_DEPTH_FRACTION * max(overview.shape), 2):
             return None
     fills = _fills(ink)
-    least = LEAST_FILLING if fills and _border_share(paper) <= TOUCHED else LEAST_INK
-    if not least <= cv2.mean(ink)[0] <= 1 - LEAST_PAPER or explained(flat, ink) < SEPARATED:
+    least = (
+        MIN_FILLING_INK_FRACTION
+        if fills and _border_share(paper) <= MAX_TOUCHED_BORDER_FRACTION
+        else MIN_INK_FRACTION
+    )
+    if (
+        not least <= cv2.mean(ink)[0] <= 1 - MIN_PAPER_FRACTION
+        or explained_variance(flat, ink) < MIN_EXPLAINED_VARIANCE
+    ):
         return None
     found = _is_drawn(flat, ink) and (_surrounds(paper) or (fills and _is_cut(paper, ink, depth)))
     return paper if found else None
@@ -124,7 +138,7 @@ def _paper(overview: Grey, paper: Grey, *, dark: bool) -> Grey | None:
 def _fills(ink: Grey) -> bool:
     """Whether ink reaches all four sides, as where a picture was cut out along it."""
     x, y, width, height = cv2.boundingRect(ink)
-    return bool(max(x, y, ink.shape[1] - x - width, ink.shape[0] - y - height) <= REACHED)
+    return bool(max(x, y, ink.shape[1] - x - width, ink.shape[0] - y - height) <= MAX_BORDER_GAP_PX)
 
 
 def _border_share(mask: Grey) -> float:
@@ -140,24 +154,24 @@ def _depth(mask: Grey) -> float:
 def _is_drawn(flat: Grey, ink: Grey) -> bool:
     """Whether it has a pen's outline: a flash or a vignette has not."""
     contrast = cv2.mean(flat, mask=ink)[0] - cv2.mean(flat, mask=1 - ink)[0]
-    outline = cv2.subtract(ink, cv2.erode(ink, SQUARE))
-    rise = cv2.mean(cv2.morphologyEx(flat, cv2.MORPH_GRADIENT, SQUARE), mask=outline)[0]
-    return contrast >= CONTRAST and rise >= SHARP * contrast
+    outline = cv2.subtract(ink, cv2.erode(ink, SQUARE_3X3))
+    rise = cv2.mean(cv2.morphologyEx(flat, cv2.MORPH_GRADIENT, SQUARE_3X3), mask=outline)[0]
+    return contrast >= MIN_DENSE_CONTRAST_LEVELS and rise >= MIN_DENSE_EDGE_RISE * contrast
 
 
 def _surrounds(paper: Grey) -> bool:
     """Whether the border is mostly paper."""
     corners = paper[0, 0] and paper[0, -1] and paper[-1, 0] and paper[-1, -1]
-    return _border_share(paper) >= (BORDER if corners else CLEAR_BORDER)
+    return _border_share(paper) >= (MIN_BORDER_PAPER_FRACTION if corners else MIN_CLEAR_BORDER_PAPER_FRACTION)
 
 
 def _is_cut(paper: Grey, ink: Grey, depth: float) -> bool:
     """Whether strokes that reach the border are told from paper by running through it, and being narrower."""
-    if _border_share(paper) < CUT_BORDER or _depth(paper) < depth:
+    if _border_share(paper) < MIN_CUT_BORDER_PAPER_FRACTION or _depth(paper) < depth:
         return False
     hull = cv2.fillConvexPoly(np.zeros_like(ink), cv2.convexHull(cv2.findNonZero(paper)), 1)
     cut = _at_border(ink)
-    return cv2.countNonZero(cv2.bitwise_and(hull, cut)) >= AROUND * cv2.countNonZero(cut)
+    return cv2.countNonZero(cv2.bitwise_and(hull, cut)) >= MIN_INK_IN_HULL_FRACTION * cv2.countNonZero(cut)
 
 
 def _at_border(ink: Grey) -> Grey:
@@ -173,26 +187,32 @@ def _at_border(ink: Grey) -> Grey:
 
 def _plane(overview: Grey, paper: Grey) -> Levels:
     """The plane through the paper's levels, off the ink's blurred outline where there is as much of it."""
-    plain: Grey = cv2.erode(paper, SQUARE, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    plain: Grey = cv2.erode(paper, SQUARE_3X3, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
     chosen = plain if cv2.countNonZero(plain) >= cv2.countNonZero(paper) / 2 else paper
-    monomials, products = _monomials(*overview.shape)
+    monomial_values, products = _plane_monomials(*overview.shape)
     weights = chosen.ravel().astype(np.float32)
     # A ridge: where the paper is on one line, the plane does not tilt across it.
     ridge = np.diag([0.0, 0.01, 0.01]) * weights.sum()
-    sums = monomials @ (weights * overview.ravel())
+    sums = monomial_values @ (weights * overview.ravel())
     coefficients = np.linalg.solve((products @ weights).reshape(3, 3) + ridge, sums).astype(np.float32)
     darkest, brightest, _, _ = cv2.minMaxLoc(overview, mask=chosen)
-    plane: Levels = np.clip((coefficients @ monomials).reshape(overview.shape), darkest, brightest)
+    plane: Levels = np.clip((coefficients @ monomial_values).reshape(overview.shape), darkest, brightest)
     return plane
 
 
 @lru_cache(maxsize=64)
-def _monomials(height: int, width: int) -> tuple[Levels, Levels]:
+def _plane_monomials(height: int, width: int) -> tuple[Levels, Levels]:
     """1, x, y, the picture from -1/2 to 1/2, at each pixel: [3, H * W]; and the products of any two."""
-    y, x = np.meshgrid(_along(height), _along(width), indexing="ij")
-    monomials = np.stack([np.ones_like(x), x, y]).reshape(3, -1)
-    return monomials, (monomials[:, np.newaxis] * monomials).reshape(9, -1)
+    y, x = (np.linspace(-0.5, 0.5, side, dtype=np.float32) for side in (height, width))
+    values = monomials(y, x, degree=1)
+    return values, (values[:, np.newaxis] * values).reshape(9, -1)
 
 
-def _along(side: int) -> Levels:
-    return np.linspace(-0.5, 0.5, side, dtype=np.float32)
+def monomials(y: Levels, x: Levels, *, degree: int) -> Levels:
+    """1, x, y and, of degree 2, x^2, xy, y^2 at each pixel: [3 or 6, H * W].
+
+    `y` [H] and `x` [W] are the coordinates of the rows and the columns.
+    """
+    y, x = np.meshgrid(y, x, indexing="ij")
+    values = [np.ones_like(x), x, y] if degree == 1 else [np.ones_like(x), x, y, x * x, x * y, y * y]
+    return np.stack(values).reshape(len(values), -1)

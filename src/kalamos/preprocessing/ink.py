@@ -8,29 +8,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.paper import paper_under
+from kalamos.preprocessing.paper import estimate_background
 
-__all__ = ["bright_on_black", "bright_on_black_small"]
+__all__ = ["foreground_intensity", "foreground_intensity_small"]
 
 Grey = NDArray[np.uint8]
 
-NOISE_SHARE = 0.2
+TEXTURE_FRACTION = 0.2
 """On small crops, differences from the paper below this share of the ink's own are paper texture."""
 
-DEVIATIONS = 3
+NOISE_DEVIATIONS = 3
 """What stays within so many standard deviations of the paper is paper."""
 
-SIGNIFICANT = 6
+SIGNIFICANT_DEVIATIONS = 6
 """So many standard deviations no pixel of a blank page reaches, the estimate of its paper included."""
 
-SAMPLES = 2_000
+NOISE_SAMPLE_PIXELS = 2_000
 """About as many pixels tell how strong the noise is."""
 
-LARGE = 256
+LARGE_SIDE_PX = 256
 """Above this longer side (px) a wider blur takes away noise and no detail."""
 
 
-def bright_on_black(image: Grey) -> tuple[Grey, float]:
+def foreground_intensity(image: Grey) -> tuple[Grey, float]:
     """The share of the paper's light that each pixel swallows.
 
     A share, because a stroke in the shadow differs from its paper by fewer grey levels than beside it.
@@ -44,24 +44,24 @@ def bright_on_black(image: Grey) -> tuple[Grey, float]:
 
     >>> page = np.full((120, 120), 210, np.uint8)
     >>> page[30:90, 55:65] = 42
-    >>> ink, difference = bright_on_black(page)
+    >>> ink, difference = foreground_intensity(page)
     >>> int(ink[60, 60]), int(ink[10, 10]), difference       # 255 * (210 - 42) / 210
     (204, 0, 168.0)
     """
-    image, paper, crowded = paper_under(image)
-    side = 3 if max(image.shape) <= LARGE else 5
+    image, paper, dense = estimate_background(image)
+    side = 3 if max(image.shape) <= LARGE_SIDE_PX else 5
     smooth: Grey = cv2.GaussianBlur(image, (side, side), 0)  # type: ignore[assignment]
-    offset, deviation = (0.0, 0.0) if crowded else _noise(paper, smooth)
+    offset, deviation = (0.0, 0.0) if dense else _noise(paper, smooth)
     gap = cv2.subtract(paper, smooth)
     difference = cv2.minMaxLoc(gap)[1] - offset
-    floor = round(offset + DEVIATIONS * deviation)  # OpenCV is faster with whole numbers
+    floor = round(offset + NOISE_DEVIATIONS * deviation)  # OpenCV is faster with whole numbers
     ink = cv2.divide(cv2.subtract(gap, floor), paper, scale=255)  # type: ignore[call-overload]
-    return np.asarray(ink, np.uint8), difference if difference >= SIGNIFICANT * deviation else 0.0
+    return np.asarray(ink, np.uint8), difference if difference >= SIGNIFICANT_DEVIATIONS * deviation else 0.0
 
 
-def bright_on_black_small(image: Grey) -> tuple[Grey, float]:
-    """`bright_on_black` for crops on which strokes leave too little paper to tell its grain."""
-    image, paper, _ = paper_under(image)
+def foreground_intensity_small(image: Grey) -> tuple[Grey, float]:
+    """`foreground_intensity` for crops on which strokes leave too little paper to tell its grain."""
+    image, paper, _ = estimate_background(image)
     ink: Grey = cv2.subtract(paper, image)  # type: ignore[assignment]
     return _without_texture(ink), cv2.minMaxLoc(ink)[1]
 
@@ -71,7 +71,7 @@ def _noise(paper: Grey, image: Grey) -> tuple[float, float]:
 
     Both from the pixels brighter than the median, among which there is no ink.
     """
-    stride = max(1, math.isqrt(image.size // SAMPLES))
+    stride = max(1, math.isqrt(image.size // NOISE_SAMPLE_PIXELS))
     gap = np.subtract(paper[::stride, ::stride], image[::stride, ::stride], dtype=np.int16).ravel()
     # The quartile: where a frame is printed near the border, an eighth or more lies above its paper.
     low, middle = (gap.size - 1) // 4, (gap.size - 1) // 2
@@ -83,7 +83,7 @@ def _without_texture(ink: Grey) -> Grey:
     threshold, _ = cv2.threshold(ink, 0, 255, cv2.THRESH_OTSU)
     strokes = ink[ink > threshold]
     level = float(strokes.mean()) if strokes.size else 0.0
-    floor = level * NOISE_SHARE
+    floor = level * TEXTURE_FRACTION
     if level - floor < 1:
         return ink
     # Linear between the floor (0) and the mean stroke; brighter pixels saturate only in contrast

@@ -13,40 +13,40 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.pen import pen_width
+from kalamos.preprocessing.pen import stroke_width
 
 __all__ = ["remove_lines"]
 
 Mask = NDArray[np.uint8]
 
-STRIPS = 8
+LINE_STRIPS = 8
 """A line is looked for in so many strips side by side, and may be missing in one of them."""
 
-STEEPEST = 0.1
+MAX_LINE_SLOPE = 0.1
 """A line rises by at most this share of the picture's width: nobody crops more askew."""
 
-COVERED = 0.5
+MIN_STRIP_DARK_FRACTION = 0.5
 """A strip holds its piece of the line when at least this share of it is dark."""
 
-SEEN = STRIPS - 3
+MIN_STRIPS_INSIDE = LINE_STRIPS - 3
 """In as many strips the line has to be on the picture; in the others it may have left it."""
 
-THICKEST = 0.05
+MAX_LINE_THICKNESS_FRACTION = 0.05
 """A printed line is at most this share of the longer side thick."""
 
-HAIRLINE = 0.03
+MIN_LONE_STROKE_FRACTION = 0.03
 """Where nothing but lines is there, one of at least this share of the longer side may be a stroke."""
 
-LIKE_PEN = 0.7
+MIN_PEN_LIKE_FRACTION = 0.7
 """A line at least this share as thick as the strokes may have been drawn with the same pen."""
 
-WRITTEN = 0.12
+MIN_WRITTEN_SPAN_FRACTION = 0.12
 """What spans this share of the longer side is more than a crumb of a line."""
 
-SHORTEST = 48
+MIN_SIDE_FOR_LINES_PX = 48
 """With a shorter side of fewer pixels, lines cannot be told from strokes."""
 
-MOST = 40
+MAX_LINES = 40
 """Lines a direction; the finest squared paper has fewer behind one character."""
 
 
@@ -76,18 +76,18 @@ def remove_lines(mask: Mask) -> Mask:
     (255, 0)
     """
     borders = mask[:2], mask[-2:], mask[:, :2], mask[:, -2:]
-    if min(mask.shape) < SHORTEST or sum(cv2.countNonZero(border) > 0 for border in borders) < 2:
+    if min(mask.shape) < MIN_SIDE_FOR_LINES_PX or sum(cv2.countNonZero(border) > 0 for border in borders) < 2:
         return mask
     across, down = _find(mask), _find(mask.T)
     if not across and not down:
         return mask
     rest = _without(mask, across, down)
     if _is_written(rest):
-        pen = pen_width(rest)
+        pen = stroke_width(rest)
         across = [line for line in across if not _may_be_stroke(line, rest, pen)]
         down = [line for line in down if not _may_be_stroke(line, rest.T, pen)]
     elif max(len(across), len(down)) == 1 and all(
-        line.thickness >= HAIRLINE * max(mask.shape) for line in across + down
+        line.thickness >= MIN_LONE_STROKE_FRACTION * max(mask.shape) for line in across + down
     ):
         return mask
     return _without(mask, across, down)
@@ -96,7 +96,7 @@ def remove_lines(mask: Mask) -> Mask:
 def _is_written(rest: Mask) -> bool:
     _, _, stats, _ = cv2.connectedComponentsWithStats(rest)
     sides = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    return bool(sides.max(initial=0) >= WRITTEN * max(rest.shape))
+    return bool(sides.max(initial=0) >= MIN_WRITTEN_SPAN_FRACTION * max(rest.shape))
 
 
 def _may_be_stroke(line: Line, rest: Mask, pen: float) -> bool:
@@ -106,29 +106,35 @@ def _may_be_stroke(line: Line, rest: Mask, pen: float) -> bool:
     slack = 1 + 0.02 * height
     top = min(rows[0], line.middle - line.thickness)
     bottom = max(rows[-1], line.middle + line.thickness)
-    return bool(line.thickness >= LIKE_PEN * pen and top <= slack and bottom >= height - 1 - slack)
+    return bool(
+        line.thickness >= MIN_PEN_LIKE_FRACTION * pen and top <= slack and bottom >= height - 1 - slack
+    )
 
 
 def _find(mask: Mask) -> list[Line]:
     """The lines that cross the picture from left to right."""
     height, width = mask.shape
-    strips = cv2.resize(np.ascontiguousarray(mask), (STRIPS, height), interpolation=cv2.INTER_AREA)
+    strips = cv2.resize(np.ascontiguousarray(mask), (LINE_STRIPS, height), interpolation=cv2.INTER_AREA)
     tolerance = 1 + height // 150  # lens and paper bend lines a little
-    dark = cv2.dilate((strips >= 255 * COVERED).astype(np.uint8), np.ones((2 * tolerance + 1, 1), np.uint8))
-    if np.count_nonzero(dark.any(axis=0)) < SEEN:
+    dark = cv2.dilate(
+        (strips >= 255 * MIN_STRIP_DARK_FRACTION).astype(np.uint8), np.ones((2 * tolerance + 1, 1), np.uint8)
+    )
+    if np.count_nonzero(dark.any(axis=0)) < MIN_STRIPS_INSIDE:
         return []
     rows, rises, margin = _tracks(height, width)
-    columns = np.arange(STRIPS)
+    columns = np.arange(LINE_STRIPS)
     inside, anywhere = (
         np.pad(dark, ((margin, margin), (0, 0)), constant_values=beyond)[rows, columns].sum(
             axis=2, dtype=np.uint8
         )
         for beyond in (0, 1)
     )
-    score = np.where((anywhere >= STRIPS - 1) & (inside >= SEEN), inside + anywhere, 0)  # [rises, rows]
-    apart = round(STEEPEST * width / 2)
+    score = np.where(
+        (anywhere >= LINE_STRIPS - 1) & (inside >= MIN_STRIPS_INSIDE), inside + anywhere, 0
+    )  # [rises, rows]
+    apart = round(MAX_LINE_SLOPE * width / 2)
     lines: list[Line] = []
-    for _ in range(MOST):
+    for _ in range(MAX_LINES):
         best = score.max()
         if not best:
             break
@@ -140,7 +146,7 @@ def _find(mask: Mask) -> list[Line]:
         while last + 1 < height and score[rise, last + 1]:
             last += 1
         thickness = max(1, last - first + 1 - 2 * tolerance)
-        if thickness <= THICKEST * max(mask.shape):
+        if thickness <= MAX_LINE_THICKNESS_FRACTION * max(mask.shape):
             lines.append(Line((first + last) / 2, float(rises[rise]), thickness))
         # The same line, seen under other rises.
         score[:, max(0, first - apart) : last + apart + 1] = 0
@@ -152,13 +158,13 @@ def _tracks(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.float
     """Where a line of each rise through each row is in each strip.
 
     Returns:
-        Rows [R, H, STRIPS] counted from `margin` px above the picture; the rises [R] in px; the margin.
+        Rows [R, H, LINE_STRIPS] counted from `margin` px above the picture; the rises [R] in px; the margin.
     """
     step = max(2.0, height / 100)
-    most = int(STEEPEST * width / step)
+    most = int(MAX_LINE_SLOPE * width / step)
     rises = np.arange(-most, most + 1, dtype=np.float64) * step
-    places = (np.arange(STRIPS) + 0.5) / STRIPS - 0.5
-    margin = round(STEEPEST * width / 2) + 2
+    places = (np.arange(LINE_STRIPS) + 0.5) / LINE_STRIPS - 0.5
+    margin = round(MAX_LINE_SLOPE * width / 2) + 2
     rows = np.arange(height)[:, np.newaxis] + np.rint(rises[:, np.newaxis, np.newaxis] * places)
     return rows.astype(np.intp) + margin, rises, margin
 

@@ -14,47 +14,46 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.crowded import crowded
+from kalamos.preprocessing.crowded import estimate_background_dense, monomials
+from kalamos.preprocessing.resizing import SQUARE_3X3, enlarge, halve, shrink
 
-__all__ = ["paper_under", "shrink"]
+__all__ = ["estimate_background"]
 
 Grey = NDArray[np.uint8]
 Levels = NDArray[np.float32]
 
-OVERVIEW = 64
+OVERVIEW_SIDE_PX = 64
 """The paper is estimated on a copy whose longer side is at most this many pixels."""
 
-STROKE_SHARE = 1 / 3
+MAX_STROKE_FRACTION = 1 / 3
 """No stroke is wider than this share of the longer side; what is dark and wider is shadow or table."""
 
-STEP = 0.92
+SHADOW_STEP = 0.92
 """Paper that falls to this share of its light within a pixel of the overview has a shadow's edge there."""
 
-ROOM = 24
+MIN_SIDE_FOR_SHADOWS_PX = 24
 """An overview with a shorter side of fewer pixels is one stroke's crop: no shadow's edge is looked for."""
 
-NEAR = 0.35
+NEAR_EDGE_RANGE_FRACTION = 0.35
 """An edge is near where the range of light around is at least this share of the picture's greatest."""
 
-CROP = 40
+MAX_CROP_SIDE_PX = 40
 """Pictures of at most so many pixels are crops of a dataset as often as photographs."""
 
-LEAN = 0.7
+DARK_INK_PRIOR = 0.7
 """On a photograph light ink needs so much more of the vote than dark ink: boards are rarer than paper."""
 
-FIT = 16
+FIT_SIDE_PX = 16
 """The surface of the light is fitted to a copy of this many pixels a side."""
 
 FIT_ROUNDS = 4
 """The fit's least squares, reweighted all but the first time: more move it by less than a grey level."""
 
-RIDGE = np.eye(6, dtype=np.float32) * np.float32(1e-3)
+FIT_RIDGE = np.eye(6, dtype=np.float32) * np.float32(1e-3)
 """Too small to bend the surface, it keeps the fit's equations solvable."""
 
-SQUARE = np.ones((3, 3), np.uint8)
 
-
-def paper_under(image: Grey) -> tuple[Grey, Grey, bool]:
+def estimate_background(image: Grey) -> tuple[Grey, Grey, bool]:
     """The image with its ink dark, and the paper's light under each of its pixels.
 
     Args:
@@ -65,7 +64,7 @@ def paper_under(image: Grey) -> tuple[Grey, Grey, bool]:
         much ink that the paper shows little of its grain.
     """
     small = _overview(image)
-    full = crowded(small)
+    full = estimate_background_dense(small)
     if full is not None:
         dark, paper = full
         if not dark:
@@ -76,53 +75,27 @@ def paper_under(image: Grey) -> tuple[Grey, Grey, bool]:
         # Closing takes maxima, and single bright pixels would lift the paper.
         overview = cv2.GaussianBlur(overview, (3, 3), 0)  # type: ignore[assignment]
     light = _surface_of_light(overview)
-    if not _ink_is_dark(overview, light, 0 if max(image.shape) <= CROP else LEAN):
+    if not _ink_is_dark(overview, light, 0 if max(image.shape) <= MAX_CROP_SIDE_PX else DARK_INK_PRIOR):
         image = cv2.bitwise_not(image)  # type: ignore[assignment]
         overview, light = 255 - overview, 255 - light
     paper = np.minimum(_close(overview), light + _close(overview - light))
     # Enlarged, the estimate is smooth where a shadow's edge is not: better too dark on its lit side
     # than too bright within, which would draw a line along it.
-    if min(paper.shape) >= ROOM:
-        darkest = cv2.erode(paper, SQUARE)
-        paper = np.where(darkest < STEP * paper, darkest, paper)
+    if min(paper.shape) >= MIN_SIDE_FOR_SHADOWS_PX:
+        darkest = cv2.erode(paper, SQUARE_3X3)
+        paper = np.where(darkest < SHADOW_STEP * paper, darkest, paper)
     return image, _enlarged(paper, image), False
 
 
 def _enlarged(paper: Levels, image: Grey) -> Grey:
     under: Grey = cv2.convertScaleAbs(paper)  # type: ignore[assignment]
-    if under.shape != image.shape:
-        height, width = image.shape
-        under = cv2.resize(under, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    return under
-
-
-def shrink(image: Grey, scale: float) -> Grey:
-    """Scale down by area averaging; a `scale` of 1 or more leaves the image as it is."""
-    if scale >= 1:
-        return image
-    height, width = image.shape
-    shape = max(1, round(width * scale)), max(1, round(height * scale))
-    # What is left to do after halving is still fine enough not to blur.
-    image = _halved(image, 4 * max(shape))
-    return cv2.resize(image, shape, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def _halved(image: Grey, least: float) -> Grey:
-    """Half the size, and half again, while the longer side is at least `least` px and no pixel is left over.
-
-    OpenCV has a way of its own to average blocks of 2x2, far faster than that for any other area.
-    """
-    height, width = image.shape
-    while max(height, width) >= least and not (height % 2 or width % 2):
-        height, width = height // 2, width // 2
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    return image
+    return enlarge(under, image.shape)
 
 
 def _overview(image: Grey) -> Grey:
     # Three quarters of its size are as good as all of it where halving alone gets there.
-    image = _halved(image, 1.5 * OVERVIEW)
-    return shrink(image, OVERVIEW / max(image.shape))
+    image = halve(image, 1.5 * OVERVIEW_SIDE_PX)
+    return shrink(image, OVERVIEW_SIDE_PX / max(image.shape))
 
 
 def _window(shape: tuple[int, ...], share: float) -> int:
@@ -132,7 +105,7 @@ def _window(shape: tuple[int, ...], share: float) -> int:
 
 def _close(levels: Levels) -> Levels:
     """A closing that takes the picture to go on beyond its border as it is at it."""
-    width = _window(levels.shape, STROKE_SHARE)
+    width = _window(levels.shape, MAX_STROKE_FRACTION)
     reach = width // 2
     wide = cv2.copyMakeBorder(levels, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, np.ones((width, width), np.uint8))
@@ -153,14 +126,14 @@ def _vote_for_dark_ink(levels: Levels) -> float:
     neighbourhood is paper: as bright as the brightest around dark ink, as dark as the darkest around
     light ink. The two rims of a shadow's edge outvote each other.
     """
-    kernel = np.ones((_window(levels.shape, STROKE_SHARE / 2),) * 2, np.uint8)
+    kernel = np.ones((_window(levels.shape, MAX_STROKE_FRACTION / 2),) * 2, np.uint8)
     darkest = cv2.erode(levels, kernel)
     between = cv2.subtract(cv2.dilate(levels, kernel), darkest)
     greatest = cv2.minMaxLoc(between)[1]
     if not greatest:
         return 0.0
-    near = (between > NEAR * greatest).view(np.uint8)
-    within = cv2.erode(near, SQUARE, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    near = (between > NEAR_EDGE_RANGE_FRACTION * greatest).view(np.uint8)
+    within = cv2.erode(near, SQUARE_3X3, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     # Shares of the range: a table's edge has no more votes than a pencil's.
     shares = cv2.divide(cv2.subtract(levels, darkest), between)
     return 2 * cv2.mean(shares, mask=cv2.subtract(near, within))[0] - 1
@@ -172,48 +145,47 @@ def _surface_of_light(overview: Levels) -> Levels:
     Nowhere is it darker or brighter than the picture: bent by much ink, it would be so in the corners.
     """
     height, width = overview.shape
-    monomials, products = _monomials(FIT, FIT), _products()
-    levels: Levels = cv2.resize(overview, (FIT, FIT), interpolation=cv2.INTER_AREA).ravel()  # type: ignore[assignment]
+    values, products = _surface_monomials(FIT_SIDE_PX, FIT_SIDE_PX), _products()
+    levels: Levels = cv2.resize(overview, (FIT_SIDE_PX, FIT_SIDE_PX), interpolation=cv2.INTER_AREA).ravel()  # type: ignore[assignment]
     middle = levels.size // 2
     coefficients = _least_squares() @ levels
     for _ in range(FIT_ROUNDS - 1):
-        residuals = levels - coefficients @ monomials
+        residuals = levels - coefficients @ values
         # Scaled to a standard deviation; light that is even to a grey level needs no weighing.
         spread = max(1.0, 1.4826 * float(np.partition(np.abs(residuals), middle)[middle]))
         weights = 1 / (1 + (residuals * (0.5 / spread)) ** 2) ** 2
-        equations = (products @ weights).reshape(RIDGE.shape) + RIDGE
-        sums = monomials @ (weights * levels)
+        equations = (products @ weights).reshape(FIT_RIDGE.shape) + FIT_RIDGE
+        sums = values @ (weights * levels)
         # NumPy's own solver takes longer to call than to solve.
         coefficients = cv2.solve(equations, sums[:, np.newaxis], flags=cv2.DECOMP_CHOLESKY)[1].ravel()  # type: ignore[assignment]
-    surface = (coefficients @ _monomials(height, width)).reshape(height, width)
+    surface = (coefficients @ _surface_monomials(height, width)).reshape(height, width)
     darkest, brightest, _, _ = cv2.minMaxLoc(overview)
     return np.clip(surface, darkest, brightest)
 
 
 @lru_cache(maxsize=1)
 def _least_squares() -> Levels:
-    """From levels [FIT * FIT] to the surface's coefficients [6], all pixels weighing the same."""
-    monomials = _monomials(FIT, FIT)
-    coefficients: Levels = np.linalg.solve(monomials @ monomials.T + RIDGE, monomials)
+    """From the fit's levels [FIT_SIDE_PX^2] to the surface's coefficients [6], all weighing the same."""
+    values = _surface_monomials(FIT_SIDE_PX, FIT_SIDE_PX)
+    coefficients: Levels = np.linalg.solve(values @ values.T + FIT_RIDGE, values)
     return coefficients
 
 
 @lru_cache(maxsize=1)
 def _products() -> Levels:
-    """The products of any two monomials at each of the fit's pixels: [6 * 6, FIT * FIT].
+    """The products of any two monomials at each of the fit's pixels: [6 * 6, FIT_SIDE_PX * FIT_SIDE_PX].
 
     Weighted sums of them are the weighted least squares' equations.
     """
-    monomials = _monomials(FIT, FIT)
-    return (monomials[:, np.newaxis] * monomials).reshape(-1, FIT * FIT)
+    values = _surface_monomials(FIT_SIDE_PX, FIT_SIDE_PX)
+    return (values[:, np.newaxis] * values).reshape(-1, FIT_SIDE_PX * FIT_SIDE_PX)
 
 
 @lru_cache(maxsize=64)
-def _monomials(height: int, width: int) -> Levels:
+def _surface_monomials(height: int, width: int) -> Levels:
     """1, x, y, x^2, xy, y^2 at the pixels' centres, the picture from -1 to 1: [6, H * W]."""
-    y, x = np.meshgrid(
-        (np.arange(height, dtype=np.float32) + 0.5) / height * 2 - 1,
-        (np.arange(width, dtype=np.float32) + 0.5) / width * 2 - 1,
-        indexing="ij",
-    )
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y]).reshape(6, -1)
+    return monomials(_centres(height), _centres(width), degree=2)
+
+
+def _centres(side: int) -> Levels:
+    return np.asarray((np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1, np.float32)

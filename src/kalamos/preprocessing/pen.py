@@ -6,18 +6,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["pen_width", "with_pen"]
+from kalamos.preprocessing.resizing import CROSS_3X3, SQUARE_3X3
+
+__all__ = ["set_stroke_width", "stroke_width"]
 
 Grey = NDArray[np.uint8]
 
-SOLID = 0.9
+SOLID_HULL_FRACTION = 0.9
 """A shape that fills this share of its convex hull has no loops and bays to be kept open."""
 
-CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-SQUARE = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
-
-def pen_width(mask: Grey) -> float:
+def stroke_width(mask: Grey) -> float:
     """Mean width of the strokes in px: twice their area over the length of their outline; 0 without ink.
 
     Args:
@@ -25,7 +24,7 @@ def pen_width(mask: Grey) -> float:
 
     >>> stroke = np.zeros((100, 100), np.uint8)
     >>> stroke[10:90, 40:48] = 255
-    >>> round(pen_width(stroke), 1)
+    >>> round(stroke_width(stroke), 1)
     7.4
     """
     area = cv2.countNonZero(mask)
@@ -33,18 +32,18 @@ def pen_width(mask: Grey) -> float:
     # that touch at sides is too long.
     outline = area - sum(
         cv2.countNonZero(cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)) / 2
-        for kernel in (CROSS, SQUARE)
+        for kernel in (CROSS_3X3, SQUARE_3X3)
     )
     return 2 * area / outline if outline else 0.0
 
 
-def with_pen(ink: Grey, thinnest: float, thickest: float) -> Grey:
+def set_stroke_width(ink: Grey, thinnest: float, thickest: float) -> Grey:
     """The same strokes, bright on black, by a pen that is between `thinnest` and `thickest` px wide.
 
     The result is larger than `ink` by the width gained.
     """
     _, mask = cv2.threshold(ink, 127, 255, cv2.THRESH_BINARY)
-    width = pen_width(mask)  # type: ignore[arg-type]
+    width = stroke_width(mask)  # type: ignore[arg-type]
     change = round(min(max(width, thinnest), thickest) - width) if width else 0
     if not change or (change < 0 and _is_solid(mask)):  # type: ignore[arg-type]
         return ink
@@ -60,4 +59,4 @@ def with_pen(ink: Grey, thinnest: float, thickest: float) -> Grey:
 
 def _is_solid(mask: Grey) -> bool:
     hull = cv2.convexHull(cv2.findNonZero(mask))
-    return cv2.countNonZero(mask) >= SOLID * cv2.contourArea(hull)
+    return cv2.countNonZero(mask) >= SOLID_HULL_FRACTION * cv2.contourArea(hull)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError, PreprocessingError, suggest
-from kalamos.preprocessing.prepared import Prepared
-from kalamos.preprocessing.steps import MAX_SIDE, PAGE, STEPS, GreyImage, Step
+from kalamos.preprocessing.prepared import AlreadyNormalized
+from kalamos.preprocessing.steps import MAX_SIDE, MAX_WORKING_PIXELS, STEPS, GreyImage, Step
 
 __all__ = ["DEFAULT_STEPS", "Preprocessor", "default_steps"]
 
@@ -65,9 +65,9 @@ class Preprocessor:
             raise PreprocessingError(f"{len(steps):,} preprocessing steps are more than {MAX_STEPS}")
         self.steps = tuple(dict(step) for step in steps)
         self._chain = [_compile(step) for step in steps[:-1]]
-        self._prepared = Prepared.of(steps[:-1])
+        self._prepared = AlreadyNormalized.from_steps(steps[:-1])
         first = next((step["step"] for step in steps if step["step"] != "grey"), None)
-        self.enough_pixels: int | None = PAGE if first == "polarity" else None
+        self.min_decode_pixels: int | None = MAX_WORKING_PIXELS if first == "polarity" else None
         """Pixels (height x width) that a picture may be scaled down to before the steps; None where each
         counts. It is what the first step does with more, so that a photograph may be decoded reduced."""
         mean, std = _mean_and_std(steps[-1])
@@ -138,7 +138,7 @@ class Preprocessor:
         """
         if not greys or self._prepared is None or not all(map(self.stacks, greys)):
             return [self._attempt(grey) for grey in greys]
-        kept = self._prepared.among(np.stack(greys)).tolist()
+        kept = self._prepared.check_batch(np.stack(greys)).tolist()
         return [grey if keep else self._attempt(grey) for grey, keep in zip(greys, kept, strict=True)]
 
     def images_with_ink(self, greys: Sequence[GreyImage]) -> tuple[list[int], list[GreyImage]]:
@@ -149,11 +149,11 @@ class Preprocessor:
 
     def stacks(self, grey: GreyImage) -> bool:
         """Whether an image has the size at which `images` looks at many at once."""
-        return self._prepared is not None and self._prepared.fits(grey)
+        return self._prepared is not None and self._prepared.has_size(grey)
 
     def _is_prepared(self, grey: GreyImage) -> bool:
         """Whether the steps, which would clean and sharpen it again, have done so already."""
-        return self._prepared is not None and self._prepared.has(grey)
+        return self._prepared is not None and self._prepared.check(grey)
 
     def _attempt(self, grey: GreyImage) -> GreyImage | NoInkError:
         try:
@@ -162,7 +162,7 @@ class Preprocessor:
             return error
 
     def batch(self, images: Sequence[GreyImage] | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Prepared images, N of uint8 [S, S] -> float32 [N, 1, S, S], normalised."""
+        """AlreadyNormalized images, N of uint8 [S, S] -> float32 [N, 1, S, S], normalised."""
         stacked = np.asarray(images)[:, np.newaxis]
         values = np.multiply(stacked, self.scale, dtype=np.float32)
         if self.shift:

@@ -12,49 +12,49 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.pen import pen_width
+from kalamos.preprocessing.pen import stroke_width
+from kalamos.preprocessing.resizing import SQUARE_3X3
 
-__all__ = ["cleaned", "without_bars", "without_impulses", "without_stains"]
+__all__ = ["clean_small_crop", "remove_bars", "remove_impulses", "remove_stains"]
 
 Grey = NDArray[np.uint8]
 
-LONELY, IMPULSES = 128, 6
+MIN_IMPULSE_LEVELS, MIN_IMPULSES = 128, 6
 """So many pixels that differ from all their neighbours by so many grey levels are no dots, but noise."""
 
-EXTREME = 5
+IMPULSE_EXTREME_LEVELS = 5
 """Salt and pepper lie within so many grey levels of white and black."""
 
-CONTRAST = 64
+MIN_BAR_CONTRAST_LEVELS = 64
 """A picture with less between its darkest and its lightest pixel shows no bar."""
 
-CLEAR = 0.6
+MIN_BAR_EDGE_FRACTION = 0.6
 """A bar's edge is to be seen in this share of the rows; where strokes begin or end at it, it cannot be."""
 
-JOINED, CROSSED = 0.5, 2
+MAX_BAR_JOINT_FRACTION, MIN_CROSSED_ROWS = 0.5, 2
 """A bar joined to the rest in more rows, as a share of its width, is a letter's stem (that of an L is joined
 to its foot over as many), unless in so many rows strokes are inverted within the bar."""
 
-WIDER = 1.75
+MIN_BAR_TO_PEN_RATIO = 1.75
 """... or unless it is so many times as wide as the pen: no stem is."""
 
-NARROWEST, WIDEST = 3, 0.35
+MIN_BAR_PX, MAX_BAR_FRACTION = 3, 0.35
 """A bar is at least so many px and at most this share of the picture wide."""
 
-STRENGTH = 0.75
+MIN_BAR_STRENGTH = 0.75
 """A bar stands out from the ground at least this share as much as the ink does: a shadow does not."""
 
-FAINT, STAIN = 64, 24
-"""Of full-contrast ink: what is nowhere as strong as `FAINT` is neither a stroke nor a dot, and what is below
-`STAIN` widens no box by much."""
+FAINT_STAIN_LEVEL, MIN_STAIN_LEVEL = 64, 24
+"""Of full-contrast ink: what is nowhere as strong as `FAINT_STAIN_LEVEL` is neither a stroke nor a dot, and
+what is below `MIN_STAIN_LEVEL` widens no box by much."""
 
-OUTLINE = 2
+STROKE_OUTLINE_PX = 2
 """Grey reaches so many px beyond the strokes that it belongs to."""
 
-AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
-SQUARE = np.ones((3, 3), np.uint8)
+NEIGHBOURS_3X3 = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 
 
-def cleaned(image: Grey) -> Grey:
+def clean_small_crop(image: Grey) -> Grey:
     """Without impulses and bars; the image itself where its border is of one value, as nearly all are.
 
     Args:
@@ -63,10 +63,10 @@ def cleaned(image: Grey) -> Grey:
     border = _border(image)
     if border.count(border[0]) == len(border):
         return image
-    return without_bars(without_impulses(image))
+    return remove_bars(remove_impulses(image))
 
 
-def without_impulses(image: Grey) -> Grey:
+def remove_impulses(image: Grey) -> Grey:
     """Without salt-and-pepper noise, by a switching median filter; the image itself where there is little.
 
     Args:
@@ -75,23 +75,26 @@ def without_impulses(image: Grey) -> Grey:
     >>> page = np.zeros((28, 28), np.uint8)
     >>> page[8:20, 10:16] = 255
     >>> page[2:26:4, 2] = page[2:26:4, 25] = 255         # a dozen grains of salt
-    >>> cleaned = without_impulses(page)
+    >>> cleaned = remove_impulses(page)
     >>> int(cleaned[:, 2].max()), int(cleaned[10, 12])
     (0, 255)
     """
-    lonely_bright = cv2.subtract(image, cv2.dilate(image, AROUND))
-    lonely_dark = cv2.subtract(cv2.erode(image, AROUND), image)
+    lonely_bright = cv2.subtract(image, cv2.dilate(image, NEIGHBOURS_3X3))
+    lonely_dark = cv2.subtract(cv2.erode(image, NEIGHBOURS_3X3), image)
     lonely = cv2.max(lonely_bright, lonely_dark)
-    if cv2.countNonZero(cv2.threshold(lonely, LONELY - 1, 255, cv2.THRESH_BINARY)[1]) < IMPULSES:
+    if (
+        cv2.countNonZero(cv2.threshold(lonely, MIN_IMPULSE_LEVELS - 1, 255, cv2.THRESH_BINARY)[1])
+        < MIN_IMPULSES
+    ):
         return image
     for _ in range(2):  # grains that touch outvote the median once
         median = cv2.medianBlur(image, 3)
-        extreme = (image <= EXTREME) | (image >= 255 - EXTREME)
-        image = np.where(extreme & (cv2.absdiff(image, median) >= LONELY), median, image)
+        extreme = (image <= IMPULSE_EXTREME_LEVELS) | (image >= 255 - IMPULSE_EXTREME_LEVELS)
+        image = np.where(extreme & (cv2.absdiff(image, median) >= MIN_IMPULSE_LEVELS), median, image)
     return image
 
 
-def without_bars(image: Grey) -> Grey:
+def remove_bars(image: Grey) -> Grey:
     """With bars along its sides exchanged for the ground; the image itself where there is none.
 
     A bar, such as the page's edge or an inverted stripe, runs along a whole side with a straight edge and
@@ -102,7 +105,7 @@ def without_bars(image: Grey) -> Grey:
 
     >>> page = np.zeros((28, 28), np.uint8)
     >>> page[8:20, 16:19] = page[:, :6] = 255
-    >>> without_bars(page)[:, :6].max(), without_bars(page)[12, 17]
+    >>> remove_bars(page)[:, :6].max(), remove_bars(page)[12, 17]
     (np.uint8(0), np.uint8(255))
     """
     if not _has_two_grounds(image):
@@ -124,7 +127,9 @@ def _has_two_grounds(image: Grey) -> bool:
     """Whether the border is both dark and light, without which no bar can be: nearly no image costs more."""
     darkest, lightest, _, _ = cv2.minMaxLoc(image)
     border = _border(image)
-    return lightest - darkest >= CONTRAST and min(border) <= (darkest + lightest) / 2 < max(border)
+    return lightest - darkest >= MIN_BAR_CONTRAST_LEVELS and min(border) <= (darkest + lightest) / 2 < max(
+        border
+    )
 
 
 def _border(image: Grey) -> bytes:
@@ -149,27 +154,29 @@ def _bars(image: Grey) -> dict[str, int]:
     return {
         side: column
         for side, column in found.items()
-        if ink >= CONTRAST / 2 and abs(_middle(bars[side]) - ground) >= STRENGTH * ink
+        if ink >= MIN_BAR_CONTRAST_LEVELS / 2 and abs(_middle(bars[side]) - ground) >= MIN_BAR_STRENGTH * ink
     }
 
 
 def _bar(like_corner: NDArray[np.bool_]) -> int:
     """How wide a bar along the left side is; 0 where there is none."""
     height, width = like_corner.shape
-    most = int(WIDEST * width)
-    if most < NARROWEST or height <= NARROWEST or not like_corner[:, 0].all():
+    most = int(MAX_BAR_FRACTION * width)
+    if most < MIN_BAR_PX or height <= MIN_BAR_PX or not like_corner[:, 0].all():
         return 0
-    inner, outer = like_corner[:, NARROWEST - 1 : most], like_corner[:, NARROWEST : most + 1]
+    inner, outer = like_corner[:, MIN_BAR_PX - 1 : most], like_corner[:, MIN_BAR_PX : most + 1]
     seen = np.count_nonzero(inner != outer, axis=0)
     joined = np.count_nonzero(inner & outer, axis=0)
     crossed = np.count_nonzero(outer & ~inner, axis=0)
-    widths = NARROWEST + np.arange(len(seen))
-    is_clear = seen >= CLEAR * height
+    widths = MIN_BAR_PX + np.arange(len(seen))
+    is_clear = seen >= MIN_BAR_EDGE_FRACTION * height
     if not is_clear.any():
         return 0
-    pen = pen_width(like_corner[:, most : width - most].astype(np.uint8))
-    joined_as_bars_are = (joined <= np.maximum(1, JOINED * widths)) | (widths >= WIDER * max(pen, NARROWEST))
-    ends = is_clear & (joined_as_bars_are | (crossed >= CROSSED))
+    pen = stroke_width(like_corner[:, most : width - most].astype(np.uint8))
+    joined_as_bars_are = (joined <= np.maximum(1, MAX_BAR_JOINT_FRACTION * widths)) | (
+        widths >= MIN_BAR_TO_PEN_RATIO * max(pen, MIN_BAR_PX)
+    )
+    ends = is_clear & (joined_as_bars_are | (crossed >= MIN_CROSSED_ROWS))
     return int(widths[np.argmax(seen * ends)]) if ends.any() else 0
 
 
@@ -178,7 +185,7 @@ def _middle(levels: Grey) -> int:
     return int(np.partition(flat, flat.size // 2)[flat.size // 2])
 
 
-def without_stains(ink: Grey, near: int = 1) -> Grey:
+def remove_stains(ink: Grey, near: int = 1) -> Grey:
     """Without faint grey apart from the strokes; the ink itself where none widens its box.
 
     Args:
@@ -187,15 +194,15 @@ def without_stains(ink: Grey, near: int = 1) -> Grey:
 
     >>> ink = np.zeros((28, 28), np.uint8)
     >>> ink[8:20, 12:16], ink[24, 2:5] = 255, 50
-    >>> int(np.count_nonzero(without_stains(ink)))
+    >>> int(np.count_nonzero(remove_stains(ink)))
     48
     """
-    mask = cv2.threshold(ink, FAINT - 1, 255, cv2.THRESH_BINARY)[1]
+    mask = cv2.threshold(ink, FAINT_STAIN_LEVEL - 1, 255, cv2.THRESH_BINARY)[1]
     if _reaches_hardly_farther(cv2.boundingRect(ink), cv2.boundingRect(mask)):
         return ink
-    around = cv2.dilate(mask, SQUARE, iterations=near)
-    apart = cv2.subtract(ink, cv2.dilate(around, SQUARE))
-    if cv2.minMaxLoc(apart)[1] < STAIN:
+    around = cv2.dilate(mask, SQUARE_3X3, iterations=near)
+    apart = cv2.subtract(ink, cv2.dilate(around, SQUARE_3X3))
+    if cv2.minMaxLoc(apart)[1] < MIN_STAIN_LEVEL:
         return ink
     return cv2.bitwise_and(ink, around)  # type: ignore[return-value]
 
@@ -204,4 +211,4 @@ def _reaches_hardly_farther(whole: Sequence[int], strokes: Sequence[int]) -> boo
     """Whether two boxes (x, y, width, height) differ by no more than the strokes' soft outlines."""
     (x, y, width, height), (left, top, across, down) = whole, strokes
     most = max(left - x, top - y, x + width - left - across, y + height - top - down)
-    return most <= OUTLINE
+    return most <= STROKE_OUTLINE_PX

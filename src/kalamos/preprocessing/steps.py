@@ -14,42 +14,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import ImageTooLargeError, NoInkError, PreprocessingError
-from kalamos.preprocessing.ink import bright_on_black, bright_on_black_small
-from kalamos.preprocessing.paper import shrink
-from kalamos.preprocessing.parts import written
-from kalamos.preprocessing.pen import with_pen
-from kalamos.preprocessing.small import cleaned, without_stains
+from kalamos.preprocessing.ink import foreground_intensity, foreground_intensity_small
+from kalamos.preprocessing.parts import extract_strokes
+from kalamos.preprocessing.pen import set_stroke_width
+from kalamos.preprocessing.resizing import enlarge, shrink
+from kalamos.preprocessing.small import clean_small_crop, remove_stains
 from kalamos.registry import Registry
 
-__all__ = ["MAX_SIDE", "PAGE", "STEPS", "GreyImage", "Step", "as_page"]
+__all__ = ["MAX_SIDE", "MAX_WORKING_PIXELS", "STEPS", "GreyImage", "Step", "limit_size"]
 
 GreyImage = NDArray[np.uint8]
 Step = Callable[[GreyImage], GreyImage]
 
 STEPS = Registry[GreyImage]("preprocessing step", PreprocessingError)
 
-FULL = 250
+FULL_CONTRAST = 250
 """A peak this high counts as full contrast: MNIST's own images peak at 254 or 255."""
 
-FAINT = 64
+FAINT_PEAK = 64
 """Below this peak (of 255) too few grey levels are left to stretch a shrunken image back."""
 
-PAGE = 512 * 512
+MAX_WORKING_PIXELS = 512 * 512
 """Above this many pixels a picture shows more than a character has detail, and noise besides."""
 
-MAX_PIXELS = 4096 * 4096
+MAX_STEP_PIXELS = 4096 * 4096
 """Larger pictures are not padded, nor searched for parts, which takes 15 bytes a pixel."""
 
 MAX_SIDE = 2048
 """In px, of what `resize` and `centre` make; a model takes at most half of that."""
 
-DETAIL = 8
+STROKE_DETAIL = 8
 """The pen's width is measured on at most this many times the pixels that the model sees a side."""
 
-BLURRED = 16
+MAX_BLURRED_SIDE_PX = 16
 """Below this shorter side (px) the pen's blur is most of the ink, and has to go as texture goes."""
 
-TINY = 40
+MAX_TINY_SIDE_PX = 40
 """At or below this longer side (px) there are no specks to tell from dots."""
 
 
@@ -59,16 +59,16 @@ def grey(image: GreyImage) -> GreyImage:
     return image
 
 
-def as_page(image: GreyImage) -> GreyImage:
-    """A picture of more than `PAGE` pixels scaled down to that; any other as it is."""
-    return shrink(image, math.sqrt(PAGE / image.size))
+def limit_size(image: GreyImage) -> GreyImage:
+    """A picture of more than `MAX_WORKING_PIXELS` pixels scaled down to that; any other as it is."""
+    return shrink(image, math.sqrt(MAX_WORKING_PIXELS / image.size))
 
 
 @STEPS.register("polarity")
 def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
     """Ink bright on black, the paper flattened to 0, the ink stretched to 255.
 
-    A picture of more than `PAGE` pixels is scaled down to that first.
+    A picture of more than `MAX_WORKING_PIXELS` pixels is scaled down to that first.
 
     Args:
         min_contrast: what differs from its paper by fewer grey levels (of 255) is no ink; nor is what a
@@ -77,16 +77,16 @@ def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
     Raises:
         NoInkError: the image is blank.
     """
-    image = as_page(image)
-    if max(image.shape) <= TINY:
-        image = cleaned(image)
+    image = limit_size(image)
+    if max(image.shape) <= MAX_TINY_SIDE_PX:
+        image = clean_small_crop(image)
     ink = _on_plain_ground(image)
     if ink is not None:
         difference: float = _peak(ink)
-    elif max(image.shape) <= TINY:
-        ink, difference = bright_on_black_small(image)
+    elif max(image.shape) <= MAX_TINY_SIDE_PX:
+        ink, difference = foreground_intensity_small(image)
     else:
-        ink, difference = bright_on_black(image)
+        ink, difference = foreground_intensity(image)
     least = max(min_contrast, 1)
     peak = _peak(ink)
     if difference < least or not peak:
@@ -94,7 +94,7 @@ def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
             f"no ink: nothing on it differs from the paper by {least} of 255 grey levels",
             remedy="if something is written there, scan it with more contrast",
         )
-    return ink if peak >= FULL else _full_contrast(ink)
+    return ink if peak >= FULL_CONTRAST else _full_contrast(ink)
 
 
 @STEPS.register("ink_box")
@@ -109,10 +109,10 @@ def ink_box(image: GreyImage, *, faint: int = 1) -> GreyImage:
 
     Raises:
         NoInkError: there is nothing else.
-        ImageTooLargeError: more than `MAX_PIXELS`.
+        ImageTooLargeError: more than `MAX_STEP_PIXELS`.
     """
     _check_pixels("ink_box", *image.shape)
-    image = written(image) if max(image.shape) > TINY else without_stains(image, faint)
+    image = extract_strokes(image) if max(image.shape) > MAX_TINY_SIDE_PX else remove_stains(image, faint)
     x, y, width, height = cv2.boundingRect(image)
     if not width:
         raise NoInkError("no ink: only dust, printed lines or shadows were found")
@@ -124,7 +124,7 @@ def pad(image: GreyImage, *, px: int, value: int = 0) -> GreyImage:
     """Add `px` pixels of `value` on every side.
 
     Raises:
-        ImageTooLargeError: that makes more than `MAX_PIXELS`.
+        ImageTooLargeError: that makes more than `MAX_STEP_PIXELS`.
     """
     _check_pixels("pad", image.shape[0] + 2 * px, image.shape[1] + 2 * px)
     return cv2.copyMakeBorder(image, px, px, px, px, cv2.BORDER_CONSTANT, value=value)  # type: ignore[return-value]
@@ -143,9 +143,9 @@ def stroke(image: GreyImage, *, size: int, thinnest: float = 1.6, thickest: floa
     """
     if max(image.shape) <= 2 * size:
         return image
-    image = shrink(image, DETAIL * size / max(image.shape))
+    image = shrink(image, STROKE_DETAIL * size / max(image.shape))
     scale = max(image.shape) / size
-    inked = with_pen(image, thinnest * scale, thickest * scale)
+    inked = set_stroke_width(image, thinnest * scale, thickest * scale)
     if inked is image:
         return image
     x, y, width, height = cv2.boundingRect(inked)
@@ -163,17 +163,14 @@ def resize(image: GreyImage, *, size: int, tolerance: float = 0.0) -> GreyImage:
     longer = max(height, width)
     if size * (1 - tolerance) <= longer <= size:
         return image
-    small = shrink(image, size / longer) if longer > size else _enlarged(image, size / longer)
-    if longer > 8 * size and small.max() < FAINT:
+    if longer > size:
+        small = shrink(image, size / longer)
+    else:
+        small = enlarge(image, tuple(max(1, round(side * (size / longer))) for side in image.shape))
+    if longer > 8 * size and small.max() < FAINT_PEAK:
         # Strokes so thin on a page so large drown in eight bits: in two steps they do not.
         return resize(resize(image, size=4 * size), size=size)
     return _full_contrast(small)
-
-
-def _enlarged(image: GreyImage, scale: float) -> GreyImage:
-    height, width = image.shape
-    shape = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, shape, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 @STEPS.register("centre")
@@ -198,9 +195,9 @@ def centre(image: GreyImage, *, size: int) -> GreyImage:
 
 
 def _check_pixels(step: str, height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
+    if height * width > MAX_STEP_PIXELS:
         raise ImageTooLargeError(
-            f"step {step!r}: {width:,} x {height:,} pixels are more than {MAX_PIXELS:,}",
+            f"step {step!r}: {width:,} x {height:,} pixels are more than {MAX_STEP_PIXELS:,}",
             remedy="scale the image down, or use a model whose preprocessing begins with 'polarity'",
         )
 
@@ -215,7 +212,7 @@ def _on_plain_ground(image: GreyImage) -> GreyImage | None:
     border = b"".join([edge.tobytes() for edge in edges])
     if 2 * border.count(0) > len(border):
         return image
-    if min(image.shape) < BLURRED:
+    if min(image.shape) < MAX_BLURRED_SIDE_PX:
         return None
     levels = np.frombuffer(border, np.uint8)
     ground = int(np.partition(levels, levels.size // 2)[levels.size // 2])
@@ -233,6 +230,6 @@ def _peak(image: GreyImage) -> int:
 
 def _full_contrast(image: GreyImage) -> GreyImage:
     peak = _peak(image)
-    if peak >= FULL or peak == 0:
+    if peak >= FULL_CONTRAST or peak == 0:
         return image
     return cv2.convertScaleAbs(image, alpha=255.0 / peak)  # type: ignore[return-value]

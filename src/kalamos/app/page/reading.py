@@ -60,7 +60,7 @@ def read_sheet(
             chunk = found[start : start + READ_BATCH_IMAGES]
             read: list[tuple[bytes, GreyImage] | ImageError] = []
             for each in chunk:
-                outcome = _read_found(each, left, limits, reader.enough_pixels)
+                outcome = _read_found(each, left, limits, reader.min_decode_pixels)
                 left -= 0 if isinstance(outcome, ImageError) else len(outcome[0])
                 read.append(outcome)
             greys = [outcome[1] for outcome in read if not isinstance(outcome, ImageError)]
@@ -79,7 +79,7 @@ def read_sheet(
 
 
 def _read_found(
-    found: Found, left: int, limits: Limits, enough_pixels: int | None
+    found: Found, left: int, limits: Limits, min_decode_pixels: int | None
 ) -> tuple[bytes, GreyImage] | ImageError:
     try:
         data = found.read()
@@ -88,7 +88,9 @@ def _read_found(
                 f"{found.name}: too much for one page together with those before it",
                 remedy="read it with the next folder",
             )
-        grey = decode_grey(data, where=found.name, max_pixels=limits.pixels, enough_pixels=enough_pixels)
+        grey = decode_grey(
+            data, where=found.name, max_pixels=limits.pixels, min_decode_pixels=min_decode_pixels
+        )
     except ImageError as error:
         error.__traceback__ = None  # it holds the image's bytes
         return error

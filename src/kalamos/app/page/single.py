@@ -144,7 +144,7 @@ def _read_single(
                 image,
                 where="the picture",
                 max_pixels=context.limits.pixels,
-                enough_pixels=reader.enough_pixels,
+                min_decode_pixels=reader.min_decode_pixels,
             )
             asked = charset.strip() or None
             prediction = reader.predict(grey, min_confidence=least or None, charset=asked)
