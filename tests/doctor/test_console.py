@@ -42,7 +42,7 @@ def test_errors_come_first_each_case_on_its_line(clean: Dataset) -> None:
         "         0.png: cut off",
         "         1.png: cut off",
         "         and 3 more",
-        "         → mend them, move them to their class, or take them away",
+        "         → repair them, move them to their class, or remove them",
     ]
     assert lines[8] == "error    equal images under different labels: 1 set of 2 images"
     assert lines[9] == "         ا  train 2 [b]/2.png | ب  train 41 [b]/41.png"

@@ -98,22 +98,22 @@ def assemble(listing: Listing) -> Dataset:
         DatasetError: fewer than two such classes, or none of their images is for training.
         AlphabetError: a blank label or one with control characters.
     """
-    name, rows, passed_over = listing.name, listing.rows, list(listing.problems)
+    name, rows, skipped = listing.name, listing.rows, list(listing.problems)
     parts = []
     # Validation after train, in the same arrays.
     for wanted in (("train", "val"), ("test",)):
         chosen = [row for part in wanted for row in rows if row.part == part]
         images, kept, failed = decode_members(listing.read, [row.name for row in chosen])
-        passed_over += failed
+        skipped += failed
         parts.append((images, [chosen[position] for position in kept.tolist()]))
     read_rows = [row for _, part in parts for row in part]
     labels = _in_order(unicodedata.normalize("NFC", row.label) for row in read_rows)
     for label in _in_order(unicodedata.normalize("NFC", row.label) for row in rows):
         if label not in labels:
-            passed_over.append(SkippedFile(display_name(label), "no image of this class can be read"))
+            skipped.append(SkippedFile(display_name(label), "no image of this class can be read"))
     (images, for_training), (test_images, for_test) = parts
     official = [position for position, row in enumerate(for_training) if row.part == "val"]
-    _check(name, list(labels), len(for_training) - len(official), passed_over)
+    _check(name, list(labels), len(for_training) - len(official), skipped)
     groups = _in_order(row.group for row in read_rows if row.group is not None)
     return Dataset(
         name,
@@ -122,7 +122,7 @@ def assemble(listing: Listing) -> Dataset:
         _split(test_images, for_test, labels, groups) if for_test else None,
         source=f"local files: {name}",
         grouped_by="group" if groups else None,
-        problems=tuple(passed_over),
+        problems=tuple(skipped),
         val_rows=np.array(official, np.int64) if official else None,
     )
 

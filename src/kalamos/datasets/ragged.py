@@ -18,7 +18,7 @@ MAX_BYTES_IN_MEMORY: Final = 1024**3
 
 
 class RaggedImages:
-    """N grey images, each of its own size, as read-only views of one flat buffer.
+    """N grey images, of different sizes, as read-only views of one flat buffer.
 
     Args:
         pixels: uint8 [P], the rows of all images; not copied.

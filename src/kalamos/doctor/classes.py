@@ -56,8 +56,8 @@ def _imbalance(counts: NDArray[np.int64], labels: tuple[str, ...]) -> tuple[Case
     if ratio is None or ratio < MAX_CLASS_RATIO:
         return ()
     most, least = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
-    told = f"{labels[most]}: {counts[most]:,}, {labels[least]}: {counts[least]:,}, {ratio:,.0f} times fewer"
-    return (Case(what=told),)
+    what = f"{labels[most]}: {counts[most]:,}, {labels[least]}: {counts[least]:,}, {ratio:,.0f} times fewer"
+    return (Case(what=what),)
 
 
 def imbalance(counts: NDArray[np.int64]) -> float | None:

@@ -29,89 +29,89 @@ FINDING_TYPES: Final[dict[str, FindingType]] = {
     "unreadable": FindingType(
         "unreadable or misplaced images",
         "error",
-        "Images that could not be read, lie in no class folder or have no label. They are not in the data.",
-        "mend them, move them to their class, or take them away",
+        "Images that cannot be read, lie outside the class folders or have no label. The data lack them.",
+        "repair them, move them to their class, or remove them",
     ),
     "blank": FindingType(
         "blank images",
         "error",
-        "Nothing on them differs from the paper. A network would learn to see what is not there.",
-        "take them out",
+        "Nothing on them differs from the background. A network would learn to see what is not there.",
+        "remove them",
     ),
     "two-labels": FindingType(
         "equal images under different labels",
         "error",
-        "Pixel for pixel the same, so that at most one of the labels is right.",
-        "keep the right label's copy",
+        "They are the same pixel for pixel, so at most one of the labels is right.",
+        "keep the copy with the right label",
     ),
     "crossing": FindingType(
         "equal images in more than one split",
         "error",
-        "What was trained on is tested on: the accuracy comes out too high.",
-        "take them out of the training part",
+        "Training images are in the test: the measured accuracy is too high.",
+        "remove them from the training part",
     ),
     "group-crossing": FindingType(
         "equal images in more than one group",
         "error",
-        "Groups are kept apart so that nothing of the test is seen in training; these are seen.",
+        "Groups are kept apart so that training sees nothing of the test; it sees these.",
         "keep one of each",
     ),
     "missing-class": FindingType(
         "classes without an image to train on",
         "error",
-        "Nothing can learn them.",
-        "collect some images, or take the class out",
+        "No model can learn them.",
+        "collect some images, or remove the class",
     ),
     "near-two-labels": FindingType(
         "near duplicates under different labels",
         "warning",
-        "One picture saved twice, as it seems: scaled, recompressed, brightened or inverted.",
-        "look at them, and keep the right label's copy",
+        "They seem to be one picture saved twice: scaled, recompressed, brightened or inverted.",
+        "look at them, and keep the copy with the right label",
     ),
     "near-crossing": FindingType(
         "near duplicates across splits or groups",
         "warning",
-        "One picture saved twice, as it seems, and trained on as well as tested on.",
-        "look at them, and take them out of the training part",
+        "They seem to be one picture saved twice, used for training as well as for testing.",
+        "look at them, and remove them from the training part",
     ),
     "suspects": FindingType(
         "likely label errors",
         "warning",
-        "A quick classifier that has not seen them contradicts their labels: some are mislabelled, some "
-        "are hard to read, some the classifier misreads itself. The likeliest come first.",
-        "look at the first, and go on for as long as they are wrong",
+        "A quick classifier that was trained without them contradicts their labels: some are mislabelled, "
+        "some are hard to read, some the classifier itself misreads. The likeliest come first.",
+        "look at the first ones, and go on as long as they are wrong",
     ),
     "no-ink": FindingType(
         "images whose ink is not found",
         "warning",
-        "They are not blank, but the preprocessing of kalamos does not tell ink from paper on them, "
+        "They are not blank, but the preprocessing of kalamos cannot separate ink from background on them, "
         "and leaves them out of training: the ink may reach all edges.",
-        "cut them out with a margin around the ink",
+        "crop them with a margin around the ink",
     ),
     "copies": FindingType(
         "equal images",
         "warning",
-        "Pixel for pixel the same, under one label in one split: a random split of it would put copies "
-        "on both sides.",
+        "They are the same pixel for pixel, under one label in one split: a random split of it would put "
+        "copies on both sides.",
         "keep one of each, or split so that copies stay together",
     ),
     "near-copies": FindingType(
         "near duplicates",
         "warning",
-        "One picture saved twice, as it seems, under one label in one split.",
+        "They seem to be one picture saved twice, under one label in one split.",
         "keep one of each, or split so that they stay together",
     ),
     "polarity": FindingType(
         "mixed polarity",
         "warning",
         "Some are dark on light, others light on dark. The preprocessing of kalamos makes them alike; "
-        "another's may not.",
-        "look at the fewer ones: some may be inverted by mistake",
+        "other software may not.",
+        "look at the rarer ones: some may be inverted by mistake",
     ),
     "sizes": FindingType(
         "images of odd size",
         "warning",
-        "Very small, or very much larger, smaller or longer than the others: perhaps not a character each.",
+        "Very small, or much larger, smaller or longer than the others: perhaps not one character each.",
         "look at them",
     ),
     "few": FindingType(
@@ -123,20 +123,20 @@ FINDING_TYPES: Final[dict[str, FindingType]] = {
     "absent": FindingType(
         "classes absent from a part",
         "warning",
-        "What is measured there says nothing about them.",
+        "Measurements on that part say nothing about them.",
         "split so that every class is in every part",
     ),
     "imbalance": FindingType(
         "imbalanced classes",
         "warning",
-        "Accuracy will tell mostly of the large classes.",
-        "report macro averages, weigh or draw the classes alike",
+        "Accuracy will reflect mostly the large classes.",
+        "report macro averages, or weight or sample the classes equally",
     ),
     "foreign": FindingType(
         "other files",
         "warning",
-        "Neither images nor in use; passed over.",
-        "take them away if they do not belong there",
+        "Neither images nor in use; they were skipped.",
+        "remove them if they do not belong there",
     ),
 }
 """In the order in which they are reported, under the stable keys of the JSON output."""
@@ -163,20 +163,21 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """All cases of one kind, the worst first; there is always at least one."""
+    """All cases of one type, the worst first; there is always at least one."""
 
     kind: str
     cases: tuple[Case, ...]
 
     def __str__(self) -> str:
-        told = f"{self.about.title}: {len(self.cases):,}"
+        summary = f"{self.about.title}: {len(self.cases):,}"
         if all(len(case.rows) < 2 for case in self.cases):
-            return told
+            return summary
         images = len({row for case in self.cases for row in case.rows})
-        return f"{told} {'set' if len(self.cases) == 1 else 'sets'} of {images:,} images"
+        return f"{summary} {'set' if len(self.cases) == 1 else 'sets'} of {images:,} images"
 
     @property
     def about(self) -> FindingType:
+        """The type of the finding."""
         return FINDING_TYPES[self.kind]
 
 

@@ -119,7 +119,9 @@ def test_labels_that_stand_for_nothing_are_refused(
     write(tmp_path / "emnist", "letters")
     strange = np.arange(26).astype(np.uint8)  # from 0, as nobody hands them out
     write_idx(tmp_path / "emnist" / "emnist-letters-train-labels-idx1-ubyte.gz", strange)
-    with pytest.raises(DatasetError, match="emnist-letters-train has a label 0, which stands for nothing"):
+    with pytest.raises(
+        DatasetError, match="emnist-letters-train has a label 0, which stands for no character"
+    ):
         load_dataset("emnist-letters", tmp_path)
 
 

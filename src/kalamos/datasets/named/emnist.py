@@ -89,8 +89,8 @@ def _emnist_parts(arrangement: str, read: FileReader, where: str) -> Parts:
         codes = _emnist_idx(read, f"{stem}-{part}-labels-idx1-ubyte", where)
         labels = positions[codes]
         if (labels < 0).any():
-            stranger = codes[labels < 0][0]
-            raise DatasetError(f"{where}: {stem}-{part} has a label {stranger}, which stands for nothing")
+            unknown = codes[labels < 0][0]
+            raise DatasetError(f"{where}: {stem}-{part} has a label {unknown}, which stands for no character")
         return Split(np.ascontiguousarray(images.transpose(0, 2, 1)), labels)
 
     return Parts(split("train"), split("test"))

@@ -38,7 +38,7 @@ EMNIST_47: Final = register(
         "(kalamos data get emnist-bymerge)",
     )
 )
-"""The benchmark "EMNIST-47 balanced": its test split is 400 images a class of the official ByMerge test
+"""The benchmark "EMNIST-47 balanced": its test split is 400 images per class of the official ByMerge test
 (`balanced_test_idx`), its training split all 141,248 training images of the file, about a fifth of
 ByMerge's and byte-disjoint from its test. Not the official Balanced split, which is `emnist-balanced`.
 """

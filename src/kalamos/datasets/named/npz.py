@@ -36,7 +36,7 @@ def read_arrays(path: Path, *keys: str) -> list[NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in keys if key in archive}
     except Exception as error:
-        # Damage comes out of several parsers, each with errors of its own.
+        # Damage surfaces in several parsers, each with its own exceptions.
         raise DatasetError(f"{path}: cannot be read ({error})", remedy="copy the file again") from error
     for key in keys:
         if key not in arrays:
