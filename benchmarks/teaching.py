@@ -28,9 +28,9 @@ from kalamos.evaluation.metrics import wilson_interval
 from kalamos.export.onnx_file import export_run
 from kalamos.model_file import open_model
 from kalamos.preprocessing import Preprocessor
-from kalamos.teaching import Examples, load_examples, teach
+from kalamos.teaching import Examples, fine_tune, load_examples
 from kalamos.teaching.graph import split_model
-from kalamos.teaching.memorising import with_memory
+from kalamos.teaching.memorising import store_embedding_stats
 from kalamos.training import load_recipe, resume_run, run_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -79,7 +79,7 @@ def base_model(ahcd: Dataset, folder: Path) -> bytes:
 
 def measure(ahcd: Dataset, folder: Path) -> dict[str, Any]:
     base = base_model(ahcd, folder)
-    remembering = with_memory(base, load_examples(folder / "ahcd-23" / "manifest.csv"))
+    remembering = store_embedding_stats(base, load_examples(folder / "ahcd-23" / "manifest.csv"))
     spec = open_model(base).spec
     body, head = split_model(base, spec, "base")
     assert ahcd.test is not None  # noqa: S101  (AHCD has one)
@@ -108,7 +108,7 @@ def measure(ahcd: Dataset, folder: Path) -> dict[str, Any]:
                 part = ahcd.train.take(chosen)
                 labels = [ahcd.alphabet.labels[label] for label in part.labels]
                 started = process_time()
-                lesson = teach(
+                lesson = fine_tune(
                     content, Examples.of(list(part.images), labels, "ahcd-5"), holdout=0, seed=draw
                 )
                 seconds = process_time() - started

@@ -30,7 +30,7 @@ from kalamos.export.calibration import calibration_data
 from kalamos.export.int8 import export_int8
 from kalamos.export.onnx_file import export_run
 from kalamos.teaching.examples import Examples
-from kalamos.teaching.memorising import with_memory
+from kalamos.teaching.memorising import store_embedding_stats
 from kalamos.training import EpochReport, Watch, load_recipe, load_run, resume_run, run_recipe
 from kalamos.training.splitting import read_split
 from kalamos.zoo import model_path
@@ -79,7 +79,9 @@ def export(model: Shipped, folder: Path) -> Path:
     learnt = dataset.train.take(split.train)
     labels = tuple(dataset.alphabet.labels[label] for label in learnt.labels.tolist())
     try:
-        content = with_memory(path.read_bytes(), Examples(dataset.name, learnt.images, labels), path.name)
+        content = store_embedding_stats(
+            path.read_bytes(), Examples(dataset.name, learnt.images, labels), path.name
+        )
     except ModelFileError as error:
         print(f"  without a memory for teaching: {error}", flush=True)
     else:

@@ -91,9 +91,9 @@ def models() -> Task:
         if reader.spec.feature_maps:
             reader.feature_maps(page)
         if notes.get("teach"):
-            from kalamos.teaching import Examples, teach
+            from kalamos.teaching import Examples, fine_tune
 
-            teach(path, Examples.of(pages, ["1", "x", "1"]), holdout=0)
+            fine_tune(path, Examples.of(pages, ["1", "x", "1"]), holdout=0)
         return _told(rows), problems
 
     return read

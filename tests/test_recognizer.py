@@ -22,6 +22,7 @@ import kalamos
 from kalamos.errors import (
     CorruptImageError,
     ImageNotFoundError,
+    ImageTooLargeError,
     InvalidArrayError,
     ModelFileError,
     ModelNotFoundError,
@@ -649,3 +650,35 @@ def test_where_each_pixel_counts_a_photograph_is_decoded_whole(
     assert reader.min_decode_pixels is not None
     assert padded.min_decode_pixels is None
     assert next(padded.trace(photograph))[1].shape == (2200, 2800)
+
+
+def test_an_open_file_is_read_wherever_it_stands(reader: kalamos.Recognizer, tmp_path: Path) -> None:
+    data = SEVEN.read_bytes()
+    expected = replace(reader.predict(SEVEN), path=None)
+    written = io.BytesIO()
+    written.write(data)
+    assert reader.predict(written) == reader.predict(data) == expected
+    with SEVEN.open("rb") as file:
+        assert reader.predict(file) == expected
+    with SEVEN.open("rb", buffering=0) as file:
+        assert reader.predict_batch([file, written]) == [expected, expected]
+    with SEVEN.open("r", encoding="latin-1") as file, pytest.raises(InvalidArrayError, match='mode "rb"'):
+        reader.predict(file)
+    with pytest.raises(CorruptImageError, match="closed"):
+        reader.predict(file)
+
+
+def test_a_list_is_read_as_a_batch(reader: kalamos.Recognizer) -> None:
+    answers = reader.predict([SEVEN, "none.png", np.zeros((9, 9), np.uint8)], top_k=1)
+    assert isinstance(answers, kalamos.Results)
+    assert answers[0] == reader.predict(SEVEN, top_k=1)
+    assert [each.error and each.error.summary for each in answers] == [None, "not found", "no ink"]
+
+
+def test_a_recognizer_keeps_its_own_limit_on_pixels(reader: kalamos.Recognizer) -> None:
+    small = kalamos.load("digits", max_pixels=10)
+    with pytest.raises(ImageTooLargeError):
+        small.predict(SEVEN)
+    assert small.predict(SEVEN, max_pixels=10_000_000) == reader.predict(SEVEN)
+    [error] = [each.error for each in small.predict([SEVEN])]
+    assert isinstance(error, ImageTooLargeError)

@@ -40,8 +40,9 @@ A message says what was wrong, where, and (in `remedy`) how to mend it:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import ClassVar
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 __all__ = [
     "AlphabetError",
@@ -69,6 +70,7 @@ __all__ = [
     "UnsupportedImageError",
     "UnsupportedModelError",
     "UsageError",
+    "renamed",
     "suggest",
 ]
 
@@ -207,3 +209,22 @@ def suggest(wrong: str, known: Iterable[str], *, otherwise: str = "choose from")
     if near:
         return f"did you mean {near[0]!r}?"
     return f"{otherwise}: {', '.join(names)}" if names else ""
+
+
+def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module's `__getattr__` that gives old names, with a `DeprecationWarning`, for one version.
+
+    Args:
+        module: its `__name__`.
+        names: old name -> new name.
+    """
+
+    def find(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        import warnings
+
+        warnings.warn(f"{module}.{name} is now called {names[name]}", DeprecationWarning, stacklevel=2)
+        return getattr(sys.modules[module], names[name])
+
+    return find

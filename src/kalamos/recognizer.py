@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, overload
 
 import cv2
 import numpy as np
@@ -116,24 +116,42 @@ class Recognizer:
     def __repr__(self) -> str:
         return f"Recognizer({self.spec.name!r}, {len(self.labels)} classes)"
 
-    @spell_out_options
+    @overload
+    def predict(
+        self,
+        source: list[ImageSource] | tuple[ImageSource, ...],
+        options: PredictOptions | None = None,
+        **keywords: Unpack[PredictKeywords],
+    ) -> Results: ...
+
+    @overload
     def predict(
         self,
         source: ImageSource,
         options: PredictOptions | None = None,
         **keywords: Unpack[PredictKeywords],
-    ) -> Prediction:
-        """Read one image.
+    ) -> Prediction: ...
+
+    @spell_out_options
+    def predict(
+        self,
+        source: ImageSource | list[ImageSource] | tuple[ImageSource, ...],
+        options: PredictOptions | None = None,
+        **keywords: Unpack[PredictKeywords],
+    ) -> Prediction | Results:
+        """Read one image, or each of a list.
 
         Args:
-            source: a path, encoded bytes, a PIL image, or an array: [H, W], [H, W, 1] grey,
-                [H, W, 2] grey and alpha, [H, W, 3] RGB or [H, W, 4] RGBA; bool, integers in 0..255,
-                uint16, or floats in [0, 1] or [0, 255]. Any size, either polarity.
+            source: a path, encoded bytes, an open binary file such as `io.BytesIO`, a PIL image, or an
+                array: [H, W], [H, W, 1] grey, [H, W, 2] grey and alpha, [H, W, 3] RGB or [H, W, 4] RGBA;
+                bool, integers in 0..255, uint16, or floats in [0, 1] or [0, 255]. Any size, either
+                polarity. A list or a tuple of these is read as by `predict_batch`.
             options: how to answer.
             **keywords: the fields of `PredictOptions`, in place of `options` or of some of its values.
 
         Returns:
-            The prediction; for a blank image one without a label whose `error` is a `NoInkError`.
+            The prediction; for a blank image one without a label whose `error` is a `NoInkError`. For a list
+            the predictions, in order.
 
         Raises:
             ImageError: the image cannot be read; the subclass says why.
@@ -148,6 +166,8 @@ class Recognizer:
         (True, True)
         """
         options = self._options(options, keywords)
+        if isinstance(source, list | tuple):
+            return self.predict_batch(source, options)
         rule = self.answer_rule(options)
         path = name_of(source)
         try:

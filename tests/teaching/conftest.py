@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
 from kalamos.model_file import METADATA_KEY, open_model
-from kalamos.teaching import Examples, Lesson, teach
+from kalamos.teaching import Examples, FineTuned, fine_tune
 from kalamos.teaching.graph import Head, split_model, with_head
 from kalamos.zoo import model_path
 
@@ -66,6 +66,6 @@ def old_digits() -> Examples:
 
 
 @pytest.fixture(scope="session")
-def lesson(seven: Path, new_digits: Examples) -> Lesson:
+def lesson(seven: Path, new_digits: Examples) -> FineTuned:
     """What `seven` becomes by 7, 8 and 9."""
-    return teach(seven, new_digits)
+    return fine_tune(seven, new_digits)

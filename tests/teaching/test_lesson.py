@@ -14,9 +14,9 @@ from kalamos.datasets import Dataset, Split
 from kalamos.errors import AlphabetError, DatasetError, ModelFileError, UsageError
 from kalamos.model_file import METADATA_KEY, read_spec
 from kalamos.recognizer import Recognizer
-from kalamos.teaching import Examples, Lesson, Score, teach
+from kalamos.teaching import Examples, FineTuned, Score, fine_tune
 from kalamos.teaching.graph import split_model, with_head
-from kalamos.teaching.memorising import with_memory
+from kalamos.teaching.memorising import store_embedding_stats
 from kalamos.zoo import model_path, names
 from kalamos.zoo.card import render_card
 
@@ -27,7 +27,7 @@ def accuracy(reader: Recognizer, examples: Examples) -> float:
 
 
 def test_new_classes_are_learnt_and_old_ones_kept(
-    seven: Path, lesson: Lesson, new_digits: Examples, old_digits: Examples
+    seven: Path, lesson: FineTuned, new_digits: Examples, old_digits: Examples
 ) -> None:
     taught = lesson.recognizer()
     assert taught.labels == lesson.labels == tuple("0123456789")
@@ -38,7 +38,7 @@ def test_new_classes_are_learnt_and_old_ones_kept(
     assert accuracy(taught, old_digits) >= before - 0.1
 
 
-def test_the_scores_are_those_of_held_back_examples(lesson: Lesson) -> None:
+def test_the_scores_are_those_of_held_back_examples(lesson: FineTuned) -> None:
     assert lesson.before == Score(0, 0, 0, 6)
     assert lesson.after.new_n == 6
     assert lesson.after.new_accuracy is not None
@@ -47,7 +47,7 @@ def test_the_scores_are_those_of_held_back_examples(lesson: Lesson) -> None:
     assert lesson.n == 30
 
 
-def test_the_new_file_says_where_it_comes_from(seven: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_the_new_file_says_where_it_comes_from(seven: Path, lesson: FineTuned, tmp_path: Path) -> None:
     before = seven.read_bytes()
     path = lesson.save(tmp_path / "ten.onnx")
     assert seven.read_bytes() == before
@@ -63,7 +63,7 @@ def test_the_new_file_says_where_it_comes_from(seven: Path, lesson: Lesson, tmp_
     assert f"Taught with 30 examples of `new digits` (SHA-256 `{spec.training.sha256}`)" in render_card(path)
 
 
-def test_rows_without_examples_stay_as_they_are(seven: Path, lesson: Lesson) -> None:
+def test_rows_without_examples_stay_as_they_are(seven: Path, lesson: FineTuned) -> None:
     image = np.zeros((28, 28), np.uint8)
     image[4:24, 13:15] = 255
     old, new = kalamos.load(seven), lesson.recognizer()
@@ -77,7 +77,7 @@ def test_corrections_of_known_classes_are_learnt(seven: Path, new_digits: Exampl
         image for image, label in zip(new_digits.images, new_digits.labels, strict=True) if label == "7"
     ]
     relabelled = Examples.of(sevens, ["2"] * len(sevens))
-    lesson = teach(seven, relabelled, holdout=0.3)
+    lesson = fine_tune(seven, relabelled, holdout=0.3)
     assert lesson.new_labels == ()
     assert lesson.spec.alphabet == read_spec(seven).alphabet
     assert lesson.after.known_right > lesson.before.known_right
@@ -89,26 +89,26 @@ def test_a_new_class_has_to_be_ahead_by_a_margin(
 ) -> None:
     spec = replace(read_spec(seven), temperature=1.5)
     _, head = split_model(seven.read_bytes(), spec, "seven")
-    content = with_memory(
+    content = store_embedding_stats(
         with_head(seven.read_bytes(), head, {METADATA_KEY: spec.to_json()}, "seven"), old_digits
     )
     heads = []
     for margin in (0.0, 0.5):
-        monkeypatch.setattr("kalamos.teaching.lesson.MARGIN", margin)
-        taught = teach(content, new_digits, holdout=0)
+        monkeypatch.setattr("kalamos.teaching.lesson.NEW_CLASS_MARGIN_LOGITS", margin)
+        taught = fine_tune(content, new_digits, holdout=0)
         heads.append(split_model(taught.content, taught.spec, "taught")[1])
     without, with_margin = heads
     assert np.array_equal(without.weight, with_margin.weight)
     assert np.allclose(without.bias - with_margin.bias, [0] * 7 + [0.75] * 3, atol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_file(seven: Path, lesson: Lesson, new_digits: Examples) -> None:
-    assert teach(seven, new_digits).content == lesson.content
+def test_the_same_seed_gives_the_same_file(seven: Path, lesson: FineTuned, new_digits: Examples) -> None:
+    assert fine_tune(seven, new_digits).content == lesson.content
 
 
-def test_it_can_be_taught_again(lesson: Lesson) -> None:
+def test_it_can_be_taught_again(lesson: FineTuned) -> None:
     crosses = Examples.of([np.eye(20) + np.eye(20)[::-1] > 0] * 3, ["×"] * 3)
-    again = teach(lesson.content, crosses)
+    again = fine_tune(lesson.content, crosses)
     assert again.labels == (*"0123456789", "×")
     assert again.recognizer().predict(np.eye(20) + np.eye(20)[::-1] > 0).label == "×"
     assert again.spec.training is not None
@@ -124,8 +124,8 @@ def test_each_shipped_model_can_be_taught_and_taught_again(name: str, tmp_path: 
     examples = Examples.of([np.roll(ring, step, 1) for step in range(4)], ["⌖"] * 4, "signs")
     before = kalamos.load(name)
     once, twice = tmp_path / "once.onnx", tmp_path / "twice.onnx"
-    teach(before, examples, name="once", holdout=0).save(once)
-    teach(kalamos.load(once), examples, name="twice", holdout=0).save(twice)
+    fine_tune(before, examples, name="once", holdout=0).save(once)
+    fine_tune(kalamos.load(once), examples, name="twice", holdout=0).save(twice)
     for path in (once, twice):
         after = kalamos.load(path)
         assert after.labels == (*before.labels, "⌖")
@@ -133,7 +133,7 @@ def test_each_shipped_model_can_be_taught_and_taught_again(name: str, tmp_path: 
 
 
 def test_one_example_holds_back_nothing(seven: Path, new_digits: Examples) -> None:
-    lesson = teach(seven, Examples.of([new_digits.images[1]], ["8"]))
+    lesson = fine_tune(seven, Examples.of([new_digits.images[1]], ["8"]))
     assert (lesson.n, lesson.after.n, lesson.after.accuracy) == (1, 0, None)
     assert lesson.new_labels == ("8",)
 
@@ -141,20 +141,22 @@ def test_one_example_holds_back_nothing(seven: Path, new_digits: Examples) -> No
 def test_a_dataset_stands_for_its_training_images(seven: Path, new_digits: Examples) -> None:
     images = np.stack(new_digits.images[:6])
     labels = np.array([int(label) for label in new_digits.labels[:6]])
-    lesson = teach(seven, Dataset("mine", DIGITS, Split(images, labels), None, "drawn"), holdout=0)
+    lesson = fine_tune(seven, Dataset("mine", DIGITS, Split(images, labels), None, "drawn"), holdout=0)
     assert (lesson.new_labels, lesson.n) == (("7", "8", "9"), 6)
 
 
 def test_what_is_blank_is_passed_over_and_told(seven: Path, new_digits: Examples) -> None:
-    lesson = teach(seven, Examples.of([np.zeros((9, 9)), *new_digits.images[:3], b""], ["7", *"789", "8"]))
+    lesson = fine_tune(
+        seven, Examples.of([np.zeros((9, 9)), *new_digits.images[:3], b""], ["7", *"789", "8"])
+    )
     assert lesson.n == 3
     assert len(lesson.problems) == 2
     with pytest.raises(DatasetError, match="no example has any ink"):
-        teach(seven, Examples.of([np.zeros((9, 9))], ["7"]))
+        fine_tune(seven, Examples.of([np.zeros((9, 9))], ["7"]))
 
 
 def test_labels_are_compared_composed(seven: Path, new_digits: Examples) -> None:
-    lesson = teach(seven, Examples.of(new_digits.images[:2], ["é", "e\u0301"]), holdout=0)
+    lesson = fine_tune(seven, Examples.of(new_digits.images[:2], ["é", "e\u0301"]), holdout=0)
     assert lesson.new_labels == ("é",)
 
 
@@ -169,7 +171,7 @@ def test_images_and_labels_belong_together() -> None:
         Examples.of([np.eye(9)], ["a", "b"])
 
 
-def test_the_old_file_and_others_are_not_replaced(lesson: Lesson, seven: Path, tmp_path: Path) -> None:
+def test_the_old_file_and_others_are_not_replaced(lesson: FineTuned, seven: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the model that is taught"):
         lesson.save(seven, force=True)
     link = tmp_path / "link.onnx"
@@ -189,13 +191,13 @@ def test_a_file_that_changed_since_it_was_opened(seven: Path, new_digits: Exampl
     path = tmp_path / "copy.onnx"
     path.write_bytes(seven.read_bytes())
     reader = kalamos.load(path)
-    assert teach(reader, new_digits, holdout=0).taught_from == path
+    assert fine_tune(reader, new_digits, holdout=0).taught_from == path
     path.write_bytes(model_path("digits").read_bytes())
     with pytest.raises(ModelFileError, match="has changed"):
-        teach(reader, new_digits)
+        fine_tune(reader, new_digits)
     path.unlink()
     with pytest.raises(ModelFileError, match="cannot be read again"):
-        teach(reader, new_digits)
+        fine_tune(reader, new_digits)
 
 
 def test_a_network_without_a_dense_last_layer(seven: Path, new_digits: Examples) -> None:
@@ -204,10 +206,19 @@ def test_a_network_without_a_dense_last_layer(seven: Path, new_digits: Examples)
     last.output[0] = "before"
     model.graph.node.append(onnx.helper.make_node("Relu", ["before"], ["logits"]))
     with pytest.raises(ModelFileError, match="a layer Relu"):
-        teach(model.SerializeToString(), new_digits)
+        fine_tune(model.SerializeToString(), new_digits)
 
 
 @pytest.mark.parametrize("holdout", [-0.1, 1.0, float("nan")])
 def test_a_share_out_of_range(seven: Path, new_digits: Examples, holdout: float) -> None:
     with pytest.raises(UsageError, match="holdout"):
-        teach(seven, new_digits, holdout=holdout)
+        fine_tune(seven, new_digits, holdout=holdout)
+
+
+def test_the_old_names_go_on_and_warn() -> None:
+    import kalamos.teaching
+
+    with pytest.warns(DeprecationWarning, match="now called fine_tune"):
+        assert kalamos.teaching.teach is fine_tune
+    with pytest.raises(AttributeError, match="taech"):
+        kalamos.teaching.taech  # noqa: B018

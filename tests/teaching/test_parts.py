@@ -15,21 +15,27 @@ import pytest
 
 from kalamos.errors import DatasetError, ModelFileError
 from kalamos.model_file import METADATA_KEY, open_model
-from kalamos.teaching import Examples, load_examples, teach
+from kalamos.teaching import Examples, fine_tune, load_examples
 from kalamos.teaching.fitting import fit_head
 from kalamos.teaching.graph import Head, split_model, with_head
-from kalamos.teaching.memorising import with_memory
-from kalamos.teaching.memory import MEMORY_KEY, Memory, decode_memory, encode_memory, remember
+from kalamos.teaching.memorising import store_embedding_stats
+from kalamos.teaching.memory import (
+    EMBEDDING_STATS_KEY,
+    EmbeddingStats,
+    decode_embedding_stats,
+    encode_embedding_stats,
+    fit_embedding_stats,
+)
 from kalamos.teaching.variations import variations
 
 
 def test_embeddings_and_head_make_the_logits(seven: Path) -> None:
     content = seven.read_bytes()
     model = open_model(content)
-    body, head = split_model(content, model.spec, "seven")
+    backbone, head = split_model(content, model.spec, "seven")
     batch = np.random.default_rng(0).random((70, 1, 28, 28), np.float32)
     [logits] = model.session.run(["logits"], {model.input_name: batch})
-    assert np.allclose(head.logits(body.embeddings(batch)), logits, atol=1e-4)
+    assert np.allclose(head.logits(backbone.embeddings(batch)), logits, atol=1e-4)
 
 
 def test_any_gemm_is_understood(seven: Path) -> None:
@@ -61,15 +67,15 @@ def test_any_gemm_is_understood(seven: Path) -> None:
 def test_a_memory_keeps_old_classes_and_is_handed_on(
     seven: Path, old_digits: Examples, new_digits: Examples
 ) -> None:
-    content = with_memory(seven.read_bytes(), old_digits)
+    content = store_embedding_stats(seven.read_bytes(), old_digits)
     assert open_model(content).spec == open_model(seven.read_bytes()).spec
     _, head = split_model(content, open_model(content).spec, "seven")
-    memory = decode_memory(content, head, "seven")
+    memory = decode_embedding_stats(content, head, "seven")
     assert memory is not None
     assert (head.logits(memory.means).argmax(1) == np.arange(7)).all()
-    lesson = teach(content, new_digits, holdout=0)
+    lesson = fine_tune(content, new_digits, holdout=0)
     _, taught = split_model(lesson.content, lesson.spec, "ten")
-    longer = decode_memory(lesson.content, taught, "ten")
+    longer = decode_embedding_stats(lesson.content, taught, "ten")
     assert longer is not None
     assert np.allclose(longer.means[:7], memory.means, atol=0.01)
     assert (taught.logits(longer.means).argmax(1) == np.arange(10)).all()
@@ -78,7 +84,7 @@ def test_a_memory_keeps_old_classes_and_is_handed_on(
 def test_a_memory_needs_every_class(seven: Path, old_digits: Examples) -> None:
     fewer = Examples.of(old_digits.images[:3], old_digits.labels[:3], "fewer")
     with pytest.raises(DatasetError, match="no image of '3'"):
-        with_memory(seven.read_bytes(), fewer)
+        store_embedding_stats(seven.read_bytes(), fewer)
 
 
 @pytest.mark.parametrize("text", ["", "%%%", "aGVsbG8=", None])
@@ -86,15 +92,18 @@ def test_a_damaged_memory(seven: Path, text: str | None) -> None:
     content = seven.read_bytes()
     spec = open_model(content).spec
     _, head = split_model(content, spec, "seven")
-    strange = Memory(np.zeros((6, 192)), np.zeros((192, 1)), np.zeros(192))  # of six classes
+    strange = EmbeddingStats(np.zeros((6, 192)), np.zeros((192, 1)), np.zeros(192))  # of six classes
     written = with_head(
         content,
         head,
-        {METADATA_KEY: spec.to_json(), MEMORY_KEY: encode_memory(strange) if text is None else text},
+        {
+            METADATA_KEY: spec.to_json(),
+            EMBEDDING_STATS_KEY: encode_embedding_stats(strange) if text is None else text,
+        },
         "seven",
     )
     with pytest.raises(ModelFileError, match="memory"):
-        decode_memory(written, head, "seven")
+        decode_embedding_stats(written, head, "seven")
 
 
 @pytest.mark.parametrize("shape", ["(7, 192)", "(7, 4000000)", "(2000000000, 2000000000)", "(7,"])
@@ -107,12 +116,12 @@ def test_a_memory_that_unpacks_to_gigabytes(seven: Path, shape: str) -> None:
             content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
             archive.writestr(f"{name}.npy", content + bytes(60 * 2**20))
     written = with_head(
-        seven.read_bytes(), head, {MEMORY_KEY: base64.b64encode(packed.getvalue()).decode()}, "seven"
+        seven.read_bytes(), head, {EMBEDDING_STATS_KEY: base64.b64encode(packed.getvalue()).decode()}, "seven"
     )
     tracemalloc.start()
     try:
         with pytest.raises(ModelFileError, match="seven: its memory of embeddings is damaged"):
-            decode_memory(written, head, "seven")
+            decode_embedding_stats(written, head, "seven")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -124,7 +133,7 @@ def test_a_memory_draws_what_it_was_given() -> None:
     mixing = generator.standard_normal((6, 6))
     labels = np.repeat([0, 1], 4000)
     seen = generator.standard_normal((8000, 6)) @ mixing + 5 * labels[:, np.newaxis]
-    drawn = remember(seen, labels, 2).draw(4000, generator)
+    drawn = fit_embedding_stats(seen, labels, 2).draw(4000, generator)
     assert np.allclose(np.cov(drawn[:4000].T), mixing.T @ mixing, atol=0.7)
     assert np.allclose(drawn[4000:].mean(0), seen[4000:].mean(0), atol=0.3)
 
@@ -135,14 +144,14 @@ def test_fitting_finds_the_least_loss() -> None:
     labels = np.repeat([0, 1, 2], 60)
     inputs = generator.standard_normal((180, 4)) + np.eye(3, 4)[labels] * 1.5
     start = Head(generator.standard_normal((3, 4)), np.zeros(3))
-    weights, free = np.ones(180), np.array([True, False, True])
-    head = fit_head(start, inputs, labels, weights, free=free, penalty=0.1)
+    weights, trainable = np.ones(180), np.array([True, False, True])
+    head = fit_head(start, inputs, labels, weights, trainable=trainable, penalty=0.1)
     assert np.array_equal(head.weight[1], start.weight[1])
     logits = head.logits(inputs)
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     pull = 0.1 * inputs.var(axis=0).mean() * (head.weight - start.weight)
     slope = (shares - np.eye(3)[labels]).T @ inputs / 180 + pull
-    assert np.abs(slope[free]).max() < 1e-3
+    assert np.abs(slope[trainable]).max() < 1e-3
 
 
 def test_variations_are_the_same_character() -> None:

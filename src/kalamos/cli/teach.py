@@ -15,7 +15,7 @@ from kalamos.cli.options import data_dir_option, licence_option
 from kalamos.cli.terminal import echo, echo_json
 
 if TYPE_CHECKING:
-    from kalamos.teaching import Lesson, Score
+    from kalamos.teaching import FineTuned, Score
 
 SHOWN = 5
 """Problems that are named."""
@@ -66,15 +66,14 @@ def teach(
     from kalamos.model_file.licence import NOT_STATED, check_licence
     from kalamos.passed_over import file_kind, foreign_files
     from kalamos.recognizer import load
-    from kalamos.teaching import load_examples
-    from kalamos.teaching import teach as learn
+    from kalamos.teaching import fine_tune, load_examples
     from kalamos.teaching.lesson import check_target
     from kalamos.zoo import find_model
 
     chosen = NOT_STATED if licence is None else check_licence(licence)
     check_target(output, find_model(model), force=force)
     examples = load_examples(folder, data_dir)
-    lesson = learn(
+    lesson = fine_tune(
         load(model), examples, name=name or output.stem, holdout=holdout, seed=seed, licence=chosen
     )
     lesson.save(output, force=force)
@@ -96,7 +95,7 @@ def teach(
         context.exit(1)
 
 
-def _tell(lesson: Lesson, model: str, output: Path) -> None:
+def _tell(lesson: FineTuned, model: str, output: Path) -> None:
     from kalamos.model_file.licence import NOT_STATED, licence_text
     from kalamos.zoo.card import calibration
 
@@ -121,7 +120,7 @@ def _share(right: int, n: int) -> str:
     return f"{right:,} of {n:,} ({right / n:.1%})"
 
 
-def _as_json(lesson: Lesson, model: str, output: Path) -> dict[str, Any]:
+def _as_json(lesson: FineTuned, model: str, output: Path) -> dict[str, Any]:
     return {
         "model": output.as_posix(),
         "name": lesson.spec.name,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path, PurePath
+from typing import Protocol, TypeGuard
 
-from kalamos.errors import ImageNotFoundError, ImageTooLargeError
+from kalamos.errors import CorruptImageError, ImageNotFoundError, ImageTooLargeError, InvalidArrayError
 
 __all__ = [
     "MAX_FILE_BYTES",
     "MAX_MEMBER_BYTES",
+    "BinaryStream",
     "display_name",
+    "is_stream",
     "native_separators",
     "perhaps_meant",
     "read_file",
     "read_start",
+    "read_stream",
 ]
 
 SIBLINGS = 2000
@@ -33,6 +38,12 @@ it."""
 _FLAGS = os.O_RDONLY
 for _name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
+
+
+class BinaryStream(Protocol):
+    """An open binary file."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 def display_name(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
@@ -99,6 +110,42 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     kalamos.errors.ImageNotFoundError: missing.png: no such file
     """
     data, _ = read_start(path, MAX_FILE_BYTES)
+    return data
+
+
+def is_stream(source: object) -> TypeGuard[BinaryStream]:
+    """Tell an open file from other sources of images."""
+    return hasattr(source, "read")
+
+
+def read_stream(stream: BinaryStream) -> bytes:
+    """Read an open binary file, with the cap of `read_file`: of a `BytesIO` all, of another what is left.
+
+    Raises:
+        ImageTooLargeError: over `MAX_FILE_BYTES`.
+        CorruptImageError: reading fails.
+        InvalidArrayError: it gives text, not bytes.
+
+    >>> import io
+    >>> read_stream(io.BytesIO(b"GIF89a"))
+    b'GIF89a'
+    """
+    if isinstance(stream, io.BytesIO):  # whoever has just written to it has not gone back to its start
+        data = stream.getvalue()
+    else:
+        data = b""
+        try:
+            # A raw file may give less than it is asked for.
+            while len(data) <= MAX_FILE_BYTES and (more := stream.read(MAX_FILE_BYTES + 1 - len(data))):
+                data += more
+        except TypeError as error:
+            raise InvalidArrayError(
+                "the open file gives text, not bytes", remedy='open it with mode "rb"'
+            ) from error
+        except (OSError, ValueError) as error:
+            raise CorruptImageError(f"the open file cannot be read ({error})") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageTooLargeError(f"the open file holds more than {MAX_FILE_BYTES:,} bytes")
     return data
 
 

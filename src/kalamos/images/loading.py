@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kalamos.errors import InvalidArrayError
 from kalamos.images.arrays import array_to_grey
 from kalamos.images.decoding import MAX_PIXELS, decode_file, decode_grey
+from kalamos.images.files import BinaryStream, is_stream, read_stream
 from kalamos.images.pillow import PillowImage, is_pillow, pillow_to_grey
 from kalamos.images.pixels import out_of_memory
 
@@ -24,9 +25,18 @@ class _ArrayLike(Protocol):
 
 
 ImageSource = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[Any] | PillowImage | _ArrayLike
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryStream
+    | NDArray[Any]
+    | PillowImage
+    | _ArrayLike
 )
-"""A path, encoded bytes, an array (see `array_to_grey`), a Pillow image, or anything with `__array__`."""
+"""A path, encoded bytes, an open binary file, an array (see `array_to_grey`), a Pillow image, or anything
+with `__array__`."""
 
 
 def load_grey(
@@ -64,6 +74,8 @@ def load_grey(
             timeout=timeout,
             stopping=stopping,
         )
+    if is_stream(source):
+        source = read_stream(source)
     if isinstance(source, bytes | bytearray | memoryview):
         return decode_grey(
             bytes(source),

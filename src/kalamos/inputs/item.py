@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kalamos.errors import ImageError
 from kalamos.images import MAX_PIXELS, load_grey
 from kalamos.images.decoding import Encoded, decode_all, fetch
-from kalamos.images.files import display_name
+from kalamos.images.files import display_name, is_stream, read_stream
 
 if TYPE_CHECKING:
     from kalamos.images import ImageSource
@@ -137,6 +137,8 @@ def _fetched(source: ImageSource | NamedImage) -> Encoded | ImageError | ImageSo
             return fetch(source)
         if isinstance(source, bytes | bytearray | memoryview):
             return Encoded("the bytes", bytes(source))
+        if is_stream(source):
+            return Encoded("the open file", read_stream(source))
     except ImageError as error:
         return error
     return source

@@ -16,9 +16,9 @@ from kalamos.errors import AlphabetError, DatasetError, ImageError
 from kalamos.images import ImageSource, load_grey
 from kalamos.preprocessing.steps import GreyImage
 
-__all__ = ["MAX_LABEL", "Examples", "check_label", "load_examples"]
+__all__ = ["MAX_LABEL_CHARACTERS", "Examples", "check_label", "load_examples"]
 
-MAX_LABEL = 50
+MAX_LABEL_CHARACTERS = 50
 """Characters: room for a ligature, a word or a name, not for a page."""
 
 
@@ -106,7 +106,7 @@ def check_label(label: str) -> str:
     """The label composed (NFC), without white space around it.
 
     Raises:
-        AlphabetError: it is blank, holds control characters, or is longer than `MAX_LABEL`.
+        AlphabetError: it is blank, holds control characters, or is longer than `MAX_LABEL_CHARACTERS`.
 
     >>> check_label(" ß ")
     'ß'
@@ -118,9 +118,9 @@ def check_label(label: str) -> str:
         raise AlphabetError(f"the label {label[:20]!r} is blank", remedy="call the class by what can be seen")
     if CONTROL_CHARACTERS.search(composed):
         raise AlphabetError(f"the label {composed[:20]!r} has a control character", remedy="take it out")
-    if len(composed) > MAX_LABEL:
+    if len(composed) > MAX_LABEL_CHARACTERS:
         raise AlphabetError(
             f"the label {composed[:20]!r}... has {len(composed)} characters",
-            remedy=f"have at most {MAX_LABEL}",
+            remedy=f"have at most {MAX_LABEL_CHARACTERS}",
         )
     return composed

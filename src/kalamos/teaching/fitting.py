@@ -10,7 +10,7 @@ from kalamos.teaching.graph import Head
 
 __all__ = ["fit_head"]
 
-STEPS = 150
+FIT_STEPS = 150
 """Of Nesterov's accelerated gradient descent: the loss then falls by less than a thousandth a step."""
 
 
@@ -20,7 +20,7 @@ def fit_head(
     labels: NDArray[np.int64],
     weights: NDArray[np.float64],
     *,
-    free: NDArray[np.bool_],
+    trainable: NDArray[np.bool_],
     temperature: float = 1.0,
     penalty: float = 1e-3,
 ) -> Head:
@@ -31,12 +31,12 @@ def fit_head(
         embeddings: [N, D].
         labels: int64 [N], in [0, C).
         weights: float64 [N], above 0; only their shares count.
-        free: bool [C], the classes whose rows may change.
+        trainable: bool [C], the classes whose rows may change.
         penalty: of the squared change of the weights, in units of the embeddings' mean variance.
 
     >>> start = Head(np.zeros((2, 1)), np.zeros(2))
     >>> found = fit_head(
-    ...     start, np.array([[-1.0], [1.0]]), np.array([0, 1]), np.ones(2), free=np.array([False, True])
+    ...     start, np.array([[-1.0], [1.0]]), np.array([0, 1]), np.ones(2), trainable=np.array([False, True])
     ... )
     >>> found.weight[0].tolist(), bool(found.weight[1, 0] > 1)
     ([0.0], True)
@@ -51,9 +51,9 @@ def fit_head(
     # The largest curvature of the cross-entropy is half that of least squares (Boehning 1992).
     rate = 1 / (np.linalg.norm(inputs * np.sqrt(shares), 2) ** 2 / 2 + penalty * spread)
     change = before = np.zeros((len(start.bias), inputs.shape[1]))
-    for step in range(STEPS):
+    for step in range(FIT_STEPS):
         ahead = change + step / (step + 3) * (change - before)
         errors = shares * (softmax(begun + inputs @ ahead.T) - truth)
         slope = errors.T @ inputs + pull * ahead
-        before, change = change, np.where(free[:, np.newaxis], ahead - rate * slope, 0.0)
+        before, change = change, np.where(trainable[:, np.newaxis], ahead - rate * slope, 0.0)
     return Head(start.weight + change[:, :-1], start.bias + change[:, -1])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kalamos.model_file.session import Session
 
-__all__ = ["Body", "Head", "split_model", "with_head"]
+__all__ = ["Backbone", "Head", "split_model", "with_head"]
 
 LOGITS = "logits"
 WEIGHT, BIAS = "teaching.weight", "teaching.bias"
@@ -48,7 +48,7 @@ class Head:
         return found
 
 
-class Body:
+class Backbone:
     """All of a network but its last dense layer.
 
     Args:
@@ -67,7 +67,7 @@ class Body:
         return self._session.run([EMBEDDINGS], batch)[0]
 
 
-def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Body, Head]:
+def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Backbone, Head]:
     """Take a model apart before its last dense layer.
 
     Works on float models and on int8 ones; the weights of those come out as the numbers they stand for.
@@ -92,8 +92,8 @@ def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Body, Head
     if not scales["transB"]:
         weight = weight.T
     bias = scales["beta"] * np.asarray(found.get(SEEN_BIAS, 0), np.float64).reshape(-1)
-    body = Body(open_graph(_with_outputs(model, {EMBEDDINGS: layer.input[0]}), spec, where))
-    return body, Head(weight, np.broadcast_to(bias, len(weight)))
+    backbone = Backbone(open_graph(_with_outputs(model, {EMBEDDINGS: layer.input[0]}), spec, where))
+    return backbone, Head(weight, np.broadcast_to(bias, len(weight)))
 
 
 def with_head(content: bytes, head: Head, metadata: Mapping[str, str], where: str) -> bytes:

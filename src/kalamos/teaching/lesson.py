@@ -25,30 +25,36 @@ from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
 from kalamos.teaching.examples import Examples
 from kalamos.teaching.fitting import fit_head
-from kalamos.teaching.graph import Body, Head, split_model, with_head
-from kalamos.teaching.memory import MEMORY_KEY, Memory, decode_memory, encode_memory, implied_memory
+from kalamos.teaching.graph import Backbone, Head, split_model, with_head
+from kalamos.teaching.memory import (
+    EMBEDDING_STATS_KEY,
+    EmbeddingStats,
+    decode_embedding_stats,
+    encode_embedding_stats,
+    implied_embedding_stats,
+)
 from kalamos.teaching.score import Score
 from kalamos.teaching.variations import variations
 
-__all__ = ["Lesson", "teach"]
+__all__ = ["FineTuned", "fine_tune"]
 
-VARIATIONS = 8
+VARIATIONS_PER_EXAMPLE = 8
 """Of each example, beside itself."""
 
-REPLAYED = 50
+REPLAYED_PER_CLASS = 50
 """Embeddings of each old class that are drawn from the memory."""
 
-MARGIN = 0.5
+NEW_CLASS_MARGIN_LOGITS = 0.5
 """By which a new class has to be ahead of an old one, in logits at temperature 1: whoever teaches a letter
 does not want to lose others for it. Chosen on validation writers, see docs/teaching.md.
 """
 
-TOLERANCE = 1e-3
+MAX_RELATIVE_LOGIT_DIFFERENCE = 1e-3
 """Largest difference of a logit of the file's from that in float64, relative to the largest logit."""
 
 
 @dataclass(frozen=True)
-class Lesson:
+class FineTuned:
     """A taught model, not yet on disk.
 
     Attributes:
@@ -96,7 +102,7 @@ class Lesson:
         return target
 
 
-def teach(
+def fine_tune(
     reader: Recognizer | str | os.PathLike[str] | bytes,
     examples: Examples | Dataset,
     *,
@@ -105,7 +111,7 @@ def teach(
     seed: int = 42,
     licence: str = NOT_STATED,
     on_progress: Callable[[float], None] = lambda share: None,
-) -> Lesson:
+) -> FineTuned:
     """Fit a model's last layer to examples of labels that it has, and of new ones. Seconds, on one core.
 
     Rows of the layer for labels without examples stay as they are, so that what the model says of those
@@ -135,8 +141,8 @@ def teach(
         raise UsageError(f"a holdout of {holdout:g} is not in [0, 1)", remedy="0.2 holds back a fifth")
     content, where, path = _content(reader)
     spec = open_model(content).spec
-    body, head = split_model(content, spec, where)
-    memory = decode_memory(content, head, where)
+    backbone, head = split_model(content, spec, where)
+    memory = decode_embedding_stats(content, head, where)
     given = examples if isinstance(examples, Examples) else Examples.of_dataset(examples)
     preprocessor = Preprocessor(spec.preprocessing)
     images, texts, problems = _prepared(given, preprocessor)
@@ -146,13 +152,13 @@ def teach(
     alphabet = Alphabet(known.name if not strangers else f"{known.name}+{len(strangers)}", labels)
     codes = np.array([alphabet.index(text) for text in texts], np.int64)
     generator = np.random.default_rng(seed)
-    lessons = _embedded(body, preprocessor, images, generator, on_progress)
-    pupil = _Pupil(head, memory, spec.temperature, seed)
+    lessons = _embedded(backbone, preprocessor, images, generator, on_progress)
+    learner = _HeadLearner(head, memory, spec.temperature, seed)
     train, held = np.arange(len(codes)), np.zeros(0, np.int64)
     if holdout:
         train, held = stratified_split(codes, holdout, seed)
-    tried, _ = pupil.learn(lessons[train], codes[train], len(labels)) if len(held) else (head, None)
-    taught, remembered = pupil.learn(lessons, codes, len(labels))
+    tried, _ = learner.learn(lessons[train], codes[train], len(labels)) if len(held) else (head, None)
+    taught, remembered = learner.learn(lessons, codes, len(labels))
     on_progress(1.0)
     record = _record(spec, given, images, codes, hashlib.sha256(content).hexdigest(), seed)
     new_spec = replace(
@@ -172,10 +178,10 @@ def teach(
     )
     metadata = {METADATA_KEY: new_spec.to_json()}
     if remembered is not None:
-        metadata[MEMORY_KEY] = encode_memory(remembered)
+        metadata[EMBEDDING_STATS_KEY] = encode_embedding_stats(remembered)
     written = with_head(content, taught, metadata, where)
     _check(written, taught, lessons[:, 0], preprocessor.batch(images))
-    return Lesson(
+    return FineTuned(
         spec=new_spec,
         content=written,
         before=_score(head, lessons[held, 0], codes[held], len(known)),
@@ -210,17 +216,17 @@ def check_target(target: Path, source: Path | None, *, force: bool) -> None:
 
 
 @dataclass(frozen=True)
-class _Pupil:
+class _HeadLearner:
     """What learns: a head, with what it knows of its classes."""
 
     head: Head
-    memory: Memory | None
+    memory: EmbeddingStats | None
     temperature: float
     seed: int
 
     def learn(
         self, lessons: NDArray[np.float32], codes: NDArray[np.int64], classes: int
-    ) -> tuple[Head, Memory | None]:
+    ) -> tuple[Head, EmbeddingStats | None]:
         """A head of that many classes, and a memory of them where there was one.
 
         Args:
@@ -229,31 +235,35 @@ class _Pupil:
         """
         old, size = self.head.weight.shape
         every, repeated = lessons.reshape(-1, size), np.repeat(codes, lessons.shape[1])
-        memory = self.memory or implied_memory(self.head, every, repeated)
+        memory = self.memory or implied_embedding_stats(self.head, every, repeated)
         means = {
             code: lessons[codes == code, 0].mean(axis=0) for code in range(old, classes) if code in codes
         }
         # Begun where the class's mean is (imprinting; Qi, Brown and Lowe 2018).
         start = _imprinted(self.head, memory, means, classes)
-        replayed = memory.draw(REPLAYED, np.random.default_rng(self.seed))
+        replayed = memory.draw(REPLAYED_PER_CLASS, np.random.default_rng(self.seed))
         embeddings = np.concatenate([every, replayed])
-        labels = np.concatenate([repeated, np.repeat(np.arange(old), REPLAYED)])
+        labels = np.concatenate([repeated, np.repeat(np.arange(old), REPLAYED_PER_CLASS)])
         # Each class weighs as much, whatever the number of its examples; so does each of those remembered.
         shares = 1 / np.bincount(repeated)[repeated]
-        weights = np.concatenate([shares, np.full(len(replayed), 1 / REPLAYED)])
-        free = np.isin(np.arange(classes), codes)
-        learnt = fit_head(start, embeddings, labels, weights, free=free, temperature=self.temperature)
+        weights = np.concatenate([shares, np.full(len(replayed), 1 / REPLAYED_PER_CLASS)])
+        trainable = np.isin(np.arange(classes), codes)
+        learnt = fit_head(
+            start, embeddings, labels, weights, trainable=trainable, temperature=self.temperature
+        )
         if self.memory is None:
             return _cautious(learnt, every, repeated, old), None
         if not means:
             return learnt, self.memory
-        behind = np.where(np.arange(classes) < old, 0.0, MARGIN * self.temperature)
+        behind = np.where(np.arange(classes) < old, 0.0, NEW_CLASS_MARGIN_LOGITS * self.temperature)
         learnt = Head(learnt.weight, learnt.bias - behind)
         rows = [means.get(code, memory.means.mean(axis=0)) for code in range(old, classes)]
         return learnt, self.memory.extended(np.array(rows, np.float64))
 
 
-def _imprinted(head: Head, memory: Memory, means: dict[int, NDArray[np.floating]], classes: int) -> Head:
+def _imprinted(
+    head: Head, memory: EmbeddingStats, means: dict[int, NDArray[np.floating]], classes: int
+) -> Head:
     """The head with a row for each new class: as the old classes' rows stand to their means."""
     centre = memory.means.mean(axis=0)
     directions, rows = memory.means - centre, head.weight - head.weight.mean(axis=0)
@@ -295,7 +305,7 @@ def _content(reader: Recognizer | str | os.PathLike[str] | bytes) -> tuple[bytes
     except (OSError, ValueError) as error:
         raise ModelFileError(
             f"{opened.where}: its file cannot be read again ({getattr(error, 'strerror', None) or error})",
-            remedy="give teach() the model's path or its content",
+            remedy="give fine_tune() the model's path or its content",
         ) from error
     if hashlib.sha256(content).hexdigest() != opened.sha256:
         raise ModelFileError(
@@ -323,7 +333,7 @@ def _prepared(
 
 
 def _embedded(
-    body: Body,
+    backbone: Backbone,
     preprocessor: Preprocessor,
     images: list[GreyImage],
     generator: np.random.Generator,
@@ -332,8 +342,8 @@ def _embedded(
     """Embeddings float32 [N, 1 + K, D], of each image and its K variations."""
     found = []
     for place, image in enumerate(images):
-        family = [image, *variations(image, VARIATIONS, generator)]
-        found.append(body.embeddings(preprocessor.batch(family)))
+        family = [image, *variations(image, VARIATIONS_PER_EXAMPLE, generator)]
+        found.append(backbone.embeddings(preprocessor.batch(family)))
         on_progress(0.9 * (place + 1) / len(images))
     return np.stack(found)
 
@@ -357,8 +367,8 @@ def _record(
                 "model": spec.name,
                 "sha256": sha256,
                 "licence": spec.licence,
-                "variations": VARIATIONS,
-                "replayed": REPLAYED,
+                "variations": VARIATIONS_PER_EXAMPLE,
+                "replayed": REPLAYED_PER_CLASS,
             },
             "before": None if before is None else asdict(before),
         },
@@ -381,5 +391,5 @@ def _check(content: bytes, head: Head, embeddings: NDArray[np.float32], batch: N
     answered = model.logits(batch[shown])
     expected = head.logits(embeddings[shown])
     difference = float(np.abs(answered - expected).max())
-    if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+    if not difference <= MAX_RELATIVE_LOGIT_DIFFERENCE * max(1.0, float(np.abs(expected).max())):
         raise ExportError(f"the new model file differs from what was learnt by {difference:.2g}")

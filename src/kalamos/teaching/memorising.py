@@ -9,14 +9,14 @@ from kalamos.model_file import METADATA_KEY, open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.teaching.examples import Examples
 from kalamos.teaching.graph import split_model, with_head
-from kalamos.teaching.memory import MEMORY_KEY, encode_memory, remember
+from kalamos.teaching.memory import EMBEDDING_STATS_KEY, encode_embedding_stats, fit_embedding_stats
 
-__all__ = ["with_memory"]
+__all__ = ["store_embedding_stats"]
 
-CHUNK = 512
+EMBEDDING_BATCH_SIZE = 512
 
 
-def with_memory(content: bytes, examples: Examples, where: str = "<bytes>") -> bytes:
+def store_embedding_stats(content: bytes, examples: Examples, where: str = "<bytes>") -> bytes:
     """The model file with the statistics of its embeddings of some images; its answers stay the same.
 
     Args:
@@ -30,15 +30,15 @@ def with_memory(content: bytes, examples: Examples, where: str = "<bytes>") -> b
         MissingExtraError: the package `onnx` is not installed.
     """
     spec = open_model(content).spec
-    body, head = split_model(content, spec, where)
+    backbone, head = split_model(content, spec, where)
     preprocessor = Preprocessor(spec.preprocessing)
     rows = [row for row, label in enumerate(examples.labels) if label in spec.alphabet]
     found, codes = [], []
-    for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
+    for start in range(0, len(rows), EMBEDDING_BATCH_SIZE):
+        chunk = rows[start : start + EMBEDDING_BATCH_SIZE]
         inked, images = preprocessor.images_with_ink([examples.images[row] for row in chunk])
         if inked:
-            found.append(body.embeddings(preprocessor.batch(images)))
+            found.append(backbone.embeddings(preprocessor.batch(images)))
             codes += [spec.alphabet.index(examples.labels[chunk[i]]) for i in inked]
     missing = sorted(set(range(len(spec.alphabet))) - set(codes))
     if missing:
@@ -46,6 +46,6 @@ def with_memory(content: bytes, examples: Examples, where: str = "<bytes>") -> b
             f"{examples.name}: no image of {spec.alphabet.labels[missing[0]]!r}, which {where} reads",
             remedy="give images of every class of the model",
         )
-    memory = remember(np.concatenate(found), np.array(codes, np.int64), len(spec.alphabet))
-    metadata = {METADATA_KEY: spec.to_json(), MEMORY_KEY: encode_memory(memory)}
+    memory = fit_embedding_stats(np.concatenate(found), np.array(codes, np.int64), len(spec.alphabet))
+    metadata = {METADATA_KEY: spec.to_json(), EMBEDDING_STATS_KEY: encode_embedding_stats(memory)}
     return with_head(content, head, metadata, where)

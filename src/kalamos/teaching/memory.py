@@ -24,22 +24,29 @@ from kalamos.model_file.wire import read_metadata
 from kalamos.teaching.graph import Head
 from kalamos.zip_entries import ZIP_DAMAGE, read_entry
 
-__all__ = ["MEMORY_KEY", "Memory", "decode_memory", "encode_memory", "implied_memory", "remember"]
+__all__ = [
+    "EMBEDDING_STATS_KEY",
+    "EmbeddingStats",
+    "decode_embedding_stats",
+    "encode_embedding_stats",
+    "fit_embedding_stats",
+    "implied_embedding_stats",
+]
 
-MEMORY_KEY: Final = "kalamos.memory"
+EMBEDDING_STATS_KEY: Final = "kalamos.memory"
 
-RANK: Final = 32
+COVARIANCE_RANK: Final = 32
 """Directions of the covariance that are kept apart; beyond them only each number's own variance."""
 
-MAX_RANK: Final = 256
+MAX_COVARIANCE_RANK: Final = 256
 """Directions that a file may hold."""
 
-HEADER_BYTES: Final = 10_000
+MAX_NPY_HEADER_BYTES: Final = 10_000
 """Room for what stands before the numbers of an array; NumPy's own limit."""
 
 
 @dataclass(frozen=True)
-class Memory:
+class EmbeddingStats:
     """Embeddings of every class: a normal distribution with its mean, and the covariance of all.
 
     Attributes:
@@ -55,7 +62,7 @@ class Memory:
     def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.float64]:
         """Embeddings, `count` of each class in turn: float64 [C * count, D].
 
-        >>> memory = Memory(np.array([[5.0], [9.0]]), np.zeros((1, 1)), np.ones(1))
+        >>> memory = EmbeddingStats(np.array([[5.0], [9.0]]), np.zeros((1, 1)), np.ones(1))
         >>> memory.draw(500, np.random.default_rng(0)).reshape(2, 500).mean(axis=1).round().tolist()
         [5.0, 9.0]
         """
@@ -65,23 +72,27 @@ class Memory:
         drawn: NDArray[np.float64] = np.repeat(self.means, count, axis=0) + wide + narrow
         return drawn
 
-    def extended(self, means: NDArray[np.float64]) -> Memory:
+    def extended(self, means: NDArray[np.float64]) -> EmbeddingStats:
         """With further classes, their means float64 [K, D]."""
-        return Memory(np.vstack([self.means, means]), self.factor, self.rest)
+        return EmbeddingStats(np.vstack([self.means, means]), self.factor, self.rest)
 
 
-def remember(embeddings: NDArray[np.floating], labels: NDArray[np.int64], classes: int) -> Memory:
+def fit_embedding_stats(
+    embeddings: NDArray[np.floating], labels: NDArray[np.int64], classes: int
+) -> EmbeddingStats:
     """The statistics of embeddings [N, D] with labels int64 [N]; each class has at least one.
 
-    >>> remember(np.array([[0.0], [2.0], [9.0]]), np.array([0, 0, 1]), 2).means.tolist()
+    >>> fit_embedding_stats(np.array([[0.0], [2.0], [9.0]]), np.array([0, 0, 1]), 2).means.tolist()
     [[1.0], [9.0]]
     """
     wide = embeddings.astype(np.float64)
     means = np.stack([wide[labels == label].mean(axis=0) for label in range(classes)])
-    return Memory(means, *_spread(wide - means[labels]))
+    return EmbeddingStats(means, *_spread(wide - means[labels]))
 
 
-def implied_memory(head: Head, embeddings: NDArray[np.floating], labels: NDArray[np.int64]) -> Memory:
+def implied_embedding_stats(
+    head: Head, embeddings: NDArray[np.floating], labels: NDArray[np.int64]
+) -> EmbeddingStats:
     """A guess from the head alone, for a model that remembers nothing.
 
     Args:
@@ -106,10 +117,10 @@ def implied_memory(head: Head, embeddings: NDArray[np.floating], labels: NDArray
     inner = directions @ spread @ directions.T
     ridge = max(float(np.trace(inner)) / len(inner), 1e-9) * np.eye(len(inner))
     centre = middle - spread @ directions.T @ np.linalg.solve(inner + ridge, doubt)
-    return Memory(centre + size * directions, factor, rest)
+    return EmbeddingStats(centre + size * directions, factor, rest)
 
 
-def encode_memory(memory: Memory) -> str:
+def encode_embedding_stats(memory: EmbeddingStats) -> str:
     """As text for a model file's metadata."""
     buffer = io.BytesIO()
     means, factor, rest = (part.astype(np.float16) for part in (memory.means, memory.factor, memory.rest))
@@ -117,13 +128,13 @@ def encode_memory(memory: Memory) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def decode_memory(content: bytes, head: Head, where: str) -> Memory | None:
+def decode_embedding_stats(content: bytes, head: Head, where: str) -> EmbeddingStats | None:
     """The memory in a model file; None where it has none.
 
     Raises:
         ModelFileError: it is damaged, or of another network.
     """
-    text = read_metadata(content).get(MEMORY_KEY)
+    text = read_metadata(content).get(EMBEDDING_STATS_KEY)
     if text is None:
         return None
     classes, size = head.weight.shape
@@ -138,11 +149,11 @@ def decode_memory(content: bytes, head: Head, where: str) -> Memory | None:
         raise ModelFileError(f"{where}: its memory of embeddings is damaged ({reason})") from error
     if not all(np.isfinite(part).all() for part in (means, factor, rest)) or (rest < 0).any():
         raise ModelFileError(f"{where}: its memory of embeddings does not fit its network")
-    return Memory(means, factor, rest)
+    return EmbeddingStats(means, factor, rest)
 
 
 def _stored(archive: zipfile.ZipFile, name: str, shape: tuple[int | None, ...]) -> NDArray[np.floating]:
-    """One array of a NumPy archive, of which nothing is believed; None stands for up to `MAX_RANK`.
+    """Read one array of an untrusted NumPy archive; None stands for up to `MAX_COVARIANCE_RANK`.
 
     No more is unpacked than an array of the shape takes; what it says of its own shape is looked at first.
 
@@ -151,18 +162,18 @@ def _stored(archive: zipfile.ZipFile, name: str, shape: tuple[int | None, ...]) 
         ImageError: damaged, or larger (`kalamos.zip_entries` names its errors so).
         OSError, RuntimeError: damaged in other ways (`ZIP_DAMAGE`).
     """
-    sides = [MAX_RANK if side is None else side for side in shape]
+    sides = [MAX_COVARIANCE_RANK if side is None else side for side in shape]
     try:
         entry = archive.getinfo(name)
     except KeyError:
         raise ValueError(f"it lacks {name}") from None
-    stream = io.BytesIO(read_entry(archive, entry, name, HEADER_BYTES + 8 * math.prod(sides)))
+    stream = io.BytesIO(read_entry(archive, entry, name, MAX_NPY_HEADER_BYTES + 8 * math.prod(sides)))
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):
         raise ValueError(f"{name} is of another version of NumPy's format")
-    found, turned, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=HEADER_BYTES)
+    found, turned, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MAX_NPY_HEADER_BYTES)
     fits = len(found) == len(shape) and all(
-        side == wanted if wanted is not None else side <= MAX_RANK
+        side == wanted if wanted is not None else side <= MAX_COVARIANCE_RANK
         for side, wanted in zip(found, shape, strict=True)
     )
     if not fits or dtype.kind != "f" or dtype.itemsize > 8:
@@ -176,6 +187,6 @@ def _stored(archive: zipfile.ZipFile, name: str, shape: tuple[int | None, ...]) 
 def _spread(residuals: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The factor [D, R] and the rest [D] of the covariance of residuals [N, D]."""
     _, values, directions = np.linalg.svd(residuals / np.sqrt(len(residuals)), full_matrices=False)
-    factor = directions[:RANK].T * values[:RANK]
+    factor = directions[:COVARIANCE_RANK].T * values[:COVARIANCE_RANK]
     rest = np.square(residuals).mean(axis=0) - np.square(factor).sum(axis=1)
     return factor, np.maximum(rest, 0)

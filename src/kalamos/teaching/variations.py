@@ -12,10 +12,10 @@ from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["variations"]
 
-ROTATION, SHEAR, STRETCH, SHIFT = 10.0, 0.15, 0.12, 0.04
+MAX_ROTATION_DEGREES, MAX_SHEAR, MAX_STRETCH, MAX_SHIFT_FRACTION = 10.0, 0.15, 0.12, 0.04
 """At most: degrees, radians' tangent, share of the size, share of the side."""
 
-WOBBLE, WAVES = 0.03, 5
+BEND_FRACTION, BEND_KNOTS = 0.03, 5
 """How far points are moved, as a share of the side, and how many control points a side has."""
 
 
@@ -38,16 +38,21 @@ def variations(image: GreyImage, count: int, generator: np.random.Generator) -> 
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1) - middle  # [S, S, x and y]
     results = np.empty((count, side, side), np.uint8)
     for result in results:
-        angle = np.deg2rad(generator.uniform(-ROTATION, ROTATION))
+        angle = np.deg2rad(generator.uniform(-MAX_ROTATION_DEGREES, MAX_ROTATION_DEGREES))
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        slant = np.array([[1, generator.uniform(-SHEAR, SHEAR)], [0, 1]])
-        stretch = np.diag(1 + generator.uniform(-STRETCH, STRETCH, 2))
+        slant = np.array([[1, generator.uniform(-MAX_SHEAR, MAX_SHEAR)], [0, 1]])
+        stretch = np.diag(1 + generator.uniform(-MAX_STRETCH, MAX_STRETCH, 2))
         bend = cv2.resize(
-            generator.normal(0, WOBBLE * side / 2, (WAVES, WAVES, 2)),
+            generator.normal(0, BEND_FRACTION * side / 2, (BEND_KNOTS, BEND_KNOTS, 2)),
             (side, side),
             interpolation=cv2.INTER_CUBIC,
         )
-        where = grid @ (turn @ slant @ stretch).T + bend + generator.uniform(-SHIFT, SHIFT, 2) * side + middle
+        where = (
+            grid @ (turn @ slant @ stretch).T
+            + bend
+            + generator.uniform(-MAX_SHIFT_FRACTION, MAX_SHIFT_FRACTION, 2) * side
+            + middle
+        )
         x, y = where.astype(np.float32).transpose(2, 0, 1)
         warped = cv2.remap(image, x, y, cv2.INTER_LINEAR)
         result[:] = _repenned(warped, generator.uniform(-0.5, 0.7))

@@ -17,7 +17,7 @@ from kalamos.errors import OutputError, UsageError
 from kalamos.recognizer import load
 
 if TYPE_CHECKING:
-    from kalamos.teaching import Examples, Lesson
+    from kalamos.teaching import Examples, FineTuned
     from kalamos.teaching.score import Score
 
 __all__ = ["Taught", "lesson_html", "taught_file", "teach_visit"]
@@ -27,7 +27,7 @@ class Taught(NamedTuple):
     """A model that was taught, and the name it goes by in the switcher."""
 
     name: str
-    lesson: Lesson
+    lesson: FineTuned
     place: str
     """Where its file lies, as the page shows it."""
 
@@ -50,7 +50,7 @@ def teach_visit(
     Raises:
         KalamosError: nothing was kept, the name is taken, or the model cannot be taught.
     """
-    from kalamos.teaching import teach
+    from kalamos.teaching import fine_tune
 
     note_origin(context, visit, model)
     examples = _examples(context, visit, model, earlier=earlier)
@@ -61,7 +61,7 @@ def teach_visit(
         raise OutputError(f"the folder for taught models cannot be made: {error.strerror}") from None
     name = _free_name(context, visit, model, folder, name.strip())
     file = folder / f"{name}.onnx"
-    lesson = teach(visit.reader(context.registry, model), examples, name=name, on_progress=on_progress)
+    lesson = fine_tune(visit.reader(context.registry, model), examples, name=name, on_progress=on_progress)
     lesson.save(file)
     if name not in context.registry:  # which lists the folder where only this computer reaches the page
         name = visit.add_model(context.registry, name, load(file))
