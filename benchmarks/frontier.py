@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from kalamos.architectures import build, count_parameters
+from kalamos.architectures import count_parameters, create_model
 from kalamos.export.onnx_file import encode
 from kalamos.model_file import open_model, read_spec
 from kalamos.preprocessing import Preprocessor, default_steps
@@ -64,7 +64,7 @@ class Point:
 def untrained(name: str) -> bytes:
     """The model file of a recipe's network, as drawn."""
     recipe, spec = load_recipe(ROOT / "recipes" / f"{name}.toml"), read_spec(model_path(READERS[SEEDS[name]]))
-    network = build(recipe.arch, len(spec.alphabet)).eval()
+    network = create_model(recipe.arch, len(spec.alphabet)).eval()
     steps = recipe.preprocessing or tuple(default_steps(network.input_size))
     spec = replace(
         spec,

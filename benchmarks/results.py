@@ -26,7 +26,7 @@ from kalamos.evaluation.evaluate import evaluate
 from kalamos.evaluation.metrics import wilson_interval
 from kalamos.evaluation.parts import run_split
 from kalamos.export.onnx_file import export_run
-from kalamos.training import EpochReport, Run, Watch, load_recipe, resume_run, run_recipe
+from kalamos.training import Callback, EpochReport, Run, load_recipe, resume_run, run_recipe
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]
@@ -92,7 +92,7 @@ class Measured:
     kalamos: str
 
 
-class _Lines(Watch):
+class _Lines(Callback):
     def on_epoch(self, report: EpochReport) -> None:
         print(
             f"  epoch {report.epoch}: loss {report.loss:.4f}, validation {report.val_accuracy:.2%}",
@@ -104,9 +104,9 @@ def measure(bench: Bench, seed: int, runs: Path) -> Measured:
     recipe = replace(load_recipe(ROOT / "recipes" / f"{bench.recipe}.toml"), seed=seed)
     folder = runs / (bench.recipe if seed == bench.seeds[0] else f"{bench.recipe}-{seed}")
     if (folder / "run.json").exists():
-        run = resume_run(folder, watch=_Lines())
+        run = resume_run(folder, callback=_Lines())
     else:
-        run = run_recipe(recipe, run_dir=folder, watch=_Lines())
+        run = run_recipe(recipe, run_dir=folder, callback=_Lines())
     _check_same(recipe.to_mapping(), run, folder)
     model = Path(f"{folder}.onnx")
     if not model.exists():

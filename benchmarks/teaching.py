@@ -63,7 +63,7 @@ def write_dataset(letters: Dataset, manifest: Path) -> None:
 def base_model(ahcd: Dataset, folder: Path) -> bytes:
     """Trained where it is not yet."""
     recipe = load_recipe(ROOT / "recipes" / "teaching-ahcd-23.toml")
-    [further] = recipe.also
+    [further] = recipe.extra_datasets
     for letters, manifest in ((ahcd, Path(recipe.dataset)), (load_dataset("hijja-28"), Path(further))):
         assert letters.alphabet.labels == ahcd.alphabet.labels  # noqa: S101  (so `held_out` means the same)
         if not manifest.exists():

@@ -23,7 +23,7 @@ import torch
 from processes import Figures
 
 import kalamos
-from kalamos.architectures import build
+from kalamos.architectures import create_model
 from kalamos.datasets import Dataset, load_dataset
 from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.training import Recipe, load_recipe, run_recipe
@@ -57,7 +57,7 @@ def our_rate(data: Examples) -> float:
     """Images a second of kalamos's loop, with the same network, optimiser and batch as the plain one."""
     torch.manual_seed(0)
     recipe = Recipe(arch=ARCH, epochs=2, batch_size=plain_loop.BATCH, optimizer="adam", schedule="constant")
-    network = build(ARCH, 10)
+    network = create_model(ARCH, 10)
     engine = Engine("cpu", choose_precision("auto", "cpu", network))
     held = replace(data, images=data.images[:100], labels=data.labels[:100])
     state = train(recipe, network, data, held, engine=engine)
@@ -73,7 +73,9 @@ def rates(dataset: Dataset, root: Path, count: int, repeats: int) -> list[Row]:
         ours.append(our_rate(data))
         for workers, measured in plain.items():
             torch.manual_seed(0)
-            measured.append(plain_loop.images_per_second(root, build(ARCH, 10), count, workers=workers))
+            measured.append(
+                plain_loop.images_per_second(root, create_model(ARCH, 10), count, workers=workers)
+            )
     rows = []
     for workers, measured in plain.items():
         ratio = Figures(tuple(ours)).over(Figures(tuple(measured)))
@@ -98,7 +100,7 @@ def to_accuracy(dataset: Dataset, root: Path) -> Row:
     ours = float((infer(run.network, prepared).argmax(1) == dataset.test.labels).mean())
     torch.manual_seed(recipe.seed)
     seconds, accuracy = 0.0, 0.0
-    for epoch, (seconds, accuracy) in enumerate(plain_loop.accuracies(root, build(ARCH, 10)), start=1):
+    for epoch, (seconds, accuracy) in enumerate(plain_loop.accuracies(root, create_model(ARCH, 10)), start=1):
         print(f"plain loop, epoch {epoch}: {accuracy:.2%} after {seconds:.0f} s", file=sys.stderr)
         if accuracy >= WANTED or epoch == MOST_EPOCHS:
             break

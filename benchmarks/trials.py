@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kalamos_cx import kalamos_cx
 from numpy.typing import NDArray
 
-from kalamos.architectures import count_parameters
+from kalamos.architectures import ARCHITECTURES, count_parameters
 from kalamos.datasets import load_dataset
 from kalamos.datasets.prepare import prepare_split
 from kalamos.preprocessing import Preprocessor
-from kalamos.training import EpochReport, Run, Watch, load_recipe, resume_run, run_recipe
+from kalamos.training import Callback, EpochReport, Run, load_recipe, resume_run, run_recipe
 from kalamos.training.batches import Examples
 from kalamos.training.loop import infer_examples
 from kalamos.training.splitting import read_split
@@ -31,6 +32,8 @@ Right = NDArray[np.bool_]
 
 KEPT, PAGE = ROOT / "docs" / "trials.json", ROOT / "docs" / "trials.md"
 RESAMPLES = 1000
+
+ARCHITECTURES.register("kalamos_cx")(kalamos_cx)
 
 LATIN = load_recipe(ROOT / "recipes" / "latin.toml")
 
@@ -45,23 +48,29 @@ def letters_of(size: int, canvas: int) -> list[dict[str, Any]]:
     return [step | sized.get(str(step["step"]), {}) for step in LATIN.preprocessing]
 
 
-ALONE = {"outliers": 0, "photographs": 0.0, "teachers": [], "distillation": 0.0, "also": []}
-BASE = LATIN.overlaid(
+ALONE = {
+    "outliers": 0,
+    "synthetic_photo_prob": 0.0,
+    "teachers": [],
+    "distillation": 0.0,
+    "extra_datasets": [],
+}
+BASE = LATIN.with_overrides(
     {
         **ALONE,
         "preprocessing": letters_of(24, 28),
         "epochs": 6,
         "val_fraction": 0.5,
         "ema_decay": 0.998,
-        "clean_epochs": 1,
+        "no_aug_epochs": 1,
     }
 )
-TRIALS: dict[str, tuple[str, dict[str, Any]]] = {
+TRIALS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "base": (f"`latin`'s recipe, alone, {BASE.epochs} epochs", {}),
     "no-ema": ("last weights, not their moving average", {"ema_decay": 0.0}),
-    "no-clean-epoch": ("augmentation to the end", {"clean_epochs": 0}),
+    "no-clean-epoch": ("augmentation to the end", {"no_aug_epochs": 0}),
     "label-smoothing": ("label smoothing 0.05", {"label_smoothing": 0.05}),
-    "mixup": ("mixup 0.2", {"mixup": 0.2}),
+    "mixup": ("mixup 0.2", None),  # measured with kalamos 0.1, which had it
     "convnext": (
         "ConvNeXt's blocks (`kalamos_cx`), AdamW as they ask for",
         {"arch": "kalamos_cx", "optimizer": "adamw", "lr": 0.004, "weight_decay": 0.05},
@@ -70,16 +79,16 @@ TRIALS: dict[str, tuple[str, dict[str, Any]]] = {
     # Not from `latin-large`, which has seen the other half.
     "distilled": ("distilled from the above", {"teachers": ["runs/trials/residual"], "distillation": 0.9}),
     "longer": (f"{3 * BASE.epochs} epochs", {"epochs": 3 * BASE.epochs}),
-    "photographs": ("3 in 10 images as photographed", {"photographs": 0.3}),
+    "photographs": ("3 in 10 images as photographed", {"synthetic_photo_prob": 0.3}),
     "outliers": ("outlier exposure", {"outliers": 20000, "outlier_share": 0.1, "outlier_weight": 0.1}),
     "plain-moves": ("no pens: augmentation `kalamos`", {"augmentation": "kalamos"}),
     "no-adjustment": ("no logit adjustment", {"logit_adjustment": 0.0}),
     "larger": ("glyphs of 32 px on 36, not of 24 on 28", {"preprocessing": letters_of(32, 36)}),
-    "fonts": ("drawn fonts besides", {"also": ["build/rendered/latin-47"]}),
+    "fonts": ("drawn fonts besides", {"extra_datasets": ["build/rendered/latin-47"]}),
 }
 
 
-class _Lines(Watch):
+class _Lines(Callback):
     def on_epoch(self, report: EpochReport) -> None:
         print(f"  epoch {report.epoch}: {report.val_accuracy:.2%}, {report.seconds:.0f} s", flush=True)
 
@@ -88,8 +97,8 @@ def trained(name: str, runs: Path) -> Run:
     folder = runs / name
     print(name, flush=True)
     if (folder / "run.json").exists():
-        return resume_run(folder, watch=_Lines())
-    return run_recipe(BASE.overlaid(TRIALS[name][1]), run_dir=folder, watch=_Lines())
+        return resume_run(folder, callback=_Lines())
+    return run_recipe(BASE.with_overrides(TRIALS[name][1] or {}), run_dir=folder, callback=_Lines())
 
 
 def figures(run: Run, folder: Path, base: Right | None) -> dict[str, Any]:
@@ -167,7 +176,9 @@ def main() -> None:
     asked = parser.parse_args()
     kept: dict[str, Any] = json.loads(KEPT.read_text("utf-8")) if KEPT.exists() else {}
     base: Right | None = None
-    for name in () if asked.page else asked.names or TRIALS:
+    for name in (
+        () if asked.page else asked.names or [name for name, (_, over) in TRIALS.items() if over is not None]
+    ):
         if base is None and name != "base":
             base, _ = answers(trained("base", asked.runs), asked.runs / "base")
         kept[name] = figures(trained(name, asked.runs), asked.runs / name, None if name == "base" else base)

@@ -31,7 +31,7 @@ from kalamos.export.int8 import export_int8
 from kalamos.export.onnx_file import export_run
 from kalamos.teaching.examples import Examples
 from kalamos.teaching.memorising import store_embedding_stats
-from kalamos.training import EpochReport, Watch, load_recipe, load_run, resume_run, run_recipe
+from kalamos.training import Callback, EpochReport, load_recipe, load_run, resume_run, run_recipe
 from kalamos.training.splitting import read_split
 from kalamos.zoo import model_path
 from kalamos.zoo.card import write_card
@@ -44,7 +44,7 @@ KEPT, PAGE, GALLERY = ROOT / "docs" / "zoo", ROOT / "docs" / "results.md", ROOT 
 PICTURES = ROOT / "docs" / "images" / "zoo"
 
 
-class _Lines(Watch):
+class _Lines(Callback):
     def on_epoch(self, report: EpochReport) -> None:
         print(
             f"  epoch {report.epoch}: loss {report.loss:.4f}, validation {report.val_accuracy:.2%}, "
@@ -58,10 +58,10 @@ def train(model: Shipped, seed: int, runs: Path) -> Path:
     folder = runs / (model.name if seed == model.seeds[0] else f"{model.name}-{seed}")
     print(folder.name, flush=True)
     if (folder / "run.json").exists():
-        resume_run(folder, watch=_Lines())
+        resume_run(folder, callback=_Lines())
     else:
         recipe = replace(load_recipe(ROOT / "recipes" / f"{model.name}.toml"), seed=seed)
-        run_recipe(recipe, run_dir=folder, watch=_Lines())
+        run_recipe(recipe, run_dir=folder, callback=_Lines())
     return folder
 
 

@@ -144,7 +144,7 @@ def base_folder() -> Path:
     import numpy as np
 
     from kalamos.alphabets import DIGITS
-    from kalamos.architectures import build
+    from kalamos.architectures import create_model
     from kalamos.training.recipe import Recipe
     from kalamos.training.run import Run, save_run
     from kalamos.training.splitting import SplitPlan, write_split
@@ -153,7 +153,7 @@ def base_folder() -> Path:
     folder.mkdir(exist_ok=True)
     rows = np.arange(70)
     write_split(folder, SplitPlan(rows[:60], rows[60:], rows[:0]))
-    network = build("kalamos_xs", 10).eval()
+    network = create_model("kalamos_xs", 10).eval()
     outcome = STORY["outcome"]
     run = Run(
         recipe=Recipe.from_mapping(_recipe()),

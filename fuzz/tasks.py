@@ -103,7 +103,7 @@ def runs() -> Task:
     """Open a run folder whose `run.json` is the case: as a plan to go on with, as a run, as a model to be."""
     from fuzz.runs import base_folder
     from kalamos.export.sources import from_run
-    from kalamos.training.run import load_plan, load_run
+    from kalamos.training.run import load_config, load_run
 
     base = base_folder()
 
@@ -112,7 +112,7 @@ def runs() -> Task:
 
         (base / "run.json").write_bytes(path.read_bytes())
         told = []
-        for open_it in (load_plan, lambda folder: from_run(load_run(folder), "x").spec.to_json()):
+        for open_it in (load_config, lambda folder: from_run(load_run(folder), "x").spec.to_json()):
             try:
                 open_it(base)
                 told.append("opened")

@@ -113,7 +113,7 @@ def quick_recipe() -> Recipe:
         weight_decay=5e-4,
         label_smoothing=0.05,
         ema_decay=0.8,
-        clean_epochs=1,
+        no_aug_epochs=1,
         augmentation=Augmentation(rotate=5.0, translate=0.05, scale=0.05, shear=5.0),
     )
 

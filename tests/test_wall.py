@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LEARNING = {"torch", "torchvision", "accelerate", "kornia", "safetensors", "sklearn", "scipy", "matplotlib"}
+LEARNING = {"torch", "torchvision", "accelerate", "safetensors", "sklearn", "scipy", "matplotlib"}
 LEARNING |= {"onnx", "onnxscript", "gradio", "ray"}
 HEAVY = {"PIL", "pandas", "pyarrow", "pydantic", "typer"}
 

@@ -4,18 +4,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kalamos.architectures import build, count_parameters
+from kalamos.architectures import count_parameters, create_model
 
 
 def test_the_parameters() -> None:
     convolutions = 9 * (32 + 32 * 64 + 64 * 128)
     batch_norms = 2 * (32 + 64 + 128)
     dense = (1152 * 256 + 256) + (256 * 128 + 128) + (128 * 10 + 10)
-    assert count_parameters(build("cnn3", 10)) == convolutions + batch_norms + dense == 422_250
+    assert count_parameters(create_model("cnn3", 10)) == convolutions + batch_norms + dense == 422_250
 
 
 def test_the_stages() -> None:
-    network = build("cnn3", 10).eval()
+    network = create_model("cnn3", 10).eval()
     _, *maps = network.forward_features(torch.rand(2, 1, 28, 28))
     shapes = {name: tuple(m.shape[1:]) for name, m in zip(network.stages, maps, strict=True)}
     assert shapes == {"block_1": (32, 14, 14), "block_2": (64, 7, 7), "block_3": (128, 3, 3)}
@@ -24,7 +24,7 @@ def test_the_stages() -> None:
 
 def test_relu_may_follow_the_pooling_in_values_and_gradients() -> None:
     torch.manual_seed(0)
-    network = build("cnn3", 10).train()
+    network = create_model("cnn3", 10).train()
     for layer in network.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0  # so that two passes can be compared
@@ -48,6 +48,6 @@ def test_relu_may_follow_the_pooling_in_values_and_gradients() -> None:
 
 
 def test_the_dropout() -> None:
-    assert [layer.p for layer in build("cnn3", 10).modules() if isinstance(layer, nn.Dropout)] == [
+    assert [layer.p for layer in create_model("cnn3", 10).modules() if isinstance(layer, nn.Dropout)] == [
         0.25
     ] * 3 + [0.5]

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from kalamos.architectures import build
+from kalamos.architectures import create_model
 from kalamos.architectures.folding import fold_batch_norms
 
 
 @pytest.mark.parametrize("name", ["kalamos_xs", "kalamos_m"])
 def test_the_answers_stay_the_same(name: str) -> None:
     torch.manual_seed(0)
-    network = build(name, num_classes=7)
+    network = create_model(name, num_classes=7)
     images = torch.rand(16, 1, 28, 28)
     for _ in range(3):
         network(images)  # statistics of their own

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kalamos.architectures import StagedNetwork, build, count_parameters
+from kalamos.architectures import StagedNetwork, count_parameters, create_model
 
 
 @pytest.fixture
 def network() -> StagedNetwork:
     torch.manual_seed(0)
-    return build("kalamos_xs", num_classes=10).eval()
+    return create_model("kalamos_xs", num_classes=10).eval()
 
 
 def test_the_parameters_are_few_and_known(network: StagedNetwork) -> None:
@@ -42,12 +42,12 @@ def test_looking_at_the_maps_changes_nothing(network: StagedNetwork) -> None:
 @pytest.mark.parametrize("size", [28, 32, 40])
 @pytest.mark.parametrize("classes", [2, 10, 47])
 def test_other_alphabets_and_input_sizes(classes: int, size: int) -> None:
-    network = build("kalamos_xs", num_classes=classes).eval()
+    network = create_model("kalamos_xs", num_classes=classes).eval()
     assert network(torch.rand(2, 1, size, size)).shape == (2, classes)
 
 
 def test_47_classes_stay_within_the_limit() -> None:
-    assert count_parameters(build("kalamos_xs", num_classes=47)) <= 100_000
+    assert count_parameters(create_model("kalamos_xs", num_classes=47)) <= 100_000
 
 
 def test_each_image_is_judged_alone(network: StagedNetwork) -> None:

@@ -3,21 +3,21 @@ from __future__ import annotations
 import torch
 from torchvision import models
 
-from kalamos.architectures import build, count_parameters
+from kalamos.architectures import count_parameters, create_model
 
 
 def test_the_parameters() -> None:
-    transfer = build("mobilenet_v2_transfer", 10)
+    transfer = create_model("mobilenet_v2_transfer", 10)
     assert count_parameters(transfer) == 165_258
     assert count_parameters(transfer, trainable=False) == 2_389_130
-    assert count_parameters(build("mobilenet_v2", 10)) == 2_389_130
+    assert count_parameters(create_model("mobilenet_v2", 10)) == 2_389_130
 
 
 def test_the_stages_are_the_features_of_torchvision() -> None:
     original = models.mobilenet_v2().eval()
-    network = build("mobilenet_v2", 10).eval()
+    network = create_model("mobilenet_v2", 10).eval()
     features = {f"features.{key}": value for key, value in original.features.state_dict().items()}
-    fitting = {network.own_name(key): value for key, value in features.items()}
+    fitting = {network.map_key(key): value for key, value in features.items()}
     assert network.load_state_dict(fitting, strict=False).unexpected_keys == []
     colour = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
@@ -28,7 +28,7 @@ def test_the_stages_are_the_features_of_torchvision() -> None:
 
 
 def test_both_are_one_network() -> None:
-    learnt, frozen = build("mobilenet_v2", 10), build("mobilenet_v2_transfer", 10)
+    learnt, frozen = create_model("mobilenet_v2", 10), create_model("mobilenet_v2_transfer", 10)
     frozen.load_state_dict(learnt.state_dict())
     images = torch.rand(2, 1, 28, 28)
     with torch.inference_mode():
@@ -36,7 +36,7 @@ def test_both_are_one_network() -> None:
 
 
 def test_colour_and_grey() -> None:
-    network = build("mobilenet_v2", 10).eval()
+    network = create_model("mobilenet_v2", 10).eval()
     grey = torch.rand(2, 1, 28, 28)
     with torch.inference_mode():
         assert torch.allclose(network(grey), network(grey.expand(-1, 3, -1, -1)), atol=1e-4)
@@ -44,7 +44,7 @@ def test_colour_and_grey() -> None:
 
 def test_what_is_frozen_stays_as_it_was() -> None:
     torch.manual_seed(0)
-    network = build("mobilenet_v2_transfer", 10).train()
+    network = create_model("mobilenet_v2_transfer", 10).train()
     assert network.training
     assert network.head.training
     before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -58,14 +58,14 @@ def test_what_is_frozen_stays_as_it_was() -> None:
 
 
 def test_the_unfrozen_learns_whole() -> None:
-    network = build("mobilenet_v2", 10).train()
+    network = create_model("mobilenet_v2", 10).train()
     before = network.state_dict()["stages.features_0.1.running_mean"].clone()
     network(torch.rand(4, 1, 28, 28))
     assert not torch.equal(network.state_dict()["stages.features_0.1.running_mean"], before)
 
 
 def test_it_may_be_moved_between_training_and_evaluation() -> None:
-    network = build("mobilenet_v2_transfer", 10)
+    network = create_model("mobilenet_v2_transfer", 10)
     assert not network.eval().head.training
     assert network.train().head.training
     assert not any(layer.training for layer in network.stages.modules())

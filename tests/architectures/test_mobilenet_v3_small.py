@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from kalamos.architectures import build, count_parameters
+from kalamos.architectures import count_parameters, create_model
 
 STAGES = [
     (16, 64, 64), (16, 32, 32), *[(24, 16, 16)] * 2, *[(40, 8, 8)] * 3, *[(48, 8, 8)] * 2,
@@ -14,11 +14,11 @@ STAGES = [
 
 def test_the_parameters() -> None:
     original = count_parameters(models.mobilenet_v3_small(num_classes=10))
-    assert count_parameters(build("mobilenet_v3_small", 10)) == original - 2 * 16 * 9 == 1_527_818
+    assert count_parameters(create_model("mobilenet_v3_small", 10)) == original - 2 * 16 * 9 == 1_527_818
 
 
 def test_the_stages_are_the_features_of_torchvision() -> None:
-    network = build("mobilenet_v3_small", 28).eval()
+    network = create_model("mobilenet_v3_small", 28).eval()
     assert network.input_size == 128
     assert list(network.stages) == [f"features_{index}" for index in range(13)]
     with torch.inference_mode():
@@ -32,8 +32,8 @@ def test_it_answers_as_torchvision_does() -> None:
     with torch.no_grad():
         grey = nn.Conv2d(1, 16, 3, stride=2, padding=1, bias=False)
         original.features[0][0] = grey
-    network = build("mobilenet_v3_small", 10).eval()
-    state = {network.own_name(key): value for key, value in original.state_dict().items()}
+    network = create_model("mobilenet_v3_small", 10).eval()
+    state = {network.map_key(key): value for key, value in original.state_dict().items()}
     network.load_state_dict(state)
     images = torch.rand(2, 1, 128, 128)
     with torch.inference_mode():
@@ -42,7 +42,7 @@ def test_it_answers_as_torchvision_does() -> None:
 
 def test_the_new_first_convolution_begins_as_the_others() -> None:
     torch.manual_seed(0)
-    first = next(build("mobilenet_v3_small", 10).parameters())
+    first = next(create_model("mobilenet_v3_small", 10).parameters())
     assert first.shape == (16, 1, 3, 3)
     expected = (2 / (16 * 9)) ** 0.5  # kaiming, by the fan out
     assert abs(float(first.detach().std()) / expected - 1) < 0.2

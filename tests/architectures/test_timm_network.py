@@ -7,7 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kalamos.architectures import ARCHITECTURES, build, check_input_size, count_parameters
+from kalamos.architectures import (
+    check_input_size,
+    count_parameters,
+    create_model,
+    find_architecture,
+)
 from kalamos.errors import MissingExtraError, RecipeError, TrainingError
 
 SMALL = "timm:test_resnet"
@@ -16,7 +21,7 @@ SMALL = "timm:test_resnet"
 def test_without_timm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match=r"needs timm.*pip install 'kalamos\[timm\]'"):
-        ARCHITECTURES.get("timm:resnet18")
+        find_architecture("timm:resnet18")
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def timm() -> object:
 @pytest.mark.usefixtures("timm")
 class TestWithTimm:
     def test_the_network_and_its_stages(self) -> None:
-        network = build(SMALL, num_classes=7).eval()
+        network = create_model(SMALL, num_classes=7).eval()
         images = torch.rand(2, 1, network.input_size, network.input_size)
         with torch.inference_mode():
             logits, *maps = network.forward_features(images)
@@ -45,7 +50,7 @@ class TestWithTimm:
         assert network.head.out_features == 7
 
     def test_a_transformer_has_its_own_size(self) -> None:
-        network = build("timm:test_vit", num_classes=3)
+        network = create_model("timm:test_vit", num_classes=3)
         assert network.input_size == 160
         assert list(network.stages) == [f"blocks_{index}" for index in range(6)]
         with pytest.raises(
@@ -64,21 +69,21 @@ class TestWithTimm:
     )
     def test_a_name_that_timm_does_not_know(self, name: str, remedy: str) -> None:
         with pytest.raises(RecipeError, match=f"timm has no network .*{remedy}"):
-            build(name, num_classes=10)
+            create_model(name, num_classes=10)
 
     def test_the_seed_alone_decides_the_first_weights(self) -> None:
         def weights() -> torch.Tensor:
             torch.manual_seed(5)
-            return torch.cat([p.flatten() for p in build(SMALL, num_classes=3).parameters()])
+            return torch.cat([p.flatten() for p in create_model(SMALL, num_classes=3).parameters()])
 
         assert torch.equal(weights(), weights())
 
     def test_weights_of_another_alphabet_and_of_timm_itself(self, tmp_path: Path) -> None:
-        donor = build(SMALL, num_classes=5)
+        donor = create_model(SMALL, num_classes=5)
         for prefix in ("", "model."):
             state = {prefix + key: value for key, value in donor.model.state_dict().items()}
             save_file(state, tmp_path / "weights.safetensors")
-            network = build(SMALL, num_classes=3, weights=tmp_path / "weights.safetensors")
+            network = create_model(SMALL, num_classes=3, weights=tmp_path / "weights.safetensors")
             ours, theirs = network.state_dict(), donor.state_dict()
             fresh = {"model.fc.weight", "model.fc.bias"}
             assert ours.keys() == theirs.keys() >= fresh
@@ -89,4 +94,4 @@ class TestWithTimm:
         with pytest.raises(
             TrainingError, match=r"timm:test_resnet: timm's weights cannot be had .*--weights FILE"
         ):
-            build(SMALL, num_classes=3, weights="imagenet")
+            create_model(SMALL, num_classes=3, weights="imagenet")

@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 from kalamos.datasets import Dataset
 from kalamos.training import load_run
 from kalamos.training.policy import AUGMENTATIONS
-from kalamos.training.run import load_plan
+from kalamos.training.run import load_config
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def test_any_key_can_be_set(command: Any) -> None:
     pairs = [part for setting in settings for part in ("--set", setting)]
     assert command("train", "mnist", *QUICK, *pairs, "--augmentation", "mnist", "--run-dir", "run").code == 0
     recipe = load_run(Path("run")).recipe
-    assert (recipe.ema_decay, recipe.keep, recipe.amp) == (0.9, "best", "off")
+    assert (recipe.ema_decay, recipe.checkpoint, recipe.amp) == (0.9, "best", "off")
     how = recipe.augmentation
     assert (how.rotate, how.shear, how.translate) == (5, 2, AUGMENTATIONS["mnist"].translate)
 
@@ -160,7 +160,7 @@ def test_a_loss_that_is_not_a_number_is_told_and_the_run_stays(command: Any) -> 
     assert outcome.err.endswith(
         "; try a lower learning rate (--lr), or clip the gradients (--set clip_norm=1)\n"
     )
-    assert load_plan(Path("run")).recipe.lr == 1e6
+    assert load_config(Path("run")).recipe.lr == 1e6
     again = command("train", "mnist", *QUICK, "--run-dir", "run")
     assert again.code == 1
     assert "go on with it (--resume run), or choose another --run-dir" in again.err

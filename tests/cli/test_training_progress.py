@@ -11,20 +11,20 @@ from rich import reconfigure
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
-from kalamos.cli.training_progress import Lines, Live, TrainingWatch, training_watch
-from kalamos.training.reports import EpochReport, Start, StepReport, Watch
+from kalamos.cli.training_progress import Lines, Live, TrainingCallback, training_callback
+from kalamos.training.reports import Callback, EpochReport, Start, StepReport
 
 
 def report(epoch: int, accuracy: float) -> EpochReport:
     return EpochReport(epoch, 0.5 / epoch, 0.6 / epoch, accuracy, 0.01, 12345.6, 2.0)
 
 
-def tell(watch: Watch, *earlier: EpochReport) -> None:
-    watch.on_start(Start("cnn2", 225034, 54000, 6000, 3, earlier, 40, "cpu", "bfloat16"))
+def tell(callback: Callback, *earlier: EpochReport) -> None:
+    callback.on_start(Start("cnn2", 225034, 54000, 6000, 3, earlier, 40, "cpu", "bfloat16"))
     for epoch in range(len(earlier) + 1, 4):
         for step in (20, 40):
-            watch.on_step(StepReport(epoch, step, 0.25, 9876.5))
-        watch.on_epoch(report(epoch, 0.9 + epoch / 100))
+            callback.on_step(StepReport(epoch, step, 0.25, 9876.5))
+        callback.on_epoch(report(epoch, 0.9 + epoch / 100))
 
 
 LINES = [
@@ -49,13 +49,13 @@ def test_only_the_first_process_speaks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RANK", "1")
-    watch = training_watch()
-    assert type(watch) is TrainingWatch
-    tell(watch)
-    watch.close()
+    callback = training_callback()
+    assert type(callback) is TrainingCallback
+    tell(callback)
+    callback.close()
     assert capsys.readouterr().out == ""
     monkeypatch.setenv("RANK", "0")
-    assert type(training_watch()) is Lines  # there is no terminal
+    assert type(training_callback()) is Lines  # there is no terminal
 
 
 @contextmanager
@@ -74,12 +74,12 @@ def printing_to(terminal: Any) -> Iterator[None]:
 
 def test_a_terminal_has_a_bar_below_the_lines(terminal: Any) -> None:
     with printing_to(terminal):
-        watch = training_watch()
-        assert isinstance(watch, Live)
-        tell(watch)
-        assert watch._bar is not None
-        watch._bar.refresh()
-        watch.close()
+        callback = training_callback()
+        assert isinstance(callback, Live)
+        tell(callback)
+        assert callback._bar is not None
+        callback._bar.refresh()
+        callback.close()
     text = terminal.read_to_end()
     for line in LINES:
         assert line in text
@@ -92,13 +92,13 @@ def test_a_terminal_has_a_bar_below_the_lines(terminal: Any) -> None:
 
 def test_a_continued_bar_begins_where_the_run_was(terminal: Any) -> None:
     with printing_to(terminal):
-        watch = Live()
-        watch.on_start(Start("cnn2", 10, 20, 5, 4, (report(1, 0.9), report(2, 0.8)), 40, "cpu", "float32"))
-        assert watch._bar is not None
-        [task] = watch._bar.tasks
+        callback = Live()
+        callback.on_start(Start("cnn2", 10, 20, 5, 4, (report(1, 0.9), report(2, 0.8)), 40, "cpu", "float32"))
+        assert callback._bar is not None
+        [task] = callback._bar.tasks
         assert (task.completed, task.total) == (80, 160)
         assert (task.fields["epoch"], task.fields["best"]) == (3, "90.00%")
-        watch.close()
+        callback.close()
 
 
 def test_a_display_that_never_began_can_be_closed() -> None:

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from kalamos.comparison.outcomes import Comparison, Failure, Measured, Speed, SystemOutcome
-from kalamos.comparison.verdicts import judge
+from kalamos.comparison.verdicts import compare_pairs
 from kalamos.training import EpochReport
 
 
@@ -48,7 +48,7 @@ def found() -> Comparison:
             SystemOutcome(name, name, both, speed)
             for name, both, speed in zip(names, members, speeds, strict=True)
         ),
-        verdicts=judge(names, answers),
+        verdicts=compare_pairs(names, answers),
     )
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import kalamos
-from kalamos.comparison.compare import ComparisonWatch, compare
+from kalamos.comparison.compare import ComparisonCallback, compare
 from kalamos.comparison.outcomes import Comparison
 from kalamos.comparison.saving import FILES, save_comparison
-from kalamos.comparison.systems import Member, System, assemble
+from kalamos.comparison.systems import SeededRun, System, assemble
 from kalamos.datasets import Dataset, load_dataset
 from kalamos.datasets.splits import stratified_split
 from kalamos.training import EpochReport, Recipe
@@ -23,7 +23,7 @@ from kalamos.training import EpochReport, Recipe
 pytest.importorskip("onnxscript", reason="needs the extra 'train'")
 
 
-class Diary(ComparisonWatch):
+class Diary(ComparisonCallback):
     """Notes what happens, and is interrupted after an epoch."""
 
     def __init__(self, until: tuple[str, int] | None = None) -> None:
@@ -33,7 +33,7 @@ class Diary(ComparisonWatch):
         self.errors: list[str] = []
         self._until = until
 
-    def on_member(self, system: System, member: Member, state: str) -> None:  # noqa: ARG002
+    def on_member(self, system: System, member: SeededRun, state: str) -> None:  # noqa: ARG002
         self.states.append((system.name, state))
 
     def on_epoch(self, report: EpochReport) -> None:
@@ -41,10 +41,10 @@ class Diary(ComparisonWatch):
         if (self.states[-1][0], report.epoch) == self._until:
             raise KeyboardInterrupt
 
-    def on_measured(self, system: System, member: Member, accuracy: float) -> None:  # noqa: ARG002
+    def on_measured(self, system: System, member: SeededRun, accuracy: float) -> None:  # noqa: ARG002
         self.measured[system.name] = accuracy
 
-    def on_failure(self, system: System, member: Member, error: Exception) -> None:  # noqa: ARG002
+    def on_failure(self, system: System, member: SeededRun, error: Exception) -> None:  # noqa: ARG002
         self.errors.append(f"{system.name}: {error}")
 
 
@@ -70,8 +70,8 @@ def story(pages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     systems = assemble(folder, recipes=recipes)
     first, second = Diary(until=("tiny", 1)), Diary()
     with pytest.raises(KeyboardInterrupt):
-        compare(str(pages), systems, folder, device="cpu", watch=first)
-    found = compare(str(pages), systems, folder, device="cpu", watch=second)
+        compare(str(pages), systems, folder, device="cpu", callback=first)
+    found = compare(str(pages), systems, folder, device="cpu", callback=second)
     return {"folder": folder, "first": first, "second": second, "found": found, "systems": systems}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kalamos.architectures import build, count_parameters
+from kalamos.architectures import count_parameters, create_model
 from kalamos.export.base import Source
 from kalamos.export.sources import from_run
 from kalamos.model_file import ModelSpec
@@ -29,7 +29,7 @@ def fresh_source(tiny_run: Run) -> Callable[[str], Source]:
 
     def make(architecture: str) -> Source:
         torch.manual_seed(3)
-        network = build(architecture, 10).train()
+        network = create_model(architecture, 10).train()
         size = network.input_size
         with torch.no_grad():
             network(torch.rand(8, 1, size, size))

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kalamos.architectures import ARCHITECTURES, StagedNetwork, build
+from kalamos.architectures import ARCHITECTURES, StagedNetwork, create_model
 from kalamos.cli import export as cli_export
 from kalamos.errors import ExportError, OutputError
 from kalamos.export.base import SPEC_FILE, Exported, Format, Source, export
@@ -218,7 +218,8 @@ def test_a_frozen_batch_is_caught_in_torchscript(source: Source, tmp_path: Path)
 
 def test_weights_of_another_architecture_are_caught(source: Source, tmp_path: Path) -> None:
     form = replace(
-        FORMATS["state-dict"], encode=lambda _, spec: FORMATS["state-dict"].encode(build("cnn2", 10), spec)
+        FORMATS["state-dict"],
+        encode=lambda _, spec: FORMATS["state-dict"].encode(create_model("cnn2", 10), spec),
     )
     told = refused(source, form, tmp_path)
     assert told.startswith(

@@ -18,7 +18,7 @@ import pytest
 import torch
 from google.protobuf.message import Message
 
-from kalamos.architectures import build
+from kalamos.architectures import create_model
 from kalamos.errors import ExportError, ModelError, ModelFileError, OutputError
 from kalamos.export.base import export
 from kalamos.export.onnx_file import ONNX, export_run, record_metric, record_robustness
@@ -154,7 +154,7 @@ def test_another_alphabet_and_another_input_size(tiny_run: Run, tmp_path: Path) 
 
 def test_nothing_is_written_when_the_answers_differ(tiny_run: Run, tiny_model: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    stranger = replace(tiny_run, network=build("kalamos_xs", 10))
+    stranger = replace(tiny_run, network=create_model("kalamos_xs", 10))
     planted = replace(ONNX, encode=lambda network, spec: tiny_model.read_bytes())
     with pytest.raises(ExportError, match="the onnx file differs from the network by"):
         export(from_run(stranger, "tiny"), planted, tmp_path / "model.onnx")

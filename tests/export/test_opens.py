@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kalamos.alphabets import DIGITS
-from kalamos.architectures import ARCHITECTURES, build
+from kalamos.architectures import ARCHITECTURES, create_model
 from kalamos.export.onnx_file import encode
 from kalamos.model_file import ModelSpec, open_model
 from kalamos.preprocessing.pipeline import default_steps
@@ -23,7 +23,7 @@ def exported(name: str, size: int) -> bytes:
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # timm's own
-        network = build(name, len(DIGITS)).eval()
+        network = create_model(name, len(DIGITS)).eval()
     spec = ModelSpec(
         name="m",
         architecture=name,
@@ -47,7 +47,7 @@ def exported(name: str, size: int) -> bytes:
 def test_every_architecture_opens(name: str) -> None:
     if name.endswith("_transfer"):
         pytest.skip("the same network as without")
-    size = getattr(build(name, 10), "input_size", 28)
+    size = getattr(create_model(name, 10), "input_size", 28)
     model = open_model(exported(name, size))
     images = np.random.default_rng(0).random((5, 1, size, size)).astype(np.float32)
     assert model.logits(images).shape == (5, 10)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from kalamos.architectures import build
+from kalamos.architectures import create_model
 from kalamos.errors import ExportError
 from kalamos.export.parity import BATCH_SIZES, TOLERANCE, answer_of, check_parity, strokes
 from kalamos.model_file import LoadedModel, open_model
@@ -28,7 +28,7 @@ def test_the_network_it_came_from_passes(exported: LoadedModel, tiny_run: Run) -
 def test_another_network_does_not(exported: LoadedModel) -> None:
     torch.manual_seed(1)
     with pytest.raises(ExportError, match=r"^the pt2 file differs from the network by .*, where 0\.0001 and"):
-        check_parity(build("kalamos_xs", 10), answer_of(exported), exported.spec, "the pt2 file")
+        check_parity(create_model("kalamos_xs", 10), answer_of(exported), exported.spec, "the pt2 file")
 
 
 @pytest.mark.parametrize("name", ["stages.stem.0.weight", "stages.deep.2.1.bias", "head.bias"])

@@ -19,7 +19,6 @@ from kalamos.training.batches import Examples
 HEAVY = [
     "kalamos.cli.train",
     "kalamos.training.session",
-    "kornia.geometry.transform",
     "matplotlib.figure",
     "scipy.optimize",
     "torch._dynamo",

@@ -10,7 +10,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tv
 
 from kalamos.training.augmentation import augment as augment_batch
-from kalamos.training.augmentation import draw_maps, warp
+from kalamos.training.augmentation import sample_transforms, warp
 from kalamos.training.policy import AUGMENTATIONS, Augmentation
 
 N, SIZE = 2000, 28
@@ -52,7 +52,7 @@ def second_moments(images: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_nothing_asked_is_nothing_done(blobs: Tensor) -> None:
-    assert draw_maps(Augmentation(), 8, seeded()) is None
+    assert sample_transforms(Augmentation(), 8, seeded()) is None
     assert warp(blobs, None) is blobs
     assert augment(blobs, Augmentation()) is blobs
 
@@ -133,7 +133,7 @@ def corners_of(maps: Tensor) -> Tensor:
 
 
 def test_corners_move_inwards_and_fill_their_range_each_by_itself() -> None:
-    maps = draw_maps(Augmentation(perspective=0.3), N, seeded())
+    maps = sample_transforms(Augmentation(perspective=0.3), N, seeded())
     assert maps is not None
     inwards = 1 - corners_of(maps).abs().reshape(N, 8).numpy()
     assert inwards.min() > -1e-5
@@ -145,7 +145,7 @@ def test_corners_move_inwards_and_fill_their_range_each_by_itself() -> None:
 
 @pytest.mark.parametrize(("p", "count"), [(0.0, 0), (0.2, 0.2 * N), (1.0, N)])
 def test_perspective_is_for_its_share_of_the_images(p: float, count: float) -> None:
-    maps = draw_maps(Augmentation(perspective=0.3, perspective_p=p), N, seeded())
+    maps = sample_transforms(Augmentation(perspective=0.3, perspective_p=p), N, seeded())
     assert maps is not None
     changed = (corners_of(maps).abs() - 1).abs().amax((1, 2)) > 1e-3
     spread = 4 * math.sqrt(N * p * (1 - p))
@@ -154,7 +154,7 @@ def test_perspective_is_for_its_share_of_the_images(p: float, count: float) -> N
 
 def test_perspective_is_torchvisions() -> None:
     images = torch.rand(20, 1, SIZE, SIZE, generator=seeded())
-    maps = draw_maps(Augmentation(perspective=0.4), 20, seeded(1))
+    maps = sample_transforms(Augmentation(perspective=0.4), 20, seeded(1))
     assert maps is not None
     ours = warp(images, maps)
     edge = [[0, 0], [SIZE, 0], [SIZE, SIZE], [0, SIZE]]  # torchvision's pixels are 1 wide, as ours
@@ -165,8 +165,8 @@ def test_perspective_is_torchvisions() -> None:
 
 def test_one_perspective_after_the_affine_map_is_both_at_once(blobs: Tensor) -> None:
     how = Augmentation(rotate=20, translate=0.1, scale=0.1, shear=10, perspective=0.3)
-    both = draw_maps(how, 50, seeded())
-    affine = draw_maps(Augmentation(**{**how.__dict__, "perspective": 0.0}), 50, seeded())
+    both = sample_transforms(how, 50, seeded())
+    affine = sample_transforms(Augmentation(**{**how.__dict__, "perspective": 0.0}), 50, seeded())
     assert both is not None
     assert affine is not None
     # The rest of `both` is a perspective: its corners move inwards, and none beyond what was asked.
@@ -177,7 +177,7 @@ def test_one_perspective_after_the_affine_map_is_both_at_once(blobs: Tensor) -> 
 
 @pytest.mark.parametrize("how", [*AUGMENTATIONS.values(), WILD], ids=[*AUGMENTATIONS, "wild"])
 def test_no_map_turns_the_image_over(how: Augmentation) -> None:
-    maps = draw_maps(how, N, seeded())
+    maps = sample_transforms(how, N, seeded())
     if maps is None:
         return
     if maps.shape[1] == 2:

@@ -10,12 +10,11 @@ import torch
 from kalamos.datasets import Dataset
 from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.training import Recipe
-from kalamos.training.batches import Batch, Examples, Share, count_steps, epoch_batches, seed_of
+from kalamos.training.batches import Batch, Examples, Shard, count_steps, epoch_batches, seed_of
 from kalamos.training.policy import AUGMENTATIONS, Augmentation
 
 PLAIN = Recipe(epochs=3, batch_size=16)
 DEFORMED = replace(PLAIN, augmentation=AUGMENTATIONS["seed-arabic"])
-MIXED = replace(DEFORMED, mixup=0.3, cutmix=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def test_labels_stay_with_their_images(numbered: Examples) -> None:
         assert [value % 10 for value in values([batch])] == batch.targets.tolist()
 
 
-@pytest.mark.parametrize("recipe", [PLAIN, DEFORMED, MIXED], ids=["plain", "deformed", "mixed"])
+@pytest.mark.parametrize("recipe", [PLAIN, DEFORMED], ids=["plain", "deformed"])
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_workers_change_nothing(examples: Examples, recipe: Recipe, workers: int) -> None:
     assert_equal(
@@ -88,7 +87,7 @@ def test_epochs_steps_and_seeds_deform_differently(examples: Examples) -> None:
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_share_each_batch_out(examples: Examples, recipe: Recipe, world: int) -> None:
     whole = list(epoch_batches(examples, recipe, 0))
-    shares = [list(epoch_batches(examples, recipe, 0, share=Share(rank, world))) for rank in range(world)]
+    shares = [list(epoch_batches(examples, recipe, 0, shard=Shard(rank, world))) for rank in range(world)]
     for parts in zip(whole, *shares, strict=True):
         together = parts[0]
         for rank, part in enumerate(parts[1:]):
@@ -114,22 +113,21 @@ def test_batches_cover_the_data_without_a_last_one_that_is_too_small(
     count: int, size: int, world: int, expected: list[int]
 ) -> None:
     data = Examples(torch.zeros(count, 8, 8, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64), 10)
-    made = epoch_batches(data, replace(PLAIN, batch_size=size), 0, share=Share(0, world))
+    made = epoch_batches(data, replace(PLAIN, batch_size=size), 0, shard=Shard(0, world))
     assert [batch.whole for batch in made] == expected
     assert count_steps(count, size, world) == len(expected)
 
 
 @pytest.mark.parametrize(
-    ("clean_epochs", "expected"), [(0, [True] * 3), (1, [True, True, False]), (9, [False] * 3)]
+    ("no_aug_epochs", "expected"), [(0, [True] * 3), (1, [True, True, False]), (9, [False] * 3)]
 )
-def test_the_last_epochs_are_neither_deformed_nor_mixed(
-    numbered: Examples, clean_epochs: int, expected: list[bool]
+def test_the_last_epochs_are_not_deformed(
+    numbered: Examples, no_aug_epochs: int, expected: list[bool]
 ) -> None:
-    recipe = replace(MIXED, clean_epochs=clean_epochs)
+    recipe = replace(DEFORMED, no_aug_epochs=no_aug_epochs)
     for epoch, changed in enumerate(expected):
         batches = list(epoch_batches(numbered, recipe, epoch))
         assert (values(batches) != values(list(epoch_batches(numbered, PLAIN, epoch)))) == changed
-        assert all(batch.targets.is_floating_point() == changed for batch in batches)
 
 
 def test_the_ground_that_moves_in_is_black_however_it_is_normalised(examples: Examples) -> None:

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from kalamos.architectures import StagedNetwork
 from kalamos.errors import TrainingError
-from kalamos.training import Recipe, Watch, checkpoint
+from kalamos.training import Callback, Recipe, checkpoint
 from kalamos.training.batches import Examples
 from kalamos.training.checkpoint import BEST, LAST, Checkpoints, read_weights, write_weights
 from kalamos.training.engine import Engine
@@ -24,7 +24,12 @@ from kalamos.training.state import TrainingState
 Make = Callable[..., StagedNetwork]
 
 EVERYTHING = Recipe(
-    epochs=5, batch_size=16, lr=0.02, ema_decay=0.9, augmentation=AUGMENTATIONS["seed-arabic"], keep="best"
+    epochs=5,
+    batch_size=16,
+    lr=0.02,
+    ema_decay=0.9,
+    augmentation=AUGMENTATIONS["seed-arabic"],
+    checkpoint="best",
 )
 
 
@@ -32,7 +37,7 @@ class Interrupted(Exception):  # noqa: N818
     pass
 
 
-class Interrupt(Watch):
+class Interrupt(Callback):
     """At the end of this epoch, or in the middle of it."""
 
     def __init__(self, epoch: int, *, within: bool) -> None:
@@ -70,16 +75,16 @@ def assert_same(one: TrainingState, other: TrainingState) -> None:
 @pytest.mark.parametrize(
     ("optimizer", "schedule", "more"),
     [
-        ("adamw", "constant", {"clean_epochs": 2}),
+        ("adamw", "constant", {"no_aug_epochs": 2}),
         ("adamw", "step", {"step_epochs": 2, "ema_decay": 0.0}),
-        ("adamw", "cosine", {"mixup": 0.4}),
-        ("adamw", "one-cycle", {"mixup": 0.4, "cutmix": 1.0, "clip_norm": 0.5}),
+        ("adamw", "cosine", {"label_smoothing": 0.1}),
+        ("adamw", "one-cycle", {"clip_norm": 0.5}),
         ("adamw", "plateau", {"plateau_patience": 0}),
-        ("adam", "one-cycle", {"ema_decay": 0.0, "keep": "last"}),
+        ("adam", "one-cycle", {"ema_decay": 0.0, "checkpoint": "last"}),
         ("sgd", "constant", {"momentum": 0.0}),
         ("sgd", "step", {"step_epochs": 2, "clip_norm": 0.1}),
-        ("sgd", "cosine", {"cutmix": 1.0, "ema_decay": 0.0}),
-        ("sgd", "one-cycle", {"clean_epochs": 1}),
+        ("sgd", "cosine", {"ema_decay": 0.0}),
+        ("sgd", "one-cycle", {"no_aug_epochs": 1}),
         ("sgd", "plateau", {"plateau_patience": 0, "gamma": 0.5}),
     ],
 )
@@ -90,7 +95,7 @@ def test_a_training_that_was_interrupted_again_and_again_ends_the_same_bit_for_b
     whole = trained(recipe, small(dropout=0.3), few)
     for epoch, within in ((1, True), (2, True), (2, False), (4, False)):
         with pytest.raises(Interrupted):
-            trained(recipe, small(dropout=0.3), few, tmp_path, watch=Interrupt(epoch, within=within))
+            trained(recipe, small(dropout=0.3), few, tmp_path, callback=Interrupt(epoch, within=within))
     # Where it began does not matter any more.
     assert_same(trained(recipe, small(seed=99, dropout=0.3), few, tmp_path), whole)
 
@@ -104,7 +109,7 @@ def test_the_epochs_without_progress_are_still_counted(
     assert 1 < whole.epoch < 50
     for epoch in range(1, whole.epoch):
         with pytest.raises(Interrupted):
-            trained(recipe, small(), few, tmp_path, watch=Interrupt(epoch, within=False))
+            trained(recipe, small(), few, tmp_path, callback=Interrupt(epoch, within=False))
     assert_same(trained(recipe, small(), few, tmp_path), whole)
     assert_same(trained(recipe, small(), few, tmp_path), whole)  # nothing more to do
 
@@ -153,7 +158,7 @@ def test_stale_temporary_files_harm_nothing(small: Make, few: Examples, tmp_path
         (tmp_path / f".{name}.0a1b2c3d.tmp").write_bytes(b"half of it")
     whole = trained(EVERYTHING, small(), few)
     with pytest.raises(Interrupted):
-        trained(EVERYTHING, small(), few, tmp_path, watch=Interrupt(2, within=False))
+        trained(EVERYTHING, small(), few, tmp_path, callback=Interrupt(2, within=False))
     assert_same(trained(EVERYTHING, small(), few, tmp_path), whole)
 
 
@@ -163,7 +168,7 @@ AFRESH = r"remove last\.safetensors to begin this run again from its first epoch
 @pytest.fixture
 def folder(small: Make, few: Examples, tmp_path: Path) -> Path:
     with pytest.raises(Interrupted):
-        trained(EVERYTHING, small(), few, tmp_path, watch=Interrupt(2, within=False))
+        trained(EVERYTHING, small(), few, tmp_path, callback=Interrupt(2, within=False))
     return tmp_path
 
 

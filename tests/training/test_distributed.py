@@ -92,7 +92,7 @@ def test_two_processes_learn_as_one_does(
 
 @pytest.mark.parametrize(
     ("kind", "world"),
-    [("--set ema_decay=0.5", 3), ("--set mixup=0.3 --set cutmix=1 --set keep=best", 2)],
+    [("--set ema_decay=0.5", 3), ("--augmentation pens --set keep=best", 2)],
 )
 def test_every_image_counts_once_and_for_the_network_that_is_saved(
     ranks: Ranks, options: list[str], digits: Dataset, tmp_path: Path, kind: str, world: int

@@ -101,6 +101,6 @@ def test_one_process_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         with process_group("cpu") as (rank, world):
             engine = Engine(rank=rank, world=world)
     assert engine.is_main
-    assert engine.share(DENSE) is DENSE
-    assert engine.total(torch.tensor(2.0)) == 2
-    engine.agree(DENSE)
+    assert engine.wrap_ddp(DENSE) is DENSE
+    assert engine.all_reduce_sum(torch.tensor(2.0)) == 2
+    engine.broadcast_buffers(DENSE)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from kalamos.architectures import StagedNetwork, build
+from kalamos.architectures import StagedNetwork, create_model
 from kalamos.errors import TrainingError
-from kalamos.training import EpochReport, Recipe, Watch
-from kalamos.training.batches import Examples, Share
+from kalamos.training import Callback, EpochReport, Recipe
+from kalamos.training.batches import Examples, Shard
 from kalamos.training.checkpoint import BEST, LAST, Checkpoints, read_weights
 from kalamos.training.engine import Engine
 from kalamos.training.loop import infer, infer_examples, train
@@ -38,7 +38,7 @@ def trained(recipe: Recipe, network: StagedNetwork, data: Examples, **more: Any)
     return train(recipe, network, data, data, **more).kept
 
 
-class Notes(Watch):
+class Notes(Callback):
     def __init__(self) -> None:
         self.starts: list[Start] = []
         self.steps: list[StepReport] = []
@@ -57,7 +57,7 @@ class Notes(Watch):
 def test_what_can_be_learnt_is_learnt(quick_recipe: Recipe, examples: Examples, held: Examples) -> None:
     torch.manual_seed(0)
     notes = Notes()
-    state = train(quick_recipe, build("kalamos_xs", 10), examples, held, watch=notes)
+    state = train(quick_recipe, create_model("kalamos_xs", 10), examples, held, callback=notes)
     logits = infer_examples(state.kept, held)
     accuracy = float((logits.argmax(1) == held.labels).double().mean())
     assert accuracy > 0.95
@@ -74,7 +74,7 @@ def test_what_can_be_learnt_is_learnt(quick_recipe: Recipe, examples: Examples, 
 def test_the_watch_is_told_what_is_trained_and_how_far_it_is(small: Make, examples: Examples) -> None:
     notes = Notes()
     recipe = replace(SHORT, epochs=2, batch_size=6, arch="cnn2")
-    train(recipe, small(), examples, first(examples, 7), watch=notes)
+    train(recipe, small(), examples, first(examples, 7), callback=notes)
     [start] = notes.starts
     assert (start.arch, start.parameters) == ("cnn2", sum(p.numel() for p in small().parameters()))
     assert (start.train_count, start.val_count, start.epochs, start.steps) == (300, 7, 2, 50)
@@ -97,19 +97,19 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_workers_change_nothing(small: Make, few: Examples, workers: int) -> None:
-    recipe = replace(SHORT, epochs=2, augmentation=AUGMENTATIONS["seed-arabic"], mixup=0.4, cutmix=1.0)
+    recipe = replace(SHORT, epochs=2, augmentation=AUGMENTATIONS["seed-arabic"])
     alone = trained(recipe, small(dropout=0.5), few)
     assert weights(trained(recipe, small(dropout=0.5), few, workers=workers)) == weights(alone)
 
 
 def test_watching_does_not_change_the_training(small: Make, few: Examples, held: Examples) -> None:
-    class Meddler(Watch):
+    class Meddler(Callback):
         def on_epoch(self, report: EpochReport) -> None:  # noqa: ARG002
             torch.rand(1)
 
     recipe = replace(SHORT, epochs=2)
     one = train(recipe, small(dropout=0.5), few, held)
-    other = train(recipe, small(dropout=0.5), few, first(held, 3), watch=Meddler())
+    other = train(recipe, small(dropout=0.5), few, first(held, 3), callback=Meddler())
     assert weights(one.network) == weights(other.network)
 
 
@@ -155,7 +155,7 @@ def test_the_average_forgets_where_it_began(small: Make, few: Examples) -> None:
 @pytest.mark.parametrize(("count", "size"), [(33, 16), (17, 16), (2, 16), (40, 2)])
 def test_a_remainder_of_one_trains(small: Make, few: Examples, count: int, size: int) -> None:
     notes = Notes()
-    trained(replace(SHORT, batch_size=size), small(), first(few, count), watch=notes)
+    trained(replace(SHORT, batch_size=size), small(), first(few, count), callback=notes)
     assert np.isfinite(notes.epochs[0].loss)
 
 
@@ -176,8 +176,8 @@ def test_too_few_for_batch_norm_is_told(
 
 
 def test_a_network_without_batch_norm_learns_from_single_images(few: Examples) -> None:
-    trained(replace(SHORT, batch_size=1), build("cnn2", 10), first(few, 3))
-    trained(SHORT, build("cnn2", 10), first(few, 1))
+    trained(replace(SHORT, batch_size=1), create_model("cnn2", 10), first(few, 3))
+    trained(SHORT, create_model("cnn2", 10), first(few, 1))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -189,9 +189,9 @@ def test_every_optimizer_with_every_schedule(
     assert all(np.isfinite(report.loss) for report in train(recipe, small(), few, few).reports)
 
 
-def test_label_smoothing_mixing_and_clipping_are_used(small: Make, few: Examples) -> None:
+def test_label_smoothing_and_clipping_are_used(small: Make, few: Examples) -> None:
     plain = weights(trained(SHORT, small(), few))
-    for change in ({"label_smoothing": 0.1}, {"mixup": 0.5}, {"cutmix": 1.0}):
+    for change in ({"label_smoothing": 0.1},):
         assert weights(trained(replace(SHORT, **change), small(), few)) != plain
     sgd = replace(SHORT, optimizer="sgd", momentum=0, weight_decay=0, schedule="constant", batch_size=40)
     begun = [p.detach().clone() for p in small().parameters()]
@@ -233,7 +233,7 @@ def test_patience_that_is_not_used_up_does_not(small: Make, few: Examples, patie
 def test_bf16_learns_and_is_judged_in_fp32(small: Make, examples: Examples, held: Examples) -> None:
     recipe = replace(SHORT, epochs=4, batch_size=32, lr=0.03)
     notes = Notes()
-    state = train(recipe, small(), examples, held, engine=Engine(precision=torch.bfloat16), watch=notes)
+    state = train(recipe, small(), examples, held, engine=Engine(precision=torch.bfloat16), callback=notes)
     assert notes.starts[0].precision == "bfloat16"
     logits = infer_examples(state.kept, held)
     assert logits.dtype == torch.float32
@@ -270,14 +270,14 @@ def test_a_training_that_goes_wrong_leaves_the_epochs_before_it(
 ) -> None:
     network = small()
 
-    class Poison(Watch):
+    class Poison(Callback):
         def on_epoch(self, report: EpochReport) -> None:
             if report.epoch == 2:
                 network.head[1].weight.data.fill_(float("nan"))
 
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(TrainingError, match="the loss became nan in epoch 3"):
-        trained(replace(SHORT, epochs=5), network, few, checkpoints=checkpoints, watch=Poison())
+        trained(replace(SHORT, epochs=5), network, few, checkpoints=checkpoints, callback=Poison())
     whole = train(replace(SHORT, epochs=5), small(), few, few)
     again = TrainingState.begin(SHORT, small(), 15, Engine().scaler)
     checkpoints.restore(again)
@@ -288,13 +288,13 @@ def test_a_training_that_goes_wrong_leaves_the_epochs_before_it(
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_no_thread_survives_an_exception(small: Make, examples: Examples, workers: int) -> None:
-    class Stop(Watch):
+    class Stop(Callback):
         def on_step(self, report: StepReport) -> None:  # noqa: ARG002
             raise KeyboardInterrupt
 
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt) as caught:
-        trained(replace(SHORT, batch_size=4), small(), examples, workers=workers, watch=Stop())
+        trained(replace(SHORT, batch_size=4), small(), examples, workers=workers, callback=Stop())
     assert caught.value.__traceback__ is not None  # all frames are still there
     assert threading.active_count() == before
 
@@ -311,7 +311,7 @@ def test_infer_goes_through_every_image_in_batches(count: int) -> None:
     np.testing.assert_allclose(logits, expected, atol=1e-6)
     data = Examples(torch.from_numpy(images), torch.zeros(count, dtype=torch.int64), 3)
     np.testing.assert_allclose(infer_examples(network, data).numpy(), expected, atol=1e-6)
-    parts = [infer_examples(network, data, share=Share(rank, 3)).numpy() for rank in range(3)]
+    parts = [infer_examples(network, data, shard=Shard(rank, 3)).numpy() for rank in range(3)]
     assert [len(part) for part in parts] == [len(range(rank, count, 3)) for rank in range(3)]
     for rank, part in enumerate(parts):
         np.testing.assert_allclose(part, expected[rank::3], atol=1e-6)

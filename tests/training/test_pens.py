@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kalamos.training.augmentation import augment, draw_bends, warp
-from kalamos.training.pens import _neighbours_maximum, draw_pens, write_with
+from kalamos.training.augmentation import augment, sample_elastic, warp
+from kalamos.training.pens import _neighbours_maximum, apply_stroke_augment, sample_stroke_params
 from kalamos.training.policy import AUGMENTATIONS, Augmentation
 
 N, SIZE = 500, 28
@@ -25,7 +25,9 @@ def bars() -> Tensor:
 
 
 def write(ink: Tensor, seed: int = 0, **how: float) -> Tensor:
-    return write_with(draw_pens(Augmentation(**how), (len(ink), *ink.shape[2:]), seeded(seed)), ink)
+    return apply_stroke_augment(
+        sample_stroke_params(Augmentation(**how), (len(ink), *ink.shape[2:]), seeded(seed)), ink
+    )
 
 
 def widths(ink: Tensor) -> Tensor:
@@ -33,8 +35,8 @@ def widths(ink: Tensor) -> Tensor:
 
 
 def test_only_what_is_asked_for_is_drawn() -> None:
-    assert draw_pens(Augmentation(rotate=10, elastic=0.1), (3, SIZE, SIZE), seeded()) == {}
-    assert set(draw_pens(AUGMENTATIONS["pens"], (3, SIZE, SIZE), seeded())) == {
+    assert sample_stroke_params(Augmentation(rotate=10, elastic=0.1), (3, SIZE, SIZE), seeded()) == {}
+    assert set(sample_stroke_params(AUGMENTATIONS["pens"], (3, SIZE, SIZE), seeded())) == {
         "pen",
         "blur",
         "gamma",
@@ -146,7 +148,7 @@ def test_a_share_of_the_batch_is_deformed_as_in_the_whole(bars: Tensor) -> None:
 
 
 def test_bends_move_points_by_as_much_as_asked_and_smoothly() -> None:
-    bends = draw_bends(Augmentation(elastic=0.05), N, seeded())
+    bends = sample_elastic(Augmentation(elastic=0.05), N, seeded())
     assert bends is not None
     assert bends.abs().max() == pytest.approx(0.1, rel=0.01)
     x = (torch.arange(SIZE) * 2 + 1) / SIZE - 1
@@ -158,6 +160,6 @@ def test_bends_move_points_by_as_much_as_asked_and_smoothly() -> None:
 
 
 def test_no_bends_are_no_change(bars: Tensor) -> None:
-    assert draw_bends(Augmentation(rotate=3), 2, seeded()) is None
+    assert sample_elastic(Augmentation(rotate=3), 2, seeded()) is None
     flat = torch.zeros(N, 2, 5, 5)
     assert torch.allclose(warp(bars, None, flat), bars, atol=1e-5)

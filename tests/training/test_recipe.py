@@ -41,20 +41,18 @@ clip_norm = 1.0
 amp = "off"
 label_smoothing = 0.1
 logit_adjustment = 1
-mixup = 0.2
-cutmix = 1
 ema_decay = 0.99
-clean_epochs = 1
+no_aug_epochs = 1
 patience = 5
-keep = "best"
-also = ["usps", "runs/fonts/digits"]
+checkpoint = "best"
+extra_datasets = ["usps", "runs/fonts/digits"]
 teachers = ["runs/one", "runs/two"]
 distillation = 0.7
 distillation_temperature = 2
 outliers = 100
 outlier_share = 0.1
 outlier_weight = 0.3
-photographs = 0.4
+synthetic_photo_prob = 0.4
 photograph_copies = 2
 preprocessing = [{ step = "centre", size = 32 }, { step = "normalise", mean = 0.1, std = 0.3 }]
 
@@ -101,26 +99,51 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         amp="off",
         label_smoothing=0.1,
         logit_adjustment=1,
-        mixup=0.2,
-        cutmix=1,
         ema_decay=0.99,
-        clean_epochs=1,
+        no_aug_epochs=1,
         patience=5,
-        keep="best",
-        also=("usps", "runs/fonts/digits"),
+        checkpoint="best",
+        extra_datasets=("usps", "runs/fonts/digits"),
         teachers=("runs/one", "runs/two"),
         distillation=0.7,
         distillation_temperature=2,
         outliers=100,
         outlier_share=0.1,
         outlier_weight=0.3,
-        photographs=0.4,
+        synthetic_photo_prob=0.4,
         photograph_copies=2,
         augmentation=Augmentation(10, 0.1, 0.1, 5.0, 0.3, 0.5),
         preprocessing=({"step": "centre", "size": 32}, {"step": "normalise", "mean": 0.1, "std": 0.3}),
     )
     same = [f.name for f in fields(Recipe) if getattr(recipe, f.name) == getattr(Recipe(), f.name)]
     assert same == ["dataset"], "a key that this test does not try"
+
+
+OF_THE_FIRST_VERSION = {
+    "also": ["usps"],
+    "clean_epochs": 2,
+    "photographs": 0.3,
+    "keep": "best",
+    "mixup": 0.0,
+    "cutmix": 0.0,
+}
+
+
+def test_the_keys_of_the_first_version_are_read_and_kept_in_files() -> None:
+    recipe = Recipe.from_mapping(OF_THE_FIRST_VERSION)
+    assert recipe == Recipe(
+        extra_datasets=("usps",), no_aug_epochs=2, synthetic_photo_prob=0.3, checkpoint="best"
+    )
+    kept = recipe.to_mapping()
+    assert {key: kept[key] for key in OF_THE_FIRST_VERSION if key in kept} == {
+        "also": ["usps"],
+        "clean_epochs": 2,
+        "photographs": 0.3,
+        "keep": "best",
+    }
+    assert not kept.keys() & {"extra_datasets", "no_aug_epochs", "synthetic_photo_prob", "checkpoint"}
+    over = Recipe().with_overrides({"keep": "best", "no_aug_epochs": 3})
+    assert (over.checkpoint, over.no_aug_epochs) == ("best", 3)
 
 
 def test_what_is_not_said_takes_the_default() -> None:
@@ -154,7 +177,7 @@ def test_there_are_shipped_recipes() -> None:
     ("text", "message"),
     [
         ("epoch = 3", "a recipe has no key 'epoch'; did you mean 'epochs'?"),
-        ("learning_speed = 3", "a recipe has no key 'learning_speed'; choose from: also, amp, arch, "),
+        ("learning_speed = 3", "a recipe has no key 'learning_speed'; choose from: amp, arch, "),
         ("[augmentation]\nrotat = 3", "[augmentation] has no key 'rotat'; did you mean 'rotate'?"),
         ("[augmentation]\nflip = true", "[augmentation] has no key 'flip'"),
         ("augmentation = 3", "augmentation = 3 is not a table"),
@@ -171,7 +194,7 @@ def test_there_are_shipped_recipes() -> None:
         ('epochs = "3"', "epochs = '3' is not a whole number"),
         ("batch_size = 0", "batch_size = 0"),
         ("seed = -1", "seed = -1 is not a whole number of at least 0"),
-        ("clean_epochs = -1", "clean_epochs = -1 is not a whole number of at least 0"),
+        ("no_aug_epochs = -1", "no_aug_epochs = -1 is not a whole number of at least 0"),
         ("lr = -0.1", "lr = -0.1 is not a finite number, not negative"),
         ("lr = inf", "lr = inf is not a finite number"),
         ("lr = nan", "lr = nan is not a finite number"),
@@ -185,11 +208,13 @@ def test_there_are_shipped_recipes() -> None:
         ('schedule = "cosin"', "schedule = 'cosin' is not one of constant, step, cosine, one-cycle, plateau"),
         ('schedule = "cosin"', "did you mean 'cosine'?"),
         ('amp = "fp8"', "amp = 'fp8' is not one of auto, off, bf16, fp16"),
-        ('keep = "first"', "keep = 'first' is not one of last, best"),
+        ('checkpoint = "first"', "checkpoint = 'first' is not one of last, best"),
         ('split = "writers"', "split = 'writers' is not one of stratified, grouped"),
         ("gamma = 2", "gamma = 2 is not a share"),
         ("patience = -1", "patience = -1 is not a whole number of at least 0"),
-        ("mixup = -1", "mixup = -1 is not a finite number, not negative"),
+        ("mixup = 0.2", "'mixup' was removed after kalamos 0.1; leave it out"),
+        ("cutmix = 1", "'cutmix' was removed after kalamos 0.1; leave it out"),
+        ("keep = 'best'\ncheckpoint = 'best'", "'keep' and 'checkpoint' are one key; use 'checkpoint' alone"),
         (f"lr = {10**400}", "is not a finite number, not negative"),
         ("folds = 1", "fold = 0 of folds = 1 means nothing; cross-validation needs two folds or more"),
         ("folds = 5\nfold = 5", "fold = 5 of folds = 5 means nothing"),
@@ -216,14 +241,14 @@ def test_overriding_is_checked_as_well() -> None:
 
 def test_what_lies_over_a_recipe_changes_what_it_names() -> None:
     base = from_toml('epochs = 3\naugmentation = "seed-arabic"')
-    over = base.overlaid({"lr": 0.5, "augmentation": {"rotate": 5}})
+    over = base.with_overrides({"lr": 0.5, "augmentation": {"rotate": 5}})
     assert over == replace(base, lr=0.5, augmentation=replace(AUGMENTATIONS["seed-arabic"], rotate=5))
-    assert base.overlaid({"augmentation": "none"}).augmentation == Augmentation()
-    assert base.overlaid({}) == base
+    assert base.with_overrides({"augmentation": "none"}).augmentation == Augmentation()
+    assert base.with_overrides({}) == base
     with pytest.raises(RecipeError, match="did you mean 'epochs'"):
-        base.overlaid({"epoch": 3})
+        base.with_overrides({"epoch": 3})
     with pytest.raises(RecipeError, match=r"\[augmentation\] has no key 'rotat'"):
-        base.overlaid({"augmentation": {"rotat": 3}})
+        base.with_overrides({"augmentation": {"rotat": 3}})
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ KINDS = {
     " --set ema_decay=0.9 --set clean_epochs=1",
     "plateau": "--optimizer adamw --lr 0.003 --schedule plateau --set plateau_patience=0 --set patience=2"
     " --set keep=best --set epochs=12",
-    "mixed": "--optimizer adamw --schedule cosine --set mixup=0.3 --set cutmix=1.0 --workers 2",
+    "cosine": "--optimizer adamw --schedule cosine --augmentation pens --workers 2",
     "dropout": "--arch lenet_bn --optimizer adam --lr 0.003",
     "clipped": "--optimizer sgd --lr 0.1 --schedule step --set step_epochs=2 --set clip_norm=0.5",
 }

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kalamos.alphabets import Alphabet
-from kalamos.architectures import build
+from kalamos.architectures import create_model
 from kalamos.errors import TrainingError
 from kalamos.training import EpochReport, Run, load_run, save_run
-from kalamos.training.run import Plan, claim_folder, is_finished, load_plan, save_plan
+from kalamos.training.run import RunConfig, claim_folder, is_finished, load_config, save_config
 from kalamos.training.splitting import SplitPlan, read_split
 
 FILES = {
@@ -64,7 +64,7 @@ def test_other_alphabets_come_back_too(tiny_run: Run, tmp_path: Path) -> None:
     run = replace(
         tiny_run,
         alphabet=letters,
-        network=build("kalamos_xs", len(letters)).eval(),
+        network=create_model("kalamos_xs", len(letters)).eval(),
         temperature=1 / 3,
         epochs=(EpochReport(1, 0.1, 1e-300, 1.0, 2 / 3, math.inf, 1 / 3),),
     )
@@ -105,15 +105,15 @@ def test_a_run_lasted_as_long_as_its_epochs(tiny_run: Run) -> None:
 
 
 @pytest.fixture
-def plan(tiny_run: Run) -> Plan:
+def plan(tiny_run: Run) -> RunConfig:
     rows = np.arange(6)
-    return Plan.now(tiny_run.recipe, tiny_run.alphabet, "abc", SplitPlan(rows[:3], rows[3:5], rows[5:]))
+    return RunConfig.now(tiny_run.recipe, tiny_run.alphabet, "abc", SplitPlan(rows[:3], rows[3:5], rows[5:]))
 
 
-def test_a_plan_comes_back_and_is_no_finished_run(plan: Plan, tmp_path: Path) -> None:
-    save_plan(plan, tmp_path)
+def test_a_plan_comes_back_and_is_no_finished_run(plan: RunConfig, tmp_path: Path) -> None:
+    save_config(plan, tmp_path)
     assert not is_finished(tmp_path)
-    again = load_plan(tmp_path)
+    again = load_config(tmp_path)
     assert replace(again, split=plan.split) == plan
     for name in ("train", "val", "test"):
         np.testing.assert_array_equal(getattr(again.split, name), getattr(plan.split, name))
@@ -123,13 +123,13 @@ def test_a_plan_comes_back_and_is_no_finished_run(plan: Plan, tmp_path: Path) ->
 
 def test_a_finished_run_still_has_its_plan(tiny_run: Run, tiny_run_folder: Path) -> None:
     assert is_finished(tiny_run_folder)
-    plan = load_plan(tiny_run_folder)
+    plan = load_config(tiny_run_folder)
     assert (plan.recipe, plan.data_sha256) == (tiny_run.recipe, tiny_run.data_sha256)
     assert len(plan.split.train) == 270
 
 
-def test_an_unfinished_run_in_the_way_can_be_gone_on_with(plan: Plan, tmp_path: Path) -> None:
-    save_plan(plan, tmp_path)
+def test_an_unfinished_run_in_the_way_can_be_gone_on_with(plan: RunConfig, tmp_path: Path) -> None:
+    save_config(plan, tmp_path)
     with pytest.raises(TrainingError, match=rf"is not empty; go on with it \(--resume {tmp_path}\)"):
         claim_folder(tmp_path)
 

@@ -15,14 +15,14 @@ from kalamos.datasets import Dataset
 from kalamos.datasets.prepare import prepare_split
 from kalamos.errors import DatasetError, KalamosError, RecipeError, TrainingError
 from kalamos.preprocessing import Preprocessor, default_steps
-from kalamos.training import EpochReport, Recipe, Run, Watch, load_run, resume_run, run_recipe
-from kalamos.training.run import load_plan
+from kalamos.training import Callback, EpochReport, Recipe, Run, load_run, resume_run, run_recipe
+from kalamos.training.run import load_config
 from kalamos.training.splitting import read_split
 
 SHORT = Recipe(arch="cnn2", epochs=2, batch_size=64, amp="off")
 
 
-class Notes(Watch):
+class Notes(Callback):
     def __init__(self) -> None:
         self.epochs: list[EpochReport] = []
 
@@ -30,7 +30,7 @@ class Notes(Watch):
         self.epochs.append(report)
 
 
-class Interrupt(Watch):
+class Interrupt(Callback):
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
@@ -81,7 +81,7 @@ def test_the_accuracy_is_that_of_the_kept_weights_on_the_kept_split(
 
 def test_every_epoch_is_reported_as_it_ends(digits_folder: Path) -> None:
     notes = Notes()
-    run = run_recipe(SHORT, data_dir=digits_folder, device="cpu", watch=notes)
+    run = run_recipe(SHORT, data_dir=digits_folder, device="cpu", callback=notes)
     assert tuple(notes.epochs) == run.epochs
 
 
@@ -103,14 +103,14 @@ def test_the_test_split_is_not_touched(copied: Path, digits_folder: Path) -> Non
 
 def test_the_best_weights_are_kept_where_that_is_asked_for(digits_folder: Path, tmp_path: Path) -> None:
     # All are soon read, and the first epoch that does is the best.
-    recipe = Recipe(epochs=5, batch_size=32, optimizer="sgd", lr=0.05, schedule="constant", keep="best")
+    recipe = Recipe(epochs=5, batch_size=32, optimizer="sgd", lr=0.05, schedule="constant", checkpoint="best")
     run = run_recipe(recipe, data_dir=digits_folder, device="cpu", run_dir=tmp_path / "run")
     best = max(run.epochs, key=lambda r: r.val_accuracy)
     assert best.epoch < 5, "the last epoch was the best: nothing is tested"
     assert (run.kept_epoch, run.val_accuracy) == (best.epoch, best.val_accuracy)
     model, kept = (tmp_path / "run" / f"{name}.safetensors" for name in ("model", "best"))
     assert model.read_bytes() == kept.read_bytes()
-    last = run_recipe(replace(recipe, keep="last"), data_dir=digits_folder, device="cpu")
+    last = run_recipe(replace(recipe, checkpoint="last"), data_dir=digits_folder, device="cpu")
     assert (last.kept_epoch, last.val_accuracy) == (5, run.epochs[-1].val_accuracy)
     assert not torch.equal(next(run.network.parameters()), next(last.network.parameters()))
 
@@ -171,7 +171,7 @@ def interrupted(digits_folder: Path, tmp_path: Path) -> Path:
     """A run folder after one epoch of two."""
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        run_recipe(SHORT, data_dir=digits_folder, device="cpu", run_dir=folder, watch=Interrupt(1))
+        run_recipe(SHORT, data_dir=digits_folder, device="cpu", run_dir=folder, callback=Interrupt(1))
     return folder
 
 
@@ -179,9 +179,9 @@ def test_an_interrupted_run_has_its_logs_and_goes_on(digits_folder: Path, interr
     assert {"curves.png", "log.csv", "last.safetensors", "best.safetensors"} <= {
         path.name for path in interrupted.iterdir()
     }
-    plan = load_plan(interrupted)
+    plan = load_config(interrupted)
     notes = Notes()
-    run = resume_run(interrupted, data_dir=digits_folder, device="cpu", workers=2, watch=notes)
+    run = resume_run(interrupted, data_dir=digits_folder, device="cpu", workers=2, callback=notes)
     assert [report.epoch for report in notes.epochs] == [2]
     assert [report.epoch for report in run.epochs] == [1, 2]
     whole = run_recipe(SHORT, data_dir=digits_folder, device="cpu")
@@ -245,4 +245,4 @@ def test_a_loss_that_is_not_a_number_leaves_a_run_that_can_be_looked_at(
         run_recipe(wild, data_dir=digits_folder, device="cpu", run_dir=tmp_path / "run")
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"run.json", "split.safetensors", "tensorboard"}
-    assert load_plan(tmp_path / "run").recipe.lr == 1e6
+    assert load_config(tmp_path / "run").recipe.lr == 1e6

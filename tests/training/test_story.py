@@ -19,8 +19,8 @@ from kalamos.errors import DatasetError, KalamosError, TrainingError  # noqa: E4
 from kalamos.evaluation.parts import run_split  # noqa: E402
 from kalamos.export.sources import from_run  # noqa: E402
 from kalamos.training import load_run  # noqa: E402
-from kalamos.training.run import load_plan  # noqa: E402
-from kalamos.training.story import MAX_BYTES, parse_story  # noqa: E402
+from kalamos.training.run import load_config  # noqa: E402
+from kalamos.training.story import MAX_BYTES, parse_metadata  # noqa: E402
 
 NOT_TEXT = st.text(st.characters(exclude_categories=())) | st.just("\ud800")
 ODD = (
@@ -78,7 +78,7 @@ def test_a_run_of_odd_values_is_refused_or_can_be_used(
             shutil.copy(tiny_run_folder / each, tmp_path)
     (tmp_path / "run.json").write_bytes(data.draw(mutants(story)))
     with suppress(TrainingError):
-        load_plan(tmp_path)
+        load_config(tmp_path)
     with suppress(DatasetError):
         run_split(digits, tmp_path, "val")
     try:
@@ -106,7 +106,7 @@ def test_a_run_of_odd_values_is_refused_or_can_be_used(
 )
 def test_what_is_no_story(content: bytes, tmp_path: Path, digits: Any) -> None:
     (tmp_path / "run.json").write_bytes(content)
-    for load in (load_run, load_plan):
+    for load in (load_run, load_config):
         with pytest.raises(TrainingError, match="is not a run folder that fits together"):
             load(tmp_path)
     with pytest.raises(DatasetError):
@@ -146,4 +146,4 @@ def set_at(document: dict[str, Any], way: str, value: object) -> bytes:
 )
 def test_values_of_other_types_are_refused(story: dict[str, Any], way: str, value: object) -> None:
     with pytest.raises(KalamosError):
-        parse_story(set_at(story, way, value))
+        parse_metadata(set_at(story, way, value))

@@ -16,8 +16,8 @@ def fold_batch_norms(network: nn.Module) -> None:
     Args:
         network: in evaluation mode.
 
-    >>> from kalamos.architectures import build
-    >>> network = build("kalamos_xs", num_classes=10).eval()
+    >>> from kalamos.architectures import create_model
+    >>> network = create_model("kalamos_xs", num_classes=10).eval()
     >>> fold_batch_norms(network)
     >>> any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     False

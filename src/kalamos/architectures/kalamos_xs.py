@@ -31,4 +31,4 @@ def kalamos_xs(num_classes: int) -> StagedNetwork:
             conv_bn_relu(DEEP, LAST, 3),  # 4 -> 2
         ),
     }
-    return StagedNetwork(stages, PooledLinear((MIDDLE, LAST), num_classes), seen=("middle", "deep"))
+    return StagedNetwork(stages, PooledLinear((MIDDLE, LAST), num_classes), head_inputs=("middle", "deep"))

@@ -29,7 +29,7 @@ class MobileNet(StagedNetwork):
         features: torchvision's, whose names the stages keep.
         classifier: [N, C] -> logits [N, num_classes].
         imagenet: torchvision's `WeightsEnum` member.
-        input_size, fresh: as in `StagedNetwork`.
+        input_size, head_keys: as in `StagedNetwork`.
     """
 
     def __init__(
@@ -39,17 +39,17 @@ class MobileNet(StagedNetwork):
         *,
         imagenet: Any,
         input_size: int,
-        fresh: tuple[str, ...],
+        head_keys: tuple[str, ...],
     ) -> None:
         stages = {f"features_{index}": feature for index, feature in enumerate(features)}
         head = nn.Sequential()
         head.add_module("pool", nn.AdaptiveAvgPool2d(1))
         head.add_module("flatten", nn.Flatten())
         head.add_module("classifier", classifier)
-        super().__init__(stages, head, input_size=input_size, fresh=fresh)
+        super().__init__(stages, head, input_size=input_size, head_keys=head_keys)
         self._imagenet = imagenet
 
-    def own_name(self, name: str) -> str:
+    def map_key(self, name: str) -> str:
         """`features.3.block.0.0.weight` -> `stages.features_3.block.0.0.weight`."""
         name = re.sub(r"^features\.(\d+)\.", r"stages.features_\1.", name)
         return re.sub(r"^classifier\.", "head.classifier.", name)

@@ -61,4 +61,4 @@ def _build(kind: type[MobileNet], num_classes: int) -> MobileNet:
         nn.Dropout(0.2), nn.Linear(1280, 128), nn.ReLU(inplace=True), nn.Linear(128, num_classes)
     )
     imagenet = models.MobileNet_V2_Weights.IMAGENET1K_V1
-    return kind(features, head, imagenet=imagenet, input_size=28, fresh=("head.",))
+    return kind(features, head, imagenet=imagenet, input_size=28, head_keys=("head.",))

@@ -40,5 +40,5 @@ def mobilenet_v3_small(num_classes: int) -> StagedNetwork:
         network.classifier,
         imagenet=models.MobileNet_V3_Small_Weights.IMAGENET1K_V1,
         input_size=128,
-        fresh=("head.classifier.3.",),
+        head_keys=("head.classifier.3.",),
     )

@@ -1,32 +1,29 @@
-"""What every architecture here has in common, and the register of their names."""
+"""The base class of all networks, and the registry of their names."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kalamos.architectures.weights import load_weights
 from kalamos.errors import RecipeError
 from kalamos.registry import Registry
 
-__all__ = ["ARCHITECTURES", "StagedNetwork", "build", "check_input_size", "count_parameters"]
-
-TIMM = "timm:"
+__all__ = ["ARCHITECTURES", "StagedNetwork", "check_input_size", "count_parameters"]
 
 
 class StagedNetwork(nn.Module):
     """A chain of named stages, then a head.
 
     Args:
-        stages: name to module, in order; each output [N, C, h, w] is a feature map worth a look.
-        head: [N, C, h, w] of each stage that it sees -> logits [N, num_classes].
-        seen: the names of those stages, in order; None: the last one alone.
+        stages: name to module, in order; each output [N, C, h, w] is exported as a feature map.
+        head: outputs [N, C, h, w] of the stages in `head_inputs` -> logits [N, num_classes].
+        head_inputs: names of the stages that the head reads, in order; None: the last one alone.
         input_size: side, in pixels, of the images that it was made for.
-        fresh: how the names of the tensors begin that weights from elsewhere never replace,
-            because they know the classes.
+        head_keys: prefixes of the state dict's keys that depend on the classes: weights from elsewhere
+            never replace those.
     """
 
     def __init__(
@@ -34,16 +31,16 @@ class StagedNetwork(nn.Module):
         stages: Mapping[str, nn.Module],
         head: nn.Module,
         *,
-        seen: Sequence[str] | None = None,
+        head_inputs: Sequence[str] | None = None,
         input_size: int = 28,
-        fresh: tuple[str, ...] = ("head.",),
+        head_keys: tuple[str, ...] = ("head.",),
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleDict(stages)
         self.head = head
-        self.seen = tuple(seen or list(stages)[-1:])
+        self.head_inputs = tuple(head_inputs or list(stages)[-1:])
         self.input_size = input_size
-        self.fresh = fresh
+        self.head_keys = head_keys
 
     def forward(self, images: Tensor) -> Tensor:
         """float32 [N, 1, S, S] -> logits float32 [N, num_classes]."""
@@ -55,10 +52,17 @@ class StagedNetwork(nn.Module):
         for name, stage in self.stages.items():
             images = stage(images)
             maps[name] = images
-        return self.head(*[maps[name] for name in self.seen]), *maps.values()
+        return self.head(*[maps[name] for name in self.head_inputs]), *maps.values()
 
-    def own_name(self, name: str) -> str:
-        """The name here of a tensor that the library the architecture comes from calls `name`."""
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Pickles of kalamos 0.1 have the two attributes under their names of that time.
+        for old, name in (("seen", "head_inputs"), ("fresh", "head_keys")):
+            if old in state:
+                state[name] = state.pop(old)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+
+    def map_key(self, name: str) -> str:
+        """Translate a state-dict key of the library that the architecture comes from."""
         return name
 
     def imagenet_weights(self) -> Mapping[str, Tensor]:
@@ -74,45 +78,8 @@ class StagedNetwork(nn.Module):
         )
 
 
-class _Architectures(Registry[StagedNetwork]):
-    """The networks that are registered here, and `timm:NAME` for those of timm, which are too many."""
-
-    def get(self, name: str) -> Callable[..., StagedNetwork]:
-        if not name.startswith(TIMM):
-            return super().get(name)
-        from kalamos.architectures.timm_network import timm_builder
-
-        return timm_builder(name.removeprefix(TIMM))
-
-
-ARCHITECTURES = _Architectures("architecture", RecipeError)
-
-
-def build(name: str, num_classes: int, *, weights: str | os.PathLike[str] | None = None) -> StagedNetwork:
-    """A network, freshly initialised (by `torch.manual_seed` alone) save for what `weights` brings.
-
-    Args:
-        name: a registered name, or `timm:NAME` where timm is installed.
-        num_classes: size of the output.
-        weights: None; `"imagenet"` for a download; or a file: a state dict of the library that the
-            architecture comes from (.pth, .safetensors), or a run folder of the same body. The
-            tensors that know the classes (`StagedNetwork.fresh`) stay fresh.
-
-    Raises:
-        MissingExtraError: timm is asked for and not installed.
-        RecipeError: no architecture has this name, or the weights do not fit it.
-        TrainingError: the weights cannot be downloaded or read.
-
-    >>> network = build("cnn2", num_classes=10)
-    >>> network(torch.zeros(3, 1, 28, 28)).shape
-    torch.Size([3, 10])
-    """
-    if num_classes < 1:
-        raise RecipeError(f"a network tells at least one class, not {num_classes}")
-    network = ARCHITECTURES.get(name)(num_classes)
-    if weights is not None:
-        load_weights(network, name, weights)
-    return network
+ARCHITECTURES: Registry[StagedNetwork] = Registry("architecture", RecipeError)
+"""The networks that kalamos itself defines."""
 
 
 def count_parameters(network: nn.Module, *, trainable: bool = True, statistics: bool = False) -> int:
@@ -123,7 +90,8 @@ def count_parameters(network: nn.Module, *, trainable: bool = True, statistics: 
         statistics: also count batch norm's moving means and variances, which are no parameters but
             which Keras reports among its "total params"; use it with `trainable=False`.
 
-    >>> network = build("lenet_bn", num_classes=47)
+    >>> from kalamos.architectures import create_model
+    >>> network = create_model("lenet_bn", num_classes=47)
     >>> count_parameters(network), count_parameters(network, trainable=False, statistics=True)
     (282663, 284335)
     """
@@ -140,7 +108,8 @@ def check_input_size(network: StagedNetwork, name: str, size: int) -> None:
     Raises:
         RecipeError: it does not.
 
-    >>> check_input_size(build("cnn64", num_classes=10), "cnn64", 28)
+    >>> from kalamos.architectures import create_model
+    >>> check_input_size(create_model("cnn64", num_classes=10), "cnn64", 28)
     Traceback (most recent call last):
     ...
     kalamos.errors.RecipeError: cnn64 does not take 28x28 images; resize them to 64x64

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from kalamos.architectures.network import StagedNetwork
 from kalamos.errors import MissingExtraError, RecipeError, TrainingError
 
-__all__ = ["TimmNetwork", "timm_builder"]
+__all__ = ["TIMM_PREFIX", "TimmNetwork", "timm_builder"]
+
+TIMM_PREFIX = "timm:"
 
 
 def timm_builder(name: str) -> Callable[[int], StagedNetwork]:
@@ -54,7 +56,7 @@ class TimmNetwork(StagedNetwork):
         self.model: Any = model
         config = model.pretrained_cfg
         last = config.get("classifier") or ()
-        self.fresh = tuple(f"model.{layer}." for layer in ((last,) if isinstance(last, str) else last))
+        self.head_keys = tuple(f"model.{layer}." for layer in ((last,) if isinstance(last, str) else last))
         self.input_size = int(config["input_size"][-1])
         maps = model.feature_info if hasattr(model, "forward_intermediates") else ()
         self.stages = nn.ModuleDict({entry["module"].replace(".", "_"): nn.Identity() for entry in maps})
@@ -76,7 +78,7 @@ class TimmNetwork(StagedNetwork):
         features, maps = self.model.forward_intermediates(images)
         return self.model.forward_head(features), *maps
 
-    def own_name(self, name: str) -> str:
+    def map_key(self, name: str) -> str:
         return name if name.startswith("model.") else f"model.{name}"
 
     def imagenet_weights(self) -> Mapping[str, Tensor]:

@@ -1,6 +1,6 @@
 """Weights from elsewhere: what a file holds, fitted to a network.
 
-One rule for all of them: every tensor outside of `StagedNetwork.fresh` must come, in its shape;
+One rule for all of them: every tensor outside of `StagedNetwork.head_keys` must come, in its shape;
 those inside stay fresh, because they know other classes. The first convolution may have three
 channels there and one here: it becomes the mean over red, green and blue.
 """
@@ -12,15 +12,12 @@ import pickle
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from kalamos.architectures.network import StagedNetwork
 from kalamos.errors import KalamosError, RecipeError, TrainingError
-
-if TYPE_CHECKING:
-    from kalamos.architectures.network import StagedNetwork
 
 __all__ = ["IMAGENET", "load_weights", "read_tensors"]
 
@@ -47,7 +44,7 @@ def load_weights(network: StagedNetwork, name: str, weights: str | os.PathLike[s
     except KalamosError as error:
         raise type(error)(f"{name}: {error.problem}", remedy=error.remedy) from error
     where = "the ImageNet weights" if weights == IMAGENET else str(weights)
-    _check_and_load(network, name, where, {network.own_name(key): value for key, value in source.items()})
+    _check_and_load(network, name, where, {network.map_key(key): value for key, value in source.items()})
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -99,12 +96,12 @@ def _read_safetensors(path: Path) -> object:
 
 def _check_and_load(network: StagedNetwork, name: str, where: str, source: Mapping[str, Tensor]) -> None:
     here = network.state_dict()
-    wanted = {key for key in here if not key.startswith(network.fresh)}
+    wanted = {key for key in here if not key.startswith(network.head_keys)}
     # Batch norm's count of batches is not in every file, and not in use: its momentum is fixed.
     missing = [
         key for key in here if key in wanted - source.keys() and not key.endswith("num_batches_tracked")
     ]
-    foreign = [key for key in source if key not in wanted and not key.startswith(network.fresh)]
+    foreign = [key for key in source if key not in wanted and not key.startswith(network.head_keys)]
     taken = {key: _to_grey(source[key], here[key]) for key in here if key in wanted & source.keys()}
     misshapen = [
         f"{key} is {_shape(source[key])}, not {_shape(here[key])}"

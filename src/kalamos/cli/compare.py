@@ -128,9 +128,15 @@ def compare(
     folder = output or Path("runs") / f"compare-{Path(dataset).stem or Path(dataset).resolve().stem}"
     named = _recipes(dataset, archs, recipes, asked, said)
     systems = assemble(folder, recipes=named, seeds=all_seeds, runs=runs)
-    with told(systems) as watch:
+    with told(systems) as callback:
         found = run_comparison(
-            dataset, systems, folder, data_dir=data_dir, device=chosen_device, workers=workers, watch=watch
+            dataset,
+            systems,
+            folder,
+            data_dir=data_dir,
+            device=chosen_device,
+            workers=workers,
+            callback=callback,
         )
     save_comparison(found, folder)
     echo()
@@ -155,7 +161,7 @@ def _recipes(
             raise UsageError(f"--set {key}: this is not the same for all", remedy=f"use {instead}")
 
     def over(base: Recipe, **own: Any) -> Recipe:
-        return base.overlaid(asked).overlaid(said).overlaid({**own, "dataset": dataset})
+        return base.with_overrides(asked).with_overrides(said).with_overrides({**own, "dataset": dataset})
 
     named = [(arch, over(Recipe(), arch=arch)) for arch in archs]
     return named + [(path.stem, over(load_recipe(path))) for path in files]

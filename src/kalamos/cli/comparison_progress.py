@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kalamos.cli.terminal import echo
-from kalamos.cli.training_progress import TrainingWatch, training_watch
-from kalamos.comparison.compare import ComparisonWatch
-from kalamos.comparison.systems import Member, System
+from kalamos.cli.training_progress import TrainingCallback, training_callback
+from kalamos.comparison.compare import ComparisonCallback
+from kalamos.comparison.systems import SeededRun, System
 from kalamos.training.reports import EpochReport, Start, StepReport
 
 if TYPE_CHECKING:
@@ -27,37 +27,37 @@ STATES = {
 
 
 @contextmanager
-def told(systems: Sequence[System]) -> Iterator[ComparisonWatch]:
+def told(systems: Sequence[System]) -> Iterator[ComparisonCallback]:
     """Yields who tells the terminal; an interruption is told as well."""
-    watch = _Told(sum(len(system.members) for system in systems))
+    callback = _Told(sum(len(system.members) for system in systems))
     try:
-        yield watch
+        yield callback
     except KeyboardInterrupt:
-        watch.on_trained()
+        callback.on_trained()
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         raise
     finally:
-        watch.on_trained()
+        callback.on_trained()
 
 
-class _Told(ComparisonWatch):
+class _Told(ComparisonCallback):
     def __init__(self, total: int) -> None:
         self._total = total
         self._count = 0
-        self._training = TrainingWatch()
+        self._training = TrainingCallback()
         self._passed_over: set[frozenset[SkippedFile]] = set()
 
-    def on_member(self, system: System, member: Member, state: str) -> None:
+    def on_member(self, system: System, member: SeededRun, state: str) -> None:
         self._count += 1
         place = f"{self._count} of {self._total}"
         echo(f"[{place}] {_who(system, member)}: {STATES[state]} ({member.folder})")
-        self._training = training_watch()
+        self._training = training_callback()
 
-    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
+    def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         named = frozenset(problems)  # the seed says which of them come first
         if named not in self._passed_over:
             self._passed_over.add(named)
-            self._training.on_passed_over(dataset, problems)
+            self._training.on_skipped_files(dataset, problems)
 
     def on_start(self, start: Start) -> None:
         self._training.on_start(start)
@@ -71,10 +71,10 @@ class _Told(ComparisonWatch):
     def on_trained(self) -> None:
         self._training.close()
 
-    def on_measured(self, system: System, member: Member, accuracy: float) -> None:
+    def on_measured(self, system: System, member: SeededRun, accuracy: float) -> None:
         echo(f"{_who(system, member)}: {accuracy * 100:.2f} % right")
 
-    def on_failure(self, system: System, member: Member, error: Exception) -> None:
+    def on_failure(self, system: System, member: SeededRun, error: Exception) -> None:
         self._training.close()
         echo(f"{_who(system, member)}: failed: {error}", err=True)
 
@@ -82,5 +82,5 @@ class _Told(ComparisonWatch):
         echo("timing all of them side by side")
 
 
-def _who(system: System, member: Member) -> str:
+def _who(system: System, member: SeededRun) -> str:
     return f"{system.name}, seed {member.recipe.seed}"

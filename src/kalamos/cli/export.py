@@ -126,7 +126,7 @@ def _export_int8(
     from kalamos.export.int8 import export_int8
     from kalamos.export.onnx_file import ONNX, with_licence
     from kalamos.model_file import read_spec
-    from kalamos.training.run import load_plan
+    from kalamos.training.run import load_config
 
     if name is None:
         spec, split = read_spec(path), None
@@ -134,7 +134,7 @@ def _export_int8(
         content = content if licence is None else with_licence(content, spec, licence)
     else:
         source = _open(path, name, licence)
-        spec, split = source.spec, load_plan(path).split
+        spec, split = source.spec, load_config(path).split
         content, _ = ONNX.checked(source)
     data = calibration_data(spec, data_dir, split=split)
     return export_int8(content, data, destination)

@@ -76,13 +76,13 @@ def train(
     }
     if resume is not None:
         with _Told(resume) as told:
-            run = resume_run(resume, **common, watch=told.watch)
+            run = resume_run(resume, **common, callback=told.callback)
         _print_outcome(run, resume)
         return
     chosen = _choose(dataset, recipe, asked, settings)
     folder = run_dir or Path("runs") / (recipe.stem if recipe else _default_name(chosen))
     with _Told(folder) as told:
-        run = run_recipe(chosen, run_dir=folder, **common, watch=told.watch)
+        run = run_recipe(chosen, run_dir=folder, **common, callback=told.callback)
     _print_outcome(run, folder)
     if recipe is None and chosen.epochs == type(chosen)().epochs:
         _tell_few_steps(run)
@@ -91,7 +91,7 @@ def train(
 def _choose(
     dataset: str | None, recipe: Path | None, asked: dict[str, Any], settings: tuple[str, ...]
 ) -> Recipe:
-    from kalamos.architectures import ARCHITECTURES
+    from kalamos.architectures import find_architecture
     from kalamos.images.files import display_name
     from kalamos.training import Recipe, load_recipe
 
@@ -101,9 +101,9 @@ def _choose(
         raise UsageError(f"{display_name(dataset)}: a recipe, not a dataset", remedy="give it after --recipe")
     base = load_recipe(recipe) if recipe else Recipe()
     over = {**({"dataset": dataset} if dataset else {}), **asked}
-    chosen = base.overlaid(over).overlaid(parse_settings(settings))
+    chosen = base.with_overrides(over).with_overrides(parse_settings(settings))
     # Reading the data can take a while; a misspelt name should not wait for it.
-    ARCHITECTURES.get(chosen.arch)
+    find_architecture(chosen.arch)
     return chosen
 
 
@@ -144,16 +144,16 @@ class _Told:
     """Shows the training, and after an interruption says how to go on with it."""
 
     def __init__(self, folder: Path) -> None:
-        from kalamos.cli.training_progress import training_watch
+        from kalamos.cli.training_progress import training_callback
 
         self._folder = folder
-        self.watch = training_watch()
+        self.callback = training_callback()
 
     def __enter__(self) -> _Told:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self.watch.close()
+        self.callback.close()
         if not _is_main():
             return
         if isinstance(error, KeyboardInterrupt) and (self._folder / "run.json").exists():

@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING
 
 from kalamos.cli.passed_over import tell_passed_over
 from kalamos.cli.terminal import echo
-from kalamos.training.reports import EpochReport, Start, StepReport, Watch
+from kalamos.training.reports import Callback, EpochReport, Start, StepReport
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from kalamos.datasets import SkippedFile
 
-__all__ = ["TrainingWatch", "training_watch"]
+__all__ = ["TrainingCallback", "training_callback"]
 
 
-def training_watch() -> TrainingWatch:
+def training_callback() -> TrainingCallback:
     """What fits this process: of several that `torchrun` started, only the first one speaks."""
     if os.environ.get("RANK", "0") != "0":
-        return TrainingWatch()
+        return TrainingCallback()
     return Live() if sys.stdout.isatty() else Lines()
 
 
-class TrainingWatch(Watch):
+class TrainingCallback(Callback):
     """Says nothing."""
 
     def close(self) -> None: ...
 
 
-class Lines(TrainingWatch):
+class Lines(TrainingCallback):
     """What is trained, then one line an epoch, on standard output; what is left out, on standard error."""
 
-    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
+    def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         tell_passed_over(dataset, problems)
 
     def on_start(self, start: Start) -> None:

@@ -11,10 +11,16 @@ import numpy as np
 
 from kalamos.architectures import count_parameters
 from kalamos.comparison.outcomes import Comparison, Failure, Measured, Speed, SystemOutcome
-from kalamos.comparison.preflight import Bench, check_members, clear_leftovers, is_begun, prepare_bench
-from kalamos.comparison.systems import Member, System
+from kalamos.comparison.preflight import (
+    EvalSplits,
+    check_runs,
+    clear_leftovers,
+    is_begun,
+    prepare_eval_splits,
+)
+from kalamos.comparison.systems import SeededRun, System
 from kalamos.comparison.timing import time_side_by_side
-from kalamos.comparison.verdicts import judge
+from kalamos.comparison.verdicts import compare_pairs
 from kalamos.datasets import Dataset, Split, load_dataset
 from kalamos.datasets.prepare import prepare_split
 from kalamos.errors import KalamosError, OutputError
@@ -23,28 +29,28 @@ from kalamos.export.onnx_file import export_run
 from kalamos.model_file import open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.recognizer import Recognizer
-from kalamos.training import Run, Watch, resume_run, run_recipe
+from kalamos.training import Callback, Run, resume_run, run_recipe
 from kalamos.training.run import is_finished
 from kalamos.writers.escape import one_line
 
-__all__ = ["ComparisonWatch", "compare"]
+__all__ = ["ComparisonCallback", "compare"]
 
 TIMED = 16
 """Images that the models are timed on, in turn."""
 
 
-class ComparisonWatch(Watch):
+class ComparisonCallback(Callback):
     """Is told how a comparison goes, and each of its trainings; does nothing of it."""
 
-    def on_member(self, system: System, member: Member, state: str) -> None:
+    def on_member(self, system: System, member: SeededRun, state: str) -> None:
         """`state` is "given", "finished" (taken as it is), "interrupted" (goes on) or "new"."""
 
     def on_trained(self) -> None:
         """The member has a run; it is exported and measured next."""
 
-    def on_measured(self, system: System, member: Member, accuracy: float) -> None: ...
+    def on_measured(self, system: System, member: SeededRun, accuracy: float) -> None: ...
 
-    def on_failure(self, system: System, member: Member, error: Exception) -> None: ...
+    def on_failure(self, system: System, member: SeededRun, error: Exception) -> None: ...
 
     def on_timing(self) -> None: ...
 
@@ -57,7 +63,7 @@ def compare(
     data_dir: str | os.PathLike[str] | None = None,
     device: str = "auto",
     workers: int = 0,
-    watch: ComparisonWatch = ComparisonWatch(),  # noqa: B008  (has no state)
+    callback: ComparisonCallback = ComparisonCallback(),  # noqa: B008  (has no state)
 ) -> Comparison:
     """Train, export and measure; killed and called again, it goes on where it was.
 
@@ -68,7 +74,7 @@ def compare(
         systems: see `assemble`.
         folder: that they were assembled for; made where it is not there.
         data_dir, device, workers: see `run_recipe`.
-        watch: is told how it goes.
+        callback: is told how it goes.
 
     Raises:
         DatasetError: the dataset cannot be had, or cannot be split as is asked for.
@@ -77,8 +83,8 @@ def compare(
         OutputError: `folder` cannot be written.
     """
     dataset = load_dataset(dataset_name, data_dir)
-    check_members(dataset, systems)
-    bench = prepare_bench(dataset, systems)
+    check_runs(dataset, systems)
+    bench = prepare_eval_splits(dataset, systems)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
@@ -87,25 +93,25 @@ def compare(
             f"{folder}: cannot be made ({reason})", remedy="choose another folder (-o)"
         ) from error
 
-    def attempt(system: System, member: Member, split: Split) -> Measured | Failure:
+    def attempt(system: System, member: SeededRun, split: Split) -> Measured | Failure:
         try:
-            watch.on_member(system, member, _state(member))
-            run = _obtain(member, data_dir, device, workers, watch)
-            watch.on_trained()
+            callback.on_member(system, member, _state(member))
+            run = _obtain(member, data_dir, device, workers, callback)
+            callback.on_trained()
             measured = _measure(run, member, split, dataset)
         except OutputError:
             raise  # the next one could not be written either
         except (KalamosError, RuntimeError) as error:  # RuntimeError: what PyTorch raises, out of memory too
-            watch.on_failure(system, member, error)
+            callback.on_failure(system, member, error)
             return Failure(member.recipe.seed, member.folder, one_line(str(error)) or type(error).__name__)
-        watch.on_measured(system, member, measured.accuracy)
+        callback.on_measured(system, member, measured.accuracy)
         return measured
 
     outcomes = [
         tuple(attempt(s, member, split) for member, split in zip(s.members, bench.splits, strict=False))
         for s in systems
     ]
-    watch.on_timing()
+    callback.on_timing()
     speeds = _speeds(outcomes, bench)
     return Comparison(
         dataset=dataset_name,
@@ -116,14 +122,14 @@ def compare(
             SystemOutcome(system.name, system.architecture, members, speed)
             for system, members, speed in zip(systems, outcomes, speeds, strict=True)
         ),
-        verdicts=judge(
+        verdicts=compare_pairs(
             [system.name for system in systems],
             [[m.correct if isinstance(m, Measured) else None for m in members] for members in outcomes],
         ),
     )
 
 
-def _state(member: Member) -> str:
+def _state(member: SeededRun) -> str:
     if member.run is not None:
         return "given"
     if not is_begun(member):
@@ -132,16 +138,16 @@ def _state(member: Member) -> str:
 
 
 def _obtain(
-    member: Member,
+    member: SeededRun,
     data_dir: str | os.PathLike[str] | None,
     device: str,
     workers: int,
-    watch: Watch,
+    callback: Callback,
 ) -> Run:
     if member.run is not None:
         return member.run
     if is_begun(member):
-        return resume_run(member.folder, data_dir=data_dir, device=device, workers=workers, watch=watch)
+        return resume_run(member.folder, data_dir=data_dir, device=device, workers=workers, callback=callback)
     clear_leftovers(member.folder)
     return run_recipe(
         member.recipe,
@@ -149,11 +155,11 @@ def _obtain(
         device=device,
         run_dir=member.folder,
         workers=workers,
-        watch=watch,
+        callback=callback,
     )
 
 
-def _measure(run: Run, member: Member, split: Split, dataset: Dataset) -> Measured:
+def _measure(run: Run, member: SeededRun, split: Split, dataset: Dataset) -> Measured:
     """Export the run, and measure the file: what is compared is what would be used."""
     export_run(run, member.model.stem, member.model)
     measured = evaluate(Recognizer(open_model(member.model)), split, dataset.alphabet.labels)
@@ -173,7 +179,7 @@ def _measure(run: Run, member: Member, split: Split, dataset: Dataset) -> Measur
     )
 
 
-def _speeds(outcomes: Sequence[Sequence[Measured | Failure]], bench: Bench) -> list[Speed | None]:
+def _speeds(outcomes: Sequence[Sequence[Measured | Failure]], bench: EvalSplits) -> list[Speed | None]:
     """Of each system's first model, all of them measured together."""
     firsts = [next((m for m in members if isinstance(m, Measured)), None) for members in outcomes]
     calls = [_reading(first.model, bench.splits[0]) for first in firsts if first is not None]

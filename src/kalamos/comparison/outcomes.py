@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.comparison.verdicts import Verdict
+from kalamos.comparison.verdicts import PairwiseTest
 from kalamos.evaluation.metrics import wilson_interval
 from kalamos.training import EpochReport
 
@@ -132,7 +132,7 @@ class Comparison:
 
     Attributes:
         dataset: as it was asked for.
-        part: which of its images; see `Bench`.
+        part: which of its images; see `EvalSplits`.
         passed_over: files of the dataset that hold no usable image.
         verdicts: on every pair of systems with a model each.
     """
@@ -142,7 +142,7 @@ class Comparison:
     n: int
     passed_over: int
     systems: tuple[SystemOutcome, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[PairwiseTest, ...]
 
     @property
     def failures(self) -> tuple[tuple[str, Failure], ...]:

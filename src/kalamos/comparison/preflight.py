@@ -11,22 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
-from kalamos.comparison.systems import Member, System
+from kalamos.comparison.systems import SeededRun, System
 from kalamos.datasets import Dataset, Split
 from kalamos.errors import OutputError, TrainingError, UsageError
 from kalamos.training import Recipe
-from kalamos.training.run import load_plan
+from kalamos.training.run import load_config
 from kalamos.training.splitting import SPLIT, plan_split
-from kalamos.training.story import STORY
+from kalamos.training.story import METADATA_FILE
 
-__all__ = ["Bench", "check_members", "clear_leftovers", "is_begun", "prepare_bench"]
+__all__ = ["EvalSplits", "check_runs", "clear_leftovers", "is_begun", "prepare_eval_splits"]
 
 _LEFTOVER = re.compile(rf"{re.escape(SPLIT)}|\..*\.[0-9a-f]{{8}}\.tmp")
 """What a run leaves that was killed before it had begun."""
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvalSplits:
     """The images that all systems are measured on.
 
     Attributes:
@@ -40,9 +40,9 @@ class Bench:
     splits: tuple[Split, ...]
 
 
-def is_begun(member: Member) -> bool:
+def is_begun(member: SeededRun) -> bool:
     """Whether the member's folder holds a run, finished or not."""
-    return (member.folder / STORY).exists()
+    return (member.folder / METADATA_FILE).exists()
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -52,7 +52,7 @@ def clear_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def check_members(dataset: Dataset, systems: Sequence[System]) -> None:
+def check_runs(dataset: Dataset, systems: Sequence[System]) -> None:
     """See that what exists already was trained on this dataset, in the way that is asked for.
 
     Raises:
@@ -63,7 +63,7 @@ def check_members(dataset: Dataset, systems: Sequence[System]) -> None:
             _check_data(member.folder, member.run.data_sha256, member.run.alphabet, dataset)
         elif is_begun(member):
             try:
-                plan = load_plan(member.folder)
+                plan = load_config(member.folder)
             except TrainingError as error:
                 raise UsageError(error.problem, remedy="remove it, or choose another folder (-o)") from error
             _check_data(member.folder, plan.data_sha256, plan.alphabet, dataset)
@@ -75,7 +75,7 @@ def check_members(dataset: Dataset, systems: Sequence[System]) -> None:
             )
 
 
-def prepare_bench(dataset: Dataset, systems: Sequence[System]) -> Bench:
+def prepare_eval_splits(dataset: Dataset, systems: Sequence[System]) -> EvalSplits:
     """The official test split where there is one, else what the runs held out.
 
     Raises:
@@ -84,7 +84,7 @@ def prepare_bench(dataset: Dataset, systems: Sequence[System]) -> Bench:
     """
     if dataset.test is not None:
         longest = max(len(system.members) for system in systems)
-        return Bench("test", (dataset.test,) * longest)
+        return EvalSplits("test", (dataset.test,) * longest)
     first = systems[0]
     held = [_held_out(dataset, member) for member in first.members]
     for system in systems[1:]:
@@ -103,16 +103,16 @@ def prepare_bench(dataset: Dataset, systems: Sequence[System]) -> Bench:
                     f"{len(rows):,} and {len(other):,}, {common:,} of them in common",
                     remedy="give them the same seed, split and fractions",
                 )
-    return Bench(f"held-out {held[0][0]}", tuple(dataset.train.take(rows) for _, rows in held))
+    return EvalSplits(f"held-out {held[0][0]}", tuple(dataset.train.take(rows) for _, rows in held))
 
 
-def _held_out(dataset: Dataset, member: Member) -> tuple[str, NDArray[np.int64]]:
+def _held_out(dataset: Dataset, member: SeededRun) -> tuple[str, NDArray[np.int64]]:
     """Which part, and its rows of the dataset: the part that the run never looks at, where it has one."""
     if member.run is None and not is_begun(member):
         plan = plan_split(dataset, member.recipe)
     else:
         try:
-            plan = load_plan(member.folder).split
+            plan = load_config(member.folder).split
         except TrainingError as error:
             raise UsageError(error.problem, remedy=error.remedy) from error
     part, rows = ("test", plan.test) if len(plan.test) else ("val", plan.val)

@@ -42,7 +42,7 @@ from typing import Any
 
 from kalamos._version import __version__
 from kalamos.comparison.outcomes import Comparison, Failure, Measured, SystemOutcome
-from kalamos.comparison.verdicts import LEVEL, Verdict
+from kalamos.comparison.verdicts import LEVEL, PairwiseTest
 from kalamos.writers.escape import encodable, one_line
 
 __all__ = ["as_plain"]
@@ -111,7 +111,7 @@ def _run(member: Measured | Failure) -> dict[str, Any]:
     }
 
 
-def _pair(verdict: Verdict) -> dict[str, Any]:
+def _pair(verdict: PairwiseTest) -> dict[str, Any]:
     return {
         "a": verdict.a,
         "b": verdict.b,

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kalamos.architectures import ARCHITECTURES
+from kalamos.architectures import find_architecture
 from kalamos.errors import TrainingError, UsageError
 from kalamos.training import Recipe, Run, load_run
 from kalamos.writers.escape import one_line
 
-__all__ = ["Member", "System", "assemble"]
+__all__ = ["SeededRun", "System", "assemble"]
 
 
 @dataclass(frozen=True)
-class Member:
+class SeededRun:
     """One system under one seed.
 
     Attributes:
@@ -37,7 +37,7 @@ class System:
     """One way to make a model; its members differ in nothing but the seed."""
 
     name: str
-    members: tuple[Member, ...]
+    members: tuple[SeededRun, ...]
 
     @property
     def architecture(self) -> str:
@@ -68,7 +68,7 @@ def assemble(
     _refuse_twice("the seed", seeds)
     _refuse_twice("the run", [path.resolve() for path in runs])
     for _, recipe in recipes:
-        ARCHITECTURES.get(recipe.arch)
+        find_architecture(recipe.arch)
     finished = [(path, _load(path)) for path in runs]
     groups = _by_recipe(finished)
     if len(recipes) + len(groups) < 2:
@@ -83,11 +83,11 @@ def assemble(
         members = []
         for seed in seeds or (recipe.seed,):
             stem = files.new(f"{_slug(name)}-{seed}")
-            members.append(Member(replace(recipe, seed=seed), folder / stem, folder / f"{stem}.onnx"))
+            members.append(SeededRun(replace(recipe, seed=seed), folder / stem, folder / f"{stem}.onnx"))
         systems.append(System(names.new(one_line(name)), tuple(members)))
     for group in groups:
         taken = tuple(
-            Member(run.recipe, path, folder / f"{files.new(_slug(_name(path)))}.onnx", run)
+            SeededRun(run.recipe, path, folder / f"{files.new(_slug(_name(path)))}.onnx", run)
             for path, run in group
         )
         systems.append(System(names.new(one_line(_common_name([path for path, _ in group]))), taken))

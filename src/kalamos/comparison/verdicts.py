@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kalamos.evaluation.significance import McNemar, mcnemar
 
-__all__ = ["LEVEL", "Verdict", "holm", "judge", "majority_p"]
+__all__ = ["LEVEL", "PairwiseTest", "compare_pairs", "holm", "majority_p"]
 
 LEVEL = 0.05
 
@@ -19,7 +19,7 @@ Answers = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PairwiseTest:
     """What is known about two systems.
 
     Attributes:
@@ -48,7 +48,7 @@ class Verdict:
     def __str__(self) -> str:
         """In words.
 
-        >>> print(Verdict("cnn2", "transfer", 0.9928, 0.6652, (), 1e-9, 1e-9))
+        >>> print(PairwiseTest("cnn2", "transfer", 0.9928, 0.6652, (), 1e-9, 1e-9))
         cnn2 is better than transfer: 99.28 % against 66.52 %, p < 0.001
         """
         first, second = (self.a, self.accuracy_a), (self.b, self.accuracy_b)
@@ -63,7 +63,9 @@ class Verdict:
         return f"{claim}: {first[1] * 100:.2f} % against {second[1] * 100:.2f} %, {p}"
 
 
-def judge(names: Sequence[str], answers: Sequence[Sequence[Answers | None]]) -> tuple[Verdict, ...]:
+def compare_pairs(
+    names: Sequence[str], answers: Sequence[Sequence[Answers | None]]
+) -> tuple[PairwiseTest, ...]:
     """Compare every system with every other by McNemar's test, seed by seed.
 
     Args:
@@ -83,13 +85,13 @@ def judge(names: Sequence[str], answers: Sequence[Sequence[Answers | None]]) -> 
     return tuple(replace(verdict, p_corrected=p) for verdict, p in zip(verdicts, corrected, strict=True))
 
 
-def _verdict(a: str, b: str, both: Sequence[tuple[Answers, Answers]]) -> Verdict:
+def _verdict(a: str, b: str, both: Sequence[tuple[Answers, Answers]]) -> PairwiseTest:
     tests = tuple(mcnemar(x, y) for x, y in both)
     accuracy_a, accuracy_b = (float(np.mean([pair[i].mean() for pair in both])) for i in (0, 1))
     # A seed that speaks for the system that is worse on average is no evidence for the other one.
     sign = np.sign(accuracy_a - accuracy_b)
     p = majority_p([test.p_value if (test.only_a - test.only_b) * sign > 0 else 1.0 for test in tests])
-    return Verdict(a, b, accuracy_a, accuracy_b, tests, p, p)
+    return PairwiseTest(a, b, accuracy_a, accuracy_b, tests, p, p)
 
 
 def majority_p(p_values: Sequence[float]) -> float:

@@ -72,7 +72,7 @@ def calibration_data(
     preprocessor = Preprocessor(spec.preprocessing)
     learnt, _ = prepare_split(dataset.train.take(rows.train), preprocessor)
     # What a recipe learns from besides is counted too, and may not be here.
-    if len(learnt) != training.n and not (recipe.also and len(learnt) < training.n):
+    if len(learnt) != training.n and not (recipe.extra_datasets and len(learnt) < training.n):
         raise ExportError(
             f"the split of {recipe.dataset!r} cannot be made again: {len(learnt):,} images to learn from, "
             f"where the training had {training.n:,}",

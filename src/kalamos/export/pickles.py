@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kalamos.architectures import StagedNetwork, build
+from kalamos.architectures import StagedNetwork, create_model
 from kalamos.export.base import Format
 from kalamos.export.parity import Answer
 from kalamos.model_file import ModelSpec
@@ -36,7 +36,7 @@ def encode_weights(network: StagedNetwork, spec: ModelSpec) -> bytes:  # noqa: A
 
 
 def decode_weights(content: bytes, spec: ModelSpec) -> Answer:
-    network = build(spec.architecture, len(spec.alphabet)).eval()
+    network = create_model(spec.architecture, len(spec.alphabet)).eval()
     network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
     return _answer(network)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kalamos.architectures import StagedNetwork, build
+from kalamos.architectures import StagedNetwork, create_model
 from kalamos.errors import ExportError
 from kalamos.export.parity import answer_of, check_parity
 from kalamos.model_file import LoadedModel, ModelSpec
@@ -48,7 +48,7 @@ def rebuild(content: bytes, model: LoadedModel) -> StagedNetwork:
             f"{model.where}: its weights are int8, the network's own are gone",
             remedy="export from the float model, or from the run folder",
         )
-    network = build(spec.architecture, len(spec.alphabet)).eval()
+    network = create_model(spec.architecture, len(spec.alphabet)).eval()
     try:
         _load(network, _weights(content, network), spec)
         check_parity(network, answer_of(model), spec, "the model file")

@@ -1,15 +1,15 @@
 """Train a network from a recipe: `recipe` says what, `session` does it with `loop`, `run` keeps it."""
 
 from kalamos.training.recipe import Recipe, load_recipe
-from kalamos.training.reports import EpochReport, Watch
+from kalamos.training.reports import Callback, EpochReport
 from kalamos.training.run import Run, load_run, save_run
 from kalamos.training.session import resume_run, run_recipe
 
 __all__ = [
+    "Callback",
     "EpochReport",
     "Recipe",
     "Run",
-    "Watch",
     "load_recipe",
     "load_run",
     "resume_run",

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kalamos.training.pens import draw_pens, write_with
+from kalamos.training.pens import apply_stroke_augment, sample_stroke_params
 from kalamos.training.policy import Augmentation
 
-__all__ = ["augment", "draw_bends", "draw_maps", "warp"]
+__all__ = ["augment", "sample_elastic", "sample_transforms", "warp"]
 
-HUNG_ON = 5
+GRID_POINTS = 5
 """Points in a row and in a column that `elastic` moves: letters bend in a few places, not in many."""
 
 
@@ -48,14 +48,16 @@ def augment(
     """
     if how == Augmentation():
         return images
-    maps = draw_maps(how, count, generator)
-    bends = draw_bends(how, count, generator)
+    maps = sample_transforms(how, count, generator)
+    bends = sample_elastic(how, count, generator)
     height, width = images.shape[2:]
-    pens = draw_pens(how, (count, height, width), generator)
+    pens = sample_stroke_params(how, (count, height, width), generator)
     images = warp(images, _at(maps, mine), _at(bends, mine), ground)
     if not pens:
         return images
-    ink = write_with({name: numbers[mine] for name, numbers in pens.items()}, (images - ground) / full)
+    ink = apply_stroke_augment(
+        {name: numbers[mine] for name, numbers in pens.items()}, (images - ground) / full
+    )
     return ink * full + ground
 
 
@@ -63,7 +65,7 @@ def _at(drawn: Tensor | None, mine: slice) -> Tensor | None:
     return None if drawn is None else drawn[mine]
 
 
-def draw_maps(how: Augmentation, count: int, generator: torch.Generator) -> Tensor | None:
+def sample_transforms(how: Augmentation, count: int, generator: torch.Generator) -> Tensor | None:
     """Random maps from output to input coordinates, both with [-1, 1] across the image.
 
     Args:
@@ -96,14 +98,14 @@ def draw_maps(how: Augmentation, count: int, generator: torch.Generator) -> Tens
     return torch.cat([affine, last], dim=1) @ _perspective(how, count, generator)
 
 
-def draw_bends(how: Augmentation, count: int, generator: torch.Generator) -> Tensor | None:
-    """Random displacements, float32 [N, 2, HUNG_ON, HUNG_ON], x then y; 2 is the image's side.
+def sample_elastic(how: Augmentation, count: int, generator: torch.Generator) -> Tensor | None:
+    """Random displacements, float32 [N, 2, GRID_POINTS, GRID_POINTS], x then y; 2 is the image's side.
 
     A coarse grid stands in for the smoothed noise of Simard et al. 2003 at a fraction of its cost.
     """
     if not how.elastic:
         return None
-    shape = (count, 2, HUNG_ON, HUNG_ON)
+    shape = (count, 2, GRID_POINTS, GRID_POINTS)
     uniform = torch.rand(shape, generator=generator, device=generator.device) * 2 - 1
     return uniform * 2 * how.elastic
 
@@ -113,8 +115,8 @@ def warp(images: Tensor, maps: Tensor | None, bends: Tensor | None = None, groun
 
     Args:
         images: float32 [N, 1, H, W], ink on a plain ground.
-        maps: what `draw_maps` returns.
-        bends: what `draw_bends` returns.
+        maps: what `sample_transforms` returns.
+        bends: what `sample_elastic` returns.
         ground: the ground's value, which moves in from outside.
 
     Returns:
@@ -142,20 +144,34 @@ def warp(images: Tensor, maps: Tensor | None, bends: Tensor | None = None, groun
 
 
 def _spread(size: int, device: torch.device) -> Tensor:
-    """[size, HUNG_ON]: bicubic interpolation as a matrix, a tenth of its cost at these sizes."""
-    points = torch.eye(HUNG_ON, device=device).unsqueeze(1)  # each point alone: [HUNG_ON, 1, HUNG_ON]
+    """[size, GRID_POINTS]: bicubic interpolation as a matrix, a tenth of its cost at these sizes."""
+    points = torch.eye(GRID_POINTS, device=device).unsqueeze(
+        1
+    )  # each point alone: [GRID_POINTS, 1, GRID_POINTS]
     lines = F.interpolate(points.unsqueeze(2), (1, size), mode="bicubic", align_corners=True)
-    return lines.view(HUNG_ON, size).T
+    return lines.view(GRID_POINTS, size).T
 
 
 def _perspective(how: Augmentation, count: int, generator: torch.Generator) -> Tensor:
     """[N, 3, 3]: each corner moves inwards by up to `perspective` of half a side, as torchvision's does."""
-    from kornia.geometry.transform import get_perspective_transform
-
     device = generator.device
     square = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], device=device)
     inwards = torch.rand(count, 4, 2, generator=generator, device=device) * how.perspective
     chosen = torch.rand(count, 1, 1, generator=generator, device=device) < how.perspective_p
     moved = square - square * inwards * chosen
-    maps: Tensor = get_perspective_transform(moved, square.expand(count, 4, 2))
-    return maps
+    return _homography(moved, square)
+
+
+def _homography(source: Tensor, target: Tensor) -> Tensor:
+    """The projective maps, [N, 3, 3], that take four points [N, 4, 2] each to `target`, [4, 2].
+
+    Direct linear transform with the last entry fixed at 1. Solved in double precision: in single precision
+    the eight equations would lose three decimals.
+    """
+    x, y = source.double().unbind(-1)  # [N, 4] each
+    u, v = target.double().expand_as(source).unbind(-1)
+    one, zero = torch.ones_like(x), torch.zeros_like(x)
+    for_u = torch.stack([x, y, one, zero, zero, zero, -u * x, -u * y], dim=-1)
+    for_v = torch.stack([zero, zero, zero, x, y, one, -v * x, -v * y], dim=-1)
+    entries = torch.linalg.solve(torch.cat([for_u, for_v], dim=1), torch.cat([u, v], dim=1))  # [N, 8]
+    return torch.cat([entries, one[:, :1]], dim=1).view(-1, 3, 3).to(source.dtype)

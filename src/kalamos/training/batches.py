@@ -17,11 +17,10 @@ from torch import Tensor
 from kalamos.preprocessing import Preprocessor
 from kalamos.streaming import ordered_map
 from kalamos.training.augmentation import augment
-from kalamos.training.mixing import mix
 from kalamos.training.policy import Augmentation
 from kalamos.training.recipe import Recipe
 
-__all__ = ["NONE", "Batch", "Examples", "Share", "count_steps", "epoch_batches", "seed_of"]
+__all__ = ["NONE", "Batch", "Examples", "Shard", "count_steps", "epoch_batches", "seed_of"]
 
 NONE = torch.empty(0, dtype=torch.uint8)
 """No images."""
@@ -86,7 +85,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """The part of every batch that is one process's: the images `rank`, `rank + world`, ..."""
 
     rank: int = 0
@@ -97,7 +96,7 @@ class Share:
 class Batch:
     """A step's images and what they are; where there are outliers, they come last and have no target.
 
-    `images` is float32 [B + M, 1, S, S], `targets` int64 labels [B] or float32 probabilities [B, C].
+    `images` is float32 [B + M, 1, S, S], `targets` the labels, int64 [B].
     """
 
     images: Tensor
@@ -127,17 +126,17 @@ def count_steps(count: int, batch_size: int, world: int = 1) -> int:
 
 
 def epoch_batches(
-    data: Examples, recipe: Recipe, epoch: int, *, share: Share = Share(), workers: int = 0
+    data: Examples, recipe: Recipe, epoch: int, *, shard: Shard = Shard(), workers: int = 0
 ) -> Generator[Batch]:
-    """One epoch, shuffled, augmented and mixed as the recipe says. Close it, and its threads are gone.
+    """One epoch, shuffled and augmented as the recipe says. Close it, and its threads are gone.
 
     Args:
         epoch: from 0.
-        share: which part of each batch is this process's.
+        shard: which part of each batch is this process's.
         workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
     """
     device = data.images.device
-    clean = epoch >= recipe.epochs - recipe.clean_epochs
+    clean = epoch >= recipe.epochs - recipe.no_aug_epochs
     how = Augmentation() if clean else recipe.augmentation
     shuffle = torch.Generator().manual_seed(seed_of(recipe.seed, epoch))
     order = torch.randperm(len(data), generator=shuffle).to(device)
@@ -146,23 +145,19 @@ def epoch_batches(
         step, rows = numbered
         seed = seed_of(recipe.seed, epoch, step)
         whole = order[rows]
-        mine = slice(share.rank, None, share.world)
+        mine = slice(shard.rank, None, shard.world)
         chosen = _choose(data, recipe, whole, clean=clean, seed=seed)
         images = _augmented(data, chosen[mine], how, len(whole), mine, seed)
         targets = data.labels[whole[mine]]
-        if not clean and (recipe.mixup or recipe.cutmix):
-            images, targets = mix(
-                images, targets, data.num_classes, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=seed
-            )
-        strangers = round(recipe.outlier_share * len(whole)) if len(data.outliers) else 0
-        if strangers:
+        n_outliers = round(recipe.outlier_share * len(whole)) if len(data.outliers) else 0
+        if n_outliers:
             draw = torch.Generator(device).manual_seed(seed_of(seed, OUTLIERS))
-            at = torch.randint(len(data.outliers), (strangers,), generator=draw, device=device)[mine]
-            others = _augmented(data, data.outliers[at], how, strangers, mine, seed_of(seed, OUTLIERS, 1))
+            at = torch.randint(len(data.outliers), (n_outliers,), generator=draw, device=device)[mine]
+            others = _augmented(data, data.outliers[at], how, n_outliers, mine, seed_of(seed, OUTLIERS, 1))
             images = torch.cat([images, others])
-        return Batch(images, targets, len(whole), strangers)
+        return Batch(images, targets, len(whole), n_outliers)
 
-    numbered = enumerate(_slices(len(data), recipe.batch_size, share.world))
+    numbered = enumerate(_slices(len(data), recipe.batch_size, shard.world))
     if workers:
         yield from ordered_map(lambda part: [make(one) for one in part], numbered, chunk=1, jobs=workers)
     else:
@@ -176,7 +171,7 @@ def _choose(data: Examples, recipe: Recipe, rows: Tensor, *, clean: bool, seed: 
     if clean or not copies:
         return images
     draw = torch.Generator(rows.device).manual_seed(seed_of(seed, PHOTOGRAPHS))
-    photographed = torch.rand(len(rows), generator=draw, device=rows.device) < recipe.photographs
+    photographed = torch.rand(len(rows), generator=draw, device=rows.device) < recipe.synthetic_photo_prob
     which = torch.randint(copies, (len(rows),), generator=draw, device=rows.device)
     return torch.where(photographed.view(-1, 1, 1), data.photographs[which, rows], images)
 

@@ -90,19 +90,19 @@ class Engine:
             return nullcontext()
         return torch.autocast(self.kind, dtype=self.precision)
 
-    def share(self, network: nn.Module) -> nn.Module:
+    def wrap_ddp(self, network: nn.Module) -> nn.Module:
         """The network, its gradients averaged over the processes where there are several."""
         if self.world == 1:
             return network
         return DistributedDataParallel(network)
 
-    def agree(self, network: nn.Module) -> None:
+    def broadcast_buffers(self, network: nn.Module) -> None:
         """Give all processes the first one's batch-norm statistics: each gathers them from its own images."""
         if self.world > 1:
             for statistic in network.buffers():
                 distributed.broadcast(statistic, src=0)
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
         """The sum over all processes, the same in each."""
         if self.world > 1:
             distributed.all_reduce(values)

@@ -18,7 +18,7 @@ from kalamos.preprocessing import Preprocessor
 from kalamos.training.batches import NONE, Examples, seed_of
 from kalamos.training.checkpoint import read_weights, write_weights
 from kalamos.training.recipe import Recipe
-from kalamos.training.reports import Watch
+from kalamos.training.reports import Callback
 
 __all__ = ["EXTRAS", "forget_extras", "with_extras"]
 
@@ -42,7 +42,7 @@ def with_extras(
     run_dir: Path | None = None,
     *,
     main: bool = True,
-    watch: Watch = Watch(),  # noqa: B008  (has no state)
+    callback: Callback = Callback(),  # noqa: B008  (has no state)
 ) -> Examples:
     """With the other datasets, the photographs and the outliers that the recipe asks for.
 
@@ -54,24 +54,24 @@ def with_extras(
         data_dir: where the named datasets are.
         run_dir: where they are kept, or found again; None keeps nothing.
         main: whether this is the process that writes.
-        watch: is told what of the other datasets is passed over.
+        callback: is told what of the other datasets is passed over.
 
     Raises:
         TrainingError: what was kept is damaged, or made for another run.
         DatasetError: another dataset cannot be read.
         RecipeError: another dataset has labels that the alphabet lacks.
     """
-    if not (recipe.also or recipe.photographs or recipe.outliers):
+    if not (recipe.extra_datasets or recipe.synthetic_photo_prob or recipe.outliers):
         return data
     kept = None if run_dir is None else run_dir / EXTRAS
     if kept is not None and kept.exists():
         tensors = _read(kept, data, recipe)
     else:
-        tensors = _draw(data, alphabet, recipe, data_dir, watch)
+        tensors = _draw(data, alphabet, recipe, data_dir, callback)
         if kept is not None and main:
             write_weights(kept, tensors)
     device = data.images.device
-    if recipe.also:
+    if recipe.extra_datasets:
         data = _joined(data, tensors["also"].to(device), tensors["also_labels"].to(device))
     photographs, outliers = (tensors.get(name, NONE).to(device) for name in ("photographs", "outliers"))
     return replace(data, photographs=photographs, outliers=outliers)
@@ -91,19 +91,19 @@ def _further(
     recipe: Recipe,
     preprocessor: Preprocessor,
     data_dir: str | os.PathLike[str] | None,
-    watch: Watch,
+    callback: Callback,
 ) -> tuple[Tensor, Tensor]:
     """The other datasets' training images, uint8 [A, S, S], and their labels in this alphabet, int64 [A]."""
     images, labels = [], []
-    for source in recipe.also:
+    for source in recipe.extra_datasets:
         dataset = load_dataset(source, data_dir)
         unknown = [label for label in dataset.alphabet.labels if label not in alphabet.labels]
         if unknown:
             raise RecipeError(
-                f"also = {source!r} has labels that {alphabet.name} lacks: {', '.join(unknown[:5])}"
+                f"extra_datasets = {source!r} has labels that {alphabet.name} lacks: {', '.join(unknown[:5])}"
             )
         prepared, blank = prepare_split(dataset.train, preprocessor)
-        watch.on_passed_over(dataset.name, (*dataset.problems, *blank_images(dataset.train, blank)))
+        callback.on_skipped_files(dataset.name, (*dataset.problems, *blank_images(dataset.train, blank)))
         meaning = np.array([alphabet.labels.index(label) for label in dataset.alphabet.labels])
         images.append(prepared.stack())
         labels.append(meaning[prepared.labels])
@@ -125,7 +125,7 @@ def _read(path: Path, data: Examples, recipe: Recipe) -> dict[str, Tensor]:
         wrong
         or any(shape != data.images.shape[1:] for shape in shapes)
         or (photographs is not None and photographs.shape[1] != count)
-        or ("also" in tensors) != bool(recipe.also)
+        or ("also" in tensors) != bool(recipe.extra_datasets)
     ):
         raise TrainingError(f"{path}: is of another run", remedy="remove it: it is drawn anew")
     return tensors
@@ -136,15 +136,15 @@ def _draw(
     alphabet: Alphabet,
     recipe: Recipe,
     data_dir: str | os.PathLike[str] | None,
-    watch: Watch,
+    callback: Callback,
 ) -> dict[str, Tensor]:
     preprocessor = Preprocessor(recipe.preprocessing)
     tensors: dict[str, Tensor] = {}
-    if recipe.also:
-        images, labels = _further(alphabet, recipe, preprocessor, data_dir, watch)
+    if recipe.extra_datasets:
+        images, labels = _further(alphabet, recipe, preprocessor, data_dir, callback)
         tensors |= {"also": images, "also_labels": labels}
         data = _joined(data, images.to(data.images.device), labels.to(data.labels.device))
-    if recipe.photographs:
+    if recipe.synthetic_photo_prob:
         from kalamos.training.camera import Camera, photographed
 
         glyphs = data.images.cpu().numpy()
@@ -156,6 +156,6 @@ def _draw(
     if recipe.outliers:
         from kalamos.outliers import exposure
 
-        strangers = exposure(alphabet, preprocessor, recipe.outliers, recipe.seed, data_dir)
-        tensors["outliers"] = torch.from_numpy(strangers)
+        drawn = exposure(alphabet, preprocessor, recipe.outliers, recipe.seed, data_dir)
+        tensors["outliers"] = torch.from_numpy(drawn)
     return tensors

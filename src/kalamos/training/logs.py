@@ -13,14 +13,14 @@ from typing import BinaryIO
 
 from kalamos.atomic import write_bytes, write_text
 from kalamos.privacy import import_matplotlib
-from kalamos.training.reports import EpochReport, Start, Watch
+from kalamos.training.reports import Callback, EpochReport, Start
 
 __all__ = ["CURVES", "LOG", "CsvLog", "TensorBoardLog", "read_log", "write_curves"]
 
 LOG, CURVES, EVENTS = "log.csv", "curves.png", "tensorboard"
 
 
-class CsvLog(Watch):
+class CsvLog(Callback):
     """`log.csv`: one line an epoch, there as soon as the epoch is done."""
 
     def __init__(self, folder: Path, reports: Iterable[EpochReport] = ()) -> None:
@@ -42,7 +42,7 @@ class CsvLog(Watch):
         write_text(self._path, text.getvalue())
 
 
-class TensorBoardLog(Watch):
+class TensorBoardLog(Callback):
     """Scalars for `tensorboard --logdir RUN`, under the same names as the CSV's columns.
 
     TensorBoard's own records, written at once: PyTorch's `SummaryWriter` hands them to a thread, for

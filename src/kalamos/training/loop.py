@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from kalamos.architectures import StagedNetwork, count_parameters
 from kalamos.errors import TrainingError
-from kalamos.training.batches import Batch, Examples, Share, count_steps, epoch_batches, seed_of
+from kalamos.training.batches import Batch, Examples, Shard, count_steps, epoch_batches, seed_of
 from kalamos.training.checkpoint import Checkpoints
 from kalamos.training.engine import Engine
 from kalamos.training.objective import Objective, Teacher
 from kalamos.training.recipe import Recipe
-from kalamos.training.reports import EpochReport, Start, StepReport, Watch
+from kalamos.training.reports import Callback, EpochReport, Start, StepReport
 from kalamos.training.state import TrainingState
 
 __all__ = ["check_enough", "infer", "infer_examples", "train"]
@@ -38,7 +38,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     teacher: Teacher | None = None,
     workers: int = 0,
-    watch: Watch = Watch(),  # noqa: B008  (has no state)
+    callback: Callback = Callback(),  # noqa: B008  (has no state)
 ) -> TrainingState:
     """Train `network` in place; the same recipe, data and weights on the same CPU give the same result.
 
@@ -51,7 +51,7 @@ def train(
         checkpoints: where the state is kept after each epoch, and taken up from; None keeps none.
         teacher: on the engine's device, where the recipe distils.
         workers: threads that prepare batches ahead; the result does not depend on them.
-        watch: is told of each step and epoch.
+        callback: is told of each step and epoch.
 
     Returns:
         The state after the last epoch, `network` and `best` in it.
@@ -65,10 +65,10 @@ def train(
     state = TrainingState.begin(recipe, network, steps * recipe.epochs, engine.scaler)
     if checkpoints is not None:
         checkpoints.restore(state)
-    model, share = engine.share(network), Share(engine.rank, engine.world)
+    model, shard = engine.wrap_ddp(network), Shard(engine.rank, engine.world)
     look_every = 1 if engine.device == "cpu" and engine.world == 1 else LOOK_EVERY
     objective = Objective(recipe, data.log_priors(), teacher)
-    watch.on_start(
+    callback.on_start(
         Start(
             arch=recipe.arch,
             parameters=count_parameters(network),
@@ -87,17 +87,19 @@ def train(
         torch.manual_seed(seed_of(recipe.seed, epoch, engine.rank))  # dropout's
         model.train()
         total, seen = torch.zeros((), device=data.images.device), 0
-        with closing(epoch_batches(data, recipe, epoch, share=share, workers=workers)) as batches:
+        with closing(epoch_batches(data, recipe, epoch, shard=shard, workers=workers)) as batches:
             for step, batch in enumerate(batches, start=1):
                 total += _step(recipe, model, batch, objective, state, engine)
                 seen += batch.whole
                 if step % look_every == 0 or step == steps:
-                    mean = float(engine.total(total.clone())) / step
+                    mean = float(engine.all_reduce_sum(total.clone())) / step
                     if not math.isfinite(mean):
                         raise _diverged(f"the loss became {mean} in epoch {epoch + 1}, by step {step}")
-                    watch.on_step(StepReport(epoch + 1, step, mean, seen / (time.perf_counter() - started)))
+                    callback.on_step(
+                        StepReport(epoch + 1, step, mean, seen / (time.perf_counter() - started))
+                    )
         rate = seen / (time.perf_counter() - started)
-        engine.agree(state.kept)
+        engine.broadcast_buffers(state.kept)
         val_loss, val_accuracy = _validate(state.kept, validation, engine)
         if not math.isfinite(val_loss):  # the epoch's last step was one too many
             raise _diverged(f"the validation loss became {val_loss} in epoch {epoch + 1}")
@@ -108,7 +110,7 @@ def train(
         improved = state.record(report)
         if checkpoints is not None and engine.is_main:
             checkpoints.save(state, improved=improved)
-        watch.on_epoch(report)
+        callback.on_epoch(report)
     return state
 
 
@@ -170,22 +172,22 @@ def infer_examples(
     network: nn.Module,
     data: Examples,
     *,
-    share: Share = Share(),  # noqa: B008  (immutable)
+    shard: Shard = Shard(),  # noqa: B008  (immutable)
     batch_size: int = 500,
 ) -> Tensor:
-    """Logits float32 [M, C] of this process's share of the images, on their device."""
+    """Logits float32 [M, C] of this process's shard of the images, on their device."""
     network.eval()
-    mine = torch.arange(len(data), device=data.images.device)[share.rank :: share.world]
+    mine = torch.arange(len(data), device=data.images.device)[shard.rank :: shard.world]
     with torch.inference_mode():
         return torch.cat([network(data.normalised(rows)) for rows in torch.split(mine, batch_size)])
 
 
 def _validate(network: nn.Module, validation: Examples, engine: Engine) -> tuple[float, float]:
     """Mean loss and accuracy; each image counts once, however many processes there are."""
-    share = Share(engine.rank, engine.world)
-    logits = infer_examples(network, validation, share=share)
-    labels = validation.labels[share.rank :: share.world]
+    shard = Shard(engine.rank, engine.world)
+    logits = infer_examples(network, validation, shard=shard)
+    labels = validation.labels[shard.rank :: shard.world]
     loss = F.cross_entropy(logits, labels, reduction="sum").double()
     right = (logits.argmax(1) == labels).sum().double()
-    loss, right = engine.total(torch.stack([loss, right]))
+    loss, right = engine.all_reduce_sum(torch.stack([loss, right]))
     return float(loss) / len(validation), float(right) / len(validation)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kalamos.training.policy import Augmentation
 
-__all__ = ["draw_pens", "write_with"]
+__all__ = ["apply_stroke_augment", "sample_stroke_params"]
 
 Pens = dict[str, Tensor]
 
@@ -24,8 +24,8 @@ STROKES = 3
 BINOMIAL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
 
 
-def draw_pens(how: Augmentation, shape: tuple[int, int, int], generator: torch.Generator) -> Pens:
-    """Random numbers, one row an image, for `write_with`; only what `how` asks for.
+def sample_stroke_params(how: Augmentation, shape: tuple[int, int, int], generator: torch.Generator) -> Pens:
+    """Random numbers, one row an image, for `apply_stroke_augment`; only what `how` asks for.
 
     Args:
         how: the ranges.
@@ -74,11 +74,11 @@ def draw_pens(how: Augmentation, shape: tuple[int, int, int], generator: torch.G
     return pens
 
 
-def write_with(pens: Pens, ink: Tensor) -> Tensor:
+def apply_stroke_augment(pens: Pens, ink: Tensor) -> Tensor:
     """Write each image with its pen.
 
     Args:
-        pens: what `draw_pens` returns.
+        pens: what `sample_stroke_params` returns.
         ink: float32 [N, 1, H, W], 0 for paper to 1 for ink.
 
     Returns:

@@ -14,98 +14,115 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 from kalamos.errors import PreprocessingError, RecipeError, suggest
 from kalamos.preprocessing import Preprocessor
-from kalamos.training.checks import check, choice, name, names, number, probability, share, whole
-from kalamos.training.policy import AUGMENTATIONS, Augmentation
+from kalamos.training.policy import (
+    AUGMENTATIONS,
+    Augmentation,
+    Count,
+    Fraction,
+    Name,
+    Names,
+    NonNegative,
+    PositiveCount,
+    Probability,
+    check_fields,
+)
 
 __all__ = ["Augmentation", "Recipe", "load_recipe"]
+
+STORED_KEYS: Final = {
+    "extra_datasets": "also",
+    "no_aug_epochs": "clean_epochs",
+    "synthetic_photo_prob": "photographs",
+    "checkpoint": "keep",
+}
+"""Field -> its key in run folders and model files, which kalamos 0.1 reads too. TOML takes both spellings."""
+
+REMOVED_KEYS: Final = ("mixup", "cutmix")
+"""Keys of kalamos 0.1, which wrote them into every run folder and model file: zero where they were off."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What to train on what, and how. Values out of range raise `RecipeError`."""
 
-    dataset: str = name("mnist")
+    dataset: Name = "mnist"
     """A name, or the path of a folder, a CSV manifest or a zip of either."""
-    also: tuple[str, ...] = names()
+    extra_datasets: Names = ()
     """Further datasets whose training images are learnt from, all of them: none is held out. Their labels
     are among the dataset's."""
-    arch: str = name("kalamos_xs")
-    weights: str = name("")
+    arch: Name = "kalamos_xs"
+    weights: Name = ""
     """To begin from: `imagenet`, a file, or a run folder; empty for fresh ones."""
-    seed: int = whole(42, least=0)
+    seed: Count = 42
 
-    split: str = choice("stratified", "stratified", "grouped")
+    split: Literal["stratified", "grouped"] = "stratified"
     """`stratified` gives every class its share; `grouped` also keeps each writer or font on one side."""
-    val_fraction: float = share(0.1)
-    """Share of the training images held out for validation; not used with `folds`, nor where the
+    val_fraction: Fraction = 0.1
+    """Fraction of the training images held out for validation; not used with `folds`, nor where the
     dataset has an official validation split."""
-    test_fraction: float = share(0.0)
-    """Share held out beyond that and never looked at, for a dataset without an official test split."""
-    folds: int = whole(0, least=0)
+    test_fraction: Fraction = 0.0
+    """Fraction held out beyond that and never looked at, for a dataset without an official test split."""
+    folds: Count = 0
     """Of k-fold cross-validation; 0 is off."""
-    fold: int = whole(0, least=0)
+    fold: Count = 0
     """Which of the folds is held out, from 0."""
 
-    epochs: int = whole(10)
-    batch_size: int = whole(64)
-    optimizer: str = choice("adamw", "adam", "adamw", "sgd")
-    lr: float = number(1e-3)
+    epochs: PositiveCount = 10
+    batch_size: PositiveCount = 64
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: NonNegative = 1e-3
     """The schedule's highest learning rate."""
-    weight_decay: float = number(0.01)
-    momentum: float = share(0.9)
+    weight_decay: NonNegative = 0.01
+    momentum: Fraction = 0.9
     """For SGD, with Nesterov's correction."""
-    schedule: str = choice("one-cycle", "constant", "step", "cosine", "one-cycle", "plateau")
-    warmup: float = share(0.2)
-    """Share of the steps over which one-cycle and cosine climb to `lr`."""
-    step_epochs: int = whole(10)
+    schedule: Literal["constant", "step", "cosine", "one-cycle", "plateau"] = "one-cycle"
+    warmup: Fraction = 0.2
+    """Fraction of the steps over which one-cycle and cosine climb to `lr`."""
+    step_epochs: PositiveCount = 10
     """`step` multiplies the rate by `gamma` after this many epochs, again and again."""
-    gamma: float = share(0.1)
+    gamma: Fraction = 0.1
     """What `step` and `plateau` multiply the rate by."""
-    plateau_patience: int = whole(3, least=0)
+    plateau_patience: Count = 3
     """Epochs without a lower validation loss that `plateau` lets pass."""
-    clip_norm: float = number(0.0)
+    clip_norm: NonNegative = 0.0
     """Largest norm of the gradients; 0 does not clip."""
-    amp: str = choice("auto", "auto", "off", "bf16", "fp16")
+    amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     """Mixed precision; `auto` uses what the device does faster and as well."""
 
-    label_smoothing: float = share(0.0)
-    logit_adjustment: float = number(0.0)
+    label_smoothing: Fraction = 0.0
+    logit_adjustment: NonNegative = 0.0
     """Tau of Menon et al. 2021: 1 learns as if all classes came equally often; 0 is off."""
-    mixup: float = number(0.0)
-    """Alpha of mixup's Beta(alpha, alpha); 0 is off."""
-    cutmix: float = number(0.0)
-    """Alpha of CutMix; 0 is off."""
-    ema_decay: float = share(0.0)
+    ema_decay: Fraction = 0.0
     """Per step; 0 keeps no average. The averaged weights are the ones kept."""
-    clean_epochs: int = whole(0, least=0)
-    """The last epochs, without augmentation, photographs and mixing."""
-    patience: int = whole(0, least=0)
+    no_aug_epochs: Count = 0
+    """The last epochs, without augmentation and photographs."""
+    patience: Count = 0
     """Epochs without a better validation accuracy after which training stops early; 0 never stops."""
-    keep: str = choice("last", "last", "best")
+    checkpoint: Literal["last", "best"] = "last"
     """Which epoch's weights: the last, or those of the best validation accuracy (which that
     accuracy then flatters)."""
 
-    teachers: tuple[str, ...] = names()
+    teachers: Names = ()
     """Run folders, model files or shipped models whose answers, averaged, this one learns from (Hinton et al.
     2015)."""
-    distillation: float = probability(0.0)
+    distillation: Probability = 0.0
     """The teachers' share of the loss; the labels have the rest."""
-    distillation_temperature: float = number(4.0)
+    distillation_temperature: NonNegative = 4.0
 
-    outliers: int = whole(0, least=0)
+    outliers: Count = 0
     """How many images that are no character to learn doubt from (Hendrycks et al. 2019); 0 is off."""
-    outlier_share: float = share(0.25)
+    outlier_share: Fraction = 0.25
     """How many join each batch, as a share of its size."""
-    outlier_weight: float = number(0.5)
+    outlier_weight: NonNegative = 0.5
     """Of their part of the loss: the cross-entropy with all classes being as likely."""
 
-    photographs: float = probability(0.0)
+    synthetic_photo_prob: Probability = 0.0
     """The share of the images that are seen as photographed, see `kalamos.training.camera`."""
-    photograph_copies: int = whole(1)
+    photograph_copies: PositiveCount = 1
     """How many photographs of each image there are to choose from."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """In TOML a table, or a policy's name."""
@@ -113,7 +130,7 @@ class Recipe:
     """Empty: the default steps at the network's own input size."""
 
     def __post_init__(self) -> None:
-        check(self)
+        check_fields(self)
         if self.folds == 1 or self.fold >= max(self.folds, 1):
             raise RecipeError(
                 f"fold = {self.fold} of folds = {self.folds} means nothing",
@@ -137,16 +154,16 @@ class Recipe:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Recipe:
-        """Build from plain data, refusing unknown keys.
+        """Build from plain data, under either spelling of its keys; unknown keys are refused.
 
         Raises:
-            RecipeError: an unknown key, or a value of the wrong type or range.
+            RecipeError: an unknown key, a key given twice, or a value of the wrong type or range.
         """
-        values = dict(mapping)
+        values = _current_keys(mapping)
         _refuse_unknown("a recipe", values, cls)
         if "augmentation" in values:
             values["augmentation"] = _augmentation(values["augmentation"])
-        for key in ("also", "teachers"):
+        for key in ("extra_datasets", "teachers"):
             if isinstance(values.get(key), list):
                 values[key] = tuple(values[key])
         if "preprocessing" in values:
@@ -156,23 +173,23 @@ class Recipe:
             values["preprocessing"] = tuple(_mapping("preprocessing", step) for step in steps)
         return cls(**values)
 
-    def overlaid(self, over: Mapping[str, Any]) -> Recipe:
-        """With other values in plain data; a table for `augmentation` leaves the keys it does not name.
+    def with_overrides(self, over: Mapping[str, Any]) -> Recipe:
+        """Return a copy with other values, as plain data; an `augmentation` table merges into this one's.
 
         >>> recipe = Recipe.from_mapping({"augmentation": "mnist"})
-        >>> recipe.overlaid({"augmentation": {"rotate": 5}, "epochs": 3}).augmentation.translate
+        >>> recipe.with_overrides({"augmentation": {"rotate": 5}, "epochs": 3}).augmentation.translate
         0.1
         """
-        plain = self.to_mapping()
-        for key, value in over.items():
+        plain = _current_keys(self.to_mapping())
+        for key, value in _current_keys(over).items():
             table = key == "augmentation" and isinstance(value, Mapping)
             plain[key] = {**plain[key], **value} if table else value
         return self.from_mapping(plain)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain JSON types; `Recipe.from_mapping` takes it back."""
-        plain = asdict(self)
-        plain["also"], plain["teachers"] = list(self.also), list(self.teachers)
+        """Return plain JSON types, as run folders and model files keep them; `from_mapping` reads them."""
+        plain = {STORED_KEYS.get(key, key): value for key, value in asdict(self).items()}
+        plain["also"], plain["teachers"] = list(self.extra_datasets), list(self.teachers)
         plain["preprocessing"] = [dict(step) for step in self.preprocessing]
         return plain
 
@@ -191,6 +208,20 @@ def load_recipe(path: Path) -> Recipe:
         return Recipe.from_mapping(content)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error.problem}", remedy=error.remedy) from error
+
+
+def _current_keys(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename the stored keys to the fields', and drop keys that were removed if they were off."""
+    values = dict(mapping)
+    for key, stored in STORED_KEYS.items():
+        if stored in values:
+            if key in values:
+                raise RecipeError(f"{stored!r} and {key!r} are one key", remedy=f"use {key!r} alone")
+            values[key] = values.pop(stored)
+    for key in REMOVED_KEYS:
+        if values.pop(key, 0):
+            raise RecipeError(f"{key!r} was removed after kalamos 0.1", remedy="leave it out")
+    return values
 
 
 def _augmentation(value: object) -> Augmentation:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kalamos.datasets import SkippedFile
 
-__all__ = ["EpochReport", "Start", "StepReport", "Watch", "Watches"]
+__all__ = ["Callback", "CallbackList", "EpochReport", "Start", "StepReport"]
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class StepReport:
     images_per_second: float
 
 
-class Watch:
+class Callback:
     """Is told how a training goes; does nothing of it. Override what is wanted."""
 
-    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
+    def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         """Nothing is learnt from these: files that cannot be read, images without ink. Comes first."""
 
     def on_start(self, start: Start) -> None: ...
@@ -64,24 +64,24 @@ class Watch:
     def on_epoch(self, report: EpochReport) -> None: ...
 
 
-class Watches(Watch):
+class CallbackList(Callback):
     """Several of them as one."""
 
-    def __init__(self, *watches: Watch) -> None:
-        self._watches = watches
+    def __init__(self, *callbacks: Callback) -> None:
+        self._callbacks = callbacks
 
-    def on_passed_over(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
-        for watch in self._watches:
-            watch.on_passed_over(dataset, problems)
+    def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
+        for callback in self._callbacks:
+            callback.on_skipped_files(dataset, problems)
 
     def on_start(self, start: Start) -> None:
-        for watch in self._watches:
-            watch.on_start(start)
+        for callback in self._callbacks:
+            callback.on_start(start)
 
     def on_step(self, report: StepReport) -> None:
-        for watch in self._watches:
-            watch.on_step(report)
+        for callback in self._callbacks:
+            callback.on_step(report)
 
     def on_epoch(self, report: EpochReport) -> None:
-        for watch in self._watches:
-            watch.on_epoch(report)
+        for callback in self._callbacks:
+            callback.on_epoch(report)

@@ -27,7 +27,7 @@ import torch
 
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
-from kalamos.architectures import StagedNetwork, build
+from kalamos.architectures import StagedNetwork, create_model
 from kalamos.atomic import write_text
 from kalamos.errors import TrainingError
 from kalamos.model_file import SelectiveAccuracy
@@ -37,16 +37,25 @@ from kalamos.training.logs import CsvLog, read_log
 from kalamos.training.recipe import Recipe
 from kalamos.training.reports import EpochReport
 from kalamos.training.splitting import SplitPlan, read_split, write_split
-from kalamos.training.story import STORY, read_story
+from kalamos.training.story import METADATA_FILE, read_metadata
 
-__all__ = ["Plan", "Run", "claim_folder", "is_finished", "load_plan", "load_run", "save_plan", "save_run"]
+__all__ = [
+    "Run",
+    "RunConfig",
+    "claim_folder",
+    "is_finished",
+    "load_config",
+    "load_run",
+    "save_config",
+    "save_run",
+]
 
 WEIGHTS = "model.safetensors"
 OUTCOME = ("temperature", "val_accuracy", "kept_epoch")
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunConfig:
     """What is known of a run before its first epoch."""
 
     recipe: Recipe
@@ -58,7 +67,7 @@ class Plan:
     environment: dict[str, str]
 
     @classmethod
-    def now(cls, recipe: Recipe, alphabet: Alphabet, data_sha256: str, split: SplitPlan) -> Plan:
+    def now(cls, recipe: Recipe, alphabet: Alphabet, data_sha256: str, split: SplitPlan) -> RunConfig:
         created = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(recipe, alphabet, data_sha256, split, created, environment())
 
@@ -117,7 +126,7 @@ def claim_folder(folder: Path) -> None:
         raise TrainingError(f"{folder}: cannot be made ({error.strerror})") from error
     if occupied:
         remedy = "choose another --run-dir, or remove it first"
-        if (folder / STORY).exists() and not is_finished(folder):
+        if (folder / METADATA_FILE).exists() and not is_finished(folder):
             remedy = f"go on with it (--resume {folder}), or choose another --run-dir"
         raise TrainingError(f"{folder}: is not empty", remedy=remedy)
 
@@ -127,21 +136,21 @@ def is_finished(folder: Path) -> bool:
     return (folder / WEIGHTS).exists()
 
 
-def save_plan(plan: Plan, folder: Path) -> None:
+def save_config(plan: RunConfig, folder: Path) -> None:
     """Write what is known before the first epoch; `run.json` last, since with it the run can go on."""
     write_split(folder, plan.split)
-    _write_story(folder, plan, len(plan.split.train), len(plan.split.val), None)
+    _write_metadata(folder, plan, len(plan.split.train), len(plan.split.val), None)
 
 
-def load_plan(folder: Path) -> Plan:
+def load_config(folder: Path) -> RunConfig:
     """Read back what a run, finished or not, set out to do.
 
     Raises:
         TrainingError: not a run folder, or its files do not fit together.
     """
     with _damage_told(folder):
-        story = read_story(folder)
-        return Plan(
+        story = read_metadata(folder)
+        return RunConfig(
             recipe=story.recipe,
             alphabet=story.alphabet,
             data_sha256=story.data_sha256,
@@ -156,7 +165,7 @@ def save_run(run: Run, folder: Path) -> None:
     CsvLog(folder, run.epochs).write()
     outcome = {name: getattr(run, name) for name in OUTCOME}
     outcome["selective"] = None if run.selective is None else asdict(run.selective)
-    _write_story(folder, run, run.train_count, run.val_count, outcome)
+    _write_metadata(folder, run, run.train_count, run.val_count, outcome)
     write_weights(folder / WEIGHTS, dict(run.network.state_dict()))
 
 
@@ -167,11 +176,11 @@ def load_run(folder: Path) -> Run:
         TrainingError: not a finished run, or its files do not fit together.
     """
     with _damage_told(folder):
-        story = read_story(folder)
+        story = read_metadata(folder)
         outcome = story.outcome
         if outcome is None:
             raise _UnfinishedError
-        network = build(story.recipe.arch, len(story.alphabet))
+        network = create_model(story.recipe.arch, len(story.alphabet))
         network.load_state_dict(read_weights(folder / WEIGHTS))
         return Run(
             recipe=story.recipe,
@@ -194,7 +203,9 @@ class _UnfinishedError(Exception):
     pass
 
 
-def _write_story(folder: Path, of: Plan | Run, train: int, val: int, outcome: dict[str, Any] | None) -> None:
+def _write_metadata(
+    folder: Path, of: RunConfig | Run, train: int, val: int, outcome: dict[str, Any] | None
+) -> None:
     story = {
         "recipe": of.recipe.to_mapping(),
         "alphabet": {"name": of.alphabet.name, "labels": list(of.alphabet.labels)},
@@ -204,7 +215,7 @@ def _write_story(folder: Path, of: Plan | Run, train: int, val: int, outcome: di
         "environment": of.environment,
         "outcome": outcome,
     }
-    write_text(folder / STORY, json.dumps(story, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / METADATA_FILE, json.dumps(story, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kalamos.architectures import StagedNetwork, build, check_input_size
+from kalamos.architectures import StagedNetwork, check_input_size, create_model
 from kalamos.datasets import Dataset, SkippedFile, load_dataset
 from kalamos.datasets.prepare import blank_images, prepare_split
 from kalamos.errors import TrainingError
@@ -29,15 +29,15 @@ from kalamos.training.extras import forget_extras, with_extras
 from kalamos.training.logs import CsvLog, TensorBoardLog, write_curves
 from kalamos.training.loop import check_enough, infer_examples, train
 from kalamos.training.recipe import Recipe
-from kalamos.training.reports import Watch, Watches
+from kalamos.training.reports import Callback, CallbackList
 from kalamos.training.run import (
-    Plan,
     Run,
+    RunConfig,
     claim_folder,
     is_finished,
-    load_plan,
+    load_config,
     load_run,
-    save_plan,
+    save_config,
     save_run,
 )
 from kalamos.training.splitting import plan_split
@@ -54,7 +54,7 @@ def run_recipe(
     device: str = "auto",
     run_dir: Path | None = None,
     workers: int = 0,
-    watch: Watch = Watch(),  # noqa: B008  (has no state)
+    callback: Callback = Callback(),  # noqa: B008  (has no state)
 ) -> Run:
     """Train what the recipe says. The official test split is not touched.
 
@@ -63,7 +63,7 @@ def run_recipe(
         device: `auto`, `cpu` or `cuda`.
         run_dir: a new folder for checkpoints, logs and the outcome; None keeps nothing on disk.
         workers: threads that prepare batches ahead; the result does not depend on them.
-        watch: is told how it goes.
+        callback: is told how it goes.
 
     Raises:
         DatasetError, RecipeError, TrainingError: see there.
@@ -72,7 +72,7 @@ def run_recipe(
         # In every process: if one alone failed, the others would wait for it. The first one writes
         # nothing before all have come together.
         claim_folder(run_dir)
-    return _run(recipe, None, data_dir, device, run_dir, workers, watch)
+    return _run(recipe, None, data_dir, device, run_dir, workers, callback)
 
 
 def resume_run(
@@ -81,7 +81,7 @@ def resume_run(
     data_dir: str | os.PathLike[str] | None = None,
     device: str = "auto",
     workers: int = 0,
-    watch: Watch = Watch(),  # noqa: B008  (has no state)
+    callback: Callback = Callback(),  # noqa: B008  (has no state)
 ) -> Run:
     """Go on with an interrupted run after its last finished epoch, as if nothing had happened.
 
@@ -94,25 +94,25 @@ def resume_run(
     remove_all_stale(run_dir)
     if is_finished(run_dir):
         return load_run(run_dir)
-    plan = load_plan(run_dir)
-    return _run(plan.recipe, plan, data_dir, device, run_dir, workers, watch)
+    plan = load_config(run_dir)
+    return _run(plan.recipe, plan, data_dir, device, run_dir, workers, callback)
 
 
 def _run(
     recipe: Recipe,
-    earlier: Plan | None,
+    earlier: RunConfig | None,
     data_dir: str | os.PathLike[str] | None,
     device: str,
     run_dir: Path | None,
     workers: int,
-    watch: Watch,
+    callback: Callback,
 ) -> Run:
     device = choose_device(device)
     dataset = load_dataset(recipe.dataset, data_dir)
     network, recipe = _build(recipe, len(dataset.alphabet))
     network.to(device)
     if earlier is None:
-        plan = Plan.now(recipe, dataset.alphabet, dataset.train.sha256, plan_split(dataset, recipe))
+        plan = RunConfig.now(recipe, dataset.alphabet, dataset.train.sha256, plan_split(dataset, recipe))
     else:
         plan = _check_unchanged(earlier, dataset)
     teacher = load_teacher(recipe, dataset.alphabet)
@@ -124,11 +124,11 @@ def _run(
         engine = Engine(device, choose_precision(recipe.amp, device, network), rank, world)
         check_enough(recipe, network, len(data), world)
         if run_dir is not None and engine.is_main and earlier is None:
-            save_plan(plan, run_dir)
-        watch = watch if engine.is_main else Watch()
-        watch.on_passed_over(dataset.name, (*dataset.problems, *blank, *blank_held))
+            save_config(plan, run_dir)
+        callback = callback if engine.is_main else Callback()
+        callback.on_skipped_files(dataset.name, (*dataset.problems, *blank, *blank_held))
         data = with_extras(
-            data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main, watch=watch
+            data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main, callback=callback
         )
         if run_dir is None:
             state = train(
@@ -139,10 +139,10 @@ def _run(
                 engine=engine,
                 teacher=teacher,
                 workers=workers,
-                watch=watch,
+                callback=callback,
             )
             return _finish(plan, state, data, validation)
-        with _logs(run_dir, plan, watch, wanted=engine.is_main) as watches:
+        with _logs(run_dir, plan, callback, wanted=engine.is_main) as callbacks:
             state = train(
                 recipe,
                 network,
@@ -152,7 +152,7 @@ def _run(
                 checkpoints=Checkpoints(run_dir),
                 teacher=teacher,
                 workers=workers,
-                watch=watches,
+                callback=callbacks,
             )
         run = _finish(plan, state, data, validation)
         if engine.is_main:
@@ -164,14 +164,14 @@ def _run(
 def _build(recipe: Recipe, num_classes: int) -> tuple[StagedNetwork, Recipe]:
     """The network, and the recipe with the preprocessing that fits it."""
     torch.manual_seed(recipe.seed % 2**64)  # which takes no larger one
-    network = build(recipe.arch, num_classes, weights=recipe.weights or None)
+    network = create_model(recipe.arch, num_classes, weights=recipe.weights or None)
     if not recipe.preprocessing:
         recipe = replace(recipe, preprocessing=default_steps(network.input_size))
     check_input_size(network, recipe.arch, Preprocessor(recipe.preprocessing).output_size())
     return network, recipe
 
 
-def _check_unchanged(earlier: Plan, dataset: Dataset) -> Plan:
+def _check_unchanged(earlier: RunConfig, dataset: Dataset) -> RunConfig:
     if (earlier.alphabet, earlier.data_sha256) != (dataset.alphabet, dataset.train.sha256):
         raise TrainingError(
             f"{dataset.name} is not what it was when this run began",
@@ -194,14 +194,14 @@ def _examples(
 
 
 @contextmanager
-def _logs(folder: Path, plan: Plan, watch: Watch, *, wanted: bool) -> Iterator[Watch]:
+def _logs(folder: Path, plan: RunConfig, callback: Callback, *, wanted: bool) -> Iterator[Callback]:
     """Log to the run folder, in the main process alone; draw the curves at the end, whatever the end."""
     if not wanted:
-        yield Watch()
+        yield Callback()
         return
     table, events = CsvLog(folder), TensorBoardLog(folder)
     try:
-        yield Watches(table, events, watch)
+        yield CallbackList(table, events, callback)
     finally:
         events.close()
         if table.reports:
@@ -209,9 +209,9 @@ def _logs(folder: Path, plan: Plan, watch: Watch, *, wanted: bool) -> Iterator[W
             write_curves(folder, table.reports, f"{plan.recipe.arch} on {data.name or data.resolve().name}")
 
 
-def _finish(plan: Plan, state: TrainingState, data: Examples, validation: Examples) -> Run:
+def _finish(plan: RunConfig, state: TrainingState, data: Examples, validation: Examples) -> Run:
     network, kept_epoch = state.kept, state.epoch
-    if plan.recipe.keep == "best":
+    if plan.recipe.checkpoint == "best":
         network.load_state_dict(state.best)
         kept_epoch = state.best_epoch
     logits = infer_examples(network, validation).float().cpu().numpy()

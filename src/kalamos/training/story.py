@@ -13,9 +13,9 @@ from kalamos.errors import TrainingError
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy
 from kalamos.training.recipe import Recipe
 
-__all__ = ["STORY", "Outcome", "Story", "parse_story", "read_story"]
+__all__ = ["METADATA_FILE", "Outcome", "RunMetadata", "parse_metadata", "read_metadata"]
 
-STORY: Final = "run.json"
+METADATA_FILE: Final = "run.json"
 
 MAX_BYTES: Final = 4 << 20
 """Of the file. A model file's spec, which holds recipe and alphabet too, may have a million characters."""
@@ -35,7 +35,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Story:
+class RunMetadata:
     """What `run.json` says."""
 
     recipe: Recipe
@@ -49,27 +49,27 @@ class Story:
     """None for a run that is not finished."""
 
 
-def read_story(folder: Path) -> Story:
+def read_metadata(folder: Path) -> RunMetadata:
     """Read `run.json`.
 
     Raises:
         OSError: it cannot be read.
         TrainingError, RecipeError, AlphabetError, ModelFileError: what it says is not what a run writes.
     """
-    with (folder / STORY).open("rb") as stream:
+    with (folder / METADATA_FILE).open("rb") as stream:
         content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise TrainingError(f"{STORY} is longer than {MAX_BYTES:,} bytes")
-    return parse_story(content)
+        raise TrainingError(f"{METADATA_FILE} is longer than {MAX_BYTES:,} bytes")
+    return parse_metadata(content)
 
 
-def parse_story(content: bytes) -> Story:
-    """What the bytes of a `run.json` say; raises as `read_story`."""
+def parse_metadata(content: bytes) -> RunMetadata:
+    """What the bytes of a `run.json` say; raises as `read_metadata`."""
     try:
         document = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         reason = str(error) or "nested too deeply"
-        raise TrainingError(f"{STORY} is not JSON ({reason})") from error
+        raise TrainingError(f"{METADATA_FILE} is not JSON ({reason})") from error
     keys = ("recipe", "alphabet", "data_sha256", "counts", "created", "environment", "outcome")
     recipe, alphabet, data, counts, created, environment, outcome = _values(document, "run", keys)
     name, labels = _values(alphabet, "alphabet", ("name", "labels"))
@@ -80,7 +80,7 @@ def parse_story(content: bytes) -> Story:
         _typed(value, str, f"environment.{key}")
     if "torch" not in environment:
         raise TrainingError("'environment' has no key 'torch'")
-    return Story(
+    return RunMetadata(
         recipe=Recipe.from_mapping(_typed(recipe, dict, "recipe")),
         alphabet=Alphabet(_text(name, "name"), tuple(_text(label, "labels") for label in labels)),
         data_sha256=_text(data, "data_sha256"),

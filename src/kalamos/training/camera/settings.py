@@ -1,13 +1,18 @@
-"""What pens, papers and cameras may do: the ranges that every photograph is drawn from."""
+"""The ranges of pen, paper and camera settings that every synthetic photograph is drawn from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from kalamos.errors import RecipeError
-from kalamos.training.checks import check, number, probability, share, whole
+from kalamos.training.policy import Fraction, NonNegative, Probability, check_fields
 
 __all__ = ["Camera"]
+
+InkSize = Annotated[int, Meta(ge=16, description="a whole number of at least 16")]
 
 
 @dataclass(frozen=True)
@@ -26,50 +31,50 @@ class Camera:
     kalamos.errors.RecipeError: pencil = 0.8 and marker = 0.3 are more than all photographs; ...
     """
 
-    smallest: int = whole(64, least=16)
+    smallest: InkSize = 64
     """The ink's longer side on the photograph, in px; small ones are the most frequent."""
-    largest: int = whole(320, least=16)
-    margin: float = number(0.4)
+    largest: InkSize = 320
+    margin: NonNegative = 0.4
     """Paper on each side of the ink, beyond the little that is always there."""
 
-    pencil: float = probability(0.3)
+    pencil: Probability = 0.3
     """The share of photographs whose pen is a pencil; a ballpoint or a fineliner draws the rest."""
-    marker: float = probability(0.2)
-    wobble: float = share(0.12)
+    marker: Probability = 0.2
+    wobble: Fraction = 0.12
     """How far the outline strays, as a share of the stroke's width (standard deviation)."""
-    elastic: float = share(0.04)
+    elastic: Fraction = 0.04
     """How far a place is displaced against others (standard deviation)."""
-    rotate: float = number(5.0)
+    rotate: NonNegative = 5.0
     """Degrees, either way; likewise `slant`."""
-    slant: float = number(6.0)
+    slant: NonNegative = 6.0
 
-    texture: float = number(3.5)
+    texture: NonNegative = 3.5
     """The paper's texture: standard deviation in grey levels (of 255)."""
-    ruled: float = probability(0.08)
-    squared: float = probability(0.06)
-    cell: float = probability(0.08)
+    ruled: Probability = 0.08
+    squared: Probability = 0.06
+    cell: Probability = 0.08
     """The share of photographs with one to four lines of a form's cell at their edges."""
-    specks: float = probability(0.15)
+    specks: Probability = 0.15
 
-    light: float = share(0.3)
+    light: Fraction = 0.3
     """Light that falls off from one side of the photograph to the other."""
-    vignette: float = share(0.2)
-    shadow: float = probability(0.35)
+    vignette: Fraction = 0.2
+    shadow: Probability = 0.35
     """The share of photographs with a shadow; its edge is soft mostly, and sometimes hard."""
 
-    defocus: float = share(0.018)
+    defocus: Fraction = 0.018
     """Standard deviation of the blur."""
-    motion: float = probability(0.12)
-    haze: float = share(0.2)
+    motion: Probability = 0.12
+    haze: Fraction = 0.2
     """Stray light, which takes contrast away."""
-    noise: float = number(5.0)
+    noise: NonNegative = 5.0
     """The sensor's noise: standard deviation in grey levels (of 255)."""
-    jpeg: float = probability(0.5)
-    inverted: float = probability(0.03)
+    jpeg: Probability = 0.5
+    inverted: Probability = 0.03
     """The share of photographs that are of light ink on a dark ground."""
 
     def __post_init__(self) -> None:
-        check(self)
+        check_fields(self)
         if self.smallest > self.largest:
             raise RecipeError(
                 f"smallest = {self.smallest} is above largest = {self.largest}", remedy="exchange the two"

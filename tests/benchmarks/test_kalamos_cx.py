@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from kalamos_cx import SCALE, Block, LayerNorm, kalamos_cx
 
-from kalamos.architectures import StagedNetwork, build, count_parameters
-from kalamos.architectures.kalamos_cx import SCALE, Block, LayerNorm
+from kalamos.architectures import StagedNetwork, count_parameters, create_model
 
 
 @pytest.fixture
 def network() -> StagedNetwork:
     torch.manual_seed(0)
-    return build("kalamos_cx", num_classes=10).eval()
+    return kalamos_cx(num_classes=10).eval()
 
 
 def test_it_is_as_large_as_what_it_is_compared_with(network: StagedNetwork) -> None:
-    compared = count_parameters(build("kalamos_xs", num_classes=10))
+    compared = count_parameters(create_model("kalamos_xs", num_classes=10))
     assert count_parameters(network) == 86_614 == pytest.approx(compared, rel=0.01)
 
 

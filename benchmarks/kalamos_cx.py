@@ -1,8 +1,10 @@
-"""`kalamos_cx`: ConvNeXt's blocks at `kalamos_xs`'s size, kept to compare with.
+"""`kalamos_cx`: ConvNeXt's blocks at `kalamos_xs`'s size, to compare with.
+
+`trials.py` registers and measures it.
 
 Liu et al., A ConvNet for the 2020s, https://arxiv.org/abs/2201.03545: depthwise convolution, layer norm, a
 hidden layer four times as wide with GELU, a scaled sum. The depthwise kernel is 5x5 where theirs is 7x7, for
-the last maps are 3x3. `benchmarks/trials.py` measures it: see docs/trials.md for what it is worth here.
+the last maps are 3x3. See docs/trials.md for what it is worth here.
 
 For 28x28 pixels: 20x14x14, 40x7x7, 64x3x3; 86,614 parameters for 10 classes.
 """
@@ -14,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kalamos.architectures.blocks import MeanMaxPool
-from kalamos.architectures.network import ARCHITECTURES, StagedNetwork
+from kalamos.architectures.network import StagedNetwork
 
 SHALLOW, MIDDLE, DEEP = 20, 40, 64
 KERNEL, EXPANSION = 5, 4
@@ -22,7 +24,6 @@ SCALE = 0.1
 """Of a block's change at the beginning; theirs is 1e-6, for networks ten times as deep."""
 
 
-@ARCHITECTURES.register("kalamos_cx")
 def kalamos_cx(num_classes: int) -> StagedNetwork:
     stages = {
         "shallow": nn.Sequential(
