@@ -216,12 +216,3 @@ def test_the_search_is_lazy(fill: Fill) -> None:
 def test_one_that_holds_nothing_is_passed_on_among_others(fill: Fill) -> None:
     fill("a/x.png", "empty/notes.txt")
     assert list(find_images(["empty", "*.gif", "a"])) == ["*.gif", "a/x.png", "empty"]
-
-
-def test_more_names_than_are_sorted_in_memory(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kalamos.external_sort.RUN", 4)
-    names = [f"{number:02d}.png" for number in range(30)]
-    fill("notes.txt", ".hidden.png", "sub/B.png", "sub/a.png", *names)
-    search = ImageSearch(["."])
-    assert list(search) == [f"./{name}" for name in (*names, "sub/a.png", "sub/B.png")]
-    assert search.skipped == 1

@@ -82,7 +82,7 @@ def test_one_image_loads_three_libraries_and_the_rooms_it_passes_through(tmp_pat
     # Of numpy, the names for its types alone.
     assert {m for m in modules if m.startswith("numpy.")} <= {"numpy.typing", "numpy._typing._add_docstring"}
     expected = (
-        "_version alphabets answering atomic charset cli errors external_sort folders helpers images "
+        "_version alphabets answering atomic charset cli errors folders helpers images "
         "inputs isolation model_file passed_over predict_options predictions preprocessing privacy "
         "probabilities recognizer registry results stale_files streaming writers zoo"
     )

@@ -9,7 +9,6 @@ from pathlib import PurePath
 from typing import TypeAlias
 
 from kalamos.errors import UsageError
-from kalamos.external_sort import externally_sorted
 from kalamos.images import EXTENSIONS
 from kalamos.images.files import display_name, perhaps_meant
 from kalamos.passed_over import SkippedFiles
@@ -203,10 +202,10 @@ def _enter(folder: str, inside: _Inside) -> bool:
 
 
 def _listed(folder: str) -> Iterator[tuple[str, bool]]:
-    """What is not hidden, in order. Names are all that is kept of it meanwhile: there may be a million."""
+    """List what is not hidden, in order. Only names and kinds are kept: a folder may hold a million files."""
     with os.scandir(folder) as entries:
-        found = ((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
-        listing = externally_sorted(found, key=lambda each: (each[0].casefold(), each[0]))
+        listing = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
+    listing.sort(key=lambda each: (each[0].casefold(), each[0]))
     return ((os.path.join(folder, name), is_folder) for name, is_folder in listing)
 
 

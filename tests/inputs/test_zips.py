@@ -89,6 +89,38 @@ def test_an_old_archive_s_name_in_utf8_and_one_in_no_encoding() -> None:
         assert only(content).name == f"x.zip/{'00' if len(raw) == 4 else '0'}{name}ng"
 
 
+@pytest.mark.parametrize("before", [b"", b"#!/bin/sh\nexit\n"])
+@pytest.mark.parametrize("comment", [b"", b"of some length"])
+@pytest.mark.parametrize("zip64", [False, True])
+def test_a_comment_a_program_before_it_and_zip64_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, before: bytes, comment: bytes, zip64: bool
+) -> None:
+    if zip64:
+        monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        archive.writestr("b.png", b"B" * 20)
+        archive.writestr("A.png", b"A")
+        archive.comment = comment
+    assert (b"PK\x06\x06" in sink.getvalue()) == zip64
+    assert read(before + sink.getvalue()) == [("x.zip/A.png", b"A"), ("x.zip/b.png", b"B" * 20)]
+
+
+@pytest.mark.parametrize("cut", [1, 21, 30, 60, 200])
+def test_what_is_cut_off_is_no_archive(cut: int) -> None:
+    with pytest.raises(CorruptImageError):
+        read(pack(("a.png", b"A" * 99), ("b.png", b"B"))[:-cut])
+
+
+@pytest.mark.parametrize(("at", "value"), [(0, b"PK\x01\x03"), (28, b"\xff\xff")])
+def test_a_damaged_directory_is_no_archive(at: int, value: bytes) -> None:
+    content = bytearray(pack(("a.png", b"A"), ("b.png", b"B")))
+    place = content.rindex(b"PK\x01\x02") + at
+    content[place : place + len(value)] = value
+    with pytest.raises(CorruptImageError):
+        read(bytes(content))
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_members_of_one_name_are_all_there() -> None:
     assert read(pack(("a.png", b"1"), ("a.png", b"2"))) == [("x.zip/a.png", b"1"), ("x.zip/a.png", b"2")]

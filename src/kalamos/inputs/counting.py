@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from kalamos.errors import UsageError
 from kalamos.folders import ImageSearch, is_image_name
 from kalamos.inputs.kinds import kind_of
 from kalamos.inputs.search import STDIN
-from kalamos.inputs.zip_parts import zip_parts
+from kalamos.inputs.zips import list_zip
 from kalamos.zip_entries import ZIP_DAMAGE
 
 __all__ = ["count_images"]
@@ -39,7 +39,6 @@ def count_images(paths: Sequence[str]) -> int | None:
 
 
 def _count_zip(path: str) -> int:
-    """The images in a zip; where it has none, it is a row itself."""
-    with Path(path).open("rb") as file:
-        count = sum(is_image_name(name) for _, entries in zip_parts(file) for name, _ in entries)
-    return max(count, 1)
+    """Count the images in a zip; an archive without any is itself one row."""
+    with zipfile.ZipFile(path) as archive:
+        return max(1, sum(is_image_name(name) for name, _ in list_zip(archive)))

@@ -1,4 +1,4 @@
-"""Zip archives, member by member, with nothing written to disk and nothing believed."""
+"""Read zip archives entry by entry, without writing anything to disk or believing what the archive says."""
 
 from __future__ import annotations
 
@@ -7,35 +7,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kalamos.errors import CorruptImageError, ImageError, UnsupportedImageError
-from kalamos.folders import is_image_name
+from kalamos.folders import is_hidden, is_image_name, name_order
 from kalamos.images.files import display_name
 from kalamos.inputs.item import NamedImage, SkippedName
-from kalamos.inputs.zip_parts import Part, zip_parts
-from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, is_link, read_entry
+from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, entry_name, is_link, read_entry
 
-__all__ = ["read_zip"]
+__all__ = ["list_zip", "read_zip"]
 
 
 def read_zip(path: str) -> Iterator[NamedImage | SkippedName]:
-    """The images of a zip archive, in case-insensitive name order, and the names of other members.
+    """Yield the images of a zip archive, in case-insensitive name order, and the names of other entries.
 
-    Hidden members and folders are passed over, as in folders on disk.
+    Hidden entries and folders are left out, as in folders on disk.
 
     Raises:
         CorruptImageError: not a zip archive, or a damaged one.
     """
-    for archive, entries in _parts(path):
-        for name, entry in entries:
-            if is_image_name(name):
-                yield _member(archive, entry, f"{path}/{name}")
-            else:
-                yield SkippedName(name)
-
-
-def _parts(path: str) -> Iterator[Part]:
     try:
-        with Path(path).open("rb") as file:
-            yield from zip_parts(file)
+        with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
+            for name, entry in list_zip(archive):
+                if is_image_name(name):
+                    yield _read_image(archive, entry, f"{path}/{name}")
+                else:
+                    yield SkippedName(name)
     except ZIP_DAMAGE as error:
         raise CorruptImageError(
             f"{display_name(path)}: not a zip archive, or a damaged one ({display_name(str(error))})",
@@ -43,7 +37,18 @@ def _parts(path: str) -> Iterator[Part]:
         ) from error
 
 
-def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NamedImage:
+def list_zip(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
+    """Name the entries that are neither hidden nor folders, in case-insensitive name order."""
+    named = [
+        (name, entry)
+        for entry in archive.infolist()
+        if not ((name := entry_name(entry)).endswith("/") or is_hidden(name))
+    ]
+    named.sort(key=lambda pair: name_order(pair[0]))
+    return named
+
+
+def _read_image(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NamedImage:
     where = display_name(name)
     if is_link(entry):
         return NamedImage(name, UnsupportedImageError(f"{where}: a link inside an archive is not followed"))
