@@ -112,11 +112,9 @@ def test_what_is_cut_off_is_no_archive(cut: int) -> None:
         read(pack(("a.png", b"A" * 99), ("b.png", b"B"))[:-cut])
 
 
-@pytest.mark.parametrize(("at", "value"), [(0, b"PK\x01\x03"), (28, b"\xff\xff")])
-def test_a_damaged_directory_is_no_archive(at: int, value: bytes) -> None:
+def test_a_damaged_directory_is_no_archive() -> None:
     content = bytearray(pack(("a.png", b"A"), ("b.png", b"B")))
-    place = content.rindex(b"PK\x01\x02") + at
-    content[place : place + len(value)] = value
+    content[content.rindex(b"PK\x01\x02") + 3] = 3
     with pytest.raises(CorruptImageError):
         read(bytes(content))
 
