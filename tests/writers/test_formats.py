@@ -178,3 +178,10 @@ def test_json_and_parquet_tell_it_as_jsonl_does() -> None:
 def test_without_a_charset_the_key_is_not_there(name: str) -> None:
     assert b"removed" not in written(name, removed=False)
     assert b"0.12" not in written(name, removed=False)
+
+
+def test_the_help_of_the_command_lists_them() -> None:
+    from kalamos.cli.predict import predict
+
+    [option] = [each for each in predict.params if each.name == "format_name"]
+    assert f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}." in (getattr(option, "help", None) or "")

@@ -35,8 +35,7 @@ def test_all_that_a_run_came_to() -> None:
         "failures: 2 no ink, 1 damaged",
         "confidence: mean 0.726, lowest 0.250, highest 0.960",
         "            3 above 0.95, 1 below 0.5",
-        "labels:",
-        "  ب 3 ████████    ت 1 ██▋",
+        "labels: ب 3, ت 1",
         "4.00 s, 2 images/s",
     ]
     assert str(summary) == "\n".join(summary.lines())
@@ -90,6 +89,19 @@ def test_sixty_two_labels_fit_a_screen() -> None:
     lines = summary.lines()
     assert len(lines) <= 24
     assert max(map(len, lines)) < 80
+
+
+def test_of_many_labels_the_rarest_are_added_up() -> None:
+    summary = Summary()
+    for code in range(0x4E00, 0x4E00 + 100):
+        for _ in range(2 if code < 0x4E00 + 96 else 1):
+            summary.add(Prediction(chr(code), 0.9))
+    assert " ".join(" ".join(summary.lines()).split()).endswith("and 4 of 4 rarer labels")
+    assert "\u4e63" not in str(summary)
+
+
+def test_labels_are_shown_on_one_line_each() -> None:
+    assert summed(Prediction("\x1b[2K\n", 0.9)).lines()[-1] == r"labels: \x1b[2K\n 1"
 
 
 def test_what_two_have_counted_is_what_one_would_have() -> None:

@@ -1,11 +1,11 @@
-"""The formats by name."""
+"""The output formats by name, and the file names that imply them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from types import MappingProxyType
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from kalamos.errors import UsageError, suggest
 from kalamos.writers.ascii_codes import AsciiWriter
@@ -18,124 +18,43 @@ from kalamos.writers.text import TextWriter
 
 __all__ = ["FORMATS", "check_ending", "format_for", "open_writer"]
 
-_WRITERS: Final[Mapping[str, type[Writer]]] = MappingProxyType(
-    {
-        "text": TextWriter,
-        "ascii": AsciiWriter,
-        "csv": CsvWriter,
-        "json": JsonWriter,
-        "jsonl": JsonLinesWriter,
-        "parquet": ParquetWriter,
-    }
-)
-_SUFFIXES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        ".txt": "text",
-        ".csv": "csv",
-        ".json": "json",
-        ".jsonl": "jsonl",
-        ".ndjson": "jsonl",
-        ".parquet": "parquet",
-    }
-)
 
-_WORKBOOKS: Final = frozenset(
-    [
-        ".xlsx",
-        ".xlsm",
-        ".xlsb",
-        ".xltx",
-        ".xltm",
-        ".xls",
-        ".xlt",
-        ".xlw",
-        ".ods",
-        ".ots",
-        ".fods",
-        ".sxc",
-        ".numbers",
-        ".gsheet",
-        ".et",
-        ".wk1",
-        ".wks",
-        ".123",
-    ]
+class Format(NamedTuple):
+    """An output format: what writes it, and the endings of file names that imply it."""
+
+    writer: type[Writer]
+    suffixes: tuple[str, ...] = ()
+
+
+_FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
+    {
+        "text": Format(TextWriter, (".txt",)),
+        "ascii": Format(AsciiWriter),
+        "csv": Format(CsvWriter, (".csv",)),
+        "json": Format(JsonWriter, (".json",)),
+        "jsonl": Format(JsonLinesWriter, (".jsonl", ".ndjson")),
+        "parquet": Format(ParquetWriter, (".parquet",)),
+    }
 )
-_OTHERS: Final = frozenset(
-    [
-        ".tsv",
-        ".tab",
-        ".html",
-        ".htm",
-        ".xml",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".md",
-        ".rst",
-        ".tex",
-        ".svg",
-        ".pdf",
-        ".ps",
-        ".doc",
-        ".docx",
-        ".odt",
-        ".rtf",
-        ".pages",
-        ".ppt",
-        ".pptx",
-        ".odp",
-        ".key",
-        ".epub",
-        ".zip",
-        ".tar",
-        ".gz",
-        ".tgz",
-        ".bz2",
-        ".xz",
-        ".zst",
-        ".7z",
-        ".rar",
-        ".feather",
-        ".arrow",
-        ".orc",
-        ".avro",
-        ".db",
-        ".sqlite",
-        ".sqlite3",
-        ".mdb",
-        ".accdb",
-        ".dbf",
-        ".h5",
-        ".hdf5",
-        ".npy",
-        ".npz",
-        ".mat",
-        ".pkl",
-        ".pickle",
-        ".onnx",
-        ".pt",
-        ".pt2",
-        ".pth",
-        ".safetensors",
-        ".py",
-        ".ipynb",
-        ".sh",
-        ".bat",
-        ".exe",
-        ".mp4",
-        ".mov",
-        ".mp3",
-        ".wav",
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jxl",
-    ]
-)
+"""Every output format. A new one is a `Writer` and a line here."""
+
+_FORMAT_BY_SUFFIX: Final = {suffix: name for name, each in _FORMATS.items() for suffix in each.suffixes}
+
+_WORKBOOK_SUFFIXES: Final = frozenset({
+    ".xlsx", ".xlsm", ".xlsb", ".xltx", ".xltm", ".xls", ".xlt", ".xlw", ".ods", ".ots", ".fods", ".sxc",
+    ".numbers", ".gsheet", ".et", ".wk1", ".wks", ".123",
+})  # fmt: skip
+_OTHER_SUFFIXES: Final = frozenset({
+    ".tsv", ".tab", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".md", ".rst", ".tex", ".svg",
+    ".pdf", ".ps", ".doc", ".docx", ".odt", ".rtf", ".pages", ".ppt", ".pptx", ".odp", ".key", ".epub",
+    ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".feather", ".arrow", ".orc",
+    ".avro", ".db", ".sqlite", ".sqlite3", ".mdb", ".accdb", ".dbf", ".h5", ".hdf5", ".npy", ".npz",
+    ".mat", ".pkl", ".pickle", ".onnx", ".pt", ".pt2", ".pth", ".safetensors", ".py", ".ipynb", ".sh",
+    ".bat", ".exe", ".mp4", ".mov", ".mp3", ".wav", ".heic", ".heif", ".avif", ".jxl",
+})  # fmt: skip
 """Endings of files that other programs open: rows under such a name would be taken for something else."""
 
-FORMATS: Final[tuple[str, ...]] = tuple(_WRITERS)
+FORMATS: Final[tuple[str, ...]] = tuple(_FORMATS)
 """The names that `open_writer` takes."""
 
 
@@ -145,20 +64,20 @@ def format_for(path: str) -> str | None:
     >>> format_for("out/labels.CSV"), format_for("labels")
     ('csv', None)
     """
-    return _SUFFIXES.get(PurePath(path).suffix.lower())
+    return _FORMAT_BY_SUFFIX.get(PurePath(path).suffix.lower())
 
 
 def check_ending(path: str, format: str | None) -> None:  # noqa: A002
-    """Refuse a file name whose ending promises something else than would be in the file.
+    """Refuse a file name whose ending contradicts the format written under it.
 
-    `.txt` may hold any text; an ending that no program opens as its own may hold anything.
+    `.txt` may hold any text; an ending that no program claims may hold anything.
 
     Args:
-        path: the output's.
+        path: the output file.
         format: one of `FORMATS`; None for the one that the ending implies, else text.
 
     Raises:
-        UsageError: the name of a workbook, of another kind of document, or of another format.
+        UsageError: the ending is that of a workbook, of another kind of document, or of another format.
 
     >>> check_ending("labels.xlsx", "csv")
     Traceback (most recent call last):
@@ -166,17 +85,17 @@ def check_ending(path: str, format: str | None) -> None:  # noqa: A002
     """
     ending = PurePath(path.strip()).suffix.lower().rstrip()
     where = one_line(path)
-    if ending in _WORKBOOKS:
+    if ending in _WORKBOOK_SUFFIXES:
         raise UsageError(
             f"{where}: kalamos writes no workbooks",
             remedy="name a .csv file and open that (--bom for Excel)",
         )
-    if ending in _OTHERS:
+    if ending in _OTHER_SUFFIXES:
         raise UsageError(
             f"{where}: kalamos writes no {ending} files of predictions",
-            remedy=f"choose from: {', '.join(_SUFFIXES)}",
+            remedy=f"choose from: {', '.join(_FORMAT_BY_SUFFIX)}",
         )
-    implied = _SUFFIXES.get(ending)
+    implied = _FORMAT_BY_SUFFIX.get(ending)
     if format is not None and implied not in {None, "text", format}:
         raise UsageError(
             f"{where}: the name of a {implied} file, for the format {format}",
@@ -195,13 +114,19 @@ def open_writer(
     removed: bool = False,
     csv_style: CsvStyle = CsvStyle(),  # noqa: B008  (frozen)
 ) -> Writer:
-    r"""A writer of `format` (one of `FORMATS`) to `sink`, which stays open when the writer is closed.
+    r"""Open a writer of `format` to `sink`, which stays open when the writer is closed.
 
-    `labels` are all that the model can answer, `top_k` (0 or more) is how many candidates of each
-    prediction are written; with `removed`, each row of csv, json, jsonl and parquet also tells what the
-    charset took away; `csv_style` is how CSV is written. Raises `UsageError` for an unknown format, a
-    negative `top_k` or labels that the format cannot hold, and `MissingExtraError` where the format needs
-    an extra.
+    Args:
+        format: one of `FORMATS`.
+        sink: a binary file.
+        labels: all labels that the model can give.
+        top_k: candidates to write of each prediction, 0 or more.
+        removed: whether rows of csv, json, jsonl and parquet have `Prediction.removed` too.
+        csv_style: how CSV is written.
+
+    Raises:
+        UsageError: an unknown format, a negative `top_k`, or labels that the format cannot hold.
+        MissingExtraError: the format needs an extra.
 
     >>> import io
     >>> from kalamos.predictions import Prediction
@@ -211,10 +136,10 @@ def open_writer(
     >>> sink.getvalue()
     b'55, img/7.png\n'
     """
-    if format not in _WRITERS:
+    if format not in _FORMATS:
         raise UsageError(f"no output format is called {format!r}", remedy=suggest(format, FORMATS))
     if top_k < 0:
         raise UsageError(f"top_k is {top_k}", remedy="give the number of candidates to write, 0 or more")
     if format == "csv":
         return CsvWriter(sink, labels=labels, top_k=top_k, removed=removed, style=csv_style)
-    return _WRITERS[format](sink, labels=labels, top_k=top_k, removed=removed)
+    return _FORMATS[format].writer(sink, labels=labels, top_k=top_k, removed=removed)

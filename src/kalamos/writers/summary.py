@@ -1,4 +1,4 @@
-"""What a whole run came to, in constant memory."""
+"""Streaming summary of a prediction run, in constant memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from typing import Any
 
 from kalamos.errors import ImageNotFoundError
 from kalamos.predictions import Prediction
-from kalamos.writers.bars import bar_chart
 from kalamos.writers.escape import one_line
 
 __all__ = ["Summary"]
 
 _SURE, _UNSURE = 0.95, 0.5
+"""Confidences above the first and below the second are counted."""
 
-_NAMED = 5
-"""Images that were not found which are named."""
+_MAX_NAMED_PATHS = 5
+"""Missing images that are named."""
+
+_MAX_LABELS = 96
+"""Labels that are listed: an alphabet of thousands would fill pages."""
+
+_WIDTH = 78
+"""Columns of a line."""
 
 
 class Summary:
@@ -41,8 +47,7 @@ class Summary:
     failures: 1 no ink
     confidence: mean 0.821, lowest 0.410, highest 0.998
                 2 above 0.95, 1 below 0.5
-    labels:
-      1 1 ████        7 2 ████████
+    labels: 1 1, 7 2
     0.50 s, 10 images/s
     """
 
@@ -78,7 +83,7 @@ class Summary:
         if prediction.error is not None:
             self.failures[prediction.error.summary] += 1
             if isinstance(prediction.error, ImageNotFoundError) and prediction.path is not None:
-                self.not_found = [*self.not_found, prediction.path][:_NAMED]
+                self.not_found = [*self.not_found, prediction.path][:_MAX_NAMED_PATHS]
         elif prediction.label is None:
             self.abstained += 1
         else:
@@ -93,7 +98,7 @@ class Summary:
         self.abstained += other.abstained
         self.failures.update(other.failures)
         self.labels.update(other.labels)
-        self.not_found = [*self.not_found, *other.not_found][:_NAMED]
+        self.not_found = [*self.not_found, *other.not_found][:_MAX_NAMED_PATHS]
         self._rated += other._rated
         self._total += other._total
         self._lowest = min(self._lowest, other._lowest)
@@ -140,7 +145,7 @@ class Summary:
         lines = [f"{images}: {self.read:,} read, {self.abstained:,} abstained, {self.failed:,} failed"]
         if self.failures:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.failures.most_common())
-            lines += textwrap.wrap(f"failures: {kinds}", 78, subsequent_indent=" " * 10)
+            lines += _wrapped(f"failures: {kinds}")
         if self.not_found:
             lines.append(f"not found: {self.paths_not_found()}")
         if self._rated:
@@ -150,11 +155,20 @@ class Summary:
                 f"            {self._sure:,} above {_SURE}, {self._unsure:,} below {_UNSURE}",
             ]
         if self.labels:
-            lines += ["labels:", *bar_chart(self.labels)]
+            lines += _wrapped(f"labels: {self._label_counts()}")
         if self.elapsed is not None:
             speed = f", {self.images / self.elapsed:,.0f} images/s" if self.elapsed else ""
             lines.append(f"{self.elapsed:,.2f} s{speed}")
         return lines
+
+    def _label_counts(self) -> str:
+        """List the labels in the order of their code points; the rarest of a large alphabet are added up."""
+        shown = dict(self.labels.most_common(_MAX_LABELS))
+        counts = [f"{one_line(label)} {count:,}" for label, count in sorted(shown.items())]
+        if rarer := len(self.labels) - len(shown):
+            rest = self.labels.total() - sum(shown.values())
+            counts.append(f"and {rest:,} of {rarer:,} rarer labels")
+        return ", ".join(counts)
 
     def paths_not_found(self) -> str:
         """The first few of them, on one line; empty where there are none."""
@@ -164,3 +178,11 @@ class Summary:
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+
+def _wrapped(line: str) -> list[str]:
+    """Break a line at spaces; what follows is indented to behind the first word."""
+    indent = " " * (line.index(" ") + 1)
+    return textwrap.wrap(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
