@@ -101,7 +101,7 @@ def _one_pass(reader: Recognizer, folder: str) -> dict[str, float]:
     summary, sink = Summary(), io.BytesIO()
     with ExitStack() as patches, open_writer("csv", sink, labels=reader.labels, top_k=5) as writer:
         for stage, owner, name in (
-            ("list", recognizer, "is_heavy"),
+            ("list", recognizer, "is_large"),
             ("read", item, "_fetched"),
             ("prepare", Preprocessor, "image"),
             ("prepare", Preprocessor, "images"),

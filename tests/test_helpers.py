@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +11,13 @@ import pytest
 
 import kalamos
 from kalamos import helpers as module
-from kalamos.helpers import Helpers
+from kalamos.helpers import ProcessPool
 from kalamos.inputs import NamedImage
+from kalamos.isolation.workers import Worker
 from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
-from kalamos.streaming import Turns
+from kalamos.recognizer import _read_in_process
+from kalamos.streaming import GilGate
 from kalamos.zoo import model_path
 
 SAMPLES = sorted(path for path in Path("samples").iterdir() if path.suffix in {".png", ".jpg"})
@@ -21,26 +25,26 @@ ITEMS = [
     *(NamedImage(f"x.zip/{turn}/{path.name}", path.read_bytes()) for turn in range(50) for path in SAMPLES),
     "absent.png",
 ]
-started: list[module._Helper] = []
+started: list[Worker] = []
 
 
 @pytest.fixture
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Helpers are worth starting from the first chunk on."""
 
-    class Counted(module._Helper):
-        def __init__(self, task: module._Task) -> None:
-            super().__init__(task)
+    class Counted(Worker):
+        def __init__(self) -> None:
+            super().__init__()
             started.append(self)
 
     started.clear()
-    monkeypatch.setattr(module, "WORTH", 0.0)
-    monkeypatch.setattr(module, "LONG", 1e6)
-    monkeypatch.setattr(module, "CONTENDED", 1e-9)
-    monkeypatch.setattr(module, "_Helper", Counted)
+    monkeypatch.setattr(module, "MIN_SPENT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "MAX_IMAGE_SECONDS", 1e6)
+    monkeypatch.setattr(module, "MIN_IMAGE_SECONDS", 1e-9)
+    monkeypatch.setattr(module, "Worker", Counted)
     yield
     # Whatever happened, none is left behind.
-    assert all(helper._process.poll() is not None for helper in started)
+    assert all(not worker.alive for worker in started)
 
 
 def rows(reader: kalamos.Recognizer, **options: object) -> list[Prediction]:
@@ -63,12 +67,13 @@ def test_the_rows_are_the_same_bit_for_bit() -> None:
 @pytest.mark.usefixtures("_at_once")
 def test_nothing_is_lost_with_a_helper_that_is_killed() -> None:
     reader = kalamos.load("digits")
-    found = []
+    found, killed = [], False
     for at, row in enumerate(reader.predict_files(ITEMS, jobs=2, processes=True)):
         found.append(row)
-        if at == 70:
-            assert started
-            started[0]._process.kill()
+        if at >= 70 and started and not killed:
+            killed = True
+            os.kill(started[0].pid, signal.SIGKILL)
+    assert killed
     assert same(found, rows(reader, jobs=1))
 
 
@@ -100,9 +105,7 @@ def test_none_is_started_unasked(options: dict[str, object]) -> None:
 @pytest.mark.usefixtures("_at_once")
 def test_who_leaves_early_leaves_none_behind() -> None:
     results = kalamos.load("digits").predict_files(ITEMS, jobs=2, processes=True)
-    for _ in range(70):
-        next(results)
-    assert started
+    next(row for row in results if started)
     results.close()  # type: ignore[attr-defined]
 
 
@@ -138,11 +141,11 @@ def test_what_cannot_be_sent_is_read_here() -> None:
     ids=["brief", "soon over", "crops", "photographs"],
 )
 def test_helpers_start_where_they_are_worth_it(pace: float, spent: float, helped: bool) -> None:
-    turns, reader = Turns(), kalamos.load("digits")
-    turns.spent, turns.images = spent, round(spent / pace)
-    options = PredictOptions(top_k=1)
-    with Helpers(reader.model.where, reader.model.sha256, options, most=1) as found:
-        answers = found.read([str(SAMPLES[0])], turns)
+    gate, reader = GilGate(), kalamos.load("digits")
+    gate.spent, gate.images = spent, round(spent / pace)
+    where, sha256 = reader.model.where, reader.model.sha256
+    with ProcessPool(_read_in_process, where, sha256, PredictOptions(top_k=1), max_workers=1) as pool:
+        answers = pool.run([str(SAMPLES[0])], gate)
     assert (answers is not None) == helped
     if answers is not None:
         assert answers == [reader.predict_files([str(SAMPLES[0])], top_k=1).__next__()]

@@ -36,7 +36,7 @@ from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.predict_options import PredictOptions
 from kalamos.preprocessing import Preprocessor
 from kalamos.probabilities import softmax
-from kalamos.streaming import AHEAD_BYTES
+from kalamos.streaming import BYTES_AHEAD_PER_WORKER
 from kalamos.zoo import model_path
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -398,7 +398,7 @@ def test_large_members_are_not_read_far_ahead(reader: kalamos.Recognizer) -> Non
     results = reader.predict_files(members(), jobs=2)
     for given_out in range(1, 12):
         assert next(results).label == "7"
-        assert (taken - given_out) * len(padded) <= 2 * AHEAD_BYTES + len(padded)
+        assert (taken - given_out) * len(padded) <= 2 * BYTES_AHEAD_PER_WORKER + len(padded)
     results.close()  # type: ignore[attr-defined]
 
 

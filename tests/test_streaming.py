@@ -11,8 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos import streaming
-from kalamos.streaming import AHEAD, AHEAD_BYTES, BRIEF, LENIENT, Turns, default_jobs, ordered_map
+from kalamos.isolation import processes
+from kalamos.streaming import (
+    BRIEF_SECONDS,
+    BYTES_AHEAD_PER_WORKER,
+    CHUNKS_AHEAD_PER_WORKER,
+    GRACE_IMAGES,
+    GilGate,
+    default_jobs,
+    ordered_map,
+)
 
 
 def squares(values: list[int]) -> list[int]:
@@ -51,7 +59,9 @@ def test_results_may_be_more_or_fewer_than_items() -> None:
     assert list(ordered_map(lambda values: values[:1], range(4), chunk=2, jobs=2)) == [0, 2]
 
 
-@pytest.mark.parametrize(("jobs", "most"), [(1, 10), (2, 10 * 2 * AHEAD), (4, 10 * 4 * AHEAD)])
+@pytest.mark.parametrize(
+    ("jobs", "most"), [(1, 10), (2, 10 * 2 * CHUNKS_AHEAD_PER_WORKER), (4, 10 * 4 * CHUNKS_AHEAD_PER_WORKER)]
+)
 def test_the_source_is_not_read_far_ahead(jobs: int, most: int) -> None:
     taken = 0
 
@@ -144,13 +154,13 @@ def test_stopping_is_not_told_while_all_goes_well() -> None:
     assert told == [False] * 10
 
 
-def test_brief_work_takes_turns() -> None:
-    turns, inside, most = Turns(), 0, 0
+def test_brief_work_goes_one_thread_at_a_time() -> None:
+    gate, inside, most = GilGate(), 0, 0
 
     def brief() -> None:
         nonlocal inside, most
         for _ in range(20):
-            with turns.take():  # no image is reported, so none was long
+            with gate.take():  # no image is reported, so none was long
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0.0005)
@@ -165,11 +175,11 @@ def test_brief_work_takes_turns() -> None:
 
 
 def test_long_work_runs_side_by_side_as_soon_as_it_proves_long() -> None:
-    turns, together = Turns(), threading.Barrier(3, timeout=10)
-    late = 2 * (LENIENT + 1) * BRIEF
+    gate, together = GilGate(), threading.Barrier(3, timeout=10)
+    late = 2 * (GRACE_IMAGES + 1) * BRIEF_SECONDS
 
     def long() -> None:
-        with turns.take() as done:
+        with gate.take() as done:
             time.sleep(late)
             done()  # whoever came first gives its turn up here, not at its end
             together.wait()  # breaks unless three are in here at once
@@ -182,14 +192,14 @@ def test_long_work_runs_side_by_side_as_soon_as_it_proves_long() -> None:
     assert not together.broken
 
 
-def test_turns_are_given_back_after_an_exception() -> None:
-    turns = Turns()
-    with pytest.raises(ZeroDivisionError), turns.take():
+def test_the_gate_is_left_after_an_exception() -> None:
+    gate = GilGate()
+    with pytest.raises(ZeroDivisionError), gate.take():
         raise ZeroDivisionError
     entered = []
 
     def enter() -> None:
-        with turns.take():
+        with gate.take():
             entered.append(True)
 
     thread = threading.Thread(target=enter, daemon=True)
@@ -230,15 +240,15 @@ def test_a_container_s_share_of_the_processors(
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert streaming._time_share(tmp_path) == share
-    monkeypatch.setattr(streaming, "_time_share", lambda root: share)
+    assert processes._time_share(tmp_path) == share
+    monkeypatch.setattr(processes, "_time_share", lambda root: share)
     assert default_jobs() >= 1
     if share <= 1:
         assert default_jobs() == 1
 
 
 def test_few_large_items_are_under_way() -> None:
-    taken, each = 0, AHEAD_BYTES // 2
+    taken, each = 0, BYTES_AHEAD_PER_WORKER // 2
 
     def source() -> Iterator[int]:
         nonlocal taken
@@ -246,16 +256,18 @@ def test_few_large_items_are_under_way() -> None:
             taken += 1
             yield taken
 
-    results = ordered_map(squares, source(), chunk=1, jobs=2, held=lambda item: each)
+    results = ordered_map(squares, source(), chunk=1, jobs=2, nbytes=lambda item: each)
     for given_out in range(1, 50):
         assert next(results) == given_out**2
         # Two that the start looks at, or what the bytes allow and the one that goes beyond it.
-        assert taken - given_out <= 2 * AHEAD_BYTES // each
+        assert taken - given_out <= 2 * BYTES_AHEAD_PER_WORKER // each
     results.close()  # type: ignore[attr-defined]
 
 
 def test_an_item_larger_than_all_that_may_be_held_comes_through() -> None:
-    results = ordered_map(squares, range(20), chunk=1, jobs=2, held=lambda item: 10 * AHEAD_BYTES)
+    results = ordered_map(
+        squares, range(20), chunk=1, jobs=2, nbytes=lambda item: 10 * BYTES_AHEAD_PER_WORKER
+    )
     assert list(results) == squares([*range(20)])
 
 
@@ -267,7 +279,7 @@ def test_a_heavy_item_ends_its_chunk() -> None:
         return values
 
     items = [1, 2, 100, 3, 4, 5, 100, 100, 6]
-    assert list(ordered_map(note, items, chunk=3, jobs=1, heavy=lambda value: value == 100)) == items
+    assert list(ordered_map(note, items, chunk=3, jobs=1, is_large=lambda value: value == 100)) == items
     assert chunks == [[1, 2, 100], [3, 4, 5], [100], [100], [6]]
 
 
@@ -278,19 +290,19 @@ def test_two_heavy_items_are_worked_on_side_by_side() -> None:
         together.wait()
         return values
 
-    assert list(ordered_map(meet, [1, 2], chunk=64, jobs=2, heavy=lambda value: True)) == [1, 2]
+    assert list(ordered_map(meet, [1, 2], chunk=64, jobs=2, is_large=lambda value: True)) == [1, 2]
 
 
-def test_turns_tell_the_pace_and_what_was_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gate_knows_the_pace_and_what_was_spent(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([10.0, 10.002, 10.004, 10.004, 20.0, 20.002, 20.002])
     monkeypatch.setattr("kalamos.streaming.time.perf_counter", lambda: next(clock))
-    turns = Turns()
-    assert turns.pace == 0
-    with turns.take() as done:
+    gate = GilGate()
+    assert gate.pace == 0
+    with gate.take() as done:
         done()
         done()
-    assert turns.pace == pytest.approx(0.002)
-    with turns.take() as done:
+    assert gate.pace == pytest.approx(0.002)
+    with gate.take() as done:
         done()
-    assert turns.spent == pytest.approx(0.006)
-    assert turns.pace == pytest.approx(0.002)
+    assert gate.spent == pytest.approx(0.006)
+    assert gate.pace == pytest.approx(0.002)

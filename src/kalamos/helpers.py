@@ -1,166 +1,111 @@
-"""Processes that read chunks of images too, where one interpreter's lock would keep its threads waiting.
+"""Processes that work on chunks too, where the GIL would keep the threads of one process waiting.
 
-Preparing a crop of a photograph is many brief calls, each of which gives the lock away and waits for it
-again: two threads at that are slower than one. A helper is a Python of its own. It costs what starting
-`kalamos` costs, in time and memory, so there are none until the work has taken longer than that. Each belongs
-to one thread at a time, which waits for its answers; should it die, that thread reads the chunk itself.
+Preparing a crop of a photograph is many brief calls, each of which releases the GIL and waits to get it back:
+two threads at that are slower than one. A process of the pool has a GIL of its own. It takes what starting
+`kalamos` takes, in time and memory, so none is started until the work has taken longer than that. A thread
+takes one process at a time and waits for its answer; if the process dies, that thread does the chunk itself.
+
+The processes are those of `kalamos.isolation`. `concurrent.futures.ProcessPoolExecutor` would run a script that
+has no `__main__` guard once more in each of them, and a module `pickle.py` of the current folder too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
+import pickle
 import threading
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
 
-if TYPE_CHECKING:
-    from kalamos.predict_options import PredictOptions
-    from kalamos.predictions import Prediction
-    from kalamos.streaming import Turns
+from kalamos.isolation.messages import Job
+from kalamos.isolation.serving import call_once
+from kalamos.isolation.workers import Worker
+from kalamos.streaming import GilGate
 
-__all__ = ["Helpers"]
+__all__ = ["ProcessPool"]
 
-WORTH = 0.3
-"""Seconds of preparation, about what it takes to start a helper."""
+R = TypeVar("R")
 
-CONTENDED, LONG = 300e-6, 10e-3
-"""Seconds an image: preparing what takes less is not most of the work; what takes longer is a large
-photograph, which is decoded outside the lock."""
+_CALL = f"{call_once.__module__}:{call_once.__qualname__}"
 
+MIN_SPENT_SECONDS = 0.3
+"""Work done before a process is started: about what starting one takes."""
 
-class _Task(NamedTuple):
-    model: str
-    sha256: str
-    options: PredictOptions
+MIN_IMAGE_SECONDS, MAX_IMAGE_SECONDS = 300e-6, 10e-3
+"""Time to prepare an image, for which processes help. If it takes less, it is not most of the work; if it takes
+longer, it is a large photograph, which is decoded outside the GIL."""
 
 
-class Helpers:
-    """At most `most` processes, which answer as the model file at `model` does.
+class ProcessPool(Generic[R]):
+    """At most `max_workers` processes that call `function(*args, chunk)`, started when they are worth it.
 
-    >>> from kalamos.streaming import Turns
-    >>> with Helpers("digits.onnx", "0" * 64, None, most=0) as helpers:
-    ...     helpers.read(["a.png"], Turns()) is None                     # nobody helps: read it yourself
+    Args:
+        function: a function at the top of a module of kalamos; it, its arguments and its result are pickled,
+            the result of what `kalamos.isolation.messages` allows.
+        args: the same for all chunks.
+        max_workers: 0 for none.
+
+    >>> with ProcessPool(sorted, max_workers=0) as pool:
+    ...     pool.run([2, 1], GilGate()) is None                           # nobody helps: do it yourself
     True
     """
 
-    def __init__(self, model: str, sha256: str, options: PredictOptions, *, most: int) -> None:
-        self._task = _Task(model, sha256, options)
-        self._left = most
-        self._idle: list[_Helper] = []
-        self._all: list[_Helper] = []
+    def __init__(self, function: Callable[..., R], *args: Any, max_workers: int) -> None:
+        self._function, self._args = function, args
+        self._left = max_workers
+        self._idle: list[Worker] = []
+        self._all: list[Worker] = []
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Helpers:
+    def __enter__(self) -> ProcessPool[R]:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Kill the processes: they hold nothing but answers that nobody waits for."""
         with self._lock:
             self._left = 0
-            for helper in self._all:
-                helper.end()
+            for worker in self._all:
+                worker.kill()
 
-    def read(self, chunk: Sequence[Any], turns: Turns) -> list[Prediction] | None:
-        """The chunk's predictions, from a helper that is free or worth starting; None where there is none.
+    def run(self, chunk: Any, gate: GilGate) -> R | None:
+        """Call the function in a process that is free or worth starting.
 
         Args:
-            chunk: paths and `NamedImage`s.
-            turns: tells how long preparing an image takes here, and has taken in all.
-        """
-        helper = self._free(turns)
-        if helper is None:
-            return None
-        answers = helper.read(chunk)
-        if answers is not None:
-            with self._lock:
-                self._idle.append(helper)
-        return answers
+            chunk: the function's last argument.
+            gate: knows how long preparing an image takes in this process, and has taken in all.
 
-    def _free(self, turns: Turns) -> _Helper | None:
+        Returns:
+            Its result; None if no process is free, or it died, or the chunk or the result cannot be sent.
+        """
+        worker = self._take(gate)
+        if worker is None:
+            return None
+        try:
+            worker.send(Job(_CALL, (self._function, *self._args, chunk)))
+            answer = worker.receive()
+            if answer.kind != "item" or worker.receive().kind != "end":
+                return None
+        except (OSError, ValueError, EOFError, pickle.PickleError, TypeError, AttributeError):
+            return None
         with self._lock:
-            if not CONTENDED <= turns.pace < LONG:
+            self._idle.append(worker)
+        return cast("R", answer.value)
+
+    def _take(self, gate: GilGate) -> Worker | None:
+        with self._lock:
+            if not MIN_IMAGE_SECONDS <= gate.pace < MAX_IMAGE_SECONDS:
                 return None
             if self._idle:
                 return self._idle.pop()
-            if not self._left or turns.spent < WORTH:
+            if not self._left or gate.spent < MIN_SPENT_SECONDS:
                 return None
             self._left -= 1
-            with contextlib.suppress(OSError):  # no more processes are allowed here
-                helper = _Helper(self._task)
-                self._all.append(helper)
-                return helper
+            try:
+                worker = Worker()
+            except OSError:  # no more processes are allowed here
+                return None
+            self._all.append(worker)
+        with contextlib.suppress(OSError, EOFError, pickle.PickleError):
+            worker.greet()
+            return worker
         return None
-
-
-class _Helper:
-    def __init__(self, task: _Task) -> None:
-        import subprocess  # most runs need no help
-
-        # -P: no module of the folder that we are in is taken for one of ours.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "kalamos.helpers"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self._first: tuple[Any, ...] = (task,)
-
-    def read(self, chunk: Sequence[Any]) -> list[Prediction] | None:
-        """None where it has died, or the chunk cannot be sent."""
-        import pickle
-
-        assert self._process.stdin is not None  # noqa: S101  (both are pipes)
-        assert self._process.stdout is not None  # noqa: S101
-        try:
-            self._process.stdin.write(b"".join(map(pickle.dumps, (*self._first, chunk))))
-            self._process.stdin.flush()
-            self._first = ()
-            answers: list[Prediction] = pickle.load(self._process.stdout)  # noqa: S301  (our own child's)
-        except (OSError, ValueError, EOFError, pickle.PickleError, TypeError, AttributeError):
-            return None
-        return answers
-
-    def end(self) -> None:
-        self._process.kill()  # it holds nothing but answers that nobody waits for
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    pipe.close()
-
-
-def _messages(stream: BinaryIO) -> Iterator[Any]:
-    import pickle
-
-    while True:
-        try:
-            yield pickle.load(stream)  # noqa: S301  (our own parent's)
-        except EOFError:
-            return
-
-
-def _main() -> None:
-    import pickle
-    import signal
-
-    import cv2
-
-    from kalamos.model_file import open_model
-    from kalamos.recognizer import Recognizer
-
-    # Ctrl-C reaches every process of the terminal; our parent ends us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    messages = _messages(sys.stdin.buffer)
-    task: _Task = next(messages)
-    model = open_model(task.model)
-    if model.sha256 != task.sha256:
-        raise SystemExit("the model file is another by now")
-    reader = Recognizer(model)
-    for chunk in messages:
-        sys.stdout.buffer.write(pickle.dumps(reader.read_chunk(chunk, task.options)))
-        sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    _main()

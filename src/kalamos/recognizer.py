@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, overload
 
@@ -18,17 +19,17 @@ from kalamos.answering import AnswerRule, Inference, predictions_of
 from kalamos.charset import ClassMask
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.folders import find_images
-from kalamos.helpers import Helpers
+from kalamos.helpers import ProcessPool
 from kalamos.images import MAX_PIXELS
 from kalamos.images.files import display_name
 from kalamos.images.pixels import out_of_memory
-from kalamos.inputs.item import NamedImage, bytes_held, is_heavy, load_item, load_items, name_of
+from kalamos.inputs.item import NamedImage, is_large, load_item, load_items, name_of, nbytes
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
 from kalamos.predict_options import PredictKeywords, PredictOptions, spell_out_options
 from kalamos.predictions import Prediction
 from kalamos.preprocessing import Preprocessor
 from kalamos.results import Results
-from kalamos.streaming import Turns, default_jobs, ordered_map
+from kalamos.streaming import GilGate, default_jobs, ordered_map
 from kalamos.zoo import find_model
 
 if TYPE_CHECKING:
@@ -327,7 +328,7 @@ class Recognizer:
 
     def read_chunk(self, chunk: list[ImageSource | NamedImage], options: PredictOptions) -> list[Prediction]:
         """What `predict_files` makes of up to 64 images, in this thread."""
-        return self._read_chunk(chunk, options, self.answer_rule(options), Turns(), threading.Event())
+        return self._read_chunk(chunk, options, self.answer_rule(options), GilGate(), threading.Event())
 
     def _stream(
         self,
@@ -342,24 +343,24 @@ class Recognizer:
         if options.max_pixels is None:  # the helpers have to know it too
             options = replace(options, max_pixels=self._max_pixels)
         rule = self.answer_rule(options)
-        turns, stopping, workers = Turns(), threading.Event(), jobs or default_jobs()
+        turns, stopping, workers = GilGate(), threading.Event(), jobs or default_jobs()
         model = self._model
         most = workers - 1 if processes and Path(model.where).is_file() else 0
-        helpers = Helpers(model.where, model.sha256, options, most=most)
+        pool = ProcessPool(_read_in_process, model.where, model.sha256, options, max_workers=most)
 
         def read(chunk: list[ImageSource | NamedImage]) -> list[Prediction]:
-            answers = helpers.read(chunk, turns)
+            answers = pool.run(chunk, turns)
             return self._read_chunk(chunk, options, rule, turns, stopping) if answers is None else answers
 
         def mapped() -> Iterator[Prediction]:
-            with helpers:
+            with pool:
                 yield from ordered_map(
                     read,
                     sources,
                     chunk=CHUNK,
                     jobs=workers,
-                    heavy=is_heavy,
-                    held=bytes_held,
+                    is_large=is_large,
+                    nbytes=nbytes,
                     stopping=stopping,
                 )
 
@@ -370,7 +371,7 @@ class Recognizer:
         sources: list[ImageSource | NamedImage],
         options: PredictOptions,
         rule: AnswerRule,
-        turns: Turns,
+        turns: GilGate,
         stopping: threading.Event,
     ) -> list[Prediction]:
         with turns.take() as done:
@@ -450,6 +451,21 @@ class Recognizer:
             if (too_large := out_of_memory(error, _display_name(source))) is None:
                 raise
             return too_large
+
+
+def _read_in_process(
+    path: str, sha256: str, options: PredictOptions, chunk: list[ImageSource | NamedImage]
+) -> list[Prediction]:
+    """Do what `Recognizer.read_chunk` does, in a process of its own with the model file at `path`."""
+    return _recognizer_of(path, sha256).read_chunk(chunk, options)
+
+
+@lru_cache(maxsize=1)
+def _recognizer_of(path: str, sha256: str) -> Recognizer:
+    model = open_model(path)
+    if model.sha256 != sha256:
+        raise ModelFileError(f"{model.where}: the model file is another by now")
+    return Recognizer(model)
 
 
 def _display_name(source: ImageSource | NamedImage) -> str:

@@ -13,7 +13,7 @@ from kalamos.cluster import streams
 from kalamos.cluster.streams import Block, LocalStream, Stream, TableStream, blocks_of
 from kalamos.errors import ImageNotFoundError, UsageError
 from kalamos.inputs import InputSearch, NamedImage
-from kalamos.inputs.item import is_heavy
+from kalamos.inputs.item import is_large
 from kalamos.recognizer import CHUNK
 from kalamos.streaming import chunks_of
 
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 def test_blocks_are_whole_chunks_of_the_local_engine(folder: Path, most: int) -> None:
     stream = pickle.loads(pickle.dumps(local([folder])))  # noqa: S301
     blocks = list(blocks_of(stream, 3, most=most))
-    chunks = list(chunks_of(InputSearch([str(folder)]), CHUNK, is_heavy))
+    chunks = list(chunks_of(InputSearch([str(folder)]), CHUNK, is_large))
     assert items_of(blocks) == [item for chunk in chunks for item in chunk]
     ends = {id(chunk[-1]): chunk[-1] for chunk in chunks}.values()
     assert all(block.items[-1] in ends for block in blocks if block.items)

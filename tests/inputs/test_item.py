@@ -8,14 +8,14 @@ import pytest
 
 from kalamos.errors import CorruptImageError, ImageNotFoundError, InvalidArrayError, UnsupportedImageError
 from kalamos.inputs.item import (
-    HEAVY_BYTES,
-    HEAVY_PIXELS,
+    LARGE_BYTES,
+    LARGE_PIXELS,
     NamedImage,
-    bytes_held,
-    is_heavy,
+    is_large,
     load_item,
     load_items,
     name_of,
+    nbytes,
 )
 
 
@@ -68,17 +68,17 @@ def test_names(here: Path) -> None:
 
 
 def test_what_is_held_and_what_is_heavy(here: Path) -> None:
-    Path("big.png").write_bytes(bytes(HEAVY_BYTES + 1))
-    heavy = ["big.png", Path("big.png"), NamedImage("x", bytes(HEAVY_BYTES + 1)), bytes(HEAVY_BYTES + 1)]
-    heavy.append(np.zeros(HEAVY_PIXELS + 1, np.uint8))
+    Path("big.png").write_bytes(bytes(LARGE_BYTES + 1))
+    heavy = ["big.png", Path("big.png"), NamedImage("x", bytes(LARGE_BYTES + 1)), bytes(LARGE_BYTES + 1)]
+    heavy.append(np.zeros(LARGE_PIXELS + 1, np.uint8))
     light = [
         "none.png",
         "a\0b",
-        NamedImage("x", bytes(HEAVY_BYTES)),
+        NamedImage("x", bytes(LARGE_BYTES)),
         np.zeros(9, np.uint8),
         NamedImage("x", CorruptImageError("")),
     ]
-    assert all(map(is_heavy, heavy))
-    assert not any(map(is_heavy, light))
-    assert [bytes_held(source) for source in heavy] == [0, 0, *[HEAVY_BYTES + 1] * 2, HEAVY_PIXELS + 1]
-    assert [bytes_held(source) for source in light] == [0, 0, HEAVY_BYTES, 9, 0]
+    assert all(map(is_large, heavy))
+    assert not any(map(is_large, light))
+    assert [nbytes(source) for source in heavy] == [0, 0, *[LARGE_BYTES + 1] * 2, LARGE_PIXELS + 1]
+    assert [nbytes(source) for source in light] == [0, 0, LARGE_BYTES, 9, 0]

@@ -24,7 +24,7 @@ from kalamos.app.refusals import APIError
 from kalamos.app.uploads import UploadedImage
 from kalamos.errors import ImageError, ImageTooLargeError
 from kalamos.images.decoding import decode_grey, decode_harmless
-from kalamos.inputs.item import HEAVY_BYTES, HEAVY_PIXELS
+from kalamos.inputs.item import LARGE_BYTES, LARGE_PIXELS
 from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.recognizer import CHUNK, Recognizer
@@ -369,7 +369,7 @@ class _Worker:
     def _read_with(self, reader: Recognizer, batch: list[_Item]) -> list[Answered]:
         answered: list[Answered] = []
         groups: defaultdict[PredictOptions, list[tuple[_Item, NDArray[np.uint8]]]] = defaultdict(list)
-        quick = min(HEAVY_PIXELS, self.scheduler.limits.pixels)
+        quick = min(LARGE_PIXELS, self.scheduler.limits.pixels)
         for item in batch:
             if item.is_given_up():
                 answered.append((item, _GivenUpError()))
@@ -424,7 +424,7 @@ class _Worker:
 
 def _is_quick(upload: UploadedImage) -> bool:
     """Whether an image is read among others: a character's crop, and not a photograph."""
-    return not isinstance(upload.content, bytes) or len(upload.content) <= HEAVY_BYTES
+    return not isinstance(upload.content, bytes) or len(upload.content) <= LARGE_BYTES
 
 
 def _decode_quickly(upload: UploadedImage, max_pixels: int) -> NDArray[np.uint8] | None:

@@ -15,7 +15,7 @@ from kalamos.cluster.places import open_input
 from kalamos.errors import ImageError, ImageNotFoundError, UsageError
 from kalamos.images.files import display_name
 from kalamos.inputs import InputSearch, Item, NamedImage
-from kalamos.inputs.item import bytes_held, is_heavy
+from kalamos.inputs.item import is_large, nbytes
 from kalamos.passed_over import SkippedFiles
 from kalamos.recognizer import CHUNK
 from kalamos.streaming import chunks_of
@@ -114,9 +114,9 @@ def blocks_of(stream: Stream, place: int, *, most: int = BLOCK) -> Iterator[Bloc
     search, items = stream.search()
     number = held = 0
     parts: list[list[Item]] = []
-    for part in chunks_of(items, CHUNK, is_heavy):
+    for part in chunks_of(items, CHUNK, is_large):
         parts.append(part)
-        held += sum(map(bytes_held, part))
+        held += sum(map(nbytes, part))
         if sum(map(len, parts)) >= most or held >= BLOCK_BYTES:
             yield Block(place, number, [*chain(*parts)], last=False, passed_over=SkippedFiles())
             number, held, parts = number + 1, 0, []

@@ -18,7 +18,7 @@ from kalamos.errors import DatasetError, KalamosError
 from kalamos.images import decode_grey
 from kalamos.images.files import display_name
 from kalamos.preprocessing.steps import MAX_WORKING_PIXELS, limit_size
-from kalamos.streaming import Turns, default_jobs, ordered_map
+from kalamos.streaming import GilGate, default_jobs, ordered_map
 
 __all__ = ["PART_OF_FOLDER", "LabelledFile", "Listing", "Part", "assemble", "decode_members"]
 
@@ -73,7 +73,7 @@ def decode_members(
         The images (uint8 [M, H, W] if all have one size), the indices int64 [M] in `members` that they
         came from, and the files that cannot be read, with the reasons.
     """
-    turns = Turns()
+    turns = GilGate()
 
     def decode(names: list[str]) -> list[NDArray[np.uint8] | SkippedFile]:
         with turns.take() as done:

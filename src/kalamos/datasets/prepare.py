@@ -13,7 +13,7 @@ from kalamos.errors import DatasetError, NoInkError
 from kalamos.images.files import display_name
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
-from kalamos.streaming import Turns, default_jobs, ordered_map
+from kalamos.streaming import GilGate, default_jobs, ordered_map
 
 __all__ = ["blank_images", "prepare_each", "prepare_split"]
 
@@ -67,7 +67,7 @@ def prepare_each(
     chunk: int = PREPARE_CHUNK_IMAGES,
 ) -> Iterator[GreyImage | NoInkError]:
     """Prepare `image_at(0)`, `image_at(1)`, ... on several threads, in order; a blank one gives its error."""
-    turns = Turns()
+    turns = GilGate()
 
     def prepare(rows: list[int]) -> list[GreyImage | NoInkError]:
         with turns.take() as done:

@@ -25,20 +25,20 @@ __all__ = [
     "Member",
     "NamedImage",
     "SkippedName",
-    "bytes_held",
-    "is_heavy",
+    "is_large",
     "load_item",
     "load_items",
     "name_of",
+    "nbytes",
 ]
 
 STDIN_NAME = "stdin"
 """Of what standard input brings; not `-`, which a spreadsheet takes for a formula."""
 
-HEAVY_BYTES, HEAVY_PIXELS = 100_000, 1_000_000
+LARGE_BYTES, LARGE_PIXELS = 100_000, 1_000_000
 """A file or an array above this is shared out by itself."""
 
-_RAW_SUFFIXES, _HEAVY_RAW_BYTES = (".bmp", ".dib", ".tif", ".tiff"), 1_000_000
+_RAW_SUFFIXES, _LARGE_RAW_BYTES = (".bmp", ".dib", ".tif", ".tiff"), 1_000_000
 """Files that are often not compressed, and what is large among them: a worker
 process takes many at once."""
 
@@ -153,7 +153,7 @@ def name_of(source: ImageSource | NamedImage) -> str | None:
     return Path(source).as_posix() if isinstance(source, os.PathLike) else None
 
 
-def bytes_held(source: ImageSource | NamedImage) -> int:
+def nbytes(source: ImageSource | NamedImage) -> int:
     """The memory that a source brings with it; a path brings none."""
     content = source.content if isinstance(source, NamedImage) else source
     if isinstance(content, np.ndarray):
@@ -161,15 +161,15 @@ def bytes_held(source: ImageSource | NamedImage) -> int:
     return len(content) if isinstance(content, bytes | bytearray) else 0
 
 
-def is_heavy(source: ImageSource | NamedImage) -> bool:
+def is_large(source: ImageSource | NamedImage) -> bool:
     """Whether an image takes long enough to be worth a thread: a photograph, not a character's crop."""
     if isinstance(source, str | os.PathLike):
         try:
             raw = os.fspath(source).lower().endswith(_RAW_SUFFIXES)
             # This runs once an image.
-            return os.stat(source).st_size > (_HEAVY_RAW_BYTES if raw else HEAVY_BYTES)  # noqa: PTH116
+            return os.stat(source).st_size > (_LARGE_RAW_BYTES if raw else LARGE_BYTES)  # noqa: PTH116
         except (OSError, ValueError):
             return False
     if isinstance(source, np.ndarray):
-        return source.size > HEAVY_PIXELS
-    return bytes_held(source) > HEAVY_BYTES
+        return source.size > LARGE_PIXELS
+    return nbytes(source) > LARGE_BYTES

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from kalamos.errors import CorruptImageError, ImageError, ImageTimeoutError, ImageTooLargeError
 from kalamos.isolation.messages import Answer, Job
+from kalamos.isolation.serving import call_once
 from kalamos.isolation.workers import Worker, interrupted, pool, watchdog
 
 __all__ = [
@@ -66,7 +67,7 @@ def run_isolated(
     'a.png'
     """
     [result] = iterate_isolated(
-        _once, function, *args, where=where, timeout=timeout, size=size, memory=memory, stopping=stopping
+        call_once, function, *args, where=where, timeout=timeout, size=size, memory=memory, stopping=stopping
     )
     return cast("R", result)
 
@@ -133,10 +134,6 @@ def iterate_isolated(
 def _of(values: Sequence[R], item: int) -> R:
     """An item's own value, or the one of all."""
     return values[min(item, len(values) - 1)]
-
-
-def _once(function: Callable[..., R], *args: Any) -> Iterator[R]:
-    yield function(*args)
 
 
 def processor_seconds(size: int) -> float:

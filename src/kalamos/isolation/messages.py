@@ -30,6 +30,7 @@ _NUMPY: Final = frozenset({"ndarray", "dtype", "scalar", "_reconstruct", "_fromb
 _ALLOWED: Final = {
     "builtins": frozenset({"bytearray"}),
     "kalamos.inputs.item": frozenset({"NamedImage"}),
+    "kalamos.predictions": frozenset({"Candidate", "Prediction"}),
     "kalamos.isolation.messages": frozenset({"Answer"}),
     **{
         f"numpy{module}": _NUMPY
@@ -45,9 +46,10 @@ class Job(NamedTuple):
     function: str
     """Its module and its name in there, with a colon between."""
     args: tuple[Any, ...]
-    memory: int
-    timeout: float
-    imports: tuple[str, ...]
+    memory: int | None = None
+    """Bytes that it may allocate; None for work that needs no limits, neither on memory nor on time."""
+    timeout: float = 0.0
+    imports: tuple[str, ...] = ()
 
 
 class Answer(NamedTuple):

@@ -1,12 +1,42 @@
-"""What the system tells of a process: its processor time and its resident memory."""
+"""What the system knows of processes: how many may run, their processor time and their resident memory."""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-__all__ = ["memory_figure", "processor_time", "resident_bytes"]
+__all__ = ["default_jobs", "memory_figure", "processor_time", "resident_bytes"]
+
+
+def default_jobs() -> int:
+    """Count the processors that this process may use: a container may limit which ones, or their time."""
+    try:
+        processors = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS, not on Windows
+        processors = os.cpu_count() or 1
+    return math.ceil(min(processors, _time_share(Path("/sys/fs/cgroup"))))
+
+
+@cache  # files take longer to open than an image to read
+def _time_share(root: Path) -> float:
+    """Read how many processors' worth of time Linux's control group allows; infinite if it sets no limit.
+
+    Docker and Kubernetes limit so. With a thread for every processor of the host, such a container would be
+    stopped for most of each period.
+    """
+    for limit, period in (("cpu.max", ""), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            text = (root / limit).read_text() + (f" {(root / period).read_text()}" if period else "")
+            allowed, of = map(int, text.split())
+        except (OSError, ValueError):  # not this version of control groups; or "max"
+            continue
+        if allowed > 0 and of > 0:
+            return allowed / of
+    return math.inf
 
 
 def processor_time(pid: int) -> float | None:

@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from kalamos.errors import KalamosError
 from kalamos.isolation.messages import Answer, read_job, write_message
 from kalamos.isolation.processes import memory_figure, resident_bytes
 
-__all__ = ["serve"]
+__all__ = ["call_once", "serve"]
+
+R = TypeVar("R")
 
 RECYCLE_BYTES = 64 * 2**20
 """A worker whose resident memory has grown by more than this after its work is replaced: freed memory
@@ -51,12 +53,17 @@ def serve() -> None:
                 with contextlib.suppress(ImportError):  # the function says what is missing
                     import_module(name)
             write_message(answers, Answer("ready"))
-        with _limits(job.memory, job.timeout):
+        with contextlib.nullcontext() if job.memory is None else _limits(job.memory, job.timeout):
             answer = _do(answers, call, job.args)
+        grown = job.memory is not None and (resident_bytes(os.getpid()) or 0) > base + RECYCLE_BYTES
         del job
-        grown = (resident_bytes(os.getpid()) or 0) > base + RECYCLE_BYTES
         answer = answer._replace(leaving=grown)
         write_message(answers, answer)
+
+
+def call_once(function: Callable[..., R], *args: Any) -> Iterator[R]:
+    """Yield the result of a function alone, for `run_isolated` and others that want no more."""
+    yield function(*args)
 
 
 def _leave_no_traces() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from kalamos.errors import ImageError, ImageTimeoutError, ImageTooLargeError
 from kalamos.isolation.messages import Answer, read_answer, write_message
-from kalamos.isolation.processes import processor_time, resident_bytes
+from kalamos.isolation.processes import default_jobs, processor_time, resident_bytes
 
 __all__ = ["Worker", "interrupted", "pool", "watchdog"]
 
@@ -196,8 +196,6 @@ class Pool:
 
     def give_back(self, worker: Worker, last: Answer | None) -> None:
         """Keep a worker for the next call, if `last`, its last answer, ended the call; else end it."""
-        from kalamos.streaming import default_jobs
-
         if last is not None and last.kind != "item" and not last.leaving:
             with self._lock:
                 if len(self._idle) < default_jobs():
