@@ -31,7 +31,7 @@ from kalamos.errors import (
     UsageError,
 )
 from kalamos.images import decode_grey
-from kalamos.inputs import Member
+from kalamos.inputs import NamedImage
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.predict_options import PredictOptions
 from kalamos.preprocessing import Preprocessor
@@ -369,10 +369,14 @@ def test_the_first_result_of_many_reads_few(reader: kalamos.Recognizer, jobs: in
 
 def test_members_are_read_like_files(reader: kalamos.Recognizer) -> None:
     seven = SEVEN.read_bytes()
-    items = [Member("x.zip/7.png", seven), str(SEVEN), Member("x.zip", CorruptImageError("x.zip: cut off"))]
+    items = [
+        NamedImage("x.zip/7.png", seven),
+        str(SEVEN),
+        NamedImage("x.zip", CorruptImageError("x.zip: cut off")),
+    ]
     items += [
-        Member("x.zip/empty.png", b""),
-        Member("x.zip/../blank.png", (SAMPLES / "blank.png").read_bytes()),
+        NamedImage("x.zip/empty.png", b""),
+        NamedImage("x.zip/../blank.png", (SAMPLES / "blank.png").read_bytes()),
     ]
     for jobs in (1, 2):
         read, file, failed, empty, blank = reader.predict_files(items, jobs=jobs)
@@ -389,11 +393,11 @@ def test_large_members_are_not_read_far_ahead(reader: kalamos.Recognizer) -> Non
     padded = SEVEN.read_bytes() + bytes(8 << 20)
     taken = 0
 
-    def members() -> Iterator[Member]:
+    def members() -> Iterator[NamedImage]:
         nonlocal taken
         while True:
             taken += 1
-            yield Member("x.tar/7.jpg", padded)
+            yield NamedImage("x.tar/7.jpg", padded)
 
     results = reader.predict_files(members(), jobs=2)
     for given_out in range(1, 12):
@@ -638,7 +642,7 @@ def test_a_photograph_is_decoded_to_no_more_pixels_than_count(
     assert prediction.label == expected.label == "7"
     assert prediction.confidence == pytest.approx(expected.confidence, abs=0.02)
     [row] = reader.predict_folder(tmp_path)
-    [member] = reader.predict_files([Member("7.jpg", photograph)])
+    [member] = reader.predict_files([NamedImage("7.jpg", photograph)])
     assert row.top == member.top == prediction.top
 
 

@@ -5,8 +5,8 @@ two threads at that are slower than one. A process of the pool has a GIL of its 
 `kalamos` takes, in time and memory, so none is started until the work has taken longer than that. A thread
 takes one process at a time and waits for its answer; if the process dies, that thread does the chunk itself.
 
-The processes are those of `kalamos.isolation`. `concurrent.futures.ProcessPoolExecutor` would run a script that
-has no `__main__` guard once more in each of them, and a module `pickle.py` of the current folder too.
+The processes are those of `kalamos.isolation`. `concurrent.futures.ProcessPoolExecutor` would run a script
+without a `__main__` guard once more in each of them, and a module `pickle.py` of the current folder too.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ MIN_SPENT_SECONDS = 0.3
 """Work done before a process is started: about what starting one takes."""
 
 MIN_IMAGE_SECONDS, MAX_IMAGE_SECONDS = 300e-6, 10e-3
-"""Time to prepare an image, for which processes help. If it takes less, it is not most of the work; if it takes
-longer, it is a large photograph, which is decoded outside the GIL."""
+"""Time to prepare an image, for which processes help. If it takes less, it is not most of the work; if it
+takes longer, it is a large photograph, which is decoded outside the GIL."""
 
 
 class ProcessPool(Generic[R]):

@@ -26,7 +26,7 @@ members of one name, both become rows, in the archive's order.
 
 from __future__ import annotations
 
-from kalamos.inputs.item import Item, Member, NamedImage
+from kalamos.inputs.item import Item, NamedImage
 from kalamos.inputs.search import STDIN, InputSearch
 
-__all__ = ["STDIN", "InputSearch", "Item", "Member", "NamedImage"]
+__all__ = ["STDIN", "InputSearch", "Item", "NamedImage"]

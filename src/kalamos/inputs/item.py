@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "STDIN_NAME",
     "Item",
-    "Member",
     "NamedImage",
     "SkippedName",
     "is_large",
@@ -54,10 +53,6 @@ class NamedImage(NamedTuple):
     """What its row says in `path`; never a path to open."""
     content: bytes | ImageError
     """The encoded image, or why there is none."""
-
-
-Member = NamedImage
-"""The old name, until the last caller has changed."""
 
 
 class SkippedName(NamedTuple):
