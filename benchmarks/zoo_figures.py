@@ -16,9 +16,10 @@ from kalamos.atomic import atomic_write
 from kalamos.datasets import Split, load_dataset
 from kalamos.datasets.prepare import prepare_split
 from kalamos.evaluation.evaluate import Evaluation, evaluate
+from kalamos.evaluation.examples import surest_mistakes
+from kalamos.evaluation.html import seen_by
 from kalamos.evaluation.metrics import Proportion
-from kalamos.evaluation.pictures import encode_png, mistakes_sheet
-from kalamos.evaluation.plots import reliability_plot, risk_coverage_plot
+from kalamos.evaluation.plots import drawing, reliability_plot, risk_coverage_plot
 from kalamos.evaluation.report import as_metric
 from kalamos.export.onnx_file import record_metric, record_robustness
 from kalamos.model_file import RobustnessRecord
@@ -129,8 +130,27 @@ def _pictures(result: Evaluation, split: Split, reader: Recognizer) -> dict[str,
     return {
         "reliability": reliability_plot(result.reliability),
         "risk-coverage": risk_coverage_plot(result),
-        "mistakes": encode_png(mistakes_sheet(result, split, reader)),
+        "mistakes": _mistakes(result, split, reader),
     }
+
+
+def _mistakes(
+    result: Evaluation, split: Split, reader: Recognizer, *, columns: int = 6, most: int = 48
+) -> bytes:
+    """Draw the most confident mistakes, each image beside what the model saw of it."""
+    rows = surest_mistakes(result, most).tolist()
+    lines = max(1, -(-len(rows) // columns))
+    with drawing(2 * columns, 1.3 * lines, layout="constrained") as (figure, done):
+        panels = figure.subplots(lines, 2 * columns, squeeze=False)
+        for axes in panels.flat:
+            axes.axis("off")
+        for row, (left, right) in zip(rows, panels.reshape(-1, 2), strict=False):
+            left.imshow(split.images[row], cmap="gray", vmin=0, vmax=255)
+            right.imshow(seen_by(reader, split.images[row]), cmap="gray", vmin=0, vmax=255)
+            left.set_title(f"is {result.labels[result.truth[row]]}", fontsize=8)
+            answer = result.labels[result.predicted[row]]
+            right.set_title(f"read {answer}, {result.confidence[row]:.0%}", fontsize=8, color="#d55e00")
+        return done()
 
 
 def _save(stem: Path, pictures: dict[str, bytes]) -> None:

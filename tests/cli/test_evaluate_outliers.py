@@ -30,8 +30,8 @@ def test_a_table_and_a_report(command, digits_folder: Path) -> None:
         "skipped script:emnist-47",
     ):
         assert any(row.startswith(name) for row in outcome.rows)
-    assert sorted(path.name for path in Path("out").iterdir()) == ["outliers.json", "outliers.png"]
-    assert "wrote out/outliers.json and out/outliers.png" in outcome.rows[-1]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["outliers.json", "outliers.html"]
+    assert "wrote out/outliers.json and out/outliers.html" in outcome.rows[-1]
 
 
 def test_json_is_what_the_report_holds(command, digits_folder: Path) -> None:

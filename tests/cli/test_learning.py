@@ -68,7 +68,7 @@ def test_from_a_data_folder_to_a_model_that_reads(
     assert measured.rows[0] == "runs/mine.onnx on mnist test, n = 60"
     report = json.loads(Path("report/metrics.json").read_text())
     assert report["accuracy"] > 0.8
-    assert cv2.imread("report/mistakes.png") is not None
+    assert cv2.imread("report/confusion.png") is not None
     [metric] = kalamos.load("runs/mine.onnx").spec.metrics
     assert (metric.n, metric.accuracy, metric.sha256) == (60, report["accuracy"], digits.test.sha256)
     assert Path("runs/mine.md").read_text() == render_card(Path("runs/mine.onnx"))

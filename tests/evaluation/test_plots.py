@@ -9,7 +9,7 @@ import pytest
 
 from kalamos.errors import MissingExtraError
 from kalamos.evaluation.evaluate import Evaluation
-from kalamos.evaluation.plots import DARK, LIGHT, PLOTS, confusion_plot
+from kalamos.evaluation.plots import PLOTS, confusion_plot
 
 pytest.importorskip("matplotlib", reason="needs the extra 'train'")
 
@@ -30,17 +30,15 @@ def of_classes(classes: int, n: int = 2000) -> Evaluation:
 
 
 @pytest.mark.parametrize("name", PLOTS)
-@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
-def test_every_plot_on_either_paper(measured: Evaluation, name: str, palette) -> None:
-    image = pixels(PLOTS[name](measured, palette))
-    blue, green, red = image[2, 2].tolist()
-    assert f"#{red:02x}{green:02x}{blue:02x}" == palette.paper
+def test_every_plot_is_drawn_on_white(measured: Evaluation, name: str) -> None:
+    image = pixels(PLOTS[name](measured))
+    assert image[2, 2].tolist() == [255, 255, 255]
     assert image.std() > 8
 
 
 def test_plots_are_the_same_each_time(measured: Evaluation) -> None:
     for draw in PLOTS.values():
-        assert draw(measured, LIGHT) == draw(measured, LIGHT)
+        assert draw(measured) == draw(measured)
 
 
 @pytest.mark.parametrize("classes", [2, 140])
@@ -68,9 +66,9 @@ def test_the_ends(measured: Evaluation, answering, name: str) -> None:
         answering(measured, measured.truth, 1.0),
         answering(measured, (measured.truth + 1) % 10),
     ):
-        assert pixels(PLOTS[name](extreme, LIGHT)).size
+        assert pixels(PLOTS[name](extreme)).size
     alone = Evaluation(measured.truth[:1], measured.probabilities[:1], measured.labels, measured.sha256)
-    assert pixels(PLOTS[name](alone, LIGHT)).size
+    assert pixels(PLOTS[name](alone)).size
 
 
 def test_without_matplotlib_the_extra_is_named(measured: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -11,13 +12,14 @@ pytest.importorskip("sklearn", reason="needs the extra 'train'")
 
 import cv2
 from rich.console import Console
+from tests.pages import Page
 
 from kalamos.datasets import Dataset, Split
 from kalamos.errors import DatasetError, UsageError
 from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.outliers import OutlierReport, measure
 from kalamos.outliers.console import print_outliers
-from kalamos.outliers.saving import outliers_json, write_outlier_report
+from kalamos.outliers.saving import ood_page, outliers_json, write_outlier_report
 from kalamos.recognizer import Recognizer
 
 SUBJECT = EvalTarget("digits", "mnist", "test")
@@ -130,9 +132,19 @@ def test_json(report: OutlierReport) -> None:
 def test_the_report_is_written_whole(report: OutlierReport, tmp_path: Path) -> None:
     names = write_outlier_report(tmp_path / "new" / "report", report, SUBJECT)
     assert sorted(path.name for path in (tmp_path / "new" / "report").iterdir()) == sorted(names)
-    sheet = cv2.imread(str(tmp_path / "new" / "report" / "outliers.png"))
-    assert sheet.shape[0] > 2 * 2 * 84
+    page = Page((tmp_path / "new" / "report" / "outliers.html").read_text("utf-8"))
+    assert len(page.values("src")) == 2 * sum(len(each.surest) for each in report.sets)
+    assert all(source.startswith("data:image/") for source in page.values("src"))
+    for figure in (f"{report.sets[0].auroc:.4f}", f"{report.mean_auroc:.4f}", "FPR95"):
+        assert figure in page.words
     assert json.loads((tmp_path / "new" / "report" / "outliers.json").read_text("utf-8"))["sets"]
+
+
+def test_names_on_the_page_are_escaped(report: OutlierReport) -> None:
+    nasty = replace(report.sets[0], name="script:<script>", note="ب <b>")
+    page = ood_page(replace(report, sets=(nasty,)), EvalTarget("<i>", "<u>", "test"))
+    assert not {"script", "i", "u"} & set(Page(page).tags)
+    assert "<bdi>ب &lt;b&gt;</bdi>" in page
 
 
 def test_the_table_fits_a_terminal(report: OutlierReport) -> None:

@@ -19,9 +19,9 @@ def printed(report: ShiftReport, subject: EvalTarget, width: int = 100) -> list[
 def test_the_figures_then_a_row_for_each_corruption(report: ShiftReport, subject: EvalTarget) -> None:
     lines = printed(report, subject)
     assert lines[0] == "digits on mnist train, shift suite, n = 40, seed 7"
-    assert lines[1] == f"  clean        {report.clean}"
-    assert lines[2] == f"  mean         {report.means['all']}"
-    assert lines[5].startswith(f"  worst        {report.worst()[0]} ")
+    assert lines[1] == f"  clean         {report.clean}"
+    assert lines[2] == f"  mean          {report.means['all']}"
+    assert lines[5].startswith(f"  worst         {report.worst()[0]} ")
     assert "ECE" in lines[6]
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith("  ") and "_" in line}
     cells = report.of("thin_pen")

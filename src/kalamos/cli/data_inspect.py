@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from kalamos.cli.terminal import echo, echo_json
     "--report",
     type=click.Path(path_type=Path),
     metavar="FILE.html|FOLDER",
-    help="Also write a page with pictures; to a folder, JSON and a contact sheet a class as well.",
+    help="Also write a page with pictures; to a folder, the findings as JSON too.",
 )
 @click.option(
     "--labels/--no-labels",
@@ -71,8 +70,9 @@ def inspect(
         write_report(report, diagnosis)
     if format_name == "json":
         from kalamos.doctor.records import as_record
+        from kalamos.evaluation.html import report_json
 
-        echo_json(json.dumps(as_record(diagnosis), ensure_ascii=False, indent=2))
+        echo_json(report_json(as_record(diagnosis)), nl=False)
     else:
         from rich.console import Console
 

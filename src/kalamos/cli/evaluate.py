@@ -87,7 +87,8 @@ def evaluate(
     from kalamos.datasets import load_dataset
     from kalamos.evaluation.evaluate import EvalTarget, filter_charset
     from kalamos.evaluation.evaluate import evaluate as measure
-    from kalamos.evaluation.report import as_metric, make_folder, metrics, metrics_json, write_report
+    from kalamos.evaluation.html import make_folder, report_json
+    from kalamos.evaluation.report import as_metric, metrics, write_report
     from kalamos.recognizer import load
 
     if record and charset is not None:
@@ -129,7 +130,7 @@ def evaluate(
     with _progress(len(images)) as on_progress:
         measured = measure(reader, images, data.alphabet.labels, charset=charset, on_progress=on_progress)
     if form == "json":
-        echo_json(metrics_json(metrics(measured, subject, reader, top_k=top_k)), nl=False)
+        echo_json(report_json(metrics(measured, subject, reader, top_k=top_k)), nl=False)
     else:
         from rich.console import Console
 
@@ -191,12 +192,6 @@ def _tell_left_out(subject: EvalTarget, every: int) -> None:
     if subject.left_out:
         told = f"{subject.left_out:,} of {every:,} images left out, not of the charset"
         echo(f"{subject.dataset}: {told}", err=True)
-
-
-def _escape_what_cannot_be_encoded() -> None:
-    """A label that the terminal's encoding lacks must not end the table; in JSON it would be an escape."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def evaluate_outliers(
     progress: Progress,
 ) -> None:
     """Measure, print, and write the report where one is asked for."""
-    from kalamos.evaluation.report import make_folder
+    from kalamos.evaluation.html import make_folder
     from kalamos.outliers import default_sets, measure
     from kalamos.outliers.saving import outliers_json, write_outlier_report
 

@@ -71,7 +71,7 @@ def evaluate_under_shift(
     Returns:
         How many of the images had no ink before anything was done to them.
     """
-    from kalamos.evaluation.report import make_folder
+    from kalamos.evaluation.html import make_folder
     from kalamos.shift.catalogue import STRENGTHS
     from kalamos.shift.corruptions import CORRUPTIONS
     from kalamos.shift.saving import shift_json, write_shift_report

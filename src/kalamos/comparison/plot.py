@@ -1,13 +1,11 @@
-"""A comparison as a picture: what accuracy costs, and how each run came to it."""
+"""A comparison as a plot: accuracy against time, and the validation error of each run by epoch."""
 
 from __future__ import annotations
 
-import io
-import warnings
 from typing import TYPE_CHECKING, Final
 
 from kalamos.comparison.outcomes import Comparison, SystemOutcome
-from kalamos.evaluation.plots import LIGHT, require
+from kalamos.evaluation.plots import LINE, drawing
 from kalamos.writers.escape import one_line
 
 if TYPE_CHECKING:
@@ -16,55 +14,41 @@ if TYPE_CHECKING:
 
 __all__ = ["comparison_plot"]
 
-COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6b7280", "#1b1f24")
+SERIES_COLOURS: Final = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#56b4e9",
+    "#e69f00",
+    "#6b7280",
+    "#1b1f24",
+)
 """Told apart by colour-blind readers too (Okabe and Ito 2008)."""
-MARKERS: Final = "osD^vP*X"
-DPI = 160
+SERIES_MARKERS: Final = "osD^vP*X"
 
 
 def comparison_plot(found: Comparison) -> bytes:
-    """PNG: accuracy with 95 % intervals against ms an image; the validation error of every run by epoch.
+    """Draw accuracy with 95 % intervals against ms an image; the validation error of every run by epoch; PNG.
 
     Raises:
         MissingExtraError: Matplotlib, of the extra 'train', is not installed.
     """
-    require()
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    # From the defaults: a user's matplotlibrc is for other plots, and may ask for a TeX that is not there.
-    with mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()
-        mpl.rcParams.update(
-            {
-                "font.family": "DejaVu Sans",
-                "font.size": 9,
-                "axes.titlesize": 10.5,
-                "axes.titleweight": "bold",
-                "axes.spines.top": False,
-                "axes.spines.right": False,
-                "axes.edgecolor": LIGHT.faint,
-                "axes.grid": True,
-                "grid.color": LIGHT.line,
-                "text.parse_math": False,  # a name may hold a dollar sign
-            }
-        )
-        # A name in a script that the font lacks is a box in the picture, not the end of a comparison.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        figure = Figure(figsize=(10, 4.8), layout="constrained")
+    with drawing(10, 4.8, layout="constrained") as (figure, done):
         cost, curves = figure.subplots(1, 2)
+        for axes in (cost, curves):
+            axes.grid(visible=True, color=LINE)
         shown = [system for system in found.systems if system.measured]
         for index, system in enumerate(shown):
-            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index // len(COLOURS) % len(MARKERS)]
+            colour = SERIES_COLOURS[index % len(SERIES_COLOURS)]
+            marker = SERIES_MARKERS[index // len(SERIES_COLOURS) % len(SERIES_MARKERS)]
             _draw_cost(cost, system, colour, marker)
             _draw_curves(curves, system, colour, marker)
         _finish_cost(cost, found, shown)
         _finish_curves(curves, shown)
         if shown:
             _add_legend(figure, cost)
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
-        return content.getvalue()
+        return done()
 
 
 def _draw_cost(axes: Axes, system: SystemOutcome, colour: str, marker: str) -> None:

@@ -1,15 +1,14 @@
-"""What a comparison leaves in its folder, beside the runs and the model files."""
+"""The files of a comparison, beside its runs and model files."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from kalamos.atomic import write_bytes
 from kalamos.comparison.outcomes import Comparison
 from kalamos.comparison.plot import comparison_plot
 from kalamos.comparison.record import as_plain
 from kalamos.comparison.table import as_markdown
+from kalamos.evaluation.html import report_json, save_files
 
 __all__ = ["FILES", "save_comparison"]
 
@@ -22,7 +21,5 @@ def save_comparison(found: Comparison, folder: Path) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
-    record = json.dumps(as_plain(found), indent=2, ensure_ascii=False, allow_nan=False)
-    contents = (f"{record}\n".encode(), as_markdown(found).encode(), comparison_plot(found))
-    for name, content in zip(FILES, contents, strict=True):
-        write_bytes(folder / name, content)
+    contents = (report_json(as_plain(found)), as_markdown(found), comparison_plot(found))
+    save_files(folder, dict(zip(FILES, contents, strict=True)))

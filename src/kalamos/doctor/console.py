@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["print_diagnosis"]
 
-TOGETHER = 3
+MAX_IMAGES_NAMED = 3
 """Images of one case that are named."""
 
-STYLES = {"error": "bold red", "warning": "yellow"}
+SEVERITY_STYLES = {"error": "bold red", "warning": "yellow"}
 
 
 def print_diagnosis(console: Console, diagnosis: InspectionReport, *, most: int) -> None:
@@ -38,7 +38,7 @@ def print_diagnosis(console: Console, diagnosis: InspectionReport, *, most: int)
         about = finding.about
         say(
             "\n",
-            (f"{about.severity:<9}", STYLES[about.severity]),
+            (f"{about.severity:<9}", SEVERITY_STYLES[about.severity]),
             (str(finding), "bold"),
         )
         for line in _cases(finding, diagnosis.images, most):
@@ -58,9 +58,9 @@ def _cases(finding: Finding, pool: ImageIndex, most: int) -> Iterator[str]:
 
 
 def _told(case: Case, pool: ImageIndex) -> str:
-    places = [pool.place(row) for row in case.rows[:TOGETHER]]
+    places = [pool.place(row) for row in case.rows[:MAX_IMAGES_NAMED]]
     named = [f"{place.label}  {place}" for place in places]
-    if len(case.rows) > TOGETHER:
-        named.append(f"{len(case.rows) - TOGETHER:,} more")
+    if len(case.rows) > MAX_IMAGES_NAMED:
+        named.append(f"{len(case.rows) - MAX_IMAGES_NAMED:,} more")
     note = case_note(case)
     return "   ".join(filter(None, [" | ".join(named), note]))

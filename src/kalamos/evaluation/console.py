@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kalamos.evaluation.evaluate import EvalTarget, Evaluation
 from kalamos.evaluation.examples import confused_pairs
+from kalamos.evaluation.html import print_figures, print_table
 from kalamos.evaluation.selective import ACCURACIES, COVERAGES
 
 if TYPE_CHECKING:
@@ -13,16 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["print_evaluation"]
 
-CLASSES, PAIRS = 8, 8
-WIDTH = 13
+MAX_CLASSES, MAX_PAIRS = 8, 8
+"""Rows of the two tables at most."""
 
 
 def print_evaluation(console: Console, measured: Evaluation, subject: EvalTarget, *, top_k: int = 5) -> None:
     """Print the figures, one to a line, and two short tables where anything was misread."""
     kept = "" if measured.charset is None else f", charset {measured.charset!r}"
-    console.print(f"{subject}{kept}, n = {measured.n:,}", markup=False, soft_wrap=True)
-    for name, told in _figures(measured, top_k):
-        console.print(f"  {name:<{WIDTH}} {told}", markup=False, soft_wrap=True)
+    print_figures(console, f"{subject}{kept}, n = {measured.n:,}", _figures(measured, top_k))
     if not measured.correct.all():
         _print_classes(console, measured)
         _print_pairs(console, measured)
@@ -70,35 +69,22 @@ def _figures(measured: Evaluation, top_k: int) -> list[tuple[str, str]]:
 
 
 def _print_classes(console: Console, measured: Evaluation) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     scores = measured.classes
     imperfect = [int(label) for label in (scores.f1 < 1).nonzero()[0] if scores.support[label]]
-    worst = sorted(imperfect, key=lambda label: float(scores.f1[label]))[:CLASSES]
-    table = Table("worst classes", "images", "precision", "recall", "F1", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for label in worst:
-        shares = (scores.precision[label], scores.recall[label], scores.f1[label])
-        row = (f"{scores.support[label]:,}", *(f"{share:.2%}" for share in shares))
-        table.add_row(Text(measured.labels[label]), *row)
-    console.print()
-    console.print(table)
+    rows = [
+        (
+            measured.labels[label],
+            f"{scores.support[label]:,}",
+            *(f"{share[label]:.2%}" for share in (scores.precision, scores.recall, scores.f1)),
+        )
+        for label in sorted(imperfect, key=lambda label: float(scores.f1[label]))[:MAX_CLASSES]
+    ]
+    print_table(console, ("worst classes", "images", "precision", "recall", "F1"), rows)
 
 
 def _print_pairs(console: Console, measured: Evaluation) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    pairs = confused_pairs(measured, PAIRS, each=0)
-    if not pairs:
-        return
-    # A column for each label: side by side, two Arabic ones would change places.
-    table = Table("confused", "read as", "times", "of the label", box=None, pad_edge=False)
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for pair in pairs:
-        table.add_row(Text(pair.truth), Text(pair.predicted), f"{pair.count:,}", f"{pair.share:.1%}")
-    console.print()
-    console.print(table)
+    pairs = confused_pairs(measured, MAX_PAIRS, each=0)
+    rows = [(pair.truth, pair.predicted, f"{pair.count:,}", f"{pair.share:.1%}") for pair in pairs]
+    if rows:
+        # A column for each label: side by side, two Arabic ones would change places.
+        print_table(console, ("confused", "read as", "times", "of the label"), rows, text_columns=2)

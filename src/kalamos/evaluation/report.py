@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: numbers for programs, pictures and a page for people.
+"""The report of an evaluation: figures for programs, plots and a page for people.
 
 `metrics.json` has always these keys; a figure that cannot be given is null, never NaN. Shares are in [0, 1].
 
@@ -38,9 +38,6 @@ date, kalamos_version
 
 from __future__ import annotations
 
-import json
-import math
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -48,17 +45,17 @@ from typing import Any
 import numpy as np
 
 from kalamos._version import __version__
-from kalamos.atomic import write_bytes
 from kalamos.datasets import Split
-from kalamos.errors import DatasetError, OutputError
+from kalamos.errors import DatasetError
 from kalamos.evaluation.evaluate import EvalTarget, Evaluation
+from kalamos.evaluation.html import report_json, save_files, today, without_nan
 from kalamos.evaluation.metrics import Proportion
-from kalamos.evaluation.pictures import confused_pairs_sheet, encode_png, mistakes_sheet, samples_sheet
+from kalamos.evaluation.page import evaluation_page
 from kalamos.evaluation.selective import ACCURACIES, COVERAGES
 from kalamos.model_file import Metric
 from kalamos.recognizer import Recognizer
 
-__all__ = ["as_metric", "make_folder", "metrics", "metrics_json", "write_report"]
+__all__ = ["as_metric", "metrics", "write_report"]
 
 
 def as_metric(measured: Evaluation, dataset: str, split: str) -> Metric:
@@ -77,7 +74,7 @@ def as_metric(measured: Evaluation, dataset: str, split: str) -> Metric:
         accuracy=measured.accuracy,
         interval=measured.interval,
         ece=measured.ece,
-        date=_today(),
+        date=today(),
         kalamos_version=__version__,
     )
 
@@ -156,35 +153,11 @@ def metrics(
         "risk_coverage": [[c, 1 - curve.accuracy_at(c)] for c in coverages],
         "confusion": measured.confusion.tolist(),
         "labels": list(measured.labels),
-        "date": _today(),
+        "date": today(),
         "kalamos_version": __version__,
     }
-    plain: dict[str, Any] = _without_nan(figures)
+    plain: dict[str, Any] = without_nan(figures)
     return plain
-
-
-def metrics_json(figures: dict[str, Any]) -> str:
-    """The figures as JSON that people can read too: a line for each key, and for each row of a table.
-
-    >>> print(metrics_json({"n": 2, "confusion": [[1, 0], [0, 1]]}), end="")
-    {
-      "n": 2,
-      "confusion": [
-        [1, 0],
-        [0, 1]
-      ]
-    }
-    """
-
-    def dump(value: object) -> str:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-    def item(value: object) -> str:
-        if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
-            return "[\n    " + ",\n    ".join(map(dump, value)) + "\n  ]"
-        return dump(value)
-
-    return "{\n" + ",\n".join(f"  {dump(key)}: {item(value)}" for key, value in figures.items()) + "\n}\n"
 
 
 def write_report(
@@ -196,11 +169,10 @@ def write_report(
     *,
     top_k: int = 5,
 ) -> tuple[str, ...]:
-    """Write the figures, the pictures and the page that holds them all.
+    """Write the figures and the page that shows them with the images they come from.
 
-    `metrics.json`, `mistakes.png`, `samples.png`, `confused_pairs.png` and `report.html`; and where
-    Matplotlib is installed (the extra 'train') `confusion.png`, `reliability.png`, `risk_coverage.png`,
-    which the page then has too.
+    `metrics.json` and `report.html`; with Matplotlib (the extra 'train') also `confusion.png`,
+    `reliability.png` and `risk_coverage.png`, which the page then shows.
 
     Returns:
         The names of the files written.
@@ -208,43 +180,15 @@ def write_report(
     Raises:
         OutputError: the folder or a file cannot be written.
     """
-    from kalamos.evaluation.page import render_page
-
-    make_folder(folder)
     figures = metrics(measured, subject, reader, top_k=top_k)
-    _write(folder / "metrics.json", metrics_json(figures).encode())
-    _write(folder / "mistakes.png", encode_png(mistakes_sheet(measured, split, reader)))
-    _write(folder / "samples.png", encode_png(samples_sheet(measured, split)))
-    _write(folder / "confused_pairs.png", encode_png(confused_pairs_sheet(measured, split)))
-    written = ["metrics.json", "mistakes.png", "samples.png", "confused_pairs.png"]
-    plots: dict[str, tuple[bytes, bytes]] = {}
+    plots: dict[str, bytes] = {}
     if find_spec("matplotlib"):
-        from kalamos.evaluation.plots import DARK, LIGHT, PLOTS
+        from kalamos.evaluation.plots import PLOTS
 
-        for name, draw in PLOTS.items():
-            plots[name] = draw(measured, LIGHT), draw(measured, DARK)
-            _write(folder / f"{name}.png", plots[name][0])
-            written.append(f"{name}.png")
-    page = render_page(measured, split, reader, subject, figures, plots)
-    _write(folder / "report.html", page.encode())
-    return (*written, "report.html")
-
-
-def make_folder(folder: Path) -> None:
-    """Make the report's folder, with those above it; it may be there already.
-
-    Raises:
-        OutputError: something is in the way.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{folder}: cannot be made ({reason})", remedy="choose another folder") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_bytes(path, content)
+        plots = {name: draw(measured) for name, draw in PLOTS.items()}
+    page = evaluation_page(measured, split, reader, subject, figures, plots)
+    files = {f"{name}.png": plot for name, plot in plots.items()}
+    return save_files(folder, {"metrics.json": report_json(figures), **files, "report.html": page})
 
 
 def _share(name: str, share: Proportion | None) -> dict[str, Any]:
@@ -256,17 +200,3 @@ def _share(name: str, share: Proportion | None) -> dict[str, Any]:
 
 def _table(**columns: Any) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(each) for each in value]
-    return value
-
-
-def _today() -> str:
-    return datetime.now(UTC).date().isoformat()

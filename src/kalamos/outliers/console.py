@@ -1,49 +1,37 @@
-"""Outliers on a terminal: a row for each set."""
+"""Outliers on a terminal: a row for each set, then what the columns mean."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from kalamos.evaluation.evaluate import EvalTarget
+from kalamos.evaluation.html import print_lines, print_table
 from kalamos.outliers.measure import TARGET, OutlierReport, SetResult
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_outliers"]
+__all__ = ["figures_of", "heads_of", "notes_of", "print_outliers"]
 
 
 def print_outliers(console: Console, report: OutlierReport, subject: EvalTarget) -> None:
     """Print the table, the mean, and what was skipped."""
-    from rich.table import Table
-
-    has_target = report.target_threshold is not None
-    headings = ["outliers", "n", "blank", "AUROC", "95 % interval", "FPR95", "rejected"]
-    headings += [f"at {TARGET:.0%}"] if has_target else []
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    for heading in headings:
-        table.add_column(heading, no_wrap=True, justify="left" if heading == "outliers" else "right")
-    for each in report.sets:
-        table.add_row(*_row(each))
-    console.print(f"{subject}, known n = {report.known:,}", markup=False, soft_wrap=True)
-    console.print()
-    console.print(table)
-    console.print()
-    console.print(f"mean AUROC {report.mean_auroc:.4f}", soft_wrap=True)
-    own = f"no ink, or confidence below {report.threshold:.3g}" if report.threshold else "no ink"
-    console.print("FPR95: share that passes where 95 % of the known pass", soft_wrap=True)
-    console.print(f"rejected: {own}", soft_wrap=True)
-    if has_target:
-        told = f"confidence below {report.target_threshold:.3g}, for {TARGET:.0%} of the answers right"
-        console.print(f"at {TARGET:.0%}: no ink, or {told}", soft_wrap=True)
-    for skipped in report.skipped:
-        console.print(f"skipped {skipped.name}: {skipped.reason}", markup=False, soft_wrap=True)
+    print_lines(console, f"{subject}, known n = {report.known:,}")
+    rows = [(each.name, *figures_of(each)) for each in report.sets]
+    print_table(console, ("outliers", *heads_of(report)), rows)
+    print_lines(console, "", f"mean AUROC {report.mean_auroc:.4f}", *notes_of(report))
 
 
-def _row(each: SetResult) -> list[str]:
+def heads_of(report: OutlierReport) -> list[str]:
+    """Return the heads of the columns of `figures_of`."""
+    heads = ["n", "blank", "AUROC", "95 % interval", "FPR95", "rejected"]
+    return heads if report.target_threshold is None else [*heads, f"at {TARGET:.0%}"]
+
+
+def figures_of(each: SetResult) -> list[str]:
+    """Return a set's figures in words."""
     low, high = each.interval
     row = [
-        each.name,
         f"{each.n:,}",
         f"{each.no_ink / each.n:.0%}",
         f"{each.auroc:.4f}",
@@ -52,3 +40,13 @@ def _row(each: SetResult) -> list[str]:
         f"{each.rejected:.1%}",
     ]
     return row if each.rejected_at_target is None else [*row, f"{each.rejected_at_target:.1%}"]
+
+
+def notes_of(report: OutlierReport) -> list[str]:
+    """Return what the columns mean, and which sets were skipped."""
+    own = f"no ink, or confidence below {report.threshold:.3g}" if report.threshold else "no ink"
+    notes = ["FPR95: share that passes where 95 % of the known pass", f"rejected: {own}"]
+    if report.target_threshold is not None:
+        threshold = f"confidence below {report.target_threshold:.3g}, for {TARGET:.0%} of the answers right"
+        notes.append(f"at {TARGET:.0%}: no ink, or {threshold}")
+    return notes + [f"skipped {skipped.name}: {skipped.reason}" for skipped in report.skipped]

@@ -16,28 +16,22 @@ date, kalamos_version
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from kalamos._version import __version__
-from kalamos.atomic import write_bytes
 from kalamos.evaluation.evaluate import EvalTarget
-from kalamos.evaluation.pictures import Picture, encode_png, tile, write_text
-from kalamos.evaluation.report import make_folder, metrics_json
-from kalamos.outliers.measure import TARGET, Mistake, OutlierReport, SetResult
+from kalamos.evaluation.html import render_page, report_json, save_files, today
+from kalamos.outliers.console import figures_of, heads_of, notes_of
+from kalamos.outliers.measure import TARGET, OutlierReport
 
-__all__ = ["outliers_json", "surest_sheet", "write_outlier_report"]
-
-TILE, CAPTION, GAP, HEAD, COLUMNS = 84, 24, 14, 30, 8
-INK, FAINT, WRONG = (36, 31, 27), (140, 132, 125), (0, 72, 200)
-"""Colours are blue, green, red, as OpenCV orders them."""
+__all__ = ["ood_page", "outliers_json", "write_outlier_report"]
 
 
 def outliers_json(report: OutlierReport, subject: EvalTarget) -> str:
     """The figures as JSON, a line for each key and for each set."""
-    return metrics_json(
+    return report_json(
         {
             "model": subject.model,
             "model_name": report.model,
@@ -66,22 +60,32 @@ def outliers_json(report: OutlierReport, subject: EvalTarget) -> str:
                 for each in report.sets
             ],
             "skipped": [{"name": skipped.name, "reason": skipped.reason} for skipped in report.skipped],
-            "date": datetime.now(UTC).date().isoformat(),
+            "date": today(),
             "kalamos_version": __version__,
         }
     )
 
 
-def surest_sheet(report: OutlierReport) -> Picture:
-    """Of each set the images read most surely, the surest first; uint8 [H, W, 3], BGR.
-
-    Each beside what the model saw; below: what it was read as, and how surely.
-    """
-    return np.vstack([_band(each) for each in report.sets])
+def ood_page(report: OutlierReport, subject: EvalTarget) -> str:
+    """Render the figures, and of each set the images read most confidently, as HTML."""
+    rejected = f"{np.mean([each.rejected for each in report.sets]):.1%}"
+    return render_page(
+        "ood.html",
+        title=f"{subject.model}: outliers",
+        report=report,
+        subject=subject,
+        summary=[
+            (f"{report.mean_auroc:.4f}", "mean AUROC over the sets, 1 is best"),
+            (rejected, "of the outliers rejected, mean over the sets"),
+        ],
+        heads=heads_of(report),
+        rows=[(each, figures_of(each)) for each in report.sets],
+        notes=notes_of(report),
+    )
 
 
 def write_outlier_report(folder: Path, report: OutlierReport, subject: EvalTarget) -> tuple[str, ...]:
-    """Write `outliers.json` and `outliers.png` (`surest_sheet`).
+    """Write `outliers.json` and `outliers.html` (`ood_page`).
 
     Returns:
         The names of the files written.
@@ -89,39 +93,5 @@ def write_outlier_report(folder: Path, report: OutlierReport, subject: EvalTarge
     Raises:
         OutputError: the folder or a file cannot be written.
     """
-    make_folder(folder)
-    written = {
-        "outliers.json": outliers_json(report, subject).encode(),
-        "outliers.png": encode_png(surest_sheet(report)),
-    }
-    for name, content in written.items():
-        write_bytes(folder / name, content)
-    return tuple(written)
-
-
-def _band(each: SetResult) -> Picture:
-    width = COLUMNS * (2 * TILE + GAP) + GAP
-    head = _blank(HEAD, width)
-    told = f"{each.name}   AUROC {each.auroc:.4f}   {each.n:,} images, {each.no_ink:,} without ink"
-    write_text(head, told, GAP, 0.0, INK, width - 2 * GAP, baseline=HEAD - 6, size=0.55)
-    rows = [head]
-    for start in range(0, len(each.surest), COLUMNS):
-        row = _blank(TILE + CAPTION, width)
-        for place, mistake in enumerate(each.surest[start : start + COLUMNS]):
-            left = GAP + place * (2 * TILE + GAP)
-            row[:, left : left + 2 * TILE] = _pair(mistake)
-        rows.append(row)
-    return np.vstack([*rows, _blank(GAP, width)])
-
-
-def _pair(mistake: Mistake) -> Picture:
-    cell = _blank(TILE + CAPTION, 2 * TILE)
-    cell[:TILE, : TILE - 1] = tile(mistake.image, TILE)[:, : TILE - 1]
-    cell[:TILE, TILE + 1 :] = tile(mistake.seen, TILE)[:, 1:]
-    write_text(cell, mistake.label, TILE - 6, 1.0, WRONG, TILE)
-    write_text(cell, f"{mistake.confidence:.1%}", TILE + 6, 0.0, FAINT, TILE)
-    return cell
-
-
-def _blank(height: int, width: int) -> Picture:
-    return np.full((height, width, 3), 255, np.uint8)
+    figures, page = outliers_json(report, subject), ood_page(report, subject)
+    return save_files(folder, {"outliers.json": figures, "outliers.html": page})

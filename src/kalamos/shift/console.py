@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kalamos.evaluation.html import percent
+from kalamos.evaluation.html import percent, print_figures, print_table
 from kalamos.shift.catalogue import STRENGTHS
 from kalamos.shift.report import ALL, ShiftReport
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from kalamos.evaluation.evaluate import EvalTarget
 
 __all__ = ["print_shift"]
 
-WORST = 3
+WORST_CORRUPTIONS_NAMED = 3
 
 
 def print_shift(console: Console, report: ShiftReport, subject: EvalTarget) -> None:
     """Print the figures, then a row for each corruption."""
-    console.print(
-        f"{subject}, shift suite, n = {report.n:,}, seed {report.seed}", markup=False, soft_wrap=True
-    )
-    for name, told in _figures(report):
-        console.print(f"  {name:<12} {told}", markup=False, soft_wrap=True)
-    _print_table(console, report)
+    title = f"{subject}, shift suite, n = {report.n:,}, seed {report.seed}"
+    print_figures(console, title, _figures(report))
+    heads = ("accuracy at strength", *map(str, STRENGTHS), "mean", "no ink")
+    print_table(console, heads, _rows(report))
 
 
 def _figures(report: ShiftReport) -> list[tuple[str, str]]:
     corrupted = len(report.cells) * report.n
-    worst = ", ".join(f"{name} {report.accuracy(name):.2%}" for name in report.worst(WORST))
+    worst = ", ".join(f"{name} {report.accuracy(name):.2%}" for name in report.worst(WORST_CORRUPTIONS_NAMED))
     figures = [("clean", str(report.clean))]
     figures += [("mean" if group == ALL else group, str(mean)) for group, mean in report.means.items()]
     figures += [
@@ -42,21 +42,15 @@ def _figures(report: ShiftReport) -> list[tuple[str, str]]:
     return figures
 
 
-def _print_table(console: Console, report: ShiftReport) -> None:
-    from rich.table import Table
+def _rows(report: ShiftReport) -> Iterator[Sequence[str | Text]]:
+    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("accuracy at strength")
-    for head in (*map(str, STRENGTHS), "mean", "no ink"):
-        table.add_column(head, justify="right")
     group = ""
     for name in report.names:
         cells = report.of(name)
         if cells[0].group != group:
             group = cells[0].group
-            table.add_row(f"[dim]{group}[/dim]")
+            yield (Text(group, "dim"),)
         blank = sum(cell.no_ink for cell in cells)
         shares = (f"{cell.accuracy:.2%}" for cell in cells)
-        table.add_row(f"  {name}", *shares, f"{report.accuracy(name):.2%}", f"{blank:,}" if blank else "")
-    console.print()
-    console.print(table)
+        yield f"  {name}", *shares, f"{report.accuracy(name):.2%}", f"{blank:,}" if blank else ""

@@ -1,126 +1,129 @@
-"""`shift.html`: the suite's figures and contact sheets on one page that asks nothing of the network."""
+"""`shift.html`: the suite's figures and images on one page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from kalamos.evaluation.html import data_uri, document, isolated, percent, plot
-from kalamos.shift.catalogue import STRENGTHS
+import numpy as np
+
+from kalamos.evaluation.evaluate import EvalTarget
+from kalamos.evaluation.html import percent, render_page, seen_by
+from kalamos.recognizer import Recognizer
+from kalamos.shift.catalogue import STRENGTHS, Grey
 from kalamos.shift.corruptions import CORRUPTIONS
 from kalamos.shift.report import ALL, ShiftReport
+from kalamos.shift.suite import Outcomes
 
-if TYPE_CHECKING:
-    from kalamos.evaluation.evaluate import EvalTarget
+__all__ = ["Reading", "corruption_rows", "robustness_page", "surest_misreadings"]
 
-__all__ = ["render_shift_page"]
-
-_PLOTS = (
-    (
-        "Accuracy by corruption and strength",
-        "Accuracy in percent, the fuller the colour the more is lost. Bars: the mean over the three "
-        "strengths; dashed: the same images as they are; orange: the mean of all corruptions.",
-    ),
-    (
-        "Accuracy by confidence",
-        "What the confidences were worth over all corrupted images in which ink was found, with 95 % "
-        "intervals.",
-    ),
-)
+IMAGES_PER_ROW = 10
+WORST_CORRUPTIONS_SHOWN = 6
 
 
-def render_shift_page(
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One corrupted image and how it was read.
+
+    Attributes:
+        image: uint8 [H, W], the input.
+        seen: uint8 [S, S], what the model saw of it.
+        answer: "" if no ink was found.
+    """
+
+    image: Grey
+    seen: Grey
+    strength: int
+    truth: str
+    answer: str
+    confidence: float
+
+    @property
+    def kind(self) -> Literal["right", "wrong", "no-ink"]:
+        return "right" if self.answer == self.truth else "wrong" if self.answer else "no-ink"
+
+    @property
+    def words(self) -> str:
+        return f"{self.truth}, {f'read as {self.answer}' if self.answer else 'no ink found'}"
+
+
+def robustness_page(
+    outcomes: Outcomes,
     report: ShiftReport,
+    reader: Recognizer,
     subject: EvalTarget,
-    plots: Sequence[tuple[bytes, ...]],
-    sheets: Mapping[str, bytes],
-    misreads: bytes,
+    plots: Mapping[str, bytes],
 ) -> str:
-    """The page as HTML.
+    """Render the page as HTML.
 
     Args:
-        plots: accuracy by corruption, and by confidence: PNG for light and for dark screens; or none.
-        sheets: corruption -> its contact sheet, PNG or JPEG; `misreads` likewise.
+        plots: PNG of `shift.png` and `shift_reliability.png`; may be empty.
     """
-    drawn = "\n".join(plot(light, dark, *told) for (light, dark), told in zip(plots, _PLOTS, strict=False))
-    body = (_head(report, subject), drawn, _table(report), _misreads(misreads), _sheets(report, sheets))
-    return document(f"{subject}: shift suite", "\n".join(filter(None, body)))
+    worst = report.worst(WORST_CORRUPTIONS_SHOWN)
+    return render_page(
+        "robustness.html",
+        title=f"{subject}: robustness",
+        report=report,
+        subject=subject,
+        plots=plots,
+        strengths=STRENGTHS,
+        corruptions=CORRUPTIONS,
+        summary=list(_summary(report)),
+        misreadings=[(name, *surest_misreadings(outcomes, name, reader)) for name in worst],
+        samples=((name, corruption_rows(outcomes, name, reader)) for name in outcomes.names),
+    )
 
 
-def _head(report: ShiftReport, subject: EvalTarget) -> str:
-    mean = report.means[ALL]
-    worst = report.worst()[0]
-    cards = [
-        (
-            "first",
-            percent(mean.value),
-            f"mean over corruptions, 95 % interval {mean.low:.2%} to {mean.high:.2%}",
-        ),
-        ("", percent(report.clean.value), "the same images as they are"),
+def corruption_rows(outcomes: Outcomes, name: str, reader: Recognizer) -> list[list[Reading]]:
+    """Return, for each strength, the same ten images under a corruption."""
+    shown = _columns(outcomes)
+    return [
+        [_reading(outcomes, reader, name, index, position) for position in shown]
+        for index in range(len(STRENGTHS))
     ]
-    cards += [
-        ("", percent(share.value), f"mean, {group}") for group, share in report.means.items() if group != ALL
-    ]
-    cards += [
-        ("", percent(report.accuracy(worst)), f"worst: {worst}"),
-        ("", percent(report.ece), f"calibration error, mean confidence {percent(report.mean_confidence)}"),
-    ]
+
+
+def surest_misreadings(outcomes: Outcomes, name: str, reader: Recognizer) -> tuple[int, list[Reading]]:
+    """Return how many images were misread under a corruption, and up to ten: the most confident first."""
+    place = outcomes.names.index(name)
+    confidence = outcomes.confidence[place]
+    wrong = np.argwhere(~outcomes.correct[place] & (outcomes.predicted[place] >= 0))
+    surest = wrong[np.argsort(-confidence[tuple(wrong.T)], kind="stable")][:IMAGES_PER_ROW].tolist()
+    return len(wrong), [_reading(outcomes, reader, name, index, position) for index, position in surest]
+
+
+def _reading(outcomes: Outcomes, reader: Recognizer, name: str, index: int, position: int) -> Reading:
+    at = outcomes.names.index(name), index, position
+    image = outcomes.corrupted(name, STRENGTHS[index], position)
+    labels, answer = outcomes.clean.labels, int(outcomes.predicted[at])
+    return Reading(
+        image,
+        seen_by(reader, image),
+        STRENGTHS[index],
+        labels[outcomes.truth[position]],
+        labels[answer] if answer >= 0 else "",
+        float(outcomes.confidence[at]),
+    )
+
+
+def _columns(outcomes: Outcomes) -> Sequence[int]:
+    """Choose positions of up to ten images, of as many classes as possible, spread over the alphabet."""
+    present = np.unique(outcomes.truth)
+    chosen = present[np.linspace(0, len(present) - 1, min(IMAGES_PER_ROW, len(present))).round().astype(int)]
+    first = [int(np.flatnonzero(outcomes.truth == label)[0]) for label in chosen]
+    others = [position for position in range(len(outcomes.truth)) if position not in first]
+    return first + others[: IMAGES_PER_ROW - len(first)]
+
+
+def _summary(report: ShiftReport) -> Iterator[tuple[str, str]]:
+    mean, worst = report.means[ALL], report.worst()[0]
+    yield percent(mean.value), f"mean over corruptions, 95 % interval {mean.low:.2%} to {mean.high:.2%}"
+    yield percent(report.clean.value), "the same images uncorrupted"
+    for group, estimate in report.means.items():
+        if group != ALL:
+            yield percent(estimate.value), f"mean, {group}"
+    yield percent(report.accuracy(worst)), f"worst: {worst}"
+    yield percent(report.ece), f"calibration error, mean confidence {percent(report.mean_confidence)}"
     if report.no_ink:
-        cards.append(("", f"{report.no_ink:,}", "found without ink, counted as misread"))
-    shown = "".join(
-        f'<div class="card {kind}"><b>{value}</b><span>{escape(what)}</span></div>'
-        for kind, value, what in cards
-    )
-    return (
-        f"<header>\n<h1>{isolated(subject.model)} on corrupted {isolated(subject.dataset)}</h1>\n"
-        f'<p class="faint">{isolated(subject.part)}, {report.n:,} images, {len(report.names)} corruptions '
-        f'at {len(STRENGTHS)} strengths, seed {report.seed}</p>\n<div class="cards">{shown}</div>\n</header>'
-    )
-
-
-def _table(report: ShiftReport) -> str:
-    heads = "".join(f"<th>{strength}</th>" for strength in STRENGTHS)
-    rows = []
-    for name in report.names:
-        cells = report.of(name)
-        shares = "".join(
-            f'<td title="95 % interval {low:.2%} to {high:.2%}">{percent(cell.accuracy)}</td>'
-            for cell in cells
-            for low, high in [cell.interval]
-        )
-        blank = sum(cell.no_ink for cell in cells)
-        rows.append(
-            f'<tr><td><a href="#{name}">{name}</a> <span class="note">{escape(CORRUPTIONS[name].description)}'
-            f"</span></td>{shares}<td>{percent(report.accuracy(name))}</td><td>{blank or ''}</td></tr>"
-        )
-    return (
-        "<h2>Accuracy by strength</h2>\n"
-        f'<div class="scroll"><table><thead><tr><th>corruption</th>{heads}<th>mean</th><th>no ink</th></tr>'
-        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _misreads(sheet: bytes) -> str:
-    return (
-        "<h2>Surest misreadings of the worst corruptions</h2>\n"
-        '<p class="note">The corrupted image above what the model saw of it; in its corner the strength. '
-        f"Below: true label → answer, confidence.</p>\n{_picture(sheet, 'surest misreadings')}"
-    )
-
-
-def _sheets(report: ShiftReport, sheets: Mapping[str, bytes]) -> str:
-    shown = "\n".join(
-        f'<h3 id="{name}">{name}</h3>\n<p class="note">{escape(CORRUPTIONS[name].description)}. '
-        f"Mean {percent(report.accuracy(name))}.</p>\n{_picture(sheet, name)}"
-        for name, sheet in sheets.items()
-    )
-    return (
-        "<h2>Contact sheets</h2>\n"
-        '<p class="note">A row for each strength. Framed in blue: read rightly; in orange: misread; in '
-        f"black: no ink found.</p>\n{shown}"
-    )
-
-
-def _picture(sheet: bytes, alt: str) -> str:
-    return f'<figure class="plot"><img alt="{escape(alt)}" src="{data_uri(sheet)}"></figure>'
+        yield f"{report.no_ink:,}", "found without ink, counted as misread"
