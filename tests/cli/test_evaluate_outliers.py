@@ -30,7 +30,7 @@ def test_a_table_and_a_report(command, digits_folder: Path) -> None:
         "skipped script:emnist-47",
     ):
         assert any(row.startswith(name) for row in outcome.rows)
-    assert sorted(path.name for path in Path("out").iterdir()) == ["outliers.json", "outliers.html"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["outliers.html", "outliers.json"]
     assert "wrote out/outliers.json and out/outliers.html" in outcome.rows[-1]
 
 

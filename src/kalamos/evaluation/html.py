@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.atomic import atomic_write
+from kalamos.atomic import write_bytes
 from kalamos.errors import ImageError, OutputError
 from kalamos.recognizer import Recognizer
 from kalamos.writers.escape import one_line
@@ -275,5 +275,4 @@ def save_file(path: Path, content: bytes | str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with atomic_write(path) as stream:
-        stream.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+    write_bytes(path, content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
