@@ -236,7 +236,7 @@ def _parquet(value: bytes, rows: int) -> Case:
 
 def _of_models() -> Iterator[Limit]:
     sound = models.sound_model()
-    file_bytes = stated("model_file.opening.MAX_BYTES")
+    file_bytes = stated("model_file.opening.MAX_MODEL_BYTES")
     spare = file_bytes - sound.ByteSize()
     yield Limit(
         "models",
@@ -253,7 +253,7 @@ def _of_models() -> Iterator[Limit]:
         _model(models.weighty_model(weights - 100_000)),
         _model(models.weighty_model(weights + 100_000)),
     )
-    fields = stated("model_file.wire.MAX_FIELDS")
+    fields = stated("model_file.wire.MAX_PROTOBUF_FIELDS")
     yield Limit("models", "fields of a model file", f"{fields:,}", None, _many_fields(fields))
     side = stated("model_file.spec.MAX_INPUT_SIZE")
     yield Limit(
@@ -263,7 +263,7 @@ def _of_models() -> Iterator[Limit]:
         None,
         _model(models.sound_model(input_size=side + 1)),
     )
-    text = stated("model_file.spec.MAX_CHARACTERS")
+    text = stated("model_file.spec.MAX_SPEC_CHARACTERS")
     yield Limit(
         "models",
         "characters of a model's spec",

@@ -21,7 +21,7 @@ GROUPS: Final[Mapping[str, Callable[[str], bool]]] = MappingProxyType(
 )
 """Name -> whether a label, composed and without marks, belongs to the group; of any writing."""
 
-LISTED, TOLD, LONGEST = 60, 5, 40
+MAX_LISTED_LABELS, MAX_LISTED_MISSING, MAX_SHOWN_CHARACTERS = 60, 5, 40
 """Labels of the alphabet, missing characters, and characters of the charset that a message shows."""
 
 # They are copied along with right-to-left text, steer how it is shown, and are no part of it.
@@ -129,7 +129,7 @@ def _named(alphabet: Alphabet, word: str) -> Iterator[tuple[int | None, str]]:
 
 def _refuse_misspelt_group(word: str) -> None:
     """Else "digit" would be four of the letters that a Latin alphabet has."""
-    if len(word) > LONGEST:
+    if len(word) > MAX_SHOWN_CHARACTERS:
         return
     lower = word.lower()
     near = [name for name in GROUPS if lower.startswith(name)] or get_close_matches(lower, GROUPS, 1, 0.85)
@@ -150,10 +150,10 @@ def _characters(word: str) -> Iterator[str]:
 
 
 def _lacking(alphabet: Alphabet, charset: str, missing: list[str]) -> UsageError:
-    more = f" and {len(missing) - TOLD:,} more" if len(missing) > TOLD else ""
+    more = f" and {len(missing) - MAX_LISTED_MISSING:,} more" if len(missing) > MAX_LISTED_MISSING else ""
     near = next((f"did you mean {each!r}? " for each in _alike(missing[0]) if each in alphabet), "")
     return UsageError(
-        f"alphabet {alphabet.name!r} lacks {', '.join(map(repr, missing[:TOLD]))}{more}, "
+        f"alphabet {alphabet.name!r} lacks {', '.join(map(repr, missing[:MAX_LISTED_MISSING]))}{more}, "
         f"asked for by charset {_shown(charset)}",
         remedy=f"{near}{'I' if near else 'i'}t has: {_listed(alphabet)}",
     )
@@ -177,9 +177,9 @@ def _bare(label: str) -> str:
 
 
 def _listed(alphabet: Alphabet) -> str:
-    more = f" and {len(alphabet) - LISTED:,} more" if len(alphabet) > LISTED else ""
-    return " ".join(alphabet.labels[:LISTED]) + more
+    more = f" and {len(alphabet) - MAX_LISTED_LABELS:,} more" if len(alphabet) > MAX_LISTED_LABELS else ""
+    return " ".join(alphabet.labels[:MAX_LISTED_LABELS]) + more
 
 
 def _shown(charset: str) -> str:
-    return repr(charset if len(charset) <= LONGEST else f"{charset[:LONGEST]}…")
+    return repr(charset if len(charset) <= MAX_SHOWN_CHARACTERS else f"{charset[:MAX_SHOWN_CHARACTERS]}…")

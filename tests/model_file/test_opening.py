@@ -29,7 +29,7 @@ from kalamos.errors import (
     UnsupportedModelError,
 )
 from kalamos.model_file import ModelSpec, open_model, read_spec
-from kalamos.model_file.opening import MAX_BYTES
+from kalamos.model_file.opening import MAX_MODEL_BYTES
 
 MakeModel = Callable[..., onnx.ModelProto]
 
@@ -86,7 +86,7 @@ def test_what_is_no_file_is_not_found(tmp_path: Path, read: Callable[[Path], obj
 def test_too_large_a_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "huge.onnx"
     with path.open("wb") as stream:
-        stream.truncate(MAX_BYTES + 1)
+        stream.truncate(MAX_MODEL_BYTES + 1)
     begin = time.perf_counter()
     with pytest.raises(ModelFileError, match="over 160 MiB"):
         read_spec(path)

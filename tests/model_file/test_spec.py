@@ -21,7 +21,7 @@ from kalamos.model_file import (
     SelectiveAccuracy,
     TrainingRecord,
 )
-from kalamos.model_file.spec import MAX_CHARACTERS
+from kalamos.model_file.spec import MAX_SPEC_CHARACTERS
 
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=12)
 UNITS = st.floats(0, 1)
@@ -134,7 +134,7 @@ def test_no_version_is_refused(text: str) -> None:
         ('{"a": "\\ud800"}', "surrogates not allowed"),
         ('{"a": ' + "9" * 5000 + "}", "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
-        (" " * (MAX_CHARACTERS + 1), "longer than"),
+        (" " * (MAX_SPEC_CHARACTERS + 1), "longer than"),
     ],
 )
 def test_what_is_no_json_object_is_refused(text: str, problem: str) -> None:

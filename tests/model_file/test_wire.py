@@ -14,7 +14,7 @@ from onnx import AttributeProto, SparseTensorProto, TensorProto, helper, numpy_h
 
 from kalamos.errors import ModelFileError
 from kalamos.model_file import METADATA_KEY, ModelSpec
-from kalamos.model_file.wire import MAX_FIELDS, check_tensors, read_metadata
+from kalamos.model_file.wire import MAX_PROTOBUF_FIELDS, check_tensors, read_metadata
 
 MakeModel = Callable[..., onnx.ModelProto]
 
@@ -320,7 +320,7 @@ def test_nesting_has_no_depth_to_fail_at() -> None:
 
 
 def test_the_number_of_fields_is_bounded() -> None:
-    content = b"\x08\x01" * (MAX_FIELDS + 1)
+    content = b"\x08\x01" * (MAX_PROTOBUF_FIELDS + 1)
     begin = time.perf_counter()
     for read in (read_metadata, check_tensors):
         with pytest.raises(ModelFileError, match="too many"):

@@ -11,7 +11,7 @@ from kalamos.export.base import Source
 from kalamos.export.rebuild import rebuild
 from kalamos.model_file import ModelSpec, TrainingRecord, open_model
 from kalamos.model_file.licence import NOT_STATED
-from kalamos.model_file.temperature import believable_temperature
+from kalamos.model_file.temperature import bound_temperature
 from kalamos.preprocessing import Preprocessor
 from kalamos.training.run import Run
 
@@ -36,7 +36,7 @@ def from_run(run: Run, name: str, licence: str = NOT_STATED) -> Source:
         size = Preprocessor(run.recipe.preprocessing).output_size()
     except PreprocessingError as error:
         raise ExportError(error.problem, remedy=error.remedy) from error
-    temperature = believable_temperature(run.temperature, run.val_count)
+    temperature = bound_temperature(run.temperature, run.val_count)
     spec = ModelSpec(
         name=name,
         architecture=run.recipe.arch,

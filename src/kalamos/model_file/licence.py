@@ -12,7 +12,7 @@ __all__ = ["NOT_STATED", "check_licence", "licence_text"]
 NOT_STATED: Final = "NOASSERTION"
 """What SPDX has for a licence that nobody has stated."""
 
-LONGEST: Final = 200
+MAX_LICENCE_CHARACTERS: Final = 200
 """Characters of a licence: an SPDX identifier or expression, or a short name."""
 
 
@@ -26,7 +26,7 @@ def check_licence(licence: str) -> str:
     'CC-BY-4.0'
     """
     text = licence.strip()
-    if not text or len(text) > LONGEST or CONTROL_CHARACTERS.search(text):
+    if not text or len(text) > MAX_LICENCE_CHARACTERS or CONTROL_CHARACTERS.search(text):
         raise UsageError(
             f"{licence[:40]!r} is not the name of a licence",
             remedy="give an SPDX identifier, such as Apache-2.0 or CC-BY-4.0",

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadedModel", "check_model", "open_graph", "open_model", "read_spec"]
 
-MAX_BYTES: Final = 160 * 2**20
+MAX_MODEL_BYTES: Final = 160 * 2**20
 """Of a file: opening one takes up to four times as much memory."""
 
-LOGITS: Final = "logits"
+LOGITS_OUTPUT: Final = "logits"
 
-_STRANGERS: Final = (
+_OTHER_FORMATS: Final = (
     (0, b"\x89PNG\r\n", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
     (0, b"PK\x03\x04", "a zip archive, as PyTorch writes its checkpoints"),
@@ -80,8 +80,8 @@ class LoadedModel:
         """
         if not len(images):
             return np.zeros((0, len(self.spec.alphabet)), np.float32)
-        [answer] = self.graph.run([LOGITS], images)
-        self._check_shape(LOGITS, answer, (len(images), len(self.spec.alphabet)))
+        [answer] = self.graph.run([LOGITS_OUTPUT], images)
+        self._check_shape(LOGITS_OUTPUT, answer, (len(images), len(self.spec.alphabet)))
         return answer
 
     def feature_maps(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -209,8 +209,8 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
 
 
 def _check_size(where: str, size: int) -> None:
-    if size > MAX_BYTES:
-        raise ModelFileError(f"{where}: over {MAX_BYTES >> 20} MiB, too large for a character model")
+    if size > MAX_MODEL_BYTES:
+        raise ModelFileError(f"{where}: over {MAX_MODEL_BYTES >> 20} MiB, too large for a character model")
 
 
 @contextmanager
@@ -228,7 +228,7 @@ def _located(where: str) -> Iterator[None]:
 def _spec_of(data: bytes) -> ModelSpec:
     if not data:
         raise ModelFileError("an empty file, not an ONNX model", remedy=EXPORT_REMEDY)
-    for offset, magic, what in _STRANGERS:
+    for offset, magic, what in _OTHER_FORMATS:
         if data.startswith(magic, offset):
             raise ModelFileError(f"{what}, not an ONNX model", remedy=EXPORT_REMEDY)
     text = read_metadata(data).get(METADATA_KEY)
@@ -248,12 +248,12 @@ def _check_input(declared: ValueType, spec: ModelSpec) -> None:
 
 
 def _check_outputs(outputs: Sequence[ValueType], values: Mapping[str, Value], spec: ModelSpec) -> None:
-    if not outputs or outputs[0].name != LOGITS:
-        raise ModelFileError(f"the graph's first output is not called {LOGITS!r}")
+    if not outputs or outputs[0].name != LOGITS_OUTPUT:
+        raise ModelFileError(f"the graph's first output is not called {LOGITS_OUTPUT!r}")
     for output in outputs:
         if output.name not in values:
             raise ModelFileError(f"damaged: nothing gives the graph's output {output.name[:60]!r}")
-    _check_value("output", LOGITS, values[LOGITS], (len(spec.alphabet),))
+    _check_value("output", LOGITS_OUTPUT, values[LOGITS_OUTPUT], (len(spec.alphabet),))
     names = {output.name for output in outputs[1:]}
     for name in spec.feature_maps:
         if name not in names:

@@ -11,6 +11,7 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from kalamos.alphabets import CONTROL_CHARACTERS, Alphabet
@@ -31,14 +32,14 @@ __all__ = ["FORMAT_VERSION", "METADATA_KEY", "ModelSpec"]
 FORMAT_VERSION: Final = 1
 METADATA_KEY: Final = "kalamos.spec"
 
-MAX_CHARACTERS: Final = 1_000_000
+MAX_SPEC_CHARACTERS: Final = 1_000_000
 """Room for an alphabet of tens of thousands; more is not read."""
 
 MAX_INPUT_SIZE: Final = 1024
 """In pixels a side. A hostile file could else ask for any amount of memory an image."""
 
 
-TEMPERATURES: Final = 1e-3, 1e3
+SPEC_TEMPERATURE_RANGE: Final = 1e-3, 1e3
 """The least and the greatest: beyond, every answer is certain, or none. `kalamos train` fits 0.05 to 20."""
 
 
@@ -93,7 +94,7 @@ class ModelSpec:
         require(bool(self.name.strip()), "name", "not blank", self.name)
         require(self.parameters >= 0, "parameters", "at least 0", self.parameters)
         require(1 <= size <= MAX_INPUT_SIZE, "input_size", f"in 1..{MAX_INPUT_SIZE} pixels", size)
-        low, high = TEMPERATURES
+        low, high = SPEC_TEMPERATURE_RANGE
         require(low <= temperature <= high, "temperature", f"in {low:g}..{high:g}", temperature)
         require(0 <= self.min_confidence <= 1, "min_confidence", "in [0, 1]", self.min_confidence)
         distinct = len({*self.feature_maps}) == len(self.feature_maps)
@@ -146,8 +147,8 @@ class ModelSpec:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    if len(text) > MAX_CHARACTERS:
-        raise ModelFileError(f"the spec is longer than {MAX_CHARACTERS} characters")
+    if len(text) > MAX_SPEC_CHARACTERS:
+        raise ModelFileError(f"the spec is longer than {MAX_SPEC_CHARACTERS} characters")
     try:
         document = json.loads(text, parse_float=_finite, parse_constant=_finite)
         # JSON can spell half a surrogate pair, which would fail wherever it is printed later.
@@ -180,13 +181,16 @@ def _build(cls: Any, value: object, key: str) -> Any:
     for name in value:
         if name not in names:
             raise ModelFileError(f"the spec{where} has an unknown key {shown(name)}")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     prefix = f"{key}." if key else ""
     converted = {name: _convert(hints[name], value[name], prefix + name) for name in names if name in value}
     try:
         return cls(**converted)
     except AlphabetError as error:
         raise ModelFileError(f"the spec{where} is no alphabet: {error.problem}") from error
+
+
+_hints = cache(get_type_hints)  # a spec is built of dozens of records
 
 
 def _convert(hint: Any, value: Any, key: str) -> Any:

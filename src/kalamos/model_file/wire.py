@@ -24,7 +24,7 @@ __all__ = ["EXPORT_REMEDY", "check_tensors", "fields_of", "read_metadata", "vari
 
 EXPORT_REMEDY: Final = "write one with `kalamos export`"
 
-MAX_FIELDS: Final = 200_000
+MAX_PROTOBUF_FIELDS: Final = 200_000
 """A recogniser has some thousands; this many take half a second to walk."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -117,14 +117,16 @@ write one with `kalamos export`
 
 def _messages(data: bytes) -> Iterator[tuple[str, list[_Field]]]:
     """Every message of `_CHILDREN` with its fields, the model first."""
-    allowance = MAX_FIELDS
+    allowance = MAX_PROTOBUF_FIELDS
     pending = [("model", memoryview(data))]
     while pending:
         kind, message = pending.pop()
         fields = list(islice(fields_of(message), allowance + 1))
         allowance -= len(fields)
         if allowance < 0:
-            raise ModelFileError(f"the model has more than {MAX_FIELDS} protobuf fields, too many to check")
+            raise ModelFileError(
+                f"the model has more than {MAX_PROTOBUF_FIELDS} protobuf fields, too many to check"
+            )
         yield kind, fields
         inside = _CHILDREN[kind]
         pending += [

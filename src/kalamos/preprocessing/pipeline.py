@@ -43,6 +43,10 @@ MAX_STEPS = 16
 """The default has six."""
 
 
+_OUTPUT_SIZES: dict[object, int] = {}
+"""Steps -> the side of the squares that they make. A process opens a few models, over and over."""
+
+
 class Preprocessor:
     """A compiled step list.
 
@@ -115,11 +119,18 @@ class Preprocessor:
             yield str(declared["step"]), grey
 
     def output_size(self) -> int:
-        """S, the side in px of the squares that `image` makes; found by trying.
+        """S, the side in px of the squares that `image` makes; found by trying, once for each list of steps.
 
         Raises:
             PreprocessingError: images of other shapes come out otherwise, or not at all.
         """
+        steps = tuple(tuple(sorted(step.items())) for step in self.steps)
+        size = _OUTPUT_SIZES.get(steps)
+        if size is None:
+            size = _OUTPUT_SIZES[steps] = self._tried_output_size()
+        return size
+
+    def _tried_output_size(self) -> int:
         # Neither the page nor its ink is square: what comes out so was made so.
         page = np.zeros((64, 48), np.uint8)
         page[12:52, 20:28] = 255

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Backbone", "Head", "split_model", "with_head"]
 
-LOGITS = "logits"
+LOGITS_OUTPUT = "logits"
 WEIGHT, BIAS = "teaching.weight", "teaching.bias"
 """Names that no exporter gives, for a last layer whose own weights have none."""
 
@@ -118,8 +118,8 @@ def with_head(content: bytes, head: Head, metadata: Mapping[str, str], where: st
         numpy_helper.from_array(values.astype(np.float32), key)
         for key, values in ((weight, head.weight), (bias, head.bias))
     )
-    graph.node.append(helper.make_node("Gemm", [embeddings, weight, bias], [LOGITS], name, transB=1))
-    kept = [value for value in graph.value_info if value.name not in {LOGITS, weight, bias}]
+    graph.node.append(helper.make_node("Gemm", [embeddings, weight, bias], [LOGITS_OUTPUT], name, transB=1))
+    kept = [value for value in graph.value_info if value.name not in {LOGITS_OUTPUT, weight, bias}]
     del graph.value_info[:]
     graph.value_info.extend(kept)
     graph.output[0].type.tensor_type.shape.dim[1].dim_value = len(head.bias)
@@ -139,7 +139,7 @@ def _parsed(content: bytes) -> onnx.ModelProto:
 
 
 def _last_layer(graph: onnx.GraphProto, where: str) -> onnx.NodeProto:
-    layer: onnx.NodeProto | None = next((node for node in graph.node if LOGITS in node.output), None)
+    layer: onnx.NodeProto | None = next((node for node in graph.node if LOGITS_OUTPUT in node.output), None)
     if layer is None or layer.op_type != "Gemm" or _attributes(layer)["transA"]:
         found = "no layer" if layer is None else f"a layer {layer.op_type}"
         raise ModelFileError(

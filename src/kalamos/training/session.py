@@ -18,7 +18,7 @@ from kalamos.datasets.prepare import blank_images, prepare_split
 from kalamos.errors import TrainingError
 from kalamos.evaluation.calibration import fit_temperature
 from kalamos.evaluation.selective import selective_accuracy
-from kalamos.model_file.temperature import believable_temperature
+from kalamos.model_file.temperature import bound_temperature
 from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.probabilities import softmax
 from kalamos.stale_files import remove_all_stale
@@ -218,7 +218,7 @@ def _finish(plan: RunConfig, state: TrainingState, data: Examples, validation: E
     labels = validation.labels.cpu().numpy()
     # Logit adjustment made it expect each class as often, or nearly so: so the validation has to count them.
     rarity = (-plan.recipe.logit_adjustment * data.log_priors()).exp().cpu().numpy()[labels]
-    temperature = believable_temperature(fit_temperature(logits, labels, rarity), len(labels))
+    temperature = bound_temperature(fit_temperature(logits, labels, rarity), len(labels))
     correct = logits.argmax(1) == labels
     return Run(
         recipe=plan.recipe,
