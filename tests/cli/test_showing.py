@@ -105,7 +105,7 @@ def test_a_folder_that_is_in_use_is_refused_before_anything_is_written(
     assert "not empty; empty it, or name a new folder after --show" in outcome.err
     assert not rows.exists()
     assert command("predict", image, "--show", image).code == 2
-    assert "this is no folder" in command("predict", image, "--show", image).err
+    assert "not a directory" in command("predict", image, "--show", image).err
 
 
 def test_a_name_that_cannot_be_one_is_told(tmp_path: Path) -> None:

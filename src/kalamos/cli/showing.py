@@ -7,11 +7,10 @@ script, which OpenCV cannot draw.
 
 from __future__ import annotations
 
-import html
 import re
 from pathlib import Path, PurePath
 from types import TracebackType
-from urllib.parse import quote
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from kalamos.atomic import write_bytes
 from kalamos.errors import ImageError, OutputError, UsageError
+from kalamos.evaluation.html import fit_image, render_page, save_file
 from kalamos.inputs import Item
 from kalamos.predictions import Prediction
 from kalamos.recognizer import Recognizer
@@ -35,12 +35,6 @@ SIDE, GAP, LINE = 140, 8, 18
 
 PAPER, INK = 255, 40
 """Grey levels of the picture's own ground and text."""
-
-STYLE = """
-body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; color: #222; background: #fff }
-figure { margin: 0 0 1.5em; padding-top: .5em; border-top: 1px solid #ddd } img { max-width: 100% }
-b { font-size: 1.5em; margin-right: .5em } .error { color: #a00 } figcaption { overflow-wrap: anywhere }
-"""
 
 
 class Gallery:
@@ -60,12 +54,12 @@ class Gallery:
         self._folder = Path(folder)
         self._reader = reader
         self._count = 0
-        self._entries: list[str] = []
+        self._entries: list[dict[str, Any]] = []
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             occupied = next(self._folder.iterdir(), None) is not None
         except (FileExistsError, NotADirectoryError) as error:
-            raise UsageError(f"{folder}: this is no folder", remedy="name another after --show") from error
+            raise UsageError(f"{folder}: not a directory", remedy="name another after --show") from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise OutputError(f"{folder}: cannot be written to: {reason}") from error
@@ -100,23 +94,19 @@ class Gallery:
             problem = None
         _, content = cv2.imencode(".png", picture(stages, _ascii(result)))
         write_bytes(self._folder / name, content.data)
-        self._entries.append(_figure(name, path, result, problem))
+        self._entries.append(_entry(name, path, result, problem))
 
     def _write_page(self, *, more: bool) -> None:
         number = max(1, -(-self._count // PAGE))
-        links = [(number - 1, "before"), (number + 1, "after")]
-        shown = [link for link, wanted in zip(links, (number > 1, more), strict=True) if wanted]
-        turn = " ".join(f'<a href="{_page_name(page)}">{label}</a>' for page, label in shown)
         first = self._count - len(self._entries) + 1
-        title = f"What the model saw: {first} to {self._count}" if self._entries else "No image was read"
-        text = (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-            f"<style>{STYLE}</style><h1>{title}</h1><nav>{turn}</nav>\n"
-            + "\n".join(self._entries)
-            + f"\n<nav>{turn}</nav></html>\n"
+        page = render_page(
+            "gallery.html",
+            title=f"What the model saw: {first} to {self._count}" if self._entries else "No image was read",
+            entries=self._entries,
+            before=_page_name(number - 1) if number > 1 else None,
+            after=_page_name(number + 1) if more else None,
         )
-        # Names that are not text in the file system's encoding are shown with their bytes.
-        write_bytes(self._folder / _page_name(number), text.encode("utf-8", "backslashreplace"))
+        save_file(self._folder / _page_name(number), page)
         self._entries.clear()
 
 
@@ -140,20 +130,11 @@ def picture(stages: list[tuple[str, Grey]], caption: str) -> Grey:
     for column, (name, image) in enumerate(stages):
         left = GAP + column * (SIDE + GAP)
         _write(sheet, name, left, LINE)
-        panel = _fitted(image)
+        panel = fit_image(image, SIDE)
         top = LINE + GAP
         sheet[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
     _write(sheet, caption, GAP, height - GAP)
     return sheet
-
-
-def _fitted(image: Grey) -> Grey:
-    height, width = image.shape
-    scale = SIDE / max(height, width)
-    # Enlarged, the model's own pixels are to be seen.
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    shape = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, shape, interpolation=method)  # type: ignore[return-value]
 
 
 def _write(sheet: Grey, text: str, left: int, baseline: int) -> None:
@@ -170,18 +151,15 @@ def _ascii(result: Prediction) -> str:
     return f"{label}   {result.confidence:.1%}"
 
 
-def _figure(name: str, path: str, result: Prediction, problem: str | None) -> str:
-    if result.error is not None:
-        answer = f'<span class="error">{html.escape(problem or str(result.error))}</span>'
-    else:
-        label = "no label" if result.label is None else html.escape(result.label)
-        answer = f"<b>{label}</b>{result.confidence:.1%}"
-        if result.abstained and result.top:
-            answer += f" for {html.escape(result.top[0].label)}"
-    return (
-        f'<figure><img src="{quote(name)}" alt="" loading="lazy">'
-        f"<figcaption>{answer}<br>{html.escape(path)}</figcaption></figure>"
-    )
+def _entry(name: str, path: str, result: Prediction, problem: str | None) -> dict[str, Any]:
+    return {
+        "file": name,
+        "path": path,
+        "error": None if result.error is None else problem or str(result.error),
+        "label": result.label,
+        "confidence": result.confidence,
+        "best": result.top[0].label if result.abstained and result.top else None,
+    }
 
 
 def _page_name(number: int) -> str:
