@@ -181,6 +181,7 @@ def test_uploads_at_once_are_few(visitor: httpx.Client) -> None:
         ("multipart/form-data", b"a"),
         ("multipart/form-data; boundary=x", b"a"),
         ("multipart/form-data; boundary=x", b"--x\r\n\r\nno head\r\n--x--\r\n"),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\n\r\n--x--\r\n"),
         (
             "multipart/form-data; boundary=x",
             b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n',

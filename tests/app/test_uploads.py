@@ -101,11 +101,13 @@ def test_names_are_cut() -> None:
         ([part("image"), part("charset", b"1" * 20_000)], "invalid_field"),
         ([b"--x\r\nContent-Type: image/png\r\n\r\n1\r\n"], "invalid_multipart"),
         ([b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n"], "invalid_multipart"),
+        ([b"--x\r\n\r\nno head\r\n"], "invalid_multipart"),
+        ([b"--x\r\n\r\n\r\n"], "invalid_multipart"),
         ([b"nonsense"], "invalid_multipart"),
         ([b"--x\r\n" + b"A: 1\r\n" * 50 + b"\r\n\r\n"], "invalid_multipart"),
         ([b"--x\r\nA: " + b"1" * 10_000 + b"\r\n\r\n"], "invalid_multipart"),
     ],
-    ids=range(18),
+    ids=range(20),
 )
 def test_forms_that_are_refused(parts: list[bytes], code: str) -> None:
     with refused(422, code):

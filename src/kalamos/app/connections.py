@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from kalamos.app.framing import MAX_HEAD_BYTES, Chunks, Length, body_of, malformed, take_head
 from kalamos.app.refusals import APIError, error_response
 
-__all__ = ["Connection", "Traffic"]
+__all__ = ["Connection", "Traffic", "ending_error"]
 
 MAX_HEADER_SECONDS: Final = 10.0
 """For the head of a request to arrive whole."""
@@ -210,15 +210,10 @@ class Connection:
         await self._application(scope, receive, answer)
 
     def _refusal(self) -> APIError | None:
-        headers = {"Connection": "close", "Retry-After": "1"}
         if self.traffic.ending is not None:
-            return APIError(
-                503, "ending", "the server is about to end", remedy="try again later", headers=headers
-            )
+            return ending_error("the server is about to end", remedy="try again later")
         if self._supernumerary:
-            return APIError(
-                503, "busy", "too many connections at once", remedy="try again in a moment", headers=headers
-            )
+            return _too_many_connections(remedy="try again in a moment", retry_after=1)
         return None
 
     def _is_the_last(self) -> bool:
@@ -273,8 +268,7 @@ class Connection:
             self.abort()
             return
         if self._is_at_work():
-            close = {"Connection": "close"}
-            self.refuse(APIError(503, "busy", "too many connections at once", headers=close))
+            self.refuse(_too_many_connections())
         self.closing = True
         self._raw.close()
 
@@ -325,9 +319,8 @@ class Connection:
             return
         late = now - self._body_began - MAX_BODY_STALL_SECONDS
         if now - self.since > MAX_BODY_STALL_SECONDS or late * MIN_BODY_BYTES_PER_SECOND > self._body_bytes:
-            close = {"Connection": "close"}
             problem = f"the request's body stood still for {MAX_BODY_STALL_SECONDS:g} s, or came too slowly"
-            self.refuse(APIError(408, "too_slow", problem, headers=close))
+            self.refuse(APIError(408, "too_slow", problem, close=True))
 
     def _tick_unsent(self, now: float) -> None:
         unsent = self._raw.get_write_buffer_size()
@@ -363,3 +356,13 @@ class _LingeringTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._connection.set_reading(protocol_pauses=False)
+
+
+def ending_error(problem: str, remedy: str = "") -> APIError:
+    """Return the error of a request that comes, or takes, too late for a server that ends."""
+    return APIError(503, "ending", problem, remedy=remedy, close=True, retry_after=1)
+
+
+def _too_many_connections(remedy: str = "", retry_after: int | None = None) -> APIError:
+    problem = "too many connections at once"
+    return APIError(503, "busy", problem, remedy=remedy, close=True, retry_after=retry_after)

@@ -22,7 +22,6 @@ _FRAMING_HEADER: Final = re.compile(
 )
 _UPGRADE_HEADER: Final = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
-_CLOSE: Final = {"Connection": "close"}
 
 
 def take_head(pending: bytearray, searched: int) -> bytes | None:
@@ -51,13 +50,8 @@ def take_head(pending: bytearray, searched: int) -> bytes | None:
         raise malformed()
     end = pending.find(b"\r\n\r\n", max(0, searched - 3))
     if (end + 4 if end >= 0 else len(pending)) > MAX_HEAD_BYTES:
-        raise APIError(
-            431,
-            "head_too_large",
-            f"the request's head is larger than {MAX_HEAD_BYTES:,} bytes",
-            remedy="send fewer or shorter headers",
-            headers=_CLOSE,
-        )
+        problem = f"the request's head is larger than {MAX_HEAD_BYTES:,} bytes"
+        raise _head_too_large(problem, "send fewer or shorter headers")
     if end < 0:
         return None
     head = bytes(pending[: end + 4])
@@ -72,7 +66,7 @@ def take_head(pending: bytearray, searched: int) -> bytes | None:
 
 def malformed() -> APIError:
     """What is no HTTP."""
-    return APIError(400, "no_http", "Invalid HTTP request received", headers=_CLOSE)
+    return APIError(400, "no_http", "Invalid HTTP request received", close=True)
 
 
 class Length:
@@ -167,13 +161,12 @@ class Chunks:
 
 def _check_head_size(size: int) -> None:
     if size > MAX_HEAD_BYTES:
-        raise APIError(
-            431,
-            "head_too_large",
-            f"chunk lines or trailers of more than {MAX_HEAD_BYTES:,} bytes",
-            remedy="send the body with a Content-Length",
-            headers=_CLOSE,
-        )
+        problem = f"chunk lines or trailers of more than {MAX_HEAD_BYTES:,} bytes"
+        raise _head_too_large(problem, "send the body with a Content-Length")
+
+
+def _head_too_large(problem: str, remedy: str) -> APIError:
+    return APIError(431, "head_too_large", problem, remedy=remedy, close=True)
 
 
 def body_of(head: bytes) -> Length | Chunks | None:

@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive
 
-from kalamos.app.bodies import drain_body, too_busy
+from kalamos.app.bodies import drain_body, too_busy, too_large, too_slow
 from kalamos.app.file_gate import base_name
 from kalamos.app.limits import Limits
 from kalamos.app.refusals import APIError
+from kalamos.app.uploads import FormParser
 from kalamos.app.visits import FILE_OVERHEAD_BYTES, StoredFile, Visit, Visits
 
 __all__ = ["FileReceiver"]
@@ -36,9 +35,6 @@ MAX_UPLOADS_AT_ONCE: Final = 4
 
 MIN_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 """Bytes a second that an upload has to bring on average, once its first seconds are over."""
-
-MAX_PART_HEADER_BYTES: Final = 8 * 1024
-"""Of the head of one part of a form."""
 
 MAX_PROGRESS_ENTRIES: Final = 16
 """Uploads of one visit whose progress is told."""
@@ -86,16 +82,14 @@ class FileReceiver:
             APIError: 408 too slow, 413 too much, 422 not such a form, 429 too many at once, 503 no room.
             ClientDisconnect: the client went away. Then too, nothing of the upload stays.
         """
-        if visit.arriving >= MAX_UPLOADS_AT_ONCE or (length or 0) > self._visits.limits.visit_bytes:
+        try:
+            upload = self._begin(visit, content_type, length or 0, upload_id)
+        except APIError:
             await drain_body(receive)
-            if visit.arriving >= MAX_UPLOADS_AT_ONCE:
-                raise too_busy("too many uploads at once")
-            raise self._too_large(self._visits.limits.visit_bytes)
-        progress = self._start_progress(visit, upload_id)
-        upload = _Upload(self._visits, visit, self._limits.upload_bytes, progress)
+            raise
         visit.arriving += 1
         try:
-            await self._take(upload, receive, content_type)
+            await self._take(upload, receive)
             paths = upload.keep()
         except APIError:
             upload.discard()
@@ -107,28 +101,34 @@ class FileReceiver:
             raise
         finally:
             visit.arriving -= 1
-            progress.done = True
+            upload.progress.done = True
             visit.touch()
         return JSONResponse(paths)
 
-    async def _take(self, upload: _Upload, receive: Receive, content_type: str) -> None:
-        kind, parameters = parse_options_header(content_type)
-        if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
-            raise APIError(422, "invalid_multipart", "files come as multipart/form-data")
+    def _begin(self, visit: Visit, content_type: str, length: int, upload_id: str) -> _Upload:
+        most = self._visits.limits.visit_bytes
+        if visit.arriving >= MAX_UPLOADS_AT_ONCE:
+            raise too_busy("too many uploads at once")
+        if length > most:
+            raise too_large(
+                f"the upload is larger than {most:,} bytes", "send fewer or smaller files at once"
+            )
+        upload = _Upload(content_type, self._visits, visit, self._limits.upload_bytes)
+        if upload_id:
+            self._progress[visit.folder, upload_id] = upload.progress
+            while len(self._progress) > MAX_PROGRESS_ENTRIES * self._visits.limits.visits:
+                self._progress.popitem(last=False)
+        return upload
+
+    async def _take(self, upload: _Upload, receive: Receive) -> None:
         started, total = time.monotonic(), 0
-        try:
-            parser = MultipartParser(parameters[b"boundary"], upload.callbacks())
-            while not upload.arrived:
-                message = await self._next(receive, started, total)
-                part = message.get("body", b"")
-                upload.arrived, total = not message.get("more_body", False), total + len(part)
-                # In the event loop, where all the counting is: a part has some 64 KiB.
-                parser.write(part)
-            parser.finalize()
-        except FormParserError as error:
-            raise APIError(422, "invalid_multipart", f"the form cannot be read: {error}") from None
-        if not upload.complete:
-            raise APIError(422, "invalid_multipart", "the form breaks off", remedy="send it whole")
+        while not upload.arrived:
+            message = await self._next(receive, started, total)
+            part = message.get("body", b"")
+            upload.arrived, total = not message.get("more_body", False), total + len(part)
+            # In the event loop, where all the counting is: a part has some 64 KiB.
+            upload.feed(part)
+        upload.close()
 
     async def _next(self, receive: Receive, started: float, total: int) -> Any:
         seconds = self._limits.seconds
@@ -137,33 +137,11 @@ class FileReceiver:
             async with asyncio.timeout(min(seconds, left)):
                 message = await receive()
         except TimeoutError:
-            raise APIError(
-                408,
-                "too_slow",
-                f"the upload brought less than {MIN_UPLOAD_BYTES_PER_SECOND // 1024} KiB/s",
-                remedy="send fewer files at once",
-                headers={"Connection": "close"},
-            ) from None
+            problem = f"the upload brought less than {MIN_UPLOAD_BYTES_PER_SECOND // 1024} KiB/s"
+            raise too_slow(problem, "send fewer files at once") from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         return message
-
-    def _too_large(self, most: int) -> APIError:
-        return APIError(
-            413,
-            "too_large",
-            f"the upload is larger than {most:,} bytes",
-            remedy="send fewer or smaller files at once",
-            headers={"Connection": "close"},
-        )
-
-    def _start_progress(self, visit: Visit, upload_id: str) -> _Progress:
-        progress = _Progress(OrderedDict())
-        if upload_id:
-            self._progress[visit.folder, upload_id] = progress
-            while len(self._progress) > MAX_PROGRESS_ENTRIES * self._visits.limits.visits:
-                self._progress.popitem(last=False)
-        return progress
 
     async def progress(self, visit: Visit, upload_id: str) -> Response:
         """Answer with server-sent events: how many bytes of which file have come, until all are there."""
@@ -190,35 +168,23 @@ def _event(**values: object) -> str:
     return f"data: {json.dumps(values)}\n\n"
 
 
-class _Upload:
+class _Upload(FormParser):
     """The files of one request, while they arrive."""
 
-    def __init__(self, visits: Visits, visit: Visit, file_bytes: int, progress: _Progress) -> None:
+    _file: BinaryIO
+    """Of the part that arrives; open meanwhile."""
+
+    def __init__(self, content_type: str, visits: Visits, visit: Visit, file_bytes: int) -> None:
+        super().__init__(content_type)
         self.arrived = False
         """Whether the body is at its end."""
-        self.complete = False
-        """Whether the form is."""
         self._visits = visits
         self._visit = visit
         self._file_bytes = file_bytes
-        self._progress = progress
+        self.progress = _Progress(OrderedDict())
         self._reserved = 0
         self._files: list[StoredFile] = []
-        self._header, self._value, self._disposition = b"", b"", b""
-        self._file: BinaryIO | None = None
         self._path, self._name, self._size = Path(), "", 0
-
-    def callbacks(self) -> Any:
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": self._add_header,
-            "on_header_value": self._add_value,
-            "on_header_end": self._end_header,
-            "on_headers_finished": self._start_file,
-            "on_part_data": self._add_data,
-            "on_part_end": self._end_file,
-            "on_end": self._finish,
-        }
 
     def keep(self) -> list[str]:
         """Put the files on the visit's record; returns their paths."""
@@ -233,77 +199,41 @@ class _Upload:
     def discard(self) -> None:
         """Delete what has been written."""
         self._visits.release(self._visit, self._reserved)
-        if self._file is not None:
+        if self._in_part:
             self._file.close()
             shutil.rmtree(self._path.parent, ignore_errors=True)
         for stored in self._files:
             shutil.rmtree(stored.path.parent, ignore_errors=True)
 
-    @property
-    def _opened(self) -> BinaryIO:
-        if self._file is None:
-            raise APIError(422, "invalid_multipart", "a part of the form has no head")
-        return self._file
-
     def _reserve(self, size: int) -> None:
         self._visits.reserve(self._visit, size)
         self._reserved += size
 
-    def _begin(self) -> None:
-        self._disposition = b""
-
-    def _add_header(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-        self._check_head()
-
-    def _add_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-        self._check_head()
-
-    def _check_head(self) -> None:
-        if len(self._header) + len(self._value) > MAX_PART_HEADER_BYTES:
-            raise APIError(422, "invalid_multipart", "a part of the form has a very long head")
-
-    def _end_header(self) -> None:
-        if self._header.lower() == b"content-disposition":
-            self._disposition = self._value
-        self._header, self._value = b"", b""
-
-    def _start_file(self) -> None:
-        _, parameters = parse_options_header(self._disposition)
-        if parameters.get(b"name") != b"files" or b"filename" not in parameters:
+    def start_part(self, name: str, filename: str | None) -> None:
+        if name != "files" or filename is None:
             raise APIError(422, "unknown_field", "only files are uploaded, as 'files'")
         if len(self._files) >= MAX_FILES_PER_UPLOAD:
             raise APIError(413, "too_many_files", f"more than {MAX_FILES_PER_UPLOAD:,} files in one request")
         self._reserve(FILE_OVERHEAD_BYTES)
-        self._name, self._size = base_name(parameters[b"filename"].decode(errors="replace")), 0
+        self._name, self._size = base_name(filename), 0
         folder = self._visit.folder / "uploads" / secrets.token_hex(16)
         folder.mkdir(mode=0o700, parents=True)
         self._path = folder / _safe_name(self._name)
         self._file = self._path.open("xb")
 
-    def _add_data(self, data: bytes, start: int, end: int) -> None:
-        self._size += end - start
+    def add_data(self, data: bytes) -> None:
+        self._size += len(data)
         if self._size > self._file_bytes:
-            raise APIError(
-                413,
-                "too_large",
-                f"a file is larger than {self._file_bytes:,} bytes",
-                remedy="send smaller files",
-                headers={"Connection": "close"},
-            )
-        self._reserve(end - start)
-        self._opened.write(data[start:end])
-        if not self._progress.done:
-            self._progress.news[self._name] = self._progress.news.get(self._name, 0) + end - start
+            raise too_large(f"a file is larger than {self._file_bytes:,} bytes", "send smaller files")
+        self._reserve(len(data))
+        self._file.write(data)
+        if not self.progress.done:
+            news = self.progress.news
+            news[self._name] = news.get(self._name, 0) + len(data)
 
-    def _end_file(self) -> None:
-        self._opened.close()
-        self._file = None
+    def end_part(self) -> None:
+        self._file.close()
         self._files.append(StoredFile(self._path, self._name, self._size))
-
-    def _finish(self) -> None:
-        self.complete = True
 
 
 def _safe_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A request that is not answered with results, and how its answer looks."""
+"""API errors and their JSON body."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ __all__ = ["APIError", "error_response"]
 
 
 class APIError(KalamosError):
-    """The whole request is refused: an HTTP status, and a code that programs can rely on.
+    """A refused request: an HTTP status, and a code that programs can rely on.
 
-    >>> APIError(413, "too_large", "the upload is over 20 MiB").status
-    413
+    Args:
+        status: of HTTP.
+        code: one word for programs.
+        problem, remedy: as for any `KalamosError`.
+        close: whether the connection ends with the answer.
+        retry_after: seconds after which the client should try again.
+        headers: more of the answer's headers.
+
+    >>> error = APIError(413, "too_large", "the upload is over 20 MiB", close=True)
+    >>> error.status, error.headers
+    (413, {'Connection': 'close'})
     """
 
     def __init__(
@@ -26,22 +35,28 @@ class APIError(KalamosError):
         problem: str,
         *,
         remedy: str = "",
+        close: bool = False,
+        retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(problem, remedy=remedy)
         self.status = status
         self.code = code
         self.headers = dict(headers or {})
+        if close:
+            self.headers["Connection"] = "close"
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
 
 
-def error_response(refusal: APIError, request_id: str) -> Response:
-    """The refusal as JSON: `{"error": {"code", "message", "remedy", "request_id"}}`."""
-    error = {
-        "code": refusal.code,
-        "message": refusal.problem,
-        "remedy": refusal.remedy or None,
+def error_response(error: APIError, request_id: str) -> Response:
+    """Return the error as JSON: `{"error": {"code", "message", "remedy", "request_id"}}`."""
+    content = {
+        "code": error.code,
+        "message": error.problem,
+        "remedy": error.remedy or None,
         "request_id": request_id,
     }
     # ASCII, so that half a surrogate pair which someone sent as a name cannot spoil the answer.
-    body = json.dumps({"error": error}).encode()
-    return Response(body, refusal.status, refusal.headers, media_type="application/json")
+    body = json.dumps({"error": content}).encode()
+    return Response(body, error.status, error.headers, media_type="application/json")

@@ -27,7 +27,7 @@ __all__ = [
     "body_schemas",
 ]
 
-LONGEST_NAME = 1024
+MAX_NAME_CHARACTERS = 1024
 """Characters."""
 
 
@@ -52,7 +52,8 @@ class Image(_Exact):
 
     data: Annotated[str, Field(description="The image file, base64 (RFC 4648); a `data:` URL of it as well.")]
     name: Annotated[
-        str | None, Field(max_length=LONGEST_NAME, description="Comes back as `path`; never looked for.")
+        str | None,
+        Field(max_length=MAX_NAME_CHARACTERS, description="Comes back as `path`; never looked for."),
     ] = None
 
 

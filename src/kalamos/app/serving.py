@@ -18,8 +18,7 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from kalamos.app.connections import MAX_IDLE_SECONDS, Connection, Traffic
-from kalamos.app.refusals import APIError
+from kalamos.app.connections import MAX_IDLE_SECONDS, Connection, Traffic, ending_error
 from kalamos.errors import UsageError
 
 __all__ = ["bind", "server_for"]
@@ -241,9 +240,8 @@ class _Server(uvicorn.Server):
                     await self._accept_rest(listener)
             listener.close()
         await self._until_idle(began + self._shutdown_timeout)
-        close = {"Connection": "close", "Retry-After": "1"}
         for connection in list(self._traffic.connections):
-            connection.refuse(APIError(503, "ending", "the server ends", headers=close))
+            connection.refuse(ending_error("the server ends"))
         await self._until_idle(time.monotonic() + min(self._shutdown_timeout, LAST_ANSWERS_SECONDS))
         for connection in list(self._traffic.connections):
             connection.abort()

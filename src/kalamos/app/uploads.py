@@ -14,16 +14,19 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from kalamos.app.refusals import APIError
-from kalamos.app.schema import LONGEST_NAME, FormRequest, Image, JsonRequest, RequestFields
+from kalamos.app.schema import MAX_NAME_CHARACTERS, FormRequest, Image, JsonRequest, RequestFields
 from kalamos.errors import CorruptImageError, UsageError, suggest
 from kalamos.images.files import display_name
 from kalamos.predict_options import PredictOptions
 
-__all__ = ["PredictRequest", "UploadedImage", "read_form", "read_json"]
+__all__ = ["FormParser", "PredictRequest", "UploadedImage", "read_form", "read_json"]
 
 IMAGE_FIELDS: Final = ("image", "images")
 MAX_OTHER_PARTS: Final = 64
 """Form parts and JSON values beyond the images: the options, with room for what will be refused by name."""
+
+MAX_PART_HEADER_BYTES: Final = 8 * 1024
+"""Of one header of a form's part."""
 
 _DATA_URL: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*;base64,")
 
@@ -60,9 +63,12 @@ def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
     >>> read_form(body, "multipart/form-data; boundary=x", most=1).images
     [UploadedImage(content=b'...', name='7.png', where='7.png')]
     """
+    parser = _PartsParser(content_type, most + MAX_OTHER_PARTS)
+    parser.feed(body)
+    parser.close()
     fields: dict[str, str] = {}
     images: list[UploadedImage] = []
-    for name, filename, content in _parts(body, content_type, most + MAX_OTHER_PARTS):
+    for name, filename, content in parser.parts:
         if name in IMAGE_FIELDS:
             images.append(_upload(content, filename, len(images)))
         elif name not in FormRequest.model_fields:
@@ -174,74 +180,133 @@ def _short(name: str) -> str:
     return name if len(name) <= 40 else f"{name[:40]}…"
 
 
-def _parts(body: bytes, content_type: str, most: int) -> list[tuple[str, str | None, bytes]]:
-    """Each part's name, file name and content."""
-    _, parameters = parse_options_header(content_type)
-    collected = _Parts(most)
-    try:
-        parser = MultipartParser(parameters.get(b"boundary", b""), collected.callbacks())
-        parser.write(body)
-        parser.finalize()
-    except FormParserError as error:
-        raise APIError(422, "invalid_multipart", f"the form cannot be read: {error}") from None
-    if not collected.complete:
-        raise APIError(422, "invalid_multipart", "the form breaks off", remedy="send it whole")
-    return collected.parts
+class FormParser:
+    """Parses `multipart/form-data` as it comes, in pieces of any size; subclasses say what to do with a part.
 
+    Starlette's own `request.form()` would decode a field to text (an image sent without a file name is one),
+    takes a form that breaks off for a whole one, and writes files to the disk before anything of them is
+    counted.
 
-class _Parts:
-    """Collects what the parser finds."""
+    Raises `APIError` (422) for what is not such a form.
+    """
 
-    def __init__(self, most: int) -> None:
-        self.parts: list[tuple[str, str | None, bytes]] = []
+    def __init__(self, content_type: str) -> None:
         self.complete = False
-        self._most = most
-        self._header, self._value = b"", b""
-        self._disposition: bytes | None = None
-        self._pieces: list[bytes] = []
-
-    def callbacks(self) -> Any:
-        return {
+        """Whether the form's end has come."""
+        self._header, self._value, self._disposition = b"", b"", b""
+        self._in_part = False
+        kind, parameters = parse_options_header(content_type)
+        boundary = parameters.get(b"boundary")
+        if kind != b"multipart/form-data" or not boundary:
+            raise _not_a_form("the body is not multipart/form-data with a boundary")
+        callbacks: Any = {
             "on_part_begin": self._begin,
             "on_header_field": self._add_header,
             "on_header_value": self._add_value,
             "on_header_end": self._end_header,
+            "on_headers_finished": self._start,
             "on_part_data": self._add_data,
             "on_part_end": self._end,
             "on_end": self._finish,
         }
+        try:
+            self._parser = MultipartParser(boundary, callbacks)
+        except FormParserError as error:
+            raise _not_a_form(f"the form cannot be read: {error}") from None
+
+    def start_part(self, name: str, filename: str | None) -> None:
+        """Begin a part, known by its head."""
+        raise NotImplementedError
+
+    def add_data(self, data: bytes) -> None:
+        """Take some of the part's content."""
+        raise NotImplementedError
+
+    def end_part(self) -> None:
+        """End the part: all of its content has come."""
+        raise NotImplementedError
+
+    def feed(self, data: bytes) -> None:
+        """Parse a piece of the body."""
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise _not_a_form(f"the form cannot be read: {error}") from None
+
+    def close(self) -> None:
+        """Check that the body, which ends here, held a whole form."""
+        if not self.complete:
+            raise _not_a_form("the form breaks off", remedy="send it whole")
 
     def _begin(self) -> None:
-        if len(self.parts) >= self._most:
-            raise APIError(413, "too_many_parts", "the form has too many parts", remedy="send fewer at once")
-        self._disposition, self._pieces = None, []
+        self._disposition, self._in_part = b"", False
 
     def _add_header(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
+        self._check_head()
 
     def _add_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
+        self._check_head()
+
+    def _check_head(self) -> None:
+        if len(self._header) + len(self._value) > MAX_PART_HEADER_BYTES:
+            raise _not_a_form("a part of the form has a very long head")
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
             self._disposition = self._value
         self._header, self._value = b"", b""
 
-    def _add_data(self, data: bytes, start: int, end: int) -> None:
-        self._pieces.append(data[start:end])
-
-    def _end(self) -> None:
+    def _start(self) -> None:
         _, parameters = parse_options_header(self._disposition)
         if b"name" not in parameters:
-            raise APIError(422, "invalid_multipart", "a part of the form has no name")
+            raise _not_a_form("a part of the form has no name")
         filename = parameters.get(b"filename")
-        self.parts.append(
-            (
-                parameters[b"name"].decode(errors="replace"),
-                filename.decode(errors="replace")[:LONGEST_NAME] if filename else None,
-                b"".join(self._pieces),
-            )
+        self.start_part(
+            parameters[b"name"].decode(errors="replace"),
+            None if filename is None else filename.decode(errors="replace"),
         )
+        self._in_part = True
+
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
+        self._require_head()
+        self.add_data(data[start:end])
+
+    def _end(self) -> None:
+        self._require_head()
+        self.end_part()
+        self._in_part = False
+
+    def _require_head(self) -> None:
+        if not self._in_part:
+            raise _not_a_form("a part of the form has no head")
 
     def _finish(self) -> None:
         self.complete = True
+
+
+def _not_a_form(problem: str, remedy: str = "") -> APIError:
+    return APIError(422, "invalid_multipart", problem, remedy=remedy)
+
+
+class _PartsParser(FormParser):
+    """Collects each part's name, file name and content in memory."""
+
+    def __init__(self, content_type: str, max_parts: int) -> None:
+        super().__init__(content_type)
+        self.parts: list[tuple[str, str | None, bytes]] = []
+        self._max_parts = max_parts
+        self._name, self._filename = "", ""
+        self._pieces: list[bytes] = []
+
+    def start_part(self, name: str, filename: str | None) -> None:
+        if len(self.parts) >= self._max_parts:
+            raise APIError(413, "too_many_parts", "the form has too many parts", remedy="send fewer at once")
+        self._name, self._filename, self._pieces = name, (filename or "")[:MAX_NAME_CHARACTERS], []
+
+    def add_data(self, data: bytes) -> None:
+        self._pieces.append(data)
+
+    def end_part(self) -> None:
+        self.parts.append((self._name, self._filename or None, b"".join(self._pieces)))

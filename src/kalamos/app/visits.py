@@ -316,7 +316,7 @@ class Visits:
                 "too_large",
                 f"a visit may hold {self.limits.visit_bytes // 2**20:,} MiB of files",
                 remedy="give fewer at a time, or use `kalamos predict`, which takes any number",
-                headers={"Connection": "close"},
+                close=True,
             )
         if sum(each.held_bytes for each in self._visits.values()) + size > self.limits.total_bytes:
             raise _come_later("all that visitors may keep here is taken", close=True)
@@ -365,5 +365,5 @@ class Visits:
 
 
 def _come_later(problem: str, *, close: bool = False) -> APIError:
-    headers = {"Retry-After": "60", **({"Connection": "close"} if close else {})}
-    return APIError(503, "full", problem, remedy="come again in some minutes", headers=headers)
+    remedy = "come again in some minutes"
+    return APIError(503, "full", problem, remedy=remedy, close=close, retry_after=60)
