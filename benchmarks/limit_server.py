@@ -48,7 +48,7 @@ def measure_server(folder: Path) -> Iterator[tuple[str, str, Measured | None, Me
             asked(_form([picture] * limits.images)),
             asked(_form([picture] * (limits.images + 1))),
         )
-        head = import_module("kalamos.app.framing").HEAD_BYTES
+        head = import_module("kalamos.app.framing").MAX_HEAD_BYTES
         yield (
             "bytes of a request's head",
             f"{head // 1024} KiB",
@@ -57,11 +57,11 @@ def measure_server(folder: Path) -> Iterator[tuple[str, str, Measured | None, Me
         )
         yield (
             "seconds for a head to come",
-            f"{_constant('HEADER_SECONDS'):g}",
+            f"{_constant('MAX_HEADER_SECONDS'):g}",
             None,
             _timed(server, _unfinished(server)),
         )
-        bound = f"{_constant('UNSENT_BYTES') / 1024:.0f} KiB"
+        bound = f"{_constant('MAX_UNSENT_BYTES') / 1024:.0f} KiB"
         yield "answers that a connection leaves unread", bound, None, _timed(server, lambda: _unread(server))
 
 

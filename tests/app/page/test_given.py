@@ -101,7 +101,7 @@ def test_a_folder_is_chosen_with_what_lies_in_it(open_page: Open, tmp_path: Path
         chooser.value.set_files(folder)
         page.locator("#summary").get_by_text(f"{images} images").wait_for()
         said = page.locator("#choose-folder [role=status]").inner_text()
-        assert said == f"{images} images in the folder, 1 other file passed over."
+        assert said == f"{images} images in the folder; skipped 1 file without an image extension."
         (folder / "2.png").write_bytes(png(row_of("2")))
     names = {row.locator("td").nth(3).inner_text() for row in page.locator("#table tbody tr").all()}
     assert names == {"scans/1.png", "scans/2.png", "scans/sub/1.png"}
@@ -111,4 +111,4 @@ def test_a_folder_is_chosen_with_what_lies_in_it(open_page: Open, tmp_path: Path
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose a folder").click()
     chooser.value.set_files(nothing)
-    page.get_by_text("There is no image in this folder, 1 other file passed over.").wait_for()
+    page.get_by_text("No image found in this folder; skipped 1 file without an image extension.").wait_for()

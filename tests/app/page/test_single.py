@@ -39,7 +39,7 @@ def test_a_drawing_is_read_and_remembered(context: Context) -> None:
     assert visit.last is not None
     assert visit.last.prediction.label == "1"
     assert "Read as" in single._read_again(context, visit, "digits", 0, "")
-    assert single._read_drawing(context, visit, "digits", "", 0, "").startswith(single.START)
+    assert single._read_drawing(context, visit, "digits", "", 0, "").startswith(single.SINGLE_START)
     assert visit.last is None
 
 
@@ -66,7 +66,7 @@ def test_every_refusal_is_said_and_nothing_is_remembered(
     visit = Session()
     assert said in single._read_drawing(context, visit, model, drawing, 0, charset)
     assert visit.last is None
-    assert "nothing to keep" in single._keep_example(context, visit, "7")[0]
+    assert "nothing to keep" in single._check_and_save(context, visit, "7")[0]
 
 
 def test_a_thousand_drawings_leave_nothing_behind(context: Context) -> None:
@@ -100,16 +100,16 @@ def test_a_label_that_the_model_lacks_is_asked_about_before_it_is_kept(
 ) -> None:
     visit = Session()
     single._read_drawing(context, visit, "digits", _drawing(), 0, "")
-    told, field, _, said, label = single._keep_example(context, visit, text)
+    told, field, _, said, label = single._check_and_save(context, visit, text)
     assert asked in said
     assert (told, field, label) == ("", text, text)
     assert visit.kept == []
     assert not list(context.corrections_dir.rglob("*.png"))
-    kept, field, *question = single._keep_example(context, visit, label, asked=True)
+    kept, field, *question = single._check_and_save(context, visit, label, asked=True)
     assert "Kept as" in kept
     assert (field, question[1:]) == ("", ["", ""])
     # No more while an example of it is kept.
-    assert "Kept as" in single._keep_example(context, visit, text)[0]
+    assert "Kept as" in single._check_and_save(context, visit, text)[0]
     assert [each.label for each in visit.kept] == [text, text]
 
 
@@ -118,15 +118,15 @@ def test_a_label_that_none_can_be_is_refused(text: str, context: Context) -> Non
     visit = Session()
     single._read_drawing(context, visit, "digits", _drawing(), 0, "")
     for asked in (False, True):
-        assert 'role="alert"' in single._keep_example(context, visit, text, asked=asked)[0]
+        assert 'role="alert"' in single._check_and_save(context, visit, text, asked=asked)[0]
     assert visit.kept == []
 
 
 def test_what_is_no_character_is_kept_apart_and_never_a_class(context: Context) -> None:
     visit = Session()
     single._read_drawing(context, visit, "digits", _drawing(), 0, "")
-    single._keep_example(context, visit, "1")
-    assert "not a character" in single._keep_as(context, visit, None)[0]
+    single._check_and_save(context, visit, "1")
+    assert "not a character" in single._save_example(context, visit, None)[0]
     assert [each.label for each in visit.kept] == ["1", None]
     folder = context.corrections_dir / "digits"
     assert len(list((folder / NOT_CHARACTERS).glob("*.png"))) == 1

@@ -17,8 +17,8 @@ const few = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1
 async function give(found) {
   const seen = found.filter(([path]) => !isHidden(path)), images = seen.filter(([path]) => isImage(path));
   const others = seen.length - images.length;
-  const passed = others ? `, ${few(others, "other file")} passed over` : "";
-  said.textContent = images.length ? `${few(images.length, "image")} in the folder${passed}.` : `There is no image in this folder${passed}.`;
+  const passed = others ? `; skipped ${few(others, "file")} without an image extension` : "";
+  said.textContent = images.length ? `${few(images.length, "image")} in the folder${passed}.` : `No image found in this folder${passed}.`;
   if (!images.length) return;
   document.querySelector("#files [aria-label=Clear]")?.click();
   const target = await soon("#files:not(:has([aria-label=Clear])) input[type=file]");

@@ -31,9 +31,9 @@ REVIEW_PLACE = "review"
 MAX_REVIEW_IMAGE_PX = 260
 """The longer side of the image to check, in px."""
 
-REVIEW_START = hint_html("Read a folder first; then check here what was read, the least sure first.")
+REVIEW_START = hint_html("Read a folder first; then check its answers here, the least sure first.")
 REVIEW_DONE = hint_html(
-    "All looked at. Download the checked table under “Read a folder”, or teach the model below."
+    "All checked. Download the checked table under “Read a folder”, or teach the model below."
 )
 
 # Typing anything goes into the label, so that one need not reach for the mouse.

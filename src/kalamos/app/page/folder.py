@@ -31,7 +31,8 @@ MAX_BARS = 60
 """Labels in the plot; the rarest of a large alphabet are left out."""
 
 FOLDER_START = hint_html(
-    "Drop images, a folder or a zip of them. Every image becomes a row, whatever is wrong with it."
+    "Drop images, a folder or a zip file of images. Every image becomes a row; "
+    "one that cannot be read is a row with its error."
 )
 
 CHOOSE_FOLDER_HTML: Final = """
@@ -57,7 +58,7 @@ def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
     files = files_input(
         file_count="multiple",
         file_types=[*sorted(EXTENSIONS), ".zip"],
-        label="Images, a folder, or a zip of them",
+        label="Images, a folder, or a zip file of images",
         elem_id="files",
         height=150,
     )
@@ -84,7 +85,7 @@ def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
             0.99,
             value=0,
             step=0.01,
-            label="Least confidence",
+            label="Minimum confidence",
             elem_id="folder-least",
             scale=2,
             min_width=160,
@@ -247,8 +248,12 @@ def _summary_html(sheet: Sheet) -> str:
     corrected, others = sheet.corrected, len(sheet.checked) - sheet.corrected
     parts += [f"<b>{corrected:,}</b> corrected by you"] if corrected else []
     parts += [f"<b>{others:,}</b> checked"] if others else []
-    parts += [f"{sheet.skipped:,} other files passed over"] if sheet.skipped else []
+    parts += [_skipped_text(sheet.skipped)] if sheet.skipped else []
     return f'<p class="verdict" role="status">{" · ".join(parts)}</p>'
+
+
+def _skipped_text(count: int) -> str:
+    return f"skipped {count:,} {'file' if count == 1 else 'files'} without an image extension"
 
 
 def _labels_plot(sheet: Sheet) -> str:

@@ -21,7 +21,7 @@ __all__ = ["build_inside", "first_stages", "inside_html"]
 
 MAX_CHANNELS = 12
 
-INSIDE_START = hint_html("Read one character first; then see here what the model makes of it.")
+INSIDE_START = hint_html("Read one character first; then see here how the model arrives at its answer.")
 
 
 def first_stages(stages: Sequence[str]) -> list[str]:
@@ -49,7 +49,7 @@ def inside_html(reader: Recognizer, last: LastRead, stages: Sequence[str], max_p
         _figure(
             "saliency",
             data_uri(overlay(prepared, heat)),
-            f"What speaks for {best}",
+            f"Evidence for {best}",
             "Orange: covering it makes the answer less likely. Blue: more likely.",
         ),
     ]
@@ -64,7 +64,7 @@ def inside_html(reader: Recognizer, last: LastRead, stages: Sequence[str], max_p
         for number, stage in enumerate(stages)
         if stage in maps
     ]
-    nothing = "" if reader.spec.feature_maps else hint_html("This model file shows none of its stages.")
+    nothing = "" if reader.spec.feature_maps else hint_html("This model file has no feature maps to show.")
     return (
         f'<p class="verdict">{html.escape(verdict(prediction))}</p>'
         f'<div class="figures">{"".join(figures)}</div>'

@@ -62,16 +62,16 @@ def build_single(context: Context, page: gr.Blocks) -> None:
                 kept_button = gr.Button("Keep as example", elem_id="keep", scale=1, min_width=160)
             asked = build_question("right")
             kept = gr.HTML("", elem_id="kept")
-    with gr.Accordion("How to read", open=False):
+    with gr.Accordion("Reading options", open=False):
         least = gr.Slider(
-            0, 0.99, value=0, step=0.01, label="Least confidence", elem_id="least",
-            info="Below it, the answer is “not sure enough”. 0 leaves it to the model.",
+            0, 0.99, value=0, step=0.01, label="Minimum confidence", elem_id="least",
+            info="Below this, the answer is “not sure enough”. 0 leaves it to the model.",
         )  # fmt: skip
         charset = gr.Textbox(
             label="Only these characters",
             value="",
             placeholder="e.g. digits, or 0 1 2 3",
-            info="Empty for all that the model knows. Groups: digits, upper, lower, letters.",
+            info="Leave it empty for all characters of the model. Groups: digits, upper, lower, letters.",
             max_length=400,
             elem_id="charset",
         )

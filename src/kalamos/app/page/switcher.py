@@ -136,7 +136,7 @@ def connect_model_file(
             copy.unlink()
             return gr.skip(), None, problem_html(str(error).replace(copy.as_posix(), given))
         chosen = gr.update(choices=choices(visit, registry), value=name)
-        return chosen, None, hint_html(f"{name} is chosen above now. {model_line(reader.spec)}")
+        return chosen, None, hint_html(f"{name} is now selected above. {model_line(reader.spec)}")
 
     taken = file.upload(take, [session, file], [model, file, outcome], api_visibility="private")
     taken.then(None, js=SHOW_OUTCOME_JS, api_visibility="private")

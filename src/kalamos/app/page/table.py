@@ -31,7 +31,7 @@ def table_html(sheet: Sheet, rows: Sequence[Row], page: int = 1) -> str:
     page = min(max(1, page), pages(rows))
     shown = rows[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
     if not shown:
-        return '<p class="hint">No image is of this kind.</p>'
+        return '<p class="hint">No image matches.</p>'
     body = "".join(_row_html(sheet, row) for row in shown)
     first = (page - 1) * ROWS_PER_PAGE + 1
     caption = f"{first:,} to {first + len(shown) - 1:,} of {len(rows):,} images"

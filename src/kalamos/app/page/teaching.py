@@ -74,7 +74,7 @@ def lesson_html(taught: Taught) -> str:
     lesson = taught.lesson
     name = html.escape(taught.name)
     parts = [
-        f'<p class="verdict">Taught <b>{name}</b> from {lesson.n:,} examples. It is chosen above now.</p>'
+        f'<p class="verdict">Taught <b>{name}</b> from {lesson.n:,} examples. It is now selected above.</p>'
     ]
     if lesson.new_labels:
         labels = " ".join(f"<bdi>{html.escape(label)}</bdi>" for label in lesson.new_labels)

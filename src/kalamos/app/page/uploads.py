@@ -111,7 +111,7 @@ def found_images(files: Sequence[UploadedFile], limits: Limits, stack: ExitStack
             Found(f"{top}{each}", partial(source.read, each, limit=limits.upload_bytes)) for each in images
         ]
     if not found:
-        raise UsageError("there is no image in it", remedy=f"looked for {', '.join(sorted(EXTENSIONS))}")
+        raise UsageError("no image found", remedy=f"looked for {', '.join(sorted(EXTENSIONS))}")
     if len(found) > MAX_IMAGES:
         raise UsageError(
             f"{len(found):,} images are more than the {MAX_IMAGES:,} that fit on a page",

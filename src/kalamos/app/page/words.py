@@ -84,7 +84,8 @@ def answer_html(prediction: Prediction, prepared: GreyImage | None) -> str:
     if prediction.top:
         parts.append(_bars(prediction))
     if prediction.removed is not None:
-        parts.append(f'<p class="aside">Other characters had {percent(prediction.removed)} before that.</p>')
+        excluded = percent(prediction.removed)
+        parts.append(f'<p class="aside">Without the restriction, other characters had {excluded}.</p>')
     if prepared is not None:
         parts.append(model_input_html(prepared))
     return f'<div class="answer" role="status" aria-live="polite">{"".join(parts)}</div>'
