@@ -13,21 +13,21 @@ from kalamos.writers.escape import one_line
 
 __all__ = ["FileKind", "SkippedFiles", "file_kind", "foreign_files", "kind_of_content"]
 
-NAMED = 3
+MAX_NAMED_FILES = 3
 """Files of a kind that are named."""
 
-MOST_LOOKED_INTO = 200
+MAX_OPENED_FILES = 200
 """Files without a telling name that are opened to see what they are."""
 
-HEAD = 512
+SKIPPED_HEAD_BYTES = 512
 """Bytes that tell."""
 
-LONGEST_NAME = 60
+MAX_NAME_CHARACTERS = 60
 """Characters of a file's name that are shown."""
 
-CONVERT = "convert {} to JPEG or PNG"
-NAME_IT = "name {} to have what is inside read"
-UNPACK = "unpack {}"
+_CONVERT = "convert {} to JPEG or PNG"
+_NAME_IT = "name {} to have what is inside read"
+_UNPACK = "unpack {}"
 
 
 class FileKind(NamedTuple):
@@ -52,7 +52,7 @@ def _kind(one: str, remedy: str = "", many: str = "") -> FileKind:
     return FileKind(one, many or f"{one}s", remedy)
 
 
-_HEIC = _kind("HEIC photo", CONVERT)
+_HEIC = _kind("HEIC photo", _CONVERT)
 _PDF = _kind("PDF", "save the pages of {} as PNG")
 _TEXT = _kind("text file")
 _IMAGE_OTHER_NAME = _kind("image under another name", "let the name of {} end in .png or .jpg, as it is")
@@ -62,21 +62,21 @@ _BY_ENDING: Final[dict[str, FileKind]] = {
     ending: kind
     for endings, kind in (
         (".heic .heif .hif .heics", _HEIC),
-        (".avif .avifs", _kind("AVIF image", CONVERT)),
-        (".jxl", _kind("JPEG XL image", CONVERT)),
-        (".jp2 .j2k .jpf .jpx .jpm .j2c", _kind("JPEG 2000 image", CONVERT)),
-        (".cr2 .cr3 .crw .nef .arw .dng .orf .rw2 .raf .pef .srw .raw", _kind("raw photo", CONVERT)),
-        (".svg .svgz .eps .ps .ai .wmf .emf", _kind("drawing", CONVERT)),
-        (".psd .psb .xcf .kra .procreate", _kind("layered image", CONVERT)),
+        (".avif .avifs", _kind("AVIF image", _CONVERT)),
+        (".jxl", _kind("JPEG XL image", _CONVERT)),
+        (".jp2 .j2k .jpf .jpx .jpm .j2c", _kind("JPEG 2000 image", _CONVERT)),
+        (".cr2 .cr3 .crw .nef .arw .dng .orf .rw2 .raf .pef .srw .raw", _kind("raw photo", _CONVERT)),
+        (".svg .svgz .eps .ps .ai .wmf .emf", _kind("drawing", _CONVERT)),
+        (".psd .psb .xcf .kra .procreate", _kind("layered image", _CONVERT)),
         (".pbm .pgm .ppm .pnm .pam .tga .ico .icns .exr .hdr .pcx .xbm .xpm .djvu .djv .dcm", _kind(
-            "image of another format", CONVERT, "images of other formats")),
+            "image of another format", _CONVERT, "images of other formats")),
         (".pdf", _PDF),
         (".doc .docx .odt .rtf .pages .ppt .pptx .odp .key .epub", _kind(
             "document", "save the images in {} as PNG or JPEG")),
         (".xls .xlsx .xlsm .ods .numbers", _kind("spreadsheet")),
-        (".csv .tsv .parquet", _kind("table", NAME_IT)),
-        (".zip .tar .tgz .tbz2 .txz .gz .bz2 .xz", _kind("archive", NAME_IT)),
-        (".7z .rar .zst .lz4", _kind("archive of another format", UNPACK, "archives of other formats")),
+        (".csv .tsv .parquet", _kind("table", _NAME_IT)),
+        (".zip .tar .tgz .tbz2 .txz .gz .bz2 .xz", _kind("archive", _NAME_IT)),
+        (".7z .rar .zst .lz4", _kind("archive of another format", _UNPACK, "archives of other formats")),
         (".txt .md .rst .log .json .jsonl .xml .html .htm .yaml .yml .toml .ini .tex .srt", _TEXT),
         (".mp4 .mov .avi .mkv .webm .m4v .mpg .mpeg .3gp", _kind("video")),
         (".mp3 .wav .m4a .ogg .flac .aac", _kind("sound file")),
@@ -167,7 +167,7 @@ class SkippedFiles:
             head: gives its first bytes; called where the name tells nothing, for the first few such files.
         """
         kind = file_kind(name)
-        if kind is None and head is not None and self._looked_into < MOST_LOOKED_INTO:
+        if kind is None and head is not None and self._looked_into < MAX_OPENED_FILES:
             self._looked_into += 1
             kind = kind_of_content(head())
         self._count(kind or _OTHER, 1, [name])
@@ -197,12 +197,14 @@ class SkippedFiles:
     def _count(self, kind: FileKind, count: int, names: Iterable[str]) -> None:
         self.counts[kind] = self.counts.get(kind, 0) + count
         first = self.first.setdefault(kind, [])
-        first.extend(list(names)[: NAMED - len(first)])
+        first.extend(list(names)[: MAX_NAMED_FILES - len(first)])
 
     def _names(self, kind: FileKind) -> str:
         first = self.first[kind]
         shown = [one_line(name) for name in first]
-        shown = [f"…{name[-LONGEST_NAME:]}" if len(name) > LONGEST_NAME else name for name in shown]
+        shown = [
+            f"…{name[-MAX_NAME_CHARACTERS:]}" if len(name) > MAX_NAME_CHARACTERS else name for name in shown
+        ]
         return ", ".join(shown) + (", …" if self.counts[kind] > len(first) else "")
 
 
@@ -214,7 +216,7 @@ def _head(path: str) -> bytes:
     except (OSError, ValueError):
         return b""
     try:
-        return os.read(descriptor, HEAD) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        return os.read(descriptor, SKIPPED_HEAD_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
     except OSError:
         return b""
     finally:

@@ -30,22 +30,22 @@ __all__ = [
     "working_folder",
 ]
 
-LOOKED_AT = 16
+MIN_NAMES_CHECKED = 16
 """Names that are always looked at: so many processes may have been killed while they wrote one file at once.
 Beyond, the search goes on as long as there is a file."""
 
-MOST = 1000
+MAX_TEMPORARY_FILES = 1000
 """Temporary files of one name; whoever finds as many gives up."""
 
-NAME_LENGTH = 50
+MAX_NAME_PREFIX = 50
 """Characters of the name that are kept, so that a name of the longest length that a file system allows still
 has a temporary one."""
 
 _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{8})\.tmp", re.DOTALL)
 # A link is not followed, and a pipe is not waited for.
-_FLAGS = os.O_RDONLY
+_OPEN_FLAGS = os.O_RDONLY
 for _name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
-    _FLAGS |= getattr(os, _name, 0)
+    _OPEN_FLAGS |= getattr(os, _name, 0)
 
 
 def temporary_paths(target: Path) -> Iterator[Path]:
@@ -54,8 +54,8 @@ def temporary_paths(target: Path) -> Iterator[Path]:
     >>> next(temporary_paths(Path("out/result.csv"))).as_posix()
     'out/.result.csv.8c6fc854.tmp'
     """
-    name = target.name[:NAME_LENGTH]
-    return (target.with_name(_temporary_name(name, number)) for number in range(MOST))
+    name = target.name[:MAX_NAME_PREFIX]
+    return (target.with_name(_temporary_name(name, number)) for number in range(MAX_TEMPORARY_FILES))
 
 
 def is_temporary(name: str) -> bool:
@@ -65,7 +65,9 @@ def is_temporary(name: str) -> bool:
     (True, False)
     """
     found = _TEMPORARY.fullmatch(name)
-    return found is not None and any(name == _temporary_name(found[1], number) for number in range(LOOKED_AT))
+    return found is not None and any(
+        name == _temporary_name(found[1], number) for number in range(MIN_NAMES_CHECKED)
+    )
 
 
 def lock_file(descriptor: int, path: Path) -> bool:
@@ -93,7 +95,7 @@ def remove_stale(target: Path) -> int:
     for number, path in enumerate(temporary_paths(target)):
         if os.path.lexists(path):
             removed += _remove_if_stale(path)
-        elif number >= LOOKED_AT:
+        elif number >= MIN_NAMES_CHECKED:
             break
     return removed
 
@@ -172,7 +174,7 @@ def _remove_tree(folder: Path) -> None:
 
 def _opened_folder(folder: Path) -> int | None:
     """A descriptor that can be locked; None on Windows, which opens no folders."""
-    return os.open(folder, _FLAGS) if os.name == "posix" else None
+    return os.open(folder, _OPEN_FLAGS) if os.name == "posix" else None
 
 
 def _temporary_name(name: str, number: int) -> str:
@@ -195,7 +197,7 @@ def _remove_if_stale(path: Path) -> bool:
             return True
         return False
     try:
-        descriptor = os.open(path, _FLAGS)
+        descriptor = os.open(path, _OPEN_FLAGS)
     except OSError:
         return False
     try:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from kalamos.errors import UsageError
-from kalamos.inputs.columns import KNOWN, choose_column
+from kalamos.inputs.columns import IMAGE_COLUMNS, choose_column
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN))
+@pytest.mark.parametrize("name", sorted(IMAGE_COLUMNS))
 def test_known_names_in_any_case(name: str) -> None:
     for given in (name, name.upper(), f" {name} "):
         assert choose_column(["id", given, "label"], None, "x.csv") == 1

@@ -18,7 +18,7 @@ from kalamos.errors import (
     UnsupportedImageError,
     UsageError,
 )
-from kalamos.inputs.csvs import LONGEST_LINE, read_csv
+from kalamos.inputs.csvs import MAX_LINE_CHARACTERS, read_csv
 from kalamos.inputs.item import Item, NamedImage
 
 
@@ -98,7 +98,9 @@ def test_a_line_without_end_does_not_fill_the_memory() -> None:
     try:
         rows = read_csv("x.csv")
         assert next(rows) == "a.png"
-        with pytest.raises(CorruptImageError, match=f"line 3: longer than {LONGEST_LINE:,} characters"):
+        with pytest.raises(
+            CorruptImageError, match=f"line 3: longer than {MAX_LINE_CHARACTERS:,} characters"
+        ):
             list(rows)
         assert tracemalloc.get_traced_memory()[1] < 20 << 20
     finally:

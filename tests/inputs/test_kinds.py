@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kalamos.inputs.kinds import HEAD, kind_of, kind_of_bytes
+from kalamos.inputs.kinds import CONTAINER_HEAD_BYTES, kind_of, kind_of_bytes
 
 
 def old_tar(name: str) -> bytes:
@@ -51,7 +51,7 @@ def test_the_first_bytes_tell(head: bytes, kind: str | None) -> None:
 def test_no_image_is_a_container_whatever_it_is_called(here: Path, ending: str) -> None:
     for side in (1, 28, 300):
         content = cv2.imencode(ending, np.full((side, side, 3), side % 256, np.uint8))[1].tobytes()
-        assert kind_of_bytes(content[:HEAD]) is None
+        assert kind_of_bytes(content[:CONTAINER_HEAD_BYTES]) is None
         for name in (f"a{ending}", "a.zip", "a.csv", "a.tsv"):
             Path(name).write_bytes(content)
             assert kind_of(name) is None

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kalamos.errors import CorruptImageError, ImageTooLargeError, KalamosError, UnsupportedImageError
 from kalamos.images.files import MAX_MEMBER_BYTES
 from kalamos.inputs.item import Item, NamedImage
-from kalamos.inputs.stdin import HEAD_BYTES, LONGEST_PATH, read_stdin
+from kalamos.inputs.stdin import HEAD_BYTES, MAX_PATH_BYTES, read_stdin
 
 
 class Trickle(io.RawIOBase):
@@ -99,7 +99,11 @@ def test_the_pipe_is_read_to_its_end(tar_bytes) -> None:
         (b"PAR1\x15\x04", UnsupportedImageError, "a Parquet file cannot come through a pipe"),
         ("a.png\n".encode("utf-16"), UnsupportedImageError, "a list in UTF-16; write it in UTF-8"),
         (gzip.compress(b"no archive", mtime=0), CorruptImageError, "not a tar archive"),
-        (b"a.png\n" + b"x" * 200_000, CorruptImageError, f"more than {LONGEST_PATH:,} bytes without an end"),
+        (
+            b"a.png\n" + b"x" * 200_000,
+            CorruptImageError,
+            f"more than {MAX_PATH_BYTES:,} bytes without an end",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_told(content: bytes, kind: type[KalamosError], told: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 from kalamos.errors import CorruptImageError, ImageTimeoutError, ImageTooLargeError, UnsupportedImageError
 from kalamos.images.files import MAX_MEMBER_BYTES
 from kalamos.inputs.item import NamedImage
-from kalamos.inputs.tars import MOST_HEADER, read_tar
+from kalamos.inputs.tars import MAX_HEADER_BYTES, read_tar
 
 
 def read(content: bytes, name: str = "x.tar") -> list[NamedImage | None]:
@@ -222,7 +222,7 @@ def test_no_header_can_take_all_memory() -> None:
         tracemalloc.start()
         try:
             names, error = read_till_error(content)
-            assert tracemalloc.get_traced_memory()[1] < 4 * MOST_HEADER + len(content)
+            assert tracemalloc.get_traced_memory()[1] < 4 * MAX_HEADER_BYTES + len(content)
         finally:
             tracemalloc.stop()
         assert names == []

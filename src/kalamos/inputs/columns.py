@@ -8,15 +8,15 @@ from typing import Final
 from kalamos.errors import UsageError, suggest
 from kalamos.images.files import display_name
 
-__all__ = ["KNOWN", "choose_column"]
+__all__ = ["IMAGE_COLUMNS", "choose_column"]
 
-KNOWN: Final = frozenset(
+IMAGE_COLUMNS: Final = frozenset(
     {"image", "images", "img", "path", "image_path", "file", "file_name", "filename", "file_path", "filepath"}
     | {"bytes", "image_bytes", "content"}
 )
 """What columns of images are called, in lower case."""
 
-_MOST_SHOWN = 20
+_MAX_LISTED_COLUMNS = 20
 
 
 def choose_column(columns: Sequence[str], asked: str | None, where: str, *, sure: Sequence[str] = ()) -> int:
@@ -51,7 +51,7 @@ def choose_column(columns: Sequence[str], asked: str | None, where: str, *, sure
         raise UsageError(f"{table}: no column is called {asked!r}", remedy=suggest(asked, _shown(columns)))
     if len(columns) == 1:
         return 0
-    for candidates in (_places(columns, KNOWN), [columns.index(name) for name in sure]):
+    for candidates in (_places(columns, IMAGE_COLUMNS), [columns.index(name) for name in sure]):
         if len(candidates) == 1:
             return candidates[0]
     raise UsageError(
@@ -65,6 +65,6 @@ def _places(columns: Sequence[str], names: frozenset[str] | set[str]) -> list[in
 
 
 def _shown(columns: Sequence[str]) -> list[str]:
-    more = len(columns) - _MOST_SHOWN
-    names = [display_name(name) for name in columns[:_MOST_SHOWN]]
+    more = len(columns) - _MAX_LISTED_COLUMNS
+    names = [display_name(name) for name in columns[:_MAX_LISTED_COLUMNS]]
     return [*names, f"and {more:,} more"] if more > 0 else names

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["read_csv"]
 
-LONGEST_LINE = 1 << 20
+MAX_LINE_CHARACTERS = 1 << 20
 """Characters: what has no line end for longer is no table of text."""
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
-LINES_A_CHECK = 4096
+LINES_PER_CHECK = 4096
 """Lines between two looks at the clock."""
 
 
@@ -109,12 +109,12 @@ def _rows(file: io.TextIOWrapper, path: str, column: str | None, clock: Clock) -
 
 def _lines(file: io.TextIOWrapper, where: str, clock: Clock) -> Iterator[str]:
     number = 0
-    while line := file.readline(LONGEST_LINE):
+    while line := file.readline(MAX_LINE_CHARACTERS):
         number += 1
-        if not number % LINES_A_CHECK:
+        if not number % LINES_PER_CHECK:
             clock.check()
-        if len(line) == LONGEST_LINE:
-            raise CorruptImageError(f"{where}, line {number}: longer than {LONGEST_LINE:,} characters")
+        if len(line) == MAX_LINE_CHARACTERS:
+            raise CorruptImageError(f"{where}, line {number}: longer than {MAX_LINE_CHARACTERS:,} characters")
         yield line
 
 

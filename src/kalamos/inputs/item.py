@@ -103,8 +103,8 @@ def load_items(
     As `load_item` for each. Small files are read before the first is decoded, which is faster by a fifth than
     doing both one by one, and those that a worker process decodes go to it together.
     """
-    fetched = [_fetched(source) for source in sources]
-    encoded = [item for item in fetched if isinstance(item, Encoded | ImageError)]
+    loaded = [_read_bytes(source) for source in sources]
+    encoded = [item for item in loaded if isinstance(item, Encoded | ImageError)]
     decoded = decode_all(
         encoded,
         max_pixels=max_pixels,
@@ -112,7 +112,7 @@ def load_items(
         timeout=timeout,
         stopping=stopping,
     )
-    for item in fetched:
+    for item in loaded:
         if isinstance(item, Encoded | ImageError):
             yield next(decoded)
             continue
@@ -122,7 +122,7 @@ def load_items(
             yield error
 
 
-def _fetched(source: ImageSource | NamedImage) -> Encoded | ImageError | ImageSource:
+def _read_bytes(source: ImageSource | NamedImage) -> Encoded | ImageError | ImageSource:
     """What is to be decoded, read as far as this process does, or why it cannot be; arrays as they are."""
     try:
         if isinstance(source, NamedImage):

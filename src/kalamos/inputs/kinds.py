@@ -6,11 +6,11 @@ import os
 import stat
 from typing import Literal, TypeAlias
 
-__all__ = ["HEAD", "Kind", "kind_of", "kind_of_bytes"]
+__all__ = ["CONTAINER_HEAD_BYTES", "Kind", "kind_of", "kind_of_bytes"]
 
 Kind: TypeAlias = Literal["zip", "tar", "parquet", "csv"]
 
-HEAD = 512
+CONTAINER_HEAD_BYTES = 512
 """Bytes that tell: one block of a tar archive."""
 
 _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
@@ -24,8 +24,8 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
 )
 # Without O_NONBLOCK, opening a pipe would wait for a writer for ever; not every system has these.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_TABLES = (".csv", ".tsv")
-_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*")
+_TABLE_SUFFIXES = (".csv", ".tsv")
+_IMAGE_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*")
 _CHECKSUM = slice(148, 156)
 
 
@@ -41,7 +41,9 @@ def kind_of(path: str) -> Kind | None:
     except (OSError, ValueError):
         return None
     try:
-        head = os.read(descriptor, HEAD) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        head = (
+            os.read(descriptor, CONTAINER_HEAD_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        )
     except OSError:
         return None
     finally:
@@ -49,14 +51,14 @@ def kind_of(path: str) -> Kind | None:
     if head is None:
         return None
     kind = kind_of_bytes(head)
-    if kind is None and path.lower().endswith(_TABLES):
+    if kind is None and path.lower().endswith(_TABLE_SUFFIXES):
         # The other images' headers hold sizes, which are as good as never without so many NULs.
-        return None if head.startswith(_IMAGES) or b"\0\0\0" in head else "csv"
+        return None if head.startswith(_IMAGE_MAGIC) or b"\0\0\0" in head else "csv"
     return kind
 
 
 def kind_of_bytes(head: bytes) -> Kind | None:
-    r"""The kind of container that begins with `head` (`HEAD` bytes, or all there are); None for others.
+    r"""Tell the container that begins with `head` (`CONTAINER_HEAD_BYTES` of it); None for others.
 
     A gzip, bzip2 or xz file counts as a tar archive: nothing else that is compressed so is read.
 
@@ -71,10 +73,10 @@ def kind_of_bytes(head: bytes) -> Kind | None:
 
 def _is_old_tar(head: bytes) -> bool:
     """Whether this is the first block of a tar from before 1988, which has a checksum but no signature."""
-    if len(head) < HEAD:
+    if len(head) < CONTAINER_HEAD_BYTES:
         return False
     digits = head[_CHECKSUM].strip(b" \0")
     if not digits or digits.strip(b"01234567"):
         return False
-    blanked = head[: _CHECKSUM.start] + b" " * 8 + head[_CHECKSUM.stop : HEAD]
+    blanked = head[: _CHECKSUM.start] + b" " * 8 + head[_CHECKSUM.stop : CONTAINER_HEAD_BYTES]
     return sum(blanked) == int(digits, 8)

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = ["read_parquet"]
 
-BATCH_BYTES, MOST_ROWS = 4 << 20, 1024
+MAX_BATCH_BYTES, MAX_BATCH_ROWS = 4 << 20, 1024
 """What is decoded at a time."""
 
-MEMORY_BYTES = 256 * 2**20
+MAX_DECODE_BYTES = 256 * 2**20
 """Bytes that decoding some rows may allocate in the worker, which pyarrow itself has enlarged by then."""
 
-_BUFFER = 1 << 20
+_READ_BUFFER_BYTES = 1 << 20
 
 
 def read_parquet(
@@ -82,7 +82,7 @@ def read_parquet(
         where=where,
         timeout=timeout,
         size=size,
-        memory=MEMORY_BYTES,
+        memory=MAX_DECODE_BYTES,
         imports=("pyarrow.parquet",),
     ):
         yield from batch
@@ -100,7 +100,7 @@ def _batches(
         # Page by page: whole column chunks, as it would read them otherwise, may be the whole file.
         with (
             open_uri(opened) if open_uri else nullcontext(opened) as file,
-            pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER) as table,
+            pq.ParquetFile(file, pre_buffer=False, buffer_size=_READ_BUFFER_BYTES) as table,
         ):
             name = _column(table.schema_arrow, column, path)
             for group in range(table.num_row_groups):
@@ -164,7 +164,7 @@ def _kind(type_: pa.DataType) -> str:
 
 def _rows_at_a_time(group: pq.RowGroupMetaData) -> int:
     mean: int = group.total_byte_size // max(1, group.num_rows)
-    return max(1, min(MOST_ROWS, BATCH_BYTES // max(1, mean)))
+    return max(1, min(MAX_BATCH_ROWS, MAX_BATCH_BYTES // max(1, mean)))
 
 
 def _item(value: Any, path: str, row: int, column: str) -> Item:

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["read_stdin"]
 
-WHERE = "standard input"
+STDIN_WHERE = "standard input"
 
-LONGEST_PATH = 32_768
+MAX_PATH_BYTES = 32_768
 """Bytes: more than any system takes for a path (Linux 4,096; Windows 32,767 characters)."""
 
 HEAD_BYTES = 4097
 """A path of Linux and the NUL behind it: where NULs separate the paths, the first is in sight."""
 
-_BLOCK = 64 * 1024
-_MAGIC = (b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"%PDF-")
+_STDIN_BLOCK_BYTES = 64 * 1024
+_BINARY_MAGIC = (b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"%PDF-")
 _UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")
 
@@ -55,26 +55,26 @@ def read_stdin(stream: io.BufferedIOBase, *, timeout: float | None = None) -> It
     """
     try:
         head = stream.read(HEAD_BYTES)
-        whole: io.BufferedReader = io.BufferedReader(_Rejoined(head, stream), _BLOCK)
+        whole: io.BufferedReader = io.BufferedReader(_Rejoined(head, stream), _STDIN_BLOCK_BYTES)
         kind = kind_of_bytes(head)
         if kind == "tar":
             yield from read_tar(STDIN_NAME, whole, timeout=timeout)
         elif kind is not None:
             what = "a zip archive" if kind == "zip" else "a Parquet file"
-            problem = f"{WHERE}: {what} cannot come through a pipe, as what is in it is told at its end"
+            problem = f"{STDIN_WHERE}: {what} cannot come through a pipe, as what is in it is told at its end"
             raise UnsupportedImageError(problem, remedy="save it and name the file")
         elif head.startswith(_UTF_16_MARKS):
-            raise UnsupportedImageError(f"{WHERE}: a list in UTF-16", remedy="write it in UTF-8")
+            raise UnsupportedImageError(f"{STDIN_WHERE}: a list in UTF-16", remedy="write it in UTF-8")
         elif _is_binary(head):
             yield _image(whole)
         else:
             yield from _paths(whole, b"\0" if b"\0" in head else b"\n")
     except OSError as error:
-        raise CorruptImageError(f"{WHERE}: cannot be read ({error.strerror})") from error
+        raise CorruptImageError(f"{STDIN_WHERE}: cannot be read ({error.strerror})") from error
 
 
 def _is_binary(head: bytes) -> bool:
-    if head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+    if head.startswith(_BINARY_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return True
     return b"\0\0" in head or (b"\0" not in head and bool(_CONTROLS.search(head)))
 
@@ -83,7 +83,7 @@ def _image(stream: io.BufferedReader) -> NamedImage:
     data = stream.read(MAX_MEMBER_BYTES + 1)
     if len(data) <= MAX_MEMBER_BYTES:
         return NamedImage(STDIN_NAME, data)
-    problem = f"{WHERE}: more than the limit of {MAX_MEMBER_BYTES:,} bytes"
+    problem = f"{STDIN_WHERE}: more than the limit of {MAX_MEMBER_BYTES:,} bytes"
     return NamedImage(STDIN_NAME, ImageTooLargeError(problem, remedy="scale the image down"))
 
 
@@ -95,8 +95,8 @@ def _paths(stream: io.BufferedReader, separator: bytes) -> Iterator[str]:
         for entry in entries:
             if path := entry.removesuffix(line_end):
                 yield os.fsdecode(path)
-        if len(left) > LONGEST_PATH:
-            problem = f"{WHERE}: more than {LONGEST_PATH:,} bytes without an end are no path"
+        if len(left) > MAX_PATH_BYTES:
+            problem = f"{STDIN_WHERE}: more than {MAX_PATH_BYTES:,} bytes without an end are no path"
             raise CorruptImageError(problem, remedy="give a path a line")
         data = stream.read1()
     if path := left.removesuffix(line_end):

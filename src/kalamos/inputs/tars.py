@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["read_tar"]
 
-MOST_HEADER = 1 << 20
+MAX_HEADER_BYTES = 1 << 20
 """Bytes of one member's headers: tarfile reads names and attributes whole, whatever length they claim."""
 
-XZ_MEMORY_BYTES = 96 * 2**20
+MAX_XZ_BYTES = 96 * 2**20
 """What decompressing xz may allocate: `xz -9`, the most that its levels take, needs 65 MiB."""
 
-_BLOCK, _PIECE = 64 * 1024, 2**20
+_TAR_BLOCK_BYTES, _TAR_PIECE_BYTES = 64 * 1024, 2**20
 """Bytes: what is read at once of what is passed over, and of an image."""
 # RecursionError: a thousand headers before one member. zlib.error and LZMAError are no OSError.
 _DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error, lzma.LZMAError)
@@ -77,7 +77,7 @@ def read_tar(
                 for member in _members(info, unpacked, path):
                     yield member
                     clock.restart()
-                unpacked.allow(MOST_HEADER)
+                unpacked.allow(MAX_HEADER_BYTES)
             unpacked.drain()
     except _DAMAGE as error:
         after = f" at or after {display_name(last)}" if last else ""
@@ -132,7 +132,7 @@ def _unpacked(stream: io.BufferedReader, where: str) -> io.BufferedIOBase:
         return gzip.GzipFile(fileobj=stream)
     if head.startswith(b"BZh"):
         return bz2.BZ2File(stream)
-    return io.BufferedReader(_XZ(stream, where), _BLOCK) if head.startswith(b"\xfd7zXZ") else stream
+    return io.BufferedReader(_XZ(stream, where), _TAR_BLOCK_BYTES) if head.startswith(b"\xfd7zXZ") else stream
 
 
 class _XZ(io.RawIOBase):
@@ -148,7 +148,7 @@ class _XZ(io.RawIOBase):
     def _begin(self, *, behind: bool) -> None:
         self._behind = behind
         """Whether nothing was unpacked yet of what lies behind a stream: it may be none."""
-        self._unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
+        self._unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_BYTES)
 
     def readable(self) -> bool:
         return True
@@ -160,7 +160,11 @@ class _XZ(io.RawIOBase):
             if self._unpacker.eof:  # streams may follow one another
                 packed = self._unpacker.unused_data
                 self._begin(behind=True)
-            if self._unpacker.needs_input and not packed and not (packed := self._stream.read(_BLOCK)):
+            if (
+                self._unpacker.needs_input
+                and not packed
+                and not (packed := self._stream.read(_TAR_BLOCK_BYTES))
+            ):
                 if self._behind:
                     return 0
                 raise EOFError("the compressed data end before their end mark")
@@ -179,7 +183,7 @@ class _XZ(io.RawIOBase):
         if "memory" not in str(error).lower():
             return error
         return ImageTooLargeError(
-            f"{self._where}: unpacking it needs more than {XZ_MEMORY_BYTES:,} bytes of memory",
+            f"{self._where}: unpacking it needs more than {MAX_XZ_BYTES:,} bytes of memory",
             remedy="compress it with xz's levels 0 to 9, or with gzip",
         )
 
@@ -203,7 +207,7 @@ class _Forward:
     def __init__(self, stream: io.BufferedIOBase, clock: Clock) -> None:
         self._stream, self._clock = stream, clock
         self._position = 0
-        self.allow(MOST_HEADER)
+        self.allow(MAX_HEADER_BYTES)
 
     def allow(self, size: int) -> None:
         """From now on `size` bytes may be read; passing over any number is free."""
@@ -215,10 +219,10 @@ class _Forward:
     def read(self, size: int) -> bytes:
         self._left -= size
         if self._left < 0:
-            raise tarfile.ReadError(f"a member's headers take more than {MOST_HEADER:,} bytes")
+            raise tarfile.ReadError(f"a member's headers take more than {MAX_HEADER_BYTES:,} bytes")
         parts: list[bytes] = []
         while size:
-            parts.append(self._stream.read(min(size, _PIECE)))
+            parts.append(self._stream.read(min(size, _TAR_PIECE_BYTES)))
             self._clock.check()
             if not parts[-1]:
                 break
@@ -231,7 +235,7 @@ class _Forward:
         if position < self._position:
             raise tarfile.ReadError("a header points backwards")
         while self._position < position:
-            passed = len(self._stream.read(min(_BLOCK, position - self._position)))
+            passed = len(self._stream.read(min(_TAR_BLOCK_BYTES, position - self._position)))
             if not passed:
                 raise tarfile.ReadError("unexpected end of data")
             self._position += passed
@@ -242,5 +246,5 @@ class _Forward:
         taken, and gzip's checksum comes last.
         """
         for _ in range(16):
-            if not self._stream.read(_BLOCK):
+            if not self._stream.read(_TAR_BLOCK_BYTES):
                 return
