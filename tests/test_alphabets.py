@@ -141,7 +141,7 @@ def test_what_stands_for_both_cases_is_known_of_emnist_s_alphabets_alone() -> No
     ],
 )
 def test_the_class_that_stands_for_a_character(alphabet: Alphabet, character: str, label: str | None) -> None:
-    position = alphabet.standing_for(character)
+    position = alphabet.class_of(character)
     assert (None if position is None else alphabet.labels[position]) == label
 
 

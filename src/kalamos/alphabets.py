@@ -133,12 +133,12 @@ class Alphabet:
     def __contains__(self, label: object) -> bool:
         return isinstance(label, str) and unicodedata.normalize("NFC", label) in self._positions
 
-    def standing_for(self, character: str) -> int | None:
+    def class_of(self, character: str) -> int | None:
         """The output that stands for a character, in [0, len): its own, or the merged one of both cases.
 
-        >>> LATIN_47.labels[LATIN_47.standing_for("c")], LATIN_47.labels[LATIN_47.standing_for("a")]
+        >>> LATIN_47.labels[LATIN_47.class_of("c")], LATIN_47.labels[LATIN_47.class_of("a")]
         ('C', 'a')
-        >>> LATIN_47.standing_for("ß") is None
+        >>> LATIN_47.class_of("ß") is None
         True
         """
         position = self._positions.get(unicodedata.normalize("NFC", character))

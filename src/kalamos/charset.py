@@ -112,7 +112,7 @@ def _restrict(alphabet: Alphabet, charset: str) -> ClassMask:
 
 def _named(alphabet: Alphabet, word: str) -> Iterator[tuple[int | None, str]]:
     """The outputs that a word names, each by which name; None for a character that is not there."""
-    if (position := alphabet.standing_for(word)) is not None:
+    if (position := alphabet.class_of(word)) is not None:
         yield position, word
     elif word in GROUPS:
         belongs = GROUPS[word]
@@ -124,7 +124,7 @@ def _named(alphabet: Alphabet, word: str) -> Iterator[tuple[int | None, str]]:
     else:
         _refuse_misspelt_group(word)
         for character in _characters(word):
-            yield alphabet.standing_for(character), character
+            yield alphabet.class_of(character), character
 
 
 def _refuse_misspelt_group(word: str) -> None:

@@ -320,7 +320,7 @@ def filter_charset(split: Split, labels: tuple[str, ...], alphabet: Alphabet, ch
         UsageError: see `kalamos.charset.restrict`.
     """
     kept = restrict(alphabet, charset).indices
-    inside = np.array([alphabet.standing_for(label) in kept for label in labels])
+    inside = np.array([alphabet.class_of(label) in kept for label in labels])
     rows = np.flatnonzero(inside[split.labels])
     if not len(rows):
         raise DatasetError(
@@ -335,7 +335,7 @@ def _positions(
 ) -> NDArray[np.int64]:
     """For each of the split's labels its place among the answers, int64 [len(labels)]; -1 for none."""
     alphabet = reader.spec.alphabet
-    found = [alphabet.standing_for(label) for label in labels]
+    found = [alphabet.class_of(label) for label in labels]
     if restriction is None:
         unknown = [label for label, position in zip(labels, found, strict=True) if position is None]
     else:

@@ -40,7 +40,7 @@ def looks_known(character: str, alphabet: Alphabet) -> bool:
     >>> [looks_known(letter, DIGITS) for letter in "OKاب"], looks_known("1", ARABIC_28)
     ([True, False, True, False], True)
     """
-    if alphabet.standing_for(character) is not None:
+    if alphabet.class_of(character) is not None:
         return True
     known = {each for label in alphabet.labels for each in characters_of(alphabet, label)}
     return any(character in group and not known.isdisjoint(group) for group in (*CONFUSABLES, *LOOKALIKES))

@@ -98,7 +98,7 @@ def known_label(label: str, alphabet: Alphabet) -> str | None:
     >>> known_label("a", LATIN_47), known_label("c", LATIN_47), known_label("ß", LATIN_47)
     ('a', 'C', None)
     """
-    position = alphabet.standing_for(label)
+    position = alphabet.class_of(label)
     return None if position is None else alphabet.labels[position]
 
 
