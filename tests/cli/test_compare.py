@@ -28,12 +28,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits_folder: Path) -
 
 def test_a_network_to_be_trained_against_a_finished_run(command, here: Path, tiny_run_folder: Path) -> None:
     arguments = ["compare", "mnist", "--arch", "cnn2", "--run", tiny_run_folder]
-    arguments += ["--seed", "7", "--epochs", "1", "--set", "label_smoothing=0.1", "--device", "cpu"]
+    arguments += ["--seeds", "7", "--epochs", "1", "--set", "label_smoothing=0.1", "--device", "cpu"]
     done = command(*arguments)
     assert (done.code, done.err) == (0, "")
     assert done.rows[0] == "[1 of 2] cnn2, seed 7: training (runs/compare-mnist/cnn2-7)"
     assert f"[2 of 2] tiny, seed 42: a finished run ({tiny_run_folder})" in done.rows
-    assert max(map(len, done.rows[done.rows.index("timing all of them side by side") :])) <= 100
+    assert max(map(len, done.rows[done.rows.index("timing all models, interleaved") :])) <= 100
     assert "mnist, test: 60 images" in done.rows
     assert "wrote comparison.json, comparison.md and comparison.png to runs/compare-mnist" in done.rows[-1]
     recipe = json.loads(Path("runs/compare-mnist/cnn2-7/run.json").read_text())["recipe"]
@@ -84,7 +84,7 @@ def test_systems_that_fail_are_told_in_the_exit_status(command, here: Path) -> N
         (["mnist", "--arch", "cnn2", "--run", "none"], "none: has no run.json"),
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--seeds", "1,x"], "'1,x' is not a list of whole"),
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--seeds", "1,-2"], "-2 is not a seed"),
-        (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--seeds", "1", "--seed", "1"], "'1' is given twice"),
+        (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--seeds", "1", "--seeds", "1"], "'1' is given twice"),
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--set", "seed=3"], "--set seed: "),
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--set", "epoch=3"], "did you mean 'epochs'?"),
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--no-cuda", "--device", "cuda"], "contradict"),
@@ -105,13 +105,13 @@ def test_under_torchrun_it_is_refused(command, here: Path, monkeypatch: pytest.M
     monkeypatch.setenv("WORLD_SIZE", "2")
     done = command("compare", "mnist", "--arch", "cnn2", "--arch", "cnn3")
     assert done.code == 2
-    assert "compare works in one process; train under torchrun, then compare with --run" in done.err
+    assert "compare runs in one process; train under torchrun, then compare with --run" in done.err
 
 
 def test_a_setting_of_the_augmentation_leaves_the_rest_of_the_recipes(tmp_path: Path) -> None:
     file = tmp_path / "turned.toml"
     file.write_text('augmentation = "mnist"\n', encoding="utf-8")
     said = {"augmentation": {"rotate": 5}}
-    [(_, of_arch), (_, of_file)] = _recipes("mnist", ("cnn2",), (file,), {"epochs": 3}, said)
+    [(_, of_arch), (_, of_file)] = _recipes("mnist", ("cnn2",), (file,), [{"epochs": 3}, said])
     assert (of_file.augmentation.rotate, of_file.augmentation.translate) == (5, 0.1)
     assert (of_arch.arch, of_arch.epochs, of_arch.augmentation.rotate) == ("cnn2", 3, 5)

@@ -159,7 +159,7 @@ def test_the_real_mnist_is_downloaded_checked_and_not_downloaded_again(
     if {path.suffix for path in published.iterdir()} != {".gz"}:
         pytest.skip("the MNIST that KALAMOS_DATA names is not gzipped")
     publish(published)
-    whole = "mnist is whole: 60,000 + 10,000 images, 10 classes (LeCun et al. 1998)"
+    whole = "mnist is complete: 60,000 + 10,000 images, 10 classes (LeCun et al. 1998)"
     first = command("data", "get", "mnist", "--data-dir", tmp_path)
     assert (first.code, first.err) == (0, "")
     assert first.rows[-1] == whole
@@ -172,7 +172,7 @@ def test_the_real_mnist_is_downloaded_checked_and_not_downloaded_again(
     assert [row.split()[0] for row in second.rows] == ["downloaded", "mnist"]
 
     third = command("data", "get", "mnist", "--data-dir", tmp_path)
-    assert third.rows[0] == f"mnist is here already: {tmp_path / 'mnist'}"
+    assert third.rows[0] == f"mnist is already here: {tmp_path / 'mnist'}"
     assert [row.partition(": ")[2] for row in third.rows[1:5]] == ["checksum as published"] * 4
     assert third.rows[5] == whole
 

@@ -51,7 +51,7 @@ def test_files_passed_over_are_told_on_standard_error(command, pages: Path) -> N
     (pages / "1" / "notes.png").write_text("no image")
     outcome = command("evaluate", "digits", "pages", "-f", "json")
     assert outcome.code == 0
-    assert outcome.err.startswith("pages: one file passed over\n")
+    assert outcome.err.startswith("pages: skipped 1 file:\n")
     assert "notes.png" in outcome.err
     assert json.loads(outcome.out)["passed_over"] == 1
 
@@ -99,7 +99,7 @@ def test_the_part_that_a_run_held_out(
         (["digits", "pages", "--split", "val"], "pages has no val split of its own; use --split all"),
         (["digits", "pages", "--split-of", "none"], "none: has no run.json"),
         (["digits", "pages", "--split-of", "run"], "run: was trained on other images than those of pages"),
-        (["digits", "pages", "--split-of", "run", "--split", "all"], "drop one"),
+        (["digits", "pages", "--split-of", "run", "--split", "all"], "leave one of the two out"),
         (["run", "pages"], "run: is a run, not a model; export it first: kalamos export run"),
         (["pages", "pages"], "pages: is a folder, not a model"),
         (["digits", "pages", "--report", "taken"], "taken: cannot be made"),
@@ -141,7 +141,7 @@ def test_recording_keeps_which_part_it_was(command, pages: Path) -> None:
 def test_a_charset_leaves_out_the_other_images_and_says_so(command, pages: Path) -> None:
     outcome = command("evaluate", "digits", "pages", "--charset", "1 3 7")
     assert outcome.code == 0
-    assert outcome.err == "pages: 24 of 48 images left out, not of the charset\n"
+    assert outcome.err == "pages: left out 24 of 48 images, not in the charset\n"
     assert outcome.rows[0] == "digits on pages, all images, charset '1 3 7', n = 24"
     figures = json.loads(command("evaluate", "digits", "pages", "--charset", "1 3 7", "-f", "json").out)
     assert (figures["charset"], figures["left_out"], figures["n"]) == ("1 3 7", 24, 24)
@@ -164,7 +164,7 @@ def test_a_report_under_a_charset_shows_its_images_alone(command, pages: Path, h
     [
         (["--charset", "upper"], "leaves nothing of alphabet 'digits'"),
         (["--charset", "7"], "none of the 48 images has a label of charset '7'"),
-        (["--charset", "17", "--record"], "--record keeps figures of the whole alphabet"),
+        (["--charset", "17", "--record"], "--record stores figures of the whole alphabet"),
     ],
 )
 def test_a_charset_that_cannot_be_measured_is_refused(

@@ -1,4 +1,4 @@
-"""`kalamos evaluate --outliers`."""
+"""`kalamos ood`, and `kalamos evaluate --outliers`, as it was spelled before."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_table_and_a_report(command, digits_folder: Path) -> None:
-    asked = ["--outliers", "--outlier-count", "20", "--data-dir", digits_folder, "--report", "out"]
-    outcome = command("evaluate", "digits", "mnist", *asked)
+    options = ["--count", "20", "--data-dir", digits_folder, "--report", "out"]
+    outcome = command("ood", "digits", "mnist", *options)
     assert outcome.code == 0
     assert outcome.rows[0] == "digits on mnist test, known n = 60"
     for name in (
@@ -34,29 +34,30 @@ def test_a_table_and_a_report(command, digits_folder: Path) -> None:
     assert "wrote out/outliers.json and out/outliers.html" in outcome.rows[-1]
 
 
-def test_json_is_what_the_report_holds(command, digits_folder: Path) -> None:
-    asked = ["--outliers", "--outlier-set", "shapes", "--outlier-count", "9", "--seed", "3", "-f", "json"]
-    outcome = command("evaluate", "digits", "mnist", *asked, "--report", "out", "--data-dir", digits_folder)
+def test_json_is_what_the_report_holds_and_the_old_spelling(command, digits_folder: Path) -> None:
+    shared = ["--seed", "3", "-f", "json", "--data-dir", digits_folder]
+    outcome = command("ood", "digits", "mnist", "--set", "shapes", "--count", "9", *shared, "--report", "out")
     assert outcome.out == Path("out/outliers.json").read_bytes()
     figures = json.loads(outcome.out)
     assert ([each["name"] for each in figures["sets"]], figures["seed"]) == (["shapes"], 3)
+    old = ["--outliers", "--outlier-set", "shapes", "--outlier-count", "9"]
+    before = command("evaluate", "digits", "mnist", *old, *shared)
+    assert before.out == outcome.out
+    assert before.err.startswith("kalamos: evaluate --outliers is deprecated; use kalamos ood\n")
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("arguments", "told"),
     [
-        (["--outlier-count", "5"], "--outlier-count is of the outliers; add --outliers"),
-        (["--outlier-set", "paper"], "--outlier-set is of the outliers; add --outliers"),
-        (["--outliers", "--shift"], "--shift does not go with --outliers"),
-        (["--outliers", "--shift-limit", "5"], "--shift-limit does not go with --outliers"),
-        (["--outliers", "--charset", "123"], "--charset does not go with --outliers"),
-        (["--outliers", "--record"], "--record does not go with --outliers"),
-        (["--outliers", "--outlier-set", "papre"], "there is no outlier set 'papre'; did you mean 'paper'?"),
-        (["--outliers", "--outlier-count", "0"], "0 is not in the range"),
-        (["--seed", "5"], "add --shift, or --outliers"),
+        (["evaluate", "--count", "5"], "No such option '--count'"),
+        (["evaluate", "--outliers", "--shift-limit", "5"], "No such option '--shift-limit'"),
+        (["ood", "--charset", "123"], "No such option '--charset'"),
+        (["ood", "--set", "papre"], "there is no outlier set 'papre'; did you mean 'paper'?"),
+        (["evaluate", "--outliers", "--outlier-count", "0"], "0 is not in the range"),
     ],
 )
-def test_wrong_usage(command, digits_folder: Path, options: list[str], told: str) -> None:
-    outcome = command("evaluate", "digits", "mnist", "--data-dir", digits_folder, *options)
+def test_wrong_usage(command, digits_folder: Path, arguments: list[str], told: str) -> None:
+    verb, *options = arguments
+    outcome = command(verb, "digits", "mnist", "--data-dir", digits_folder, *options)
     assert (outcome.code, outcome.out) == (2, b"")
     assert told in outcome.err

@@ -54,7 +54,7 @@ def test_a_run_in_a_format_lands_beside_it(
     assert re.fullmatch(
         rf"{re.escape(files[0])}: 86,218 parameters, \d+ kB, the same logits", outcome.rows[0]
     )
-    assert outcome.rows[-1] == f"open it with {opens}"
+    assert outcome.rows[-1] == f"open with {opens}"
     assert names(here) == sorted(["mine", *files])
 
 
@@ -63,13 +63,13 @@ def test_int8_from_a_run_and_from_a_model(command, here: Path, digits_folder: Pa
     assert (told.code, told.err) == (0, "")
     assert re.fullmatch(r"mine\.int8\.onnx: 86,218 parameters, 1\d\d kB \(float: 35\d kB\)", told.rows[0])
     assert re.fullmatch(
-        r"int8 by \w+: \d+\.\d\d% of 30 validation images right, in float \d+\.\d\d%", told.rows[1]
+        r"int8 by \w+: \d+\.\d\d% accuracy on 30 validation images, in float \d+\.\d\d%", told.rows[1]
     )
-    assert re.fullmatch(r"the same answer to \d+\.\d\d%, logits within 0\.\d+", told.rows[2])
+    assert re.fullmatch(r"the same answer for \d+\.\d\d%, logits within 0\.\d+", told.rows[2])
     assert told.rows[3:] == [
         "temperature 1.000, not fitted: 30 validation images are fewer than 100",
         "licence: not stated; choose one with --licence",
-        "open it with kalamos.load('mine.int8.onnx')",
+        "open with kalamos.load('mine.int8.onnx')",
     ]
     spec = kalamos.load("mine.int8.onnx").spec
     assert spec.name == "mine"
@@ -108,7 +108,7 @@ def test_the_output_names_the_model(command, here: Path) -> None:
         (["none"], 1, "none: has no run.json; give the folder that `kalamos train` wrote"),
         (["none.onnx"], 2, "none.onnx: no such model file"),
         (["digit", "-f", "pt2"], 2, "no model is called 'digit'; did you mean 'digits'?"),
-        (["digits"], 2, "digits: is an onnx model already; add --int8, or choose a format with -f"),
+        (["digits"], 2, "digits: already an onnx model; add --int8, or choose a format with -f"),
         (["mine", "-o", "mine.bin"], 2, "mine.bin: the file's name has to end in .onnx; call it mine.onnx"),
         (["mine", "--int8", "-o", "mine.pt"], 2, "mine.pt: the file's name has to end in .onnx"),
         (["mine", "-f", "full", "-o", "mine.onnx"], 2, "mine.onnx: the file's name has to end in .pt"),
@@ -142,7 +142,7 @@ def test_what_cannot_be_is_told_and_nothing_is_written(
 
 def test_the_help_warns_of_the_pickle(command) -> None:
     page = " ".join(command("export", "--help").out.decode().split())
-    assert "trust it only because you made it" in page
+    assert "load only what you made yourself" in page
     assert "0.05 points" in page
 
 

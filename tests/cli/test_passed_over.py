@@ -4,34 +4,36 @@ from pathlib import Path
 
 import pytest
 
-from kalamos.cli.passed_over import SHOWN, tell_passed_over
+from kalamos.cli.passed_over import MAX_NAMED_FILES, print_skipped
 from kalamos.datasets import SkippedFile, load_dataset
 from kalamos.errors import DatasetError
 from kalamos.teaching.examples import load_examples
 
 
 def test_the_first_ones_are_named_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    tell_passed_over("pages", [])
-    tell_passed_over("pages", [SkippedFile("a.png", "no ink")])
-    tell_passed_over("pages", [SkippedFile(f"{place}.png", "damaged") for place in range(SHOWN + 1_200)])
+    print_skipped("pages", [])
+    print_skipped("pages", [SkippedFile("a.png", "no ink")])
+    print_skipped(
+        "pages", [SkippedFile(f"{place}.png", "damaged") for place in range(MAX_NAMED_FILES + 1_200)]
+    )
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines() == [
-        "pages: one file passed over",
+        "pages: skipped 1 file:",
         "  a.png: no ink",
-        "pages: 1,205 files passed over",
-        *(f"  {place}.png: damaged" for place in range(SHOWN)),
+        "pages: skipped 1,205 files:",
+        *(f"  {place}.png: damaged" for place in range(MAX_NAMED_FILES)),
         "  and 1,200 more",
     ]
 
 
 def test_files_of_other_kinds_are_counted_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
     others = [SkippedFile(f"a/IMG_{place}.HEIC", "not named like an image") for place in range(1_200)]
-    tell_passed_over(
+    print_skipped(
         "letters", [*others, SkippedFile("a/1.png", "damaged"), SkippedFile("notes.txt", "no image")]
     )
     assert capsys.readouterr().err.splitlines() == [
-        "letters: 1,202 files passed over",
+        "letters: skipped 1,202 files:",
         "  1,200 HEIC photos: convert them to JPEG or PNG (a/IMG_0.HEIC, a/IMG_1.HEIC, a/IMG_2.HEIC, …)",
         "  1 text file (notes.txt)",
         "  a/1.png: damaged",

@@ -77,7 +77,7 @@ def test_a_file_holds_the_bytes_that_standard_output_gets(
 def test_parquet_goes_to_a_file_alone(command, samples: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     refused = command("predict", samples, "-f", "parquet")
-    assert refused == (2, b"", "kalamos: parquet is not for a terminal; name a file with -o\n")
+    assert refused == (2, b"", "kalamos: cannot write Parquet to standard output; use -o FILE\n")
     target = tmp_path / "rows.parquet"
     assert command("predict", samples, "-o", target).code == 1
     assert parquet.read_table(target).column("label").to_pylist() == [*"0123456789", None]
@@ -120,7 +120,7 @@ def test_quiet_leaves_standard_error_empty(command, samples: Path, tmp_path: Pat
     assert quiet.err == ""
     assert b"images:" not in loud.out
     assert loud.err.splitlines()[-2:] == [
-        "passed over 1 file that is no image by name:",
+        "skipped 1 file without an image extension:",
         "  1 program (make_samples.py)",
     ]
     assert "\x1b" not in loud.err + loud.out.decode()
@@ -243,7 +243,7 @@ def test_hidden_entries_are_passed_over_and_other_files_counted(command, folder:
     outcome = command("predict", folder, "-f", "ascii")
     assert outcome.rows == [f"49, {folder.as_posix()}/a.png"]
     assert outcome.code == 0
-    assert "passed over 3 files that are no image by name:\n" in outcome.err
+    assert "skipped 3 files without an image extension:\n" in outcome.err
 
 
 def test_a_hidden_file_or_one_of_another_name_is_read_when_it_is_named(
@@ -307,7 +307,7 @@ def test_a_name_that_is_not_utf8(command, folder: Path, one: bytes) -> None:
         (["SAMPLE", "-m", "SAMPLE"], "a PNG image, not an ONNX model; write one with `kalamos export`"),
         (["SAMPLE", "-m", "x" * 300], "no model is called 'xxx"),
         (["SAMPLE", "-f", "jsn"], "no output format is called 'jsn'; did you mean 'json'?"),
-        (["SAMPLE", "-f", "parquet"], "parquet is not for a terminal; name a file with -o"),
+        (["SAMPLE", "-f", "parquet"], "cannot write Parquet to standard output; use -o FILE"),
         (["SAMPLE", "--min-confidence", "nan"], "min_confidence = nan is not a probability in [0, 1]"),
         (["SAMPLE", "--min-confidence", "1.5"], "1.5 is not in the range"),
         (["SAMPLE", "-k", "0"], "0 is not in the range"),
@@ -357,7 +357,7 @@ def test_an_output_with_an_image_s_name_is_refused(command, samples: Path, tmp_p
         shutil.copy(samples / "0-pen.png", tmp_path / name)
         outcome = command("predict", samples / "1-marker.png", "-o", tmp_path / name)
         assert outcome.code == 2
-        assert "this is an image's name" in outcome.err
+        assert "the name of an image" in outcome.err
         assert (tmp_path / name).read_bytes() == (samples / "0-pen.png").read_bytes()
 
 
@@ -606,11 +606,11 @@ def test_members_that_are_no_image_by_name_are_counted_and_archives_in_folders_t
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         for name in ("a.png", "b.txt", "c.zip"):
             archive.writestr(name, one)
-    assert "passed over 2 files that are no image by name" in command("predict", folder / "x.zip").err
+    assert "skipped 2 files without an image extension" in command("predict", folder / "x.zip").err
     (folder / "a.png").write_bytes(one)
     outcome = command("predict", folder, "-f", "ascii")
     assert outcome.rows == [f"49, {folder.as_posix()}/a.png"]
-    assert "passed over 1 file that is no image by name" in outcome.err
+    assert "skipped 1 file without an image extension" in outcome.err
 
 
 def test_the_column_is_told_before_any_output_is_opened(command, folder: Path, one: bytes) -> None:

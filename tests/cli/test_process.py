@@ -144,7 +144,7 @@ def test_pipes(tmp_path: Path, one: bytes, producer: str, names: list[str]) -> N
     )
     assert done.stdout.decode().splitlines() == [f"49, {name}" for name in names]
     assert done.returncode == 0
-    assert (b"passed over 1 file that is no image" in done.stderr) == ("notes.txt" in producer)
+    assert (b"skipped 1 file without an image extension" in done.stderr) == ("notes.txt" in producer)
 
 
 def test_a_killed_run_keeps_the_old_output(endless: Path, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_name_that_cannot_be_one_is_told(tmp_path: Path) -> None:
 
 
 def test_long_runs_go_over_several_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(showing, "PAGE", 3)
+    monkeypatch.setattr(showing, "IMAGES_PER_PAGE", 3)
     image, reader = save_one(tmp_path / "one.png"), load("digits")
     with Gallery(str(tmp_path / "show"), reader) as gallery:
         for result in reader.predict_files([image] * 7):

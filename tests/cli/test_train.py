@@ -36,7 +36,7 @@ def test_what_it_prints_and_what_it_leaves(command: Any) -> None:
     assert (done.code, done.err) == (0, "")
     head, first, second, outcome, following = done.rows
     assert head == (
-        "cnn2: 225,034 parameters; 270 images to learn from, 30 held out; cpu, " + head.rpartition(" ")[2]
+        "cnn2: 225,034 parameters; 270 training images, 30 held out; cpu, " + head.rpartition(" ")[2]
     )
     for epoch, row in enumerate((first, second), start=1):
         assert row.startswith(f"epoch   {epoch}/2  loss ")
@@ -76,17 +76,17 @@ def test_files_that_nothing_is_learnt_from_are_told(command: Any, pages: Path) -
     done = command("train", "pages", *QUICK, "--run-dir", "run")
     assert done.code == 0
     head, *told = done.err.splitlines()
-    assert head == "pages: 2 files passed over"
+    assert head == "pages: skipped 2 files:"
     assert sorted(line.partition(":")[0] for line in told) == ["  3/blank.png", "  8/torn.png"]
     assert "  3/blank.png: no ink" in told
-    assert "10 images to learn from, 2 held out" in done.rows[0]
+    assert "10 training images, 2 held out" in done.rows[0]
 
 
 def test_a_small_folder_asks_for_more_epochs_than_the_usual_ones(command: Any, pages: Path) -> None:
     (pages / "3" / "blank.png").unlink()
     (pages / "8" / "torn.png").unlink()
     done = command("train", "pages", "--arch", "cnn2", "--batch-size", "5")
-    assert (done.code, done.err) == (0, "trained in few steps (20): --epochs 150 may read better\n")
+    assert (done.code, done.err) == (0, "trained for only 20 steps: --epochs 150 may give a better model\n")
 
 
 def test_a_comparison_tells_them_once(command: Any, pages: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_comparison_tells_them_once(command: Any, pages: Path) -> None:
         shutil.copy(pages / "3" / "blank.png", pages / "8" / f"{name}.png")
     done = command("compare", "pages", "--arch", "cnn2", "--seeds", "1,2", *QUICK[2:], "--arch", "cnn3")
     assert done.code == 0
-    assert done.err.splitlines().count("pages: 8 files passed over") == 1
+    assert done.err.splitlines().count("pages: skipped 8 files:") == 1
 
 
 def test_the_seeds_options_arrive(command: Any) -> None:
@@ -182,7 +182,7 @@ def test_a_finished_run_is_only_shown(command: Any, tiny_run_folder: Path) -> No
         (["mnist", "--arch", "kalamos_x"], 2, "did you mean 'kalamos_xs'?"),
         (["mnist", "--data-dir", "none"], 2, "none/mnist"),
         (["--recipe", "none.toml"], 2, "none.toml: cannot be read as TOML"),
-        (["--epochs", "3"], 2, "there is nothing to train on; name a dataset or give --recipe"),
+        (["--epochs", "3"], 2, "nothing to train on; name a dataset or give --recipe"),
         (["recipes/fast.toml"], 2, "recipes/fast.toml: a recipe, not a dataset; give it after --recipe"),
         (["mnist", "--epochs", "0"], 2, "0 is not in the range"),
         (["mnist", "--lr", "0"], 2, "0.0 is not in the range"),
@@ -205,9 +205,9 @@ def test_a_finished_run_is_only_shown(command: Any, tiny_run_folder: Path) -> No
         (["mnist", "--batch-size", "1"], 1, "a batch of 1 is too small: kalamos_xs normalises over it"),
         (["mnist", "--weights", "none.pth"], 2, "none.pth"),
         (["--resume", "none"], 1, "none: has no run.json; give the folder that `kalamos train` wrote"),
-        (["mnist", "--resume", "none"], 2, "--resume goes on with a run as it began; leave"),
-        (["--resume", "none", "--set", "epochs=3"], 2, "--resume goes on with a run as it began"),
-        (["--resume", "none", "--run-dir", "other"], 2, "--resume goes on with a run as it began"),
+        (["mnist", "--resume", "none"], 2, "--resume continues a run as it began; leave"),
+        (["--resume", "none", "--set", "epochs=3"], 2, "--resume continues a run as it began"),
+        (["--resume", "none", "--run-dir", "other"], 2, "--resume continues a run as it began"),
     ],
 )
 def test_wrong_usage_is_told(command: Any, here: Path, arguments: list[str], code: int, told: str) -> None:
@@ -227,7 +227,7 @@ def test_a_dataset_of_ones_own(command: Any, digits: Any, here: Path) -> None:
         cv2.imencode(".png", digits.train.images[index])[1].tofile(folder / f"{index}.png")
     done = command("train", "./حروف", *QUICK, "--set", "val_fraction=0.5")
     assert done.code == 0
-    assert "passed over" not in done.err
+    assert "skipped" not in done.err
     story = json.loads(Path("runs/حروف-cnn2/run.json").read_text(encoding="utf-8"))
     assert story["alphabet"]["labels"] == list("0123456789")
     assert story["counts"] == {"train": 30, "val": 30}

@@ -31,8 +31,8 @@ from kalamos.cluster.worker import WorkerConfig
 from kalamos.zoo import model_path
 
 path, address, target = sys.argv[1:]
-reading = WorkerConfig(model_path("digits").read_bytes())
-with RayJob([path], reading, jobs=2, address=address, block=512) as job, open(target, "wb") as file:
+config = WorkerConfig(model_path("digits").read_bytes())
+with RayJob([path], config, jobs=2, address=address, block=512) as job, open(target, "wb") as file:
     for count, prediction in enumerate(job.predictions()):
         pickle.dump(prediction, file)
         if count == 1000:
@@ -128,7 +128,7 @@ def test_archives_and_lists_and_relative_paths(cluster, kalamos, digits_20k: Pat
     assert [line for line in said if "images/s" not in line] == [
         line for line in expected if "images/s" not in line
     ]
-    assert said[-2:] == ["passed over 1 file that is no image by name:", "  1 text file (notes.txt)"]
+    assert said[-2:] == ["skipped 1 file without an image extension:", "  1 text file (notes.txt)"]
     assert there.returncode == here.returncode == 1
 
 
@@ -171,7 +171,7 @@ def test_ctrl_c_ends_it_and_the_cluster_that_it_started(
             ["x.png", "--engine", "ray", "--address", "127.0.0.1:1"],
             "no Ray cluster can be reached at 127.0.0.1:1",
         ),
-        (["x.png", "--engine", "ray", "--show", "d"], "--show draws on this machine; leave --engine ray out"),
+        (["x.png", "--engine", "ray", "--show", "d"], "--show draws on this machine; leave out --engine ray"),
         (["file:///x.parquet", "y.png", "--engine", "ray"], "URIs and other paths in one run; name local"),
         (["file:///none.parquet", "--engine", "ray"], "file:///none.parquet: no such file or folder"),
         (["x.png", "--engine", "ray", "-m", "digit"], "no model is called 'digit'; did you mean 'digits'?"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kalamos.cluster.parts import DONE, PartFolder, names_parts
+from kalamos.cluster.parts import SUCCESS_FILE, PartFolder, is_partitioned
 from kalamos.errors import NoInkError, OutputError
 from kalamos.predictions import Candidate, Prediction
 
@@ -26,8 +26,8 @@ def parts(request: pytest.FixtureRequest, tmp_path: Path) -> PartFolder:
 
 
 def test_which_outputs_are_folders_of_parts() -> None:
-    assert [names_parts(name) for name in ("s3://b/x", "file:///x.parquet", "a/", "/a/b/")] == [True] * 4
-    assert [names_parts(name) for name in (None, "a", "a.parquet", "-")] == [False] * 4
+    assert [is_partitioned(name) for name in ("s3://b/x", "file:///x.parquet", "a/", "/a/b/")] == [True] * 4
+    assert [is_partitioned(name) for name in (None, "a", "a.parquet", "-")] == [False] * 4
 
 
 def test_parts_make_one_table_in_their_order(parts: PartFolder, tmp_path: Path) -> None:
@@ -40,10 +40,10 @@ def test_parts_make_one_table_in_their_order(parts: PartFolder, tmp_path: Path) 
     parts.finish(3, 4)
     names = sorted(path.name for path in folder.iterdir())
     assert names == [
-        DONE,
+        SUCCESS_FILE,
         *(f"part-{name}.parquet" for name in ("00000-00000002", "00000-00000011", "00001-00000000")),
     ]
-    assert json.loads((folder / DONE).read_text()) == {"parts": 3, "rows": 4}
+    assert json.loads((folder / SUCCESS_FILE).read_text()) == {"parts": 3, "rows": 4}
     table = pq.read_table(folder)
     assert table.column("path").to_pylist() == ["a.png", "b.png", "a.png", "b.png"]
     assert table.column("error").to_pylist() == [None, "blank", None, "blank"]
@@ -58,7 +58,7 @@ def test_a_missing_part_is_told_and_nothing_is_called_complete(parts: PartFolder
     parts.write(0, 0, ROWS)
     with pytest.raises(OutputError, match="wrote 2 parts, of which 1 are there; name a folder that all"):
         parts.finish(2, 4)
-    assert not (tmp_path / "new" / "labels" / DONE).exists()
+    assert not (tmp_path / "new" / "labels" / SUCCESS_FILE).exists()
     parts.discard()
     assert list((tmp_path / "new" / "labels").iterdir()) == []
 
@@ -75,7 +75,7 @@ def test_what_is_in_the_way_is_kept(parts: PartFolder, tmp_path: Path) -> None:
     (tmp_path / "new" / "labels" / "notes").unlink()
     folder.rmdir()
     folder.write_text("a file")
-    with pytest.raises(OutputError, match="a file, where the parts need a folder"):
+    with pytest.raises(OutputError, match="the parts need a folder, and this is a file"):
         parts.prepare()
 
 

@@ -17,7 +17,7 @@ from kalamos.errors import UsageError
     "address", ["", "host", "host:", ":6379", "host:x", "host:0", "host:70000", "host:-1"]
 )
 def test_what_is_no_address(address: str) -> None:
-    with pytest.raises(UsageError, match="is no address of a Ray cluster; give HOST:PORT"):
+    with pytest.raises(UsageError, match="is not the address of a Ray cluster; give HOST:PORT"):
         check_address(address)
 
 

@@ -51,7 +51,7 @@ def test_blocks_are_whole_chunks_of_the_local_engine(folder: Path, most: int) ->
 
 
 def test_large_members_make_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "BLOCK_BYTES", 300_000)
+    monkeypatch.setattr(streams, "MAX_BLOCK_BYTES", 300_000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for index in range(10):
             archive.writestr(f"{index}.png", bytes(140_000))

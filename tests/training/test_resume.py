@@ -120,7 +120,7 @@ def test_one_asked_to_end_says_how_to_go_on(
     os.kill(run.process.pid, asked_to_end)
     assert run.wait(60) == 128 + asked_to_end
     assert "Traceback" not in run.err
-    assert f"stopped; go on with: kalamos train --resume {folder}\n" in run.err
+    assert f"stopped; continue with: kalamos train --resume {folder}\n" in run.err
     names = {path.name for path in folder.iterdir()}
     assert {"run.json", "last.safetensors", "best.safetensors", "log.csv", "curves.png"} <= names
     assert "model.safetensors" not in names

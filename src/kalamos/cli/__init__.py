@@ -1,4 +1,4 @@
-"""The command `kalamos`: one module a verb, each imported when it is called and not before."""
+"""The command `kalamos`: each verb's module is imported only when the verb is called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-# OpenCV prints what it dislikes about a file; kalamos says it itself, once, in the file's own row.
+# OpenCV prints warnings about damaged files; kalamos reports each once, in the file's own row.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 import click
@@ -20,21 +20,39 @@ from kalamos.errors import KalamosError, suggest
 
 __all__ = ["cli", "main"]
 
-VERBS = ("predict", "models", "train", "teach", "export", "evaluate", "compare", "data", "app", "completion")
+VERBS = {
+    "predict": "predict",
+    "models": "models",
+    "train": "train",
+    "teach": "teach",
+    "export": "export",
+    "evaluate": "evaluate",
+    "robustness": "evaluate",
+    "ood": "evaluate",
+    "compare": "compare",
+    "data": "data",
+    "app": "app",
+    "completion": "completion",
+}
+"""The verbs in the order of `--help`, each with the module of `kalamos.cli` that defines it."""
+
+SYNONYMS = {"fine-tune": "teach"}
 
 
 class LazyVerbs(click.Group):
-    """Finds the verb `NAME` as the command `NAME` in the module `kalamos.cli.NAME`."""
+    """Finds the verb `NAME` as the command `NAME` in its module."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        verb = SYNONYMS.get(cmd_name, cmd_name)
+        if verb not in VERBS:
             if ctx.resilient_parsing:  # a shell asks what could follow: nothing
                 return None
-            ctx.fail(f"there is no command {cmd_name!r}; {suggest(cmd_name, VERBS)}")
-        command: click.Command = getattr(import_module(f"kalamos.cli.{cmd_name}"), cmd_name)
+            remedy = suggest(cmd_name, [*VERBS, *SYNONYMS])
+            ctx.fail(f"there is no command {cmd_name!r}; {remedy}")
+        command: click.Command = getattr(import_module(f"kalamos.cli.{VERBS[verb]}"), verb)
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -43,7 +61,7 @@ class LazyVerbs(click.Group):
         except click.UsageError as error:
             raise _printable(error) from None
         except KeyboardInterrupt as interrupt:
-            # Click would say "Aborted!" and end with 1, which here means that some images could not be read.
+            # Click would print "Aborted!" and exit with 1, which here means that some images were not read.
             if sys.stderr.isatty():
                 print(file=sys.stderr)  # behind the terminal's ^C
             [signal_number] = interrupt.args or [signal.SIGINT]
@@ -51,32 +69,35 @@ class LazyVerbs(click.Group):
 
 
 def _printable(error: click.UsageError) -> click.UsageError:
-    """The error with control characters shown: a file's name may stand in an option's place."""
+    """Escape control characters in an error: it may quote a file's name, given in an option's place."""
     from kalamos.cli.terminal import shown
 
-    told = error.format_message()
-    return error if told == shown(told) else click.UsageError(shown(told), error.ctx)
+    message = error.format_message()
+    return error if message == shown(message) else click.UsageError(shown(message), error.ctx)
 
 
 @click.group(
     cls=LazyVerbs,
-    epilog="Exit status: 0 all read, 1 some not, 2 wrong usage. Ended by Ctrl-C: 130.",
+    epilog="Exit status: 0 all images read, 1 some not, 2 wrong usage, 130 ended by Ctrl-C.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="kalamos", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Recognise isolated handwritten characters: digits, letters, any alphabet you have images for."""
+    """Recognise isolated handwritten characters.
+
+    Digits, letters, any alphabet you can supply sample images of.
+    """
 
 
 def main() -> NoReturn:
-    """Run the command; every deliberate error becomes one line on standard error."""
+    """Run the command; each `KalamosError` becomes one line on standard error."""
     for name in ("stdout", "stderr"):
-        # Python has None for a stream that was closed when it started, as `2>&-` and daemons do.
+        # A stream is None if it was closed when Python started, as by `2>&-` and daemons.
         if getattr(sys, name) is None:
             nowhere = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: PTH123, SIM115
             setattr(sys, name, nowhere)
     divert_native_output()
-    # Asked to end, it ends as after Ctrl-C: an unfinished output is taken away.
+    # SIGTERM ends it like Ctrl-C: an unfinished output is removed.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         cli(prog_name="kalamos")

@@ -1,4 +1,4 @@
-"""`kalamos app`: the page and the HTTP API, on this machine's own address unless told else."""
+"""`kalamos app`: the page and the HTTP API, on this machine only unless --host says otherwise."""
 
 from __future__ import annotations
 
@@ -25,32 +25,42 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0 takes a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7860,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
 )
-@click.option("--api-only", is_flag=True, help="The HTTP API without the page.")
+@click.option("--api-only", is_flag=True, help="Serve the HTTP API without the page.")
 @click.option(
     "-m",
     "--model",
     "models",
     type=ModelName(),
     multiple=True,
-    help="A shipped model or a file; several with one -m each, the default first.  [default: all shipped]",
+    help="A shipped model or a file; the first is the default.  [repeatable; default: all shipped]",
 )
 @click.option(
     "--allow-host",
     "names",
     multiple=True,
     metavar="NAME",
-    help="Another name that the server is called by, as behind a proxy.",
+    help="Another host name of the server, for example behind a proxy.  [repeatable]",
 )
 @click.option(
-    "--max-upload-mb", type=click.IntRange(1, 4096), default=20, show_default=True, help="A request."
+    "--max-upload-mb",
+    type=click.IntRange(1, 4096),
+    default=20,
+    show_default=True,
+    help="Maximum size of a request.",
 )
-@click.option("--max-images", type=click.IntRange(1), default=256, show_default=True, help="A request.")
 @click.option(
-    "--queue", type=click.IntRange(1), default=1024, show_default=True, help="Images that may wait, in all."
+    "--max-images", type=click.IntRange(1), default=256, show_default=True, help="Maximum images per request."
+)
+@click.option(
+    "--queue", type=click.IntRange(1), default=1024, show_default=True, help="Maximum images waiting, in all."
 )
 @click.option(
     "--timeout",
@@ -58,7 +68,7 @@ if TYPE_CHECKING:
     default=30,
     show_default=True,
     metavar="SECONDS",
-    help="For a request to arrive, and to be answered.",
+    help="Maximum time for a request to arrive, and for it to be answered.",
 )
 @click.option(
     "--visit-minutes",
@@ -66,35 +76,43 @@ if TYPE_CHECKING:
     default=120,
     show_default=True,
     metavar="MINUTES",
-    help="Without a request, after which what a visitor of the page uploaded is deleted.",
+    help="Delete a visitor's uploads after this time without a request.",
 )
 @click.option(
     "--max-visits",
     type=click.IntRange(1),
     default=100,
     show_default=True,
-    help="Visitors of the page at once.",
+    help="Maximum visitors of the page at once.",
 )
 @click.option(
-    "--visit-mb", type=click.IntRange(1), default=400, show_default=True, help="Files of one visitor."
+    "--visit-mb",
+    type=click.IntRange(1),
+    default=400,
+    show_default=True,
+    help="Maximum size of one visitor's files.",
 )
 @click.option(
-    "--all-visits-mb", type=click.IntRange(1), default=4096, show_default=True, help="Files of all visitors."
+    "--all-visits-mb",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="Maximum size of all visitors' files.",
 )
 @click.option(
     "--allow-model-upload/--no-model-upload",
     default=None,
-    help="Whether visitors of the page may give model files.  [default: on this computer's own address, and "
-    "without --allow-host]",
+    help="Whether visitors of the page may upload model files.  [default: only if the address is this "
+    "computer's own and there is no --allow-host]",
 )
 @click.option(
     "--corrections",
     type=click.Path(path_type=Path),
     default=Path("corrections"),
     show_default=True,
-    help="The folder for what is corrected on the page.",
+    help="Folder for images corrected on the page.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Log no requests, only failures.")
+@click.option("-q", "--quiet", is_flag=True, help="Log only failures, not requests.")
 def app(
     host: str,
     port: int,
@@ -115,8 +133,8 @@ def app(
 ) -> None:
     """Draw, upload, look inside and correct in the browser; and an HTTP API for programs.
 
-    Listens on this machine alone unless --host says else. There is no login: whoever reaches the address can
-    use it. docs/app.md says what is safe to expose, and behind what. Ctrl-C ends it.
+    Listens on this machine only, unless --host says otherwise. There is no login: anyone who can reach the
+    address can use it. docs/app.md says what is safe to expose, and how. Ctrl-C ends it.
     """
     _require_app(api_only)
     from kalamos.app.app_folder import app_folder
@@ -149,7 +167,7 @@ def app(
         address = _address(*listener.getsockname()[:2])
 
         def ready() -> None:
-            _tell(address, api_only=api_only, local=_is_loopback(host))
+            _print_address(address, api_only=api_only, local=_is_loopback(host))
 
         try:
             server = server_for(
@@ -172,9 +190,9 @@ class _Paged:
     """What the page needs besides the API."""
 
     corrections: Path
-    """The folder for what is corrected and taught."""
+    """The folder for corrections and models made from them."""
     folder: Path
-    """The folder for what is uploaded."""
+    """The folder for uploads."""
     limits: VisitLimits
     model_upload: bool
     local: bool
@@ -188,8 +206,8 @@ def _application(
 
     if paged is None:
         return create_app(registry, limits, hosts=hosts)
-    # What people upload is gone with the server, and lies where nobody else may look. Gradio reads these
-    # when it is imported.
+    # Uploads are deleted with the server, and lie in a folder that only this user can read. Gradio reads
+    # these variables when it is imported.
     os.environ["GRADIO_TEMP_DIR"] = str(paged.folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from kalamos.app.page import build_page
@@ -199,7 +217,7 @@ def _application(
 
 
 def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:
-    """The names that the server may be called by; None for any, where others are meant to reach it."""
+    """Return the host names that the server accepts; None for any, if others are meant to reach it."""
     from kalamos.app.guard import LOOPBACK_HOSTS
 
     if names or _is_loopback(host):
@@ -208,7 +226,7 @@ def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:
 
 
 def _is_for_this_computer(host: str, names: tuple[str, ...]) -> bool:
-    """Whether nobody else can reach the server; behind a proxy, which has another name for it, they can."""
+    """Return whether only this computer can reach the server, not even through a proxy (--allow-host)."""
     return _is_loopback(host) and not names
 
 
@@ -223,11 +241,11 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _tell(address: str, *, api_only: bool, local: bool) -> None:
+def _print_address(address: str, *, api_only: bool, local: bool) -> None:
     what = "HTTP API" if api_only else "page and HTTP API"
     print(f"kalamos {what}: {address}  (manual: {address}/docs; Ctrl-C ends it)", flush=True)
     if not local:
-        print("whoever can reach this machine can use it: there is no login", file=sys.stderr)
+        print("no login: anyone who can reach this machine can use it", file=sys.stderr)
 
 
 def _log_to_stderr(quiet: bool) -> None:

@@ -1,19 +1,26 @@
-"""`kalamos compare`: which of several systems is better, and whether that is more than luck."""
+"""`kalamos compare`: which of several systems is better, and whether the difference is significant."""
 
 from __future__ import annotations
 
-import io
 import os
-import sys
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kalamos.cli.aliases import AliasedCommand
 from kalamos.cli.names import ArchitectureName, DatasetName
 from kalamos.cli.options import data_dir_option
-from kalamos.cli.terminal import echo
-from kalamos.cli.training_options import KEYS, choose_device, parse_settings, training_options
+from kalamos.cli.terminal import allow_any_label, echo
+from kalamos.cli.training_options import (
+    RECIPE_OPTIONS,
+    choose_device,
+    dataset_stem,
+    given_options,
+    parse_settings,
+    training_options,
+)
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,17 +41,23 @@ class Seeds(click.ParamType[tuple[int, ...]]):
         except ValueError:
             self.fail(f"{value!r} is not a list of whole numbers, such as 42,43,44", param, ctx)
         if min(seeds) < 0:
-            self.fail(f"{min(seeds)} is not a seed; seeds begin at 0", param, ctx)
+            self.fail(f"{min(seeds)} is not a seed: seeds start at 0", param, ctx)
         return seeds
 
 
 @click.command(
+    cls=AliasedCommand,
+    old_spellings={"--seed": "--seeds"},
     no_args_is_help=True,
     epilog="Exit status: 0 all compared, 1 a system failed and the others were compared, 2 wrong usage.",
 )
 @click.argument("dataset", type=DatasetName())
 @click.option(
-    "--arch", "archs", type=ArchitectureName(), multiple=True, help="A system: this network.  [repeatable]"
+    "--arch",
+    "archs",
+    type=ArchitectureName(),
+    multiple=True,
+    help="A system: this architecture.  [repeatable]",
 )
 @click.option(
     "--recipe",
@@ -60,20 +73,20 @@ class Seeds(click.ParamType[tuple[int, ...]]):
     type=click.Path(path_type=Path),
     metavar="RUN",
     multiple=True,
-    help="A system: this finished run. Runs that differ only in the seed are one.  [repeatable]",
+    help="A system: this finished run. Runs that differ only in the seed are one system.  [repeatable]",
 )
 @click.option(
-    "--seeds", type=Seeds(), help="Train each with every one of these.  [default: 42, or the recipe's]"
-)
-@click.option(
-    "--seed", "seed", type=click.IntRange(0), multiple=True, help="The same, one by one.  [repeatable]"
+    "--seeds",
+    type=Seeds(),
+    multiple=True,
+    help="Train each system with each of these random seeds.  [default: 42, or the recipe's; repeatable]",
 )
 @training_options
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="The folder for runs, models and results.  [default: runs/compare-DATASET]",
+    help="Folder for runs, models and results.  [default: runs/compare-DATASET]",
 )
 @data_dir_option
 @click.pass_context
@@ -84,22 +97,21 @@ def compare(
     archs: tuple[str, ...],
     recipes: tuple[Path, ...],
     runs: tuple[Path, ...],
-    seeds: tuple[int, ...] | None,
-    seed: tuple[int, ...],
+    seeds: tuple[tuple[int, ...], ...],
     settings: tuple[str, ...],
     device: str,
     no_cuda: bool,
     workers: int,
     output: Path | None,
     data_dir: Path | None,
-    **over: Any,
+    **options: Any,
 ) -> None:
     """Compare systems on DATASET: accuracy, parameters, size, speed, training time, significance.
 
     Each --arch, --recipe and --run is a system; those that are not trained yet are trained, with the
-    same options. Killed and repeated, the same command goes on where it was. All are measured on the
-    same images: the dataset's test split, else what the runs held out. Writes comparison.json,
-    comparison.md and comparison.png.
+    same options. If interrupted, run the same command again to continue. All are measured on the same
+    images: the dataset's test split if it has one, else the images that the runs held out. Writes
+    comparison.json, comparison.md and comparison.png.
     """
     from kalamos.cli.extras import require_training
 
@@ -107,28 +119,27 @@ def compare(
     chosen_device = choose_device(device, no_cuda=no_cuda)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
-            "compare works in one process", remedy="train under torchrun, then compare with --run"
+            "compare runs in one process", remedy="train under torchrun, then compare with --run"
         )
-    asked = {key: over[key] for key in KEYS if over[key] is not None}
-    said = parse_settings(settings)
-    all_seeds = (*(seeds or ()), *seed)
-    if (asked or said or all_seeds) and not archs and not recipes:
-        given = [*asked, *said, *(["seed"] if all_seeds else [])]
+    overrides = [given_options(options, RECIPE_OPTIONS), parse_settings(settings)]
+    all_seeds = tuple(chain(*seeds))
+    if (any(overrides) or all_seeds) and not archs and not recipes:
+        given = [*overrides[0], *overrides[1], *(["seed"] if all_seeds else [])]
         raise UsageError(
             f"{', '.join(given)}: nothing is trained here, all systems are finished runs",
-            remedy="leave the training options away",
+            remedy="leave out the training options",
         )
 
-    from kalamos.cli.comparison_progress import told
+    from kalamos.cli.comparison_progress import comparison_context
     from kalamos.comparison.compare import compare as run_comparison
     from kalamos.comparison.saving import FILES, save_comparison
     from kalamos.comparison.systems import assemble
     from kalamos.comparison.table import print_comparison
 
-    folder = output or Path("runs") / f"compare-{Path(dataset).stem or Path(dataset).resolve().stem}"
-    named = _recipes(dataset, archs, recipes, asked, said)
+    folder = output or Path("runs") / f"compare-{dataset_stem(dataset)}"
+    named = _recipes(dataset, archs, recipes, overrides)
     systems = assemble(folder, recipes=named, seeds=all_seeds, runs=runs)
-    with told(systems) as callback:
+    with comparison_context(systems) as callback:
         found = run_comparison(
             dataset,
             systems,
@@ -147,21 +158,19 @@ def compare(
 
 
 def _recipes(
-    dataset: str,
-    archs: tuple[str, ...],
-    files: tuple[Path, ...],
-    asked: dict[str, Any],
-    said: dict[str, Any],
+    dataset: str, archs: tuple[str, ...], files: tuple[Path, ...], overrides: list[dict[str, Any]]
 ) -> list[tuple[str, Recipe]]:
-    """The systems to be trained: names and recipes."""
+    """Return the systems to be trained, with their names."""
     from kalamos.training import Recipe, load_recipe
 
     for key, instead in (("dataset", "DATASET"), ("arch", "--arch"), ("seed", "--seed")):
-        if key in said:
-            raise UsageError(f"--set {key}: this is not the same for all", remedy=f"use {instead}")
+        if key in overrides[1]:
+            raise UsageError(f"--set {key}: not the same for all systems", remedy=f"use {instead}")
 
     def over(base: Recipe, **own: Any) -> Recipe:
-        return base.with_overrides(asked).with_overrides(said).with_overrides({**own, "dataset": dataset})
+        for override in (*overrides, {**own, "dataset": dataset}):
+            base = base.with_overrides(override)
+        return base
 
     named = [(arch, over(Recipe(), arch=arch)) for arch in archs]
     return named + [(path.stem, over(load_recipe(path))) for path in files]
@@ -172,9 +181,7 @@ def _print(show: Any, found: Comparison) -> None:
 
     from kalamos.comparison.table import WIDTH
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding lacks must not end the table.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    allow_any_label()
     console = Console()
-    # Into a file or a pipe it is as wide as it likes; rich would take 80.
+    # In a file or a pipe the table has its full width; rich would take 80 columns.
     show(console if console.is_terminal else Console(width=WIDTH), found)

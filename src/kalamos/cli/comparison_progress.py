@@ -1,4 +1,4 @@
-"""How a comparison shows itself: which member it is about, and each training as `kalamos train` does."""
+"""Progress of a comparison: which run it is at, and each training as `kalamos train` shows it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kalamos.cli.terminal import echo
-from kalamos.cli.training_progress import TrainingCallback, training_callback
+from kalamos.cli.training_progress import TrainingProgress, training_progress
 from kalamos.comparison.compare import ComparisonCallback
 from kalamos.comparison.systems import SeededRun, System
 from kalamos.training.reports import EpochReport, Start, StepReport
@@ -16,47 +16,46 @@ from kalamos.training.reports import EpochReport, Start, StepReport
 if TYPE_CHECKING:
     from kalamos.datasets import SkippedFile
 
-__all__ = ["told"]
+__all__ = ["comparison_context"]
 
 STATES = {
     "given": "a finished run",
-    "finished": "finished before",
-    "interrupted": "goes on",
+    "finished": "already finished",
+    "interrupted": "continuing",
     "new": "training",
 }
 
 
 @contextmanager
-def told(systems: Sequence[System]) -> Iterator[ComparisonCallback]:
-    """Yields who tells the terminal; an interruption is told as well."""
-    callback = _Told(sum(len(system.members) for system in systems))
+def comparison_context(systems: Sequence[System]) -> Iterator[ComparisonCallback]:
+    """Show a comparison, and after an interruption print how to continue it."""
+    progress = _ComparisonProgress(sum(len(system.members) for system in systems))
     try:
-        yield callback
+        yield progress
     except KeyboardInterrupt:
-        callback.on_trained()
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        progress.on_trained()
+        print("\nstopped; run the same command again to continue", file=sys.stderr)
         raise
     finally:
-        callback.on_trained()
+        progress.on_trained()
 
 
-class _Told(ComparisonCallback):
+class _ComparisonProgress(ComparisonCallback):
     def __init__(self, total: int) -> None:
         self._total = total
         self._count = 0
-        self._training = TrainingCallback()
-        self._passed_over: set[frozenset[SkippedFile]] = set()
+        self._training = TrainingProgress()
+        self._skipped: set[frozenset[SkippedFile]] = set()
 
     def on_member(self, system: System, member: SeededRun, state: str) -> None:
         self._count += 1
-        place = f"{self._count} of {self._total}"
-        echo(f"[{place}] {_who(system, member)}: {STATES[state]} ({member.folder})")
-        self._training = training_callback()
+        echo(f"[{self._count} of {self._total}] {_name(system, member)}: {STATES[state]} ({member.folder})")
+        self._training = training_progress()
 
     def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
-        named = frozenset(problems)  # the seed says which of them come first
-        if named not in self._passed_over:
-            self._passed_over.add(named)
+        files = frozenset(problems)  # in any order: that depends on the seed
+        if files not in self._skipped:
+            self._skipped.add(files)
             self._training.on_skipped_files(dataset, problems)
 
     def on_start(self, start: Start) -> None:
@@ -72,15 +71,15 @@ class _Told(ComparisonCallback):
         self._training.close()
 
     def on_measured(self, system: System, member: SeededRun, accuracy: float) -> None:
-        echo(f"{_who(system, member)}: {accuracy * 100:.2f} % right")
+        echo(f"{_name(system, member)}: accuracy {accuracy:.2%}")
 
     def on_failure(self, system: System, member: SeededRun, error: Exception) -> None:
         self._training.close()
-        echo(f"{_who(system, member)}: failed: {error}", err=True)
+        echo(f"{_name(system, member)}: failed: {error}", err=True)
 
     def on_timing(self) -> None:
-        echo("timing all of them side by side")
+        echo("timing all models, interleaved")
 
 
-def _who(system: System, member: SeededRun) -> str:
+def _name(system: System, member: SeededRun) -> str:
     return f"{system.name}, seed {member.recipe.seed}"

@@ -1,4 +1,4 @@
-"""`kalamos completion`: Tab in the shell completes verbs, options, models, datasets and files."""
+"""`kalamos completion`: Tab completion of verbs, options, models, datasets and files in the shell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kalamos.cli import cli
 @click.command(no_args_is_help=True)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that lets the Tab key complete kalamos in a shell.
+    """Print the script for Tab completion of kalamos in a shell.
 
     Run one of these once, then open a new shell; Tab then completes verbs, options, models, formats,
     datasets, architectures and files.
@@ -22,7 +22,7 @@ def completion(shell: str) -> None:
     fish:  kalamos completion fish > ~/.config/fish/completions/kalamos.fish
 
     zsh needs `autoload -Uz compinit && compinit` before that line in ~/.zshrc.
-    """  # noqa: D301  (\\b is Click's mark for lines that stay as they are)
+    """  # noqa: D301  (\\b keeps Click from wrapping these lines)
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101  (click knows each shell of the choice)
     click.echo(found(cli, {}, "kalamos", "_KALAMOS_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""`kalamos data`: which datasets there are, getting one, looking at one with the doctor's eyes."""
+"""`kalamos data`: list the datasets, download one, inspect one, render one from fonts."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
     from kalamos.datasets.download import Progress, Resource
     from kalamos.datasets.named import NamedDataset
 
-PACKED = frozenset({".gz", ".bz2", ".zip"})
-"""Endings that published files have; for others it is not worth the seconds to look at checksums."""
+PUBLISHED_SUFFIXES = frozenset({".gz", ".bz2", ".zip"})
+"""Endings of published files; for others, computing a checksum is not worth the seconds it takes."""
 
-AS_PUBLISHED = "checksum as published"
-OTHER = "not byte for byte the published file, perhaps packed again"
+CHECKSUM_OK = "checksum as published"
+CHECKSUM_DIFFERS = "not byte for byte the published file, perhaps compressed again"
 
-ELSE = """\
-DATASET may also be a path: a folder with one sub-folder a class, a CSV file
+PATHS_TOO = """\
+DATASET may also be a path: a folder with one sub-folder per class, a CSV file
 with the columns path,label[,group,split], or a zip archive of either."""
 
 
-LAZY = ("inspect", "render")
+LAZY_VERBS = ("inspect", "render")
 
 
 class _Verbs(click.Group):
-    """Also has the verbs in `LAZY`, whose modules are imported when they are called and not before."""
+    """Also has the verbs in `LAZY_VERBS`, whose modules are imported only when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *LAZY]
+        return [*super().list_commands(ctx), *LAZY_VERBS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in LAZY:
+        if cmd_name in LAZY_VERBS:
             lazy: click.Command = getattr(import_module(f"kalamos.cli.data_{cmd_name}"), cmd_name)
             return lazy
         command = super().get_command(ctx, cmd_name)
@@ -54,13 +54,13 @@ class _Verbs(click.Group):
 
 @click.group(cls=_Verbs)
 def data() -> None:
-    """List the datasets, get one, inspect one for duplicates and wrong labels, or draw one with fonts."""
+    """List datasets, download one, inspect one for duplicates and wrong labels, render one from fonts."""
 
 
 @data.command("list")
 @data_dir_option
 def list_datasets(data_dir: Path | None) -> None:
-    """List the datasets that have a name, and which of them are here."""
+    """List the datasets that have a name, and which of them are on this machine."""
     from rich.console import Console
     from rich.table import Table
 
@@ -87,16 +87,16 @@ def list_datasets(data_dir: Path | None) -> None:
     for source, number in sources.items():
         begin = f"{number:>4}  "
         click.echo(textwrap.fill(source, 80, initial_indent=begin, subsequent_indent=" " * len(begin)))
-    click.echo(f"\nThe data folder is {root}\n(--data-dir and KALAMOS_DATA choose another).\n{ELSE}")
+    click.echo(f"\nThe data folder is {root}\n(--data-dir and KALAMOS_DATA choose another).\n{PATHS_TOO}")
 
 
 @data.command(no_args_is_help=True)
 @click.argument("name", type=DatasetName())
 @data_dir_option
 def get(name: str, data_dir: Path | None) -> None:
-    """Download the dataset NAME where it is not here yet, and check that it is whole.
+    """Download the dataset NAME if it is missing, and check that it is complete.
 
-    What was interrupted goes on where it broke. Needs `pip install 'kalamos[train]'` for a download.
+    An interrupted download continues where it stopped. Needs `pip install 'kalamos[train]'` for a download.
     """
     from kalamos.datasets.named import data_dir as data_root
     from kalamos.datasets.named import describe
@@ -112,8 +112,8 @@ def get(name: str, data_dir: Path | None) -> None:
         _download(published(entry.torchvision[0]), root / entry.torchvision[1])
         paths = entry.find(root)
     else:
-        click.echo(f"{name} is here already: {_place(paths)}")
-        packed = [path for path in paths if path.suffix in PACKED]
+        click.echo(f"{name} is already here: {_place(paths)}")
+        packed = [path for path in paths if path.suffix in PUBLISHED_SUFFIXES]
         if packed and entry.torchvision is not None and find_spec("torchvision"):
             _compare(packed, published(entry.torchvision[0]))
     _check(entry, root, paths)
@@ -145,18 +145,18 @@ def _download(resources: tuple[Resource, ...], folder: Path) -> None:
             missing = [other.urls[0] for other in resources if not (folder / other.file).exists()]
             remedy = f"try again later; with no network here, put into {folder} by hand: {', '.join(missing)}"
             raise DatasetError(error.problem, remedy=remedy) from error
-        click.echo(f"downloaded {path} ({path.stat().st_size:,} bytes, {AS_PUBLISHED})")
+        click.echo(f"downloaded {path} ({path.stat().st_size:,} bytes, {CHECKSUM_OK})")
 
 
 def _compare(paths: list[Path], resources: tuple[Resource, ...]) -> None:
-    """Say of each file whether it is the published one; one that was packed again is good as well."""
+    """Print for each file whether it is the published one; one that was compressed again is fine too."""
     from kalamos.datasets.download import md5_of
 
     checksums = {resource.file: resource.md5 for resource in resources}
     for path in paths:
         if path.name in checksums:
             same = md5_of(path) == checksums[path.name]
-            click.echo(f"{path.name}: {AS_PUBLISHED if same else OTHER}")
+            click.echo(f"{path.name}: {CHECKSUM_OK if same else CHECKSUM_DIFFERS}")
 
 
 def _check(entry: NamedDataset, root: Path, paths: tuple[Path, ...]) -> None:
@@ -164,10 +164,10 @@ def _check(entry: NamedDataset, root: Path, paths: tuple[Path, ...]) -> None:
         dataset = entry(root)
         entry.check(dataset)
     except DatasetError as error:
-        remedy = f"move {_place(paths)} away, and get it again"
+        remedy = f"move {_place(paths)} away, and download it again"
         raise DatasetError(error.problem, remedy=remedy) from error
     images = f"{entry.train:,} + {entry.test:,} images" if entry.test else f"{entry.train:,} images"
-    click.echo(f"{entry.name} is whole: {images}, {len(entry.alphabet)} classes ({entry.source})")
+    click.echo(f"{entry.name} is complete: {images}, {len(entry.alphabet)} classes ({entry.source})")
 
 
 @contextmanager

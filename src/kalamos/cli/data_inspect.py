@@ -1,4 +1,4 @@
-"""`kalamos data inspect`: the data doctor."""
+"""`kalamos data inspect`: find what is wrong with a dataset."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kalamos.cli.terminal import echo, echo_json
     "--report",
     type=click.Path(path_type=Path),
     metavar="FILE.html|FOLDER",
-    help="Also write a page with pictures; to a folder, the findings as JSON too.",
+    help="Also write a page with images; to a folder, also the findings as JSON.",
 )
 @click.option(
     "--labels/--no-labels",
@@ -35,10 +35,14 @@ from kalamos.cli.terminal import echo, echo_json
 @click.option(
     "--sample",
     type=click.IntRange(1),
-    help="Look for them among about so many images, drawn at random.  [default: 50000]",
+    help="Look for label errors in a random sample of about this size.  [default: 50000]",
 )
 @click.option(
-    "--most", type=click.IntRange(0), default=3, show_default=True, help="Cases of each finding in the text."
+    "--most",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="Examples of each finding in the text.",
 )
 @data_dir_option
 def inspect(
@@ -50,13 +54,13 @@ def inspect(
     most: int,
     data_dir: Path | None,
 ) -> None:
-    """Find what is wrong with DATASET: a name, a folder with a sub-folder a class, a CSV file or a zip.
+    """Find what is wrong with DATASET: a name, a folder with one sub-folder per class, a CSV file or a zip.
 
     Errors: unreadable or misplaced images; blank images; equal images under two labels, in two splits or
-    in two groups; classes without an image to train on.
+    in two groups; classes without a training image.
 
     Warnings: near duplicates; equal images within a split; likely label errors; ink that is not found;
-    mixed polarity; odd sizes; classes with few images, absent from a part or imbalanced; other files.
+    mixed polarity; unusual sizes; classes with few images, absent from a split or imbalanced; other files.
     """
     from kalamos.doctor import inspect as inspect_dataset
     from kalamos.doctor.examination import DEFAULT_LABEL_SAMPLE

@@ -1,4 +1,4 @@
-"""`kalamos data render`: a dataset out of handwriting fonts."""
+"""`kalamos data render`: render a dataset from handwriting fonts."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ ALPHABETS = {alphabet.name: alphabet for alphabet in (DIGITS, LATIN_26, LATIN_47
 
 @click.command(
     no_args_is_help=True,
-    epilog="Exit status: 0 all fonts were read, 1 some were not, 2 wrong usage.",
+    epilog="Exit status: 0 all fonts read, 1 some not, 2 wrong usage.",
 )
 @click.argument("fonts_folder", type=click.Path(path_type=Path))
-@click.option("--alphabet", type=click.Choice(list(ALPHABETS)), required=True, help="What to draw.")
+@click.option("--alphabet", type=click.Choice(list(ALPHABETS)), required=True, help="The characters to draw.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     required=True,
     metavar="FOLDER",
-    help="Where to; it must not be there yet.",
+    help="A new folder for the dataset.",
 )
 @click.option(
     "--per-glyph",
     type=click.IntRange(1),
     default=4,
     show_default=True,
-    help="Images of each character in each font, every one varied.",
+    help="Images of each character per font, each deformed at random.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the variations.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
 @click.option(
     "--list",
     "list_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Take only the fonts of this list, such as recipes/handwriting-fonts.txt.",
+    help="Use only the fonts in this list, such as recipes/handwriting-fonts.txt.",
 )
 @click.option(
     "--side",
     type=click.Choice(["train", "judge"]),
-    help="Take only those of the list to train on, or only those kept to judge by.",
+    help="Use only the training fonts of the list, or only those it reserves for evaluation.",
 )
 def render(
     fonts_folder: Path,
@@ -63,12 +63,12 @@ def render(
 ) -> None:
     """Draw characters in handwriting fonts, as a dataset of images.
 
-    FONTS_FOLDER holds .ttf, .otf, .woff or .woff2 files: each sub-folder a family, each file beside them one
-    of its own. The dataset is a folder with one sub-folder a class; ALPHABET.csv in it also tells the fonts
-    apart, for splits and cross-validation by font. Needs `pip install 'kalamos[fonts]'`.
+    FONTS_FOLDER holds .ttf, .otf, .woff or .woff2 files: each sub-folder is a font family, each file beside
+    them a family of its own. The dataset is a folder with one sub-folder per class; ALPHABET.csv in it also
+    names each image's font, for splits and cross-validation by font. Needs `pip install 'kalamos[fonts]'`.
     """
     if side is not None and list_file is None:
-        raise UsageError("--side needs a list that tells the sides", remedy="add --list FILE")
+        raise UsageError("--side needs a list of fonts", remedy="add --list FILE")
 
     from rich.console import Console
     from rich.progress import track
@@ -91,16 +91,11 @@ def render(
     )
     rendered = render_dataset(watched, ALPHABETS[alphabet], output, per_glyph=per_glyph, seed=seed)
     unread = (*absent, *rendered.unreadable)
-    _tell(rendered.left_out)
-    _tell(unread)
+    for problem in (*rendered.left_out, *unread):
+        echo(str(problem), err=True)
     echo(
         f"{rendered.images:,} images, {rendered.classes} of {len(ALPHABETS[alphabet])} classes, "
         f"{rendered.families} fonts: {output}\n"
-        f"kalamos train {rendered.manifest} keeps each font on one side of a split"
+        f"next: kalamos train {rendered.manifest}, which keeps each font on one side of the split"
     )
     sys.exit(1 if unread else 0)
-
-
-def _tell(problems: tuple[SkippedFile, ...]) -> None:
-    for problem in problems:
-        echo(str(problem), err=True)

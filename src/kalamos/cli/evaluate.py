@@ -1,64 +1,101 @@
-"""`kalamos evaluate`: measure a model on a dataset."""
+"""`kalamos evaluate`, `robustness` and `ood`: measure a model on a dataset."""
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from kalamos.cli.aliases import AliasedCommand, warn_deprecated
 from kalamos.cli.names import DatasetName, ModelName
 from kalamos.cli.options import data_dir_option, predict_option
-from kalamos.cli.outliers import evaluate_outliers, outlier_options, refuse_beside_outliers
-from kalamos.cli.passed_over import tell_passed_over
-from kalamos.cli.shift import evaluate_under_shift, refuse_mixture, shift_options
-from kalamos.cli.terminal import echo, echo_json
+from kalamos.cli.passed_over import print_skipped
+from kalamos.cli.progress import progress_callback
+from kalamos.cli.terminal import allow_any_label, echo, echo_json
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from kalamos.datasets import Dataset, Split
     from kalamos.evaluation.evaluate import EvalTarget
     from kalamos.model_file import Metric
+    from kalamos.recognizer import Recognizer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_OUTLIER_COUNT = 1000
+DEFAULT_SEED = 42
+
+_OPTIONS = (
+    click.argument("model", type=ModelName()),
+    click.argument("dataset", type=DatasetName()),
+    click.option(
+        "--split",
+        type=click.Choice(["test", "train", "val", "all"]),
+        help="Which images.  [default: the test split if the dataset has one, else all]",
+    ),
+    click.option(
+        "--split-of",
+        "run",
+        metavar="RUN",
+        type=click.Path(path_type=Path),
+        help="Split the dataset as the run in this folder did.  [default split: val]",
+    ),
+    click.option(
+        "--report",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Also write the figures (JSON), plots and a page (HTML) to this folder.",
+    ),
+    click.option(
+        "-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+    ),
+    data_dir_option,
+)
+_OLD_SPELLINGS = {"--part": "--split", "--run": "--split-of"}
+_seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=DEFAULT_SEED, show_default=True, help="Random seed."
+)
+
+
+def _measurement_options(command: F) -> F:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+class _EvaluateCommand(AliasedCommand):
+    """Passes `evaluate --shift` and `evaluate --outliers` on to the commands that have replaced them."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> click.Context:
+        for option, command in (("--shift", robustness), ("--outliers", ood)):
+            if option in args:
+                warn_deprecated(f"evaluate {option}", f"kalamos {command.name}")
+                args = [argument for argument in args if argument != option]
+                return command.make_context(command.name, args, *rest, **more)
+        return super().make_context(info_name, args, *rest, **more)
 
 
 @click.command(
-    no_args_is_help=True, epilog="Exit status: 0 all read, 1 some images have no ink, 2 wrong usage."
+    cls=_EvaluateCommand,
+    old_spellings=_OLD_SPELLINGS,
+    no_args_is_help=True,
+    epilog="Exit status: 0 all images read, 1 no ink found on some, 2 wrong usage.",
 )
-@click.argument("model", type=ModelName())
-@click.argument("dataset", type=DatasetName())
+@_measurement_options
 @click.option(
-    "--split",
-    "--part",
-    type=click.Choice(["test", "train", "val", "all"]),
-    help="Which images.  [default: the test split where there is one, else all]",
-)
-@click.option(
-    "--split-of",
-    "--run",
-    "run",
-    type=click.Path(path_type=Path),
-    help="Take the part from the split saved with this run folder.  [default part: val]",
-)
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    help="Also write figures (JSON), plots, pictures and a page (HTML) to this folder.",
-)
-@click.option(
-    "-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
-@click.option(
-    "-k", "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Candidates counted."
+    "-k",
+    "--top-k",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Candidates per image for the top-k accuracy.",
 )
 @predict_option("charset")
 @click.option("--record", is_flag=True, help="Store the figures in the model file, and write its card.")
-@shift_options
-@outlier_options
-@data_dir_option
 @click.pass_context
 def evaluate(
     context: click.Context,
@@ -71,81 +108,194 @@ def evaluate(
     top_k: int,
     charset: str | None,
     record: bool,
-    shift: bool,
-    shift_limit: int | None,
-    seed: int | None,
-    outliers: bool,
-    outlier_sets: tuple[str, ...],
-    outlier_count: int | None,
     data_dir: Path | None,
 ) -> None:
-    """Measure MODEL (a name or an .onnx file) on DATASET (a name, or a folder with one sub-folder a class).
+    """Measure MODEL (a name or an .onnx file) on DATASET (a name, or a folder with one sub-folder per class).
 
-    Accuracy with its 95 % interval, precision and recall by class, what is confused with what, what the
-    confidences are worth.
+    Reports accuracy with its 95 % interval, precision and recall per class, which classes are confused, and
+    how well the confidences are calibrated.
     """
-    from kalamos.datasets import load_dataset
-    from kalamos.evaluation.evaluate import EvalTarget, filter_charset
+    from kalamos.evaluation.console import print_evaluation
     from kalamos.evaluation.evaluate import evaluate as measure
-    from kalamos.evaluation.html import make_folder, report_json
+    from kalamos.evaluation.html import report_json
     from kalamos.evaluation.report import as_metric, metrics, write_report
-    from kalamos.recognizer import load
 
-    if record and charset is not None:
-        raise UsageError("--record keeps figures of the whole alphabet", remedy="leave out --charset")
-    refuse_beside_outliers(
-        outliers=outliers, count=outlier_count, sets=outlier_sets,
-        shift=shift, limit=shift_limit, record=record, charset=charset,
-    )  # fmt: skip
-    refuse_mixture(shift=shift or outliers, limit=shift_limit, seed=seed, record=record, charset=charset)
     if record:
         from kalamos.cli.extras import require_training
 
+        if charset is not None:
+            raise UsageError("--record stores figures of the whole alphabet", remedy="leave out --charset")
         require_training()
+    inputs = _load_inputs(model, dataset, split, run, report, data_dir, charset)
+    reader, images, target = inputs.reader, inputs.images, inputs.target
+    with progress_callback(total=len(images)) as on_progress:
+        measured = measure(reader, images, inputs.labels, charset=charset, on_progress=on_progress)
+    _print_result(
+        form,
+        lambda: report_json(metrics(measured, target, reader, top_k=top_k)),
+        lambda console: print_evaluation(console, measured, target, top_k=top_k),
+    )
+    if report is not None:
+        names = write_report(report, measured, images, reader, target, top_k=top_k)
+        _print_written(form, report, "report.html", names, plot="confusion.png")
+    if record:
+        _record(model, as_metric(measured, dataset, target.split), to_stderr=form == "json")
+    if measured.unread:
+        context.exit(1)
+
+
+@click.command(
+    cls=AliasedCommand,
+    old_spellings={**_OLD_SPELLINGS, "--shift-limit": "--limit"},
+    no_args_is_help=True,
+    epilog="Exit status: 0 all images read, 1 no ink found on some before any corruption, 2 wrong usage.",
+)
+@_measurement_options
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Size of the stratified sample of images; 0 takes all.",
+)
+@_seed_option
+@click.pass_context
+def robustness(
+    context: click.Context,
+    model: str,
+    dataset: str,
+    split: str | None,
+    run: Path | None,
+    report: Path | None,
+    form: str,
+    limit: int,
+    seed: int,
+    data_dir: Path | None,
+) -> None:
+    """Measure MODEL on DATASET under 30 corruptions at three strengths (those of MNIST-C, and a camera's)."""
+    from kalamos.shift.catalogue import STRENGTHS
+    from kalamos.shift.console import print_shift
+    from kalamos.shift.corruptions import CORRUPTIONS
+    from kalamos.shift.saving import shift_json, write_shift_report
+    from kalamos.shift.suite import measure
+
+    inputs = _load_inputs(model, dataset, split, run, report, data_dir)
+    reader, images, target = inputs.reader, inputs.images, inputs.target
+    sampled = min(limit or len(images), len(images))
+    with progress_callback(total=sampled * len(CORRUPTIONS) * len(STRENGTHS)) as on_progress:
+        outcomes = measure(reader, images, inputs.labels, limit=limit, seed=seed, on_progress=on_progress)
+    figures = outcomes.report()
+    _print_result(
+        form,
+        lambda: shift_json(figures, target, reader),
+        lambda console: print_shift(console, figures, target),
+    )
+    if report is not None:
+        names = write_shift_report(report, outcomes, figures, reader, target)
+        _print_written(form, report, "shift.html", names, plot="shift.png")
+    if figures.clean_no_ink:
+        context.exit(1)
+
+
+@click.command(
+    cls=AliasedCommand,
+    old_spellings={**_OLD_SPELLINGS, "--outlier-set": "--set", "--outlier-count": "--count"},
+    no_args_is_help=True,
+)
+@_measurement_options
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="NAME",
+    help="A set of outliers, or script:DATASET.  [repeatable; default: all]",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=DEFAULT_OUTLIER_COUNT,
+    show_default=True,
+    metavar="N",
+    help="Images per set.",
+)
+@_seed_option
+def ood(
+    model: str,
+    dataset: str,
+    split: str | None,
+    run: Path | None,
+    report: Path | None,
+    form: str,
+    sets: tuple[str, ...],
+    count: int,
+    seed: int,
+    data_dir: Path | None,
+) -> None:
+    """Measure how well MODEL tells the characters of DATASET from out-of-distribution (OOD) images.
+
+    These outliers are scribbles, paper, photos, shapes, textures and other scripts.
+    """
+    from kalamos.outliers import default_sets, measure
+    from kalamos.outliers.console import print_outliers
+    from kalamos.outliers.saving import outliers_json, write_outlier_report
+
+    inputs = _load_inputs(model, dataset, split, run, report, data_dir)
+    reader, images, target = inputs.reader, inputs.images, inputs.target
+    names = sets or default_sets(reader.spec.alphabet)
+    with progress_callback(total=len(images) + len(names) * count) as on_progress:
+        found = measure(reader, images, names, count, seed, data_dir=data_dir, on_progress=on_progress)
+    _print_result(
+        form,
+        lambda: outliers_json(found, target),
+        lambda console: print_outliers(console, found, target),
+    )
+    if report is not None:
+        written = write_outlier_report(report, found, target)
+        echo(f"wrote {' and '.join(f'{report}/{name}' for name in written)}", err=form == "json")
+
+
+class _Inputs(NamedTuple):
+    """What is measured, on what."""
+
+    reader: Recognizer
+    images: Split
+    labels: tuple[str, ...]
+    """Of the dataset."""
+    target: EvalTarget
+
+
+def _load_inputs(
+    model: str,
+    dataset: str,
+    split: str | None,
+    run: Path | None,
+    report: Path | None,
+    data_dir: Path | None,
+    charset: str | None = None,
+) -> _Inputs:
+    """Load the model and the images, print what was skipped, and make the folder for the report."""
+    from kalamos.datasets import load_dataset
+    from kalamos.evaluation.evaluate import EvalTarget, filter_charset
+    from kalamos.evaluation.html import make_folder
+    from kalamos.recognizer import load
+
     _refuse_folder(model)
     reader = load(model)
     data = load_dataset(dataset, data_dir)
-    images, part = _choose(data, split, run)
-    every = len(images)
+    labels = data.alphabet.labels
+    images, part = _choose_split(data, split, run)
+    total = len(images)
     if charset is not None:
-        images = filter_charset(images, data.alphabet.labels, reader.spec.alphabet, charset)
-    subject = EvalTarget(model, dataset, part, len(data.problems), every - len(images))
-    tell_passed_over(dataset, data.problems)
-    _tell_left_out(subject, every)
-    _allow_any_label()
-    if shift:
-        unread = evaluate_under_shift(
-            reader, images, data.alphabet.labels, subject,
-            limit=shift_limit, seed=seed, form=form, report=report, progress=_progress,
-        )  # fmt: skip
-        context.exit(1 if unread else 0)
-    if outliers:
-        evaluate_outliers(
-            reader, images, subject, sets=outlier_sets, count=outlier_count, seed=seed,
-            form=form, report=report, data_dir=data_dir, progress=_progress,
-        )  # fmt: skip
-        return
+        images = filter_charset(images, labels, reader.spec.alphabet, charset)
+    left_out = total - len(images)
+    print_skipped(dataset, data.problems)
+    if left_out:
+        echo(f"{dataset}: left out {left_out:,} of {total:,} images, not in the charset", err=True)
+    allow_any_label()
     if report is not None:
         make_folder(report)
-    with _progress(len(images)) as on_progress:
-        measured = measure(reader, images, data.alphabet.labels, charset=charset, on_progress=on_progress)
-    if form == "json":
-        echo_json(report_json(metrics(measured, subject, reader, top_k=top_k)), nl=False)
-    else:
-        from rich.console import Console
-
-        from kalamos.evaluation.console import print_evaluation
-
-        print_evaluation(Console(highlight=False), measured, subject, top_k=top_k)
-    if report is not None:
-        names = write_report(report, measured, images, reader, subject, top_k=top_k)
-        echo(f"wrote {report}/report.html and {len(names) - 1} files beside it", err=form == "json")
-        if "confusion.png" not in names:
-            echo("without plots: they need pip install 'kalamos[train]'", err=True)
-    if record:
-        _record(model, as_metric(measured, dataset, part), told_apart=form == "json")
-    if measured.unread:
-        context.exit(1)
+    return _Inputs(reader, images, labels, EvalTarget(model, dataset, part, len(data.problems), left_out))
 
 
 def _refuse_folder(model: str) -> None:
@@ -159,23 +309,7 @@ def _refuse_folder(model: str) -> None:
     raise UsageError(f"{model}: is a folder, not a model", remedy="name a shipped model or an .onnx file")
 
 
-def _allow_any_label() -> None:
-    """A label that the terminal's encoding lacks must not end the table; in JSON the escape is right too."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _record(model: str, metric: Metric, *, told_apart: bool) -> None:
-    from kalamos.export.onnx_file import record_metric
-    from kalamos.zoo import find_model
-    from kalamos.zoo.card import write_card
-
-    path = find_model(model)
-    record_metric(path, metric)
-    echo(f"recorded in {path} and {write_card(path)}", err=told_apart)
-
-
-def _choose(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, str]:
+def _choose_split(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, str]:
     from kalamos.evaluation.parts import dataset_split, run_split
 
     if run is None:
@@ -183,28 +317,32 @@ def _choose(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, 
     part = split or "val"
     if part == "all":
         raise UsageError(
-            "--split-of RUN names one part of a split, --split all every image", remedy="drop one"
+            "--split-of RUN takes one part of a split, --split all takes every image",
+            remedy="leave one of the two out",
         )
     return run_split(data, run, part), f"{part} of {run}"
 
 
-def _tell_left_out(subject: EvalTarget, every: int) -> None:
-    if subject.left_out:
-        told = f"{subject.left_out:,} of {every:,} images left out, not of the charset"
-        echo(f"{subject.dataset}: {told}", err=True)
+def _print_result(form: str, as_json: Callable[[], str], as_text: Callable[[Console], None]) -> None:
+    if form == "json":
+        echo_json(as_json(), nl=False)
+    else:
+        from rich.console import Console
+
+        as_text(Console(highlight=False))
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+def _print_written(form: str, report: Path, page: str, names: Sequence[str], *, plot: str) -> None:
+    echo(f"wrote {report}/{page} and {len(names) - 1} files beside it", err=form == "json")
+    if plot not in names:
+        echo("plots are missing: they need pip install 'kalamos[train]'", err=True)
 
-    console = Console(stderr=True)
-    bar = Progress(
-        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
-    with bar:
-        task = bar.add_task("images", total=total)
-        yield lambda done: bar.update(task, completed=done)
+
+def _record(model: str, metric: Metric, *, to_stderr: bool) -> None:
+    from kalamos.export.onnx_file import record_metric
+    from kalamos.zoo import find_model
+    from kalamos.zoo.card import write_card
+
+    path = find_model(model)
+    record_metric(path, metric)
+    echo(f"recorded in {path} and {write_card(path)}", err=to_stderr)

@@ -1,4 +1,4 @@
-"""`kalamos export`: a run or a model to a file of the format that another program wants."""
+"""`kalamos export`: write a run or a model in a format for other programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INT8_SUFFIX = ".int8.onnx"
 @click.command(no_args_is_help=True)
 @click.argument("source", type=ModelName(), metavar="RUN|MODEL")
 @click.option("-f", "--format", "format_name", type=click.Choice(FORMATS), default="onnx", show_default=True)
-@click.option("--int8", is_flag=True, help="Quantise the weights: onnx only; needs the dataset.")
+@click.option("--int8", is_flag=True, help="Quantise to int8: onnx only; needs the dataset.")
 @click.option(
     "-o",
     "--output",
@@ -45,32 +45,32 @@ def export(
     licence: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Write a run or a model as a file that other programs open.
+    """Write a run or a model as a file that other programs can open.
 
     RUN is a folder that `kalamos train` made, MODEL a shipped model's name or an .onnx file.
-    What was written is read back first, and nothing stays unless it answers as the network does.
+    The file is read back, and kept only if it gives the same answers as the network.
 
     \b
-    onnx         .onnx            the model file of kalamos: it knows everything
+    onnx         .onnx            the model file of kalamos, complete with labels and preprocessing
     torchscript  .torchscript.pt  torch.jit.load, libtorch; deprecated in PyTorch
     pt2          .pt2             torch.export.load, any batch size
     full         .full.pt         torch.load(FILE, weights_only=False)
-    state-dict   .state-dict.pt   torch.load(FILE, weights_only=True): the weights alone
+    state-dict   .state-dict.pt   torch.load(FILE, weights_only=True): the weights only
 
-    `full` is a Python pickle, and loading one runs whatever is in it: trust it only because you made
-    it, and load none from others. It and `state-dict` come with FILE.json, which tells the labels
-    and the preprocessing; the other formats have them inside.
+    `full` is a Python pickle, and loading one runs any code in it: load only what you made yourself.
+    It and `state-dict` come with FILE.json, which has the labels and the preprocessing; the other
+    formats have them inside.
 
-    --int8 makes the file three to four times smaller, and wide networks faster. It finds its ranges
-    on images that the model was trained on, and is refused where it loses more than 0.05 points of
-    accuracy on the images that were held out.
-    """  # noqa: D301  (click's mark for lines that are not to be wrapped)
+    --int8 makes the file three to four times smaller, and wide networks faster. It calibrates its
+    ranges on training images, and is refused if it loses more than 0.05 points of accuracy on the
+    held-out images.
+    """  # noqa: D301  (\\b keeps Click from wrapping these lines)
     from kalamos.cli.extras import require_training
     from kalamos.model_file.licence import check_licence
 
     licence = None if licence is None else check_licence(licence)
     if int8 and format_name != "onnx":
-        raise UsageError(f"--int8 is for onnx, not for {format_name}", remedy="leave one of the two out")
+        raise UsageError(f"--int8 is for onnx, not for {format_name}", remedy="leave out one of the two")
     require_training()
     from kalamos.export.base import export as write
     from kalamos.export.base import spec_path
@@ -85,9 +85,7 @@ def export(
     run = not shipped and _is_run(Path(source))
     path = Path(source) if run else find_model(source)
     if not run and format_name == "onnx" and not int8:
-        raise UsageError(
-            f"{source}: is an onnx model already", remedy="add --int8, or choose a format with -f"
-        )
+        raise UsageError(f"{source}: already an onnx model", remedy="add --int8, or choose a format with -f")
     destination = output or default_destination(source, suffix, shipped=shipped)
     check_destination(destination, path)
     if form.spec_beside:
@@ -95,13 +93,13 @@ def export(
     check_ending(destination, suffix)
     name = name_of(destination, suffix) if run else None
     if int8:
-        _tell_int8(_export_int8(path, name, licence, data_dir, destination))
+        _print_int8(_export_int8(path, name, licence, data_dir, destination))
     else:
-        _tell(write(_open(path, name, licence), form, destination), form)
+        _print_export(write(_open(path, name, licence), form, destination), form)
 
 
 def _is_run(source: Path) -> bool:
-    """Whether a run is meant; of what is not there, by its name."""
+    """Return whether a run is meant; judged by its name if it does not exist."""
     from kalamos.zoo import names
 
     if os.path.lexists(source):
@@ -111,7 +109,7 @@ def _is_run(source: Path) -> bool:
 
 
 def _open(path: Path, name: str | None, licence: str | None) -> Source:
-    """The run, to be called `name`, or the model; under the licence that was chosen."""
+    """Open the run, to be called `name`, or the model, under the chosen licence."""
     from kalamos.export.sources import from_model, from_run
     from kalamos.training import load_run
 
@@ -140,31 +138,31 @@ def _export_int8(
     return export_int8(content, data, destination)
 
 
-def _tell(done: Exported, form: Format) -> None:
+def _print_export(done: Exported, form: Format) -> None:
     logits = f"logits within {done.difference:.1g} of the network's" if done.difference else "the same logits"
     echo(f"{done.path}: {done.spec.parameters:,} parameters, {_kilobytes(done.size_bytes)}, {logits}")
     if form.spec_beside:
         echo(f"{done.path}.json: labels, preprocessing, training")
-    _tell_spec(done.spec)
-    echo(f"open it with {form.opens_with.format(_quoted(done.path))}")
+    _print_spec(done.spec)
+    echo(f"open with {form.opens_with.format(_quoted(done.path))}")
 
 
-def _tell_int8(done: Int8Report) -> None:
+def _print_int8(done: Int8Report) -> None:
     record = done.spec.quantisation
     assert record is not None  # noqa: S101  (it was just made)
-    kept = f", {len(record.float_nodes)} layers in float" if record.float_nodes else ""
+    kept = f", {len(record.float_nodes)} layers kept in float" if record.float_nodes else ""
     echo(
         f"{done.path}: {done.spec.parameters:,} parameters, {_kilobytes(done.size_bytes)} "
         f"(float: {_kilobytes(done.float_bytes)})\n"
-        f"int8 by {record.method}{kept}: {record.accuracy:.2%} of {record.n:,} validation images right, "
+        f"int8 by {record.method}{kept}: {record.accuracy:.2%} accuracy on {record.n:,} validation images, "
         f"in float {record.float_accuracy:.2%}\n"
-        f"the same answer to {record.agreement:.2%}, logits within {done.difference:.2g}"
+        f"the same answer for {record.agreement:.2%}, logits within {done.difference:.2g}"
     )
-    _tell_spec(done.spec)
-    echo(f"open it with kalamos.load({_quoted(done.path)})")
+    _print_spec(done.spec)
+    echo(f"open with kalamos.load({_quoted(done.path)})")
 
 
-def _tell_spec(spec: ModelSpec) -> None:
+def _print_spec(spec: ModelSpec) -> None:
     from kalamos.model_file.licence import NOT_STATED, licence_text
     from kalamos.zoo.card import calibration
 

@@ -1,4 +1,4 @@
-"""Ask for an optional part with a message that says how to get it, not with a traceback."""
+"""Check for optional dependencies, with a message that says how to install them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's card laid out for a terminal: the Markdown of `kalamos.zoo.card`, in aligned columns."""
+"""Lay out a model card for a terminal: the Markdown of `kalamos.zoo.card`, in aligned columns."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Final
 __all__ = ["lay_out_card"]
 
 INDENT: Final = "  "
-GAP: Final = "  "
-"""Between two columns."""
+COLUMN_GAP: Final = "  "
 
 _FACT = re.compile(r"- \*\*(.+?)\*\*: (.*)")
 _CHECKSUM = re.compile(r",? ?\(?(?:[\w ]+: )?SHA-256 `[0-9a-f]{64}`\)?")
-"""Checksums are for programs: `--json` has them."""
+"""Checksums are left to programs: `--json` has them."""
 
 
 def lay_out_card(card: str, width: int = 80) -> str:
@@ -72,7 +71,7 @@ def _facts(lines: list[str], width: int) -> list[str]:
     column = max(len(name) for name, _ in facts)
     laid_out = []
     for name, value in facts:
-        begin = f"{INDENT}{name:<{column}}{GAP}"
+        begin = f"{INDENT}{name:<{column}}{COLUMN_GAP}"
         laid_out += textwrap.wrap(value, width, initial_indent=begin, subsequent_indent=" " * len(begin)) or [
             begin.rstrip()
         ]
@@ -80,7 +79,7 @@ def _facts(lines: list[str], width: int) -> list[str]:
 
 
 def _table(lines: list[str], width: int) -> list[str]:
-    """Columns as wide as what is in them, numbers to the right; a long table of short rows side by side."""
+    """Fit columns to their content and align numbers right; wrap a long table of short rows into columns."""
     table = [[_plain(cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     head, body = table[0], table[2:]  # between them is Markdown's rule
     shown = [i for i, name in enumerate(head) if "SHA-256" not in name]
@@ -88,19 +87,19 @@ def _table(lines: list[str], width: int) -> list[str]:
     widths = [max(map(len, column)) for column in columns]
     numeric = [all(re.match(r"[\d.,]+%?$|$", cell) for cell in column[1:]) for column in columns]
     rows = [
-        GAP.join(
+        COLUMN_GAP.join(
             f"{cell:>{w}}" if right else f"{cell:<{w}}"
             for cell, w, right in zip(row, widths, numeric, strict=True)
         )
         for row in zip(*columns, strict=True)
     ]
-    beside = max(1, (width - len(INDENT) + 2 * len(GAP)) // (len(rows[0]) + 2 * len(GAP)))
+    beside = max(1, (width - len(INDENT) + 2 * len(COLUMN_GAP)) // (len(rows[0]) + 2 * len(COLUMN_GAP)))
     if len(rows) < 16 or beside == 1:
         return [f"{INDENT}{row}".rstrip() for row in rows]
     high = -(-len(rows[1:]) // beside)
     parts = [rows[1:][start : start + high] for start in range(0, len(rows) - 1, high)]
     laid_out = [[rows[0], *part, *[""] * (high - len(part))] for part in parts]
     return [
-        (INDENT + (2 * GAP).join(f"{row:<{len(rows[0])}}" for row in side)).rstrip()
+        (INDENT + (2 * COLUMN_GAP).join(f"{row:<{len(rows[0])}}" for row in side)).rstrip()
         for side in zip(*laid_out, strict=True)
     ]

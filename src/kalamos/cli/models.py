@@ -1,4 +1,4 @@
-"""`kalamos models`: which models there are, and what each says of itself."""
+"""`kalamos models`: list the models, show the card of one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kalamos.errors import UsageError
 
 @click.command()
 @click.argument("model", required=False, type=ModelName())
-@click.option("--json", "as_json", is_flag=True, help="All that the file of MODEL says of itself, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="All metadata of MODEL, as JSON.")
 def models(model: str | None, as_json: bool) -> None:
     """List the shipped models, or show the card of one MODEL (a name or a file)."""
     if model is None:
         if as_json:
-            raise UsageError("--json shows one model", remedy="name it: kalamos models digits --json")
+            raise UsageError("--json needs a model", remedy="name it: kalamos models digits --json")
         _print_list()
     elif as_json:
         from kalamos.model_file import check_model

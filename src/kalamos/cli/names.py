@@ -1,4 +1,4 @@
-"""Argument types that know the names they take, for Tab completion. Wrong names are told elsewhere."""
+"""Argument types with names for Tab completion. They accept anything: wrong names are reported later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep what C libraries print from the terminal: kalamos says itself what is wrong with a file."""
+"""Keep the output of C libraries off the terminal: kalamos reports damaged files itself."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ _STDERR = 2
 
 
 def divert_native_output() -> None:
-    """Point file descriptor 2 to nowhere, and Python's `sys.stderr` to where that led.
+    """Redirect file descriptor 2 to the null device, and Python's `sys.stderr` to where it led before.
 
-    libjpeg prints a line for each JPEG whose scan is damaged ("Corrupt JPEG data: ..."), and offers no way to
-    stop that which OpenCV would pass on. Only for a process of our own: a library must not do so to its
-    host. Processes started from here print nowhere either. Nothing happens where `sys.stderr` is no file.
+    libjpeg prints a line for each JPEG whose scan is damaged ("Corrupt JPEG data: ..."), and OpenCV offers
+    no way to stop that. Call this only in a process of our own: a library must not do it to its host.
+    Child processes print to the null device too. Does nothing if `sys.stderr` is not file descriptor 2.
     """
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if sys.stderr.fileno() != _STDERR:
             return
         sys.stderr.flush()
-        raw = io.FileIO(os.dup(_STDERR), "w", closefd=False)  # open until the end, as standard error is
+        raw = io.FileIO(
+            os.dup(_STDERR), "w", closefd=False
+        )  # stays open until the end, as standard error does
         terminal = io.TextIOWrapper(
             io.BufferedWriter(raw),
             encoding=sys.stderr.encoding,

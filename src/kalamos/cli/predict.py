@@ -1,33 +1,37 @@
-"""`kalamos predict`: files, folders, archives, tables or a pipe in, one row an image out."""
+"""`kalamos predict`: files, folders, archives, tables or a pipe in, one row per image out."""
 
 from __future__ import annotations
 
-import itertools
 import os
+import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from kalamos.cli.asked import PredictCommand
 from kalamos.cli.names import FormatName, ModelName
 from kalamos.cli.options import predict_options
-from kalamos.cli.passed_over import tell_files_passed_over
+from kalamos.cli.passed_over import print_skipped_inputs
+from kalamos.cli.progress import track
 from kalamos.cli.terminal import echo
 from kalamos.errors import OutputError, UsageError
 from kalamos.predict_options import PredictOptions, option_infos
 
 if TYPE_CHECKING:
-    from kalamos.cli.progress import Watch
+    from kalamos.answering import AnswerRule
     from kalamos.cli.showing import Gallery
+    from kalamos.cluster.job import RayJob
     from kalamos.inputs import Item
     from kalamos.passed_over import SkippedFiles
-    from kalamos.recognizer import Recognizer
-    from kalamos.writers import Summary
+    from kalamos.predictions import Prediction
+    from kalamos.writers import CsvStyle, Summary
 
 
 @click.command(no_args_is_help=True)
@@ -50,7 +54,7 @@ if TYPE_CHECKING:
     "part files.",
 )
 @predict_options
-@click.option("--bom", is_flag=True, help="Begin CSV with a byte order mark, for Excel.")
+@click.option("--bom", is_flag=True, help="Start CSV with a byte order mark, for Excel.")
 @click.option(
     "--formula-guard/--no-formula-guard",
     default=True,
@@ -61,12 +65,12 @@ if TYPE_CHECKING:
     "--show",
     type=click.Path(),
     metavar="DIR",
-    help="Save what the model saw of each image, and every step to it; DIR is new or empty.",
+    help="Save what the model saw of each image, after each preprocessing step; DIR is new or empty.",
 )
 @click.option(
     "--column",
     metavar="NAME",
-    help="The column of a CSV or Parquet file that has the images or their paths.  [default: image, path, "
+    help="The column of a CSV or Parquet file that holds the images or their paths.  [default: image, path, "
     "file, filename, bytes, ... or the only one]",
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker threads.  [default: all cores]")
@@ -75,7 +79,7 @@ if TYPE_CHECKING:
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Read on this machine, or on a Ray cluster (kalamos[cluster]); the rows are the same.",
+    help="Run on this machine, or on a Ray cluster (kalamos[cluster]); the rows are the same.",
 )
 @click.option(
     "--address",
@@ -84,81 +88,232 @@ if TYPE_CHECKING:
 )
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
 def predict(**arguments: Any) -> None:
-    """Read the characters on images: PATHS are files, folders (with their sub-folders) or globs.
+    """Read the character on each image: PATHS are files, folders (with their sub-folders) or globs.
 
-    Of a zip or tar archive the members are read, of a CSV or Parquet file the images in one column, without
-    unpacking anything to disk. Their rows are called archive.zip/a/b.png and table.parquet#12 (rows count
-    from 0). Archives in searched folders are passed over.
+    One character per image. In a zip or tar archive the members are read, in a CSV or Parquet file the
+    images in one column, without unpacking anything to disk. Their rows are called archive.zip/a/b.png and
+    table.parquet#12 (rows count from 0). Archives inside searched folders are skipped.
 
-    PATH - is standard input: a list of paths, one a line or separated by NULs (find -print0), a tar archive,
-    or one image.
+    PATH - is standard input: a list of paths, one per line or separated by NULs (find -print0), a tar
+    archive, or one image.
 
-    Rows go to standard output in case-insensitive name order, those of a tar or a table in its own; a summary
-    goes to standard error. An image that cannot be read is a row with its error. Where nothing that is
-    named is there, or nothing could be opened, that is told, and the file after -o stays as it was.
+    Rows go to standard output in case-insensitive name order, those of a tar or a table in their own; a
+    summary goes to standard error. An image that cannot be read is a row with its error. If no path exists,
+    or nothing can be opened, kalamos says so and leaves the file after -o as it was.
 
     With --engine ray, PATHS may be URIs (s3://, gs://, hdfs://, file://) of Parquet files or of folders of
     them.
     """
     options = PredictOptions(**{name: arguments.pop(name) for name in option_infos() if name in arguments})
-    asked = PredictCommand(options=options, **arguments)
-    if asked.engine == "ray":
-        from kalamos.cli.clustering import predict_on_ray
-
-        _end(*predict_on_ray(asked), asked)
-    if asked.address is not None:
+    command = PredictCommand(options=options, **arguments)
+    if command.engine == "ray":
+        engine = _ray_engine(command)
+    elif command.address is not None:
         raise UsageError("--address is that of a Ray cluster", remedy="add --engine ray")
-    _end(*_predict_here(asked), asked)
+    else:
+        engine = _local_engine(command)
+    summary = _write_rows(command, engine)
+    if not command.quiet:
+        echo(summary, err=True)
+        print_skipped_inputs(engine.passed_over())
+    if summary.nothing_found:
+        raise UsageError(f"nothing was read: not found: {summary.paths_not_found()}")
+    sys.exit(1 if summary.failed else 0)
 
 
-def _predict_here(asked: PredictCommand) -> tuple[Summary, SkippedFiles]:
-    """What it came to, and the files that were passed over."""
+@dataclass(frozen=True, kw_only=True)
+class PredictCommand:
+    """The arguments of `kalamos predict`; None for one that was left out and has no default."""
+
+    paths: tuple[str, ...]
+    model: str
+    format_name: str | None
+    output: str | None
+    options: PredictOptions
+    formula_guard: bool
+    bom: bool
+    show: str | None
+    column: str | None
+    jobs: int | None
+    engine: str
+    address: str | None
+    quiet: bool
+
+    def csv_style(self) -> CsvStyle:
+        """Return how to write CSV; in a file names stay as they are."""
+        from kalamos.writers import CsvStyle
+
+        controls = "keep" if self.output else _controls_on_standard_output()
+        return CsvStyle(formula_guard=self.formula_guard, bom=self.bom, controls=controls)
+
+    def format(self) -> str:
+        """Choose the output's format.
+
+        Raises:
+            UsageError: the output's name is that of an image, a workbook or another format; a format that
+                needs a file without one; an option for CSV with another format.
+        """
+        from kalamos.images import EXTENSIONS
+        from kalamos.images.files import display_name
+        from kalamos.writers import check_ending, format_for
+
+        if self.output and PurePath(self.output).suffix.lower() in EXTENSIONS:
+            # `-o *.png`, or a forgotten name after -o, would put the rows in an image's place.
+            raise UsageError(
+                f"{display_name(self.output)}: the name of an image",
+                remedy="name a file for the rows after -o",
+            )
+        if self.output:
+            check_ending(self.output, self.format_name)
+        chosen = self.format_name or (format_for(self.output) if self.output else None) or "text"
+        if chosen == "parquet" and self.output is None:
+            raise UsageError("cannot write Parquet to standard output", remedy="use -o FILE")
+        if chosen != "csv" and (self.bom or not self.formula_guard):
+            option = "--bom" if self.bom else "--no-formula-guard"
+            raise UsageError(f"{option} is for CSV, not for {chosen}", remedy="use -f csv")
+        return chosen
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """Where predictions come from; whatever can be refused has been when it is made."""
+
+    rule: AnswerRule
+    format_name: str
+    rows: Callable[[Summary], Iterable[Prediction]]
+    """Called once, in the engine's `context`."""
+    passed_over: Callable[[], SkippedFiles]
+    """Files without an image extension, known at the end."""
+    context: AbstractContextManager[object] = field(default_factory=nullcontext)
+    writes_rows: bool = False
+    """Whether it writes the rows and counts them in the summary by itself, in other processes."""
+    gallery: AbstractContextManager[Gallery | None] = field(default_factory=nullcontext)
+    shown_items: deque[Item] | None = None
+    """Items that `gallery` has still to draw: a member of a streamed archive cannot be read again."""
+    countable: bool = False
+    """Whether the images can be counted ahead, for the progress bar."""
+
+
+def _local_engine(command: PredictCommand) -> _Engine:
+    import cv2
+
     from kalamos.inputs import InputSearch
     from kalamos.recognizer import load
+
+    chosen = command.format()
+    cv2.setNumThreads(
+        1
+    )  # the workers already fill the cores, and OpenCV's own threads would get in their way
+    reader = load(command.model)
+    rule = reader.answer_rule(command.options)
+    search = InputSearch(command.paths, column=command.column, timeout=command.options.timeout)
+    shown_items: deque[Item] | None = None if command.show is None else deque()
+    items = iter(search) if shown_items is None else _copy_to(shown_items, search)
+    # Look for the first image now, so that a wrong path is reported before any output is opened.
+    found = chain([next(items)], items)
+    results = reader.predict_files(found, command.options, jobs=command.jobs, processes=True)
+    gallery: AbstractContextManager[Gallery | None] = nullcontext()
+    if command.show is not None:
+        from kalamos.cli.showing import Gallery
+
+        gallery = Gallery(command.show, reader)
+    return _Engine(
+        rule,
+        chosen,
+        lambda _: results,
+        lambda: search.passed_over,
+        gallery=gallery,
+        shown_items=shown_items,
+        countable=True,
+    )
+
+
+def _ray_engine(command: PredictCommand) -> _Engine:
+    from kalamos.cluster.job import RayJob
+    from kalamos.cluster.parts import PartFolder, is_partitioned
+    from kalamos.cluster.places import is_uri
+    from kalamos.cluster.worker import WorkerConfig
+    from kalamos.recognizer import load
+
+    if command.show is not None:
+        raise UsageError("--show draws on this machine", remedy="leave out --engine ray")
+    output, parts = command.output, None
+    partitioned = output is not None and is_partitioned(output)
+    if partitioned and command.format_name not in {None, "parquet"}:
+        raise UsageError(
+            f"{output}: a folder of parts is Parquet", remedy=f"name a local file for {command.format_name}"
+        )
+    chosen = "parquet" if partitioned else command.format()
+    reader = load(command.model)
+    rule = reader.answer_rule(command.options)
+    if output is not None and partitioned:
+        folder = output.rstrip("/") if is_uri(output) else str(Path(output).absolute())
+        parts = PartFolder(folder, rule.top_k, rule.restricted)
+    model = Path(reader.model.where).read_bytes()  # for machines that do not have the file
+    config = WorkerConfig(model, command.options, parts=parts)
+    job = RayJob(command.paths, config, column=command.column, jobs=command.jobs, address=command.address)
+
+    def rows(summary: Summary) -> Iterator[Prediction]:
+        return _count_rows(job, summary) if partitioned else job.predictions()
+
+    return _Engine(rule, chosen, rows, lambda: job.passed_over, context=job, writes_rows=partitioned)
+
+
+def _count_rows(job: RayJob, summary: Summary) -> Iterator[Prediction]:
+    """Yield an empty prediction, for the progress bar, for each that the workers have written."""
+    from kalamos.predictions import Prediction
+
+    row = Prediction(None, None)
+    for outcome in job.outcomes():
+        summary.merge(outcome.summary)
+        yield from repeat(row, outcome.summary.images)
+
+
+def _write_rows(command: PredictCommand, engine: _Engine) -> Summary:
+    """Write a row for each prediction, and return their summary."""
+    from kalamos.inputs.counting import count_images
     from kalamos.writers import Summary, open_writer
 
-    chosen = asked.format()
-    _limit_threads()
-    reader = load(asked.model)
-    rule = reader.answer_rule(asked.options)
-    search = InputSearch(asked.paths, column=asked.column, timeout=asked.options.timeout)
-    # What --show still has to draw: a member of an archive that has streamed by cannot be read again.
-    unseen: deque[Item] | None = deque() if asked.show else None
-    found = _with_first(search if unseen is None else _kept(search, unseen))
-    # Before any output is opened, like all that may be refused; nothing is read yet.
-    results = reader.predict_files(found, asked.options, jobs=asked.jobs, processes=True)
-    showing = _open_show(asked.show, reader)
     summary = Summary()
     # Rows that scroll by on a terminal are progress enough, and a bar would run through them.
-    live = asked.output is None and sys.stdout.isatty()
+    live = command.output is None and sys.stdout.isatty()
     started = time.perf_counter()
-    with (
-        open_sink(asked.output) as sink,
-        open_writer(
-            chosen,
-            sink,
-            labels=rule.labels,
-            top_k=rule.top_k,
-            removed=rule.restricted,
-            csv_style=asked.csv_style(),
-        ) as writer,
-        progress(wanted=not asked.quiet and not live, paths=asked.paths) as watch,
-        showing as gallery,
-    ):
-        for result in watch(results):
-            writer.write(result)
-            summary.add(result)
-            if gallery is not None and unseen is not None:
-                gallery.add(result, unseen.popleft())
+    with ExitStack() as stack:
+        stack.enter_context(engine.context)
+        consumers: list[Callable[[Prediction], object]] = []
+        if not engine.writes_rows:
+            sink = stack.enter_context(_open_sink(command.output))
+            writer = stack.enter_context(
+                open_writer(
+                    engine.format_name,
+                    sink,
+                    labels=engine.rule.labels,
+                    top_k=engine.rule.top_k,
+                    removed=engine.rule.restricted,
+                    csv_style=command.csv_style(),
+                )
+            )
+            consumers = [writer.write, summary.add]
             if live:
-                sink.flush()
-        keep_old_output(summary, asked.output)
+                consumers.append(lambda _: sink.flush())
+        gallery, items = stack.enter_context(engine.gallery), engine.shown_items
+        if gallery is not None and items is not None:
+            consumers.append(lambda row: gallery.add(row, items.popleft()))
+        rows = engine.rows(summary)
+        if not command.quiet and not live and sys.stderr.isatty():
+            count_all = (lambda: count_images(command.paths)) if engine.countable else None
+            rows = tracked = track(rows, count_all)
+            stack.enter_context(closing(tracked))
+        for row in rows:
+            for consume in consumers:
+                consume(row)
+        _keep_old_output(summary, command.output)
     summary.elapsed = time.perf_counter() - started
-    return summary, search.passed_over
+    return summary
 
 
-def keep_old_output(summary: Summary, output: str | None) -> None:
-    """Refuse to replace a file by rows none of which came from a file; called before it is replaced.
+def _keep_old_output(summary: Summary, output: str | None) -> None:
+    """Refuse, before the old output is replaced, to replace it by rows none of which came from a file.
 
     Raises:
         UsageError: nothing was found, and `output` names a file or a folder.
@@ -169,39 +324,17 @@ def keep_old_output(summary: Summary, output: str | None) -> None:
         raise UsageError(
             f"nothing was read, so {display_name(output)} was not written: "
             f"not found: {summary.paths_not_found()}",
-            remedy="name images that are there",
+            remedy="name images that exist",
         )
 
 
-def _end(summary: Summary, passed_over: SkippedFiles, asked: PredictCommand) -> NoReturn:
-    if not asked.quiet:
-        echo(summary, err=True)
-        tell_files_passed_over(passed_over)
-    if summary.nothing_found:
-        raise UsageError(f"nothing was read: not found: {summary.paths_not_found()}")
-    sys.exit(1 if summary.failed else 0)
-
-
-def _limit_threads() -> None:
-    # The workers already fill the cores; OpenCV's own threads would only get in their way.
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
-def _kept(items: Iterable[Item], kept: deque[Item]) -> Iterator[Item]:
+def _copy_to(copies: deque[Item], items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
-        kept.append(item)
+        copies.append(item)
         yield item
 
 
-def _with_first(search: Iterable[Item]) -> Iterator[Item]:
-    """Look for the first image now, so that a wrong path is told before any output is opened."""
-    stream = iter(search)
-    return itertools.chain([next(stream)], stream)
-
-
-def open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
+def _open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
     if output is None:
         return _standard_output()
     from kalamos.atomic import atomic_write
@@ -209,20 +342,12 @@ def open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
     return atomic_write(output)
 
 
-def _open_show(folder: str | None, reader: Recognizer) -> AbstractContextManager[Gallery | None]:
-    if folder is None:
-        return nullcontext()
-    from kalamos.cli.showing import Gallery
-
-    return Gallery(folder, reader)
-
-
 @contextmanager
 def _standard_output() -> Iterator[BinaryIO]:
     try:
         yield sys.stdout.buffer
-        sys.stdout.flush()  # before the summary, where both go to one terminal
-    except BrokenPipeError:  # whoever read the rows has enough; Click ends quietly
+        sys.stdout.flush()  # before the summary, in case both go to one terminal
+    except BrokenPipeError:  # the reader of the rows has enough; Click ends quietly
         raise
     except OSError as error:
         # What is left in the buffer would fail once more at exit.
@@ -230,14 +355,12 @@ def _standard_output() -> Iterator[BinaryIO]:
         raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
-def progress(*, wanted: bool, paths: tuple[str, ...] | None = None) -> AbstractContextManager[Watch]:
-    """A bar where one is wanted; its total is that of `paths`, where these can be counted."""
-    if not wanted or not sys.stderr.isatty():
-        return nullcontext(iter)
-    from kalamos.cli.progress import progress_bar
-
-    if paths is None:
-        return progress_bar()
-    from kalamos.inputs.counting import count_images
-
-    return progress_bar(lambda: count_images(paths))
+def _controls_on_standard_output() -> str:
+    """Return how CSV writes control characters there: a pipe may lead to a pager, `head` or `tee`."""
+    if sys.stdout.isatty():
+        return "terminal"
+    try:
+        mode = os.fstat(sys.stdout.fileno()).st_mode
+    except (OSError, ValueError):  # closed, or not a file
+        return "keep"
+    return "pipe" if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else "keep"

@@ -1,8 +1,8 @@
-"""`kalamos predict --show DIR`: what the model saw of each image, beside the image and every step.
+"""`kalamos predict --show DIR`: each image, every preprocessing step, and what the model saw.
 
-One PNG an image, numbered in the order of the rows, so that files of one name in different folders stay
-apart; and `index.html`, `index-2.html`, ... of `PAGE` images each, with whole paths and labels of any
-script, which OpenCV cannot draw.
+One PNG per image, numbered in the order of the rows, which keeps files of one name in different folders
+apart; and `index.html`, `index-2.html`, ... of `IMAGES_PER_PAGE` images each, with whole paths and labels of
+any script, which OpenCV cannot draw.
 """
 
 from __future__ import annotations
@@ -27,26 +27,24 @@ __all__ = ["Gallery", "picture"]
 
 Grey = NDArray[np.uint8]
 
-PAGE = 100
-"""Images a page of the index."""
+IMAGES_PER_PAGE = 100
 
-SIDE, GAP, LINE = 140, 8, 18
-"""The side of a panel, the space between panels, the height of a line of text, in px."""
+PANEL_PX, GAP_PX, LINE_PX = 140, 8, 18
+"""The side of a panel, the space between panels, the height of a line of text."""
 
-PAPER, INK = 255, 40
-"""Grey levels of the picture's own ground and text."""
+BACKGROUND_GREY, TEXT_GREY = 255, 40
 
 
 class Gallery:
     """Pictures of predictions, saved one by one: memory does not grow with their number.
 
     Args:
-        folder: where to; made if absent. Only an empty folder is taken, so that no picture of an earlier
-            run is overwritten or mistaken for one of this run.
-        reader: what the predictions come from.
+        folder: made if absent. It must be empty, so that no picture of an earlier run is overwritten or
+            mistaken for one of this run.
+        reader: makes the predictions.
 
     Raises:
-        UsageError: the folder is not empty, or is no folder.
+        UsageError: the folder is not empty, or is not a folder.
         OutputError: it cannot be written to.
     """
 
@@ -72,17 +70,17 @@ class Gallery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # After an interrupt as well: what was read until then can be looked at.
+        # Also after an interrupt: what was read until then can be looked at.
         if not isinstance(error, OutputError):
             self._write_page(more=False)
 
     def add(self, result: Prediction, item: Item) -> None:
-        """Save one prediction of an item, which is read once more."""
-        if len(self._entries) == PAGE:
+        """Save the picture of one prediction; its item is read once more."""
+        if len(self._entries) == IMAGES_PER_PAGE:
             self._write_page(more=True)
         self._count += 1
         path = result.path or ""
-        # Short enough for any file system, whatever script it is in.
+        # Short enough for any file system, in any script.
         stem = re.sub(r"[^\w.-]", "_", PurePath(path).stem)[:40]
         name = f"{self._count:06d}-{stem}.png"
         stages: list[tuple[str, Grey]] = []
@@ -97,7 +95,7 @@ class Gallery:
         self._entries.append(_entry(name, path, result, problem))
 
     def _write_page(self, *, more: bool) -> None:
-        number = max(1, -(-self._count // PAGE))
+        number = max(1, -(-self._count // IMAGES_PER_PAGE))
         first = self._count - len(self._entries) + 1
         page = render_page(
             "gallery.html",
@@ -111,7 +109,7 @@ class Gallery:
 
 
 def picture(stages: list[tuple[str, Grey]], caption: str) -> Grey:
-    """The stages side by side, each enlarged or reduced to one size under its name, over the caption.
+    """Draw the stages side by side, each scaled to one size under its name, above the caption.
 
     Args:
         stages: names and images uint8 [h, w]; may be empty.
@@ -125,24 +123,24 @@ def picture(stages: list[tuple[str, Grey]], caption: str) -> Grey:
     (192, 304)
     """
     columns = max(2, len(stages))
-    height, width = 2 * LINE + SIDE + 2 * GAP, columns * (SIDE + GAP) + GAP
-    sheet = np.full((height, width), PAPER, np.uint8)
+    height, width = 2 * LINE_PX + PANEL_PX + 2 * GAP_PX, columns * (PANEL_PX + GAP_PX) + GAP_PX
+    sheet = np.full((height, width), BACKGROUND_GREY, np.uint8)
     for column, (name, image) in enumerate(stages):
-        left = GAP + column * (SIDE + GAP)
-        _write(sheet, name, left, LINE)
-        panel = fit_image(image, SIDE)
-        top = LINE + GAP
+        left = GAP_PX + column * (PANEL_PX + GAP_PX)
+        _write(sheet, name, left, LINE_PX)
+        panel = fit_image(image, PANEL_PX)
+        top = LINE_PX + GAP_PX
         sheet[top : top + panel.shape[0], left : left + panel.shape[1]] = panel
-    _write(sheet, caption, GAP, height - GAP)
+    _write(sheet, caption, GAP_PX, height - GAP_PX)
     return sheet
 
 
 def _write(sheet: Grey, text: str, left: int, baseline: int) -> None:
-    cv2.putText(sheet, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    cv2.putText(sheet, text, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.45, TEXT_GREY, 1, cv2.LINE_AA)
 
 
 def _ascii(result: Prediction) -> str:
-    """What was read, in letters that OpenCV can draw."""
+    """Describe the prediction in characters that OpenCV can draw."""
     if result.error is not None:
         return result.error.summary
     label = "no label" if result.label is None else result.label

@@ -1,10 +1,8 @@
-"""`kalamos teach`: a new model from an old one and a few examples."""
+"""`kalamos teach` (`fine-tune`): make a new model from an old one and a few examples."""
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +10,14 @@ import click
 
 from kalamos.cli.names import DatasetName, ModelName
 from kalamos.cli.options import data_dir_option, licence_option
-from kalamos.cli.terminal import echo, echo_json
+from kalamos.cli.passed_over import print_skipped
+from kalamos.cli.terminal import allow_any_label, echo, echo_json
 
 if TYPE_CHECKING:
     from kalamos.teaching import FineTuned, Score
 
-SHOWN = 5
-"""Problems that are named."""
 
-
-@click.command(no_args_is_help=True, epilog="Exit status: 0 all learnt, 1 some examples not, 2 wrong usage.")
+@click.command(no_args_is_help=True, epilog="Exit status: 0 all examples used, 1 some not, 2 wrong usage.")
 @click.argument("model", type=ModelName())
 @click.argument("folder", type=DatasetName())
 @click.option(
@@ -33,11 +29,11 @@ SHOWN = 5
     default=0.2,
     show_default=True,
     metavar="SHARE",
-    help="The share of each class that is held back to measure on; 0 measures nothing.",
+    help="The share of each class to hold out for measuring accuracy; 0 measures nothing.",
 )
-@click.option("--name", help="What the new model calls itself.  [default: the output's name]")
-@click.option("--seed", type=click.IntRange(0), default=42, show_default=True)
-@click.option("--force", is_flag=True, help="Replace a file that is there already; never the old model.")
+@click.option("--name", help="Name of the new model.  [default: the output's name]")
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed.")
+@click.option("--force", is_flag=True, help="Replace an existing file; never the old model.")
 @click.option(
     "-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
@@ -57,14 +53,14 @@ def teach(
     licence: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Teach MODEL (a name or an .onnx file) the characters in FOLDER, also of new classes: 5 to 20 each do.
+    """Fine-tune MODEL (a name or an .onnx file) on the characters in FOLDER, also of new classes.
 
-    FOLDER has one sub-folder a class, or is a CSV file with path,label, or a zip archive of either. The old
-    model stays as it is. Accuracy before and after is that on held-back examples; the new model has then
-    learnt from all of them. Takes seconds on a CPU, and needs no PyTorch.
+    5 to 20 examples per class are enough. FOLDER has one sub-folder per class, or is a CSV file with
+    path,label, or a zip archive of either. The old model stays as it is. Accuracy before and after is
+    measured on held-out examples; the new model then learns from all of them. Takes seconds on a CPU, and
+    needs no PyTorch. `kalamos fine-tune` is the same command.
     """
     from kalamos.model_file.licence import NOT_STATED, check_licence
-    from kalamos.passed_over import file_kind, foreign_files
     from kalamos.recognizer import load
     from kalamos.teaching import fine_tune, load_examples
     from kalamos.teaching.lesson import check_target
@@ -77,41 +73,33 @@ def teach(
         load(model), examples, name=name or output.stem, holdout=holdout, seed=seed, licence=chosen
     )
     lesson.save(output, force=force)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A label that the terminal's encoding lacks must not end the report.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    allow_any_label()
     if form == "json":
         echo_json(json.dumps(_as_json(lesson, model, output), ensure_ascii=False, indent=2))
     else:
-        _tell(lesson, model, output)
-    for line in foreign_files(problem.where for problem in lesson.problems).lines():
-        echo(f"passed over: {line}", err=True)
-    others = [problem for problem in lesson.problems if file_kind(problem.where.strip("'")) is None]
-    for problem in others[:SHOWN]:
-        echo(f"passed over: {problem}", err=True)
-    if len(others) > SHOWN:
-        echo(f"passed over: {len(others) - SHOWN:,} more", err=True)
+        _print_outcome(lesson, model, output)
+    print_skipped(folder, lesson.problems)
     if lesson.problems:
         context.exit(1)
 
 
-def _tell(lesson: FineTuned, model: str, output: Path) -> None:
+def _print_outcome(lesson: FineTuned, model: str, output: Path) -> None:
     from kalamos.model_file.licence import NOT_STATED, licence_text
     from kalamos.zoo.card import calibration
 
     before, after = lesson.before, lesson.after
-    echo(f"{output}: {len(lesson.labels):,} classes, taught from {model} with {lesson.n:,} examples")
+    echo(f"{output}: {len(lesson.labels):,} classes, fine-tuned from {model} on {lesson.n:,} examples")
     if lesson.new_labels:
         echo(f"new classes: {' '.join(lesson.new_labels)}")
     if not after.n:
-        echo("nothing held back, so nothing measured: that takes two examples of a class or more")
+        echo("nothing held out, so nothing measured: that takes at least two examples per class")
     if after.new_n:
-        echo(f"new classes   {_share(after.new_right, after.new_n)} held-back examples right")
+        echo(f"new classes   {_share(after.new_right, after.new_n)} held-out examples right")
     if after.known_n:
         was, now = _share(before.known_right, before.known_n), _share(after.known_right, after.known_n)
-        echo(f"known classes {now} held-back examples right, before: {was}")
+        echo(f"known classes {now} held-out examples right, before: {was}")
     elif lesson.new_labels:
-        echo("no examples of known classes, so what became of those is not measured")
+        echo("no examples of known classes, so the accuracy on those is not measured")
     choose = "; choose one with --licence" if lesson.spec.licence == NOT_STATED else ""
     echo(f"temperature {calibration(lesson.spec)}\nlicence: {licence_text(lesson.spec.licence)}{choose}")
 

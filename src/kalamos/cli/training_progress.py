@@ -1,13 +1,16 @@
-"""How a training shows itself: a live display on a terminal, else one line an epoch."""
+"""Progress of a training: a live bar on a terminal, and one line per epoch."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kalamos.cli.passed_over import tell_passed_over
+from kalamos.cli.passed_over import print_skipped
+from kalamos.cli.progress import bar_of
 from kalamos.cli.terminal import echo
 from kalamos.training.reports import Callback, EpochReport, Start, StepReport
 
@@ -16,55 +19,91 @@ if TYPE_CHECKING:
 
     from kalamos.datasets import SkippedFile
 
-__all__ = ["TrainingCallback", "training_callback"]
+__all__ = ["TrainingProgress", "is_main_process", "training_context", "training_progress"]
 
 
-def training_callback() -> TrainingCallback:
-    """What fits this process: of several that `torchrun` started, only the first one speaks."""
-    if os.environ.get("RANK", "0") != "0":
-        return TrainingCallback()
-    return Live() if sys.stdout.isatty() else Lines()
+def is_main_process() -> bool:
+    """Of several processes that `torchrun` started, only the first one prints."""
+    return os.environ.get("RANK", "0") == "0"
 
 
-class TrainingCallback(Callback):
-    """Says nothing."""
+def training_progress() -> TrainingProgress:
+    """Return what shows a training in this process."""
+    if not is_main_process():
+        return TrainingProgress()
+    return LiveBar() if sys.stdout.isatty() else EpochLines()
+
+
+@contextmanager
+def training_context(folder: Path) -> Iterator[TrainingProgress]:
+    """Show a training, and after an interruption print how to continue it."""
+    progress = training_progress()
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        progress.close()
+        if is_main_process() and (folder / "run.json").exists():
+            echo(f"\nstopped; continue with: kalamos train --resume {folder}", err=True)
+        raise
+    except Exception:
+        if is_main_process():
+            with suppress(OSError):
+                folder.rmdir()  # if nothing has been written yet
+        raise
+    finally:
+        progress.close()
+
+
+class TrainingProgress(Callback):
+    """Shows nothing."""
 
     def close(self) -> None: ...
 
 
-class Lines(TrainingCallback):
-    """What is trained, then one line an epoch, on standard output; what is left out, on standard error."""
+class EpochLines(TrainingProgress):
+    """The model, then one line per epoch, on standard output; skipped files on standard error."""
 
     def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
-        tell_passed_over(dataset, problems)
+        print_skipped(dataset, problems)
 
     def on_start(self, start: Start) -> None:
         self._epochs = start.epochs
-        echo(_headline(start))
+        done = f", {len(start.earlier)} of {start.epochs} epochs done" if start.earlier else ""
+        self._print(
+            f"{start.arch}: {start.parameters:,} parameters; {start.train_count:,} training images, "
+            f"{start.val_count:,} held out; {start.device}, {start.precision}{done}"
+        )
 
     def on_epoch(self, report: EpochReport) -> None:
-        echo(_line(report, self._epochs))
+        self._print(
+            f"epoch {report.epoch:>3}/{self._epochs}  loss {report.loss:.4f}  "
+            f"validation loss {report.val_loss:.4f} accuracy {report.val_accuracy:.2%}  "
+            f"{report.images_per_second:,.0f} images/s"
+        )
+
+    def _print(self, line: str) -> None:
+        echo(line)
 
 
-class Live(Lines):
-    """The same lines, and below them a bar with the loss, the rate and the time left."""
+class LiveBar(EpochLines):
+    """The same lines, and below them a bar with the loss, the speed and the time left."""
 
     _bar: Progress | None = None
 
     def on_start(self, start: Start) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TimeRemainingColumn
 
-        self._start = start
-        self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]:>3}/{task.fields[epochs]}"),
+        self._steps = start.steps
+        self._best = max((report.val_accuracy for report in start.earlier), default=0.0)
+        self._bar = bar_of(
+            "epoch {task.fields[epoch]:>3}/{task.fields[epochs]}",
             BarColumn(),
-            TextColumn("loss {task.fields[loss]}"),
-            TextColumn("best {task.fields[best]}"),
-            TextColumn("{task.fields[rate]:,.0f} images/s"),
+            "loss {task.fields[loss]}",
+            "best {task.fields[best]}",
+            "{task.fields[rate]:,.0f} images/s",
             TimeRemainingColumn(elapsed_when_finished=True),
-            transient=True,
+            stderr=False,
         )
-        best = max((report.val_accuracy for report in start.earlier), default=None)
         self._task = self._bar.add_task(
             "training",
             total=start.epochs * start.steps,
@@ -72,18 +111,17 @@ class Live(Lines):
             epoch=min(len(start.earlier) + 1, start.epochs),
             epochs=start.epochs,
             loss="  –   ",
-            best="–" if best is None else f"{best:.2%}",
+            best=f"{self._best:.2%}" if start.earlier else "–",
             rate=0.0,
         )
-        self._best = best or 0.0
-        self._bar.console.print(_headline(start), highlight=False, markup=False)
+        super().on_start(start)
         self._bar.start()
 
     def on_step(self, report: StepReport) -> None:
         assert self._bar is not None  # noqa: S101  (a step comes after the start)
         self._bar.update(
             self._task,
-            completed=(report.epoch - 1) * self._start.steps + report.step,
+            completed=(report.epoch - 1) * self._steps + report.step,
             epoch=report.epoch,
             loss=f"{report.loss:.4f}",
             rate=report.images_per_second,
@@ -93,24 +131,12 @@ class Live(Lines):
         assert self._bar is not None  # noqa: S101
         self._best = max(self._best, report.val_accuracy)
         self._bar.update(self._task, best=f"{self._best:.2%}")
-        self._bar.console.print(_line(report, self._start.epochs), highlight=False, markup=False)
+        super().on_epoch(report)
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
 
-
-def _headline(start: Start) -> str:
-    done = f", {len(start.earlier)} of {start.epochs} epochs done" if start.earlier else ""
-    return (
-        f"{start.arch}: {start.parameters:,} parameters; {start.train_count:,} images to learn from, "
-        f"{start.val_count:,} held out; {start.device}, {start.precision}{done}"
-    )
-
-
-def _line(report: EpochReport, epochs: int) -> str:
-    return (
-        f"epoch {report.epoch:>3}/{epochs}  loss {report.loss:.4f}  "
-        f"validation loss {report.val_loss:.4f} accuracy {report.val_accuracy:.2%}  "
-        f"{report.images_per_second:,.0f} images/s"
-    )
+    def _print(self, line: str) -> None:
+        assert self._bar is not None  # noqa: S101
+        self._bar.console.print(line, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""A folder of Parquet part files, written by the workers, complete once `_SUCCESS` is there."""
+"""A folder of Parquet part files that the workers write; complete once `_SUCCESS` is there."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from kalamos.writers import open_writer
 if TYPE_CHECKING:
     from pyarrow import fs  # type: ignore[import-untyped, unused-ignore]
 
-__all__ = ["DONE", "PartFolder", "names_parts"]
+__all__ = ["SUCCESS_FILE", "PartFolder", "is_partitioned"]
 
-DONE = "_SUCCESS"
-"""Appears last. Whoever reads the folder as a table passes over names that begin with `_`."""
+SUCCESS_FILE = "_SUCCESS"
+"""Appears last. Readers of such folders as tables skip names that begin with `_`."""
 
-REMEDY = "name a new or an empty folder"
+_EMPTY_FOLDER_REMEDY = "name a new or an empty folder"
 
 
-def names_parts(output: str | None) -> bool:
+def is_partitioned(output: str | None) -> bool:
     """Whether `-o` asks for a folder of parts: a URI, or a path that ends with a slash.
 
-    >>> names_parts("s3://bucket/labels"), names_parts("labels/"), names_parts("labels.parquet")
+    >>> is_partitioned("s3://bucket/labels"), is_partitioned("labels/"), is_partitioned("labels.parquet")
     (True, True, False)
     """
     return output is not None and (is_uri(output) or output.endswith("/"))
@@ -38,11 +38,11 @@ def names_parts(output: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PartFolder:
-    """Where the parts go. Their names follow the order of the input, and so do the rows in them.
+    """A folder for part files, which hold the rows in the order of the input, as do their names.
 
     A part is written again, under its own name and with the same bytes, if the worker that wrote it dies
-    before it could tell. On local disks it appears whole; elsewhere as the filesystem has it (object stores
-    show an object once it is complete).
+    before it could report it. On local disks it appears whole; elsewhere as the filesystem has it (object
+    stores show an object once it is complete).
     """
 
     uri: str
@@ -63,15 +63,17 @@ class PartFolder:
             filesystem, path = self._open()
             found = filesystem.get_file_info(path)
             if found.type == fs.FileType.File:
-                raise OutputError(f"{where}: a file, where the parts need a folder", remedy=REMEDY)
+                raise OutputError(
+                    f"{where}: the parts need a folder, and this is a file", remedy=_EMPTY_FOLDER_REMEDY
+                )
             if found.type == fs.FileType.Directory and filesystem.get_file_info(fs.FileSelector(path)):
-                raise OutputError(f"{where}: the folder is not empty", remedy=REMEDY)
+                raise OutputError(f"{where}: the folder is not empty", remedy=_EMPTY_FOLDER_REMEDY)
             filesystem.create_dir(path, recursive=True)
         except (OSError, UsageError) as error:
             raise OutputError(f"cannot write {where}: {_reason(error)}") from error
 
     def write(self, stream: int, number: int, predictions: Iterable[Prediction]) -> None:
-        """One part, from a worker."""
+        """Write one part, from a worker."""
         sink = io.BytesIO()
         with open_writer("parquet", sink, labels=(), top_k=self.top_k, removed=self.removed) as writer:
             for prediction in predictions:
@@ -79,10 +81,10 @@ class PartFolder:
         self._put(f"part-{stream:05}-{number:08}.parquet", sink.getvalue())
 
     def finish(self, parts: int, rows: int) -> None:
-        """Say that all is there.
+        """Mark the folder as complete.
 
         Raises:
-            OutputError: it is not, as where workers on other machines have a local folder of that name.
+            OutputError: parts are missing, as if workers on other machines wrote to local folders.
         """
         from pyarrow import fs
 
@@ -93,10 +95,10 @@ class PartFolder:
                 f"{display_name(self.uri)}: the workers wrote {parts:,} parts, of which {found:,} are there",
                 remedy="name a folder that all machines share",
             )
-        self._put(DONE, json.dumps({"parts": parts, "rows": rows}).encode())
+        self._put(SUCCESS_FILE, json.dumps({"parts": parts, "rows": rows}).encode())
 
     def discard(self) -> None:
-        """Take the parts of a job that failed away, as far as that can be done."""
+        """Delete the parts of a failed job, as far as possible."""
         from pyarrow import fs
 
         with suppress(OSError, KalamosError):
@@ -111,7 +113,7 @@ class PartFolder:
             write_bytes(f"{path}/{name}", content)
             return
         try:
-            # Whole, so that a failure on the way leaves no half a part that could be taken for one.
+            # In one piece, so that a failure leaves no half part that could be taken for a whole one.
             with filesystem.open_output_stream(f"{path}/{name}") as stream:
                 stream.write(content)
         except OSError as error:

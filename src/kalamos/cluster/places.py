@@ -26,10 +26,10 @@ def is_uri(path: str) -> bool:
 
 
 def open_place(uri: str) -> tuple[fs.FileSystem, str]:
-    """The filesystem of a URI, and the path in it.
+    """Return the filesystem of a URI, and the path in it.
 
     Raises:
-        UsageError: no such kind of filesystem, or it cannot be used from here.
+        UsageError: the kind of filesystem is unknown, or it cannot be used from here.
     """
     import pyarrow as pa
     from pyarrow import fs
@@ -45,12 +45,12 @@ def open_place(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 def find_tables(uri: str) -> list[str]:
-    """The Parquet file that a URI names, or those in the folder that it names, in the order of names.
+    """Return the Parquet file at a URI, or those in the folder there, in name order.
 
-    Names that begin with `.` or `_` are passed over, as everywhere where tables lie in folders.
+    Names that begin with `.` or `_` are skipped, as is usual for folders of tables.
 
     Raises:
-        UsageError: nothing there, no Parquet file in it, or it cannot be looked into.
+        UsageError: nothing is there, no Parquet file is in it, or it cannot be listed.
     """
     from pyarrow import fs
 
@@ -66,7 +66,7 @@ def find_tables(uri: str) -> list[str]:
     except OSError as error:
         raise UsageError(f"{where}: cannot be read ({_reason(error)})") from error
     inside = [entry.path[len(path) :].lstrip("/") for entry in listed if entry.type == fs.FileType.File]
-    names = [name for name in inside if name.lower().endswith(".parquet") and not _is_passed_over(name)]
+    names = [name for name in inside if name.lower().endswith(".parquet") and not _is_skipped(name)]
     if not names:
         raise UsageError(f"{where}: no Parquet file in this folder", remedy="looked for .parquet")
     base, mark, query = uri.partition("?")
@@ -74,10 +74,10 @@ def find_tables(uri: str) -> list[str]:
 
 
 def open_input(uri: str) -> NativeFile:
-    """Open the file that a URI names for reading anywhere in it.
+    """Open the file at a URI for random access.
 
     Raises:
-        UsageError: the URI cannot be understood.
+        UsageError: see `open_place`.
         ImageNotFoundError: there is no such file, or it cannot be opened.
     """
     filesystem, path = open_place(uri)
@@ -88,7 +88,7 @@ def open_input(uri: str) -> NativeFile:
 
 
 def read_image(uri: str) -> NamedImage:
-    """The image that a URI names; one that cannot be read has its error in place of the bytes."""
+    """Read the image at a URI; one that cannot be read has its error in place of the bytes."""
     where = display_name(uri)
     try:
         filesystem, path = open_place(uri)
@@ -106,7 +106,7 @@ def read_image(uri: str) -> NamedImage:
     return NamedImage(uri, content)
 
 
-def _is_passed_over(name: str) -> bool:
+def _is_skipped(name: str) -> bool:
     return is_hidden(name) or any(part.startswith("_") for part in name.split("/"))
 
 

@@ -1,4 +1,4 @@
-"""A Ray cluster to run on: one that runs already, or one of this machine's own for as long as it takes."""
+"""A Ray cluster to run on: a running one, or one that is started on this machine for a single run."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from typing import Any, Final, TextIO, cast
 
 from kalamos.errors import KalamosError, MissingExtraError, UsageError
 
-__all__ = ["check_address", "connected", "hushed", "require_ray"]
+__all__ = ["check_address", "connected", "require_ray", "suppress_stderr"]
 
-PATIENCE = 5.0
+CONNECT_SECONDS = 5.0
 """Seconds for a cluster's machine to answer."""
 
-TRIAL = 30.0
-"""Seconds for a process to join it."""
+JOIN_SECONDS = 30.0
+"""Seconds for a process to join the cluster."""
 
-STARTS = 2
-"""Ray gives its own processes 15 seconds to start, which a busy machine or a cold disk exceeds once."""
+MAX_START_ATTEMPTS = 2
+"""Ray gives its own processes 15 seconds to start, which a busy machine or a cold disk may exceed once."""
 
 _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what its C++ side says, it says on our standard error
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ side prints to our standard error
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # else what it collects late looks for a cluster once more
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a FutureWarning about GPUs, which nothing here uses
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # otherwise what is collected late looks for a cluster once more
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise a FutureWarning about GPUs, unused here
 }
-LONGEST_BASE: Final = 24
+MAX_TEMP_FOLDER_BYTES: Final = 24
 """Bytes of a temporary folder's path below which Ray's sockets stay within the 103 of a socket's path."""
 
-_STORE_BYTES: Final = 64 << 20
-"""Of shared memory, for each worker: some blocks on their way to it and back."""
+_SHARED_MEMORY_BYTES_PER_WORKER: Final = 64 << 20
+"""Room for some blocks on their way to a worker and back."""
 
 
 def require_ray() -> None:
@@ -57,17 +57,17 @@ def require_ray() -> None:
 
 
 def check_address(address: str) -> None:
-    """See whether somebody listens at an address, which Ray would try for minutes.
+    """Check that something listens at an address, which Ray would try for minutes.
 
     Args:
         address: `HOST:PORT`, or `auto` for the cluster that this machine belongs to.
 
     Raises:
-        UsageError: nobody does, or it is none.
+        UsageError: nothing does, or it is not an address.
 
     >>> check_address("localhost")
     Traceback (most recent call last):
-    kalamos.errors.UsageError: 'localhost' is no address of a Ray cluster; give HOST:PORT, such as \
+    kalamos.errors.UsageError: 'localhost' is not the address of a Ray cluster; give HOST:PORT, such as \
 10.0.0.1:6379, or auto
     """
     if address == "auto":
@@ -80,9 +80,9 @@ def check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         remedy = "give HOST:PORT, such as 10.0.0.1:6379, or auto"
-        raise UsageError(f"{address!r} is no address of a Ray cluster", remedy=remedy)
+        raise UsageError(f"{address!r} is not the address of a Ray cluster", remedy=remedy)
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
             pass
     except (OSError, UnicodeError) as error:
         raise _no_cluster(address, getattr(error, "strerror", None) or str(error)) from error
@@ -92,10 +92,10 @@ def check_address(address: str) -> None:
 def connected(address: str | None, jobs: int) -> Iterator[int]:
     """Connect to the cluster at `address`, or start one of `jobs` processors and end it afterwards.
 
-    Yields how many processors it has. Ray's own output is kept from standard output and standard error.
+    Yields the number of its processors. Ray's own output is kept off standard output and standard error.
 
     Raises:
-        UsageError: no cluster there.
+        UsageError: no cluster at that address.
         KalamosError: none could be started.
     """
     for name, value in _QUIET.items():
@@ -105,8 +105,8 @@ def connected(address: str | None, jobs: int) -> Iterator[int]:
     for name in ("ray", "ray.data"):  # after the import, which sets them
         logging.getLogger(name).setLevel(logging.CRITICAL)
     output = sys.stdout
-    rows_alone = _RowsAlone(output)
-    sys.stdout = cast("TextIO", rows_alone)
+    only_rows = StdoutFilter(output)
+    sys.stdout = cast("TextIO", only_rows)
     quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
     with ExitStack() as files:
         try:
@@ -118,18 +118,18 @@ def connected(address: str | None, jobs: int) -> Iterator[int]:
             resources = ray.cluster_resources()  # type: ignore[no-untyped-call, unused-ignore]
             yield max(1, int(resources.get("CPU", 1)))
         finally:
-            rows_alone.writer = None
-            with hushed():
-                gc.collect()  # Ray Data's executors, which end themselves, and complain without a cluster
+            only_rows.writer_thread = None
+            with suppress_stderr():
+                gc.collect()  # Ray Data's executors end themselves, and complain if there is no cluster
                 ray.shutdown()
             sys.stdout = output
 
 
 @contextmanager
 def _session_folder() -> Iterator[str]:
-    """A temporary folder for the sockets and logs of a cluster of our own, gone when the cluster is."""
+    """Yield a temporary folder for the sockets and logs of our own cluster; deleted with it."""
     base = tempfile.gettempdir()
-    if os.name == "posix" and len(base) > LONGEST_BASE:
+    if os.name == "posix" and len(base) > MAX_TEMP_FOLDER_BYTES:
         base = "/tmp"  # noqa: S108  (mkdtemp makes a folder of its own there)
     folder = tempfile.mkdtemp(prefix="kalamos-ray-", dir=base)
     try:
@@ -144,7 +144,7 @@ def _session_folder() -> Iterator[str]:
 
 @contextmanager
 def _token_in_environment() -> Iterator[None]:
-    """A token for a cluster of our own, unless the user has one: Ray would write it into the home folder."""
+    """Set a token for our own cluster, unless the user has one: Ray would write one into the home folder."""
     named = any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if named or Path("~/.ray/auth_token").expanduser().exists():
         yield
@@ -156,23 +156,23 @@ def _token_in_environment() -> Iterator[None]:
         os.environ.pop("RAY_AUTH_TOKEN", None)
 
 
-class _RowsAlone:
-    """Standard output for one thread: when a worker dies, Ray says so there, in another or as it ends."""
+class StdoutFilter:
+    """Standard output for one thread only: if a worker dies, Ray reports it there, from another thread."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self.writer: int | None = threading.get_ident()
+        self.writer_thread: int | None = threading.get_ident()
 
     def write(self, text: str) -> int:
-        return self._stream.write(text) if threading.get_ident() == self.writer else len(text)
+        return self._stream.write(text) if threading.get_ident() == self.writer_thread else len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Keep from standard error what Ray says while it starts or is cut short; what goes wrong is raised."""
+def suppress_stderr() -> Iterator[None]:
+    """Discard what Ray prints to standard error as it starts or is cut short; failures are raised anyway."""
     try:
         kept = os.dup(2)
     except OSError:  # closed, as under a daemon
@@ -191,19 +191,19 @@ def hushed() -> Iterator[None]:
 def _start(jobs: int, quiet: dict[str, Any]) -> None:
     import ray
 
-    for attempt in range(1, STARTS + 1):
+    for attempt in range(1, MAX_START_ATTEMPTS + 1):
         try:
-            with hushed():
+            with suppress_stderr():
                 ray.init(
                     address="local",
                     num_cpus=jobs,
                     include_dashboard=False,
-                    object_store_memory=(jobs + 4) * _STORE_BYTES,
+                    object_store_memory=(jobs + 4) * _SHARED_MEMORY_BYTES_PER_WORKER,
                     **quiet,
                 )
         except Exception as error:  # Ray raises plain ones
             ray.shutdown()
-            if attempt == STARTS:
+            if attempt == MAX_START_ATTEMPTS:
                 raise KalamosError(
                     f"Ray did not start ({_first_line(error)})",
                     remedy="try --engine local, or start one with `ray start --head`, which keeps its logs",
@@ -218,14 +218,14 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
     check_address(address)
     _try_to_join(address)
     try:
-        with hushed():
+        with suppress_stderr():
             ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _no_cluster(address, _first_line(error)) from error
 
 
 def _try_to_join(address: str) -> None:
-    """Join in another process first: one that cannot hangs for minutes, or is ended by Ray without a word."""
+    """Join from another process first: a failing one hangs for minutes, or Ray ends it without a message."""
     program = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False)"
     environment = {name: value for name, value in os.environ.items() if name != "RAY_BACKEND_LOG_LEVEL"}
     try:
@@ -234,7 +234,7 @@ def _try_to_join(address: str) -> None:
             env=environment,
             capture_output=True,
             check=False,
-            timeout=TRIAL,
+            timeout=JOIN_SECONDS,
         )
     except subprocess.TimeoutExpired as late:
         said, failed = late.stderr or b"", True

@@ -1,4 +1,4 @@
-"""What is to be read, as streams that any process can read again, cut into blocks."""
+"""Streams of images that any process can read again, cut into blocks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ from kalamos.passed_over import SkippedFiles
 from kalamos.recognizer import CHUNK
 from kalamos.streaming import chunks_of
 
-__all__ = ["BLOCK", "Block", "LocalStream", "Stream", "TableStream", "blocks_of", "settle"]
+__all__ = [
+    "IMAGES_PER_BLOCK",
+    "Block",
+    "LocalStream",
+    "Stream",
+    "TableStream",
+    "blocks_of",
+    "chdir_if_exists",
+]
 
-BLOCK = 2048
-"""Images of a block: a fraction of a second of work, many times what it costs to send it out."""
+IMAGES_PER_BLOCK = 2048
+"""A fraction of a second of work, many times what it costs to send it out."""
 
-BLOCK_BYTES = 8 << 20
-"""What the images of a block may bring with them, give or take one chunk."""
+MAX_BLOCK_BYTES = 8 << 20
+"""Bytes that the images of a block may bring with them, give or take one chunk."""
 
 
 class Block(NamedTuple):
@@ -36,27 +44,27 @@ class Block(NamedTuple):
     number: int
     """Within the stream, from 0."""
     items: list[Item]
-    """Whole chunks of the local engine; none in the last block of a stream that was used up before."""
+    """Whole chunks of the local engine; none in the last block if the stream ended with the block before."""
     last: bool
     passed_over: SkippedFiles
-    """Files that the search passed over; told with the last block."""
+    """Files that the search skipped; reported with the last block."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalStream:
-    """All that `kalamos predict` is given on a file system, as one stream."""
+    """Everything on a file system that `kalamos predict` is given, as one stream."""
 
     paths: tuple[str, ...]
     column: str | None
     folder: str
-    """Where relative paths begin."""
+    """The folder that relative paths begin at."""
     stdin: str | None = None
-    """A file with what standard input brought."""
+    """A file with the content of standard input."""
     timeout: float | None = None
     """Seconds that getting the next image out of an archive or a table may take."""
 
     def search(self) -> tuple[InputSearch, Iterator[Item]]:
-        """Raises `UsageError` as `InputSearch` does, once the items are asked for."""
+        """Start a search. Iterating raises `UsageError` as `InputSearch` does."""
         stdin = None if self.stdin is None else Path(self.stdin).open("rb")  # noqa: SIM115  (closed at the end)
         search = InputSearch(self.paths, column=self.column, stdin=stdin, timeout=self.timeout)
         return search, _closing(stdin, iter(search))
@@ -64,12 +72,12 @@ class LocalStream:
 
 @dataclass(frozen=True, slots=True)
 class TableStream:
-    """A Parquet file somewhere."""
+    """A Parquet file at a URI."""
 
     uri: str
     column: str | None
     alone: bool = field(default=True)
-    """Whether it is all that is read; then it is refused, where one of several becomes a row."""
+    """Whether it is all that is read: then an error ends the run, while one of several becomes a row."""
     timeout: float | None = None
 
     def search(self) -> tuple[None, Iterator[Item]]:
@@ -101,11 +109,11 @@ def _closing(file: io.BufferedReader | None, items: Iterator[Item]) -> Iterator[
 Stream: TypeAlias = LocalStream | TableStream
 
 
-def blocks_of(stream: Stream, place: int, *, most: int = BLOCK) -> Iterator[Block]:
-    """A stream's items in blocks of about `most` images; the same ones whenever they are asked for.
+def blocks_of(stream: Stream, place: int, *, most: int = IMAGES_PER_BLOCK) -> Iterator[Block]:
+    """Yield a stream's items in blocks of about `most` images; the same blocks every time.
 
     Args:
-        place: the stream's own, among those of a job.
+        place: the number of the stream within its job.
 
     >>> stream = LocalStream(("src/kalamos/__init__.py", "no-such-file.png"), None, ".")
     >>> [(block.number, block.items, block.last) for block in blocks_of(stream, 0)]
@@ -117,14 +125,14 @@ def blocks_of(stream: Stream, place: int, *, most: int = BLOCK) -> Iterator[Bloc
     for part in chunks_of(items, CHUNK, is_large):
         parts.append(part)
         held += sum(map(nbytes, part))
-        if sum(map(len, parts)) >= most or held >= BLOCK_BYTES:
+        if sum(map(len, parts)) >= most or held >= MAX_BLOCK_BYTES:
             yield Block(place, number, [*chain(*parts)], last=False, passed_over=SkippedFiles())
             number, held, parts = number + 1, 0, []
     passed_over = search.passed_over if search else SkippedFiles()
     yield Block(place, number, [*chain(*parts)], last=True, passed_over=passed_over)
 
 
-def settle(folder: str) -> None:
-    """Make a worker process read relative paths as the command does; a machine without that folder cannot."""
+def chdir_if_exists(folder: str) -> None:
+    """Make a worker read relative paths as the command does, if its machine has that folder."""
     if Path(folder).is_dir():
         os.chdir(folder)

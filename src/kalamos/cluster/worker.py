@@ -1,4 +1,4 @@
-"""What a worker process does: open the model once, then blocks in, outcomes out."""
+"""A worker process: opens the model once, then reads blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kalamos._version import __version__
 from kalamos.cluster.parts import PartFolder
 from kalamos.cluster.places import read_image
-from kalamos.cluster.streams import Block, settle
+from kalamos.cluster.streams import Block, chdir_if_exists
 from kalamos.errors import KalamosError
 from kalamos.inputs import Item
 from kalamos.model_file import open_model
@@ -22,13 +22,13 @@ from kalamos.writers import Summary
 
 __all__ = ["BlockReader", "Outcome", "WorkerConfig"]
 
-FETCHES = 16
-"""Images of a table's URIs that are fetched at a time: it is their way that takes long."""
+CONCURRENT_FETCHES = 16
+"""Images at URIs to fetch at a time: it is the network that takes long."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """How to read; travels to the workers whole, so that they need neither the model's file nor its name."""
+    """The model and its options. Sent to the workers, which need neither the model's file nor its name."""
 
     model: bytes = field(repr=False)
     options: PredictOptions = field(default_factory=PredictOptions)
@@ -36,24 +36,24 @@ class WorkerConfig:
     remote: bool = False
     """Whether the paths are URIs."""
     parts: PartFolder | None = None
-    """Where to write the rows; without it they are sent back."""
+    """Where to write the rows; None sends them back."""
     version: str = __version__
 
 
 class Outcome(NamedTuple):
-    """What became of a block."""
+    """The result of a block."""
 
     stream: int
     number: int
     last: bool
     passed_over: SkippedFiles
     predictions: list[Prediction]
-    """In order; none where they were written to a part."""
+    """In order; none if they were written to a part."""
     summary: Summary
 
 
 class BlockReader:
-    """Reads blocks with one thread: a worker a processor fills them all.
+    """Reads blocks with one thread: one worker per processor fills them all.
 
     Raises:
         KalamosError: this machine has another version of kalamos than the one that sent the work.
@@ -66,11 +66,11 @@ class BlockReader:
                 f"a worker has kalamos {__version__}, the command {config.version}",
                 remedy="install the same version on every machine",
             )
-        # Those of other workers already fill the processors.
+        # The other workers already fill the processors.
         import cv2
 
         cv2.setNumThreads(1)
-        settle(config.folder)
+        chdir_if_exists(config.folder)
         self._config = config
         self._recognizer = Recognizer(open_model(config.model, threads=1))
 
@@ -92,9 +92,9 @@ class BlockReader:
 
 
 def _fetched(items: list[Item]) -> Iterator[Item]:
-    with ThreadPoolExecutor(FETCHES) as pool:
-        for start in range(0, len(items), FETCHES):  # a few at a time: they may be photographs
-            yield from pool.map(_fetch, items[start : start + FETCHES])
+    with ThreadPoolExecutor(CONCURRENT_FETCHES) as pool:
+        for start in range(0, len(items), CONCURRENT_FETCHES):  # a few at a time: they may be photographs
+            yield from pool.map(_fetch, items[start : start + CONCURRENT_FETCHES])
 
 
 def _fetch(item: Item) -> Item:
