@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,13 @@ from kalamos.errors import (
     ImageTooLargeError,
     NoInkError,
 )
-from kalamos.isolation import iterate_isolated, run_isolated
+from kalamos.isolation import iterate_isolated
+from kalamos.isolation.serving import call_once
+
+
+def run_isolated(function: Callable[..., Any], *args: Any, where: str, **limits: Any) -> Any:
+    [result] = iterate_isolated(call_once, function, *args, where=where, **limits)
+    return result
 
 
 def double(values: np.ndarray) -> np.ndarray:
@@ -185,9 +192,8 @@ def test_threads_share_the_workers() -> None:
 
 SCRIPT = """
 import sys, time
-from kalamos.images.files import display_name
-from kalamos.isolation import run_isolated
-print(run_isolated(display_name, "plain", where="x"))
+from kalamos.isolation import iterate_isolated
+print(*(item for _, item in iterate_isolated(enumerate, ["plain"], where="x")))
 {rest}
 """
 

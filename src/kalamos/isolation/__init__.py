@@ -1,9 +1,9 @@
-"""Work on untrusted bytes in a worker process, which may crash, hang or swell without harming this one.
+"""Work on untrusted bytes in a worker process, which may crash, hang or run out of memory by itself.
 
 Decoders are large C libraries, and some files make them crash, run for minutes or ask for gigabytes. What a
 header check cannot prove harmless is decoded by a worker: a Python process of its own with limits on memory,
 processor time and wall-clock time. A worker that exceeds a limit or dies is replaced, and the caller gets a
-typed error. Workers are started when first needed (0.2 s), reused, and end with this process.
+typed error. Workers start when first needed (0.2 s), are reused, and end with this process.
 
 How the limits are kept:
 
@@ -15,8 +15,8 @@ How the limits are kept:
 
 The child runs `python -c`, not `multiprocessing`: scripts need no `__main__` guard, notebooks and Ray work.
 
-`calls` is what others use, `workers` starts, keeps and watches the processes, `serving` is what runs in them,
-`messages` what both say to each other, and `processes` what the system tells of a process.
+`calls` is the interface, `workers` starts, keeps and watches the processes, `serving` runs in them,
+`messages` is their protocol, and `processes` reads a process's processor time and memory from the system.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from kalamos.isolation.calls import (
     TIMEOUT_SECONDS,
     iterate_isolated,
     processor_seconds,
-    run_isolated,
 )
 
 __all__ = [
@@ -38,5 +37,4 @@ __all__ = [
     "TIMEOUT_SECONDS",
     "iterate_isolated",
     "processor_seconds",
-    "run_isolated",
 ]

@@ -1,4 +1,4 @@
-"""Calls of functions in a worker process, within limits on memory and time."""
+"""Call functions in a worker process, within limits on memory and time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from kalamos.errors import CorruptImageError, ImageError, ImageTimeoutError, ImageTooLargeError
 from kalamos.isolation.messages import Answer, Job
-from kalamos.isolation.serving import call_once
-from kalamos.isolation.workers import Worker, interrupted, pool, watchdog
+from kalamos.isolation.workers import Limits, Worker, interrupted, pool, watchdog
 
 __all__ = [
     "MEMORY_BYTES",
@@ -20,7 +19,6 @@ __all__ = [
     "TIMEOUT_SECONDS",
     "iterate_isolated",
     "processor_seconds",
-    "run_isolated",
 ]
 
 R = TypeVar("R")
@@ -36,42 +34,6 @@ SMALL_BYTES, SMALL_SECONDS = 2**20, 1.5
 made to. Larger input gets more in proportion."""
 
 
-def run_isolated(
-    function: Callable[..., R],
-    *args: Any,
-    where: str,
-    timeout: float | None = None,
-    size: int = 0,
-    memory: int = MEMORY_BYTES,
-    stopping: threading.Event | None = None,
-) -> R:
-    """Call `function(*args)` in a worker process and return its result.
-
-    Args:
-        function: a function at the top of a module of kalamos; arguments and result are pickled (arrays and
-            `pickle.PickleBuffer`s of bytes, which arrive as bytes, without further copies).
-        where: what the input is called in errors.
-        timeout: wall-clock seconds; None takes `TIMEOUT_SECONDS`.
-        size: bytes of the input, which bound the processor time (see `SMALL_BYTES`); 0 for no such bound.
-        memory: bytes that the call may allocate beyond its arguments; lower it by what these take.
-        stopping: once set, the worker is killed and `ImageTimeoutError` raised within a tenth of a second.
-
-    Raises:
-        KalamosError: whatever the function raises of kalamos's own errors.
-        ImageTimeoutError: it took longer than it may.
-        ImageTooLargeError: it needs more memory than it may have.
-        CorruptImageError: the worker died, or the function raised anything else.
-
-    >>> from kalamos.images.files import display_name
-    >>> run_isolated(display_name, "a.png", where="a.png")
-    'a.png'
-    """
-    [result] = iterate_isolated(
-        call_once, function, *args, where=where, timeout=timeout, size=size, memory=memory, stopping=stopping
-    )
-    return cast("R", result)
-
-
 def iterate_isolated(
     function: Callable[..., Iterator[R]],
     *args: Any,
@@ -84,12 +46,29 @@ def iterate_isolated(
 ) -> Iterator[R]:
     """Yield what the iterator `function(*args)` yields in a worker process, one by one as it is made.
 
-    The limits are those of `run_isolated`; the time is that of each single item, and the memory is free again
-    when the iterator ends. Arguments, results and errors are as there. Leaving early kills the worker.
+    The time is that of each item; the memory is free again when the iterator ends. Leaving early kills the
+    worker.
 
     Args:
-        where, size: as there; where the iterator yields one item for each of several inputs, those of each.
+        function: a function at the top of a module of kalamos; arguments and results are pickled (arrays and
+            `pickle.PickleBuffer`s of bytes, which arrive as bytes, without further copies).
+        where: what the input is called in errors; or, if the iterator yields one item for each of several
+            inputs, the name of each.
+        timeout: wall-clock seconds; None takes `TIMEOUT_SECONDS`.
+        size: bytes of the input, or of each, which bound the processor time (see `SMALL_BYTES`); 0 for no
+            such bound.
+        memory: bytes that the call may allocate beyond its arguments; lower it by what these take.
+        stopping: once set, the worker is killed and `ImageTimeoutError` raised within a tenth of a second.
         imports: libraries that the function uses, imported before the limits hold.
+
+    Raises:
+        KalamosError: whatever the function raises of kalamos's own errors.
+        ImageTimeoutError: it took longer than it may.
+        ImageTooLargeError: it needs more memory than it may have.
+        CorruptImageError: the worker died, or the function raised anything else.
+
+    >>> list(iterate_isolated(enumerate, ["a.png"], where="a.png"))
+    [(0, 'a.png')]
     """
     timeout = TIMEOUT_SECONDS if timeout is None else timeout
     wheres = [where] if isinstance(where, str) else where
@@ -99,8 +78,8 @@ def iterate_isolated(
     worker = pool.take(wheres[0], stopping)
     answer: Answer | None = None
     try:
-        allowed = _processor_time_allowed(sizes[0], timeout)
-        with watchdog.watching(worker, timeout, allowed, memory, stopping) as watch:
+        limits = Limits(timeout, _processor_time_allowed(sizes[0], timeout), memory, stopping)
+        with watchdog.watching(worker, limits) as watch:
             worker.send(job)
             if imports:
                 worker.receive()
@@ -110,29 +89,29 @@ def iterate_isolated(
                 yield answer.value
                 answer = None  # may be large
                 items += 1
-                watch.renew(_processor_time_allowed(_of(sizes, items), timeout))
+                watch.renew(_processor_time_allowed(_item_value(sizes, items), timeout))
     except pickle.UnpicklingError as error:
         answer = None
-        raise _crashed(_of(wheres, items)) from error
+        raise _crashed(_item_value(wheres, items)) from error
     except (EOFError, OSError) as error:
         answer = None
-        raise _death(worker, _of(wheres, items), timeout) from error
+        raise _death(worker, _item_value(wheres, items), timeout) from error
     except MemoryError:
         answer = None
-        raise too_large(_of(wheres, items)) from None
+        raise _too_large(_item_value(wheres, items)) from None
     finally:
         pool.give_back(worker, answer)
     match answer.kind:
         case "error":
             raise answer.value
         case "memory":
-            raise too_large(_of(wheres, items))
+            raise _too_large(_item_value(wheres, items))
         case "crash":
-            raise _crashed(_of(wheres, items))
+            raise _crashed(_item_value(wheres, items))
 
 
-def _of(values: Sequence[R], item: int) -> R:
-    """An item's own value, or the one of all."""
+def _item_value(values: Sequence[R], item: int) -> R:
+    """Return the value of an item, or the one value that all have."""
     return values[min(item, len(values) - 1)]
 
 
@@ -150,7 +129,7 @@ def _processor_time_allowed(size: int, timeout: float) -> float:
 
 
 def _death(worker: Worker, where: str, timeout: float) -> ImageError:
-    """The error for a worker that went away in the middle of its work."""
+    """Make the error for a worker that ended in the middle of its work."""
     ended_by = worker.wait()
     if worker.killed_for == "time" or ended_by == -getattr(signal, "SIGXCPU", 0):
         return ImageTimeoutError(
@@ -161,7 +140,7 @@ def _death(worker: Worker, where: str, timeout: float) -> ImageError:
         return interrupted(where)
     # Killed by nobody here: the system had no memory left.
     if worker.killed_for == "memory" or ended_by == -getattr(signal, "SIGKILL", 0):
-        return too_large(where)
+        return _too_large(where)
     return _crashed(where)
 
 
@@ -171,7 +150,7 @@ def _crashed(where: str) -> CorruptImageError:
     )
 
 
-def too_large(where: str) -> ImageTooLargeError:
+def _too_large(where: str) -> ImageTooLargeError:
     return ImageTooLargeError(
         f"{where}: too large to decode here: it needs more memory than one image may take",
         remedy="scale it down, save it with 8 bits a channel, or split it",

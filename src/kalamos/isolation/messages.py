@@ -1,7 +1,7 @@
-"""Messages between a process and its workers: a pickle, and behind it the large buffers that it refers to.
+"""Messages between a process and its workers: a pickle, followed by the large buffers that it refers to.
 
-A worker that a file has taken over may answer anything, so its answers are unpickled with a list of what they
-may be made of; what this process sends is believed.
+A worker that a file has taken over may answer anything, so its answers are unpickled with an allow-list; what
+this process sends is trusted.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["Answer", "Job", "read_answer", "read_job", "write_message"]
 
 _LENGTH: Final = struct.Struct("<Q")
 _END: Final = 2**64 - 1
-"""In the place of a length: there is no more."""
+"""Ends the list of lengths."""
 
-MOST_BUFFERS: Final = 64
+MAX_ANSWER_BUFFERS: Final = 64
 """Large buffers that one answer may have."""
 
-MOST_BYTES: Final = 1 << 30
+MAX_ANSWER_BYTES: Final = 1 << 30
 """Bytes of one answer: a worker has less memory than this."""
 
 _NUMPY: Final = frozenset({"ndarray", "dtype", "scalar", "_reconstruct", "_frombuffer"})
@@ -31,13 +31,13 @@ _ALLOWED: Final = {
     "builtins": frozenset({"bytearray"}),
     "kalamos.inputs.item": frozenset({"NamedImage"}),
     "kalamos.predictions": frozenset({"Candidate", "Prediction"}),
-    "kalamos.isolation.messages": frozenset({"Answer"}),
+    __name__: frozenset({"Answer"}),
     **{
         f"numpy{module}": _NUMPY
         for module in ("", ".core.multiarray", "._core.multiarray", ".core.numeric", "._core.numeric")
     },
 }
-"""What an answer may be made of, by module, besides plain values and the errors of kalamos."""
+"""The classes that an answer may hold, by module, besides plain values and the errors of kalamos."""
 
 
 class Job(NamedTuple):
@@ -95,8 +95,8 @@ def read_answer(stream: IO[bytes]) -> Answer:
     Traceback (most recent call last):
     _pickle.UnpicklingError: a worker's answer holds posix.getcwd
     """
-    lengths = _lengths(stream, MOST_BUFFERS)
-    if sum(lengths) > MOST_BYTES:
+    lengths = _lengths(stream, MAX_ANSWER_BUFFERS)
+    if sum(lengths) > MAX_ANSWER_BYTES:
         raise pickle.UnpicklingError("a worker's answer is too large")
     body, *buffers = [_writable(stream, length) for length in lengths]
     try:

@@ -40,7 +40,7 @@ def _time_share(root: Path) -> float:
 
 
 def processor_time(pid: int) -> float | None:
-    """Seconds of processor time that a process has taken; None where the system does not say."""
+    """Return the seconds of processor time that a process has taken; None if the system does not say."""
     if sys.platform != "linux":
         return None
     try:
@@ -52,7 +52,7 @@ def processor_time(pid: int) -> float | None:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Resident memory of a process in bytes; None where the system does not say."""
+    """Return the resident memory of a process in bytes; None if the system does not say."""
     try:
         system: str = sys.platform  # for mypy, which takes the system that it runs on for the only one
         if system == "linux":
@@ -61,16 +61,16 @@ def resident_bytes(pid: int) -> int | None:
             return _resident_bytes_on_windows(pid)
         import subprocess
 
-        told = subprocess.run(  # noqa: S603
+        output = subprocess.run(  # noqa: S603
             ["/bin/ps", "-o", "rss=", "-p", str(pid)], capture_output=True, check=False, timeout=5
         )
-        return int(told.stdout) * 1024
+        return int(output.stdout) * 1024
     except (OSError, ValueError, IndexError, ImportError):
         return None
 
 
 def memory_figure(field: int, pid: str = "self") -> int:
-    """A figure of Linux's `/proc/PID/statm`, in bytes: 0 the virtual size, 1 the resident one."""
+    """Return a figure of Linux's `/proc/PID/statm`, in bytes: 0 is the virtual size, 1 the resident one."""
     with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123
         return int(file.read().split()[field]) * os.sysconf("SC_PAGE_SIZE")
 

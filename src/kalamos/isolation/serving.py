@@ -1,4 +1,4 @@
-"""What runs in a worker process: do what comes on standard input until it ends."""
+"""The worker process: run the jobs that arrive on standard input until it ends."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ does not always go back to the system."""
 
 
 def serve() -> None:
-    """Be a worker: do what comes on standard input until it ends. Called in the child process alone."""
+    """Run the jobs that arrive on standard input until it ends. For the child process alone."""
     import cv2
 
     import_module("kalamos.images.decoding")  # most of the work; counted as the idle worker's memory
-    _leave_no_traces()
+    _disable_crash_traces()
     cv2.setNumThreads(1)
     # Libraries print where they like; answers go where nobody else writes.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -54,7 +54,7 @@ def serve() -> None:
                     import_module(name)
             write_message(answers, Answer("ready"))
         with contextlib.nullcontext() if job.memory is None else _limits(job.memory, job.timeout):
-            answer = _do(answers, call, job.args)
+            answer = _run(answers, call, job.args)
         grown = job.memory is not None and (resident_bytes(os.getpid()) or 0) > base + RECYCLE_BYTES
         del job
         answer = answer._replace(leaving=grown)
@@ -62,12 +62,12 @@ def serve() -> None:
 
 
 def call_once(function: Callable[..., R], *args: Any) -> Iterator[R]:
-    """Yield the result of a function alone, for `run_isolated` and others that want no more."""
+    """Yield the one result of a function."""
     yield function(*args)
 
 
-def _leave_no_traces() -> None:
-    """Have a crash write no core file and open no window."""
+def _disable_crash_traces() -> None:
+    """Keep a crash from writing a core file or opening a window."""
     system: str = sys.platform  # for mypy, which takes the system that it runs on for the only one
     if system == "win32":  # pragma: no cover
         import ctypes
@@ -82,7 +82,7 @@ def _leave_no_traces() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _do(answers: IO[bytes], call: Callable[..., Iterator[Any]], args: tuple[Any, ...]) -> Answer:
+def _run(answers: IO[bytes], call: Callable[..., Iterator[Any]], args: tuple[Any, ...]) -> Answer:
     """Send the items of one call, and return how it ended."""
     try:
         for item in call(*args):
@@ -98,7 +98,7 @@ def _do(answers: IO[bytes], call: Callable[..., Iterator[Any]], args: tuple[Any,
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether a library's own error means that memory ran out."""
+    """Return whether a library's own error means that memory ran out."""
     text = f"{type(error).__name__}: {error}".lower()
     return any(sign in text for sign in ("insufficient memory", "outofmemory", "out of memory", "bad_alloc"))
 

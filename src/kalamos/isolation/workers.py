@@ -1,4 +1,4 @@
-"""The worker processes: started when needed, kept for the next call, watched while they are busy."""
+"""Start worker processes when needed, keep them for the next call, watch them while they are busy."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from kalamos.errors import ImageError, ImageTimeoutError, ImageTooLargeError
 from kalamos.isolation.messages import Answer, read_answer, write_message
 from kalamos.isolation.processes import default_jobs, processor_time, resident_bytes
 
-__all__ = ["Worker", "interrupted", "pool", "watchdog"]
+__all__ = ["Limits", "Worker", "interrupted", "pool", "watchdog"]
 
 _PIPE_BYTES = 2**20
 """A worker goes on while so many bytes of its answers wait to be read (Linux; elsewhere the system says)."""
@@ -26,10 +26,10 @@ _PIPE_BYTES = 2**20
 _POLL_SECONDS = 0.05
 """Between two looks at the busy workers."""
 
-_START_SECONDS = 30.0
+_MAX_START_SECONDS = 30.0
 """For a worker to start; it takes 0.2 s where nothing else runs."""
 
-_START_BYTES = 350 * 2**20
+_MAX_START_BYTES = 350 * 2**20
 """That a worker may take to start."""
 
 # Ctrl-C reaches every process of the terminal; the parent ends this one. The module search path travels with
@@ -56,8 +56,20 @@ _FIRST_SEARCH_PATH = _search_path()
 
 
 def interrupted(where: str) -> ImageTimeoutError:
-    """Make the error for input that is not read any more, as the whole run is to end."""
+    """Make the error for input that is no longer read because the whole run is ending."""
     return ImageTimeoutError(f"{where}: reading was interrupted")
+
+
+class Limits(NamedTuple):
+    """What one call in a worker may take."""
+
+    timeout: float
+    """Wall-clock seconds, for each item."""
+    processor_seconds: float
+    memory: int
+    """Bytes."""
+    stopping: threading.Event | None = None
+    """Once set, the worker is killed."""
 
 
 class Worker:
@@ -89,8 +101,9 @@ class Worker:
         )
         self._enlarge_pipe()
         self.killed_for: str | None = None
-        """`time`, `memory` or `stop` where the watchdog has killed it."""
-        self._base_bytes = 0
+        """`time`, `memory` or `stop` if the watchdog has killed it."""
+        self.base_bytes = 0
+        """Resident memory of the idle worker, in bytes."""
 
     def _enlarge_pipe(self) -> None:
         """Let the worker work ahead of who reads its answers; a system may allow each user few such pipes."""
@@ -110,12 +123,7 @@ class Worker:
 
     def greet(self) -> None:
         """Wait until it has imported what it needs."""
-        self._base_bytes = self.receive().value
-
-    @property
-    def base_bytes(self) -> int:
-        """Resident memory of the idle worker, in bytes."""
-        return self._base_bytes
+        self.base_bytes = self.receive().value
 
     def send(self, message: Any) -> None:
         assert self._process.stdin is not None  # noqa: S101  (a pipe)
@@ -182,7 +190,9 @@ class Pool:
         with self._lock:
             self._all.add(worker)
         try:
-            with watchdog.watching(worker, _START_SECONDS, _START_SECONDS, _START_BYTES, stopping):
+            with watchdog.watching(
+                worker, Limits(_MAX_START_SECONDS, _MAX_START_SECONDS, _MAX_START_BYTES, stopping)
+            ):
                 worker.greet()
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             self.discard(worker)
@@ -221,25 +231,17 @@ class Pool:
 
 
 class Watch:
-    """One call that a worker is busy with, and what it may take."""
+    """One call that a worker is busy with, and its limits."""
 
-    def __init__(
-        self,
-        worker: Worker,
-        timeout: float,
-        processor_seconds: float,
-        memory: int,
-        stopping: threading.Event | None,
-    ) -> None:
-        self._worker, self._stopping = worker, stopping
-        self._timeout, self._processor_seconds, self._memory = timeout, processor_seconds, memory
+    def __init__(self, worker: Worker, limits: Limits) -> None:
+        self._worker, self._limits = worker, limits
         self.renew()
 
     def renew(self, processor_seconds: float | None = None) -> None:
         """Give the next item the whole time again, and so much of the processor's."""
         if processor_seconds is not None:
-            self._processor_seconds = processor_seconds
-        self._deadline = time.monotonic() + self._timeout
+            self._limits = self._limits._replace(processor_seconds=processor_seconds)
+        self._deadline = time.monotonic() + self._limits.timeout
         self._processor_start: float | None = None
         self._resting = False
 
@@ -248,14 +250,14 @@ class Watch:
         self._resting = True
 
     def exceeded(self) -> str | None:
-        """What the worker must be killed for, if anything."""
-        if self._stopping is not None and self._stopping.is_set():
+        """Return the reason to kill the worker, if there is one."""
+        if self._limits.stopping is not None and self._limits.stopping.is_set():
             return "stop"
         if not self._resting and self._is_late():
             return "time"
         if sys.platform != "linux" and self._worker.base_bytes:
             resident = resident_bytes(self._worker.pid)
-            if resident is not None and resident - self._worker.base_bytes > self._memory:
+            if resident is not None and resident - self._worker.base_bytes > self._limits.memory:
                 return "memory"
         return None
 
@@ -267,10 +269,10 @@ class Watch:
             return False
         if self._processor_start is None:
             self._processor_start = spent
-        return spent - self._processor_start > self._processor_seconds
+        return spent - self._processor_start > self._limits.processor_seconds
 
     def check(self) -> None:
-        """Kill the worker if it must be."""
+        """Kill the worker if a limit is exceeded."""
         if (reason := self.exceeded()) is not None:
             self._worker.kill(reason)
 
@@ -286,15 +288,8 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def watching(
-        self,
-        worker: Worker,
-        timeout: float,
-        processor_seconds: float,
-        memory: int,
-        stopping: threading.Event | None,
-    ) -> Iterator[Watch]:
-        watch = Watch(worker, timeout, processor_seconds, memory, stopping)
+    def watching(self, worker: Worker, limits: Limits) -> Iterator[Watch]:
+        watch = Watch(worker, limits)
         key = next(self._keys)
         with self._lock:
             self._watches[key] = watch
