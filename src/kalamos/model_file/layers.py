@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from kalamos.model_file.dimensions import Batch, Count, Dimension, count_of, shown_shape
+from kalamos.model_file.dimensions import Count, Dimension, count_of, shown_shape
 from kalamos.model_file.graph import DataType
 from kalamos.model_file.operators import FLOATS, Call, Value, broadcast, operator
 
@@ -25,8 +25,8 @@ def _convolution(call: Call) -> Sequence[Value]:
     if rank not in {3, 4} or len(weight.shape) != rank or images.data_type != weight.data_type:
         call.refuse(f"it convolves {shown_shape(images.shape)} with {shown_shape(weight.shape)}")
     group = call.integer("group", 1)
-    sides = [_plain(call, side) for side in weight.shape]
-    channels = _plain(call, images.shape[1])
+    sides = [call.fixed(side) for side in weight.shape]
+    channels = call.fixed(images.shape[1])
     made, within, kernel = sides[0], sides[1], sides[2:]
     if group < 1 or within * group != channels or made % group:
         call.refuse(f"{channels} channels in {group} groups do not fit {shown_shape(weight.shape)}")
@@ -64,11 +64,11 @@ def _windows(call: Call, sides: Sequence[Dimension], kernel: Sequence[int], *, c
         reach = dilation * (size - 1) + 1
         if reach > MAX_WINDOW or max(before, after) > MAX_WINDOW:
             call.refuse(f"its kernel or padding reaches further than {MAX_WINDOW} pixels")
-        free = _plain(call, side) + before + after - reach
+        free = call.fixed(side) + before + after - reach
         if free < 0:
             call.refuse(f"its kernel is larger than {shown_shape(sides)}")
         places = (-(-free // stride) if ceil else free // stride) + 1
-        if ceil and (places - 1) * stride >= _plain(call, side) + before:
+        if ceil and (places - 1) * stride >= call.fixed(side) + before:
             places -= 1  # it would begin in the padding
         found.append(places)
     return tuple(found)
@@ -242,9 +242,3 @@ def _quantisation(call: Call) -> Sequence[Value]:
     result = call.output(narrow if quantising else DataType.FLOAT, value.shape)
     call.work.append(count_of(result.shape) * Count(4))
     return [result]
-
-
-def _plain(call: Call, side: Dimension) -> int:
-    if isinstance(side, Batch):
-        call.refuse("it treats the images of a run as parts of one")
-    return side

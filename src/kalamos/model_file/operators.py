@@ -135,6 +135,12 @@ class Call:
             self.refuse(f"its input {place} is not of whole numbers")
         return tuple(each for each in self.known(place) if not isinstance(each, float))
 
+    def fixed(self, side: Dimension) -> int:
+        """A side that must not depend on the number of images."""
+        if isinstance(side, Batch):
+            self.refuse("it treats the images of a run as parts of one")
+        return side
+
     def axis(self, axis: int, rank: int) -> int:
         """An axis counted from the front, which there must be."""
         if not -rank <= axis < rank:

@@ -262,7 +262,7 @@ def _space(call: Call) -> Sequence[Value]:
     call.text("mode", "DCR", ("DCR", "CRD"))
     if len(value.shape) != 4 or not 1 <= size <= 64:
         call.refuse("it takes images, in blocks of 1 to 64")
-    channels, height, width = (_plain(call, side) for side in value.shape[1:])
+    channels, height, width = (call.fixed(side) for side in value.shape[1:])
     whole = (
         channels % size**2 == 0
         if call.node.operator == "DepthToSpace"
@@ -320,11 +320,5 @@ def _resized(call: Call, shape: Shape) -> Shape:
         if scale == 1:
             found.append(side)
         else:
-            found.append(math.floor(_plain(call, side) * scale))
+            found.append(math.floor(call.fixed(side) * scale))
     return tuple(found)
-
-
-def _plain(call: Call, side: Dimension) -> int:
-    if isinstance(side, Batch):
-        call.refuse("it treats the images of a run as parts of one")
-    return side
