@@ -29,7 +29,7 @@ from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.training import Recipe, load_recipe, run_recipe
 from kalamos.training.batches import Examples
 from kalamos.training.engine import Engine, choose_precision
-from kalamos.training.loop import infer, train
+from kalamos.training.loop import infer, train_network
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]
@@ -60,7 +60,7 @@ def our_rate(data: Examples) -> float:
     network = create_model(ARCH, 10)
     engine = Engine("cpu", choose_precision("auto", "cpu", network))
     held = replace(data, images=data.images[:100], labels=data.labels[:100])
-    state = train(recipe, network, data, held, engine=engine)
+    state = train_network(recipe, network, data, held, engine=engine)
     return state.reports[-1].images_per_second
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import kalamos
-from kalamos.comparison.compare import ComparisonCallback, compare
+from kalamos.comparison.compare import ComparisonCallback, compare, run_comparison
 from kalamos.comparison.outcomes import Comparison
 from kalamos.comparison.saving import FILES, save_comparison
 from kalamos.comparison.systems import SeededRun, System, assemble
 from kalamos.datasets import Dataset, load_dataset
 from kalamos.datasets.splits import stratified_split
+from kalamos.errors import UsageError
 from kalamos.training import EpochReport, Recipe
 
 pytest.importorskip("onnxscript", reason="needs the extra 'train'")
@@ -70,8 +71,8 @@ def story(pages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     systems = assemble(folder, recipes=recipes)
     first, second = Diary(until=("tiny", 1)), Diary()
     with pytest.raises(KeyboardInterrupt):
-        compare(str(pages), systems, folder, device="cpu", callback=first)
-    found = compare(str(pages), systems, folder, device="cpu", callback=second)
+        run_comparison(str(pages), systems, folder, device="cpu", callback=first)
+    found = run_comparison(str(pages), systems, folder, device="cpu", callback=second)
     return {"folder": folder, "first": first, "second": second, "found": found, "systems": systems}
 
 
@@ -129,3 +130,13 @@ def test_what_is_saved_is_what_was_found(story: dict[str, Any]) -> None:
     assert {path.name for path in folder.iterdir()} == {
         *FILES, "bad-42", "tiny-42", "lazy-42", "tiny-42.onnx", "lazy-42.onnx",
     }  # fmt: skip
+
+
+def test_compare_is_one_call(pages: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"epochs": 1, "batch_size": 64, "val_fraction": 0.2}
+    found = compare(pages, arch=["cnn2", "kalamos_xs"], folder=tmp_path, device="cpu", **settings)
+    assert [system.name for system in found.systems] == ["cnn2", "kalamos_xs"]
+    assert not found.failures
+    assert (tmp_path / "comparison.json").exists()
+    with pytest.raises(UsageError, match="seed: not the same for all systems"):
+        compare(pages, arch=["cnn2", "cnn3"], folder=tmp_path, seed=3)

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 
 from kalamos.architectures import ARCHITECTURES, StagedNetwork, create_model
 from kalamos.cli import export as cli_export
-from kalamos.errors import ExportError, OutputError
+from kalamos.errors import ExportError, KalamosError, OutputError, UsageError
 from kalamos.export.base import SPEC_FILE, Exported, Format, Source, export
-from kalamos.export.formats import FORMATS
+from kalamos.export.formats import FORMATS, export_model
 from kalamos.export.parity import BATCH_SIZES
 from kalamos.export.sources import from_run
 from kalamos.model_file import ModelSpec
@@ -250,3 +251,45 @@ def test_both_files_or_neither(source: Source, tmp_path: Path, blocked: str) -> 
     with pytest.raises(OutputError, match="folder"):
         export(source, FORMATS["full"], tmp_path / "model.pt")
     assert [entry.name for entry in tmp_path.iterdir()] == [blocked]
+
+
+def test_export_model_takes_a_run_its_folder_or_a_model_file(
+    tiny_run: Run, tiny_run_folder: Path, tmp_path: Path
+) -> None:
+    first = export_model(tiny_run, tmp_path / "mine.onnx", licence=" MIT ")
+    again = export_model(tiny_run_folder, tmp_path / "again.pt2", format="pt2")
+    third = export_model(first.path, format="state-dict")
+    assert (first.spec.name, first.spec.licence, again.spec.name) == ("mine", "MIT", "again")
+    assert third.path == tmp_path / "mine.state-dict.pt"
+    assert third.spec == first.spec
+
+
+def test_export_model_quantises_with_the_runs_own_split(
+    tiny_run: Run, digits_folder: Path, tmp_path: Path
+) -> None:
+    done = export_model(tiny_run, tmp_path / "small.onnx", int8=True, data_dir=digits_folder)
+    assert done.spec.quantisation is not None
+    assert done.spec.quantisation.n == tiny_run.val_count
+    assert done.float_bytes is not None
+    assert done.size_bytes < done.float_bytes
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("digits", {}, "digits: already an onnx model"),
+        ("digits", {"format": "onxx"}, "there is no export format 'onxx'; did you mean 'onnx'"),
+        ("digits", {"format": "pt2", "int8": True}, "int8 is for onnx, not for pt2"),
+        ("digits", {"format": "pt2", "destination": "a.onnx"}, "has to end in .pt2"),
+        ("digist", {"format": "pt2"}, "did you mean 'digits'"),
+        ("no/such", {}, "no/such: has no run.json"),
+    ],
+)
+def test_what_export_model_refuses(source: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(KalamosError, match=message):
+        export_model(source, **options)
+
+
+def test_a_run_without_a_folder_needs_a_name(tiny_run: Run) -> None:
+    with pytest.raises(UsageError, match="name the file to write"):
+        export_model(replace(tiny_run, folder=None))

@@ -13,8 +13,9 @@ from kalamos.datasets import Dataset
 from kalamos.errors import ExportError, ModelError, ModelFileError, OutputError
 from kalamos.evaluation.selective import selective_accuracy
 from kalamos.export import int8
+from kalamos.export.base import Exported
 from kalamos.export.calibration import CalibrationData, calibration_data
-from kalamos.export.int8 import Int8Report, export_int8
+from kalamos.export.int8 import export_int8
 from kalamos.export.onnx_file import with_spec
 from kalamos.export.parity import answer_of
 from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, Quantisation, open_model, read_spec
@@ -39,14 +40,14 @@ def measured(tiny_model: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def done(measured: bytes, data: CalibrationData, tmp_path_factory: pytest.TempPathFactory) -> Int8Report:
+def done(measured: bytes, data: CalibrationData, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return export_int8(measured, data, tmp_path_factory.mktemp("int8") / "tiny.int8.onnx")
 
 
 # --- what is written -----------------------------------------------------------------------------
 
 
-def test_the_file_is_a_model_like_any_other(done: Int8Report, tiny_model: Path, digits: Dataset) -> None:
+def test_the_file_is_a_model_like_any_other(done: Exported, tiny_model: Path, digits: Dataset) -> None:
     model = open_model(done.path)
     assert model.spec == done.spec
     names = [output.name for output in model.session.get_outputs()]
@@ -63,7 +64,7 @@ def test_the_file_is_a_model_like_any_other(done: Int8Report, tiny_model: Path, 
         assert np.abs(ours[name] - maps).max() < 0.1 * np.abs(maps).max()
 
 
-def test_weights_are_int8_and_logits_are_not(done: Int8Report) -> None:
+def test_weights_are_int8_and_logits_are_not(done: Exported) -> None:
     graph = onnx.load(done.path).graph
     tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     weights = {name: array for name, array in tensors.items() if name.endswith(".weight_quantized")}
@@ -79,7 +80,7 @@ def test_weights_are_int8_and_logits_are_not(done: Int8Report) -> None:
     assert done.size_bytes == done.path.stat().st_size < 0.4 * done.float_bytes
 
 
-def test_the_spec_says_that_it_is_int8(done: Int8Report, data: CalibrationData, tiny_model: Path) -> None:
+def test_the_spec_says_that_it_is_int8(done: Exported, data: CalibrationData, tiny_model: Path) -> None:
     record = done.spec.quantisation
     assert record is not None
     assert record.method in {"minmax", "entropy", "percentile"}
@@ -90,7 +91,7 @@ def test_the_spec_says_that_it_is_int8(done: Int8Report, data: CalibrationData, 
     )  # the float model's figures are gone
 
 
-def test_the_figures_are_the_files(done: Int8Report, data: CalibrationData, tiny_model: Path) -> None:
+def test_the_figures_are_the_files(done: Exported, data: CalibrationData, tiny_model: Path) -> None:
     images = Preprocessor(done.spec.preprocessing).batch(data.validation.stack())
     ours, theirs = (answer_of(open_model(path))(images) for path in (done.path, tiny_model))
     record = done.spec.quantisation
@@ -103,7 +104,7 @@ def test_the_figures_are_the_files(done: Int8Report, data: CalibrationData, tiny
     assert 0 < done.difference < 1
 
 
-def test_the_file_says_nothing_of_the_machine(done: Int8Report, betrayals: list[bytes]) -> None:
+def test_the_file_says_nothing_of_the_machine(done: Exported, betrayals: list[bytes]) -> None:
     content = done.path.read_bytes()
     assert not [betrayal for betrayal in [*betrayals, b"/tmp", b".onnx"] if betrayal in content]
     model = onnx.load(done.path)
@@ -112,7 +113,7 @@ def test_the_file_says_nothing_of_the_machine(done: Int8Report, betrayals: list[
 
 
 def test_the_same_model_gives_the_same_bytes_and_nothing_is_printed(
-    done: Int8Report,
+    done: Exported,
     measured: bytes,
     data: CalibrationData,
     tmp_path: Path,
@@ -206,9 +207,7 @@ def test_half_a_tenth_of_a_point_may_be_lost(right: int, of: int, passes: bool) 
     assert int8._Attempt(b"", read_spec(model_path("digits")), record, 0.0).passes is passes
 
 
-def test_an_int8_model_is_not_quantised_again(
-    done: Int8Report, data: CalibrationData, tmp_path: Path
-) -> None:
+def test_an_int8_model_is_not_quantised_again(done: Exported, data: CalibrationData, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="'tiny' is int8 already"):
         export_int8(done.path.read_bytes(), data, tmp_path / "twice.onnx")
 
@@ -251,7 +250,7 @@ def test_a_float_models_spec_is_written_as_before(tiny_model: Path) -> None:
         ('"method":', '"methods":', "'quantisation' has no key 'method'"),
     ],
 )
-def test_a_wrong_record_is_refused(done: Int8Report, old: str, new: str, key: str) -> None:
+def test_a_wrong_record_is_refused(done: Exported, old: str, new: str, key: str) -> None:
     record = Quantisation("minmax", (), 270, 30, 1.0, 1.0, 1.0)
     text = replace(done.spec, quantisation=record, selective=None).to_json()
     assert text.count(old) == 1
@@ -259,6 +258,6 @@ def test_a_wrong_record_is_refused(done: Int8Report, old: str, new: str, key: st
         ModelSpec.from_json(text.replace(old, new))
 
 
-def test_a_record_survives_the_spec(done: Int8Report) -> None:
+def test_a_record_survives_the_spec(done: Exported) -> None:
     assert ModelSpec.from_json(done.spec.to_json()) == done.spec
     assert ModelSpec.from_json(replace(done.spec, quantisation=None).to_json()).quantisation is None

@@ -16,7 +16,7 @@ from kalamos.training import Callback, Recipe, checkpoint
 from kalamos.training.batches import Examples
 from kalamos.training.checkpoint import BEST, LAST, Checkpoints, read_weights, write_weights
 from kalamos.training.engine import Engine
-from kalamos.training.loop import train
+from kalamos.training.loop import train_network
 from kalamos.training.policy import AUGMENTATIONS
 from kalamos.training.reports import EpochReport, StepReport
 from kalamos.training.state import TrainingState
@@ -56,7 +56,7 @@ def trained(
     recipe: Recipe, network: StagedNetwork, few: Examples, folder: Path | None = None, **more: Any
 ) -> TrainingState:
     checkpoints = None if folder is None else Checkpoints(folder)
-    return train(recipe, network, few, few, checkpoints=checkpoints, **more)
+    return train_network(recipe, network, few, few, checkpoints=checkpoints, **more)
 
 
 def assert_same(one: TrainingState, other: TrainingState) -> None:

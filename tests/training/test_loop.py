@@ -16,7 +16,7 @@ from kalamos.training import Callback, EpochReport, Recipe
 from kalamos.training.batches import Examples, Shard
 from kalamos.training.checkpoint import BEST, LAST, Checkpoints, read_weights
 from kalamos.training.engine import Engine
-from kalamos.training.loop import infer, infer_examples, train
+from kalamos.training.loop import infer, infer_examples, train_network
 from kalamos.training.policy import AUGMENTATIONS
 from kalamos.training.reports import Start, StepReport
 from kalamos.training.state import TrainingState
@@ -35,7 +35,7 @@ def weights(network: torch.nn.Module) -> list[bytes]:
 
 
 def trained(recipe: Recipe, network: StagedNetwork, data: Examples, **more: Any) -> StagedNetwork:
-    return train(recipe, network, data, data, **more).kept
+    return train_network(recipe, network, data, data, **more).kept
 
 
 class Notes(Callback):
@@ -57,7 +57,7 @@ class Notes(Callback):
 def test_what_can_be_learnt_is_learnt(quick_recipe: Recipe, examples: Examples, held: Examples) -> None:
     torch.manual_seed(0)
     notes = Notes()
-    state = train(quick_recipe, create_model("kalamos_xs", 10), examples, held, callback=notes)
+    state = train_network(quick_recipe, create_model("kalamos_xs", 10), examples, held, callback=notes)
     logits = infer_examples(state.kept, held)
     accuracy = float((logits.argmax(1) == held.labels).double().mean())
     assert accuracy > 0.95
@@ -74,7 +74,7 @@ def test_what_can_be_learnt_is_learnt(quick_recipe: Recipe, examples: Examples, 
 def test_the_watch_is_told_what_is_trained_and_how_far_it_is(small: Make, examples: Examples) -> None:
     notes = Notes()
     recipe = replace(SHORT, epochs=2, batch_size=6, arch="cnn2")
-    train(recipe, small(), examples, first(examples, 7), callback=notes)
+    train_network(recipe, small(), examples, first(examples, 7), callback=notes)
     [start] = notes.starts
     assert (start.arch, start.parameters) == ("cnn2", sum(p.numel() for p in small().parameters()))
     assert (start.train_count, start.val_count, start.epochs, start.steps) == (300, 7, 2, 50)
@@ -108,15 +108,15 @@ def test_watching_does_not_change_the_training(small: Make, few: Examples, held:
             torch.rand(1)
 
     recipe = replace(SHORT, epochs=2)
-    one = train(recipe, small(dropout=0.5), few, held)
-    other = train(recipe, small(dropout=0.5), few, first(held, 3), callback=Meddler())
+    one = train_network(recipe, small(dropout=0.5), few, held)
+    other = train_network(recipe, small(dropout=0.5), few, first(held, 3), callback=Meddler())
     assert weights(one.network) == weights(other.network)
 
 
 def test_dropout_differs_from_epoch_to_epoch(small: Make, few: Examples) -> None:
     # With the same images in one batch and a rate of nearly nothing, all else is the same.
     recipe = replace(SHORT, epochs=3, batch_size=40, lr=1e-12, schedule="constant")
-    losses = [report.loss for report in train(recipe, small(dropout=0.5), few, few).reports]
+    losses = [report.loss for report in train_network(recipe, small(dropout=0.5), few, few).reports]
     assert len({round(loss, 4) for loss in losses}) == 3
 
 
@@ -186,7 +186,7 @@ def test_every_optimizer_with_every_schedule(
     small: Make, few: Examples, optimizer: str, schedule: str
 ) -> None:
     recipe = replace(SHORT, epochs=2, optimizer=optimizer, schedule=schedule, momentum=0)
-    assert all(np.isfinite(report.loss) for report in train(recipe, small(), few, few).reports)
+    assert all(np.isfinite(report.loss) for report in train_network(recipe, small(), few, few).reports)
 
 
 def test_label_smoothing_and_clipping_are_used(small: Make, few: Examples) -> None:
@@ -204,7 +204,7 @@ def test_label_smoothing_and_clipping_are_used(small: Make, few: Examples) -> No
 def test_logits_are_adjusted_by_how_often_classes_come(small: Make, few: Examples, tau: float) -> None:
     uneven = first(few, 33)
     recipe = replace(SHORT, batch_size=33, lr=1e-12, logit_adjustment=tau)
-    [report] = train(recipe, small(), uneven, few).reports
+    [report] = train_network(recipe, small(), uneven, few).reports
     logits = small()(uneven.normalised(slice(None)))
     priors = torch.tensor([4, 4, 4, 3, 3, 3, 3, 3, 3, 3]) / 33
     expected = torch.nn.functional.cross_entropy(logits + tau * priors.log(), uneven.labels)
@@ -220,20 +220,22 @@ def test_frozen_parts_stay_as_they_are(small: Make, few: Examples) -> None:
 
 
 def test_patience_ends_it_early(small: Make, few: Examples) -> None:
-    state = train(replace(SHORT, epochs=30, patience=3, lr=1e-12), small(), few, few)
+    state = train_network(replace(SHORT, epochs=30, patience=3, lr=1e-12), small(), few, few)
     assert state.epoch == state.best_epoch + 3 < 30
 
 
 @pytest.mark.parametrize("patience", [0, 30])
 def test_patience_that_is_not_used_up_does_not(small: Make, few: Examples, patience: int) -> None:
-    state = train(replace(SHORT, epochs=5, patience=patience, lr=1e-12), small(), few, few)
+    state = train_network(replace(SHORT, epochs=5, patience=patience, lr=1e-12), small(), few, few)
     assert state.epoch == 5
 
 
 def test_bf16_learns_and_is_judged_in_fp32(small: Make, examples: Examples, held: Examples) -> None:
     recipe = replace(SHORT, epochs=4, batch_size=32, lr=0.03)
     notes = Notes()
-    state = train(recipe, small(), examples, held, engine=Engine(precision=torch.bfloat16), callback=notes)
+    state = train_network(
+        recipe, small(), examples, held, engine=Engine(precision=torch.bfloat16), callback=notes
+    )
     assert notes.starts[0].precision == "bfloat16"
     logits = infer_examples(state.kept, held)
     assert logits.dtype == torch.float32
@@ -241,7 +243,7 @@ def test_bf16_learns_and_is_judged_in_fp32(small: Make, examples: Examples, held
     assert all(p.dtype == torch.float32 for p in state.network.parameters())
     assert state.reports[-1].loss < state.reports[0].loss
     assert state.reports[-1].val_accuracy > 0.6
-    assert weights(state.network) != weights(train(recipe, small(), examples, held).network)
+    assert weights(state.network) != weights(train_network(recipe, small(), examples, held).network)
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -278,7 +280,7 @@ def test_a_training_that_goes_wrong_leaves_the_epochs_before_it(
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(TrainingError, match="the loss became nan in epoch 3"):
         trained(replace(SHORT, epochs=5), network, few, checkpoints=checkpoints, callback=Poison())
-    whole = train(replace(SHORT, epochs=5), small(), few, few)
+    whole = train_network(replace(SHORT, epochs=5), small(), few, few)
     again = TrainingState.begin(SHORT, small(), 15, Engine().scaler)
     checkpoints.restore(again)
     assert [r.loss for r in again.reports] == [r.loss for r in whole.reports[:2]]

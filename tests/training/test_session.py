@@ -15,7 +15,17 @@ from kalamos.datasets import Dataset
 from kalamos.datasets.prepare import prepare_split
 from kalamos.errors import DatasetError, KalamosError, RecipeError, TrainingError
 from kalamos.preprocessing import Preprocessor, default_steps
-from kalamos.training import Callback, EpochReport, Recipe, Run, load_run, resume_run, run_recipe
+from kalamos.training import (
+    Callback,
+    EpochReport,
+    Recipe,
+    Run,
+    choose_recipe,
+    load_run,
+    resume_run,
+    run_recipe,
+    train,
+)
 from kalamos.training.run import load_config
 from kalamos.training.splitting import read_split
 
@@ -246,3 +256,31 @@ def test_a_loss_that_is_not_a_number_leaves_a_run_that_can_be_looked_at(
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {"run.json", "split.safetensors", "tensorboard"}
     assert load_config(tmp_path / "run").recipe.lr == 1e6
+
+
+def test_train_is_one_call(digits_folder: Path, quick_recipe: Recipe, tmp_path: Path) -> None:
+    run = train(recipe=quick_recipe, run_dir=tmp_path / "run", data_dir=digits_folder, device="cpu", epochs=1)
+    assert (len(run.epochs), run.recipe.lr, run.folder) == (1, quick_recipe.lr, tmp_path / "run")
+    assert run.split is not None
+    assert len(run.split.val) == run.val_count
+    again = load_run(tmp_path / "run")
+    assert again.folder == run.folder
+    assert np.array_equal(again.split.val, run.split.val)
+    model = run.export(tmp_path / "mine.onnx", licence="CC-BY-4.0")
+    assert (model.spec.name, model.spec.licence) == ("mine", "CC-BY-4.0")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "recipe", "override", "message"),
+    [
+        (None, None, {}, "there is nothing to train on; name a dataset or give a recipe"),
+        ("mine.toml", None, {}, r"mine\.toml: a recipe, not a dataset"),
+        ("mnist", None, {"epoch": 3}, "did you mean 'epochs'"),
+        ("mnist", None, {"arch": "cnn4"}, "there is no architecture 'cnn4'"),
+    ],
+)
+def test_what_cannot_be_trained(
+    dataset: str | None, recipe: str | None, override: dict[str, object], message: str
+) -> None:
+    with pytest.raises(KalamosError, match=message):
+        choose_recipe(dataset, recipe, override)

@@ -131,7 +131,7 @@ def compare(
         )
 
     from kalamos.cli.comparison_progress import comparison_context
-    from kalamos.comparison.compare import compare as run_comparison
+    from kalamos.comparison.compare import run_comparison
     from kalamos.comparison.saving import FILES, save_comparison
     from kalamos.comparison.systems import assemble
     from kalamos.comparison.table import print_comparison

@@ -17,7 +17,6 @@ from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
     from kalamos.export.base import Exported, Format, Source
-    from kalamos.export.int8 import Int8Report
     from kalamos.model_file import ModelSpec
 
 FORMATS = ("onnx", "torchscript", "pt2", "full", "state-dict")
@@ -119,7 +118,7 @@ def _open(path: Path, name: str | None, licence: str | None) -> Source:
 
 def _export_int8(
     path: Path, name: str | None, licence: str | None, data_dir: Path | None, destination: Path
-) -> Int8Report:
+) -> Exported:
     from kalamos.export.calibration import calibration_data
     from kalamos.export.int8 import export_int8
     from kalamos.export.onnx_file import ONNX, with_licence
@@ -147,9 +146,10 @@ def _print_export(done: Exported, form: Format) -> None:
     echo(f"open with {form.opens_with.format(_quoted(done.path))}")
 
 
-def _print_int8(done: Int8Report) -> None:
+def _print_int8(done: Exported) -> None:
     record = done.spec.quantisation
     assert record is not None  # noqa: S101  (it was just made)
+    assert done.float_bytes is not None  # noqa: S101
     kept = f", {len(record.float_nodes)} layers kept in float" if record.float_nodes else ""
     echo(
         f"{done.path}: {done.spec.parameters:,} parameters, {_kilobytes(done.size_bytes)} "

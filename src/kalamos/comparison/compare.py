@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,22 +19,23 @@ from kalamos.comparison.preflight import (
     is_begun,
     prepare_eval_splits,
 )
-from kalamos.comparison.systems import SeededRun, System
+from kalamos.comparison.saving import save_comparison
+from kalamos.comparison.systems import SeededRun, System, assemble
 from kalamos.comparison.timing import time_side_by_side
 from kalamos.comparison.verdicts import compare_pairs
 from kalamos.datasets import Dataset, Split, load_dataset
 from kalamos.datasets.prepare import prepare_split
-from kalamos.errors import KalamosError, OutputError
+from kalamos.errors import KalamosError, OutputError, UsageError
 from kalamos.evaluation.evaluate import evaluate
 from kalamos.export.onnx_file import export_run
 from kalamos.model_file import open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.recognizer import Recognizer
-from kalamos.training import Callback, Run, resume_run, run_recipe
+from kalamos.training import Callback, Recipe, Run, choose_recipe, load_recipe, resume_run, run_recipe
 from kalamos.training.run import is_finished
 from kalamos.writers.escape import one_line
 
-__all__ = ["ComparisonCallback", "compare"]
+__all__ = ["ComparisonCallback", "compare", "run_comparison"]
 
 TIMED = 16
 """Images that the models are timed on, in turn."""
@@ -56,6 +58,88 @@ class ComparisonCallback(Callback):
 
 
 def compare(
+    dataset: str | os.PathLike[str],
+    *,
+    arch: Sequence[str] = (),
+    recipes: Sequence[str | os.PathLike[str]] = (),
+    runs: Sequence[str | os.PathLike[str]] = (),
+    seeds: Sequence[int] = (),
+    folder: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    callback: ComparisonCallback = ComparisonCallback(),  # noqa: B008  (has no state)
+    **settings: Any,
+) -> Comparison:
+    """Train what is not trained yet, and measure all systems on the same images.
+
+    Killed and called again, it goes on where it was. The figures are also written to `folder`, as
+    comparison.json, comparison.md and comparison.png, beside the runs and the model files.
+
+    Args:
+        dataset: a name, or the path of a folder with one sub-folder per class, a CSV manifest, or a zip of
+            either. The systems are measured on its test split; if it has none, on what the runs held out.
+        arch: architectures, each a system.
+        recipes: TOML files, each a system, trained on `dataset`.
+        runs: folders of finished runs; those that differ in nothing but the seed are one system.
+        seeds: that each system is trained with; empty: the recipe's own.
+        folder: None for `runs/compare-DATASET`.
+        data_dir, device, workers: see `kalamos.training.train`.
+        callback: hears of each run, step and epoch.
+        settings: keys of a recipe that override every system's: `epochs=20`, `augmentation="pens"`.
+
+    Raises:
+        UsageError: fewer than two systems, or they cannot be compared; see `run_comparison`.
+        DatasetError, RecipeError, OutputError: see there.
+
+    >>> found = compare("letters/", arch=["kalamos_xs", "cnn3"], epochs=20)  # doctest: +SKIP
+    >>> print(found.verdicts[0])  # doctest: +SKIP
+    no difference is shown between kalamos_xs and cnn3: 97.21 % against 97.05 %, p = 0.412
+    """
+    name = os.fspath(dataset)
+    place = Path(folder) if folder is not None else default_folder(name)
+    named = name_recipes(name, arch, recipes, settings)
+    systems = assemble(place, recipes=named, seeds=seeds, runs=[Path(run) for run in runs])
+    found = run_comparison(
+        name, systems, place, data_dir=data_dir, device=device, workers=workers, callback=callback
+    )
+    save_comparison(found, place)
+    return found
+
+
+def default_folder(dataset: str) -> Path:
+    """Where a comparison on this dataset goes.
+
+    >>> default_folder("letters/").as_posix()
+    'runs/compare-letters'
+    """
+    return Path("runs") / f"compare-{Path(dataset).stem or Path(dataset).resolve().stem}"
+
+
+def name_recipes(
+    dataset: str,
+    arch: Sequence[str],
+    files: Sequence[str | os.PathLike[str]],
+    *overrides: Mapping[str, Any],
+) -> list[tuple[str, Recipe]]:
+    """The systems to be trained, as `assemble` takes them: names and recipes.
+
+    Raises:
+        UsageError: an override of what is not the same for all systems.
+        RecipeError: a recipe cannot be read, or an override is unknown or out of range.
+
+    >>> [(name, recipe.epochs) for name, recipe in name_recipes("usps", ["cnn2", "cnn3"], [], {"epochs": 3})]
+    [('cnn2', 3), ('cnn3', 3)]
+    """
+    for key, instead in (("dataset", "DATASET"), ("arch", "--arch"), ("seed", "--seeds")):
+        if any(key in override for override in overrides):
+            raise UsageError(f"{key}: not the same for all systems", remedy=f"use {instead}")
+    bases = [(name, Recipe(arch=name)) for name in arch]
+    bases += [(Path(file).stem, load_recipe(Path(file))) for file in files]
+    return [(name, choose_recipe(dataset, base, *overrides)) for name, base in bases]
+
+
+def run_comparison(
     dataset_name: str,
     systems: Sequence[System],
     folder: Path,

@@ -77,16 +77,20 @@ class Format:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """A file that was written.
 
     Attributes:
-        difference: the largest difference of a logit from the network's, on the gate's images.
+        difference: the largest difference of a logit from the network's, on the gate's images; of an int8
+            model from the float one's, on the validation images.
+        float_bytes: size of the float model that an int8 one was made from; None for others. What int8
+            costs else, the spec's `quantisation` says.
     """
 
     path: Path
     spec: ModelSpec
     size_bytes: int
     difference: float
+    float_bytes: int | None = None
 
 
 def export(source: Source, form: Format, destination: Path) -> Exported:

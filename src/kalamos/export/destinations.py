@@ -67,11 +67,11 @@ def check_ending(destination: Path, suffix: str) -> None:
         )
 
 
-def check_destination(destination: Path, source: Path) -> None:
+def check_destination(destination: Path, source: Path | None) -> None:
     """Refuse to write over an image, or over what is being exported.
 
     Args:
-        source: the run folder or the model file.
+        source: the run folder or the model file; None for a run without a folder.
 
     Raises:
         UsageError: `destination` is one of those.
@@ -79,7 +79,7 @@ def check_destination(destination: Path, source: Path) -> None:
     remedy = "name another file after -o"
     if destination.suffix.lower() in EXTENSIONS or _is_image(destination):
         raise UsageError(f"{destination}: this is an image", remedy=remedy)
-    if not destination.is_file():
+    if source is None or not destination.is_file():
         return
     if source.is_file() and destination.samefile(source):
         raise UsageError(f"{destination}: this is the very model that is to be exported", remedy=remedy)

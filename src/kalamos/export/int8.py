@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ExportError
 from kalamos.evaluation.selective import selective_accuracy
-from kalamos.export.base import opened
+from kalamos.export.base import Exported, opened
 from kalamos.export.calibration import CalibrationData
 from kalamos.export.destinations import check_ending
 from kalamos.export.onnx_file import INPUT, with_spec
@@ -35,7 +35,7 @@ from kalamos.preprocessing import Preprocessor
 from kalamos.probabilities import softmax
 from kalamos.stale_files import working_folder
 
-__all__ = ["MAX_LOST", "Int8Report", "export_int8"]
+__all__ = ["MAX_LOST", "export_int8"]
 
 MAX_LOST = 0.0005
 """Share of the validation images that may be lost: 0.05 percentage points."""
@@ -48,21 +48,6 @@ BATCH = 10
 CHUNK = 64
 
 LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
-
-
-@dataclass(frozen=True)
-class Int8Report:
-    """What int8 costs: see the spec's `Quantisation`, and beyond it:
-
-    Attributes:
-        difference: the largest difference of a logit from the float model's, on the validation images.
-    """
-
-    path: Path
-    spec: ModelSpec
-    size_bytes: int
-    float_bytes: int
-    difference: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +69,7 @@ class _Attempt:
         return f"{record.accuracy:.2%} ({record.method}{kept})"
 
 
-def export_int8(content: bytes, data: CalibrationData, destination: Path) -> Int8Report:
+def export_int8(content: bytes, data: CalibrationData, destination: Path) -> Exported:
     """Quantise a float model file; nothing is written where that loses accuracy.
 
     Args:
@@ -102,7 +87,7 @@ def export_int8(content: bytes, data: CalibrationData, destination: Path) -> Int
     with opened(destination) as stream:
         attempt = _quantise(content, data)
         stream.write(attempt.content)
-    return Int8Report(destination, attempt.spec, len(attempt.content), len(content), attempt.difference)
+    return Exported(destination, attempt.spec, len(attempt.content), attempt.difference, len(content))
 
 
 def _quantise(content: bytes, data: CalibrationData) -> _Attempt:

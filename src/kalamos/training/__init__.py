@@ -3,16 +3,18 @@
 from kalamos.training.recipe import Recipe, load_recipe
 from kalamos.training.reports import Callback, EpochReport
 from kalamos.training.run import Run, load_run, save_run
-from kalamos.training.session import resume_run, run_recipe
+from kalamos.training.session import choose_recipe, resume_run, run_recipe, train
 
 __all__ = [
     "Callback",
     "EpochReport",
     "Recipe",
     "Run",
+    "choose_recipe",
     "load_recipe",
     "load_run",
     "resume_run",
     "run_recipe",
     "save_run",
+    "train",
 ]

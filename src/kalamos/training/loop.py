@@ -22,13 +22,13 @@ from kalamos.training.recipe import Recipe
 from kalamos.training.reports import Callback, EpochReport, Start, StepReport
 from kalamos.training.state import TrainingState
 
-__all__ = ["check_enough", "infer", "infer_examples", "train"]
+__all__ = ["check_enough", "infer", "infer_examples", "train_network"]
 
 LOOK_EVERY = 20
 """Steps between two looks at the loss where each look waits: for the GPU, or for other processes."""
 
 
-def train(
+def train_network(
     recipe: Recipe,
     network: StagedNetwork,
     data: Examples,

@@ -15,11 +15,13 @@ RUN/
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,14 @@ from kalamos.alphabets import Alphabet
 from kalamos.architectures import StagedNetwork, create_model
 from kalamos.atomic import write_text
 from kalamos.errors import TrainingError
-from kalamos.model_file import SelectiveAccuracy
+from kalamos.model_file import SelectiveAccuracy, open_model
+from kalamos.recognizer import Recognizer
 from kalamos.stale_files import remove_all_stale
 from kalamos.training.checkpoint import read_weights, write_weights
 from kalamos.training.logs import CsvLog, read_log
 from kalamos.training.recipe import Recipe
 from kalamos.training.reports import EpochReport
-from kalamos.training.splitting import SplitPlan, read_split, write_split
+from kalamos.training.splitting import SPLIT, SplitPlan, read_split, write_split
 from kalamos.training.story import METADATA_FILE, read_metadata
 
 __all__ = [
@@ -94,6 +97,40 @@ class Run:
     epochs: tuple[EpochReport, ...]
     created: str
     environment: dict[str, str]
+    split: SplitPlan | None = None
+    """Which rows of the dataset it learnt from, watched and held out; None if its folder lacks the file."""
+    folder: Path | None = None
+    """Its run folder; None if nothing was kept on disk."""
+
+    def export(
+        self,
+        destination: str | os.PathLike[str],
+        *,
+        int8: bool = False,
+        licence: str | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+    ) -> Recognizer:
+        """Write this run as a model file (ONNX), and open it.
+
+        Args:
+            destination: the `.onnx` file; its name without the suffix becomes the model's name.
+            int8: whether to quantise the weights; needs the dataset, see `kalamos.export.int8`.
+            licence: an SPDX identifier for the file; None states none.
+            data_dir: the folder that holds the named datasets, for `int8`.
+
+        Raises:
+            UsageError: the file's name ends otherwise, or it is an image or a file of this run.
+            ExportError: the file would answer otherwise than the network, or int8 would lose accuracy.
+            OutputError: the file cannot be written.
+
+        >>> run = load_run(Path("runs/digits"))  # doctest: +SKIP
+        >>> run.export("digits.onnx").predict("7.png").label  # doctest: +SKIP
+        '7'
+        """
+        # Late, as export reads runs.
+        formats = import_module("kalamos.export.formats")
+        done = formats.export_model(self, destination, int8=int8, licence=licence, data_dir=data_dir)
+        return Recognizer(open_model(done.path))
 
     @property
     def seconds(self) -> float:
@@ -196,6 +233,8 @@ def load_run(folder: Path) -> Run:
             epochs=read_log(folder),
             created=story.created,
             environment=story.environment,
+            split=read_split(folder) if (folder / SPLIT).exists() else None,
+            folder=folder,
         )
 
 

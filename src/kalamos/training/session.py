@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kalamos.architectures import StagedNetwork, check_input_size, create_model
+from kalamos.architectures import StagedNetwork, check_input_size, create_model, find_architecture
 from kalamos.datasets import Dataset, SkippedFile, load_dataset
 from kalamos.datasets.prepare import blank_images, prepare_split
-from kalamos.errors import TrainingError
+from kalamos.errors import TrainingError, UsageError
 from kalamos.evaluation.calibration import fit_temperature
 from kalamos.evaluation.selective import selective_accuracy
+from kalamos.images.files import display_name
 from kalamos.model_file.temperature import bound_temperature
 from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.probabilities import softmax
@@ -27,8 +29,8 @@ from kalamos.training.checkpoint import Checkpoints
 from kalamos.training.engine import Engine, choose_device, choose_precision, process_group
 from kalamos.training.extras import forget_extras, with_extras
 from kalamos.training.logs import CsvLog, TensorBoardLog, write_curves
-from kalamos.training.loop import check_enough, infer_examples, train
-from kalamos.training.recipe import Recipe
+from kalamos.training.loop import check_enough, infer_examples, train_network
+from kalamos.training.recipe import Recipe, load_recipe
 from kalamos.training.reports import Callback, CallbackList
 from kalamos.training.run import (
     Run,
@@ -44,7 +46,80 @@ from kalamos.training.splitting import plan_split
 from kalamos.training.state import TrainingState
 from kalamos.training.teachers import load_teacher
 
-__all__ = ["resume_run", "run_recipe"]
+__all__ = ["choose_recipe", "resume_run", "run_recipe", "train"]
+
+
+def train(
+    dataset: str | os.PathLike[str] | None = None,
+    *,
+    recipe: Recipe | str | os.PathLike[str] | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    callback: Callback = Callback(),  # noqa: B008  (has no state)
+    **settings: Any,
+) -> Run:
+    """Train a network on a dataset. Its official test split is not touched.
+
+    Args:
+        dataset: a name (`kalamos data list`), or the path of a folder with one sub-folder per class, a CSV
+            manifest, or a zip of either; None takes the recipe's.
+        recipe: a `Recipe` or a TOML file that says how; None takes the defaults.
+        run_dir: a new folder for checkpoints, logs and the outcome; None keeps nothing on disk.
+        data_dir: the folder that holds the named datasets; see `kalamos.datasets.data_dir`.
+        device: `auto`, `cpu` or `cuda`.
+        workers: threads that prepare batches ahead; the result does not depend on them.
+        callback: hears of each step and epoch.
+        settings: keys of a recipe, which override it: `epochs=20`, `arch="cnn3"`, `augmentation="pens"`.
+
+    Raises:
+        UsageError: neither `dataset` nor `recipe` is given.
+        RecipeError: a setting is unknown or out of range, or there is no such architecture.
+        DatasetError: the dataset cannot be read.
+        TrainingError: the run folder is in use, or the loss diverged.
+
+    >>> run = train("letters/", epochs=20, run_dir="runs/letters")  # doctest: +SKIP
+    >>> f"{run.val_accuracy:.1%}"  # doctest: +SKIP
+    '97.2%'
+    """
+    chosen = choose_recipe(dataset, recipe, settings)
+    folder = None if run_dir is None else Path(run_dir)
+    return run_recipe(
+        chosen, data_dir=data_dir, device=device, run_dir=folder, workers=workers, callback=callback
+    )
+
+
+def choose_recipe(
+    dataset: str | os.PathLike[str] | None,
+    recipe: Recipe | str | os.PathLike[str] | None,
+    *overrides: Mapping[str, Any],
+) -> Recipe:
+    """Put together what to train: a recipe, its dataset, and values that override the recipe's.
+
+    The architecture is looked up, so that a misspelt name does not wait until the data are read.
+
+    >>> choose_recipe("usps", None, {"epochs": 3}).epochs
+    3
+
+    Raises:
+        UsageError: there is neither a dataset nor a recipe, or the dataset is a recipe.
+        MissingExtraError: the architecture is timm's, which is not installed.
+        RecipeError: see `Recipe.from_mapping`, or there is no such architecture.
+    """
+    if recipe is None and dataset is None:
+        raise UsageError("there is nothing to train on", remedy="name a dataset or give a recipe")
+    if dataset is not None and Path(dataset).suffix.lower() == ".toml":
+        raise UsageError(
+            f"{display_name(dataset)}: a recipe, not a dataset", remedy="give it as the recipe (--recipe)"
+        )
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe)) if recipe else Recipe()
+    if dataset is not None:
+        chosen = replace(chosen, dataset=os.fspath(dataset))
+    for override in overrides:
+        chosen = chosen.with_overrides(override)
+    find_architecture(chosen.arch)
+    return chosen
 
 
 def run_recipe(
@@ -130,32 +205,20 @@ def _run(
         data = with_extras(
             data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main, callback=callback
         )
-        if run_dir is None:
-            state = train(
-                recipe,
-                network,
-                data,
-                validation,
-                engine=engine,
-                teacher=teacher,
-                workers=workers,
-                callback=callback,
-            )
-            return _finish(plan, state, data, validation)
         with _logs(run_dir, plan, callback, wanted=engine.is_main) as callbacks:
-            state = train(
+            state = train_network(
                 recipe,
                 network,
                 data,
                 validation,
                 engine=engine,
-                checkpoints=Checkpoints(run_dir),
+                checkpoints=None if run_dir is None else Checkpoints(run_dir),
                 teacher=teacher,
                 workers=workers,
                 callback=callbacks,
             )
-        run = _finish(plan, state, data, validation)
-        if engine.is_main:
+        run = _finish(plan, state, data, validation, run_dir)
+        if run_dir is not None and engine.is_main:
             save_run(run, run_dir)
             forget_extras(run_dir)
         return run
@@ -194,10 +257,10 @@ def _examples(
 
 
 @contextmanager
-def _logs(folder: Path, plan: RunConfig, callback: Callback, *, wanted: bool) -> Iterator[Callback]:
+def _logs(folder: Path | None, plan: RunConfig, callback: Callback, *, wanted: bool) -> Iterator[Callback]:
     """Log to the run folder, in the main process alone; draw the curves at the end, whatever the end."""
-    if not wanted:
-        yield Callback()
+    if folder is None or not wanted:
+        yield callback
         return
     table, events = CsvLog(folder), TensorBoardLog(folder)
     try:
@@ -209,7 +272,9 @@ def _logs(folder: Path, plan: RunConfig, callback: Callback, *, wanted: bool) ->
             write_curves(folder, table.reports, f"{plan.recipe.arch} on {data.name or data.resolve().name}")
 
 
-def _finish(plan: RunConfig, state: TrainingState, data: Examples, validation: Examples) -> Run:
+def _finish(
+    plan: RunConfig, state: TrainingState, data: Examples, validation: Examples, run_dir: Path | None
+) -> Run:
     network, kept_epoch = state.kept, state.epoch
     if plan.recipe.checkpoint == "best":
         network.load_state_dict(state.best)
@@ -234,4 +299,6 @@ def _finish(plan: RunConfig, state: TrainingState, data: Examples, validation: E
         epochs=tuple(state.reports),
         created=plan.created,
         environment=plan.environment,
+        split=plan.split,
+        folder=run_dir,
     )
