@@ -19,7 +19,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -97,9 +97,9 @@ class Run:
     epochs: tuple[EpochReport, ...]
     created: str
     environment: dict[str, str]
-    split: SplitPlan | None = None
+    split: SplitPlan | None = field(default=None, compare=False)
     """Which rows of the dataset it learnt from, watched and held out; None if its folder lacks the file."""
-    folder: Path | None = None
+    folder: Path | None = field(default=None, compare=False)
     """Its run folder; None if nothing was kept on disk."""
 
     def export(
