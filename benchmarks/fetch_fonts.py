@@ -16,8 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from kalamos.datasets.render import ListedFont, read_list
 from kalamos.errors import KalamosError
-from kalamos.fonts import ListedFont, read_list
 
 LIST = Path(__file__).parents[1] / "recipes" / "handwriting-fonts.txt"
 LICENCES = {"OFL-1.1", "Apache-2.0", "MIT AND OFL-1.1"}

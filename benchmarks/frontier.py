@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from kalamos.architectures import count_parameters, create_model
-from kalamos.export.onnx_file import encode
+from kalamos.learn import load_recipe
+from kalamos.learn.export.onnx_format import encode
+from kalamos.learn.models import count_parameters, create_model
 from kalamos.model_file import open_model, read_spec
 from kalamos.preprocessing import Preprocessor, default_steps
-from kalamos.training import load_recipe
 from kalamos.zoo import model_path, names
 
 ROOT = Path(__file__).parent.parent

@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 
 import kalamos
 from kalamos.datasets import load_dataset
-from kalamos.evaluation.confusables import case_folding, merging
-from kalamos.evaluation.selective import risk_coverage
+from kalamos.evaluation.calibration import risk_coverage
+from kalamos.evaluation.metrics import case_folding, merging
+from kalamos.evaluation.robustness import Outcomes, measure
+from kalamos.evaluation.robustness.canvas import GLYPH, PAPER, PEN, PHOTOGRAPH, photographed, written
+from kalamos.evaluation.robustness.corruptions import CORRUPTIONS
 from kalamos.recognizer import Recognizer
-from kalamos.shift import Outcomes, measure
-from kalamos.shift.catalogue import PHOTOGRAPH
-from kalamos.shift.corruptions import CORRUPTIONS
-from kalamos.shift.photograph import GLYPH, PAPER, PEN, photographed, written
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]

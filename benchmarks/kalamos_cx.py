@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kalamos.architectures.blocks import MeanMaxPool
-from kalamos.architectures.network import StagedNetwork
+from kalamos.learn.models.base import MeanMaxPool, StagedNetwork
 
 SHALLOW, MIDDLE, DEEP = 20, 40, 64
 KERNEL, EXPANSION = 5, 4

@@ -125,7 +125,7 @@ def _of_pictures() -> Iterator[Limit]:
 
 
 def _tiff_entries() -> Limit:
-    most = stated("images.tiff.MAX_ENTRIES")
+    most = stated("images.headers.MAX_ENTRIES")
     tags, strip, strips = tiff.page(28, 28)
 
     def case(count: int) -> Case:
@@ -136,7 +136,7 @@ def _tiff_entries() -> Limit:
 
 
 def _webp_chunks() -> Limit:
-    most = stated("images.webp.MAX_CHUNKS")
+    most = stated("images.headers.MAX_CHUNKS")
     _, encoded = cv2.imencode(".webp", np.full((28, 28, 3), 255, np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])
     data = encoded.tobytes()
     at = data.index(b"VP8L")
@@ -183,7 +183,7 @@ def _of_containers() -> Iterator[Limit]:
     yield Limit(
         "archives", "bytes of an archive's member", f"{most // MIB} MiB", member(most), member(most + 1)
     )
-    headers = stated("inputs.tars.MOST_HEADER")
+    headers = stated("inputs.archives.MOST_HEADER")
 
     def long_name(size: int) -> Case:
         return Case("limit", "a.tar", _tarred(("x" * size + ".png", picture)))
@@ -195,7 +195,7 @@ def _of_containers() -> Iterator[Limit]:
         long_name(200),
         long_name(headers),
     )
-    window = stated("inputs.tars.XZ_MEMORY_BYTES")
+    window = stated("inputs.archives.XZ_MEMORY_BYTES")
     data = _tarred(("a.png", picture))
     yield Limit(
         "archives",
@@ -204,7 +204,7 @@ def _of_containers() -> Iterator[Limit]:
         Case("limit", "a.tar.xz", xz_file(data, 0, 26)),
         Case("limit", "a.tar.xz", xz_file(data, 700_000_000, 40)),
     )
-    line = stated("inputs.csvs.LONGEST_LINE")
+    line = stated("inputs.tables.LONGEST_LINE")
 
     def row(size: int) -> Case:
         cells = b"," + b"x" * 49_999
@@ -212,7 +212,7 @@ def _of_containers() -> Iterator[Limit]:
         return Case("limit", "a.csv", b"path" + b",x" * line.count(b",") + b"\n" + line[: size - 1] + b"\n")
 
     yield Limit("tables", "characters of a CSV's line", f"{line:,}", row(line - 1), row(line + 1))
-    memory = stated("inputs.parquet.MEMORY_BYTES")
+    memory = stated("inputs.tables.MEMORY_BYTES")
     yield Limit(
         "tables",
         "memory for a Parquet file's pages",
@@ -236,7 +236,7 @@ def _parquet(value: bytes, rows: int) -> Case:
 
 def _of_models() -> Iterator[Limit]:
     sound = models.sound_model()
-    file_bytes = stated("model_file.opening.MAX_MODEL_BYTES")
+    file_bytes = stated("model_file.load.MAX_MODEL_BYTES")
     spare = file_bytes - sound.ByteSize()
     yield Limit(
         "models",
@@ -253,7 +253,7 @@ def _of_models() -> Iterator[Limit]:
         _model(models.weighty_model(weights - 100_000)),
         _model(models.weighty_model(weights + 100_000)),
     )
-    fields = stated("model_file.wire.MAX_PROTOBUF_FIELDS")
+    fields = stated("model_file.protobuf.MAX_PROTOBUF_FIELDS")
     yield Limit("models", "fields of a model file", f"{fields:,}", None, _many_fields(fields))
     side = stated("model_file.spec.MAX_INPUT_SIZE")
     yield Limit(

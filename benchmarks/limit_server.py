@@ -26,7 +26,7 @@ Measured = tuple[str, float, float]
 
 def measure_server(folder: Path) -> Iterator[tuple[str, str, Measured | None, Measured]]:
     """Rows of the table: what, the stated value, what is within and what is beyond."""
-    limits = import_module("kalamos.app.limits").Limits()
+    limits = import_module("kalamos.app.errors").Limits()
     with Server(folder, None, Limits(megabytes=2_000), "--api-only") as server:
         picture = encoded(random.Random(0), ".png")  # noqa: S311
         answers_to(server.port, _form([picture]))
@@ -48,7 +48,7 @@ def measure_server(folder: Path) -> Iterator[tuple[str, str, Measured | None, Me
             asked(_form([picture] * limits.images)),
             asked(_form([picture] * (limits.images + 1))),
         )
-        head = import_module("kalamos.app.framing").MAX_HEAD_BYTES
+        head = import_module("kalamos.app.connections").MAX_HEAD_BYTES
         yield (
             "bytes of a request's head",
             f"{head // 1024} KiB",

@@ -20,13 +20,12 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import kalamos
-from kalamos.architectures import count_parameters
 from kalamos.datasets import Split, load_dataset
-from kalamos.evaluation.evaluate import evaluate
+from kalamos.evaluation.evaluate import evaluate, run_split
 from kalamos.evaluation.metrics import wilson_interval
-from kalamos.evaluation.parts import run_split
-from kalamos.export.onnx_file import export_run
-from kalamos.training import Callback, EpochReport, Run, load_recipe, resume_run, run_recipe
+from kalamos.learn import Callback, EpochReport, Run, load_recipe, resume_run, run_recipe
+from kalamos.learn.export.onnx_format import export_run
+from kalamos.learn.models import count_parameters
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 import kalamos
 from kalamos.datasets import Dataset, load_dataset
 from kalamos.evaluation.metrics import wilson_interval
-from kalamos.export.onnx_file import export_run
+from kalamos.finetune import Examples, fine_tune, load_examples
+from kalamos.finetune.head import split_model
+from kalamos.finetune.replay import store_embedding_stats
+from kalamos.learn import load_recipe, resume_run, run_recipe
+from kalamos.learn.export.onnx_format import export_run
 from kalamos.model_file import open_model
 from kalamos.preprocessing import Preprocessor
-from kalamos.teaching import Examples, fine_tune, load_examples
-from kalamos.teaching.graph import split_model
-from kalamos.teaching.memorising import store_embedding_stats
-from kalamos.training import load_recipe, resume_run, run_recipe
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]

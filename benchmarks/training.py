@@ -23,13 +23,13 @@ import torch
 from processes import Figures
 
 import kalamos
-from kalamos.architectures import create_model
 from kalamos.datasets import Dataset, load_dataset
+from kalamos.learn import Recipe, load_recipe, run_recipe
+from kalamos.learn.data import Examples
+from kalamos.learn.distributed import Engine, choose_precision
+from kalamos.learn.loop import infer, train_network
+from kalamos.learn.models import create_model
 from kalamos.preprocessing import Preprocessor, default_steps
-from kalamos.training import Recipe, load_recipe, run_recipe
-from kalamos.training.batches import Examples
-from kalamos.training.engine import Engine, choose_precision
-from kalamos.training.loop import infer, train_network
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]

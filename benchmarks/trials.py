@@ -18,14 +18,14 @@ import numpy as np
 from kalamos_cx import kalamos_cx
 from numpy.typing import NDArray
 
-from kalamos.architectures import ARCHITECTURES, count_parameters
 from kalamos.datasets import load_dataset
-from kalamos.datasets.prepare import prepare_split
+from kalamos.datasets.dataset import prepare_split
+from kalamos.learn import Callback, EpochReport, Run, load_recipe, resume_run, run_recipe
+from kalamos.learn.data import Examples
+from kalamos.learn.loop import infer_examples
+from kalamos.learn.models import ARCHITECTURES, count_parameters
+from kalamos.learn.run import read_split
 from kalamos.preprocessing import Preprocessor
-from kalamos.training import Callback, EpochReport, Run, load_recipe, resume_run, run_recipe
-from kalamos.training.batches import Examples
-from kalamos.training.loop import infer_examples
-from kalamos.training.splitting import read_split
 
 ROOT = Path(__file__).parent.parent
 Right = NDArray[np.bool_]

@@ -23,18 +23,16 @@ from zoo_figures import measure
 from zoo_models import ZOO, Shipped
 from zoo_pages import gallery, table
 
-from kalamos.atomic import atomic_write
 from kalamos.datasets import load_dataset
 from kalamos.errors import ExportError, ModelFileError
-from kalamos.export.calibration import calibration_data
-from kalamos.export.int8 import export_int8
-from kalamos.export.onnx_file import export_run
-from kalamos.teaching.examples import Examples
-from kalamos.teaching.memorising import store_embedding_stats
-from kalamos.training import Callback, EpochReport, load_recipe, load_run, resume_run, run_recipe
-from kalamos.training.splitting import read_split
-from kalamos.zoo import model_path
-from kalamos.zoo.card import write_card
+from kalamos.finetune.examples import Examples
+from kalamos.finetune.replay import store_embedding_stats
+from kalamos.learn import Callback, EpochReport, load_recipe, load_run, resume_run, run_recipe
+from kalamos.learn.export.int8 import calibration_data, export_int8
+from kalamos.learn.export.onnx_format import export_run
+from kalamos.learn.run import read_split
+from kalamos.utils.atomic_write import atomic_write
+from kalamos.zoo import model_path, write_card
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]

@@ -12,25 +12,23 @@ from numpy.typing import NDArray
 from zoo_models import Shipped
 
 import kalamos
-from kalamos.atomic import atomic_write
 from kalamos.datasets import Split, load_dataset
-from kalamos.datasets.prepare import prepare_split
-from kalamos.evaluation.evaluate import Evaluation, evaluate
-from kalamos.evaluation.examples import surest_mistakes
-from kalamos.evaluation.html import seen_by
+from kalamos.datasets.dataset import prepare_split
+from kalamos.evaluation.evaluate import Evaluation, evaluate, surest_mistakes
 from kalamos.evaluation.metrics import Proportion
-from kalamos.evaluation.plots import drawing, reliability_plot, risk_coverage_plot
+from kalamos.evaluation.ood import measure as measure_outliers
 from kalamos.evaluation.report import as_metric
-from kalamos.export.onnx_file import record_metric, record_robustness
+from kalamos.evaluation.reporting import drawing, reliability_plot, risk_coverage_plot, seen_by
+from kalamos.evaluation.robustness import measure as measure_shift
+from kalamos.evaluation.robustness.report import shift_plot
+from kalamos.learn import Recipe
+from kalamos.learn.export.onnx_format import record_metric, record_robustness
+from kalamos.learn.run import plan_split
 from kalamos.model_file import RobustnessRecord
-from kalamos.outliers import measure as measure_outliers
+from kalamos.postprocessing import softmax
 from kalamos.preprocessing import Preprocessor
-from kalamos.probabilities import softmax
 from kalamos.recognizer import Recognizer
-from kalamos.shift import measure as measure_shift
-from kalamos.shift.plots import shift_plot
-from kalamos.training import Recipe
-from kalamos.training.splitting import plan_split
+from kalamos.utils.atomic_write import atomic_write
 
 __all__ = ["TRAINED", "measure"]
 

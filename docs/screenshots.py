@@ -19,11 +19,11 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from kalamos.app.limits import Limits
-from kalamos.app.models import ModelRegistry
+from kalamos.app.api import create_app
+from kalamos.app.batching import ModelRegistry
+from kalamos.app.errors import Limits
 from kalamos.app.page import build_page
-from kalamos.app.server import create_app
-from kalamos.app.serving import bind
+from kalamos.app.server import bind
 
 DOCS = Path(__file__).parent
 IMAGES, SAMPLES = DOCS / "images", DOCS.parent / "samples"

@@ -29,7 +29,7 @@ Problem = tuple[str, str]
 
 BORNE = "Corrupt JPEG data: "
 """What libjpeg prints of a damaged scan, and a library cannot keep from its host's standard error (see
-`kalamos.cli.native_output`). The command can: there it is a finding."""
+`kalamos.cli._shared`). The command can: there it is a finding."""
 
 Task = Callable[[Path, dict[str, Any]], tuple[str, list[Problem]]]
 """From a file and its case's notes to a few words on what came of it, and the faults seen."""

@@ -144,10 +144,9 @@ def base_folder() -> Path:
     import numpy as np
 
     from kalamos.alphabets import DIGITS
-    from kalamos.architectures import create_model
-    from kalamos.training.recipe import Recipe
-    from kalamos.training.run import Run, save_run
-    from kalamos.training.splitting import SplitPlan, write_split
+    from kalamos.learn.models import create_model
+    from kalamos.learn.recipe import Recipe
+    from kalamos.learn.run import Run, SplitPlan, save_run, write_split
 
     folder = Path(os.environ["KALAMOS_FUZZ_FOLDER"]) / "run"
     folder.mkdir(exist_ok=True)

@@ -91,7 +91,7 @@ def models() -> Task:
         if reader.spec.feature_maps:
             reader.feature_maps(page)
         if notes.get("teach"):
-            from kalamos.teaching import Examples, fine_tune
+            from kalamos.finetune import Examples, fine_tune
 
             fine_tune(path, Examples.of(pages, ["1", "x", "1"]), holdout=0)
         return _told(rows), problems
@@ -102,8 +102,8 @@ def models() -> Task:
 def runs() -> Task:
     """Open a run folder whose `run.json` is the case: as a plan to go on with, as a run, as a model to be."""
     from fuzz.runs import base_folder
-    from kalamos.export.sources import from_run
-    from kalamos.training.run import load_config, load_run
+    from kalamos.learn.export.sources import from_run
+    from kalamos.learn.run import load_config, load_run
 
     base = base_folder()
 

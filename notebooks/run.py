@@ -23,7 +23,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from kalamos.atomic import atomic_write
+from kalamos.utils.atomic_write import atomic_write
 
 WALKTHROUGH = Path(__file__).parent / "walkthrough.ipynb"
 CELL_SECONDS = 1800

@@ -24,7 +24,7 @@ from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, Split, load_dataset
 
 if TYPE_CHECKING:
-    from kalamos.training import Recipe, Run
+    from kalamos.learn import Recipe, Run
 
 # Before PyTorch is imported: on busy cores its threads wait for one another longer than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -102,8 +102,8 @@ def digits_folder(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> 
 def quick_recipe() -> Recipe:
     """Learns the synthetic digits within seconds, with every part of the training in use."""
     pytest.importorskip("torch", reason="needs the extra 'train'")
-    from kalamos.training import Recipe
-    from kalamos.training.policy import Augmentation
+    from kalamos.learn import Recipe
+    from kalamos.learn.recipe import Augmentation
 
     return Recipe(
         epochs=6,
@@ -122,7 +122,7 @@ def quick_recipe() -> Recipe:
 def tiny_run_and_folder(
     digits_folder: Path, quick_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Run, Path]:
-    from kalamos.training import run_recipe
+    from kalamos.learn import run_recipe
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     return run_recipe(quick_recipe, data_dir=digits_folder, device="cpu", run_dir=folder), folder
@@ -144,7 +144,7 @@ def tiny_run_folder(tiny_run_and_folder: tuple[Run, Path]) -> Path:
 def tiny_model(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run exported to a model file called `tiny`. Read it only; copy it to change it."""
     pytest.importorskip("onnxscript", reason="needs the extra 'train'")
-    from kalamos.export.onnx_file import export_run
+    from kalamos.learn.export.onnx_format import export_run
 
     path = tmp_path_factory.mktemp("models") / "tiny.onnx"
     export_run(tiny_run, "tiny", path)

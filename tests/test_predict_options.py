@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kalamos.answering import AnswerRule
 from kalamos.errors import UsageError
 from kalamos.isolation import TIMEOUT_SECONDS
 from kalamos.model_file import ModelSpec, OperatingPoint, SelectiveAccuracy, read_spec
+from kalamos.postprocessing import AnswerRule
 from kalamos.predict_options import PredictKeywords, PredictOptions, option_infos
 from kalamos.recognizer import Recognizer
 from kalamos.zoo import model_path

@@ -33,10 +33,10 @@ from kalamos.errors import (
 from kalamos.images import decode_grey
 from kalamos.inputs import NamedImage
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
+from kalamos.parallel import BYTES_AHEAD_PER_WORKER
+from kalamos.postprocessing import softmax
 from kalamos.predict_options import PredictOptions
 from kalamos.preprocessing import Preprocessor
-from kalamos.probabilities import softmax
-from kalamos.streaming import BYTES_AHEAD_PER_WORKER
 from kalamos.zoo import model_path
 
 SAMPLES = Path(__file__).parents[1] / "samples"

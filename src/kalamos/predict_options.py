@@ -52,7 +52,7 @@ class OptionInfo:
     def check(self, name: str, value: object) -> None:
         """Raise `UsageError` unless a value is of the kind and in the range."""
         if self.kind is str:
-            return  # what a charset may be depends on the model: `kalamos.charset.restrict`
+            return  # what a charset may be depends on the model: `kalamos.alphabets.restrict`
         number = isinstance(value, Integral if self.kind is int else Real)
         if not number or not self._contains(value):  # type: ignore[arg-type]
             raise UsageError(f"{name} = {value!r} is not {self.expected}", remedy=self.remedy)
@@ -81,7 +81,7 @@ class PredictOptions:
             in (0, 1], when the model was validated (`spec.selective`): an estimate, for images like those.
             Instead of `min_confidence`.
         charset: answer with these characters alone: `digits`, `upper`, `lower`, `letters`, or the characters
-            themselves (see `kalamos.charset.restrict`). Confidences are then shares of the probability that
+            themselves (see `kalamos.alphabets.restrict`). Confidences are then shares of the probability that
             these characters have, and abstention looks at those; `Prediction.removed` is the probability of
             all others.
         timeout: the seconds that decoding one image may take; None takes 30 (`kalamos.isolation`).
@@ -89,7 +89,7 @@ class PredictOptions:
 
     Raises:
         UsageError: a value out of range, or both `min_confidence` and `target_accuracy`. What depends on a
-            model is checked by `kalamos.answering.AnswerRule`.
+            model is checked by `kalamos.postprocessing.AnswerRule`.
 
     >>> PredictOptions(top_k=3, charset="digits").charset
     'digits'

@@ -15,21 +15,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.answering import AnswerRule, Inference, predictions_of
-from kalamos.charset import ClassMask
+from kalamos.alphabets import ClassMask
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
-from kalamos.folders import find_images
-from kalamos.helpers import ProcessPool
 from kalamos.images import MAX_PIXELS
 from kalamos.images.files import display_name
 from kalamos.images.pixels import out_of_memory
+from kalamos.inputs.files import find_images
 from kalamos.inputs.item import NamedImage, is_large, load_item, load_items, name_of, nbytes
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
+from kalamos.parallel import GilGate, ProcessPool, default_jobs, ordered_map
+from kalamos.postprocessing import AnswerRule, Inference, predictions_of
 from kalamos.predict_options import PredictKeywords, PredictOptions, spell_out_options
 from kalamos.predictions import Prediction
 from kalamos.preprocessing import Preprocessor
 from kalamos.results import Results
-from kalamos.streaming import GilGate, default_jobs, ordered_map
 from kalamos.zoo import find_model
 
 if TYPE_CHECKING:
@@ -239,7 +238,7 @@ class Recognizer:
         archives, Parquet and CSV files, standard input.
 
         With `processes`, all but one of the `jobs` are processes of their own where preparing the images
-        takes long, as for crops of photographs: see `kalamos.helpers`.
+        takes long, as for crops of photographs: see `kalamos.parallel`.
 
         >>> from kalamos.inputs import NamedImage
         >>> [result] = load("digits").predict_files([NamedImage("forms.zip/7.png", b"")])
@@ -392,7 +391,7 @@ class Recognizer:
 
         Args:
             sources: N images, as for `predict`.
-            class_mask: the classes to answer with, see `kalamos.charset.restrict`; None takes all.
+            class_mask: the classes to answer with, see `kalamos.alphabets.restrict`; None takes all.
 
         >>> import numpy as np
         >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 12:15] = 255

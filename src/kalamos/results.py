@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from kalamos.atomic import atomic_write
 from kalamos.predictions import Prediction
+from kalamos.utils.atomic_write import atomic_write
 from kalamos.writers import CsvStyle, Summary, check_ending, open_writer
 
 __all__ = ["Results"]
@@ -15,7 +15,7 @@ class Results(list[Prediction]):
     """A list of predictions that can be saved and summed up.
 
     The files hold the same bytes as those that the command line writes, and appear whole or not
-    at all (`kalamos.atomic.atomic_write`). Each `to_…` raises `OutputError` where the file cannot
+    at all (`kalamos.utils.atomic_write.atomic_write`). Each `to_…` raises `OutputError` where the file cannot
     be written, and `UsageError` where its name promises another format, such as a workbook.
 
     >>> results = Results([Prediction("7", 0.998), Prediction(None, 0.41, abstained=True)])
@@ -41,7 +41,7 @@ class Results(list[Prediction]):
 
         Args:
             formula_guard: whether cells that a spreadsheet would run as formulas are made text; see
-                `kalamos.writers.csv_table.CsvWriter`.
+                `kalamos.writers.tables.CsvWriter`.
             bom: whether the file begins with a byte order mark, which Excel needs to read Arabic and accents.
         """
         self._write("csv", path, top_k, CsvStyle(formula_guard=formula_guard, bom=bom))

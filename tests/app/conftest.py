@@ -25,7 +25,7 @@ collect_ignore_glob = [] if find_spec("fastapi") and find_spec("gradio") else ["
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """The address of a server that runs until the block ends."""
-    from kalamos.app.serving import bind, server_for
+    from kalamos.app.server import bind, server_for
 
     ready = threading.Event()
     server = server_for(app, shutdown_timeout=5, ready=ready.set, ending=app.state.end_page)
@@ -69,7 +69,7 @@ def ask_of() -> Callable[..., object]:
 
 @pytest.fixture(scope="session")
 def registry():
-    from kalamos.app.models import ModelRegistry
+    from kalamos.app.batching import ModelRegistry
 
     return ModelRegistry(["digits"])
 
@@ -77,7 +77,7 @@ def registry():
 @pytest.fixture(scope="session")
 def server(registry) -> Iterator[str]:
     """The address of the API alone, with the default limits."""
-    from kalamos.app.server import create_app
+    from kalamos.app.api import create_app
 
     with serving(create_app(registry)) as address:
         yield address

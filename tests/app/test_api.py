@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 import kalamos
-from kalamos.app.limits import Limits
+from kalamos.app.api import create_app
+from kalamos.app.errors import Limits
 from kalamos.app.schema import Answer, Failure, Health, Models
-from kalamos.app.server import create_app
 from kalamos.errors import ImageError
 from kalamos.writers import open_writer
 
@@ -278,7 +278,7 @@ def test_a_model_that_answers_nan(ask_of: Callable, tmp_path: Path, one: bytes) 
     """In the declared form, not as an answer that is no JSON; other models' readers are answered still."""
     import onnx
 
-    from kalamos.app.models import ModelRegistry
+    from kalamos.app.batching import ModelRegistry
     from kalamos.zoo import model_path
 
     model = onnx.load(model_path("digits"))
@@ -297,7 +297,7 @@ def test_a_model_that_answers_nan(ask_of: Callable, tmp_path: Path, one: bytes) 
 
 
 def test_a_model_that_cannot_be_opened(ask_of: Callable, tmp_path: Path, one: bytes) -> None:
-    from kalamos.app.models import ModelRegistry
+    from kalamos.app.batching import ModelRegistry
     from kalamos.zoo import model_path
 
     path = tmp_path / "secret-place.onnx"
@@ -311,7 +311,7 @@ def test_a_model_that_cannot_be_opened(ask_of: Callable, tmp_path: Path, one: by
 
 
 def test_what_nobody_foresaw_is_told_without_details(ask_of: Callable, one: bytes, monkeypatch) -> None:
-    from kalamos.app.models import ModelRegistry
+    from kalamos.app.batching import ModelRegistry
 
     registry = ModelRegistry(["digits"])
 

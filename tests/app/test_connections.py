@@ -17,8 +17,8 @@ import httpx
 import psutil
 import pytest
 
-from kalamos.app import connections, serving
-from kalamos.app.server import create_app
+from kalamos.app import connections, server
+from kalamos.app.api import create_app
 
 GET = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 POST = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
@@ -30,7 +30,7 @@ def protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     pytest.importorskip(request.param)
     module = importlib.import_module(f"uvicorn.protocols.http.{request.param}_impl")
     found = module.H11Protocol if request.param == "h11" else module.HttpToolsProtocol
-    monkeypatch.setattr(serving, "AutoHTTPProtocol", found)
+    monkeypatch.setattr(server, "AutoHTTPProtocol", found)
     return str(request.param)
 
 
@@ -254,7 +254,7 @@ def test_a_body_that_stands_still_is_not_waited_for(
 def test_who_holds_many_connections_displaces_his_own(
     registry, start: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "_most_connections", lambda: 20)
+    monkeypatch.setattr(server, "_most_connections", lambda: 20)
     with start(create_app(registry)) as address, httpx.Client(base_url=address, timeout=5) as client:
         client.get("/health")
         before = open_files()

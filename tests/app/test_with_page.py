@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from kalamos.app.api import create_app
 from kalamos.app.schema import Failure
-from kalamos.app.server import create_app
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # Gradio leaves event loops and sockets of its own to the garbage collector.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from kalamos_cx import SCALE, Block, LayerNorm, kalamos_cx
 
-from kalamos.architectures import StagedNetwork, count_parameters, create_model
+from kalamos.learn.models import StagedNetwork, count_parameters, create_model
 
 
 @pytest.fixture

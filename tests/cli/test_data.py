@@ -1,9 +1,16 @@
+"""`kalamos data inspect`, over folders of images, by its command object.
+
+`kalamos data render`, over fonts drawn here, by its command object.
+"""
+
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,9 +18,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
-from kalamos.datasets import Dataset, names
+from kalamos.cli import cli
+from kalamos.datasets import Dataset, load_dataset, names
+from kalamos.errors import DatasetError, KalamosError, MissingExtraError, OutputError, UsageError
 
 
 def rows(outcome: Any) -> dict[str, list[str]]:
@@ -205,3 +217,173 @@ def test_a_terminal_sees_how_far_it_is(
             progress(1_000_000, 4_000_000)
             terminal.read_until("1.0/4.0 MB")
     assert "train-images-idx3-ubyte.gz" in terminal.text
+
+
+def run_data_inspect(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["data", "inspect", *map(str, arguments)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes of twelve images each, all different and fine."""
+    hand = np.random.default_rng(0)
+    for label, corners in {"ا": [(14, 6), (14, 22)], "ب": [(6, 10), (9, 18), (19, 18), (22, 10)]}.items():
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number in range(12):
+            page = np.zeros((112, 112), np.uint8)
+            points = (4 * (np.array(corners) + hand.normal(0, 1.5, (len(corners), 2)))).astype(np.int32)
+            cv2.polylines(
+                page, [points.reshape(-1, 1, 2)], False, 255, int(hand.integers(6, 12)), cv2.LINE_AA
+            )
+            image = cv2.resize(page, (28, 28), interpolation=cv2.INTER_AREA)
+            (tmp_path / "data" / label / f"{number}.png").write_bytes(
+                cv2.imencode(".png", image)[1].tobytes()
+            )
+    return tmp_path / "data"
+
+
+def test_a_clean_folder_exits_with_zero(folder: Path) -> None:
+    outcome = run_data_inspect(folder, "--no-labels")
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    assert outcome.stdout.startswith("data: nothing wrong was found")
+
+
+def test_errors_exit_with_one_and_are_told(folder: Path) -> None:
+    (folder / "ب" / "copy.png").write_bytes((folder / "ا" / "3.png").read_bytes())
+    (folder / "ا" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    outcome = run_data_inspect(folder, "--no-labels")
+    assert outcome.exit_code == 1
+    assert outcome.stdout.startswith("data: 2 errors, 0 warnings")
+    assert "error    equal images under different labels: 1 set of 2 images" in outcome.stdout
+    assert "ا/bad.png: " in outcome.stdout
+
+
+def test_warnings_alone_exit_with_zero(folder: Path) -> None:
+    (folder / "notes.txt").write_text("mine")
+    outcome = run_data_inspect(folder, "--no-labels")
+    assert outcome.exit_code == 0
+    assert "0 errors, 1 warning" in outcome.stdout
+
+
+def test_json_is_all_that_is_written(folder: Path, tmp_path: Path) -> None:
+    (folder / "ب" / "copy.png").write_bytes((folder / "ا" / "3.png").read_bytes())
+    outcome = run_data_inspect(folder, "--no-labels", "-f", "json", "--report", tmp_path / "report")
+    assert outcome.exit_code == 1
+    record = json.loads(outcome.stdout)
+    assert [finding["kind"] for finding in record["findings"]] == ["two-labels"]
+    assert record == json.loads((tmp_path / "report" / "inspection.json").read_text("utf-8"))
+    assert "ا" in outcome.stdout
+
+
+def test_a_page_can_be_had(folder: Path, tmp_path: Path) -> None:
+    outcome = run_data_inspect(folder, "--no-labels", "--report", tmp_path / "page.html")
+    assert outcome.exit_code == 0
+    assert outcome.stdout.endswith(f"wrote {tmp_path / 'page.html'}\n")
+    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_labels_are_checked_where_the_extra_is_installed(folder: Path) -> None:
+    pytest.importorskip("cleanlab", reason="needs the extra 'doctor'")
+    (folder / "ا" / "2.png").rename(folder / "ب" / "wrong.png")
+    outcome = run_data_inspect(folder, "-f", "json", "--sample", "20")
+    record = json.loads(outcome.stdout)
+    assert record["label_check"]["of"] == 24
+    assert 18 <= record["label_check"]["judged"] <= 22
+    assert outcome.exit_code == 0
+
+
+def test_without_the_extra_the_data_is_not_even_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    outcome = run_data_inspect("nothing-here")
+    assert isinstance(outcome.exception, MissingExtraError)
+    assert outcome.exception.exit_code == 2
+    assert isinstance(run_data_inspect("nothing-here", "--no-labels").exception, KalamosError)
+
+
+@pytest.mark.parametrize("arguments", [["-f", "xml"], ["--sample", "0"], ["--most", "-1"], ["--typo"]])
+def test_wrong_usage_exits_with_two(arguments: list[str]) -> None:
+    assert run_data_inspect("mnist", *arguments).exit_code == 2
+
+
+def run_data_render(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["data", "render", *map(str, arguments)])
+
+
+@pytest.fixture
+def fonts(tmp_path: Path) -> Path:
+    """Two families, "kalam" and "caveat", that have two digits."""
+    builder = pytest.importorskip("fontTools.fontBuilder", reason="needs the extra 'fonts'")
+    pens = pytest.importorskip("fontTools.pens.ttGlyphPen")
+    pytest.importorskip("PIL")
+    for family in ("kalam", "caveat"):
+        font = builder.FontBuilder(1000)
+        font.setupGlyphOrder([".notdef", "one", "dash"])
+        font.setupCharacterMap({ord("1"): "one", ord("7"): "dash"})
+        glyphs = {}
+        for name, (right, top) in {".notdef": (400, 400), "one": (100, 700), "dash": (600, 100)}.items():
+            pen = pens.TTGlyphPen(None)
+            pen.moveTo((0, 0))
+            for corner in ((0, top), (right, top), (right, 0)):
+                pen.lineTo(corner)
+            pen.closePath()
+            glyphs[name] = pen.glyph()
+        font.setupGlyf(glyphs)
+        font.setupHorizontalMetrics(dict.fromkeys(glyphs, (600, 0)))
+        font.setupHorizontalHeader(ascent=800, descent=-200)
+        font.setupNameTable({"familyName": family, "styleName": "Regular"})
+        font.setupOS2()
+        font.setupPost()
+        (tmp_path / "fonts" / family).mkdir(parents=True)
+        font.save(tmp_path / "fonts" / family / "regular.ttf")
+    return tmp_path / "fonts"
+
+
+def test_a_dataset_is_made(fonts: Path, tmp_path: Path) -> None:
+    outcome = run_data_render(fonts, "--alphabet", "digits", "-o", tmp_path / "data", "--per-glyph", "2")
+    assert outcome.exit_code == 0, outcome.output
+    assert "8 images, 2 of 10 classes, 2 fonts" in outcome.stdout
+    assert "kalam: has no 0 2 3 4 5 6 8 9" in outcome.stderr
+    assert len(load_dataset(tmp_path / "data" / "digits.csv").train) == 8
+
+
+def test_the_list_and_its_sides_choose(fonts: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("@fontsource/kalam 5.3.0 train latin\n@fontsource/caveat 5.3.0 judge latin\n")
+    common = (fonts, "--alphabet", "digits", "--list", listed)
+    for side, family in (("train", "kalam"), ("judge", "caveat")):
+        outcome = run_data_render(*common, "--side", side, "-o", tmp_path / side)
+        assert outcome.exit_code == 0, outcome.output
+        names = {path.name.partition("-")[0] for path in (tmp_path / side / "1").iterdir()}
+        assert names == {family}
+    assert run_data_render(*common, "-o", tmp_path / "both").exit_code == 0
+    assert "2 fonts" in run_data_render(*common, "-o", tmp_path / "again").stdout
+
+
+def test_what_could_not_be_read_is_told_and_exits_with_one(fonts: Path, tmp_path: Path) -> None:
+    (fonts / "kalam" / "bad.otf").write_bytes(b"no font")
+    outcome = run_data_render(fonts, "--alphabet", "digits", "-o", tmp_path / "data")
+    assert outcome.exit_code == 1
+    assert "kalam/bad.otf: " in outcome.stderr
+    assert "2 fonts" in outcome.stdout
+    listed = tmp_path / "list.txt"
+    listed.write_text("@fontsource/caveat 5.3.0 judge latin\n@fontsource/handlee 5.3.0 train latin\n")
+    outcome = run_data_render(fonts, "--alphabet", "digits", "-o", tmp_path / "other", "--list", listed)
+    assert outcome.exit_code == 1
+    assert "handlee: listed, but not in the folder of fonts" in outcome.stderr
+
+
+def test_wrong_usage(fonts: Path, tmp_path: Path) -> None:
+    assert run_data_render(fonts, "--alphabet", "digts", "-o", tmp_path / "data").exit_code == 2
+    assert run_data_render(fonts, "-o", tmp_path / "data").exit_code == 2
+    assert run_data_render(fonts, "--alphabet", "digits").exit_code == 2
+    assert (
+        run_data_render(fonts, "--alphabet", "digits", "-o", tmp_path / "data", "--per-glyph", "0").exit_code
+        == 2
+    )
+    outcome = run_data_render(fonts, "--alphabet", "digits", "-o", tmp_path / "data", "--side", "judge")
+    assert isinstance(outcome.exception, UsageError)
+    assert isinstance(run_data_render(fonts, "--alphabet", "digits", "-o", fonts).exception, OutputError)
+    assert isinstance(
+        run_data_render(tmp_path / "no", "--alphabet", "digits", "-o", fonts).exception, DatasetError
+    )
+    assert not (tmp_path / "data").exists()

@@ -11,7 +11,7 @@ import pytest
 
 import kalamos
 from kalamos.datasets import Dataset
-from kalamos.zoo.card import render_card
+from kalamos.zoo import render_card
 
 needs_training = pytest.mark.usefixtures("training")
 

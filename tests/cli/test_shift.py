@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset
-from kalamos.shift import CORRUPTIONS
+from kalamos.evaluation.robustness import CORRUPTIONS
 
 
 @pytest.fixture

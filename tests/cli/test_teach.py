@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import kalamos
-from kalamos.zoo import model_path
-from kalamos.zoo.card import render_card
+from kalamos.zoo import model_path, render_card
 
 pytest.importorskip("onnx", reason="needs the extra 'teach'")
 

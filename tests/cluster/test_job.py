@@ -1,4 +1,9 @@
-"""`kalamos predict --engine ray` on a cluster that runs, and on one of its own."""
+"""`kalamos predict --engine ray` on a cluster that runs, and on one of its own.
+
+Streams and their blocks: the same whenever they are read, whole chunks of the local engine.
+
+What a worker does with a block, in this process.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +16,37 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import psutil
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from kalamos.inputs import InputSearch
+from kalamos.cluster import job
+from kalamos.cluster.job import (
+    Block,
+    BlockReader,
+    LocalStream,
+    Outcome,
+    Stream,
+    TableStream,
+    WorkerConfig,
+    blocks_of,
+)
+from kalamos.cluster.storage import PartFolder
+from kalamos.errors import CorruptImageError, ImageNotFoundError, KalamosError, UsageError
+from kalamos.inputs import InputSearch, Item, NamedImage
+from kalamos.inputs.item import is_large
+from kalamos.inputs.skipped import SkippedFiles
+from kalamos.parallel import chunks_of
+from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
-from kalamos.recognizer import load
+from kalamos.recognizer import CHUNK, load
+from kalamos.zoo import model_path
 
 # Rows as they are, with every bit of their floats: the command rounds them.
 READ = """
@@ -198,3 +223,186 @@ def test_a_port_where_something_else_listens(kalamos) -> None:
         done = kalamos("predict", __file__, "--engine", "ray", "--address", address)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.decode().startswith(f"kalamos: no Ray cluster can be reached at {address} (")
+
+
+def local(paths: Sequence[Path | str], stdin: Path | None = None) -> LocalStream:
+    return LocalStream(tuple(map(str, paths)), None, str(Path.cwd()), None if stdin is None else str(stdin))
+
+
+def items_of(blocks: Sequence[Block]) -> list[object]:
+    return [item for block in blocks for item in block.items]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for index in range(500):
+        (tmp_path / f"{index:03}.png").write_bytes(bytes(150_000 if index in {70, 71, 300} else 10))
+    (tmp_path / "notes.txt").write_text("x")
+    return tmp_path
+
+
+@pytest.mark.parametrize("most", [1, 64, 100, 5000])
+def test_blocks_are_whole_chunks_of_the_local_engine(folder: Path, most: int) -> None:
+    stream = pickle.loads(pickle.dumps(local([folder])))  # noqa: S301
+    blocks = list(blocks_of(stream, 3, most=most))
+    chunks = list(chunks_of(InputSearch([str(folder)]), CHUNK, is_large))
+    assert items_of(blocks) == [item for chunk in chunks for item in chunk]
+    ends = {id(chunk[-1]): chunk[-1] for chunk in chunks}.values()
+    assert all(block.items[-1] in ends for block in blocks if block.items)
+    assert [(block.stream, block.number) for block in blocks] == [(3, n) for n in range(len(blocks))]
+    assert [block.last for block in blocks] == [False] * (len(blocks) - 1) + [True]
+    assert [block.passed_over.total for block in blocks] == [0] * (len(blocks) - 1) + [1]
+    assert blocks == list(blocks_of(stream, 3, most=most)), "another reader would make others"
+    if most == 1:
+        assert [block.items for block in blocks if block.items] == chunks
+
+
+def test_large_members_make_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "MAX_BLOCK_BYTES", 300_000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for index in range(10):
+            archive.writestr(f"{index}.png", bytes(140_000))
+    blocks = list(blocks_of(local([tmp_path / "a.zip"]), 0))
+    assert [len(block.items) for block in blocks] == [3, 3, 3, 1]
+
+
+def test_a_stream_that_ends_with_a_block_has_an_empty_one_more(folder: Path) -> None:
+    blocks = list(blocks_of(local(sorted(folder.glob("00*.png"))), 0, most=11))
+    assert [(len(block.items), block.last) for block in blocks] == [(10, True)]
+    blocks = list(blocks_of(local(sorted(folder.glob("0[0-6]*.png"))[:64]), 0, most=64))
+    assert [(len(block.items), block.last) for block in blocks] == [(64, False), (0, True)]
+
+
+def test_standard_input_is_read_from_a_file_again_and_again(tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    saved.write_text("a.png\nb.png\n")
+    stream = local(["-"], saved)
+    for _ in range(2):
+        assert items_of(list(blocks_of(stream, 0))) == ["a.png", "b.png"]
+
+
+def test_a_table_elsewhere_gives_what_it_gives_here(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow", reason="needs the extra 'cluster'")
+    from pyarrow import parquet
+
+    path = tmp_path / "scans.parquet"
+    parquet.write_table(pa.table({"image": [b"1", None, b"3"] * 50}), path, row_group_size=40)
+    here = list(InputSearch([str(path)]))
+    there = items_of(list(blocks_of(TableStream(path.as_uri(), None), 0)))
+    assert len(there) == 150
+    for ours, theirs in zip(here, there, strict=True):
+        assert isinstance(ours, NamedImage)
+        assert isinstance(theirs, NamedImage)
+        assert theirs.name == ours.name.replace(str(tmp_path), tmp_path.as_uri())
+        assert str(theirs.content) == str(ours.content).replace(str(tmp_path), tmp_path.as_uri())
+
+
+def test_a_table_that_cannot_be_read_is_a_row_or_is_refused(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow", reason="needs the extra 'cluster'")
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"image": pa.array([], pa.binary())}), tmp_path / "empty.parquet")
+    parquet.write_table(pa.table({"x": [1], "y": [2]}), tmp_path / "other.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1\x15 and no more")
+    base = tmp_path.as_uri()
+
+    def rows(stream: Stream) -> list[object]:
+        return items_of(list(blocks_of(stream, 0)))
+
+    for name in ("empty", "other"):
+        with pytest.raises(UsageError, match=f"{name}.parquet: "):
+            rows(TableStream(f"{base}/{name}.parquet", None))
+    for name in ("empty", "other", "broken", "none"):
+        uri = f"{base}/{name}.parquet"
+        [member] = rows(TableStream(uri, None, alone=False))
+        assert isinstance(member, NamedImage)
+        assert member.name == uri
+        assert str(member.content).startswith(f"{uri}: ")
+    assert isinstance(member.content, ImageNotFoundError)
+
+
+READING = WorkerConfig(model_path("digits").read_bytes(), PredictOptions(top_k=3))
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """A worker's process is its own; this one is not."""
+    before = cv2.getNumThreads()
+    yield
+    cv2.setNumThreads(before)
+
+
+def some_passed_over() -> SkippedFiles:
+    passed_over = SkippedFiles()
+    for place in range(5):
+        passed_over.add(f"{place}.heic")
+    return passed_over
+
+
+def block(items: list[Item]) -> Block:
+    return Block(4, 2, items, last=True, passed_over=some_passed_over())
+
+
+def read(config: WorkerConfig, items: list[Item]) -> Outcome:
+    """As it comes and goes: pickled."""
+    worker = BlockReader(pickle.loads(pickle.dumps(config)))  # noqa: S301
+    outcome: Outcome = pickle.loads(pickle.dumps(worker.read(block(items))))  # noqa: S301
+    return outcome
+
+
+@pytest.fixture
+def items() -> list[Item]:
+    paths: list[Item] = sorted(map(str, SAMPLES.glob("*.png")))
+    return [
+        *paths,
+        "none.png",
+        NamedImage("a.zip/x", b""),
+        NamedImage("b", CorruptImageError("b: torn", remedy="mend")),
+    ]
+
+
+def test_a_block_s_rows_are_those_of_the_local_engine(items: list[Item]) -> None:
+    outcome = read(READING, items)
+    assert outcome[:4] == (4, 2, True, some_passed_over())
+    expected = list(load("digits").predict_files(items, top_k=3))
+    for ours, theirs in zip(outcome.predictions, expected, strict=True):
+        assert replace(ours, error=None) == replace(theirs, error=None)
+        assert (type(ours.error), str(ours.error)) == (type(theirs.error), str(theirs.error))
+    assert outcome.summary.images == len(items)
+
+
+def test_options_travel(items: list[Item]) -> None:
+    reading = replace(READING, options=PredictOptions(top_k=3, charset="1 2 3", min_confidence=0.9))
+    expected = list(load("digits").predict_files(items[:5], top_k=3, charset="1 2 3", min_confidence=0.9))
+    assert read(reading, items[:5]).predictions == expected
+
+
+def test_parts_are_written_and_only_counts_come_back(items: list[Item], tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'cluster'")
+    outcome = read(replace(READING, parts=PartFolder(str(tmp_path), 3, removed=False)), items)
+    assert outcome.predictions == []
+    [part] = tmp_path.iterdir()
+    assert part.name == "part-00004-00000002.parquet"
+    assert pq.read_table(part).num_rows == outcome.summary.images == len(items)
+
+
+def test_an_empty_block_is_no_part(tmp_path: Path) -> None:
+    outcome = read(replace(READING, parts=PartFolder(str(tmp_path), 3, removed=False)), [])
+    assert outcome.summary.images == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_uris_are_fetched_where_paths_are_uris(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="needs the extra 'cluster'")
+    good, missing = (SAMPLES / "3-chalk.png").as_uri(), f"{tmp_path.as_uri()}/none.png"
+    items: list[Item] = [good, NamedImage("a#1", (SAMPLES / "4-pencil.jpg").read_bytes()), missing] * 20
+    rows = read(replace(READING, remote=True), items).predictions
+    assert [row.label for row in rows] == ["3", "4", None] * 20
+    assert [row.path for row in rows] == [good, "a#1", missing] * 20
+    assert "no such file" in str(rows[-1].error)
+
+
+def test_another_version_of_kalamos_does_not_read() -> None:
+    with pytest.raises(KalamosError, match=r"a worker has kalamos .*, the command 0\.0\.0; install the same"):
+        BlockReader(replace(READING, version="0.0.0"))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kalamos.datasets.sources import natural_key, open_source
 from kalamos.errors import DatasetError
-from kalamos.zip_entries import is_safe_path
+from kalamos.inputs.zip_entries import is_safe_path
 
 Write = Callable[[Mapping[str, bytes]], Path]
 

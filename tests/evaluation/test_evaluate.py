@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,18 @@ import pytest
 
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, RaggedImages, Split
-from kalamos.errors import DatasetError
-from kalamos.evaluation.evaluate import Evaluation, evaluate, filter_charset
+from kalamos.errors import DatasetError, UsageError
+from kalamos.evaluation.evaluate import (
+    Evaluation,
+    confused_pairs,
+    dataset_split,
+    evaluate,
+    filter_charset,
+    right_samples,
+    run_split,
+    surest_mistakes,
+    unread_rows,
+)
 from kalamos.evaluation.metrics import Proportion, wilson_interval
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.recognizer import Recognizer
@@ -26,7 +37,7 @@ def sure_of(answers: list[int], confidence: list[float], classes: int) -> np.nda
 
 
 @pytest.fixture
-def measured() -> Evaluation:
+def measured_evaluate() -> Evaluation:
     """Eight images of a, b, c and d: five right, two wrong, one unread; there is no d."""
     return Evaluation(
         truth=np.array([0, 0, 0, 1, 1, 1, 2, 2]),
@@ -36,65 +47,70 @@ def measured() -> Evaluation:
     )
 
 
-def test_what_could_not_be_read_counts_as_wrong(measured: Evaluation) -> None:
-    assert measured.n == 8
-    assert measured.unread == 1
-    assert measured.correct.tolist() == [True, True, False, True, True, False, True, False]
-    assert measured.accuracy == 5 / 8
-    assert measured.interval == wilson_interval(5, 8)
+def test_what_could_not_be_read_counts_as_wrong(measured_evaluate: Evaluation) -> None:
+    assert measured_evaluate.n == 8
+    assert measured_evaluate.unread == 1
+    assert measured_evaluate.correct.tolist() == [True, True, False, True, True, False, True, False]
+    assert measured_evaluate.accuracy == 5 / 8
+    assert measured_evaluate.interval == wilson_interval(5, 8)
 
 
-def test_what_could_not_be_read_is_nowhere_in_the_confusion(measured: Evaluation) -> None:
-    assert measured.confusion.tolist() == [[2, 1, 0, 0], [0, 2, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+def test_what_could_not_be_read_is_nowhere_in_the_confusion(measured_evaluate: Evaluation) -> None:
+    assert measured_evaluate.confusion.tolist() == [[2, 1, 0, 0], [0, 2, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
 
 
-def test_what_could_not_be_read_was_lost_by_its_class(measured: Evaluation) -> None:
-    assert measured.classes.recall[:3].tolist() == [2 / 3, 2 / 3, 1 / 2]
-    assert measured.classes.precision[:3].tolist() == [1, 2 / 3, 1 / 2]
-    assert np.isnan(measured.classes.recall[3])
+def test_what_could_not_be_read_was_lost_by_its_class(measured_evaluate: Evaluation) -> None:
+    assert measured_evaluate.classes.recall[:3].tolist() == [2 / 3, 2 / 3, 1 / 2]
+    assert measured_evaluate.classes.precision[:3].tolist() == [1, 2 / 3, 1 / 2]
+    assert np.isnan(measured_evaluate.classes.recall[3])
 
 
-def test_calibration_is_that_of_what_was_read(measured: Evaluation) -> None:
+def test_calibration_is_that_of_what_was_read(measured_evaluate: Evaluation) -> None:
     gaps = [2 * 0.1, 0.6, 0.0, 0.4, 0.2]  # by bin: .9, .6, 1, .4, .8
-    assert measured.ece == pytest.approx(sum(gaps) / 7)
-    assert measured.reliability.counts.sum() == 7
+    assert measured_evaluate.ece == pytest.approx(sum(gaps) / 7)
+    assert measured_evaluate.reliability.counts.sum() == 7
     own = [0.9, 0.9, 0.4 / 3, 1.0, 1.0, 0.2, 0.8]
-    assert measured.nll == pytest.approx(-np.log(own).mean(), rel=1e-5)
+    assert measured_evaluate.nll == pytest.approx(-np.log(own).mean(), rel=1e-5)
 
 
-def test_top_k_counts_unread_as_never_found(measured: Evaluation) -> None:
+def test_top_k_counts_unread_as_never_found(measured_evaluate: Evaluation) -> None:
     # The two mistakes' true labels share the rest with others: a goes before c, b after a.
-    assert [measured.top_k(k) for k in (1, 2, 3, 4, 9)] == [5 / 8, 6 / 8, 7 / 8, 7 / 8, 7 / 8]
+    assert [measured_evaluate.top_k(k) for k in (1, 2, 3, 4, 9)] == [5 / 8, 6 / 8, 7 / 8, 7 / 8, 7 / 8]
 
 
-def test_unread_images_are_the_least_sure(measured: Evaluation) -> None:
-    assert measured.selective.risk[-1] == 3 / 8
-    assert measured.selective.confidence_at(1) == 0
-    assert measured.selective.accuracy_at(7 / 8) == pytest.approx(5 / 7)
+def test_unread_images_are_the_least_sure(measured_evaluate: Evaluation) -> None:
+    assert measured_evaluate.selective.risk[-1] == 3 / 8
+    assert measured_evaluate.selective.confidence_at(1) == 0
+    assert measured_evaluate.selective.accuracy_at(7 / 8) == pytest.approx(5 / 7)
 
 
-def test_cases_are_folded_and_lookalikes_merged_where_the_alphabet_has_them(measured: Evaluation) -> None:
-    assert (measured.case_folded_accuracy, measured.confusables_merged_accuracy) == (None, None)
-    cased = replace(measured, labels=("a", "A", "0", "O"))
+def test_cases_are_folded_and_lookalikes_merged_where_the_alphabet_has_them(
+    measured_evaluate: Evaluation,
+) -> None:
+    assert (measured_evaluate.case_folded_accuracy, measured_evaluate.confusables_merged_accuracy) == (
+        None,
+        None,
+    )
+    cased = replace(measured_evaluate, labels=("a", "A", "0", "O"))
     assert cased.case_folded_accuracy == 6 / 8
     assert cased.confusables_merged_accuracy == 5 / 8
-    assert replace(measured, labels=("0", "O", "o", "x")).confusables_merged_accuracy == 7 / 8
+    assert replace(measured_evaluate, labels=("0", "O", "o", "x")).confusables_merged_accuracy == 7 / 8
 
 
-def test_nothing_read_is_no_accuracy_and_no_calibration(measured: Evaluation) -> None:
-    blank = replace(measured, probabilities=np.zeros((8, 4), np.float32))
+def test_nothing_read_is_no_accuracy_and_no_calibration(measured_evaluate: Evaluation) -> None:
+    blank = replace(measured_evaluate, probabilities=np.zeros((8, 4), np.float32))
     assert (blank.accuracy, blank.unread, blank.top_k(5)) == (0, 8, 0)
     assert np.isnan([blank.ece, blank.nll, blank.brier]).all()
     assert blank.classes.macro() == (0, 0, 0)
     assert blank.selective.risk.tolist() == [1] * 8
 
 
-def test_the_most_frequent_mistakes_come_first(measured: Evaluation) -> None:
-    assert measured.most_confused() == [("a", "b", 1), ("b", "c", 1)]
-    often = replace(measured, probabilities=sure_of([1, 2, 1, 1, 1, 2, 2, 2], [0.9] * 8, 4))
+def test_the_most_frequent_mistakes_come_first(measured_evaluate: Evaluation) -> None:
+    assert measured_evaluate.most_confused() == [("a", "b", 1), ("b", "c", 1)]
+    often = replace(measured_evaluate, probabilities=sure_of([1, 2, 1, 1, 1, 2, 2, 2], [0.9] * 8, 4))
     assert often.most_confused() == [("a", "b", 2), ("a", "c", 1), ("b", "c", 1)]
     assert often.most_confused(k=1) == [("a", "b", 2)]
-    right = replace(measured, probabilities=sure_of(measured.truth.tolist(), [0.9] * 8, 4))
+    right = replace(measured_evaluate, probabilities=sure_of(measured_evaluate.truth.tolist(), [0.9] * 8, 4))
     assert right.most_confused() == []
 
 
@@ -234,25 +250,176 @@ def test_a_merged_class_is_measured_on_images_of_both_cases(reader: Recognizer, 
     assert (small.labels, small.n) == (("c", "o"), 12)
 
 
-def test_figures_under_labels_counted_as_one_have_intervals(measured: Evaluation) -> None:
-    named = replace(measured, labels=("a", "A", "0", "O"))
+def test_figures_under_labels_counted_as_one_have_intervals(measured_evaluate: Evaluation) -> None:
+    named = replace(measured_evaluate, labels=("a", "A", "0", "O"))
     assert named.folded_and_merged == Proportion(6, 8)
     assert named.case_folded.interval == wilson_interval(6, 8)
-    assert replace(measured, labels=("a", "A", "x", "y")).folded_and_merged is None
+    assert replace(measured_evaluate, labels=("a", "A", "x", "y")).folded_and_merged is None
 
 
-def test_targets_are_those_that_validation_reached(measured: Evaluation) -> None:
-    assert measured.targets == ()
+def test_targets_are_those_that_validation_reached(measured_evaluate: Evaluation) -> None:
+    assert measured_evaluate.targets == ()
     table = SelectiveAccuracy(9, (OperatingPoint(0.9, 0.0, 1.0), OperatingPoint(0.992, 0.85, 0.5)))
-    targets = replace(measured, validated=table).targets
+    targets = replace(measured_evaluate, validated=table).targets
     assert [(target.accuracy, target.threshold) for target in targets] == [(0.95, 0.85), (0.99, 0.85)]
-    sure = measured.confidence >= 0.85
+    sure = measured_evaluate.confidence >= 0.85
     assert targets[0].answered == Proportion(int(sure.sum()), 8)
-    assert targets[0].right == Proportion(int(measured.correct[sure].sum()), int(sure.sum()))
-    none = replace(measured, validated=replace(table, points=(OperatingPoint(0.99, 1.0, 0.5),)))
-    assert none.targets[0].right.n == (measured.confidence >= 1).sum()
+    assert targets[0].right == Proportion(int(measured_evaluate.correct[sure].sum()), int(sure.sum()))
+    none = replace(measured_evaluate, validated=replace(table, points=(OperatingPoint(0.99, 1.0, 0.5),)))
+    assert none.targets[0].right.n == (measured_evaluate.confidence >= 1).sum()
 
 
 def test_a_file_s_own_table_is_the_one_that_is_looked_at(reader: Recognizer, digits: Dataset) -> None:
     assert reader.spec.selective is not None
     assert evaluate(reader, digits.test, digits.alphabet.labels).validated == reader.spec.selective
+
+
+def test_mistakes_are_wrong_read_and_sorted(measured: Evaluation) -> None:
+    rows = surest_mistakes(measured, 100)
+    assert set(rows) == set(np.flatnonzero(~measured.correct)) - {30}
+    assert (np.diff(measured.confidence[rows]) <= 0).all()
+    assert surest_mistakes(measured, 3).tolist() == rows[:3].tolist()
+    assert unread_rows(measured, 9).tolist() == [30]
+
+
+def test_samples_are_right_drawn_by_seed_and_never_twice(measured: Evaluation) -> None:
+    rows = right_samples(measured, 20, seed=1)
+    assert measured.correct[rows].all()
+    assert len(set(rows.tolist())) == 20
+    assert rows.tolist() == right_samples(measured, 20, seed=1).tolist()
+    assert rows.tolist() != right_samples(measured, 20, seed=2).tolist()
+    assert right_samples(measured, 1000).tolist() == np.flatnonzero(measured.correct).tolist()
+
+
+def test_a_pair_has_its_images_and_something_to_compare_with(measured: Evaluation, answering) -> None:
+    answers = measured.truth.copy()
+    fours = np.flatnonzero(measured.truth == 4)
+    answers[fours[:3]] = 9
+    wrong = answering(measured, answers, np.linspace(0.5, 0.9, 60))
+    [pair] = confused_pairs(wrong, 5, each=2)
+    assert (pair.truth, pair.predicted, pair.count, pair.share) == ("4", "9", 3, 3 / len(fours))
+    assert pair.rows == (fours[2], fours[1])
+    assert pair.like == (fours[-1], np.flatnonzero(measured.truth == 9)[-1])
+    assert pair.frequency == f"3 times, {3 / len(fours):.1%}"
+    answers[fours] = 9
+    assert confused_pairs(answering(measured, answers), 5, each=2)[0].like[0] is None
+
+
+def test_nothing_confused_is_no_pair(measured: Evaluation, answering) -> None:
+    assert confused_pairs(answering(measured, measured.truth), 5, 5) == []
+    blank = replace(measured, probabilities=np.zeros_like(measured.probabilities))
+    assert (confused_pairs(blank, 5, 5), len(right_samples(blank, 5))) == ([], 0)
+
+
+numpy_files = pytest.importorskip("safetensors.numpy", reason="needs the extra 'train'")
+
+ROWS = {
+    "train": np.arange(0, 200),
+    "val": np.array([5, 250, 299]),
+    "test": np.zeros(0, np.int64),
+}
+
+
+def save(folder: Path, digits: Dataset, rows: dict[str, np.ndarray]) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(json.dumps({"data_sha256": digits.train.sha256}))
+    (folder / "split.safetensors").write_bytes(numpy_files.save(rows))
+    return folder
+
+
+@pytest.fixture
+def run(digits: Dataset, tmp_path: Path) -> Path:
+    return save(tmp_path / "run", digits, ROWS)
+
+
+def test_the_test_split_where_there_is_one_else_all(digits: Dataset) -> None:
+    assert dataset_split(digits, None) == (digits.test, "test")
+    whole = replace(digits, test=None)
+    assert dataset_split(whole, None) == (whole.train, "all")
+    assert dataset_split(whole, "all") == (whole.train, "all")
+    assert dataset_split(digits, "train") == (digits.train, "train")
+
+
+def test_an_official_validation_part_is_not_for_training(digits: Dataset) -> None:
+    held = replace(digits, val_rows=np.array([3, 7]))
+    split, part = dataset_split(held, "val")
+    assert part == "val"
+    assert np.array_equal(split.images, digits.train.images[[3, 7]])
+    split, _ = dataset_split(held, "train")
+    assert np.array_equal(split.images, np.delete(digits.train.images, [3, 7], axis=0))
+    assert len(dataset_split(held, "all")[0]) == 360
+
+
+def test_all_is_train_and_then_test(digits: Dataset) -> None:
+    split, part = dataset_split(digits, "all")
+    assert (len(split), part) == (360, "all")
+    assert np.array_equal(split.images[300], digits.test.images[0])
+    assert split.labels.tolist() == [*digits.train.labels, *digits.test.labels]
+
+
+def test_all_of_different_sizes(digits: Dataset) -> None:
+    larger = Split(RaggedImages.of([np.pad(i, 3) for i in digits.test.images]), digits.test.labels)
+    split, _ = dataset_split(replace(digits, test=larger), "all")
+    assert [split.images[row].shape for row in (0, 299, 300)] == [(28, 28), (28, 28), (34, 34)]
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_part_that_there_is_not(digits: Dataset, part: str) -> None:
+    with pytest.raises(UsageError, match=f"mnist has no {part} split of its own; .*--split-of RUN"):
+        dataset_split(replace(digits, test=None), part)
+
+
+def test_what_a_run_held_out(digits: Dataset, run: Path) -> None:
+    split = run_split(digits, run, "val")
+    assert np.array_equal(split.images, digits.train.images[[5, 250, 299]])
+    assert len(run_split(digits, run, "train")) == 200
+
+
+def test_an_empty_part_says_where_the_test_split_is(digits: Dataset, run: Path) -> None:
+    with pytest.raises(UsageError, match="kept no test part; leave out --split-of"):
+        run_split(digits, run, "test")
+
+
+def test_other_data_are_refused(digits: Dataset, run: Path) -> None:
+    other = replace(digits, train=digits.train.take(np.arange(299)))
+    with pytest.raises(DatasetError, match="was trained on other images than those of mnist"):
+        run_split(other, run, "val")
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ({"val": np.array([0, 300])}, "does not index the 300 images"),
+        ({"val": np.array([-1, 3])}, "does not index"),
+        ({"val": np.array([0.0, 1.0])}, "does not index"),
+        ({"val": np.array([[0, 1]])}, "does not index"),
+    ],
+)
+def test_rows_that_cannot_be(digits: Dataset, tmp_path: Path, rows: dict[str, np.ndarray], told: str) -> None:
+    with pytest.raises(DatasetError, match=told):
+        run_split(digits, save(tmp_path, digits, rows), "val")
+
+
+@pytest.mark.parametrize(
+    ("story", "told"),
+    [(b"", "does not say"), (b"[]", "does not say"), (b"{}", "does not say"), (b"\xff", "does not say")],
+)
+def test_a_story_that_tells_nothing(digits: Dataset, run: Path, story: bytes, told: str) -> None:
+    (run / "run.json").write_bytes(story)
+    with pytest.raises(DatasetError, match=told):
+        run_split(digits, run, "val")
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\xff" * 64, numpy_files.save(ROWS)[:-8]])
+def test_damaged_indices(digits: Dataset, run: Path, content: bytes) -> None:
+    (run / "split.safetensors").write_bytes(content)
+    with pytest.raises(DatasetError, match="is damaged"):
+        run_split(digits, run, "val")
+
+
+def test_no_run_and_an_old_run(digits: Dataset, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"none: has no run.json .*give the folder"):
+        run_split(digits, tmp_path / "none", "val")
+    (run / "split.safetensors").unlink()
+    with pytest.raises(DatasetError, match=r"split.safetensors: cannot be read \(No such file"):
+        run_split(digits, run, "val")

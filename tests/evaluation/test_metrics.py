@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import string
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -8,16 +10,83 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kalamos.alphabets import CONFUSABLES, LATIN_26
+from kalamos.errors import UsageError
 from kalamos.evaluation.metrics import (
     brier_score,
+    case_folding,
     class_scores,
+    confusable_groups,
     confusion_matrix,
     expected_calibration_error,
     log_loss,
+    mcnemar,
+    merging,
     reliability,
     truth_ranks,
     wilson_interval,
 )
+
+EMNIST_47 = tuple("0123456789" + string.ascii_uppercase + "abdefghnqrt")
+ARABIC = tuple("ابتثجحخدذرزسشصضطظعغفقكلمنهوي")
+
+
+def test_the_groups_are_disjoint_and_composed() -> None:
+    members = "".join(CONFUSABLES)
+    assert len(set(members)) == len(members)
+    assert unicodedata.normalize("NFC", members) == members
+
+
+def test_digits_have_none() -> None:
+    assert confusable_groups(tuple("0123456789")) == ()
+    assert merging(tuple("0123456789")) is None
+
+
+def test_emnist_keeps_l_under_its_capital() -> None:
+    groups = confusable_groups(EMNIST_47, "latin-47")
+    assert ("1", "I", "L") in groups
+    assert ("9", "g", "q") in groups
+    assert ("1", "I") in confusable_groups(EMNIST_47, "a folder whose L is L alone")
+    assert confusable_groups(LATIN_26.labels, "latin-26") == (("I", "L"), ("G", "Q"))
+    every = confusable_groups(tuple(string.digits + string.ascii_letters))
+    assert ("1", "i", "l", "I") in every
+    assert ("C",) not in groups
+    assert ("c", "C") in every
+
+
+def test_arabic_letters_of_one_skeleton_merge() -> None:
+    groups = {"".join(group) for group in confusable_groups(ARABIC)}
+    assert groups == {"بتثني", "جحخ", "دذ", "رز", "سش", "صض", "طظ", "عغ", "فق"}
+
+
+def test_merged_labels_share_the_first_of_their_group() -> None:
+    to = merging(ARABIC)
+    assert to is not None
+    assert {ARABIC[i] for i in to} == set("ابجدرسصطعفكلمهو")
+    assert np.array_equal(to[to], to)
+
+
+def test_a_label_of_several_characters_is_in_no_group() -> None:
+    assert confusable_groups(("لا", "ا", "0O")) == ()
+    assert confusable_groups(("0", "0O", "x")) == ()
+
+
+def test_decomposed_labels_are_known() -> None:
+    assert confusable_groups((unicodedata.normalize("NFD", "أ"), "ا")) != ()
+
+
+def test_case_folding() -> None:
+    to = case_folding(EMNIST_47)
+    assert to is not None
+    assert EMNIST_47[to[EMNIST_47.index("q")]] == "Q"
+    assert case_folding(ARABIC) is None
+    assert case_folding(tuple(string.ascii_lowercase)) is None
+
+
+def test_a_single_label_is_confused_with_none() -> None:
+    assert confusable_groups(("0",)) == ()
+    assert merging(("0",)) is None
+    assert case_folding(("a",)) is None
 
 
 @pytest.mark.parametrize(
@@ -159,3 +228,62 @@ def test_every_bin_has_its_interval() -> None:
     assert (diagram.low[1], diagram.high[1]) == wilson_interval(1, 1)
     assert np.isnan([diagram.low[0], diagram.accuracy[0], diagram.confidence[0]]).all()
     assert diagram.ece == pytest.approx((10 * 0.05 + 0.9) / 11)
+
+
+pytest.importorskip("scipy", reason="needs the extra 'train'")
+
+
+def disagreeing(only_a: int, only_b: int, both: int = 100, neither: int = 7):
+    a = np.repeat([True, True, False, False], [both, only_a, only_b, neither])
+    b = np.repeat([True, False, True, False], [both, only_a, only_b, neither])
+    return a, b
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "p_value", "exact"),
+    [
+        # By hand: 2 * (1 + 10 + 45) / 2^10, and 2 / 2^6.
+        (8, 2, 112 / 1024, True),
+        (0, 6, 2 / 64, True),
+        (5, 5, 1.0, True),
+        (0, 0, 1.0, True),
+        # Agresti 1990, table 10.1 (approval ratings, 86 and 150): (|86 - 150| - 1)^2 / 236 = 16.82.
+        (86, 150, 4.1e-5, False),
+        (13, 13, 1.0, False),
+        (13, 12, 1.0, False),
+    ],
+)
+def test_published_and_hand_made_values(only_a: int, only_b: int, p_value: float, exact: bool) -> None:
+    outcome = mcnemar(*disagreeing(only_a, only_b))
+    assert (outcome.only_a, outcome.only_b, outcome.exact) == (only_a, only_b, exact)
+    assert outcome.p_value == pytest.approx(p_value, rel=0.02)
+    assert outcome.significant() == (p_value < 0.05)
+
+
+def test_the_test_changes_at_25_and_hardly_the_answer() -> None:
+    few, many = mcnemar(*disagreeing(17, 7)), mcnemar(*disagreeing(18, 7))
+    assert (few.exact, many.exact) == (True, False)
+    assert few.p_value == pytest.approx(0.064, abs=1e-3)
+    assert many.p_value == pytest.approx(0.0455, abs=1e-3)
+
+
+def test_the_two_may_change_places() -> None:
+    a, b = disagreeing(40, 20)
+    assert mcnemar(a, b).p_value == mcnemar(b, a).p_value
+
+
+def test_what_both_know_says_nothing() -> None:
+    assert mcnemar(*disagreeing(8, 2, both=0)).p_value == mcnemar(*disagreeing(8, 2, both=10**5)).p_value
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "told"),
+    [
+        (np.ones(3, bool), np.ones(4, bool), "3 and 4 answers cannot be compared"),
+        (np.ones(3), np.ones(3, bool), r"takes bool \[N\], not float64"),
+        (np.ones((2, 2), bool), np.ones((2, 2), bool), "takes bool"),
+    ],
+)
+def test_wrong_inputs_are_refused(a, b, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        mcnemar(a, b)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kalamos.errors import CorruptImageError, ImageError, ImageTimeoutError, ImageTooLargeError
-from kalamos.images import MAX_PIXELS, decode_grey, jpeg, load_grey, png, tiff, webp
+from kalamos.images import MAX_PIXELS, decode_grey, headers, jpeg, load_grey, png
 from kalamos.images.decoding import LARGE_BYTES, decode_all, fetch
 from kalamos.images.pixels import MAX_DECODED_BYTES
 
@@ -146,9 +146,9 @@ CASES: dict[str, tuple[Callable[[], bytes], type[ImageError]]] = {
     "a WEBP of chunks alone": (
         lambda: (
             b"RIFF"
-            + struct.pack("<I", 8 * webp.MAX_CHUNKS + 84)
+            + struct.pack("<I", 8 * headers.MAX_CHUNKS + 84)
             + b"WEBP"
-            + b"JUNK\0\0\0\0" * (webp.MAX_CHUNKS + 10)
+            + b"JUNK\0\0\0\0" * (headers.MAX_CHUNKS + 10)
         ),
         CorruptImageError,
     ),
@@ -179,7 +179,7 @@ def test_a_frame_of_very_many_blocks_is_read_soon(capfd: pytest.CaptureFixture[s
 
 def test_bounds_leave_room_for_real_files() -> None:
     assert MAX_PIXELS * 4 <= MAX_DECODED_BYTES < MAX_PIXELS * 6
-    assert tiff.MAX_ENTRIES > 100
+    assert headers.MAX_ENTRIES > 100
     assert jpeg.MAX_SEGMENTS > 1000
 
 

@@ -141,6 +141,6 @@ def test_mutants_end_in_an_image_or_an_error(kind: str, capfd: pytest.CaptureFix
             assert outcome.ndim == 2
     said = capfd.readouterr().err
     if kind == "JPEG":
-        # That the bits of a scan are damaged nobody knows beforehand: see kalamos.cli.native_output.
+        # That the bits of a scan are damaged nobody knows beforehand: see kalamos.cli._shared.
         said = "".join(line for line in said.splitlines() if not line.startswith("Corrupt JPEG data"))
     assert said == ""

@@ -19,8 +19,8 @@ from tests.model_file import hostile
 
 from kalamos import Recognizer
 from kalamos.errors import ModelAnswerError, ModelFileError
+from kalamos.explain import occlusion
 from kalamos.model_file import ModelSpec, open_model
-from kalamos.saliency import occlusion
 
 SECONDS, MEGABYTES = 2.0, 500
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalamos.alphabets import CONTROL_CHARACTERS, Alphabet
-from kalamos.errors import KalamosError, ModelFileError, SpecVersionError
+from kalamos.errors import KalamosError, ModelFileError, SpecVersionError, UsageError
 from kalamos.model_file import (
     FORMAT_VERSION,
     Metric,
@@ -21,7 +21,22 @@ from kalamos.model_file import (
     SelectiveAccuracy,
     TrainingRecord,
 )
-from kalamos.model_file.spec import MAX_SPEC_CHARACTERS
+from kalamos.model_file.spec import (
+    MAX_SPEC_CHARACTERS,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    MIN_TEMPERATURE_IMAGES,
+    bound_temperature,
+    check_licence,
+    temperature_text,
+)
+
+
+@pytest.mark.parametrize("licence", ["", " ", "MIT\nor so", "x" * 201, "a\x1b[31m"])
+def test_what_is_no_licence_s_name(licence: str) -> None:
+    with pytest.raises(UsageError, match="is not the name of a licence; give an SPDX identifier"):
+        check_licence(licence)
+
 
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=12)
 UNITS = st.floats(0, 1)
@@ -276,3 +291,22 @@ def test_a_wrong_figure_is_refused_by_its_key(
 ) -> None:
     with pytest.raises(ModelFileError, match=key):
         ModelSpec.from_json(changed(measured, **changes))
+
+
+@pytest.mark.parametrize("fitted", [0.05, 0.084, 0.9, 20.0])
+def test_few_images_fit_no_temperature(fitted: float) -> None:
+    assert bound_temperature(fitted, MIN_TEMPERATURE_IMAGES - 1) == 1
+    assert bound_temperature(fitted, MIN_TEMPERATURE_IMAGES) == min(
+        max(fitted, MIN_TEMPERATURE), MAX_TEMPERATURE
+    )
+
+
+def test_it_is_told_what_it_comes_from() -> None:
+    assert temperature_text(1.0, 1) == "1.000, not fitted: 1 validation image is fewer than 100"
+    assert temperature_text(0.084, 30).startswith("0.084, not to be believed: 30 validation images are fewer")
+    assert (
+        temperature_text(MIN_TEMPERATURE, 300)
+        == "0.250 (the lowest that is taken), fitted on the 300 validation images"
+    )
+    assert temperature_text(MAX_TEMPERATURE, 300).startswith("4.000 (the highest that is taken), ")
+    assert temperature_text(1.3, None) == "1.300, fitted on the validation images"

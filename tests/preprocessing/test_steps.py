@@ -7,8 +7,8 @@ import pytest
 
 from kalamos.errors import NoInkError, PreprocessingError
 from kalamos.preprocessing import Preprocessor
-from kalamos.preprocessing.ink import foreground_intensity
-from kalamos.preprocessing.parts import extract_strokes
+from kalamos.preprocessing.background import foreground_intensity
+from kalamos.preprocessing.components import extract_strokes
 from kalamos.preprocessing.steps import STEPS
 
 STROKE = np.zeros((40, 40), np.uint8)

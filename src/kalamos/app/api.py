@@ -1,35 +1,116 @@
-"""The HTTP API's routes: `POST /v1/predict`, `GET /v1/models`, `GET /health`, and `/docs`."""
+"""The application and its routes.
+
+Predictions and models as the API's JSON.
+
+The HTTP API's routes: `POST /v1/predict`, `GET /v1/models`, `GET /health`, and `/docs`.
+
+The application: the API's routes, the page above them, and the guards before both.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Final
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from kalamos._version import __version__
-from kalamos.answering import AnswerRule
-from kalamos.app.batching import BatchScheduler
-from kalamos.app.bodies import BodyReader
-from kalamos.app.guard import API_PATHS
-from kalamos.app.limits import Limits
-from kalamos.app.manual import openapi_html, requested_address
-from kalamos.app.models import ModelRegistry
-from kalamos.app.refusals import APIError
-from kalamos.app.rows import answer_json, described
-from kalamos.app.schema import Answer, Failure, Health, Models
-from kalamos.app.uploads import PredictRequest, read_form, read_json
+from kalamos.app.batching import BatchScheduler, ModelRegistry
+from kalamos.app.errors import APIError, Limits, error_response
+from kalamos.app.openapi_page import openapi_html, requested_address
+from kalamos.app.requests import BodyReader, PredictRequest, UploadedImage, read_form, read_json
+from kalamos.app.schema import Alphabet, Answer, Failure, Health, Measured, Model, Models, body_schemas
+from kalamos.app.security import API_PATHS, LOOPBACK_HOSTS, Guard
 from kalamos.errors import ModelError, ModelNotFoundError, UsageError
+from kalamos.model_file import ModelSpec
+from kalamos.postprocessing import AnswerRule
 from kalamos.predict_options import PredictOptions
+from kalamos.predictions import Prediction
+from kalamos.writers.base import encodable
+from kalamos.writers.tables import json_object
 
-__all__ = ["add_api"]
+if TYPE_CHECKING:
+    import gradio
+
+    from kalamos.app.visits import VisitLimits
+
+__all__ = ["create_app"]
+
+
+def answer_json(
+    model: str,
+    uploads: Sequence[UploadedImage],
+    predictions: Sequence[Prediction],
+    *,
+    top_k: int,
+    removed: bool,
+) -> bytes:
+    """`schema.Answer`, its rows written as `kalamos predict -f json` writes them.
+
+    Raises:
+        APIError: 503 where a confidence is no number, which JSON has no way to write.
+
+    >>> from kalamos.predictions import Candidate
+    >>> read = Prediction("7", 0.998, (Candidate("7", 0.998),))
+    >>> image = UploadedImage(b"", "7.png", "7.png")
+    >>> print(answer_json("digits", [image], [read], top_k=1, removed=False).decode())
+    {"model": "digits", "results": [
+    {"path": "7.png", "label": "7", "confidence": 0.998000, "abstained": false, "error": null, \
+"top": [{"label": "7", "confidence": 0.998000}], "code": null}
+    ]}
+    """
+    if not all(isfinite(candidate.confidence) for each in predictions for candidate in each.top):
+        raise APIError(
+            503, "model_unusable", f"the model {model!r} gave no numbers", remedy="use another model"
+        )
+    rows = [
+        f"{json_object(replace(prediction, path=upload.name), top_k, removed)[:-1]}, "
+        f'"code": {_code(prediction)}}}'
+        for upload, prediction in zip(uploads, predictions, strict=True)
+    ]
+    results = ",\n".join(rows)
+    return f'{{"model": {json.dumps(model)}, "results": [\n{results}\n]}}'.encode()
+
+
+def _code(prediction: Prediction) -> str:
+    return "null" if prediction.error is None else f'"{prediction.error.summary.replace(" ", "_")}"'
+
+
+def described(name: str, spec: ModelSpec) -> Model:
+    """What `/v1/models` says of a model: nothing of where it lies."""
+    return Model(
+        name=encodable(name),
+        architecture=encodable(spec.architecture),
+        parameters=spec.parameters,
+        alphabet=Alphabet(name=encodable(spec.alphabet.name), labels=list(spec.alphabet.labels)),
+        input_size=spec.input_size,
+        min_confidence=spec.min_confidence,
+        target_accuracies=[] if spec.selective is None else [p.accuracy for p in spec.selective.points],
+        metrics=[
+            Measured(
+                dataset=encodable(m.dataset),
+                split=encodable(m.split),
+                n=m.n,
+                accuracy=m.accuracy,
+                interval=m.interval,
+            )
+            for m in spec.metrics
+        ],
+        licence=encodable(spec.licence),
+    )
+
 
 PREDICT_ROUTE: Final = "/v1/predict"
 
@@ -176,3 +257,96 @@ def _checked_options(registry: ModelRegistry, model: str, wish: PredictRequest) 
     except UsageError as error:
         raise APIError(422, "invalid_option", error.problem, remedy=error.remedy) from None
     return replace(wish.options, top_k=rule.top_k)
+
+
+def create_app(
+    readers: ModelRegistry,
+    limits: Limits | None = None,
+    page: gradio.Blocks | None = None,
+    *,
+    hosts: Iterable[str] | None = LOOPBACK_HOSTS,
+    visit_limits: VisitLimits | None = None,
+) -> FastAPI:
+    """The ASGI application of `kalamos app`.
+
+    Args:
+        readers: the models.
+        limits: the default ones if None.
+        page: what is shown at `/`; None leaves the API alone.
+        hosts: names, without port, that the server may be called by; None takes any.
+        visit_limits: bounds on what visitors of the page hold; the default ones if None.
+
+    Returns:
+        It; `state.end_page()` is to be called when the server is about to end.
+
+    >>> app = create_app(ModelRegistry(["digits"]))
+    >>> sorted(app.openapi()["paths"])
+    ['/health', '/v1/models', '/v1/predict']
+    """
+    limits = limits or Limits()
+    scheduler = BatchScheduler(readers, limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await scheduler.close()
+
+    app = _Application(
+        title="kalamos",
+        version=__version__,
+        description="Reads isolated handwritten characters: images in, one row an image out.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    add_api(app, readers, limits, scheduler)
+    for kind in (APIError, HTTPException, ClientDisconnect):
+        app.add_exception_handler(kind, _refused)
+    app.state.end_page = _nothing
+    if page is None:
+        app.add_api_route("/", _to_manual, include_in_schema=False)
+    else:
+        from kalamos.app.page_mount import mount_page
+
+        app.state.end_page = mount_page(app, page, limits, visit_limits)
+    # No origin is allowed. Gradio, which would allow some, leaves it to the application if it has this.
+    app.add_middleware(CORSMiddleware, allow_origins=())
+    app.add_middleware(Guard, hosts=hosts)
+    return app
+
+
+class _Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """With the schemas of the bodies, which FastAPI does not read and so does not know."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document["components"]["schemas"] |= body_schemas()
+            self.openapi_schema = document
+        return self.openapi_schema
+
+
+def _nothing() -> None:
+    pass
+
+
+async def _to_manual() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Every refusal in the one form; what nobody foresaw is left to the guard."""
+    match error:
+        case APIError():
+            refusal = error
+        case HTTPException(status_code=404):
+            refusal = APIError(404, "not_found", "there is nothing here", remedy="see /docs")
+        case HTTPException(status_code=405):
+            refusal = APIError(
+                405, "wrong_method", "not with this method", remedy="see /docs", headers=error.headers
+            )
+        case HTTPException():
+            refusal = APIError(error.status_code, "refused", str(error.detail), headers=error.headers)
+        case _:  # the client went away: nobody is there to read this
+            refusal = APIError(400, "disconnected", "the client went away")
+    return error_response(refusal, request.state.request_id)

@@ -1,8 +1,14 @@
-"""The visits of the page: who they are, what each holds, and when it is over.
+"""Visits: what belongs to one browser, and its folder on disk.
+
+The visits of the page: who they are, what each holds, and when it is over.
 
 A visit is a browser, known by a cookie with a random value, for as long as requests with that cookie come.
 Everything that the page remembers belongs to a visit: uploads, results, models, the review of a folder. A
 `session_hash`, which Gradio lets a request choose, names no more than one of the visit's open pages.
+
+The folder in which a running app keeps what people upload, and what an app that was killed left.
+
+The one gate that every file a request names has to pass.
 """
 
 from __future__ import annotations
@@ -11,28 +17,38 @@ import os
 import re
 import secrets
 import shutil
+import stat
+import sys
+import tempfile
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
-from kalamos.app.limits import require_positive_fields
-from kalamos.app.refusals import APIError
+from kalamos.app.errors import APIError, require_positive_fields
+from kalamos.errors import OutputError
 
 __all__ = [
+    "FILE_ROUTE",
     "ByteCount",
     "HeldBytes",
     "StoredFile",
     "Visit",
     "VisitLimits",
     "Visits",
+    "admit_files",
+    "app_folder",
+    "base_name",
     "current_visit",
     "is_token",
     "new_token",
+    "sweep_app_folders",
 ]
 
 MAX_PAGES_PER_VISIT: Final = 8
@@ -367,3 +383,175 @@ class Visits:
 def _come_later(problem: str, *, close: bool = False) -> APIError:
     remedy = "come again in some minutes"
     return APIError(503, "full", problem, remedy=remedy, close=close, retry_after=60)
+
+
+FOLDER_PREFIX: Final = "kalamos-app-"
+LOCK_FILE: Final = ".lock"
+
+MAX_FOLDER_TRIES: Final = 10
+"""Of making a folder, where another app that starts at the same moment takes it for one that was left."""
+
+
+@contextmanager
+def app_folder() -> Iterator[Path]:
+    """Make a folder that only this user may look into, and delete it with all that is in it at the end.
+
+    As long as it is in use, a file in it is locked. The lock ends with the process, however that ends; so
+    the next app can tell a folder that was left by a process that was killed, and deletes it first.
+
+    Raises:
+        OutputError: the system's temporary folder takes none.
+
+    >>> with app_folder() as folder:
+    ...     _ = (folder / "upload").write_bytes(b"7")
+    >>> folder.exists()
+    False
+    """
+    parent = Path(tempfile.gettempdir())
+    sweep_app_folders(parent)
+    folder, lock = _make(parent)
+    try:
+        yield folder
+    finally:
+        # On Windows, a file that is open cannot be deleted.
+        if sys.platform == "win32":
+            os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)
+        if sys.platform != "win32":
+            os.close(lock)
+
+
+def sweep_app_folders(parent: Path) -> list[Path]:
+    """Delete the folders of apps that were killed; returns them.
+
+    Only folders that an app of this very user made and locked, and which nobody has locked now. Where a
+    lock cannot be asked about, as on some network file systems, the folder stays.
+    """
+    swept = []
+    for folder in sorted(parent.glob(f"{FOLDER_PREFIX}*")):
+        lock = _lock_of_left(folder)
+        if lock is None:
+            continue
+        if sys.platform == "win32":
+            os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)
+        if sys.platform != "win32":
+            os.close(lock)
+        swept.append(folder)
+    return swept
+
+
+def _make(parent: Path) -> tuple[Path, int]:
+    for _ in range(MAX_FOLDER_TRIES):
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent)).resolve()
+            lock = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        except FileNotFoundError:  # taken away between the two
+            continue
+        except OSError as error:
+            raise OutputError(
+                f"no folder for uploads can be made in {parent}: {error.strerror}",
+                remedy="name another with the environment variable TMPDIR",
+            ) from None
+        if _is_locked_by_us(lock) and (folder / LOCK_FILE).exists():
+            return folder, lock
+        os.close(lock)
+    raise OutputError(f"no folder for uploads can be made in {parent}", remedy="start it again")
+
+
+def _lock_of_left(folder: Path) -> int | None:
+    """The lock, now ours, of a folder that an app of this user left; None for any other folder."""
+    with suppress(OSError):
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+            return None
+        # No link is followed: in a folder of everybody's, another user could lay one.
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        if stat.S_ISREG(os.fstat(lock).st_mode) and _is_locked_by_us(lock):
+            return lock
+        os.close(lock)
+    return None
+
+
+def _is_locked_by_us(lock: int) -> bool:
+    """Lock an open file, if nobody has: for as long as it is open, in this process or what it forks."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+FILE_ROUTE: Final = "/gradio_api/file="
+
+MAX_FILE_NAME_CHARACTERS: Final = 255
+"""Characters of a file's name, as most file systems have it."""
+
+
+def admit_files(value: Any, visit: Visit | None, *, host: str | None = None) -> None:
+    """Check, in place, every file that a value names, whatever component it is for and however deep it lies.
+
+    An object with a `path` or a `url` names a file, whatever else it has or lacks. The file has to be one
+    that `visit` uploaded, or was given by an event of its own: looked up in the server's own record of them,
+    by its resolved path. What passes is written anew: `path` as the record has it, `url` none, so that
+    nothing is ever fetched, and `orig_name` a plain name.
+
+    Args:
+        value: what came with a request, as parsed from JSON.
+        visit: whose request it is; None for nobody's, who may name no file.
+        host: the request's `Host`, which a `url` may name; None where no `url` may name any.
+
+    Raises:
+        APIError: 403, the first file that is not the visit's.
+    """
+    stack = [value]
+    while stack:  # without recursion, which has its limit
+        each = stack.pop()
+        if isinstance(each, dict):
+            if each.get("path") is not None or each.get("url") is not None:
+                _admit(each, visit, host)
+            stack.extend(each.values())
+        elif isinstance(each, list | tuple):
+            stack.extend(each)
+
+
+def _admit(file: dict[str, Any], visit: Visit | None, host: str | None) -> None:
+    path = None if visit is None else visit.own_path(file.get("path"))
+    if path is None:
+        raise APIError(403, "not_yours", "this file is not one that was uploaded from this browser")
+    url = file.get("url")
+    if url and (not isinstance(url, str) or not _is_own_url(url, visit, host)):
+        raise APIError(403, "foreign_url", "files of other servers are not fetched")
+    file["path"] = path
+    if "url" in file:
+        file["url"] = None
+    name = file.get("orig_name")
+    if name is not None:
+        file["orig_name"] = base_name(name) if isinstance(name, str) else None
+
+
+def _is_own_url(url: str, visit: Visit | None, host: str | None) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    _, marked, path = parts.path.partition(FILE_ROUTE)
+    own = visit is not None and marked and (visit.own_path(path) or visit.own_path(unquote(path)))
+    return bool(own) and parts.scheme in {"", "http", "https"} and parts.netloc in {"", host}
+
+
+def base_name(name: str) -> str:
+    r"""Return the last part of the name that a browser gave a file, cut to `MAX_FILE_NAME_CHARACTERS`.
+
+    >>> base_name("C:\\scans\\7.png"), base_name("../../etc/passwd"), base_name("..")
+    ('7.png', 'passwd', 'file')
+    """
+    last = PurePosixPath(name.replace("\\", "/").replace("\0", "")).name
+    return last[-MAX_FILE_NAME_CHARACTERS:] if last not in {"", ".", ".."} else "file"

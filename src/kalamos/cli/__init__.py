@@ -9,16 +9,17 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-# OpenCV prints warnings about damaged files; kalamos reports each once, in the file's own row.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-
 import click
 
 from kalamos._version import __version__
-from kalamos.cli.native_output import divert_native_output
+from kalamos.cli._shared import divert_native_output
 from kalamos.errors import KalamosError, suggest
 
 __all__ = ["cli", "main"]
+
+# OpenCV prints warnings about damaged files; kalamos reports each once, in the file's own row.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
 
 VERBS = {
     "predict": "predict",
@@ -70,7 +71,7 @@ class LazyVerbs(click.Group):
 
 def _printable(error: click.UsageError) -> click.UsageError:
     """Escape control characters in an error: it may quote a file's name, given in an option's place."""
-    from kalamos.cli.terminal import shown
+    from kalamos.cli._shared import shown
 
     message = error.format_message()
     return error if message == shown(message) else click.UsageError(shown(message), error.ctx)
@@ -102,7 +103,7 @@ def main() -> NoReturn:
     try:
         cli(prog_name="kalamos")
     except KalamosError as error:
-        from kalamos.cli.terminal import shown
+        from kalamos.cli._shared import shown
 
         print(f"kalamos: {shown(error)}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kalamos.cli.names import ModelName
+from kalamos.cli._shared import ModelName
 from kalamos.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from kalamos.app.limits import Limits
-    from kalamos.app.models import ModelRegistry
+    from kalamos.app.batching import ModelRegistry
+    from kalamos.app.errors import Limits
     from kalamos.app.visits import VisitLimits
 
 
@@ -137,11 +137,10 @@ def app(
     address can use it. docs/app.md says what is safe to expose, and how. Ctrl-C ends it.
     """
     _require_app(api_only)
-    from kalamos.app.app_folder import app_folder
-    from kalamos.app.limits import Limits
-    from kalamos.app.models import ModelRegistry
-    from kalamos.app.serving import bind, server_for
-    from kalamos.app.visits import VisitLimits
+    from kalamos.app.batching import ModelRegistry
+    from kalamos.app.errors import Limits
+    from kalamos.app.server import bind, server_for
+    from kalamos.app.visits import VisitLimits, app_folder
 
     limits = Limits(
         upload_bytes=max_upload_mb * 2**20,
@@ -202,7 +201,7 @@ class _Paged:
 def _application(
     registry: ModelRegistry, limits: Limits, paged: _Paged | None, hosts: frozenset[str] | None
 ) -> FastAPI:
-    from kalamos.app.server import create_app
+    from kalamos.app.api import create_app
 
     if paged is None:
         return create_app(registry, limits, hosts=hosts)
@@ -218,7 +217,7 @@ def _application(
 
 def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:
     """Return the host names that the server accepts; None for any, if others are meant to reach it."""
-    from kalamos.app.guard import LOOPBACK_HOSTS
+    from kalamos.app.security import LOOPBACK_HOSTS
 
     if names or _is_loopback(host):
         return LOOPBACK_HOSTS | {host.lower(), *map(str.lower, names)}
@@ -249,7 +248,7 @@ def _print_address(address: str, *, api_only: bool, local: bool) -> None:
 
 
 def _log_to_stderr(quiet: bool) -> None:
-    from kalamos.app.logs import PlainFormatter
+    from kalamos.app.server import PlainFormatter
 
     handler = logging.StreamHandler()
     handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))

@@ -1,31 +1,47 @@
-"""`kalamos compare`: which of several systems is better, and whether the difference is significant."""
+"""`kalamos compare`: which of several systems is better, and whether the difference is significant.
+
+Progress of a comparison: which run it is at, and each training as `kalamos train` shows it.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kalamos.cli.aliases import AliasedCommand
-from kalamos.cli.names import ArchitectureName, DatasetName
-from kalamos.cli.options import data_dir_option
-from kalamos.cli.terminal import allow_any_label, echo
-from kalamos.cli.training_options import (
+from kalamos.cli._shared import (
+    AliasedCommand,
+    ArchitectureName,
+    DatasetName,
+    allow_any_label,
+    data_dir_option,
+    echo,
+)
+from kalamos.cli.train import (
     RECIPE_OPTIONS,
+    TrainingProgress,
     choose_device,
     dataset_stem,
     given_options,
     parse_settings,
     training_options,
+    training_progress,
 )
 from kalamos.errors import UsageError
+from kalamos.learn.callbacks import EpochReport, Start, StepReport
+from kalamos.learn.compare import ComparisonCallback
+from kalamos.learn.compare.systems import SeededRun, System
 
 if TYPE_CHECKING:
-    from kalamos.comparison.outcomes import Comparison
-    from kalamos.training import Recipe
+    from kalamos.datasets import SkippedFile
+    from kalamos.learn import Recipe
+    from kalamos.learn.compare.outcomes import Comparison
 
 
 class Seeds(click.ParamType[tuple[int, ...]]):
@@ -113,7 +129,7 @@ def compare(
     images: the dataset's test split if it has one, else the images that the runs held out. Writes
     comparison.json, comparison.md and comparison.png.
     """
-    from kalamos.cli.extras import require_training
+    from kalamos.cli._shared import require_training
 
     require_training()
     chosen_device = choose_device(device, no_cuda=no_cuda)
@@ -130,11 +146,9 @@ def compare(
             remedy="leave out the training options",
         )
 
-    from kalamos.cli.comparison_progress import comparison_context
-    from kalamos.comparison.compare import run_comparison
-    from kalamos.comparison.saving import FILES, save_comparison
-    from kalamos.comparison.systems import assemble
-    from kalamos.comparison.table import print_comparison
+    from kalamos.learn.compare import run_comparison
+    from kalamos.learn.compare.report import FILES, print_comparison, save_comparison
+    from kalamos.learn.compare.systems import assemble
 
     folder = output or Path("runs") / f"compare-{dataset_stem(dataset)}"
     named = _recipes(dataset, archs, recipes, overrides)
@@ -161,7 +175,7 @@ def _recipes(
     dataset: str, archs: tuple[str, ...], files: tuple[Path, ...], overrides: list[dict[str, Any]]
 ) -> list[tuple[str, Recipe]]:
     """Return the systems to be trained, with their names."""
-    from kalamos.training import Recipe, load_recipe
+    from kalamos.learn import Recipe, load_recipe
 
     for key, instead in (("dataset", "DATASET"), ("arch", "--arch"), ("seed", "--seed")):
         if key in overrides[1]:
@@ -179,9 +193,76 @@ def _recipes(
 def _print(show: Any, found: Comparison) -> None:
     from rich.console import Console
 
-    from kalamos.comparison.table import WIDTH
+    from kalamos.learn.compare.report import WIDTH
 
     allow_any_label()
     console = Console()
     # In a file or a pipe the table has its full width; rich would take 80 columns.
     show(console if console.is_terminal else Console(width=WIDTH), found)
+
+
+STATES = {
+    "given": "a finished run",
+    "finished": "already finished",
+    "interrupted": "continuing",
+    "new": "training",
+}
+
+
+@contextmanager
+def comparison_context(systems: Sequence[System]) -> Iterator[ComparisonCallback]:
+    """Show a comparison, and after an interruption print how to continue it."""
+    progress = _ComparisonProgress(sum(len(system.members) for system in systems))
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        progress.on_trained()
+        print("\nstopped; run the same command again to continue", file=sys.stderr)
+        raise
+    finally:
+        progress.on_trained()
+
+
+class _ComparisonProgress(ComparisonCallback):
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._count = 0
+        self._training = TrainingProgress()
+        self._skipped: set[frozenset[SkippedFile]] = set()
+
+    def on_member(self, system: System, member: SeededRun, state: str) -> None:
+        self._count += 1
+        echo(f"[{self._count} of {self._total}] {_name(system, member)}: {STATES[state]} ({member.folder})")
+        self._training = training_progress()
+
+    def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
+        files = frozenset(problems)  # in any order: that depends on the seed
+        if files not in self._skipped:
+            self._skipped.add(files)
+            self._training.on_skipped_files(dataset, problems)
+
+    def on_start(self, start: Start) -> None:
+        self._training.on_start(start)
+
+    def on_step(self, report: StepReport) -> None:
+        self._training.on_step(report)
+
+    def on_epoch(self, report: EpochReport) -> None:
+        self._training.on_epoch(report)
+
+    def on_trained(self) -> None:
+        self._training.close()
+
+    def on_measured(self, system: System, member: SeededRun, accuracy: float) -> None:
+        echo(f"{_name(system, member)}: accuracy {accuracy:.2%}")
+
+    def on_failure(self, system: System, member: SeededRun, error: Exception) -> None:
+        self._training.close()
+        echo(f"{_name(system, member)}: failed: {error}", err=True)
+
+    def on_timing(self) -> None:
+        echo("timing all models, interleaved")
+
+
+def _name(system: System, member: SeededRun) -> str:
+    return f"{system.name}, seed {member.recipe.seed}"

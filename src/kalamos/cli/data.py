@@ -1,4 +1,9 @@
-"""`kalamos data`: list the datasets, download one, inspect one, render one from fonts."""
+"""`kalamos data`: list the datasets, download one, inspect one, render one from fonts.
+
+`kalamos data inspect`: find what is wrong with a dataset.
+
+`kalamos data render`: render a dataset from handwriting fonts.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +14,16 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from kalamos.cli.names import DatasetName
-from kalamos.cli.options import data_dir_option
-from kalamos.errors import DatasetError, suggest
+from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_26, LATIN_47, LATIN_62
+from kalamos.cli._shared import DatasetName, data_dir_option, echo, echo_json
+from kalamos.errors import DatasetError, UsageError, suggest
 
 if TYPE_CHECKING:
+    from kalamos.datasets.dataset import SkippedFile
     from kalamos.datasets.download import Progress, Resource
     from kalamos.datasets.named import NamedDataset
 
@@ -98,9 +104,9 @@ def get(name: str, data_dir: Path | None) -> None:
 
     An interrupted download continues where it stopped. Needs `pip install 'kalamos[train]'` for a download.
     """
+    from kalamos.datasets.download import published
     from kalamos.datasets.named import data_dir as data_root
     from kalamos.datasets.named import describe
-    from kalamos.datasets.named.published import published
 
     entry = describe(name)
     root = data_root(data_dir)
@@ -190,3 +196,164 @@ def _progress(file: str) -> Iterator[Progress]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(file, total=None)
         yield lambda here, total: bar.update(task, completed=here, total=total)
+
+
+@click.command(
+    no_args_is_help=True,
+    epilog="Exit status: 0 no errors (there may be warnings), 1 errors were found, 2 wrong usage.",
+)
+@click.argument("dataset", type=DatasetName())
+@click.option(
+    "-f", "--format", "format_name", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html|FOLDER",
+    help="Also write a page with images; to a folder, also the findings as JSON.",
+)
+@click.option(
+    "--labels/--no-labels",
+    default=True,
+    show_default=True,
+    help="Look for likely label errors. Needs `pip install 'kalamos[doctor]'`.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    help="Look for label errors in a random sample of about this size.  [default: 50000]",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="Examples of each finding in the text.",
+)
+@data_dir_option
+def inspect(
+    dataset: str,
+    format_name: str,
+    report: Path | None,
+    labels: bool,
+    sample: int | None,
+    most: int,
+    data_dir: Path | None,
+) -> None:
+    """Find what is wrong with DATASET: a name, a folder with one sub-folder per class, a CSV file or a zip.
+
+    Errors: unreadable or misplaced images; blank images; equal images under two labels, in two splits or
+    in two groups; classes without a training image.
+
+    Warnings: near duplicates; equal images within a split; likely label errors; ink that is not found;
+    mixed polarity; unusual sizes; classes with few images, absent from a split or imbalanced; other files.
+    """
+    from kalamos.inspection import DEFAULT_LABEL_SAMPLE
+    from kalamos.inspection import inspect as inspect_dataset
+
+    diagnosis = inspect_dataset(
+        dataset, labels=labels, sample=sample or DEFAULT_LABEL_SAMPLE, data_dir=data_dir
+    )
+    if report is not None:
+        from kalamos.inspection.report import write_report
+
+        write_report(report, diagnosis)
+    if format_name == "json":
+        from kalamos.evaluation.reporting import report_json
+        from kalamos.inspection.report import as_record
+
+        echo_json(report_json(as_record(diagnosis)), nl=False)
+    else:
+        from rich.console import Console
+
+        from kalamos.inspection.report import print_diagnosis
+
+        print_diagnosis(Console(highlight=False), diagnosis, most=most)
+        if report is not None:
+            echo(f"\nwrote {report}")
+    sys.exit(1 if diagnosis.errors else 0)
+
+
+ALPHABETS = {alphabet.name: alphabet for alphabet in (DIGITS, LATIN_26, LATIN_47, LATIN_62, ARABIC_28)}
+
+
+@click.command(
+    no_args_is_help=True,
+    epilog="Exit status: 0 all fonts read, 1 some not, 2 wrong usage.",
+)
+@click.argument("fonts_folder", type=click.Path(path_type=Path))
+@click.option("--alphabet", type=click.Choice(list(ALPHABETS)), required=True, help="The characters to draw.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FOLDER",
+    help="A new folder for the dataset.",
+)
+@click.option(
+    "--per-glyph",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Images of each character per font, each deformed at random.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
+@click.option(
+    "--list",
+    "list_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Use only the fonts in this list, such as recipes/handwriting-fonts.txt.",
+)
+@click.option(
+    "--side",
+    type=click.Choice(["train", "judge"]),
+    help="Use only the training fonts of the list, or only those it reserves for evaluation.",
+)
+def render(
+    fonts_folder: Path,
+    alphabet: str,
+    output: Path,
+    per_glyph: int,
+    seed: int,
+    list_file: Path | None,
+    side: Literal["train", "judge"] | None,
+) -> None:
+    """Draw characters in handwriting fonts, as a dataset of images.
+
+    FONTS_FOLDER holds .ttf, .otf, .woff or .woff2 files: each sub-folder is a font family, each file beside
+    them a family of its own. The dataset is a folder with one sub-folder per class; ALPHABET.csv in it also
+    names each image's font, for splits and cross-validation by font. Needs `pip install 'kalamos[fonts]'`.
+    """
+    if side is not None and list_file is None:
+        raise UsageError("--side needs a list of fonts", remedy="add --list FILE")
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from kalamos.datasets.fonts import find_families, read_list, require_fonts, select_families
+    from kalamos.datasets.render import render_dataset
+
+    require_fonts()
+    families = find_families(fonts_folder)
+    absent: tuple[SkippedFile, ...] = ()
+    if list_file is not None:
+        families, absent = select_families(families, read_list(list_file), side)
+    watched = track(
+        families,
+        description="drawing fonts",
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    rendered = render_dataset(watched, ALPHABETS[alphabet], output, per_glyph=per_glyph, seed=seed)
+    unread = (*absent, *rendered.unreadable)
+    for problem in (*rendered.left_out, *unread):
+        echo(str(problem), err=True)
+    echo(
+        f"{rendered.images:,} images, {rendered.classes} of {len(ALPHABETS[alphabet])} classes, "
+        f"{rendered.families} fonts: {output}\n"
+        f"next: kalamos train {rendered.manifest}, which keeps each font on one side of the split"
+    )
+    sys.exit(1 if unread else 0)

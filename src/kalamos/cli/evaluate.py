@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from kalamos.cli.aliases import AliasedCommand, warn_deprecated
-from kalamos.cli.names import DatasetName, ModelName
-from kalamos.cli.options import data_dir_option, predict_option
-from kalamos.cli.passed_over import print_skipped
-from kalamos.cli.progress import progress_callback
-from kalamos.cli.terminal import allow_any_label, echo, echo_json
+from kalamos.cli._shared import (
+    AliasedCommand,
+    DatasetName,
+    ModelName,
+    allow_any_label,
+    data_dir_option,
+    echo,
+    echo_json,
+    predict_option,
+    print_skipped,
+    progress_callback,
+    warn_deprecated,
+)
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,13 +122,12 @@ def evaluate(
     Reports accuracy with its 95 % interval, precision and recall per class, which classes are confused, and
     how well the confidences are calibrated.
     """
-    from kalamos.evaluation.console import print_evaluation
     from kalamos.evaluation.evaluate import evaluate as measure
-    from kalamos.evaluation.html import report_json
-    from kalamos.evaluation.report import as_metric, metrics, write_report
+    from kalamos.evaluation.report import as_metric, metrics, print_evaluation, write_report
+    from kalamos.evaluation.reporting import report_json
 
     if record:
-        from kalamos.cli.extras import require_training
+        from kalamos.cli._shared import require_training
 
         if charset is not None:
             raise UsageError("--record stores figures of the whole alphabet", remedy="leave out --charset")
@@ -174,11 +180,10 @@ def robustness(
     data_dir: Path | None,
 ) -> None:
     """Measure MODEL on DATASET under 30 corruptions at three strengths (those of MNIST-C, and a camera's)."""
-    from kalamos.shift.catalogue import STRENGTHS
-    from kalamos.shift.console import print_shift
-    from kalamos.shift.corruptions import CORRUPTIONS
-    from kalamos.shift.saving import shift_json, write_shift_report
-    from kalamos.shift.suite import measure
+    from kalamos.evaluation.robustness.canvas import STRENGTHS
+    from kalamos.evaluation.robustness.corruptions import CORRUPTIONS
+    from kalamos.evaluation.robustness.report import print_shift, shift_json, write_shift_report
+    from kalamos.evaluation.robustness.suite import measure
 
     inputs = _load_inputs(model, dataset, split, run, report, data_dir)
     reader, images, target = inputs.reader, inputs.images, inputs.target
@@ -236,9 +241,8 @@ def ood(
 
     These outliers are scribbles, paper, photos, shapes, textures and other scripts.
     """
-    from kalamos.outliers import default_sets, measure
-    from kalamos.outliers.console import print_outliers
-    from kalamos.outliers.saving import outliers_json, write_outlier_report
+    from kalamos.evaluation.ood import default_sets, measure
+    from kalamos.evaluation.ood.measure import outliers_json, print_outliers, write_outlier_report
 
     inputs = _load_inputs(model, dataset, split, run, report, data_dir)
     reader, images, target = inputs.reader, inputs.images, inputs.target
@@ -277,7 +281,7 @@ def _load_inputs(
     """Load the model and the images, print what was skipped, and make the folder for the report."""
     from kalamos.datasets import load_dataset
     from kalamos.evaluation.evaluate import EvalTarget, filter_charset
-    from kalamos.evaluation.html import make_folder
+    from kalamos.evaluation.reporting import make_folder
     from kalamos.recognizer import load
 
     _refuse_folder(model)
@@ -310,7 +314,7 @@ def _refuse_folder(model: str) -> None:
 
 
 def _choose_split(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, str]:
-    from kalamos.evaluation.parts import dataset_split, run_split
+    from kalamos.evaluation.evaluate import dataset_split, run_split
 
     if run is None:
         return dataset_split(data, split)
@@ -339,9 +343,8 @@ def _print_written(form: str, report: Path, page: str, names: Sequence[str], *, 
 
 
 def _record(model: str, metric: Metric, *, to_stderr: bool) -> None:
-    from kalamos.export.onnx_file import record_metric
-    from kalamos.zoo import find_model
-    from kalamos.zoo.card import write_card
+    from kalamos.learn.export.onnx_format import record_metric
+    from kalamos.zoo import find_model, write_card
 
     path = find_model(model)
     record_metric(path, metric)

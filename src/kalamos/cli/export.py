@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kalamos.cli.names import ModelName
-from kalamos.cli.options import data_dir_option, licence_option
-from kalamos.cli.terminal import echo
+from kalamos.cli._shared import ModelName, data_dir_option, echo, licence_option
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
-    from kalamos.export.base import Exported, Format, Source
+    from kalamos.learn.export.base import Exported, Format, Source
     from kalamos.model_file import ModelSpec
 
 FORMATS = ("onnx", "torchscript", "pt2", "full", "state-dict")
@@ -64,17 +62,22 @@ def export(
     ranges on training images, and is refused if it loses more than 0.05 points of accuracy on the
     held-out images.
     """  # noqa: D301  (\\b keeps Click from wrapping these lines)
-    from kalamos.cli.extras import require_training
-    from kalamos.model_file.licence import check_licence
+    from kalamos.cli._shared import require_training
+    from kalamos.model_file.spec import check_licence
 
     licence = None if licence is None else check_licence(licence)
     if int8 and format_name != "onnx":
         raise UsageError(f"--int8 is for onnx, not for {format_name}", remedy="leave out one of the two")
     require_training()
-    from kalamos.export.base import export as write
-    from kalamos.export.base import spec_path
-    from kalamos.export.destinations import check_destination, check_ending, default_destination, name_of
-    from kalamos.export.formats import FORMATS as WRITERS
+    from kalamos.learn.export import FORMATS as WRITERS
+    from kalamos.learn.export.base import (
+        check_destination,
+        check_ending,
+        default_destination,
+        name_of,
+        spec_path,
+    )
+    from kalamos.learn.export.base import export as write
     from kalamos.zoo import find_model, names
 
     form = WRITERS[format_name]
@@ -109,8 +112,8 @@ def _is_run(source: Path) -> bool:
 
 def _open(path: Path, name: str | None, licence: str | None) -> Source:
     """Open the run, to be called `name`, or the model, under the chosen licence."""
-    from kalamos.export.sources import from_model, from_run
-    from kalamos.training import load_run
+    from kalamos.learn import load_run
+    from kalamos.learn.export.sources import from_model, from_run
 
     source = from_model(path) if name is None else from_run(load_run(path), name)
     return source if licence is None else replace(source, spec=replace(source.spec, licence=licence))
@@ -119,11 +122,10 @@ def _open(path: Path, name: str | None, licence: str | None) -> Source:
 def _export_int8(
     path: Path, name: str | None, licence: str | None, data_dir: Path | None, destination: Path
 ) -> Exported:
-    from kalamos.export.calibration import calibration_data
-    from kalamos.export.int8 import export_int8
-    from kalamos.export.onnx_file import ONNX, with_licence
+    from kalamos.learn.export.int8 import calibration_data, export_int8
+    from kalamos.learn.export.onnx_format import ONNX, with_licence
+    from kalamos.learn.run import load_config
     from kalamos.model_file import read_spec
-    from kalamos.training.run import load_config
 
     if name is None:
         spec, split = read_spec(path), None
@@ -163,8 +165,8 @@ def _print_int8(done: Exported) -> None:
 
 
 def _print_spec(spec: ModelSpec) -> None:
-    from kalamos.model_file.licence import NOT_STATED, licence_text
-    from kalamos.zoo.card import calibration
+    from kalamos.model_file.spec import NOT_STATED, licence_text
+    from kalamos.zoo import calibration
 
     choose = "; choose one with --licence" if spec.licence == NOT_STATED else ""
     echo(f"temperature {calibration(spec)}\nlicence: {licence_text(spec.licence)}{choose}")

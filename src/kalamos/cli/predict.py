@@ -16,20 +16,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from kalamos.cli.names import FormatName, ModelName
-from kalamos.cli.options import predict_options
-from kalamos.cli.passed_over import print_skipped_inputs
-from kalamos.cli.progress import track
-from kalamos.cli.terminal import echo
+from kalamos.cli._shared import FormatName, ModelName, echo, predict_options, print_skipped_inputs, track
 from kalamos.errors import OutputError, UsageError
 from kalamos.predict_options import PredictOptions, option_infos
 
 if TYPE_CHECKING:
-    from kalamos.answering import AnswerRule
-    from kalamos.cli.showing import Gallery
+    from kalamos.cli.gallery import Gallery
     from kalamos.cluster.job import RayJob
     from kalamos.inputs import Item
-    from kalamos.passed_over import SkippedFiles
+    from kalamos.inputs.skipped import SkippedFiles
+    from kalamos.postprocessing import AnswerRule
     from kalamos.predictions import Prediction
     from kalamos.writers import CsvStyle, Summary
 
@@ -214,7 +210,7 @@ def _local_engine(command: PredictCommand) -> _Engine:
     results = reader.predict_files(found, command.options, jobs=command.jobs, processes=True)
     gallery: AbstractContextManager[Gallery | None] = nullcontext()
     if command.show is not None:
-        from kalamos.cli.showing import Gallery
+        from kalamos.cli.gallery import Gallery
 
         gallery = Gallery(command.show, reader)
     return _Engine(
@@ -229,10 +225,8 @@ def _local_engine(command: PredictCommand) -> _Engine:
 
 
 def _ray_engine(command: PredictCommand) -> _Engine:
-    from kalamos.cluster.job import RayJob
-    from kalamos.cluster.parts import PartFolder, is_partitioned
-    from kalamos.cluster.places import is_uri
-    from kalamos.cluster.worker import WorkerConfig
+    from kalamos.cluster.job import RayJob, WorkerConfig
+    from kalamos.cluster.storage import PartFolder, is_partitioned, is_uri
     from kalamos.recognizer import load
 
     if command.show is not None:
@@ -271,7 +265,7 @@ def _count_rows(job: RayJob, summary: Summary) -> Iterator[Prediction]:
 
 def _write_rows(command: PredictCommand, engine: _Engine) -> Summary:
     """Write a row for each prediction, and return their summary."""
-    from kalamos.inputs.counting import count_images
+    from kalamos.inputs.search import count_images
     from kalamos.writers import Summary, open_writer
 
     summary = Summary()
@@ -337,7 +331,7 @@ def _copy_to(copies: deque[Item], items: Iterable[Item]) -> Iterator[Item]:
 def _open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
     if output is None:
         return _standard_output()
-    from kalamos.atomic import atomic_write
+    from kalamos.utils.atomic_write import atomic_write
 
     return atomic_write(output)
 

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kalamos.cli.names import DatasetName, ModelName
-from kalamos.cli.options import data_dir_option, licence_option
-from kalamos.cli.passed_over import print_skipped
-from kalamos.cli.terminal import allow_any_label, echo, echo_json
+from kalamos.cli._shared import (
+    DatasetName,
+    ModelName,
+    allow_any_label,
+    data_dir_option,
+    echo,
+    echo_json,
+    licence_option,
+    print_skipped,
+)
 
 if TYPE_CHECKING:
-    from kalamos.teaching import FineTuned, Score
+    from kalamos.finetune import FineTuned, Score
 
 
 @click.command(no_args_is_help=True, epilog="Exit status: 0 all examples used, 1 some not, 2 wrong usage.")
@@ -60,10 +66,9 @@ def teach(
     measured on held-out examples; the new model then learns from all of them. Takes seconds on a CPU, and
     needs no PyTorch. `kalamos fine-tune` is the same command.
     """
-    from kalamos.model_file.licence import NOT_STATED, check_licence
+    from kalamos.finetune import check_target, fine_tune, load_examples
+    from kalamos.model_file.spec import NOT_STATED, check_licence
     from kalamos.recognizer import load
-    from kalamos.teaching import fine_tune, load_examples
-    from kalamos.teaching.lesson import check_target
     from kalamos.zoo import find_model
 
     chosen = NOT_STATED if licence is None else check_licence(licence)
@@ -84,8 +89,8 @@ def teach(
 
 
 def _print_outcome(lesson: FineTuned, model: str, output: Path) -> None:
-    from kalamos.model_file.licence import NOT_STATED, licence_text
-    from kalamos.zoo.card import calibration
+    from kalamos.model_file.spec import NOT_STATED, licence_text
+    from kalamos.zoo import calibration
 
     before, after = lesson.before, lesson.after
     echo(f"{output}: {len(lesson.labels):,} classes, fine-tuned from {model} on {lesson.n:,} examples")

@@ -1,8 +1,12 @@
-"""Download published files: resumed where a connection broke, verified, and in place whole or not at all.
+"""Download the files of a published dataset.
+
+Download published files: resumed where a connection broke, verified, and in place whole or not at all.
 
 The bytes go to `FILE.part`, which outlives an interruption, even of the process; the next call asks for
 the rest alone (HTTP range requests, RFC 9110 section 14). Only what has the published checksum is renamed
 to `FILE`.
+
+Download addresses and checksums of the named datasets, as torchvision publishes them.
 """
 
 from __future__ import annotations
@@ -20,13 +24,15 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from kalamos._version import __version__
-from kalamos.errors import DatasetError, OutputError
+from kalamos.errors import DatasetError, MissingExtraError, OutputError
 
-__all__ = ["Progress", "Resource", "download", "md5_of"]
+__all__ = ["Progress", "Resource", "download", "md5_of", "published"]
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here, and how many there will be (None if the server does not say)."""
@@ -286,3 +292,23 @@ def _writing(path: Path) -> Iterator[None]:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         remedy = _MAKE_ROOM if full else "choose a data folder that you may write to"
         raise OutputError(f"cannot write {str(path)!r}: {error.strerror or error}", remedy=remedy) from error
+
+
+def published(torchvision_class: str) -> tuple[Resource, ...]:
+    """Return the files of a class of torchvision.datasets, so that URLs need no upkeep here.
+
+    Raises:
+        MissingExtraError: torchvision is not installed.
+    """
+    if not find_spec("torchvision"):
+        raise MissingExtraError("addresses and checksums come from torchvision, not installed", extra="train")
+    # Imported by name, and only for a download: kalamos reads images without a learning library.
+    dataset: Any = getattr(import_module("torchvision.datasets"), torchvision_class)
+    if hasattr(dataset, "split_list"):
+        return tuple(Resource(file, (url,), md5) for url, file, md5 in dataset.split_list.values())
+    if hasattr(dataset, "url"):
+        return (Resource(dataset.url.rpartition("/")[2], (dataset.url,), dataset.md5),)
+    return tuple(
+        Resource(file, tuple(mirror + file for mirror in dataset.mirrors), md5)
+        for file, md5 in dataset.resources
+    )

@@ -8,10 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from kalamos.datasets.assembly import Listing, assemble
 from kalamos.datasets.dataset import Dataset
-from kalamos.datasets.folder import list_folder, wrappers
-from kalamos.datasets.manifest import find_manifest, list_archived_manifest, list_manifest
+from kalamos.datasets.local import (
+    Listing,
+    assemble,
+    find_manifest,
+    list_archived_manifest,
+    list_folder,
+    list_manifest,
+    wrappers,
+)
 from kalamos.datasets.named import DATASETS
 from kalamos.datasets.named import data_dir as data_root
 from kalamos.datasets.sources import open_source

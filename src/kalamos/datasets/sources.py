@@ -16,7 +16,7 @@ from kalamos.datasets.dataset import SkippedFile
 from kalamos.errors import DatasetError, ImageError
 from kalamos.images import MAX_FILE_BYTES, read_file
 from kalamos.images.files import display_name
-from kalamos.zip_entries import DAMAGED, ZIP_DAMAGE, entry_name, is_link, is_safe_path, read_entry
+from kalamos.inputs.zip_entries import DAMAGED, ZIP_DAMAGE, entry_name, is_link, is_safe_path, read_entry
 
 __all__ = ["Source", "natural_key", "open_source"]
 

@@ -1,15 +1,31 @@
-"""Temperature scaling (Guo et al. 2017): one number that makes confidences mean what they say."""
+"""Calibration and selective prediction.
+
+Temperature scaling (Guo et al. 2017): one number that makes confidences mean what they say.
+
+What it gains to leave the unsure ones to a person: risk against coverage.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.probabilities import softmax
+from kalamos.model_file import OperatingPoint, SelectiveAccuracy
+from kalamos.postprocessing import softmax
 
-__all__ = ["fit_temperature", "negative_log_likelihood"]
+__all__ = [
+    "ACCURACIES",
+    "COVERAGES",
+    "RiskCoverage",
+    "fit_temperature",
+    "negative_log_likelihood",
+    "risk_coverage",
+    "selective_accuracy",
+]
 
 
 def negative_log_likelihood(
@@ -46,3 +62,114 @@ def fit_temperature(
         method="bounded",
     )
     return float(math.exp(found.x))
+
+
+COVERAGES: Final = (0.8, 0.9, 0.95, 0.99)
+"""The shares of answered images that reports speak of."""
+
+ACCURACIES: Final = (0.95, 0.99, 0.995, 0.999)
+"""The accuracies among the answered images that reports and cards speak of."""
+
+_TARGETS: Final = (
+    *((10 - wrong) / 10 for wrong in range(9, 1, -1)),
+    *((scale - wrong) / scale for scale in (200, 2000, 20_000) for wrong in range(20, 1, -1)),
+)
+"""What a table of operating points answers exactly: errors of 90 % to 20 %, then 10 %, 9.5 %, ... 0.01 %."""
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """The share of errors among the surest k of N images, for every k (El-Yaniv and Wiener 2010).
+
+    Attributes:
+        risk: float64 [N]; `risk[k - 1]` among the surest k, in [0, 1].
+        confidence: float64 [N], falling; `confidence[k - 1]` is that of the least sure of the k.
+    """
+
+    risk: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+
+    @property
+    def area(self) -> float:
+        """AURC: the mean risk over all coverages (Geifman and El-Yaniv 2017); lower is better."""
+        return float(self.risk.mean()) if len(self.risk) else math.nan
+
+    def accuracy_at(self, coverage: float) -> float:
+        """Accuracy among the surest share `coverage`, in (0, 1], of the images, rounded up to a whole one."""
+        return 1.0 - float(self.risk[self._last(coverage)])
+
+    def confidence_at(self, coverage: float) -> float:
+        """The confidence to ask for (`--min-confidence`) so that this share is answered."""
+        return float(self.confidence[self._last(coverage)])
+
+    def coverage_at(self, accuracy: float) -> float:
+        """The largest share of the images, in [0, 1], that is answered with at least this accuracy."""
+        reached = np.flatnonzero(1.0 - self.risk >= accuracy - 1e-12)
+        return float((reached[-1] + 1) / len(self.risk)) if len(reached) else 0.0
+
+    def _last(self, coverage: float) -> int:
+        # The rounding of a decimal share must not add an image: 0.07 * 100 is 7.000000000000001.
+        return max(0, math.ceil(round(coverage * len(self.risk), 9)) - 1)
+
+
+def risk_coverage(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> RiskCoverage:
+    """The curve for confidences [N] and correctness bool [N].
+
+    Among equal confidences the errors are spread evenly, which is their expectation over all orders:
+    the curve does not depend on the order of the images.
+
+    >>> curve = risk_coverage(np.array([0.9, 0.5, 0.8, 0.5]), np.array([True, False, True, True]))
+    >>> curve.risk.round(3).tolist()
+    [0.0, 0.0, 0.167, 0.25]
+    >>> curve.accuracy_at(0.5), curve.confidence_at(0.5)
+    (1.0, 0.8)
+    """
+    order = np.argsort(-confidence, kind="stable")
+    sure = confidence[order].astype(np.float64)
+    ends = np.flatnonzero(np.append(np.diff(sure) != 0, np.ones(min(len(sure), 1), bool)))
+    errors_up_to = np.cumsum(~correct[order])[ends]
+    taken = np.arange(1, len(sure) + 1)
+    errors = np.interp(taken, np.append(0, ends + 1), np.append(0, errors_up_to))
+    return RiskCoverage(errors / taken, sure)
+
+
+def selective_accuracy(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> SelectiveAccuracy:
+    """The thresholds that reach rising accuracies among the images answered, at the largest coverage each.
+
+    For a target this is the largest coverage whose empirical accuracy reaches it, over the thresholds
+    that equal confidences allow. A threshold lies halfway between the least sure image that is answered and
+    the next one; the first answers all, at 0.
+
+    The accuracies are point estimates: the coverage was chosen on the same images. A bound that holds
+    with high probability (SGR, Geifman and El-Yaniv 2017) asks for a higher threshold, and for thousands of
+    images where few may be wrong; that all higher thresholds reach the target as well would let one wrong
+    label among the surest images forbid every target.
+
+    Args:
+        confidence: [N] in [0, 1], N >= 1, calibrated, of images that the network was not trained on.
+        correct: bool [N].
+
+    >>> table = selective_accuracy(np.array([0.9, 0.5, 0.8, 0.6]), np.array([True, False, True, True]))
+    >>> for point in table.points:
+    ...     print(point)
+    OperatingPoint(accuracy=0.75, threshold=0.0, coverage=1.0)
+    OperatingPoint(accuracy=1.0, threshold=0.55, coverage=0.75)
+    """
+    order = np.argsort(-confidence, kind="stable")
+    sure = confidence[order].astype(np.float64)
+    ends = np.flatnonzero(np.append(np.diff(sure) != 0, True))
+    accuracy = np.cumsum(correct[order])[ends] / (ends + 1)
+    last, following = sure[ends[:-1]], sure[ends[:-1] + 1]
+    halfway = (last + following) / 2
+    # Halfway may round to the following confidence, which would be answered as well.
+    thresholds = np.append(np.where(halfway > following, halfway, last), 0.0)
+    chosen = [len(ends) - 1]
+    for target in (*_TARGETS, accuracy.max()):
+        reached = np.flatnonzero(accuracy >= target)
+        if len(reached) and reached[-1] != chosen[-1]:
+            chosen.append(int(reached[-1]))
+    points = tuple(
+        OperatingPoint(float(accuracy[i]), float(thresholds[i]), float((ends[i] + 1) / len(sure)))
+        for i in chosen
+    )
+    return SelectiveAccuracy(len(sure), points)

@@ -1,37 +1,59 @@
-"""Run a recogniser over a labelled split and measure it."""
+"""Evaluate a model on a split of a dataset.
+
+Run a recogniser over a labelled split and measure it.
+
+Which images of a dataset a model is measured on.
+
+Which images to show: chosen by row, so that picture sheets and pages show the same ones.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.alphabets import Alphabet
-from kalamos.charset import ClassMask, restrict
-from kalamos.datasets import Split
-from kalamos.errors import DatasetError
-from kalamos.evaluation.confusables import case_folding, confusable_groups, merging
+from kalamos.alphabets import Alphabet, ClassMask, restrict
+from kalamos.datasets import Dataset, RaggedImages, Split
+from kalamos.errors import DatasetError, MissingExtraError, UsageError
+from kalamos.evaluation.calibration import ACCURACIES, RiskCoverage, risk_coverage
 from kalamos.evaluation.metrics import (
     ClassScores,
     Proportion,
     Reliability,
     brier_score,
+    case_folding,
     class_scores,
+    confusable_groups,
     confusion_matrix,
     log_loss,
+    merging,
     reliability,
     truth_ranks,
     wilson_interval,
 )
-from kalamos.evaluation.selective import ACCURACIES, RiskCoverage, risk_coverage
 from kalamos.model_file import SelectiveAccuracy
 from kalamos.recognizer import Recognizer
 
-__all__ = ["EvalTarget", "Evaluation", "Target", "evaluate", "filter_charset"]
+__all__ = [
+    "EvalTarget",
+    "Evaluation",
+    "confused_pairs",
+    "dataset_split",
+    "evaluate",
+    "filter_charset",
+    "right_samples",
+    "run_split",
+    "surest_mistakes",
+    "unread_rows",
+]
 
 CHUNK = 64
 NAMED = 10
@@ -280,7 +302,7 @@ def evaluate(
 
     Raises:
         DatasetError: the split is empty, or has a class that the model does not know.
-        UsageError: see `kalamos.charset.restrict`.
+        UsageError: see `kalamos.alphabets.restrict`.
     """
     if not len(split):
         raise DatasetError("there is nothing to evaluate: the split is empty")
@@ -317,7 +339,7 @@ def filter_charset(split: Split, labels: tuple[str, ...], alphabet: Alphabet, ch
 
     Raises:
         DatasetError: there is none.
-        UsageError: see `kalamos.charset.restrict`.
+        UsageError: see `kalamos.alphabets.restrict`.
     """
     kept = restrict(alphabet, charset).indices
     inside = np.array([alphabet.class_of(label) in kept for label in labels])
@@ -355,3 +377,175 @@ def _positions(
             remedy="evaluate it on a dataset of its own alphabet, or with a --charset that both have",
         )
     return np.array([-1 if position is None else position for position in found], np.int64)
+
+
+STORY, INDICES = "run.json", "split.safetensors"
+
+MAX_STORY_BYTES = 4 << 20
+"""Of a `run.json`; a longer one is cut off, and so no JSON."""
+
+
+def dataset_split(dataset: Dataset, part: str | None) -> tuple[Split, str]:
+    """The dataset's own part and its name.
+
+    Args:
+        part: "train" (without an official validation part), "val", "test" or "all"; None takes the
+            test split where there is one, else all.
+
+    Raises:
+        UsageError: the dataset has no such part.
+    """
+    train, test, validation = dataset.train, dataset.test, dataset.val_rows
+    if part is None:
+        part = "all" if test is None else "test"
+    if part == "all":
+        return train if test is None else _together(train, test), part
+    if part == "test" and test is not None:
+        return test, part
+    if part == "val" and validation is not None:
+        return train.take(validation), part
+    if part == "train":
+        return train if validation is None else train.take(
+            np.setdiff1d(np.arange(len(train)), validation)
+        ), part
+    raise UsageError(
+        f"{dataset.name} has no {part} split of its own",
+        remedy="use --split all, or --split-of RUN for what a run held out",
+    )
+
+
+def run_split(dataset: Dataset, run: Path, part: str) -> Split:
+    """The part "train", "val" or "test" of the split that was saved with a run.
+
+    Raises:
+        DatasetError: not a run folder with a saved split, of another dataset, or damaged.
+        UsageError: the run kept no such part.
+        MissingExtraError: safetensors, of the extra 'train', is not installed.
+    """
+    if dataset.train.sha256 != _fingerprint(run):
+        raise DatasetError(
+            f"{run}: was trained on other images than those of {dataset.name}",
+            remedy="evaluate on the dataset that its run.json names",
+        )
+    rows = _indices(run / INDICES).get(part, np.zeros(0, np.int64))
+    if not rows.size:
+        remedy = "leave out --split-of for the dataset's own" if part == "test" else "use --split val"
+        raise UsageError(f"{run}: kept no {part} part", remedy=remedy)
+    if rows.ndim != 1 or rows.dtype != np.int64 or rows.min() < 0 or rows.max() >= len(dataset.train):
+        raise DatasetError(f"{run / INDICES}: {part!r} does not index the {len(dataset.train):,} images")
+    return dataset.train.take(rows)
+
+
+def _together(train: Split, test: Split) -> Split:
+    images: NDArray[np.uint8] | RaggedImages
+    a, b = train.images, test.images
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.shape[1:] == b.shape[1:]:
+        images = np.concatenate([a, b])
+    else:
+        images = RaggedImages.of([*a, *b])
+    return Split(images, np.concatenate([train.labels, test.labels]))
+
+
+def _fingerprint(run: Path) -> str:
+    remedy = "give the folder that `kalamos train` wrote"
+    try:
+        with (run / STORY).open("rb") as stream:
+            story: Any = json.loads(stream.read(MAX_STORY_BYTES).decode("utf-8"))
+        return str(story["data_sha256"])
+    except OSError as error:
+        raise DatasetError(f"{run}: has no {STORY} that can be read", remedy=remedy) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DatasetError(
+            f"{run / STORY}: does not say which data it was trained on", remedy=remedy
+        ) from error
+
+
+def _indices(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+    except ImportError as error:
+        raise MissingExtraError(
+            "a run's split needs safetensors, not installed here", extra="train"
+        ) from error
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: cannot be read ({error.strerror})",
+            remedy="train again with this kalamos, which saves it",
+        ) from error
+    except (SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DatasetError(f"{path}: is damaged ({error})") from error
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """One kind of mistake.
+
+    Attributes:
+        truth: the true label; `predicted` the answer.
+        count: how often.
+        share: of the images of the true label, in (0, 1].
+        rows: some of them, the surest first.
+        like: the surest right reading of the true label and of the answer, where there is one.
+    """
+
+    truth: str
+    predicted: str
+    count: int
+    share: float
+    rows: tuple[int, ...]
+    like: tuple[int | None, int | None]
+
+    @property
+    def frequency(self) -> str:
+        """How often, in words."""
+        return f"{'once' if self.count == 1 else f'{self.count:,} times'}, {self.share:.1%}"
+
+
+def surest_mistakes(measured: Evaluation, most: int) -> NDArray[np.int64]:
+    """Rows int64 of the images read wrongly, the surest first."""
+    return _surest(measured, ~measured.correct & measured.read, most)
+
+
+def unread_rows(measured: Evaluation, most: int) -> NDArray[np.int64]:
+    """Rows int64 of the images that could not be read, in order."""
+    return np.flatnonzero(~measured.read)[:most]
+
+
+def right_samples(measured: Evaluation, most: int, seed: int = 42) -> NDArray[np.int64]:
+    """Rows int64 of images read rightly: drawn at random, the same for a seed, in order."""
+    right = np.flatnonzero(measured.correct)
+    drawn = np.random.default_rng(seed).choice(right, min(most, len(right)), replace=False)
+    rows: NDArray[np.int64] = np.sort(drawn)
+    return rows
+
+
+def confused_pairs(measured: Evaluation, pairs: int, each: int) -> list[ConfusedPair]:
+    """The most frequent kinds of mistake, with up to `each` images of every one."""
+    found = []
+    for true_label, answer, count in measured.most_confused(pairs):
+        truth, predicted = measured.labels.index(true_label), measured.labels.index(answer)
+        rows = _surest(measured, (measured.truth == truth) & (measured.predicted == predicted), each)
+        found.append(
+            ConfusedPair(
+                true_label,
+                answer,
+                count,
+                count / int(measured.classes.support[truth]),
+                tuple(rows.tolist()),
+                (_example_of(measured, truth), _example_of(measured, predicted)),
+            )
+        )
+    return found
+
+
+def _example_of(measured: Evaluation, label: int) -> int | None:
+    rows = _surest(measured, measured.correct & (measured.truth == label), 1)
+    return int(rows[0]) if len(rows) else None
+
+
+def _surest(measured: Evaluation, among: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+    rows = np.flatnonzero(among)
+    return rows[np.argsort(-measured.confidence[rows], kind="stable")][:most]

@@ -1,4 +1,8 @@
-"""The report of an evaluation: figures for programs, plots and a page for people.
+"""Evaluation report: metrics.json, console, HTML.
+
+`report.html`: the evaluation on one page that holds everything it shows.
+
+The report of an evaluation: figures for programs, plots and a page for people.
 
 `metrics.json` has always these keys; a figure that cannot be given is null, never NaN. Shares are in [0, 1].
 
@@ -34,28 +38,139 @@ risk_coverage         [[coverage, risk], ...] at 0.01, 0.02, ... 1
 confusion             [C][C] counts over the images that were read; row = truth, column = answer
 labels                the model's, in the order of `confusion`
 date, kalamos_version
+
+An evaluation on a terminal: the figures, then the classes and pairs that cost most.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kalamos._version import __version__
 from kalamos.datasets import Split
 from kalamos.errors import DatasetError
-from kalamos.evaluation.evaluate import EvalTarget, Evaluation
-from kalamos.evaluation.html import report_json, save_files, today, without_nan
+from kalamos.evaluation.calibration import ACCURACIES, COVERAGES
+from kalamos.evaluation.evaluate import (
+    EvalTarget,
+    Evaluation,
+    confused_pairs,
+    right_samples,
+    surest_mistakes,
+    unread_rows,
+)
 from kalamos.evaluation.metrics import Proportion
-from kalamos.evaluation.page import evaluation_page
-from kalamos.evaluation.selective import ACCURACIES, COVERAGES
+from kalamos.evaluation.reporting import (
+    percent,
+    print_figures,
+    print_table,
+    render_page,
+    report_json,
+    save_files,
+    seen_by,
+    today,
+    without_nan,
+)
 from kalamos.model_file import Metric
 from kalamos.recognizer import Recognizer
 
-__all__ = ["as_metric", "metrics", "write_report"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["as_metric", "evaluation_page", "metrics", "print_evaluation", "write_report"]
+
+MAX_MISTAKES, MAX_UNREAD, MAX_SAMPLES, PAGE_MAX_PAIRS, MISTAKES_PER_PAIR = 63, 24, 52, 15, 8
+"""Images and pairs shown at most: a page of a few megabytes."""
+
+
+def evaluation_page(
+    measured: Evaluation,
+    split: Split,
+    reader: Recognizer,
+    subject: EvalTarget,
+    figures: Mapping[str, Any],
+    plots: Mapping[str, bytes],
+) -> str:
+    """Render the page as HTML.
+
+    Args:
+        figures: what `report.metrics` returns.
+        plots: PNG by name, of all `plots.PLOTS` or of none.
+    """
+    classes = [row for row in figures["per_class"] if row["f1"] is not None]
+    return render_page(
+        "evaluation.html",
+        title=f"{subject}: evaluation",
+        measured=measured,
+        subject=subject,
+        figures=figures,
+        plots=plots,
+        spec=reader.spec,
+        images=split.images,
+        seen=partial(seen_by, reader),
+        summary=list(_summary(measured, figures)),
+        table=list(_table_page(figures)),
+        pairs=confused_pairs(measured, PAGE_MAX_PAIRS, MISTAKES_PER_PAIR),
+        mistakes=surest_mistakes(measured, MAX_MISTAKES).tolist(),
+        unread=unread_rows(measured, MAX_UNREAD).tolist(),
+        samples=right_samples(measured, MAX_SAMPLES).tolist(),
+        # A class without images that was never an answer has nothing to show.
+        classes=sorted(classes, key=lambda row: row["f1"]),
+        absent=[row["label"] for row in figures["per_class"] if not row["support"]],
+    )
+
+
+def _summary(measured: Evaluation, figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the most important figures, each with what it is."""
+    low, high = measured.interval
+    yield percent(measured.accuracy), f"accuracy, 95 % interval {low:.2%} to {high:.2%}"
+    yield f"{measured.n - int(measured.correct.sum()):,}", f"of {measured.n:,} images misread"
+    yield percent(figures["macro"]["f1"]), "macro F1"
+    yield percent(figures["ece"]), "expected calibration error"
+    yield percent(measured.selective.accuracy_at(0.95)), "right among the most confident 95 %"
+    if measured.unread:
+        yield f"{measured.unread:,}", "without ink, counted as misread"
+
+
+def _table_page(figures: Mapping[str, Any]) -> Iterator[tuple[str, str | list[str], str]]:
+    """Yield name, note (words, or labels) and figure for each row of the table of figures."""
+    for k, share in figures["top_k"].items():
+        if k != "1":
+            yield f"Among the {k} best candidates", "", percent(share)
+    if figures["case_folded_accuracy"] is not None:
+        accuracy = percent(figures["case_folded_accuracy"])
+        yield "Accuracy, capital and small letter counted as one", "", accuracy
+    if figures["confusables_merged_accuracy"] is not None:
+        groups = ["\u2009".join(group) for group in figures["confusable_groups"]]
+        accuracy = percent(figures["confusables_merged_accuracy"])
+        yield "Accuracy, confusable labels counted as one", groups, accuracy
+    for average in ("macro", "weighted"):
+        shares = (percent(figures[average][key]) for key in ("precision", "recall", "f1"))
+        yield f"{average.capitalize()} average", "precision, recall, F1", "  ".join(shares)
+    for selected in figures["selective"]:
+        note = f"confidence at least {selected['min_confidence']:.3f}"
+        yield (
+            f"Right among the most confident {selected['coverage']:.0%}",
+            note,
+            percent(selected["accuracy"]),
+        )
+    for target in figures["targets"]:
+        note = f"confidence at least {target['min_confidence']:.4f}, found in validation"
+        answered = f"{percent(target['coverage'])} answered, {percent(target['accuracy'])} of them right"
+        yield f"Target of {target['target']:.1%} right", note, answered
+    yield "Area under the risk-coverage curve (AURC)", "", f"{figures['aurc']:.3g}"
+    yield (
+        "Expected calibration error (ECE)",
+        "mean gap between confidence and accuracy, over 15 bins",
+        percent(figures["ece"]),
+    )
+    for name, key in (("Negative log-likelihood, nats", "nll"), ("Brier score, 0 to 2", "brier")):
+        yield name, "", "–" if figures[key] is None else f"{figures[key]:.4f}"
 
 
 def as_metric(measured: Evaluation, dataset: str, split: str) -> Metric:
@@ -110,7 +225,7 @@ def metrics(
         **_share("folded_and_merged", measured.folded_and_merged),
         "macro": dict(zip(names, classes.macro(), strict=True)),
         "weighted": dict(zip(names, classes.weighted(), strict=True)),
-        "per_class": _table(
+        "per_class": _table_report(
             label=measured.labels,
             support=classes.support.tolist(),
             answered=classes.answered.tolist(),
@@ -125,7 +240,7 @@ def metrics(
         "ece": measured.ece,
         "nll": measured.nll,
         "brier": measured.brier,
-        "reliability": _table(
+        "reliability": _table_report(
             low=edges[:-1],
             high=edges[1:],
             count=bins.counts.tolist(),
@@ -183,7 +298,7 @@ def write_report(
     figures = metrics(measured, subject, reader, top_k=top_k)
     plots: dict[str, bytes] = {}
     if find_spec("matplotlib"):
-        from kalamos.evaluation.plots import PLOTS
+        from kalamos.evaluation.reporting import PLOTS
 
         plots = {name: draw(measured) for name, draw in PLOTS.items()}
     page = evaluation_page(measured, split, reader, subject, figures, plots)
@@ -198,5 +313,81 @@ def _share(name: str, share: Proportion | None) -> dict[str, Any]:
     }
 
 
-def _table(**columns: Any) -> list[dict[str, Any]]:
+def _table_report(**columns: Any) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+MAX_CLASSES, CONSOLE_MAX_PAIRS = 8, 8
+"""Rows of the two tables at most."""
+
+
+def print_evaluation(console: Console, measured: Evaluation, subject: EvalTarget, *, top_k: int = 5) -> None:
+    """Print the figures, one to a line, and two short tables where anything was misread."""
+    kept = "" if measured.charset is None else f", charset {measured.charset!r}"
+    print_figures(console, f"{subject}{kept}, n = {measured.n:,}", _figures(measured, top_k))
+    if not measured.correct.all():
+        _print_classes(console, measured)
+        _print_pairs(console, measured)
+
+
+def _figures(measured: Evaluation, top_k: int) -> list[tuple[str, str]]:
+    low, high = measured.interval
+    wrong = measured.n - int(measured.correct.sum())
+    precision, recall, f1 = measured.classes.macro()
+    figures = [
+        ("accuracy", f"{measured.accuracy:.2%}   95 % interval [{low:.2%}, {high:.2%}]   {wrong:,} wrong"),
+    ]
+    ranks = range(2, min(top_k, len(measured.labels)) + 1)
+    if ranks:
+        figures.append(("top k", "   ".join(f"{k}: {measured.top_k(k):.2%}" for k in ranks)))
+    figures.append(("macro", f"precision {precision:.2%}   recall {recall:.2%}   F1 {f1:.2%}"))
+    for name, share in (
+        ("case folded", measured.case_folded),
+        ("look-alikes", measured.confusables_merged),
+        ("both", measured.folded_and_merged),
+    ):
+        if share is not None:
+            low, high = share.interval
+            figures.append(
+                (name, f"{share.value:.2%}   95 % interval [{low:.2%}, {high:.2%}]   counted as one label")
+            )
+    if measured.unread < measured.n:
+        told = f"ECE {measured.ece:.2%}   NLL {measured.nll:.4f}   Brier {measured.brier:.4f}"
+        figures.append(("calibration", told))
+    curve = measured.selective
+    surest = "   ".join(f"{share:.0%}: {curve.accuracy_at(share):.2%}" for share in COVERAGES)
+    figures.append(("surest", f"{surest}   AURC {curve.area:.3g}"))
+    shares = "   ".join(f"{100 * goal:g} % right: {curve.coverage_at(goal):.2%}" for goal in ACCURACIES)
+    figures.append(("could answer", shares))
+    for target in measured.targets:
+        low, high = target.right.interval
+        right = f"   {target.right.value:.2%} of them right [{low:.2%}, {high:.2%}]" if target.right.n else ""
+        told = f"{target.answered.value:.2%} answered{right}   confidence from {target.threshold:.4f}"
+        figures.append((f"target {100 * target.accuracy:g} %", told))
+    if measured.mean_removed is not None and measured.read.any():
+        figures.append(("left out", f"{measured.mean_removed:.2%} of the probability, by the charset"))
+    if measured.unread:
+        figures.append(("unread", f"{measured.unread:,} (no ink), counted as wrong"))
+    return figures
+
+
+def _print_classes(console: Console, measured: Evaluation) -> None:
+    scores = measured.classes
+    imperfect = [int(label) for label in (scores.f1 < 1).nonzero()[0] if scores.support[label]]
+    rows = [
+        (
+            measured.labels[label],
+            f"{scores.support[label]:,}",
+            *(f"{share[label]:.2%}" for share in (scores.precision, scores.recall, scores.f1)),
+        )
+        for label in sorted(imperfect, key=lambda label: float(scores.f1[label]))[:MAX_CLASSES]
+    ]
+    print_table(console, ("worst classes", "images", "precision", "recall", "F1"), rows)
+
+
+def _print_pairs(console: Console, measured: Evaluation) -> None:
+    pairs = confused_pairs(measured, CONSOLE_MAX_PAIRS, each=0)
+    rows = [(pair.truth, pair.predicted, f"{pair.count:,}", f"{pair.share:.1%}") for pair in pairs]
+    if rows:
+        # A column for each label: side by side, two Arabic ones would change places.
+        print_table(console, ("confused", "read as", "times", "of the label"), rows, text_columns=2)

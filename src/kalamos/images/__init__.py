@@ -13,10 +13,9 @@ where Pillow is imported.
 
 from __future__ import annotations
 
-from kalamos.images.decoding import MAX_PIXELS, decode_grey
-from kalamos.images.dispatch import EXTENSIONS, image_format
+from kalamos.images.decoding import EXTENSIONS, MAX_PIXELS, decode_grey, image_format
 from kalamos.images.files import MAX_FILE_BYTES, read_file
-from kalamos.images.loading import ImageSource, load_grey
+from kalamos.images.load import ImageSource, load_grey
 
 __all__ = [
     "EXTENSIONS",

@@ -13,8 +13,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from kalamos.errors import ImageTimeoutError
-from kalamos.images.header import ImageHeader, damaged, truncated, unsupported
-from kalamos.images.tiff import exif_orientation
+from kalamos.images.headers import ImageHeader, damaged, exif_orientation, truncated, unsupported
 
 __all__ = ["MAX_SEGMENTS", "MAX_WORK", "SIGNATURE", "JpegFile", "inspect_jpeg"]
 

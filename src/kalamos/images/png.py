@@ -13,8 +13,7 @@ from struct import Struct, pack
 from typing import NamedTuple
 from zlib import crc32
 
-from kalamos.images.header import ImageHeader, damaged, truncated
-from kalamos.images.tiff import exif_orientation
+from kalamos.images.headers import ImageHeader, damaged, exif_orientation, truncated
 
 __all__ = ["MAX_CHUNKS", "MAX_PIXEL_BYTES", "SIGNATURE", "PngFile", "inspect_png"]
 

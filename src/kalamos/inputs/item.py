@@ -1,9 +1,15 @@
-"""What a stream of inputs is made of, and what a reader has to know of each."""
+"""One input: a path or a named image, with bounds on time and size.
+
+What a stream of inputs is made of, and what a reader has to know of each.
+
+How long getting the next image out of a container may take.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -11,16 +17,18 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.errors import ImageError
+from kalamos.errors import ImageError, ImageTimeoutError
 from kalamos.images import MAX_PIXELS, load_grey
 from kalamos.images.decoding import Encoded, decode_all, fetch
 from kalamos.images.files import display_name, is_stream, read_stream
+from kalamos.isolation import TIMEOUT_SECONDS, processor_seconds
 
 if TYPE_CHECKING:
     from kalamos.images import ImageSource
 
 __all__ = [
     "STDIN_NAME",
+    "Clock",
     "Item",
     "NamedImage",
     "SkippedName",
@@ -168,3 +176,40 @@ def is_large(source: ImageSource | NamedImage) -> bool:
     if isinstance(source, np.ndarray):
         return source.size > LARGE_PIXELS
     return nbytes(source) > LARGE_BYTES
+
+
+class Clock:
+    """Bounds the processor time of this thread from one image of a container to the next.
+
+    The processor's: a pipe's writer and whoever reads the images may take their time.
+
+    Args:
+        where: what the container is called in errors.
+        timeout: the most seconds; None takes `kalamos.isolation.TIMEOUT_SECONDS`.
+        size: bytes of the container; small ones get less time (`kalamos.isolation.processor_seconds`). None
+            where nobody knows, as of a pipe.
+
+    >>> clock = Clock("x.tar", timeout=1e-9)
+    >>> clock.check()
+    Traceback (most recent call last):
+    kalamos.errors.ImageTimeoutError: x.tar: getting the next image out takes too long (the limit is ...
+    """
+
+    def __init__(self, where: str, timeout: float | None = None, size: int | None = None) -> None:
+        most = TIMEOUT_SECONDS if timeout is None else timeout
+        self._where = where
+        self._seconds = most if size is None else min(most, processor_seconds(size))
+        self.restart()
+
+    def restart(self) -> None:
+        """Give the way to the next image the whole time again."""
+        self._started = time.thread_time()
+
+    def check(self) -> None:
+        """Raise `ImageTimeoutError` once the time is over."""
+        if time.thread_time() - self._started > self._seconds:
+            raise ImageTimeoutError(
+                f"{self._where}: getting the next image out takes too long "
+                f"(the limit is {self._seconds:g} s)",
+                remedy="unpack it and name the folder, or raise the timeout",
+            )

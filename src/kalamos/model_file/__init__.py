@@ -4,16 +4,18 @@
 read other files, answer NaN, or disagree with what it says about itself.
 """
 
-from kalamos.model_file.opening import LoadedModel, check_model, open_graph, open_model, read_spec
-from kalamos.model_file.records import (
+from kalamos.model_file.load import LoadedModel, check_model, open_graph, open_model, read_spec
+from kalamos.model_file.spec import (
+    FORMAT_VERSION,
+    METADATA_KEY,
     Metric,
+    ModelSpec,
     OperatingPoint,
     Quantisation,
     RobustnessRecord,
     SelectiveAccuracy,
     TrainingRecord,
 )
-from kalamos.model_file.spec import FORMAT_VERSION, METADATA_KEY, ModelSpec
 
 __all__ = [
     "FORMAT_VERSION",

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 
 from kalamos.errors import ModelFileError, UnsupportedModelError
-from kalamos.model_file.wire import EXPORT_REMEDY, fields_of, varint
+from kalamos.model_file.protobuf import EXPORT_REMEDY, fields_of, varint
 
 __all__ = [
     "BYTES_OF_TYPE",

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import ImageTooLargeError, NoInkError, PreprocessingError
-from kalamos.preprocessing.ink import foreground_intensity, foreground_intensity_small
-from kalamos.preprocessing.parts import extract_strokes
-from kalamos.preprocessing.pen import set_stroke_width
-from kalamos.preprocessing.resizing import enlarge, shrink
-from kalamos.preprocessing.small import clean_small_crop, remove_stains
-from kalamos.registry import Registry
+from kalamos.preprocessing.background import foreground_intensity, foreground_intensity_small
+from kalamos.preprocessing.components import extract_strokes
+from kalamos.preprocessing.resizing import enlarge, set_stroke_width, shrink
+from kalamos.preprocessing.small_crops import clean_small_crop, remove_stains
+from kalamos.utils import Registry
 
 __all__ = ["MAX_SIDE", "MAX_WORKING_PIXELS", "STEPS", "GreyImage", "Step", "limit_size"]
 

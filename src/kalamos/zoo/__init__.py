@@ -1,13 +1,33 @@
-"""The models that kalamos ships, each one file beside its card."""
+"""The shipped models, and their model cards.
+
+The models that kalamos ships, each one file beside its card.
+
+A model's card: rendered from what the model file says of itself, so it cannot drift from it.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Final
 
 from kalamos.errors import ModelNotFoundError, suggest
+from kalamos.model_file import (
+    Metric,
+    ModelSpec,
+    Quantisation,
+    RobustnessRecord,
+    SelectiveAccuracy,
+    TrainingRecord,
+    check_model,
+)
+from kalamos.model_file.spec import licence_text, temperature_text
+from kalamos.utils.atomic_write import write_text
+from kalamos.writers.base import lines_without_controls
 
-__all__ = ["card_path", "find_model", "model_path", "names"]
+__all__ = ["calibration", "card_path", "find_model", "model_path", "names", "render_card", "write_card"]
 
 FOLDER = Path(__file__).parent
 
@@ -47,3 +67,169 @@ def find_model(name_or_file: str | os.PathLike[str]) -> Path:
         remedy = suggest(path.stem, names(), otherwise="give a model file, or one of")
         raise ModelNotFoundError(what, remedy=remedy)
     return path
+
+
+TARGETS: Final = (0.95, 0.99, 0.995, 0.999)
+
+_ROBUSTNESS: Final = {
+    "shift": (
+        "Under shift",
+        "On images spoilt in ways that the training did not see; see `kalamos evaluate --shift`.",
+        "accuracy",
+    ),
+    "outliers": (
+        "Against what is no character of it",
+        "How well the confidence tells clean test images from these, 50 % being chance.",
+        "AUROC",
+    ),
+}
+
+
+def render_card(path: Path) -> str:
+    """The card of a model file, in Markdown.
+
+    Raises:
+        ModelError: the file is not a kalamos model.
+    """
+    spec = check_model(path)
+    content = path.read_bytes()
+    training = spec.training
+    facts = {
+        "Reads": f"{len(spec.alphabet)} classes ({spec.alphabet.name}): {' '.join(spec.alphabet.labels)}",
+        "Network": f"`{spec.architecture}`, {spec.parameters:,} parameters",
+        "File": f"{len(content):,} bytes, SHA-256 `{hashlib.sha256(content).hexdigest()}`",
+        "Input": f"one grey channel, {spec.input_size}x{spec.input_size} px, after "
+        + ", ".join(str(step["step"]) for step in spec.preprocessing),
+        "Temperature": calibration(spec),
+        **({} if spec.quantisation is None else {"Quantised": _quantised(spec.quantisation)}),
+        "Licence": _licence(spec),
+        "Made by": f"kalamos {spec.kalamos_version}, {spec.created}",
+    }
+    lines = [f"# {spec.name}", "", *(f"- **{key}**: {value}" for key, value in facts.items())]
+    if spec.metrics:
+        lines += ["", "## Accuracy", "", *_metrics_table(spec.metrics)]
+    if spec.selective is not None:
+        lines += ["", "## Answering only where it is sure", "", *_selective_table(spec.selective)]
+    for kind, (title, note, value) in _ROBUSTNESS.items():
+        records = [record for record in spec.robustness if record.kind == kind]
+        if records:
+            lines += ["", f"## {title}", "", note, "", *_robustness_table(records, value)]
+    if training is not None:
+        lines += [
+            "",
+            "## Training",
+            "",
+            _trained(training),
+            "",
+            "```json",
+            json.dumps(training.recipe, indent=2, ensure_ascii=False),
+            "```",
+        ]
+    # What a recipe or a step is called may be anything that JSON can say.
+    return lines_without_controls("\n".join(lines)) + "\n"
+
+
+def write_card(path: Path) -> Path:
+    """Write the card beside its model, MODEL.md; returns where.
+
+    Raises:
+        OutputError: the card cannot be written.
+    """
+    card = path.with_suffix(".md")
+    write_text(card, render_card(path))
+    return card
+
+
+def _trained(training: TrainingRecord) -> str:
+    taught = training.recipe.get("taught")
+    if isinstance(taught, dict):  # `kalamos teach` made it of another file
+        return (
+            f"Taught with {training.n:,} examples of `{training.dataset}` (SHA-256 `{training.sha256}`), "
+            f"{training.date}, from `{taught.get('model')}` (its file: SHA-256 `{taught.get('sha256')}`)."
+        )
+    also = training.recipe.get("also")
+    besides = "".join(f" and of `{each}`" for each in also) if isinstance(also, list) else ""
+    return (
+        f"{training.n:,} images of the official {training.split} split of `{training.dataset}` "
+        f"(all of that split: SHA-256 `{training.sha256}`){besides}, seed {training.seed}, "
+        f"{training.date}, torch {training.torch}."
+    )
+
+
+def calibration(spec: ModelSpec) -> str:
+    """A model's temperature, and what it comes from, for people."""
+    taught = _taught(spec)
+    if taught is not None:
+        return f"{spec.temperature:.3f}, that of `{taught.get('model')}`, which this model was taught from"
+    return temperature_text(spec.temperature, None if spec.selective is None else spec.selective.n)
+
+
+def _licence(spec: ModelSpec) -> str:
+    taught = _taught(spec)
+    stated = licence_text(spec.licence)
+    if taught is None or "licence" not in taught:
+        return stated
+    return f"{stated} (made from `{taught.get('model')}`: {licence_text(str(taught['licence']))})"
+
+
+def _taught(spec: ModelSpec) -> dict[str, object] | None:
+    """What `kalamos teach` noted of the model that it began from."""
+    taught = None if spec.training is None else spec.training.recipe.get("taught")
+    return taught if isinstance(taught, dict) else None
+
+
+def _quantised(how: Quantisation) -> str:
+    kept = f", {len(how.float_nodes)} layers in float" if how.float_nodes else ""
+    return (
+        f"int8 by {how.method}, ranges from {how.calibration_n:,} training images{kept}; "
+        f"{how.accuracy:.2%} of {how.n:,} validation images right, in float {how.float_accuracy:.2%}; "
+        f"the same answer to {how.agreement:.2%}"
+    )
+
+
+def _selective_table(measured: SelectiveAccuracy) -> list[str]:
+    lines = [
+        f"`--target-accuracy` on the {measured.n:,} validation images: estimates, for images like those.",
+        "",
+        "| target | confidence at least | answered | wrong of these |",
+        "|---|---|---|---|",
+    ]
+    for target in TARGETS:
+        if target > measured.points[-1].accuracy:
+            lines.append(f"| {target:.1%} | not reached | | |")
+            continue
+        point = measured.at(target)
+        answered = round(point.coverage * measured.n)
+        wrong = answered - round(point.accuracy * answered)
+        lines.append(
+            f"| {target:.1%} | {point.threshold:.4f} | {point.coverage:.2%} | {wrong:,} of {answered:,} |"
+        )
+    return lines
+
+
+def _robustness_table(records: list[RobustnessRecord], value: str) -> list[str]:
+    lines = [f"| | n | {value} | date |", "|---|---|---|---|"]
+    shown = "{:.4f}" if value == "AUROC" else "{:.2%}"
+    lines += [
+        f"| {_cell(record.name)} | {record.n:,} | {shown.format(record.value)} | {record.date} |"
+        for record in records
+    ]
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _metrics_table(metrics: tuple[Metric, ...]) -> list[str]:
+    lines = [
+        "| dataset | n | accuracy | 95 % interval | ECE | date | images' and labels' SHA-256 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for m in metrics:
+        low, high = m.interval
+        lines.append(
+            f"| {m.dataset} {m.split} | {m.n:,} | {m.accuracy:.2%} | {low:.2%} to {high:.2%} "
+            f"| {m.ece:.2%} | {m.date} | `{m.sha256}` |"
+        )
+    return lines

@@ -117,10 +117,10 @@ def address(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """The whole application, as `kalamos app` runs it, with the model `digits`."""
-    from kalamos.app.limits import Limits
-    from kalamos.app.models import ModelRegistry
+    from kalamos.app.api import create_app
+    from kalamos.app.batching import ModelRegistry
+    from kalamos.app.errors import Limits
     from kalamos.app.page import build_page
-    from kalamos.app.server import create_app
 
     registry, limits = ModelRegistry(["digits", "arabic"]), Limits()
     with pytest.MonkeyPatch.context() as patch:

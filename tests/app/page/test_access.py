@@ -24,11 +24,11 @@ import numpy as np
 import pytest
 from gradio.data_classes import FileData, ListFiles
 
-from kalamos.app.limits import Limits
-from kalamos.app.models import ModelRegistry
+from kalamos.app.api import create_app
+from kalamos.app.batching import ModelRegistry
+from kalamos.app.errors import Limits
 from kalamos.app.page import build_page
-from kalamos.app.page.uploads import files_input, picture_input
-from kalamos.app.server import create_app
+from kalamos.app.page.folder_tab import files_input, picture_input
 from kalamos.app.visits import Visit, VisitLimits, current_visit
 
 pytestmark = [
@@ -365,7 +365,7 @@ def test_an_event_that_came_past_the_door_opens_nothing(secret: Path, folder: Pa
     """Gradio's own work on an event, called as a route that is not known yet would."""
     import anyio
 
-    from kalamos.app.refusals import APIError
+    from kalamos.app.errors import APIError
 
     page = build_page(ModelRegistry(["digits"]))
     create_app(ModelRegistry(["digits"]), Limits(), page)

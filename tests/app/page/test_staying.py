@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from kalamos.app.limits import Limits
-from kalamos.app.models import ModelRegistry
+from kalamos.app.batching import ModelRegistry
+from kalamos.app.errors import Limits
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -102,8 +102,8 @@ def test_a_reload_keeps_the_visit_and_a_restart_the_taught_models(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from kalamos.app.api import create_app
     from kalamos.app.page import build_page
-    from kalamos.app.server import create_app
 
     def app(name: str, *, local: bool = True) -> AbstractContextManager[str]:
         monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / name))

@@ -1,4 +1,8 @@
-"""The page of `kalamos app`, one module a tab.
+"""Build the page: theme, tabs.
+
+The page, tab by tab.
+
+The page of `kalamos app`, one module a tab.
 
 ```
 build ─ switcher, single, inside, folder, checking      the tabs: Gradio, and nothing to decide
@@ -13,7 +17,76 @@ session                                                 all that belongs to one 
 ```
 """
 
-from kalamos.app.page.build import build_page
-from kalamos.app.page.looks import page_theme
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import gradio as gr
+
+from kalamos.app.batching import ModelRegistry
+from kalamos.app.errors import Limits
+from kalamos.app.page.context import Context, page_theme
+from kalamos.app.page.folder_tab import build_folder
+from kalamos.app.page.inside_tab import build_inside
+from kalamos.app.page.model_picker import (
+    build_model_file,
+    build_model_picker,
+    connect_model_file,
+    connect_model_picker,
+)
+from kalamos.app.page.read_tab import build_single
+from kalamos.app.page.review_tab import KEYBOARD_JS, build_checking
+from kalamos.app.page.session import Session, TaughtModelRegistry, taught_folder
 
 __all__ = ["build_page", "page_theme"]
+
+PAGE_TITLE_HTML = """<div class="kalamos-head"><h1>kalamos</h1>
+<p>Reads single handwritten characters. Your images stay on this computer.</p></div>"""
+
+
+def build_page(
+    registry: ModelRegistry,
+    limits: Limits | None = None,
+    corrections_dir: str | os.PathLike[str] = "corrections",
+    *,
+    local: bool = True,
+    model_upload: bool | None = None,
+) -> gr.Blocks:
+    """The page of `kalamos app`: read one character, look inside, read a folder, check and teach.
+
+    Nothing is shared between visits but the models. It is for `kalamos.app.page_mount.mount_page`, which adds
+    the looks and the guards.
+
+    Args:
+        registry: the models to choose from.
+        limits: the default ones if None.
+        corrections_dir: where checked characters and taught models are kept; made when it is needed.
+        local: whether only this computer can reach the page. Then every visit sees the models that lie among
+            the taught ones, and where its files are.
+        model_upload: whether a visitor may give a model file of their own; None for as `local`. Without,
+            the page has no place for one, and no event that takes one.
+    """
+    limits = limits or Limits()
+    if local:
+        registry = TaughtModelRegistry(registry, taught_folder(corrections_dir))
+    page = gr.Blocks(title="kalamos", analytics_enabled=False)
+    with page:
+        session = gr.State(Session())  # a stand-in for that of the visit
+        gr.HTML(PAGE_TITLE_HTML)
+        model, about = build_model_picker(registry)
+        context = Context(registry, limits, Path(corrections_dir), session, model, local)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Read one", id="one"):
+                build_single(context, page)
+            with gr.Tab("Look inside", id="inside") as inside:
+                build_inside(context, inside)
+            with gr.Tab("Read a folder", id="folder") as folder:
+                build_folder(context, page, folder)
+            with gr.Tab("Check and teach", id="check") as checking:
+                build_checking(context, checking)
+        connect_model_picker(page, registry, session, model, about)
+        if local if model_upload is None else model_upload:
+            connect_model_file(registry, session, model, *build_model_file())
+        page.load(None, js=KEYBOARD_JS, api_visibility="private")
+    return page

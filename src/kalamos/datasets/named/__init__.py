@@ -11,16 +11,7 @@ ocr_arabic, hijja ─ members ──────┘
 ```
 """
 
-from kalamos.datasets.named import (  # noqa: F401 (register)
-    ahcd,
-    arabic_letters,
-    emnist,
-    emnist_47,
-    hijja,
-    mnist,
-    ocr_arabic,
-    usps,
-)
-from kalamos.datasets.named.entry import DATASETS, NamedDataset, data_dir, describe, names
+from kalamos.datasets.named import arabic, mnist  # noqa: F401 (register)
+from kalamos.datasets.named.catalogue import DATASETS, NamedDataset, data_dir, describe, names
 
 __all__ = ["DATASETS", "NamedDataset", "data_dir", "describe", "names"]

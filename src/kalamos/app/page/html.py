@@ -1,0 +1,294 @@
+"""Answers as HTML, letter names, pictures.
+
+Pictures inside the page itself: nothing is written to disk, so nobody else can ask for it.
+
+What letters are called, for people who are learning them.
+
+Answers in words and bars, as HTML. Every text that comes from outside is escaped here.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import unicodedata
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import ImageError, NoInkError
+from kalamos.predictions import Prediction
+from kalamos.preprocessing.steps import GreyImage
+
+__all__ = [
+    "MIN_EXAMPLES_FOR_PERCENT",
+    "NAMES",
+    "alphabet_summary",
+    "answer_html",
+    "channel_grid",
+    "correct_of",
+    "data_uri",
+    "fit_within",
+    "glyph_html",
+    "hint_html",
+    "letter_name",
+    "percent",
+    "problem_html",
+    "verdict",
+]
+
+MIN_TILE_PX = 64
+"""The least side of one feature map, in px: they are a few px wide in the last stages."""
+
+TILE_GAP_PX = 4
+
+
+def data_uri(image: NDArray[np.uint8]) -> str:
+    """A PNG for an `<img src>`.
+
+    Args:
+        image: uint8 [H, W] grey, [H, W, 3] RGB or [H, W, 4] RGBA.
+
+    >>> data_uri(np.zeros((1, 1), np.uint8))[:30]
+    'data:image/png;base64,iVBORw0K'
+    """
+    if image.ndim == 3:
+        code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+        image = cv2.cvtColor(image, code)  # type: ignore[assignment]
+    _, content = cv2.imencode(".png", image)
+    return f"data:image/png;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
+
+
+def fit_within(grey: GreyImage, side: int) -> GreyImage:
+    """An image made to fit into side x side px; one that fits is returned as it is."""
+    scale = side / max(grey.shape)
+    if scale >= 1:
+        return grey
+    height, width = (max(1, round(each * scale)) for each in grey.shape)
+    return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def channel_grid(maps: NDArray[np.float32], *, most: int = 12, columns: int = 4) -> NDArray[np.uint8]:
+    """The first channels of a stage side by side, each from its own least to its own greatest value.
+
+    Args:
+        maps: float32 [C, h, w], C at least 1.
+        most: channels to show.
+        columns: in a row.
+
+    Returns:
+        RGBA uint8 [H, W, 4] in the colours of viridis; what lies between the channels is transparent.
+
+    >>> channel_grid(np.zeros((32, 8, 8), np.float32)).shape
+    (200, 268, 4)
+    """
+    shown = maps[:most]
+    enlarged = max(1, -(-MIN_TILE_PX // max(maps.shape[1:])))
+    height, width = (side * enlarged for side in maps.shape[1:])
+    rows = -(-len(shown) // columns)
+    grid = np.zeros(
+        (rows * (height + TILE_GAP_PX) - TILE_GAP_PX, columns * (width + TILE_GAP_PX) - TILE_GAP_PX, 4),
+        np.uint8,
+    )
+    for place, channel in enumerate(shown):
+        top, left = (place // columns) * (height + TILE_GAP_PX), (place % columns) * (width + TILE_GAP_PX)
+        tile = cv2.resize(_stretched(channel), (width, height), interpolation=cv2.INTER_NEAREST)
+        coloured = cv2.applyColorMap(tile, cv2.COLORMAP_VIRIDIS)
+        grid[top : top + height, left : left + width, :3] = coloured[..., ::-1]
+        grid[top : top + height, left : left + width, 3] = 255
+    return grid
+
+
+def _stretched(channel: NDArray[np.float32]) -> GreyImage:
+    """Min-max to 0..255; one that is the same everywhere has nothing to show."""
+    least, greatest = float(channel.min()), float(channel.max())
+    if greatest <= least:
+        return np.zeros(channel.shape, np.uint8)
+    return ((channel - least) * (255 / (greatest - least))).round().astype(np.uint8)
+
+
+class LetterName(NamedTuple):
+    """A letter's name in Latin letters, and as its own readers write it."""
+
+    latin: str
+    native: str
+
+
+NAMES: Final[Mapping[str, LetterName]] = MappingProxyType(
+    {
+        letter: LetterName(latin, native)
+        for letter, latin, native in (
+            ("ا", "alif", "ألف"), ("ب", "ba", "باء"), ("ت", "ta", "تاء"), ("ث", "tha", "ثاء"),
+            ("ج", "jim", "جيم"), ("ح", "ḥa", "حاء"), ("خ", "kha", "خاء"), ("د", "dal", "دال"),
+            ("ذ", "dhal", "ذال"), ("ر", "ra", "راء"), ("ز", "zay", "زاي"), ("س", "sin", "سين"),
+            ("ش", "shin", "شين"), ("ص", "ṣad", "صاد"), ("ض", "ḍad", "ضاد"), ("ط", "ṭa", "طاء"),
+            ("ظ", "ẓa", "ظاء"), ("ع", "ʿayn", "عين"), ("غ", "ghayn", "غين"), ("ف", "fa", "فاء"),
+            ("ق", "qaf", "قاف"), ("ك", "kaf", "كاف"), ("ل", "lam", "لام"), ("م", "mim", "ميم"),
+            ("ن", "nun", "نون"), ("ه", "ha", "هاء"), ("و", "waw", "واو"), ("ي", "ya", "ياء"),
+            ("ء", "hamza", "همزة"), ("ئ", "hamza on ya", "همزة على نبرة"),
+            ("ؤ", "hamza on waw", "همزة على واو"), ("أ", "hamza on alif", "همزة على ألف"),
+            ("إ", "hamza under alif", "همزة تحت ألف"), ("آ", "alif madda", "ألف ممدودة"),
+            ("ة", "ta marbuta", "تاء مربوطة"), ("ى", "alif maqsura", "ألف مقصورة"),
+            ("لا", "lam alif", "لام ألف"),
+        )
+    }
+)  # fmt: skip
+"""Arabic letters, composed (NFC) -> their names; those of the DIN 31635 transliteration, simplified."""
+
+
+def letter_name(label: str) -> LetterName | None:
+    """What a label is called; None where it says its own name, as "7" and "A" do.
+
+    Other Arabic letters (Persian, Urdu) go by their names in Unicode.
+
+    >>> letter_name("ب")
+    LetterName(latin='ba', native='باء')
+    >>> letter_name("پ").latin, letter_name("A")
+    ('peh', None)
+    """
+    composed = unicodedata.normalize("NFC", label)
+    known = NAMES.get(composed)
+    if known is None and len(composed) == 1:
+        # Also the presentation forms: "ﺏ" is a ba in one place of a word.
+        known = NAMES.get(unicodedata.normalize("NFKC", composed))
+        name = unicodedata.name(composed, "")
+        if known is None and name.startswith("ARABIC LETTER "):
+            known = LetterName(name.removeprefix("ARABIC LETTER ").lower(), "")
+    return known
+
+
+MIN_EXAMPLES_FOR_PERCENT: Final = 20
+"""Examples of which a percentage may be told: one of fewer moves it by more than 5 points."""
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1], never rounded up to certainty nor down to nothing; of two shares, the larger one
+    never shows less.
+
+    >>> percent(0.5), percent(0.99996), percent(0.004), percent(0.0004)
+    ('50 %', 'over 99.9 %', '0.4 %', 'under 0.1 %')
+    """
+    if share > 0.999:
+        return "over 99.9 %"
+    if 0 < share < 0.001:
+        return "under 0.1 %"
+    # Rounded to tenths first, so that what is shown changes its precision where it changes nothing else.
+    tenths = round(1000 * share)
+    digits = 1 if 0 < tenths < 10 or tenths > 990 else 0
+    return f"{100 * share:.{digits}f} %"
+
+
+def correct_of(right: int, n: int) -> str:
+    """How many of n examples were read right; with a percentage only where n is enough for one.
+
+    >>> correct_of(1, 1), correct_of(38, 40)
+    ('1 of 1', '38 of 40 (95 %)')
+    """
+    counts = f"{right:,} of {n:,}"
+    return counts if n < MIN_EXAMPLES_FOR_PERCENT else f"{counts} ({right / n:.0%})".replace("%", " %")
+
+
+def verdict(prediction: Prediction) -> str:
+    """One sentence on a prediction, in plain words.
+
+    >>> verdict(Prediction("7", 0.98))
+    'Read as 7, 98 % sure.'
+    """
+    if isinstance(prediction.error, NoInkError):
+        return "No ink: nothing is written here."
+    if prediction.error is not None:
+        return f"Cannot be read: {prediction.error}."
+    confidence = percent(prediction.confidence or 0.0)
+    if prediction.label is None:
+        best = prediction.top[0].label if prediction.top else "?"
+        return f"Not sure enough to say. The best guess is {best}, {confidence} sure."
+    return f"Read as {prediction.label}, {confidence} sure."
+
+
+def answer_html(prediction: Prediction, prepared: GreyImage | None) -> str:
+    """The verdict, the label in large, a bar for each candidate, and what the model saw."""
+    parts = [f'<p class="verdict">{html.escape(verdict(prediction))}</p>']
+    if prediction.label is not None:
+        parts.insert(0, glyph_html(prediction.label))
+    elif prediction.error is None:
+        parts.insert(0, '<div class="glyph unsure" aria-hidden="true">?</div>')
+    if prediction.top:
+        parts.append(_bars(prediction))
+    if prediction.removed is not None:
+        excluded = percent(prediction.removed)
+        parts.append(f'<p class="aside">Without the restriction, other characters had {excluded}.</p>')
+    if prepared is not None:
+        parts.append(model_input_html(prepared))
+    return f'<div class="answer" role="status" aria-live="polite">{"".join(parts)}</div>'
+
+
+def glyph_html(label: str) -> str:
+    """A label in large, in its own direction, with its name where it has one."""
+    name = letter_name(label)
+    shown = f'<div class="glyph" dir="{_direction(label)}">{html.escape(label)}</div>'
+    if name is None:
+        return shown
+    native = f' <bdi lang="ar" dir="rtl">{html.escape(name.native)}</bdi>' if name.native else ""
+    return f'{shown}<p class="name">{html.escape(name.latin)}{native}</p>'
+
+
+def model_input_html(prepared: GreyImage) -> str:
+    """The thumbnail of what the model is given."""
+    size = f"{prepared.shape[1]}×{prepared.shape[0]}"
+    return (
+        f'<figure class="seen"><img src="{data_uri(prepared)}" alt="What the model saw, {size} pixels">'
+        f"<figcaption>What the model saw<br><small>{size} pixels</small></figcaption></figure>"
+    )
+
+
+def problem_html(error: ImageError | Exception | str) -> str:
+    """What went wrong, and how to mend it."""
+    return f'<div class="problem" role="alert">{html.escape(str(error))}</div>'
+
+
+def alphabet_summary(labels: Sequence[str]) -> str:
+    """What a model's alphabet consists of, in a few words.
+
+    >>> alphabet_summary("0123456789"), alphabet_summary(["a", "B", "7"]), alphabet_summary(["ا", "لا"])
+    ('0-9', '3 letters and digits', '2 letters')
+    """
+    if len(labels) > 2 and all(len(each) == 1 for each in labels) and "".join(labels).isascii():
+        points = [ord(each) for each in labels]
+        if points == list(range(points[0], points[0] + len(points))):
+            return f"{labels[0]}-{labels[-1]}"
+    kinds = {_kind(each) for each in labels}
+    names = [kind for kind in ("letters", "digits", "signs") if kind in kinds]
+    return f"{len(labels):,} {' and '.join(names) if len(names) < 3 else 'characters'}"
+
+
+def _kind(label: str) -> str:
+    """Of the first character that is no mark above or below another."""
+    categories = [unicodedata.category(each)[0] for each in label]
+    first = next((each for each in categories if each != "M"), "M")
+    return {"L": "letters", "N": "digits", "M": "letters"}.get(first, "signs")
+
+
+def hint_html(text: str) -> str:
+    """A quiet line that says what to do next."""
+    return f'<p class="hint">{html.escape(text)}</p>'
+
+
+def _bars(prediction: Prediction) -> str:
+    rows = []
+    for label, confidence in prediction.top[:5]:
+        name = letter_name(label)
+        spoken = f" <small>{html.escape(name.latin)}</small>" if name else ""
+        rows.append(
+            f'<tr><th scope="row"><bdi>{html.escape(label)}</bdi>{spoken}</th>'
+            f'<td><div class="bar" style="--share:{confidence:.4f}"></div></td>'
+            f"<td>{percent(confidence)}</td></tr>"
+        )
+    return f'<table class="bars"><caption>Most likely characters</caption>{"".join(rows)}</table>'
+
+
+def _direction(label: str) -> str:
+    return "rtl" if any(unicodedata.bidirectional(each) in ("R", "AL") for each in label) else "ltr"

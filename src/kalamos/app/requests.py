@@ -1,0 +1,422 @@
+"""Parse predict requests: bodies, multipart uploads, JSON.
+
+Read a request's body: counted byte by byte, in limited time, over all requests in limited memory.
+
+What a request's body asks for: images and options, from a form or from JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
+
+from kalamos.app.errors import APIError, Limits
+from kalamos.app.schema import MAX_NAME_CHARACTERS, FormRequest, Image, JsonRequest, RequestFields
+from kalamos.errors import CorruptImageError, UsageError, suggest
+from kalamos.images.files import display_name
+from kalamos.predict_options import PredictOptions
+
+__all__ = [
+    "BodyReader",
+    "FormParser",
+    "PredictRequest",
+    "UploadedImage",
+    "drain_body",
+    "read_form",
+    "read_json",
+    "too_busy",
+    "too_large",
+    "too_slow",
+]
+
+MAX_HELD_BODIES = 8
+"""Bodies of the greatest size that may be held at once; smaller ones share their bytes."""
+
+MAX_DRAIN_BYTES, MAX_DRAIN_SECONDS = 8 * 2**20, 1.0
+"""What is still taken, and thrown away, of a refused body. Most clients send the whole body before they look
+for an answer, and would see a broken connection in its place."""
+
+
+class BodyReader:
+    """Reads bodies within the limits. For one event loop."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._held = 0
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytes]:
+        """Yield the whole body, which counts as held until the block ends: what is made of it lives as long.
+
+        Raises:
+            APIError: 413 over the limit, by the bytes that come and not by what the header says; 408 too
+                slow; 429 too much of others' is held.
+            ClientDisconnect: the client went away.
+        """
+        body = bytearray()
+        try:
+            await self._collect(request, body)
+        except BaseException:
+            self._held -= len(body)
+            raise
+        whole = bytes(body)
+        body.clear()
+        try:
+            yield whole
+        finally:
+            self._held -= len(whole)
+
+    async def _collect(self, request: Request, body: bytearray) -> None:
+        """Fill `body`; its bytes are counted as held."""
+        most, seconds = self._limits.upload_bytes, self._limits.seconds
+        # The server has refused a length that is not a number, and cuts a body off where the number ends.
+        length = request.headers.get("content-length", "")
+        fits, more = not length.isdecimal() or int(length) <= most, True
+        try:
+            async with asyncio.timeout(seconds):
+                while fits and more:
+                    message = await request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    part, more = message.get("body", b""), message.get("more_body", False)
+                    body += part
+                    self._held += len(part)
+                    fits = len(body) <= most
+                    if fits and self._held > MAX_HELD_BODIES * most:
+                        raise too_busy("too many uploads at once")
+        except TimeoutError:
+            raise too_slow(f"the request did not arrive within {seconds:g} s") from None
+        if not fits:
+            if more:
+                await drain_body(request.receive)
+            raise too_large(f"the request is larger than {most:,} bytes")
+
+
+def too_busy(problem: str) -> APIError:
+    """Return the error of a request that the client should send again."""
+    return APIError(429, "busy", problem, remedy="try again in a moment", retry_after=1)
+
+
+def too_large(problem: str, remedy: str = "send fewer or smaller images at once") -> APIError:
+    """Return the error of a request that is over a bound in bytes."""
+    return APIError(413, "too_large", problem, remedy=remedy, close=True)
+
+
+def too_slow(problem: str, remedy: str = "send less at once") -> APIError:
+    """Return the error of a request that takes too long to arrive."""
+    return APIError(408, "too_slow", problem, remedy=remedy, close=True)
+
+
+async def drain_body(receive: Receive) -> None:
+    """Take and throw away the rest of a refused body, up to a bound."""
+    left = MAX_DRAIN_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(MAX_DRAIN_SECONDS):
+            while left > 0:
+                message = await receive()
+                if not message.get("more_body", False):
+                    break
+                left -= len(message.get("body", b""))
+
+
+IMAGE_FIELDS: Final = ("image", "images")
+MAX_OTHER_PARTS: Final = 64
+"""Form parts and JSON values beyond the images: the options, with room for what will be refused by name."""
+
+MAX_PART_HEADER_BYTES: Final = 8 * 1024
+"""Of one header of a form's part."""
+
+_DATA_URL: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*;base64,")
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedImage:
+    """One image as it came."""
+
+    content: bytes | CorruptImageError
+    """The file's bytes, or why there are none."""
+    name: str | None
+    """What the client calls it."""
+    where: str
+    """What messages call it: its name, else its place in the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictRequest:
+    """A request, checked as far as that goes without a model."""
+
+    images: list[UploadedImage]
+    model: str | None
+    options: PredictOptions
+
+
+def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
+    r"""Reads `multipart/form-data` (RFC 7578): files called `image` or `images`, options as fields.
+
+    Raises:
+        APIError: 422, or 413 for more than `most` images or very many parts.
+
+    >>> head = b'Content-Disposition: form-data; name="image"; filename="7.png"'
+    >>> body = b"--x\r\n" + head + b"\r\n\r\n...\r\n--x--\r\n"
+    >>> read_form(body, "multipart/form-data; boundary=x", most=1).images
+    [UploadedImage(content=b'...', name='7.png', where='7.png')]
+    """
+    parser = _PartsParser(content_type, most + MAX_OTHER_PARTS)
+    parser.feed(body)
+    parser.close()
+    fields: dict[str, str] = {}
+    images: list[UploadedImage] = []
+    for name, filename, content in parser.parts:
+        if name in IMAGE_FIELDS:
+            images.append(_upload(content, filename, len(images)))
+        elif name not in FormRequest.model_fields:
+            raise _unknown(name)
+        elif name in fields:
+            raise APIError(422, "invalid_field", f"the field {name!r} comes twice", remedy="leave one out")
+        else:
+            fields[name] = _text(name, content)
+    try:
+        asked = FormRequest.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(error) from None
+    return PredictRequest(_counted(images, most), asked.model, _options(asked))
+
+
+def read_json(body: bytes, *, most: int) -> PredictRequest:
+    r"""Reads the JSON of `schema.JsonRequest`.
+
+    Raises:
+        APIError: 422, or 413 for more than `most` images or very many values.
+
+    >>> wish = read_json(b'{"image": "iVBORw==", "top_k": 1}', most=1)
+    >>> wish.images[0].content, wish.options.top_k
+    (b'\x89PNG', 1)
+    """
+    # Base64 has none of these, so that they count the values; before they are all made and held.
+    if sum(map(body.count, (b",", b"[", b"{"))) > 8 * (most + MAX_OTHER_PARTS):
+        raise APIError(
+            413, "too_many_values", "the JSON has too many values", remedy="send fewer images at once"
+        )
+    try:
+        asked = JsonRequest.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        raise _invalid(error) from None
+    if asked.image is not None and asked.images is not None:
+        raise APIError(422, "invalid_field", "'image' and 'images' are both given", remedy="leave one out")
+    items = asked.images if asked.images is not None else [] if asked.image is None else [asked.image]
+    images = [_decoded(item, place) for place, item in enumerate(_counted(items, most))]
+    return PredictRequest(images, asked.model, _options(asked))
+
+
+def _options(asked: RequestFields) -> PredictOptions:
+    try:
+        return asked.options()
+    except UsageError as error:
+        raise APIError(422, "invalid_option", error.problem, remedy=error.remedy) from None
+
+
+def _counted(images: list[Any], most: int) -> list[Any]:
+    if not images:
+        raise APIError(422, "no_image", "the request holds no image", remedy="send one or more as 'image'")
+    if len(images) > most:
+        raise APIError(
+            413,
+            "too_many_images",
+            f"{len(images):,} images are more than the {most:,} that one request may hold",
+            remedy="send them in several requests",
+        )
+    return images
+
+
+def _upload(content: bytes | CorruptImageError, name: str | None, place: int) -> UploadedImage:
+    return UploadedImage(content, name, display_name(name) if name else f"image {place + 1}")
+
+
+def _decoded(item: str | Image, place: int) -> UploadedImage:
+    text, name = (item, None) if isinstance(item, str) else (item.data, item.name)
+    if url := _DATA_URL.match(text):
+        text = text[url.end() :]
+    try:
+        # Line ends, as `base64` writes them, are no error.
+        return _upload(base64.b64decode("".join(text.split()), validate=True), name, place)
+    except (binascii.Error, ValueError):  # ValueError: not ASCII
+        upload = _upload(b"", name, place)
+        error = CorruptImageError(
+            f"{upload.where}: this is not base64", remedy="encode the image file's bytes"
+        )
+        return UploadedImage(error, name, upload.where)
+
+
+def _text(name: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise APIError(422, "invalid_field", f"the field {name!r} is not UTF-8") from None
+
+
+def _unknown(name: str, known: Iterable[str] = (*IMAGE_FIELDS, *FormRequest.model_fields)) -> APIError:
+    remedy = suggest(name[:100], known)
+    return APIError(422, "unknown_field", f"there is no field {_short(name)!r}", remedy=remedy)
+
+
+def _invalid(error: ValidationError) -> APIError:
+    """The innermost thing that pydantic found, in one line: of a union, what says most."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    worst = max(found, key=lambda each: len(each["loc"]))
+    place, kind = worst["loc"], worst["type"]
+    if kind == "json_invalid":
+        return APIError(422, "invalid_json", worst["msg"], remedy="send one JSON object in UTF-8")
+    if kind == "extra_forbidden":
+        name = str(place[-1])
+        return _unknown(name) if len(place) == 1 else _unknown(name, Image.model_fields)
+    # The members of a union are told apart by the name of their type, which is no part of the request.
+    where = ".".join(str(part) for part in place if part not in {"str", "Image"})
+    return APIError(422, "invalid_field", f"{where}: {worst['msg']}" if where else worst["msg"])
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 40 else f"{name[:40]}…"
+
+
+class FormParser:
+    """Parses `multipart/form-data` as it comes, in pieces of any size; subclasses say what to do with a part.
+
+    Starlette's own `request.form()` would decode a field to text (an image sent without a file name is one),
+    takes a form that breaks off for a whole one, and writes files to the disk before anything of them is
+    counted.
+
+    Raises `APIError` (422) for what is not such a form.
+    """
+
+    def __init__(self, content_type: str) -> None:
+        self.complete = False
+        """Whether the form's end has come."""
+        self._header, self._value, self._disposition = b"", b"", b""
+        self._in_part = False
+        kind, parameters = parse_options_header(content_type)
+        boundary = parameters.get(b"boundary")
+        if kind != b"multipart/form-data" or not boundary:
+            raise _not_a_form("the body is not multipart/form-data with a boundary")
+        callbacks: Any = {
+            "on_part_begin": self._begin,
+            "on_header_field": self._add_header,
+            "on_header_value": self._add_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._start,
+            "on_part_data": self._add_data,
+            "on_part_end": self._end,
+            "on_end": self._finish,
+        }
+        try:
+            self._parser = MultipartParser(boundary, callbacks)
+        except FormParserError as error:
+            raise _not_a_form(f"the form cannot be read: {error}") from None
+
+    def start_part(self, name: str, filename: str | None) -> None:
+        """Begin a part, known by its head."""
+        raise NotImplementedError
+
+    def add_data(self, data: bytes) -> None:
+        """Take some of the part's content."""
+        raise NotImplementedError
+
+    def end_part(self) -> None:
+        """End the part: all of its content has come."""
+        raise NotImplementedError
+
+    def feed(self, data: bytes) -> None:
+        """Parse a piece of the body."""
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise _not_a_form(f"the form cannot be read: {error}") from None
+
+    def close(self) -> None:
+        """Check that the body, which ends here, held a whole form."""
+        if not self.complete:
+            raise _not_a_form("the form breaks off", remedy="send it whole")
+
+    def _begin(self) -> None:
+        self._disposition, self._in_part = b"", False
+
+    def _add_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+        self._check_head()
+
+    def _add_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._check_head()
+
+    def _check_head(self) -> None:
+        if len(self._header) + len(self._value) > MAX_PART_HEADER_BYTES:
+            raise _not_a_form("a part of the form has a very long head")
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header, self._value = b"", b""
+
+    def _start(self) -> None:
+        _, parameters = parse_options_header(self._disposition)
+        if b"name" not in parameters:
+            raise _not_a_form("a part of the form has no name")
+        filename = parameters.get(b"filename")
+        self.start_part(
+            parameters[b"name"].decode(errors="replace"),
+            None if filename is None else filename.decode(errors="replace"),
+        )
+        self._in_part = True
+
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
+        self._require_head()
+        self.add_data(data[start:end])
+
+    def _end(self) -> None:
+        self._require_head()
+        self.end_part()
+        self._in_part = False
+
+    def _require_head(self) -> None:
+        if not self._in_part:
+            raise _not_a_form("a part of the form has no head")
+
+    def _finish(self) -> None:
+        self.complete = True
+
+
+def _not_a_form(problem: str, remedy: str = "") -> APIError:
+    return APIError(422, "invalid_multipart", problem, remedy=remedy)
+
+
+class _PartsParser(FormParser):
+    """Collects each part's name, file name and content in memory."""
+
+    def __init__(self, content_type: str, max_parts: int) -> None:
+        super().__init__(content_type)
+        self.parts: list[tuple[str, str | None, bytes]] = []
+        self._max_parts = max_parts
+        self._name, self._filename = "", ""
+        self._pieces: list[bytes] = []
+
+    def start_part(self, name: str, filename: str | None) -> None:
+        if len(self.parts) >= self._max_parts:
+            raise APIError(413, "too_many_parts", "the form has too many parts", remedy="send fewer at once")
+        self._name, self._filename, self._pieces = name, (filename or "")[:MAX_NAME_CHARACTERS], []
+
+    def add_data(self, data: bytes) -> None:
+        self._pieces.append(data)
+
+    def end_part(self) -> None:
+        self.parts.append((self._name, self._filename or None, b"".join(self._pieces)))

@@ -1,0 +1,384 @@
+"""Arabic letters: AHCD, Hijja, OCR-Arabic and their union.
+
+Archives of image files whose names hold the label.
+
+AHCD: Arabic handwritten characters, 32x32 (El-Sawy, Loey and El-Bakry 2017).
+
+Hijja: Arabic letters by children aged 7 to 12, 32x32 (Altwaijry and Al-Turaiki 2020).
+
+Nobody says who wrote which image, but the IDs rise sheet by sheet, in the sheet's own order of letters
+and forms. Up to ID 34,452 a sheet has exactly 108 IDs (measured: 319 sheets in a row begin with an alef at
+1 modulo 108). After it a sheet has 120 to 133, and about every eleventh ID belongs to another sheet that
+is threaded through a dozen of them.
+
+OCR-Arabic (ahmedsaeedsaid/OCR-Arabic): printed Arabic letters and punctuation in several fonts.
+
+Handwritten Arabic letters from two sources: isolated ones by adults, and all forms by children.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.alphabets import ARABIC_28, Alphabet
+from kalamos.datasets.dataset import SkippedFile, Split
+from kalamos.datasets.local import decode_members
+from kalamos.datasets.named.catalogue import Layout, NamedDataset, Parts, archive, register
+from kalamos.datasets.sources import Source, open_source
+from kalamos.datasets.splits import block_groups
+from kalamos.errors import DatasetError
+
+__all__ = ["ARABIC_32", "LETTERS", "PUNCTUATION_11", "font_of", "read_members"]
+
+
+def read_members(
+    path: Path, label_of: Callable[[str], int | None], *, dataset: str, example_folder: str
+) -> tuple[Split, tuple[SkippedFile, ...]]:
+    """Decode the images of a zip archive, or of a folder, in natural order.
+
+    Args:
+        path: the archive or folder.
+        label_of: maps a member's name to its label; to None if it is not an image of the dataset.
+        dataset: its name in messages.
+        example_folder: a folder that it holds, for the remedy.
+
+    Returns:
+        The images with their labels and member names, without groups; and the members that are not images
+        of the dataset or cannot be read.
+
+    Raises:
+        DatasetError: `path` cannot be opened, or none of its files is an image of the dataset.
+    """
+    with open_source(path) as source:
+        labels = {member: label_of(member) for member in source.members}
+        members = [member for member, label in labels.items() if label is not None]
+        problems = [
+            SkippedFile(member, f"not named like an image of {dataset}")
+            for member, label in labels.items()
+            if label is None
+        ]
+        images, kept, unreadable = decode_members(source.read, members)
+    if not len(kept):
+        raise DatasetError(
+            f"{path}: no image of {dataset} in it", remedy=f"it holds folders such as {example_folder!r}"
+        )
+    names = tuple(members[position] for position in kept.tolist())
+    split = Split(images, np.array([labels[name] for name in names], np.int64), names=names)
+    return split, (*source.problems, *problems, *unreadable)
+
+
+AHCD_SIDE_PX: Final = 32
+
+
+def _read_ahcd(paths: tuple[Path, ...]) -> Parts:
+    with open_source(paths[0]) as source:
+        return Parts(_ahcd_split(source, "Train"), _ahcd_split(source, "Test"))
+
+
+def _ahcd_split(source: Source, part: str) -> Split:
+    rows = _ahcd_table(source, f"csv{part}Images")
+    labels = _ahcd_table(source, f"csv{part}Label").reshape(-1)
+    if rows.shape[1] != AHCD_SIDE_PX**2:
+        raise DatasetError(
+            f"{source.path}: rows of {rows.shape[1]} pixels, where {AHCD_SIDE_PX**2} are an AHCD image"
+        )
+    if labels.size and not 1 <= labels.min() <= labels.max() <= len(ARABIC_28):
+        raise DatasetError(
+            f"{source.path}: labels run from {labels.min()} to {labels.max()}, where AHCD has 1 to 28"
+        )
+    # The files hold every image transposed.
+    images = np.ascontiguousarray(rows.reshape(-1, AHCD_SIDE_PX, AHCD_SIDE_PX).transpose(0, 2, 1))
+    # One writer after the other writes alef to yaa, so a label that falls begins a new one.
+    new_writer = labels[1:] < labels[:-1]
+    writers = np.concatenate([np.zeros(min(len(labels), 1), np.int64), np.cumsum(new_writer)])
+    return Split(images, labels.astype(np.int64) - 1, writers)
+
+
+def _ahcd_table(source: Source, start: str) -> NDArray[np.uint8]:
+    """The numbers uint8 [N, columns] of the CSV file whose name begins so ("csvTestLabel 3360x1.csv")."""
+    found = [member for member in source.members if member.rpartition("/")[2].startswith(start)]
+    if len(found) != 1:
+        raise DatasetError(
+            f"{source.path}: {len(found)} files are called {start}*.csv in it, where AHCD has one"
+        )
+    try:
+        return np.loadtxt(io.BytesIO(source.read(found[0])), np.uint8, delimiter=",", ndmin=2)
+    except (ValueError, UserWarning) as error:
+        raise DatasetError(
+            f"{source.path}: {found[0]} is damaged ({error})", remedy="copy the file again"
+        ) from error
+
+
+AHCD: Final = register(
+    NamedDataset(
+        name="ahcd",
+        alphabet=ARABIC_28,
+        train=13_440,
+        test=3_360,
+        source="El-Sawy, Loey, El-Bakry 2017",
+        layouts=(
+            *archive("ahcd", "ahcd-csv"),
+            Layout(("Arabic Handwritten Characters Dataset CSV.zip",), ("", "ahcd")),
+        ),
+        read=_read_ahcd,
+        grouped_by="writer",
+        home="its author's project: github.com/mloey/Arabic-Handwritten-Characters-Dataset, the CSV archive",
+    )
+)
+"""28 letters by 60 writers, bright on black; official split.
+
+Its paper says that no writer is on both sides. In these files all are: both parts hold 60 blocks of alef to
+yaa, eight of each letter for training and two for the test, and the nearest training image of the same
+letter is of the same-numbered block for 39 % of the test images, as it is among the training images
+themselves (1.7 % by chance). So its test measures new images by known writers; for new writers, split the
+training images by group, or test on `hijja-28`."""
+
+HIJJA_29: Final = Alphabet("hijja-29", (*ARABIC_28.labels, "ء"))
+
+SHEET_IDS: Final = 108
+"""IDs of a sheet: every letter in each of its forms."""
+
+REGULAR_SHEETS: Final = 319
+"""Sheets of exactly 108 IDs, which come first."""
+
+LATE_BLOCK_IDS: Final = 1063
+"""IDs of a block after them, a fifteenth of what is left: enough sheets that few are cut."""
+
+TEST_ONE_IN: Final = 5
+"""One of this many neighbouring blocks is for the test."""
+
+TEST_SEED: Final = 1
+"""The first from 0 with which no two byte-identical images fall on both sides."""
+
+_HIJJA_MEMBER: Final = re.compile(r"(?:.*/)?(\d{1,2}) [^/]+/\1\.\d/(\d{1,9})\.png", re.IGNORECASE)
+"""`NN name/NN.form/ID.png`; the names are ambiguous ("6 ha", "26 ha"), the numbers are not."""
+
+
+def _hijja_label(member: str) -> int | None:
+    match = _HIJJA_MEMBER.fullmatch(member)
+    return int(match[1]) - 1 if match and 1 <= int(match[1]) <= len(HIJJA_29) else None
+
+
+def _read_all(
+    path: Path, group: Callable[[NDArray[np.int64]], NDArray[np.int64]]
+) -> tuple[Split, tuple[SkippedFile, ...]]:
+    split, problems = read_members(path, _hijja_label, dataset="Hijja", example_folder="1 alif/1.1")
+    ids = np.array([int(Path(name).stem) for name in split.names or ()], np.int64)
+    return replace(split, groups=group(ids)), problems
+
+
+def _read_hijja(paths: tuple[Path, ...]) -> Parts:
+    split, problems = _read_all(paths[0], partial(block_groups, size=SHEET_IDS))
+    return Parts(split, problems=problems)
+
+
+def _read_hijja_28(paths: tuple[Path, ...]) -> Parts:
+    every, problems = _read_all(paths[0], _blocks)
+    assert every.groups is not None  # noqa: S101  (`_read_all` sets them)
+    letters, test = every.labels < len(ARABIC_28), _for_test(every.groups)
+    return Parts(
+        every.take(np.flatnonzero(letters & ~test)), every.take(np.flatnonzero(letters & test)), problems
+    )
+
+
+def _blocks(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sheet of each ID; in the later part, where sheets run into each other, the stretch of them."""
+    late = ids - REGULAR_SHEETS * SHEET_IDS - 1
+    return np.where(late < 0, (ids - 1) // SHEET_IDS, REGULAR_SHEETS + late // LATE_BLOCK_IDS)
+
+
+def _for_test(blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.array([block % TEST_ONE_IN == _drawn(block // TEST_ONE_IN) for block in blocks.tolist()], bool)
+
+
+@cache
+def _drawn(fold: int) -> int:
+    # A checksum, not a generator, whose stream may change with NumPy's version.
+    return zlib.crc32(f"{TEST_SEED}/{fold}".encode()) % TEST_ONE_IN
+
+
+HIJJA: Final = register(
+    NamedDataset(
+        name="hijja",
+        alphabet=HIJJA_29,
+        train=47_434,
+        test=0,
+        source="Altwaijry and Al-Turaiki 2020",
+        layouts=archive("hijja", "hijja2"),
+        read=_read_hijja,
+        grouped_by="writer block",
+        home="its authors' project: github.com/israksu/Hijja2",
+    )
+)
+"""28 letters and hamza, in all their forms, black on white. No official split in this arrangement; blocks of
+108 IDs stand for the writers, exactly in the first 34,452 IDs, by and by off after them."""
+
+HIJJA_28: Final = register(
+    NamedDataset(
+        name="hijja-28",
+        alphabet=ARABIC_28,
+        train=36_525,
+        test=9_201,
+        source="Altwaijry and Al-Turaiki 2020; divided by kalamos",
+        layouts=archive("hijja", "hijja2"),
+        read=_read_hijja_28,
+        grouped_by="writer block",
+        home="its authors' project: github.com/israksu/Hijja2",
+    )
+)
+"""Hijja without its 1,708 images of hamza, so that its alphabet is AHCD's, with a test split of our own.
+
+Of every five neighbouring blocks one is for the test, drawn by a fixed seed. A block is a sheet (a writer)
+up to ID 34,452, and 1,063 IDs after it. In that last third a sheet may be cut where blocks meet, and about
+one image in eleven is of a writer with images in several blocks; else writers are apart. No image of
+the test is, byte for byte, one of the training's."""
+
+ARABIC_32: Final = Alphabet("arabic-32", (*ARABIC_28.labels, "ء", "ئ", "ة", "لا"))
+
+PUNCTUATION_11: Final = Alphabet("arabic-punctuation-11", tuple("()<>-:،!.؟؛"))
+
+LETTERS: Final = {
+    "Alif": "ا", "baa": "ب", "ta2": "ت", "thaa": "ث", "jim": "ج", "7aa": "ح", "khaa": "خ", "dal": "د",
+    "zal": "ذ", "raa": "ر", "zay": "ز", "sin": "س", "shin": "ش", "sad": "ص", "dad": "ض", "taa": "ط",
+    "za2": "ظ", "3ayn": "ع", "ghayn": "غ", "faa": "ف", "qaf": "ق", "kaf": "ك", "lam": "ل", "mim": "م",
+    "non": "ن", "haa": "ه", "waw": "و", "yaa": "ي", "hamza": "ء", "hamzaLnbra": "ئ", "ta2marbota": "ة",
+    "lamAlif": "لا",
+}  # fmt: skip
+"""What the class folders hold, by looking at them: "taa" is ط and "ta2" is ت."""
+
+PUNCTUATION: Final = {
+    "Brackets_left": "(", "brackets_right": ")", "left": "<", "right": ">", "Hyphen": "-", "colon": ":",
+    "comma": "،", "exclamation_mark": "!", "full_stop": ".", "question_mark": "؟", "semicolon": "؛",
+}  # fmt: skip
+
+_LETTER_FONT = re.compile(r"(?:z\d+)?i?([A-Z][A-Za-z ]*?)_(\d+) size")
+_PUNCTUATION_FONT = re.compile(r"\d+\s*([A-Za-z ]+?)\s*$")
+_STYLE = re.compile(r" (?:Light|Semilight|Semibold|Bold|Italic|Regular)$")
+
+
+def font_of(file: str) -> str:
+    """The font family that a file's name holds, whatever the size and the style; "" if it holds none.
+
+    Small sizes of "Unicode" are called "Typesetting" in part. All of size 12 are that, seen by eye and by
+    their nearest neighbours; those of size 13 have twins, which `_font_groups` looks for.
+
+    >>> font_of("iArial_12 size47.jpg"), font_of("z6Typesetting_12 size.jpg")
+    ('Arial', 'Unicode')
+    >>> font_of("10 Segoe UI Semilight.jpg"), font_of("11 Calibri Light.jpg")
+    ('Segoe UI', 'Calibri')
+    """
+    letter = _LETTER_FONT.match(file)
+    if letter:
+        return "Unicode" if letter.groups() == ("Typesetting", "12") else letter[1]
+    punctuation = _PUNCTUATION_FONT.match(file.rpartition(".")[0])
+    return _STYLE.sub("", punctuation[1]) if punctuation else ""
+
+
+def _read_ocr_arabic(folders: Mapping[str, str], alphabet: Alphabet, paths: tuple[Path, ...]) -> Parts:
+    def label_of(member: str) -> int | None:
+        label = folders.get(PurePosixPath(member).parent.name)
+        return None if label is None else alphabet.index(label)
+
+    split, problems = read_members(paths[0], label_of, dataset="OCR-Arabic", example_folder=min(folders))
+    digests = [
+        hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest() for image in split.images
+    ]
+    groups = _font_groups(digests, [font_of(PurePosixPath(name).name) for name in split.names or ()])
+    return Parts(replace(split, groups=groups), problems=problems)
+
+
+def _font_groups(digests: list[bytes], fonts: list[str]) -> NDArray[np.int64]:
+    """A number for each font, int64 [N]. Twins under two names are in the alphabetically last of them.
+
+    That is "Unicode" for all of those in the published files; and twins on both sides of a split would
+    leak in any case.
+    """
+    last: dict[bytes, str] = {}
+    for digest, font in zip(digests, fonts, strict=True):
+        last[digest] = max(font, last.get(digest, ""))
+    _, groups = np.unique([last[digest] for digest in digests], return_inverse=True)
+    return groups.astype(np.int64)
+
+
+OCR_ARABIC: Final = register(
+    NamedDataset(
+        name="ocr-arabic",
+        alphabet=ARABIC_32,
+        train=15_288,
+        test=0,
+        source="ahmedsaeedsaid/OCR-Arabic",
+        layouts=archive("ocr-arabic", "ocr-arabic"),
+        read=partial(_read_ocr_arabic, LETTERS, ARABIC_32),
+        grouped_by="font",
+        home="its project: github.com/ahmedsaeedsaid/OCR-Arabic",
+    )
+)
+"""Printed letters in their forms, five fonts and many sizes, bright on black, up to 59x70 px. No official
+split. A random one puts hundreds of byte-exact twins on both sides; split by font as well."""
+
+OCR_ARABIC_PUNCTUATION: Final = register(
+    NamedDataset(
+        name="ocr-arabic-punctuation",
+        alphabet=PUNCTUATION_11,
+        train=1_595,
+        test=0,
+        source="ahmedsaeedsaid/OCR-Arabic",
+        layouts=archive("ocr-arabic-punctuation", "ocr-arabic-punctuation"),
+        read=partial(_read_ocr_arabic, PUNCTUATION, PUNCTUATION_11),
+        grouped_by="font",
+        home="its project: github.com/ahmedsaeedsaid/OCR-Arabic",
+    )
+)
+"""The same source's punctuation: 11 classes in several fonts and sizes. No official split."""
+
+
+def _read_arabic_letters(paths: tuple[Path, ...]) -> Parts:
+    ahcd_path, hijja_path = paths
+    ahcd, hijja = AHCD.read((ahcd_path,)), HIJJA_28.read((hijja_path,))
+    assert ahcd.test is not None  # noqa: S101  (both have one)
+    assert hijja.test is not None  # noqa: S101
+    return Parts(_join(ahcd.train, hijja.train), _join(ahcd.test, hijja.test), hijja.problems)
+
+
+def _join(ahcd: Split, hijja: Split) -> Split:
+    assert ahcd.groups is not None  # noqa: S101  (both are grouped)
+    assert hijja.groups is not None  # noqa: S101
+    return Split(
+        np.concatenate([ahcd.stack(), 255 - hijja.stack()]),
+        np.concatenate([ahcd.labels, hijja.labels]),
+        # One number for a writer in both parts: AHCD's writers count from 0, Hijja's blocks below it.
+        np.concatenate([ahcd.groups, -1 - hijja.groups]),
+    )
+
+
+ARABIC_LETTERS: Final = register(
+    NamedDataset(
+        name="arabic-letters",
+        alphabet=ARABIC_28,
+        train=AHCD.train + HIJJA_28.train,
+        test=AHCD.test + HIJJA_28.test,
+        source=f"{AHCD.source}; {HIJJA_28.source}",
+        layouts=(),
+        read=_read_arabic_letters,
+        grouped_by="writer or writer block",
+        home=f"{AHCD.home}, and {HIJJA_28.home}",
+        made_of=(AHCD, HIJJA_28),
+    )
+)
+"""28 letters, 32x32, bright on black: AHCD with its official split, then `hijja-28` with its own.
+
+Hijja's hamza, which AHCD lacks, is left out; its letters are in all their forms (alone, and at the beginning,
+in the middle and at the end of a word). Evaluate on `ahcd` and on `hijja-28` for a figure of each. Groups are
+AHCD's writers (0 and up; each has images in both parts, as there) and Hijja's blocks (-1 and down; each in
+one part)."""

@@ -1,0 +1,371 @@
+"""Measure robustness: read corrupted images along prediction's own path.
+
+Which images of a split are corrupted, where all of them would take too long.
+
+The suite's figures, and their plain form.
+
+As a mapping (`shift.json` has these keys, and those of `saving`); a figure that there is none of is null:
+
+n, seed               images, each read once as it is and once a cell; the seed of sample and corruptions
+sha256                fingerprint of the sampled images and labels
+clean                 {"value", "low", "high"}: accuracy on the same images as they are, 95 % Wilson interval
+clean_no_ink          how many of them were found blank; they count as wrong
+means                 {"all", "MNIST-C", "photograph"}: mean of each corruption's mean over its strengths;
+                      95 % interval by bootstrap over the images (1,000 times; Efron 1979)
+worst                 {"corruption", "accuracy"}: the lowest mean
+ece, mean_confidence  over all cells' images in which ink was found, with the model's temperature
+no_ink                corrupted images found blank, which count as wrong
+cells                 [{"corruption", "group", "strength", "n", "correct", "no_ink", "accuracy",
+                      "interval_95", "ece", "mean_confidence"}, ...]; 95 % Wilson intervals
+
+Run a recogniser over every corruption of the same images, along the very path that prediction takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.datasets import Split
+from kalamos.errors import DatasetError, UsageError, suggest
+from kalamos.evaluation.evaluate import Evaluation, evaluate
+from kalamos.evaluation.metrics import Reliability, expected_calibration_error, reliability, wilson_interval
+from kalamos.evaluation.robustness.canvas import (
+    MNIST_C,
+    PHOTOGRAPH,
+    STRENGTHS,
+    Grey,
+    Group,
+    bright_ink,
+    dark_on_light,
+    framed,
+)
+from kalamos.evaluation.robustness.corruptions import CORRUPTIONS, corrupt
+from kalamos.parallel import default_jobs, ordered_map
+from kalamos.recognizer import Recognizer
+
+__all__ = ["ALL", "Cell", "Estimate", "Outcomes", "ShiftReport", "measure", "stratified_sample", "summarise"]
+
+
+def stratified_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Rows int64, in order, of `count` images with the class shares of all.
+
+    Args:
+        labels: int64 [N].
+        count: how many; 0, or more than there are, takes all.
+        seed: the same seed gives the same rows; a smaller count gives some of a larger one's.
+
+    Raises:
+        UsageError: a negative count.
+
+    >>> stratified_sample(np.array([0, 0, 0, 0, 1, 1]), 3, seed=42).tolist()
+    [2, 3, 4]
+    """
+    if count < 0:
+        raise UsageError(f"{count} images cannot be drawn", remedy="use 0 for all of them")
+    if count == 0 or count >= len(labels):
+        return np.arange(len(labels))
+    place = np.empty(len(labels))
+    generator = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        # Each class spread evenly over [0, 1): cutting anywhere cuts all classes at the same share.
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    rows: NDArray[np.int64] = np.sort(np.argsort(place, kind="stable")[:count])
+    return rows
+
+
+ALL = "all"
+TIMES = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share in [0, 1] and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2%}   95 % interval [{self.low:.2%}, {self.high:.2%}]"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One corruption at one strength.
+
+    Attributes:
+        n: images; `correct` of them were read rightly, in `no_ink` no ink was found.
+        ece: of the images in which ink was found, like `mean_confidence`; None where there are none.
+    """
+
+    corruption: str
+    group: Group
+    strength: int
+    n: int
+    correct: int
+    no_ink: int
+    ece: float | None
+    mean_confidence: float | None
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the accuracy."""
+        return wilson_interval(self.correct, self.n)
+
+
+@dataclass(frozen=True)
+class ShiftReport:
+    """How a model does under every corruption; see this module's docstring.
+
+    Attributes:
+        cells: corruption by corruption, strengths 1, 2, 3.
+        means: "all", and "MNIST-C" and "photograph" where any of their kinds were measured.
+    """
+
+    n: int
+    seed: int
+    sha256: str
+    clean: Estimate
+    clean_no_ink: int
+    means: Mapping[str, Estimate]
+    ece: float | None
+    mean_confidence: float | None
+    cells: tuple[Cell, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The corruptions, in the order of `cells`."""
+        return tuple(dict.fromkeys(cell.corruption for cell in self.cells))
+
+    def of(self, name: str) -> tuple[Cell, ...]:
+        """A corruption's cells, by rising strength."""
+        return tuple(cell for cell in self.cells if cell.corruption == name)
+
+    def accuracy(self, name: str) -> float:
+        """A corruption's mean over its strengths."""
+        cells = self.of(name)
+        return sum(cell.accuracy for cell in cells) / len(cells)
+
+    def worst(self, most: int = 1) -> tuple[str, ...]:
+        """The corruptions with the lowest means, the worst first."""
+        return tuple(sorted(self.names, key=self.accuracy)[:most])
+
+    @property
+    def no_ink(self) -> int:
+        return sum(cell.no_ink for cell in self.cells)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain JSON types under the keys that this module's docstring lists."""
+        worst = self.worst()[0]
+        cells = [
+            {**asdict(cell), "accuracy": cell.accuracy, "interval_95": list(cell.interval)}
+            for cell in self.cells
+        ]
+        return {
+            "n": self.n,
+            "seed": self.seed,
+            "sha256": self.sha256,
+            "clean": asdict(self.clean),
+            "clean_no_ink": self.clean_no_ink,
+            "means": {group: asdict(mean) for group, mean in self.means.items()},
+            "worst": {"corruption": worst, "accuracy": self.accuracy(worst)},
+            "ece": self.ece,
+            "mean_confidence": self.mean_confidence,
+            "no_ink": self.no_ink,
+            "cells": cells,
+        }
+
+
+def summarise(
+    names: tuple[str, ...],
+    clean: Evaluation,
+    predicted: NDArray[np.int64],
+    confidence: NDArray[np.float32],
+    seed: int,
+) -> ShiftReport:
+    """The figures of what was read: arrays [K, 3, N] as in `suite.Outcomes`."""
+    correct, read = predicted == clean.truth, predicted >= 0
+    cells = []
+    for place, name in enumerate(names):
+        for index, strength in enumerate(STRENGTHS):
+            at = place, index
+            ece, sure = _calibration(confidence[at], correct[at], read[at])
+            right, blank = int(correct[at].sum()), int((~read[at]).sum())
+            group = CORRUPTIONS[name].group
+            cells.append(Cell(name, group, strength, clean.n, right, blank, ece, sure))
+    means = {ALL: _mean(correct, seed)}
+    for group in (MNIST_C, PHOTOGRAPH):
+        members = [place for place, name in enumerate(names) if CORRUPTIONS[name].group == group]
+        if members:
+            means[group] = _mean(correct[members], seed)
+    ece, sure = _calibration(confidence, correct, read)
+    accuracy = Estimate(clean.accuracy, *clean.interval)
+    return ShiftReport(clean.n, seed, clean.sha256, accuracy, clean.unread, means, ece, sure, tuple(cells))
+
+
+def _mean(correct: NDArray[np.bool_], seed: int) -> Estimate:
+    """The mean of bool [K, 3, N], and how it would vary with other images."""
+    # The cells share their images, so what one image adds to the mean is drawn as a whole.
+    scores = correct.mean(axis=(0, 1))
+    generator = np.random.default_rng(seed)
+    means = [scores[generator.integers(0, len(scores), len(scores))].mean() for _ in range(TIMES)]
+    low, high = np.percentile(means, [2.5, 97.5]).tolist()
+    return Estimate(float(scores.mean()), low, high)
+
+
+def _calibration(
+    confidence: NDArray[np.float32], correct: NDArray[np.bool_], read: NDArray[np.bool_]
+) -> tuple[float | None, float | None]:
+    if not read.any():
+        return None, None
+    sure = confidence[read]
+    return expected_calibration_error(sure, correct[read]), float(sure.mean(dtype=np.float64))
+
+
+DEFAULT_LIMIT, DEFAULT_SEED = 1000, 42
+CHUNK = 64
+VOTERS = 200
+"""Images asked whether their ink is dark."""
+
+Answer: TypeAlias = tuple[int, float]
+"""The label's index, -1 where no ink was found; and its probability."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What was read of every image under every corruption.
+
+    Attributes:
+        names: the K corruptions.
+        rows: int64 [N], the sample's rows in the split.
+        inks: the sample's images as frames, ink bright on black, uint8 [S, S] each.
+        clean: the same images measured as they are.
+        predicted: int64 [K, 3, N], the model's label indices; -1 where no ink was found.
+        confidence: float32 [K, 3, N], calibrated; 0 where no ink was found.
+        seed: of the sample and of the corruptions.
+    """
+
+    names: tuple[str, ...]
+    rows: NDArray[np.int64]
+    inks: tuple[Grey, ...]
+    clean: Evaluation
+    predicted: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    seed: int
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """int64 [N], the model's label indices."""
+        return self.clean.truth
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Which readings were right, bool [K, 3, N]."""
+        matches: NDArray[np.bool_] = self.predicted == self.truth
+        return matches
+
+    @property
+    def reliability(self) -> Reliability:
+        """What the confidences were worth, over all cells' images in which ink was found."""
+        read = self.predicted >= 0
+        return reliability(self.confidence[read], self.correct[read])
+
+    def corrupted(self, name: str, strength: int, position: int) -> Grey:
+        """The very image that was read, made again; `position` in the sample."""
+        return corrupt(self.inks[position], name, strength, (self.seed, int(self.rows[position])))
+
+    def report(self) -> ShiftReport:
+        """The figures."""
+        return summarise(self.names, self.clean, self.predicted, self.confidence, self.seed)
+
+
+def measure(
+    reader: Recognizer,
+    split: Split,
+    labels: tuple[str, ...],
+    *,
+    limit: int = DEFAULT_LIMIT,
+    seed: int = DEFAULT_SEED,
+    names: Sequence[str] | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Outcomes:
+    """Read the sample as it is, then under every corruption.
+
+    Args:
+        labels: the split's own label order; the model may have another, or more.
+        limit: images, a stratified sample of the split; 0 takes all.
+        seed: image `row` of the split is corrupted by (seed, name, strength, row) alone.
+        names: which corruptions; None takes all.
+        on_progress: called now and then with the number of corrupted images read.
+
+    Raises:
+        DatasetError: the split is empty, or has a class that the model does not know.
+        UsageError: no such corruption, a negative limit or seed.
+
+    >>> import kalamos
+    >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 12:15] = 255
+    >>> ones = Split(np.stack([stroke] * 4), np.ones(4, np.int64))
+    >>> measured = measure(kalamos.load("digits"), ones, tuple("0123456789"), names=["brightness", "tilted"])
+    >>> report = measured.report()
+    >>> report.clean.value, report.accuracy("brightness")
+    (1.0, 1.0)
+    """
+    chosen = _chosen(names)
+    if seed < 0:
+        raise UsageError(f"seed {seed} is negative", remedy="use a whole number from 0")
+    if not len(split):
+        raise DatasetError("there is nothing to corrupt: the split is empty")
+    rows = stratified_sample(split.labels, limit, seed)
+    sample = split.take(rows)
+    clean = evaluate(reader, sample, labels)
+    voters = np.unique(np.linspace(0, len(split) - 1, VOTERS).round().astype(int))
+    dark = dark_on_light(split.images[row] for row in voters.tolist())
+    inks = tuple(framed(bright_ink(image, dark_on_light=dark)) for image in sample.images)
+
+    def read(tasks: list[tuple[str, int, int]]) -> list[Answer]:
+        images = [
+            corrupt(inks[position], name, strength, (seed, int(rows[position])))
+            for name, strength, position in tasks
+        ]
+        return _read(reader, images)
+
+    tasks = product(chosen, STRENGTHS, range(len(rows)))
+    shape = len(chosen), len(STRENGTHS), len(rows)
+    predicted, confidence = np.empty(np.prod(shape), np.int64), np.empty(np.prod(shape), np.float32)
+    answers = ordered_map(read, tasks, chunk=CHUNK, jobs=default_jobs())
+    for done, (label, sure) in enumerate(answers, start=1):
+        predicted[done - 1], confidence[done - 1] = label, sure
+        if done % CHUNK == 0 or done == len(predicted):
+            on_progress(done)
+    return Outcomes(chosen, rows, inks, clean, predicted.reshape(shape), confidence.reshape(shape), seed)
+
+
+def _read(reader: Recognizer, images: Sequence[Grey]) -> list[Answer]:
+    answers: list[Answer] = [(-1, 0.0)] * len(images)
+    found = reader.infer(images)
+    for row, shares in zip(found.rows.tolist(), found.probabilities, strict=True):
+        best = int(shares.argmax())
+        answers[row] = best, float(shares[best])
+    return answers
+
+
+def _chosen(names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return tuple(CORRUPTIONS)
+    for name in names:
+        if name not in CORRUPTIONS:
+            raise UsageError(f"there is no corruption {name!r}", remedy=suggest(name, CORRUPTIONS))
+    if not names:
+        raise UsageError("no corruption is chosen", remedy="leave `names` out for all of them")
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,20 @@
+"""Train a network from a recipe: `recipe` says what, `session` does it with `loop`, `run` keeps it."""
+
+from kalamos.learn.callbacks import Callback, EpochReport
+from kalamos.learn.recipe import Recipe, load_recipe
+from kalamos.learn.run import Run, load_run, save_run
+from kalamos.learn.train import choose_recipe, resume_run, run_recipe, train
+
+__all__ = [
+    "Callback",
+    "EpochReport",
+    "Recipe",
+    "Run",
+    "choose_recipe",
+    "load_recipe",
+    "load_run",
+    "resume_run",
+    "run_recipe",
+    "save_run",
+    "train",
+]

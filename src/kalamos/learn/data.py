@@ -1,0 +1,357 @@
+"""Training data: prepared tensors, extra sources, seeded batches.
+
+Which images when, and how deformed: a function of (seed, epoch, step) and of nothing else.
+
+So a run that is taken up again meets the very batches that it would have met, worker threads change
+nothing, and several processes share one batch without a word.
+
+What a recipe learns from besides its dataset: more datasets, photographs, images of nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kalamos.alphabets import Alphabet
+from kalamos.datasets import load_dataset
+from kalamos.datasets.dataset import blank_images, prepare_split
+from kalamos.errors import RecipeError, TrainingError
+from kalamos.learn.augment import augment
+from kalamos.learn.callbacks import Callback
+from kalamos.learn.checkpoint import read_weights, write_weights
+from kalamos.learn.recipe import Augmentation, Recipe
+from kalamos.parallel import ordered_map
+from kalamos.preprocessing import Preprocessor
+
+__all__ = [
+    "EXTRAS",
+    "Batch",
+    "Examples",
+    "Shard",
+    "count_steps",
+    "epoch_batches",
+    "forget_extras",
+    "seed_of",
+    "with_extras",
+]
+
+NONE = torch.empty(0, dtype=torch.uint8)
+"""No images."""
+
+OUTLIERS, PHOTOGRAPHS = 1, 2
+"""What else is drawn in a step, each from a seed of its own: a recipe without it draws as it always did."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Prepared images and their labels on one device; normalised a batch at a time, for memory's sake.
+
+    Attributes:
+        images: uint8 [N, S, S].
+        labels: int64 [N].
+        num_classes: C.
+        scale, shift: normalised = grey * scale - shift, see `Preprocessor.scale`.
+        photographs: uint8 [K, N, S, S]: K photographed copies of every image; K may be 0.
+        outliers: uint8 [M, S, S], images of no character; M may be 0.
+    """
+
+    images: Tensor
+    labels: Tensor
+    num_classes: int
+    scale: float = 1 / 255
+    shift: float = 0.0
+    photographs: Tensor = NONE
+    outliers: Tensor = NONE
+
+    @classmethod
+    def of(
+        cls,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        num_classes: int,
+        preprocessor: Preprocessor,
+        device: str = "cpu",
+    ) -> Examples:
+        return cls(
+            torch.from_numpy(images).to(device),
+            torch.from_numpy(labels).to(device),
+            num_classes,
+            float(preprocessor.scale),
+            float(preprocessor.shift),
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def log_priors(self) -> Tensor:
+        """Log of each class's share of the images, float32 [C]; a class without any counts as one image."""
+        counts = torch.bincount(self.labels, minlength=self.num_classes).clamp_min(1)
+        return (counts / len(self)).log()
+
+    def normalised(self, rows: Tensor | slice) -> Tensor:
+        """float32 [B, 1, S, S], equal to what `Preprocessor.batch` gives."""
+        return self.normalise(self.images[rows])
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 [B, S, S] -> float32 [B, 1, S, S]."""
+        return images.unsqueeze(1).float().mul_(self.scale).sub_(self.shift)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of every batch that is one process's: the images `rank`, `rank + world`, ..."""
+
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A step's images and what they are; where there are outliers, they come last and have no target.
+
+    `images` is float32 [B + M, 1, S, S], `targets` the labels, int64 [B].
+    """
+
+    images: Tensor
+    targets: Tensor
+    whole: int
+    """Characters in the batch over all processes."""
+    whole_outliers: int = 0
+    """Outliers in the batch over all processes."""
+
+
+def seed_of(*parts: int) -> int:
+    """One seed in [0, 2**63) from several numbers, each of which changes it.
+
+    >>> seed_of(42, 1) != seed_of(42, 2) != seed_of(43, 1)
+    True
+    """
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def count_steps(count: int, batch_size: int, world: int = 1) -> int:
+    """Batches an epoch.
+
+    >>> count_steps(12, 5), count_steps(11, 5)
+    (3, 2)
+    """
+    return len(_slices(count, batch_size, world))
+
+
+def epoch_batches(
+    data: Examples, recipe: Recipe, epoch: int, *, shard: Shard = Shard(), workers: int = 0
+) -> Generator[Batch]:
+    """One epoch, shuffled and augmented as the recipe says. Close it, and its threads are gone.
+
+    Args:
+        epoch: from 0.
+        shard: which part of each batch is this process's.
+        workers: threads that prepare batches ahead; 0 prepares each when it is asked for.
+    """
+    device = data.images.device
+    clean = epoch >= recipe.epochs - recipe.no_aug_epochs
+    how = Augmentation() if clean else recipe.augmentation
+    shuffle = torch.Generator().manual_seed(seed_of(recipe.seed, epoch))
+    order = torch.randperm(len(data), generator=shuffle).to(device)
+
+    def make(numbered: tuple[int, slice]) -> Batch:
+        step, rows = numbered
+        seed = seed_of(recipe.seed, epoch, step)
+        whole = order[rows]
+        mine = slice(shard.rank, None, shard.world)
+        chosen = _choose(data, recipe, whole, clean=clean, seed=seed)
+        images = _augmented(data, chosen[mine], how, len(whole), mine, seed)
+        targets = data.labels[whole[mine]]
+        n_outliers = round(recipe.outlier_share * len(whole)) if len(data.outliers) else 0
+        if n_outliers:
+            draw = torch.Generator(device).manual_seed(seed_of(seed, OUTLIERS))
+            at = torch.randint(len(data.outliers), (n_outliers,), generator=draw, device=device)[mine]
+            others = _augmented(data, data.outliers[at], how, n_outliers, mine, seed_of(seed, OUTLIERS, 1))
+            images = torch.cat([images, others])
+        return Batch(images, targets, len(whole), n_outliers)
+
+    numbered = enumerate(_slices(len(data), recipe.batch_size, shard.world))
+    if workers:
+        yield from ordered_map(lambda part: [make(one) for one in part], numbered, chunk=1, jobs=workers)
+    else:
+        yield from map(make, numbered)
+
+
+def _choose(data: Examples, recipe: Recipe, rows: Tensor, *, clean: bool, seed: int) -> Tensor:
+    """uint8 [B, S, S]: each image as it is, or one of its photographs."""
+    images = data.images[rows]
+    copies = len(data.photographs)
+    if clean or not copies:
+        return images
+    draw = torch.Generator(rows.device).manual_seed(seed_of(seed, PHOTOGRAPHS))
+    photographed = torch.rand(len(rows), generator=draw, device=rows.device) < recipe.synthetic_photo_prob
+    which = torch.randint(copies, (len(rows),), generator=draw, device=rows.device)
+    return torch.where(photographed.view(-1, 1, 1), data.photographs[which, rows], images)
+
+
+def _augmented(
+    data: Examples, images: Tensor, how: Augmentation, count: int, mine: slice, seed: int
+) -> Tensor:
+    return augment(
+        data.normalise(images),
+        how,
+        torch.Generator(images.device).manual_seed(seed),
+        count=count,
+        mine=mine,
+        ground=-data.shift,
+        full=255 * data.scale,
+    )
+
+
+def _slices(count: int, size: int, world: int) -> list[slice]:
+    # Batch norm needs two images in each process; fewer are left for another epoch's shuffle.
+    slices = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    last = slices[-1].stop - slices[-1].start
+    return slices[:-1] if len(slices) > 1 and size > world and last < 2 * world else slices
+
+
+EXTRAS = "extras.safetensors"
+
+_DTYPES = {
+    "also": torch.uint8,
+    "also_labels": torch.int64,
+    "photographs": torch.uint8,
+    "outliers": torch.uint8,
+}
+"""What took minutes to draw is kept while a run goes on: taken up again, even by a later kalamos, it learns
+from the same images."""
+
+
+def with_extras(
+    data: Examples,
+    alphabet: Alphabet,
+    recipe: Recipe,
+    data_dir: str | os.PathLike[str] | None = None,
+    run_dir: Path | None = None,
+    *,
+    main: bool = True,
+    callback: Callback = Callback(),  # noqa: B008  (has no state)
+) -> Examples:
+    """With the other datasets, the photographs and the outliers that the recipe asks for.
+
+    What is drawn depends on the recipe's seed alone.
+
+    Args:
+        data: the prepared training images.
+        alphabet: whose characters no outlier may look like.
+        data_dir: where the named datasets are.
+        run_dir: where they are kept, or found again; None keeps nothing.
+        main: whether this is the process that writes.
+        callback: is told what of the other datasets is passed over.
+
+    Raises:
+        TrainingError: what was kept is damaged, or made for another run.
+        DatasetError: another dataset cannot be read.
+        RecipeError: another dataset has labels that the alphabet lacks.
+    """
+    if not (recipe.extra_datasets or recipe.synthetic_photo_prob or recipe.outliers):
+        return data
+    kept = None if run_dir is None else run_dir / EXTRAS
+    if kept is not None and kept.exists():
+        tensors = _read(kept, data, recipe)
+    else:
+        tensors = _draw(data, alphabet, recipe, data_dir, callback)
+        if kept is not None and main:
+            write_weights(kept, tensors)
+    device = data.images.device
+    if recipe.extra_datasets:
+        data = _joined(data, tensors["also"].to(device), tensors["also_labels"].to(device))
+    photographs, outliers = (tensors.get(name, NONE).to(device) for name in ("photographs", "outliers"))
+    return replace(data, photographs=photographs, outliers=outliers)
+
+
+def forget_extras(run_dir: Path) -> None:
+    """Remove what a finished run does not need any more."""
+    (run_dir / EXTRAS).unlink(missing_ok=True)
+
+
+def _joined(data: Examples, images: Tensor, labels: Tensor) -> Examples:
+    return replace(data, images=torch.cat([data.images, images]), labels=torch.cat([data.labels, labels]))
+
+
+def _further(
+    alphabet: Alphabet,
+    recipe: Recipe,
+    preprocessor: Preprocessor,
+    data_dir: str | os.PathLike[str] | None,
+    callback: Callback,
+) -> tuple[Tensor, Tensor]:
+    """The other datasets' training images, uint8 [A, S, S], and their labels in this alphabet, int64 [A]."""
+    images, labels = [], []
+    for source in recipe.extra_datasets:
+        dataset = load_dataset(source, data_dir)
+        unknown = [label for label in dataset.alphabet.labels if label not in alphabet.labels]
+        if unknown:
+            raise RecipeError(
+                f"extra_datasets = {source!r} has labels that {alphabet.name} lacks: {', '.join(unknown[:5])}"
+            )
+        prepared, blank = prepare_split(dataset.train, preprocessor)
+        callback.on_skipped_files(dataset.name, (*dataset.problems, *blank_images(dataset.train, blank)))
+        meaning = np.array([alphabet.labels.index(label) for label in dataset.alphabet.labels])
+        images.append(prepared.stack())
+        labels.append(meaning[prepared.labels])
+    return torch.from_numpy(np.concatenate(images)), torch.from_numpy(np.concatenate(labels))
+
+
+def _read(path: Path, data: Examples, recipe: Recipe) -> dict[str, Tensor]:
+    try:
+        tensors = read_weights(path)
+    except Exception as error:  # whatever safetensors has against what somebody else wrote
+        raise TrainingError(
+            f"{path}: cannot be read ({error})", remedy="remove it: it is drawn anew"
+        ) from error
+    wrong = [name for name, tensor in tensors.items() if tensor.dtype != _DTYPES.get(name)]
+    shapes = [images.shape[-2:] for name, images in tensors.items() if name != "also_labels"]
+    photographs = tensors.get("photographs")
+    count = len(data) + len(tensors.get("also", NONE))
+    if (
+        wrong
+        or any(shape != data.images.shape[1:] for shape in shapes)
+        or (photographs is not None and photographs.shape[1] != count)
+        or ("also" in tensors) != bool(recipe.extra_datasets)
+    ):
+        raise TrainingError(f"{path}: is of another run", remedy="remove it: it is drawn anew")
+    return tensors
+
+
+def _draw(
+    data: Examples,
+    alphabet: Alphabet,
+    recipe: Recipe,
+    data_dir: str | os.PathLike[str] | None,
+    callback: Callback,
+) -> dict[str, Tensor]:
+    preprocessor = Preprocessor(recipe.preprocessing)
+    tensors: dict[str, Tensor] = {}
+    if recipe.extra_datasets:
+        images, labels = _further(alphabet, recipe, preprocessor, data_dir, callback)
+        tensors |= {"also": images, "also_labels": labels}
+        data = _joined(data, images.to(data.images.device), labels.to(data.labels.device))
+    if recipe.synthetic_photo_prob:
+        from kalamos.learn.synthetic_photos import Camera, photographed
+
+        glyphs = data.images.cpu().numpy()
+        copies = [
+            photographed(glyphs, Camera(), preprocessor, seed_of(recipe.seed, copy))
+            for copy in range(recipe.photograph_copies)
+        ]
+        tensors["photographs"] = torch.from_numpy(np.stack(copies))
+    if recipe.outliers:
+        from kalamos.evaluation.ood import exposure
+
+        drawn = exposure(alphabet, preprocessor, recipe.outliers, recipe.seed, data_dir)
+        tensors["outliers"] = torch.from_numpy(drawn)
+    return tensors

@@ -1,0 +1,154 @@
+"""A kalamos model file: the network in ONNX, its `ModelSpec` in the metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from kalamos.errors import ExportError
+from kalamos.learn.export.base import Answer, Format, answer_of, export
+from kalamos.learn.export.sources import from_run
+from kalamos.learn.models import StagedNetwork
+from kalamos.learn.run import Run
+from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, RobustnessRecord, open_model
+from kalamos.model_file.spec import NOT_STATED
+from kalamos.utils.atomic_write import write_bytes
+
+__all__ = ["ONNX", "export_run", "record_metric", "record_robustness", "with_spec"]
+
+INPUT, LOGITS = "images", "logits"
+
+
+def export_run(run: Run, name: str, destination: Path, licence: str = NOT_STATED) -> ModelSpec:
+    """Export a run's network; nothing is written unless the file reads back with the same logits.
+
+    Args:
+        name: what the model calls itself.
+        destination: the `.onnx` file, written whole or not at all.
+        licence: an SPDX identifier; unless one is chosen, none is stated.
+
+    Returns:
+        The spec that the file now carries.
+
+    Raises:
+        ExportError: the exported graph answers differently from the network, or the preprocessing
+            leaves images of different sizes.
+        ModelFileError: the name is blank, or weights are NaN or infinite.
+        OutputError: the file cannot be written.
+    """
+    return export(from_run(run, name, licence), ONNX, destination).spec
+
+
+def record_metric(path: Path, metric: Metric) -> ModelSpec:
+    """Store a measured figure in a model file, replacing an older one on the same data.
+
+    Raises:
+        ModelError: the file is not a kalamos model.
+        OutputError: the file cannot be written.
+    """
+    spec = open_model(path).spec
+    others = (m for m in spec.metrics if (m.dataset, m.split) != (metric.dataset, metric.split))
+    return _store(path, replace(spec, metrics=(*others, metric)))
+
+
+def record_robustness(path: Path, records: Iterable[RobustnessRecord]) -> ModelSpec:
+    """Store figures under shift or against outliers, each replacing an older one of its kind and name.
+
+    Raises:
+        ModelError: the file is not a kalamos model.
+        OutputError: the file cannot be written.
+    """
+    spec = open_model(path).spec
+    kept = {(record.kind, record.name): record for record in (*spec.robustness, *records)}
+    return _store(path, replace(spec, robustness=tuple(kept.values())))
+
+
+def _store(path: Path, spec: ModelSpec) -> ModelSpec:
+    model = onnx.load_from_string(path.read_bytes())
+    others = {entry.key: entry.value for entry in model.metadata_props}  # what teaching remembers
+    content = with_spec(model, spec, others)
+    write_bytes(path, content)
+    return spec
+
+
+def with_licence(content: bytes, spec: ModelSpec, licence: str) -> bytes:
+    """A model file's bytes with another licence; all else stays."""
+    model = onnx.load_from_string(content)
+    others = {entry.key: entry.value for entry in model.metadata_props}
+    return with_spec(model, replace(spec, licence=licence), others)
+
+
+def encode(network: StagedNetwork, spec: ModelSpec) -> bytes:
+    return with_spec(_to_onnx(network, spec), spec)
+
+
+def decode(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001  (the content holds it)
+    return answer_of(open_model(content))
+
+
+class _WithMaps(nn.Module):
+    """The network, answering its logits and its stages' maps."""
+
+    def __init__(self, network: StagedNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return self.network.forward_features(images)
+
+
+def _to_onnx(network: StagedNetwork, spec: ModelSpec) -> onnx.ModelProto:
+    example = torch.zeros(2, 1, spec.input_size, spec.input_size)
+    # The exporter reports its progress on standard output and warns about its own internals.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _WithMaps(network).eval(),
+            (example,),
+            dynamo=True,
+            external_data=False,
+            input_names=[INPUT],
+            output_names=[LOGITS, *spec.feature_maps],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            verbose=False,
+        )
+    if program is None:
+        raise ExportError("PyTorch's exporter returned no model")
+    model: onnx.ModelProto = program.model_proto
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _scrub(model: onnx.ModelProto) -> None:
+    """Take out what the exporter says of the machine: source paths and stack traces."""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    model.graph.name = "kalamos"
+    model.graph.doc_string = ""
+    del model.graph.metadata_props[:]
+    graph = model.graph
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
+def with_spec(
+    model: onnx.ModelProto, spec: ModelSpec, others: Mapping[str, str] = MappingProxyType({})
+) -> bytes:
+    """The model's bytes with the spec and no metadata but `others`, and nothing of the machine."""
+    _scrub(model)
+    onnx.helper.set_model_props(model, {**others, METADATA_KEY: spec.to_json()})
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+ONNX = Format("onnx", ".onnx", encode, decode, "kalamos.load({})")

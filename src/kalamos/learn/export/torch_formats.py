@@ -1,0 +1,159 @@
+"""TorchScript, pt2, state-dict and full saves.
+
+TorchScript: deprecated in PyTorch, and still what many programs load (`torch.jit.load`, libtorch).
+
+`.pt2`: PyTorch's own exported program (`torch.export`), any batch size.
+
+What `torch.save` makes: the whole network as a pickle, or its weights alone.
+
+Neither has a place for the spec, which goes into a file beside them. The whole network is a Python pickle:
+it finds its classes in the kalamos that is installed where it is loaded, and loading one runs
+whatever its maker put into it. Trust it only because you made it.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from kalamos.learn.export.base import SPEC_FILE, Answer, Format
+from kalamos.learn.models import StagedNetwork, create_model
+from kalamos.model_file import ModelSpec
+
+__all__ = ["FULL", "PT2", "STATE_DICT", "TORCHSCRIPT"]
+
+
+def encode_torchscript(network: StagedNetwork, spec: ModelSpec) -> bytes:
+    """Traced, not scripted: any architecture can be, and what a trace may lose the parity gate sees."""
+    example = torch.zeros(2, 1, spec.input_size, spec.input_size)
+    stream = io.BytesIO()
+    with _deprecation_is_known(), torch.no_grad():
+        traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, stream, _extra_files={SPEC_FILE: spec.to_json().encode()})
+    return _without_debug_records(stream.getvalue())
+
+
+def decode_torchscript(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001  (it needs nothing but itself)
+    with _deprecation_is_known():
+        module = torch.jit.load(io.BytesIO(content))  # type: ignore[no-untyped-call]
+
+    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = module(torch.from_numpy(images)).numpy()
+        return logits
+
+    return answer
+
+
+@contextmanager
+def _deprecation_is_known() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _without_debug_records(content: bytes) -> bytes:
+    """The same archive without `*.debug_pkl`: optional, and full of this machine's source paths."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(stream, "w") as slim:
+        for entry in archive.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                # A new entry: the old one's padding belongs to its old place. Its date is 1980's.
+                slim.writestr(zipfile.ZipInfo(entry.filename), archive.read(entry))
+    return stream.getvalue()
+
+
+TORCHSCRIPT = Format(
+    "torchscript", ".torchscript.pt", encode_torchscript, decode_torchscript, "torch.jit.load({})"
+)
+
+
+def encode_pt2(network: StagedNetwork, spec: ModelSpec) -> bytes:
+    example = torch.zeros(2, 1, spec.input_size, spec.input_size)
+    batch = torch.export.Dim("batch", min=1)
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+        _forget_sources(program)
+        torch.export.save(program, stream, extra_files={SPEC_FILE: spec.to_json()})
+    return stream.getvalue()
+
+
+def decode_pt2(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001  (it needs nothing but itself)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = torch.export.load(io.BytesIO(content)).module()
+
+    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = module(torch.from_numpy(images)).numpy()
+        return logits
+
+    return answer
+
+
+def _forget_sources(program: torch.export.ExportedProgram) -> None:
+    """Take out the stack traces, which hold this machine's source paths."""
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("stack_trace", None)
+
+
+PT2 = Format("pt2", ".pt2", encode_pt2, decode_pt2, "torch.export.load({}).module()")
+
+
+def encode_network(network: StagedNetwork, spec: ModelSpec) -> bytes:  # noqa: ARG001  (a format's signature)
+    return _saved(network)
+
+
+def decode_network(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001
+    # Our own bytes, made a moment ago. Its mode stays as it was saved, as for whoever will load it.
+    return _answer(torch.load(io.BytesIO(content), weights_only=False))
+
+
+def encode_weights(network: StagedNetwork, spec: ModelSpec) -> bytes:  # noqa: ARG001
+    return _saved(network.state_dict())
+
+
+def decode_weights(content: bytes, spec: ModelSpec) -> Answer:
+    network = create_model(spec.architecture, len(spec.alphabet)).eval()
+    network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
+    return _answer(network)
+
+
+def _saved(what: object) -> bytes:
+    stream = io.BytesIO()
+    torch.save(what, stream)
+    return stream.getvalue()
+
+
+def _answer(network: nn.Module) -> Answer:
+    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = network(torch.from_numpy(images)).numpy()
+        return logits
+
+    return answer
+
+
+FULL = Format(
+    "full", ".full.pt", encode_network, decode_network, "torch.load({}, weights_only=False)", spec_beside=True
+)
+STATE_DICT = Format(
+    "state-dict",
+    ".state-dict.pt",
+    encode_weights,
+    decode_weights,
+    "network.load_state_dict(torch.load({}, weights_only=True))",
+    spec_beside=True,
+)

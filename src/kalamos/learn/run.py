@@ -1,0 +1,508 @@
+"""The run folder: configuration, split, outcome.
+
+Which rows of a dataset a run learns from, watches, and never looks at; kept with the run.
+
+`run.json`, read as if a stranger had written it: bounded, and every value of the type that is written.
+
+A run folder keeps what a training made: weights without pickle, and the whole story beside them.
+
+```
+RUN/
+  run.json            recipe, dataset and its fingerprint, environment; at the end also the outcome
+  split.safetensors   the rows of the dataset that were learnt from, watched, and held out
+  model.safetensors   the network's weights and batch-norm statistics; there when the run is finished
+  last.safetensors    the state after the last epoch, to go on from
+  best.safetensors    the weights of the epoch with the best validation accuracy
+  extras.safetensors  while it goes on: the photographs and outliers that it learns from
+  log.csv, tensorboard/, curves.png
+```
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kalamos._version import __version__
+from kalamos.alphabets import Alphabet
+from kalamos.datasets import Dataset
+from kalamos.datasets.splits import grouped_split, k_fold, stratified_split
+from kalamos.errors import DatasetError, TrainingError
+from kalamos.learn.callbacks import CsvLog, EpochReport, read_log
+from kalamos.learn.checkpoint import read_weights, write_weights
+from kalamos.learn.models import StagedNetwork, create_model
+from kalamos.learn.recipe import Recipe
+from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
+from kalamos.recognizer import Recognizer
+from kalamos.utils.atomic_write import remove_all_stale, write_text
+
+__all__ = [
+    "METADATA_FILE",
+    "SPLIT",
+    "Run",
+    "RunConfig",
+    "SplitPlan",
+    "claim_folder",
+    "is_finished",
+    "load_config",
+    "load_run",
+    "parse_metadata",
+    "plan_split",
+    "read_split",
+    "save_config",
+    "save_run",
+    "write_split",
+]
+
+SPLIT = "split.safetensors"
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """Rows of the dataset's training images, int64, sorted and disjoint; `test` is empty where the
+    dataset has a test split of its own, or none was asked for.
+    """
+
+    train: Rows
+    val: Rows
+    test: Rows
+
+
+def plan_split(dataset: Dataset, recipe: Recipe) -> SplitPlan:
+    """Split the dataset's training images as the recipe says; the same recipe gives the same rows.
+
+    An official validation split is kept to, unless folds are asked for.
+
+    Raises:
+        DatasetError: a grouped split of a dataset without groups, or nothing held out.
+    """
+    labels, groups = dataset.train.labels, dataset.train.groups
+    if recipe.split == "grouped" and groups is None:
+        raise DatasetError(
+            f"{dataset.name} does not say which images belong together",
+            remedy='use split = "stratified", or a CSV manifest with a column "group"',
+        )
+    grouped = groups if recipe.split == "grouped" else None
+    rest, test = np.arange(len(labels)), np.zeros(0, np.int64)
+    if recipe.test_fraction:
+        rest, test = _split(labels, grouped, recipe.test_fraction, recipe.seed)
+    among = None if grouped is None else grouped[rest]
+    if recipe.folds:
+        train, val = k_fold(labels[rest], recipe.folds, recipe.fold, recipe.seed, groups=among)
+    elif dataset.val_rows is not None:
+        held = np.isin(rest, dataset.val_rows)
+        train, val = np.flatnonzero(~held), np.flatnonzero(held)
+    elif recipe.val_fraction:
+        fraction = recipe.val_fraction / (1 - recipe.test_fraction)
+        train, val = _split(labels[rest], among, fraction, recipe.seed)
+    else:
+        train, val = rest, test[:0]
+    if not len(val):
+        asked = recipe.folds or recipe.val_fraction
+        raise DatasetError(
+            f"{dataset.name}: nothing is held out to validate on",
+            remedy="give a class two images or more" if asked else "set val_fraction or folds",
+        )
+    return SplitPlan(rest[train], rest[val], test)
+
+
+def write_split(folder: Path, plan: SplitPlan) -> None:
+    rows = {"train": plan.train, "val": plan.val, "test": plan.test}
+    write_weights(folder / SPLIT, {name: torch.from_numpy(part) for name, part in rows.items()})
+
+
+def read_split(folder: Path) -> SplitPlan:
+    """Read the rows back.
+
+    Raises:
+        What safetensors raises for a damaged file; TrainingError for one that holds something else.
+    """
+    kept = read_weights(folder / SPLIT)
+    train, val, test = (kept[name].numpy() for name in ("train", "val", "test"))
+    for rows in (train, val, test):
+        if rows.ndim != 1 or rows.dtype != np.int64 or (rows < 0).any():
+            raise TrainingError(f"{SPLIT} does not hold rows of a dataset")
+    every = np.concatenate([train, val, test])
+    if not len(train) or not len(val) or len(np.unique(every)) < len(every):
+        raise TrainingError(f"{SPLIT} does not split anything")
+    return SplitPlan(train, val, test)
+
+
+def _split(labels: Rows, groups: Rows | None, fraction: float, seed: int) -> tuple[Rows, Rows]:
+    if groups is None:
+        return stratified_split(labels, fraction, seed)
+    return grouped_split(labels, groups, fraction, seed)
+
+
+METADATA_FILE: Final = "run.json"
+
+MAX_BYTES: Final = 4 << 20
+"""Of the file. A model file's spec, which holds recipe and alphabet too, may have a million characters."""
+
+MAX_LABELS: Final = 100_000
+"""Of the alphabet: the network's last layer has a row for each."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known at the end of a run."""
+
+    temperature: float
+    val_accuracy: float
+    kept_epoch: int
+    selective: SelectiveAccuracy | None
+
+
+@dataclass(frozen=True)
+class RunMetadata:
+    """What `run.json` says."""
+
+    recipe: Recipe
+    alphabet: Alphabet
+    data_sha256: str
+    train_count: int
+    val_count: int
+    created: str
+    environment: dict[str, str]
+    outcome: Outcome | None
+    """None for a run that is not finished."""
+
+
+def read_metadata(folder: Path) -> RunMetadata:
+    """Read `run.json`.
+
+    Raises:
+        OSError: it cannot be read.
+        TrainingError, RecipeError, AlphabetError, ModelFileError: what it says is not what a run writes.
+    """
+    with (folder / METADATA_FILE).open("rb") as stream:
+        content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise TrainingError(f"{METADATA_FILE} is longer than {MAX_BYTES:,} bytes")
+    return parse_metadata(content)
+
+
+def parse_metadata(content: bytes) -> RunMetadata:
+    """What the bytes of a `run.json` say; raises as `read_metadata`."""
+    try:
+        document = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = str(error) or "nested too deeply"
+        raise TrainingError(f"{METADATA_FILE} is not JSON ({reason})") from error
+    keys = ("recipe", "alphabet", "data_sha256", "counts", "created", "environment", "outcome")
+    recipe, alphabet, data, counts, created, environment, outcome = _values(document, "run", keys)
+    name, labels = _values(alphabet, "alphabet", ("name", "labels"))
+    train, val = _values(counts, "counts", ("train", "val"))
+    if len(_typed(labels, list, "labels")) > MAX_LABELS:
+        raise TrainingError(f"the alphabet has more than {MAX_LABELS:,} labels")
+    for key, value in _typed(environment, dict, "environment").items():
+        _typed(value, str, f"environment.{key}")
+    if "torch" not in environment:
+        raise TrainingError("'environment' has no key 'torch'")
+    return RunMetadata(
+        recipe=Recipe.from_mapping(_typed(recipe, dict, "recipe")),
+        alphabet=Alphabet(_text(name, "name"), tuple(_text(label, "labels") for label in labels)),
+        data_sha256=_text(data, "data_sha256"),
+        train_count=_count(train, "train"),
+        val_count=_count(val, "val"),
+        created=_text(created, "created"),
+        environment=dict(environment),
+        outcome=None if outcome is None else _outcome(outcome),
+    )
+
+
+def _outcome(document: object) -> Outcome:
+    values: dict[str, object] = dict(_typed(document, dict, "outcome"))
+    selective = values.pop("selective", None)  # runs of an earlier kalamos have none
+    temperature, accuracy, epoch = _values(values, "outcome", ("temperature", "val_accuracy", "kept_epoch"))
+    temperature, accuracy = _number(temperature, "temperature"), _number(accuracy, "val_accuracy")
+    if temperature <= 0 or not 0 <= accuracy <= 1:
+        raise TrainingError(f"a temperature of {temperature} or an accuracy of {accuracy} is impossible")
+    return Outcome(
+        temperature,
+        accuracy,
+        _count(epoch, "kept_epoch"),
+        None if selective is None else _selective(selective),
+    )
+
+
+def _selective(document: object) -> SelectiveAccuracy:
+    n, points = _values(document, "selective", ("n", "points"))
+    names = ("accuracy", "threshold", "coverage")
+    rows = [_values(point, "points", names) for point in _typed(points, list, "points")]
+    numbers = [[_number(value, "points") for value in row] for row in rows]
+    return SelectiveAccuracy(_count(n, "n"), tuple(OperatingPoint(*row) for row in numbers))
+
+
+def _values(document: object, what: str, keys: tuple[str, ...]) -> list[Any]:
+    """The values of exactly these keys."""
+    found: dict[str, Any] = _typed(document, dict, what)
+    if set(found) != set(keys):
+        odd = sorted(set(found) ^ set(keys))
+        raise TrainingError(f"{what!r} has the wrong keys: {', '.join(map(repr, odd[:5]))}")
+    return [found[key] for key in keys]
+
+
+def _typed(value: Any, kind: type, what: str) -> Any:
+    if type(value) is not kind:
+        raise TrainingError(f"{what!r} is of type {type(value).__name__}, not {kind.__name__}")
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    text: str = _typed(value, str, what)
+    try:
+        text.encode()
+    except UnicodeError as error:  # JSON can spell half a surrogate pair, which no file or terminal takes
+        raise TrainingError(f"{what!r} is no text that can be written") from error
+    return text
+
+
+def _count(value: object, what: str) -> int:
+    number: int = _typed(value, int, what)
+    if not 0 <= number < 2**63:
+        raise TrainingError(f"{what!r} is not a count")
+    return number
+
+
+def _number(value: object, what: str) -> float:
+    if type(value) is int and abs(value) < 2**63:
+        return float(value)
+    number: float = _typed(value, float, what)
+    if not math.isfinite(number):
+        raise TrainingError(f"{what!r} is not a finite number")
+    return number
+
+
+WEIGHTS = "model.safetensors"
+OUTCOME = ("temperature", "val_accuracy", "kept_epoch")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What is known of a run before its first epoch."""
+
+    recipe: Recipe
+    alphabet: Alphabet
+    data_sha256: str
+    """Fingerprint of the dataset's whole training split."""
+    split: SplitPlan
+    created: str
+    environment: dict[str, str]
+
+    @classmethod
+    def now(cls, recipe: Recipe, alphabet: Alphabet, data_sha256: str, split: SplitPlan) -> RunConfig:
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(recipe, alphabet, data_sha256, split, created, environment())
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training."""
+
+    recipe: Recipe
+    alphabet: Alphabet
+    network: StagedNetwork
+    """In evaluation mode, on the CPU."""
+    temperature: float
+    """Fitted on the validation part; see `kalamos.evaluation.calibration`."""
+    data_sha256: str
+    train_count: int
+    val_count: int
+    val_accuracy: float
+    """Of the weights that were kept."""
+    kept_epoch: int
+    """Whose weights these are, from 1."""
+    selective: SelectiveAccuracy | None
+    """Measured on the validation part, after the temperature; None for a run of an earlier kalamos."""
+    epochs: tuple[EpochReport, ...]
+    created: str
+    environment: dict[str, str]
+    split: SplitPlan | None = field(default=None, compare=False)
+    """Which rows of the dataset it learnt from, watched and held out; None if its folder lacks the file."""
+    folder: Path | None = field(default=None, compare=False)
+    """Its run folder; None if nothing was kept on disk."""
+
+    def export(
+        self,
+        destination: str | os.PathLike[str],
+        *,
+        int8: bool = False,
+        licence: str | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+    ) -> Recognizer:
+        """Write this run as a model file (ONNX), and open it.
+
+        Args:
+            destination: the `.onnx` file; its name without the suffix becomes the model's name.
+            int8: whether to quantise the weights; needs the dataset, see `kalamos.learn.export.int8`.
+            licence: an SPDX identifier for the file; None states none.
+            data_dir: the folder that holds the named datasets, for `int8`.
+
+        Raises:
+            UsageError: the file's name ends otherwise, or it is an image or a file of this run.
+            ExportError: the file would answer otherwise than the network, or int8 would lose accuracy.
+            OutputError: the file cannot be written.
+
+        >>> run = load_run(Path("runs/digits"))  # doctest: +SKIP
+        >>> run.export("digits.onnx").predict("7.png").label  # doctest: +SKIP
+        '7'
+        """
+        # Late, as export reads runs.
+        formats = import_module("kalamos.learn.export")
+        done = formats.export_model(self, destination, int8=int8, licence=licence, data_dir=data_dir)
+        return Recognizer(open_model(done.path))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in the epochs, validation included."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+
+def environment() -> dict[str, str]:
+    """What else a result may depend on."""
+    return {
+        "kalamos": __version__,
+        "torch": torch.__version__.partition("+")[0],
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def claim_folder(folder: Path) -> None:
+    """Make the run folder before the work begins; an existing run is never overwritten.
+
+    Raises:
+        TrainingError: something is in the way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_all_stale(folder)
+        occupied = any(folder.iterdir())
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be made ({error.strerror})") from error
+    if occupied:
+        remedy = "choose another --run-dir, or remove it first"
+        if (folder / METADATA_FILE).exists() and not is_finished(folder):
+            remedy = f"go on with it (--resume {folder}), or choose another --run-dir"
+        raise TrainingError(f"{folder}: is not empty", remedy=remedy)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a run that came to its end."""
+    return (folder / WEIGHTS).exists()
+
+
+def save_config(plan: RunConfig, folder: Path) -> None:
+    """Write what is known before the first epoch; `run.json` last, since with it the run can go on."""
+    write_split(folder, plan.split)
+    _write_metadata(folder, plan, len(plan.split.train), len(plan.split.val), None)
+
+
+def load_config(folder: Path) -> RunConfig:
+    """Read back what a run, finished or not, set out to do.
+
+    Raises:
+        TrainingError: not a run folder, or its files do not fit together.
+    """
+    with _damage_told(folder):
+        story = read_metadata(folder)
+        return RunConfig(
+            recipe=story.recipe,
+            alphabet=story.alphabet,
+            data_sha256=story.data_sha256,
+            split=read_split(folder),
+            created=story.created,
+            environment=story.environment,
+        )
+
+
+def save_run(run: Run, folder: Path) -> None:
+    """Write the outcome; the weights last, since with them the run is finished."""
+    CsvLog(folder, run.epochs).write()
+    outcome = {name: getattr(run, name) for name in OUTCOME}
+    outcome["selective"] = None if run.selective is None else asdict(run.selective)
+    _write_metadata(folder, run, run.train_count, run.val_count, outcome)
+    write_weights(folder / WEIGHTS, dict(run.network.state_dict()))
+
+
+def load_run(folder: Path) -> Run:
+    """Read a finished run back, the network in evaluation mode.
+
+    Raises:
+        TrainingError: not a finished run, or its files do not fit together.
+    """
+    with _damage_told(folder):
+        story = read_metadata(folder)
+        outcome = story.outcome
+        if outcome is None:
+            raise _UnfinishedError
+        network = create_model(story.recipe.arch, len(story.alphabet))
+        network.load_state_dict(read_weights(folder / WEIGHTS))
+        return Run(
+            recipe=story.recipe,
+            alphabet=story.alphabet,
+            network=network.eval(),
+            temperature=outcome.temperature,
+            data_sha256=story.data_sha256,
+            train_count=story.train_count,
+            val_count=story.val_count,
+            val_accuracy=outcome.val_accuracy,
+            kept_epoch=outcome.kept_epoch,
+            selective=outcome.selective,
+            epochs=read_log(folder),
+            created=story.created,
+            environment=story.environment,
+            split=read_split(folder) if (folder / SPLIT).exists() else None,
+            folder=folder,
+        )
+
+
+class _UnfinishedError(Exception):
+    pass
+
+
+def _write_metadata(
+    folder: Path, of: RunConfig | Run, train: int, val: int, outcome: dict[str, Any] | None
+) -> None:
+    story = {
+        "recipe": of.recipe.to_mapping(),
+        "alphabet": {"name": of.alphabet.name, "labels": list(of.alphabet.labels)},
+        "data_sha256": of.data_sha256,
+        "counts": {"train": train, "val": val},
+        "created": of.created,
+        "environment": of.environment,
+        "outcome": outcome,
+    }
+    write_text(folder / METADATA_FILE, json.dumps(story, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except _UnfinishedError as error:
+        remedy = f"go on with it: kalamos train --resume {folder}"
+        raise TrainingError(f"{folder}: this run is not finished", remedy=remedy) from error
+    except FileNotFoundError as error:
+        remedy = "give the folder that `kalamos train` wrote"
+        raise TrainingError(f"{folder}: has no {Path(error.filename).name}", remedy=remedy) from error
+    except Exception as error:  # what libraries raise for a file that somebody else wrote is anybody's guess
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TrainingError(f"{folder}: is not a run folder that fits together ({first})") from error

@@ -1,0 +1,300 @@
+"""One training session: dataset -> split -> preprocessing -> loop -> calibration -> `Run`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from kalamos.datasets import Dataset, SkippedFile, load_dataset
+from kalamos.datasets.dataset import blank_images, prepare_split
+from kalamos.errors import TrainingError, UsageError
+from kalamos.evaluation.calibration import fit_temperature, selective_accuracy
+from kalamos.images.files import display_name
+from kalamos.learn.callbacks import Callback, CallbackList, CsvLog, TensorBoardLog, write_curves
+from kalamos.learn.checkpoint import Checkpoints, TrainingState
+from kalamos.learn.data import Examples, forget_extras, with_extras
+from kalamos.learn.distributed import Engine, choose_device, choose_precision, process_group
+from kalamos.learn.loop import check_enough, infer_examples, train_network
+from kalamos.learn.loss import load_teacher
+from kalamos.learn.models import StagedNetwork, check_input_size, create_model, find_architecture
+from kalamos.learn.recipe import Recipe, load_recipe
+from kalamos.learn.run import (
+    Run,
+    RunConfig,
+    claim_folder,
+    is_finished,
+    load_config,
+    load_run,
+    plan_split,
+    save_config,
+    save_run,
+)
+from kalamos.model_file.spec import bound_temperature
+from kalamos.postprocessing import softmax
+from kalamos.preprocessing import Preprocessor, default_steps
+from kalamos.utils.atomic_write import remove_all_stale
+
+__all__ = ["choose_recipe", "resume_run", "run_recipe", "train"]
+
+
+def train(
+    dataset: str | os.PathLike[str] | None = None,
+    *,
+    recipe: Recipe | str | os.PathLike[str] | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    callback: Callback = Callback(),  # noqa: B008  (has no state)
+    **settings: Any,
+) -> Run:
+    """Train a network on a dataset. Its official test split is not touched.
+
+    Args:
+        dataset: a name (`kalamos data list`), or the path of a folder with one sub-folder per class, a CSV
+            manifest, or a zip of either; None takes the recipe's.
+        recipe: a `Recipe` or a TOML file that says how; None takes the defaults.
+        run_dir: a new folder for checkpoints, logs and the outcome; None keeps nothing on disk.
+        data_dir: the folder that holds the named datasets; see `kalamos.datasets.data_dir`.
+        device: `auto`, `cpu` or `cuda`.
+        workers: threads that prepare batches ahead; the result does not depend on them.
+        callback: hears of each step and epoch.
+        settings: keys of a recipe, which override it: `epochs=20`, `arch="cnn3"`, `augmentation="pens"`.
+
+    Raises:
+        UsageError: neither `dataset` nor `recipe` is given.
+        RecipeError: a setting is unknown or out of range, or there is no such architecture.
+        DatasetError: the dataset cannot be read.
+        TrainingError: the run folder is in use, or the loss diverged.
+
+    >>> run = train("letters/", epochs=20, run_dir="runs/letters")  # doctest: +SKIP
+    >>> f"{run.val_accuracy:.1%}"  # doctest: +SKIP
+    '97.2%'
+    """
+    chosen = choose_recipe(dataset, recipe, settings)
+    folder = None if run_dir is None else Path(run_dir)
+    return run_recipe(
+        chosen, data_dir=data_dir, device=device, run_dir=folder, workers=workers, callback=callback
+    )
+
+
+def choose_recipe(
+    dataset: str | os.PathLike[str] | None,
+    recipe: Recipe | str | os.PathLike[str] | None,
+    *overrides: Mapping[str, Any],
+) -> Recipe:
+    """Put together what to train: a recipe, its dataset, and values that override the recipe's.
+
+    The architecture is looked up, so that a misspelt name does not wait until the data are read.
+
+    >>> choose_recipe("usps", None, {"epochs": 3}).epochs
+    3
+
+    Raises:
+        UsageError: there is neither a dataset nor a recipe, or the dataset is a recipe.
+        MissingExtraError: the architecture is timm's, which is not installed.
+        RecipeError: see `Recipe.from_mapping`, or there is no such architecture.
+    """
+    if recipe is None and dataset is None:
+        raise UsageError("there is nothing to train on", remedy="name a dataset or give a recipe")
+    if dataset is not None and Path(dataset).suffix.lower() == ".toml":
+        raise UsageError(
+            f"{display_name(dataset)}: a recipe, not a dataset", remedy="give it as the recipe (--recipe)"
+        )
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe)) if recipe else Recipe()
+    if dataset is not None:
+        chosen = replace(chosen, dataset=os.fspath(dataset))
+    for override in overrides:
+        chosen = chosen.with_overrides(override)
+    find_architecture(chosen.arch)
+    return chosen
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    run_dir: Path | None = None,
+    workers: int = 0,
+    callback: Callback = Callback(),  # noqa: B008  (has no state)
+) -> Run:
+    """Train what the recipe says. The official test split is not touched.
+
+    Args:
+        data_dir: see `kalamos.datasets.data_dir`.
+        device: `auto`, `cpu` or `cuda`.
+        run_dir: a new folder for checkpoints, logs and the outcome; None keeps nothing on disk.
+        workers: threads that prepare batches ahead; the result does not depend on them.
+        callback: is told how it goes.
+
+    Raises:
+        DatasetError, RecipeError, TrainingError: see there.
+    """
+    if run_dir is not None:
+        # In every process: if one alone failed, the others would wait for it. The first one writes
+        # nothing before all have come together.
+        claim_folder(run_dir)
+    return _run(recipe, None, data_dir, device, run_dir, workers, callback)
+
+
+def resume_run(
+    run_dir: Path,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    callback: Callback = Callback(),  # noqa: B008  (has no state)
+) -> Run:
+    """Go on with an interrupted run after its last finished epoch, as if nothing had happened.
+
+    On the same CPU, the result is equal bit for bit to that of a run that was never interrupted. A
+    finished run is returned as it is.
+
+    Raises:
+        TrainingError: not a run folder, or a damaged one, or the data have changed since.
+    """
+    remove_all_stale(run_dir)
+    if is_finished(run_dir):
+        return load_run(run_dir)
+    plan = load_config(run_dir)
+    return _run(plan.recipe, plan, data_dir, device, run_dir, workers, callback)
+
+
+def _run(
+    recipe: Recipe,
+    earlier: RunConfig | None,
+    data_dir: str | os.PathLike[str] | None,
+    device: str,
+    run_dir: Path | None,
+    workers: int,
+    callback: Callback,
+) -> Run:
+    device = choose_device(device)
+    dataset = load_dataset(recipe.dataset, data_dir)
+    network, recipe = _build(recipe, len(dataset.alphabet))
+    network.to(device)
+    if earlier is None:
+        plan = RunConfig.now(recipe, dataset.alphabet, dataset.train.sha256, plan_split(dataset, recipe))
+    else:
+        plan = _check_unchanged(earlier, dataset)
+    teacher = load_teacher(recipe, dataset.alphabet)
+    if teacher is not None:
+        teacher.to(device)
+    data, blank = _examples(dataset, plan.split.train, recipe, device)
+    validation, blank_held = _examples(dataset, plan.split.val, recipe, device)
+    with process_group(device) as (rank, world):
+        engine = Engine(device, choose_precision(recipe.amp, device, network), rank, world)
+        check_enough(recipe, network, len(data), world)
+        if run_dir is not None and engine.is_main and earlier is None:
+            save_config(plan, run_dir)
+        callback = callback if engine.is_main else Callback()
+        callback.on_skipped_files(dataset.name, (*dataset.problems, *blank, *blank_held))
+        data = with_extras(
+            data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main, callback=callback
+        )
+        with _logs(run_dir, plan, callback, wanted=engine.is_main) as callbacks:
+            state = train_network(
+                recipe,
+                network,
+                data,
+                validation,
+                engine=engine,
+                checkpoints=None if run_dir is None else Checkpoints(run_dir),
+                teacher=teacher,
+                workers=workers,
+                callback=callbacks,
+            )
+        run = _finish(plan, state, data, validation, run_dir)
+        if run_dir is not None and engine.is_main:
+            save_run(run, run_dir)
+            forget_extras(run_dir)
+        return run
+
+
+def _build(recipe: Recipe, num_classes: int) -> tuple[StagedNetwork, Recipe]:
+    """The network, and the recipe with the preprocessing that fits it."""
+    torch.manual_seed(recipe.seed % 2**64)  # which takes no larger one
+    network = create_model(recipe.arch, num_classes, weights=recipe.weights or None)
+    if not recipe.preprocessing:
+        recipe = replace(recipe, preprocessing=default_steps(network.input_size))
+    check_input_size(network, recipe.arch, Preprocessor(recipe.preprocessing).output_size())
+    return network, recipe
+
+
+def _check_unchanged(earlier: RunConfig, dataset: Dataset) -> RunConfig:
+    if (earlier.alphabet, earlier.data_sha256) != (dataset.alphabet, dataset.train.sha256):
+        raise TrainingError(
+            f"{dataset.name} is not what it was when this run began",
+            remedy="bring the old images back, or begin a new run",
+        )
+    split = earlier.split
+    if max(int(rows.max(initial=0)) for rows in (split.train, split.val, split.test)) >= len(dataset.train):
+        raise TrainingError(f"the split of this run has rows that {dataset.name} has not")
+    return earlier
+
+
+def _examples(
+    dataset: Dataset, rows: NDArray[np.int64], recipe: Recipe, device: str
+) -> tuple[Examples, tuple[SkippedFile, ...]]:
+    """The images at these rows, and the blank ones among them."""
+    preprocessor = Preprocessor(recipe.preprocessing)
+    prepared, blank = prepare_split(dataset.train.take(rows), preprocessor)
+    examples = Examples.of(prepared.stack(), prepared.labels, len(dataset.alphabet), preprocessor, device)
+    return examples, blank_images(dataset.train, rows[blank])
+
+
+@contextmanager
+def _logs(folder: Path | None, plan: RunConfig, callback: Callback, *, wanted: bool) -> Iterator[Callback]:
+    """Log to the run folder, in the main process alone; draw the curves at the end, whatever the end."""
+    if folder is None or not wanted:
+        yield callback
+        return
+    table, events = CsvLog(folder), TensorBoardLog(folder)
+    try:
+        yield CallbackList(table, events, callback)
+    finally:
+        events.close()
+        if table.reports:
+            data = Path(plan.recipe.dataset)
+            write_curves(folder, table.reports, f"{plan.recipe.arch} on {data.name or data.resolve().name}")
+
+
+def _finish(
+    plan: RunConfig, state: TrainingState, data: Examples, validation: Examples, run_dir: Path | None
+) -> Run:
+    network, kept_epoch = state.kept, state.epoch
+    if plan.recipe.checkpoint == "best":
+        network.load_state_dict(state.best)
+        kept_epoch = state.best_epoch
+    logits = infer_examples(network, validation).float().cpu().numpy()
+    labels = validation.labels.cpu().numpy()
+    # Logit adjustment made it expect each class as often, or nearly so: so the validation has to count them.
+    rarity = (-plan.recipe.logit_adjustment * data.log_priors()).exp().cpu().numpy()[labels]
+    temperature = bound_temperature(fit_temperature(logits, labels, rarity), len(labels))
+    correct = logits.argmax(1) == labels
+    return Run(
+        recipe=plan.recipe,
+        alphabet=plan.alphabet,
+        network=network.cpu().eval(),
+        temperature=temperature,
+        data_sha256=plan.data_sha256,
+        train_count=len(data),
+        val_count=len(validation),
+        val_accuracy=float(correct.mean()),
+        kept_epoch=kept_epoch,
+        selective=selective_accuracy(softmax(logits, temperature).max(1), correct),
+        epochs=tuple(state.reports),
+        created=plan.created,
+        environment=plan.environment,
+        split=plan.split,
+        folder=run_dir,
+    )

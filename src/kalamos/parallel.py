@@ -1,0 +1,258 @@
+"""Ordered parallel mapping over threads and processes, with bounded memory.
+
+Map over a stream in parallel, in order, with bounded memory.
+
+Processes that work on chunks too, where the GIL would keep the threads of one process waiting.
+
+Preparing a crop of a photograph is many brief calls, each of which releases the GIL and waits to get it back:
+two threads at that are slower than one. A process of the pool has a GIL of its own. It takes what starting
+`kalamos` takes, in time and memory, so none is started until the work has taken longer than that. A thread
+takes one process at a time and waits for its answer; if the process dies, that thread does the chunk itself.
+
+The processes are those of `kalamos.isolation`. `concurrent.futures.ProcessPoolExecutor` would run a script
+without a `__main__` guard once more in each of them, and a module `pickle.py` of the current folder too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from kalamos.isolation.messages import Job
+from kalamos.isolation.pool import Worker
+from kalamos.isolation.processes import default_jobs
+from kalamos.isolation.worker import call_once
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["GilGate", "ProcessPool", "chunks_of", "default_jobs", "ordered_map"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHUNKS_AHEAD_PER_WORKER = 3
+"""Chunks in flight for each worker: enough that none waits, few enough that memory stays flat."""
+
+BYTES_AHEAD_PER_WORKER = 16 * 2**20
+"""Bytes that the items in flight may hold, for each worker: some photographs."""
+
+BRIEF_SECONDS = 2e-3
+"""Work that takes less time an image is done by one thread at a time."""
+
+GRACE_IMAGES = 16
+"""Images' worth of `BRIEF_SECONDS` that brief work may be late: a busy machine stops a thread for some ms."""
+
+
+class GilGate:
+    """Serialises short tasks: for small images, waiting for the GIL again costs more than the work.
+
+    OpenCV and file calls release the GIL even for a microsecond, and each has to wait to get it back: two
+    threads that both prepare small images take longer than one. So brief preparation goes one thread at a
+    time, while other threads are in the model; a large photo's decoding runs beside others'. The latest
+    images decide, and the thread inside opens the gate as its images prove long.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._brief = True
+        self.spent, self.images = 0.0, 0
+        """Seconds of all work that is over, and the images that took them."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds an image."""
+        return self.spent / max(self.images, 1)
+
+    @contextmanager
+    def take(self) -> Iterator[Callable[[], None]]:
+        """Enter, one thread at a time while images are brief; call what this yields after each image."""
+        held = self._brief and self._lock.acquire()
+        started, images = time.perf_counter(), 0
+
+        def done() -> None:
+            nonlocal held, images
+            images += 1
+            self._brief = time.perf_counter() - started < (images + GRACE_IMAGES) * BRIEF_SECONDS
+            if held and not self._brief:
+                self._lock.release()
+                held = False
+
+        try:
+            yield done
+        finally:
+            self.spent, self.images = self.spent + time.perf_counter() - started, self.images + images
+            if held:
+                self._lock.release()
+
+
+def ordered_map(
+    function: Callable[[list[T]], list[R]],
+    items: Iterable[T],
+    *,
+    chunk: int,
+    jobs: int,
+    is_large: Callable[[T], bool] = lambda item: False,
+    nbytes: Callable[[T], int] = lambda item: 0,
+    stopping: threading.Event | None = None,
+) -> Iterator[R]:
+    """Apply `function` to chunks of `items` on `jobs` threads; yield its results in order.
+
+    A chunk ends after `chunk` items, or after an item that is large, so that a few large photographs are
+    shared out among the threads. It never depends on time: the same items make the same chunks.
+
+    Chunks are taken from `items` in the consumer's thread, `CHUNKS_AHEAD_PER_WORKER` for each worker. If the
+    items hold more than `BYTES_AHEAD_PER_WORKER` for each worker, the oldest chunk is waited for first.
+
+    Threads mostly suffice (`kalamos.parallel` says where not): reading, decoding and the model all work
+    outside the GIL. One worker takes a chunk through all of them, so decoding one chunk overlaps with running
+    another.
+
+    Args:
+        function: maps a chunk of items to results, of any number.
+        items: taken lazily.
+        chunk: items of a chunk at most.
+        jobs: threads; with 1, or a single chunk, all happens in the consumer's thread.
+        is_large: whether an item ends its chunk.
+        nbytes: bytes of memory that an item holds.
+        stopping: set when the consumer leaves early or anything fails; the threads are then waited for, so a
+            `function` that takes long over a chunk should look at it, and may then return anything.
+
+    >>> list(ordered_map(lambda xs: [x * x for x in xs], range(5), chunk=2, jobs=2))
+    [0, 1, 4, 9, 16]
+    """
+    chunks = chunks_of(items, chunk, is_large)
+    # Whether a second chunk comes tells whether threads are worth starting.
+    opening = list(islice(chunks, 1 if jobs == 1 else 2))
+    if len(opening) < 2:
+        for part in chain(opening, chunks):
+            yield from function(part)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="kalamos")
+    try:
+        pending: deque[tuple[Future[list[R]], int]] = deque()
+        under_way = 0
+        for part in chain(opening, chunks):
+            size = sum(map(nbytes, part))
+            pending.append((pool.submit(function, part), size))
+            under_way += size
+            while len(pending) >= jobs * CHUNKS_AHEAD_PER_WORKER or under_way > jobs * BYTES_AHEAD_PER_WORKER:
+                oldest, size = pending.popleft()
+                yield from oldest.result()
+                under_way -= size
+        while pending:
+            yield from pending.popleft()[0].result()
+    finally:
+        if stopping is not None:
+            stopping.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def chunks_of(items: Iterable[T], size: int, is_large: Callable[[T], bool]) -> Iterator[list[T]]:
+    """Cut a stream as `ordered_map` does: `size` items at a time, fewer after one that is large.
+
+    >>> list(chunks_of([1, 2, 30, 4], 3, lambda value: value > 9))
+    [[1, 2, 30], [4]]
+    """
+    part: list[T] = []
+    for item in items:
+        part.append(item)
+        if len(part) == size or is_large(item):
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+_CALL = f"{call_once.__module__}:{call_once.__qualname__}"
+
+MIN_SPENT_SECONDS = 0.3
+"""Work done before a process is started: about what starting one takes."""
+
+MIN_IMAGE_SECONDS, MAX_IMAGE_SECONDS = 300e-6, 10e-3
+"""Time to prepare an image, for which processes help. If it takes less, it is not most of the work; if it
+takes longer, it is a large photograph, which is decoded outside the GIL."""
+
+
+class ProcessPool(Generic[R]):
+    """At most `max_workers` processes that call `function(*args, chunk)`, started when they are worth it.
+
+    Args:
+        function: a function at the top of a module of kalamos; it, its arguments and its result are pickled,
+            the result of what `kalamos.isolation.messages` allows.
+        args: the same for all chunks.
+        max_workers: 0 for none.
+
+    >>> with ProcessPool(sorted, max_workers=0) as pool:
+    ...     pool.run([2, 1], GilGate()) is None                           # nobody helps: do it yourself
+    True
+    """
+
+    def __init__(self, function: Callable[..., R], *args: Any, max_workers: int) -> None:
+        self._function, self._args = function, args
+        self._left = max_workers
+        self._idle: list[Worker] = []
+        self._all: list[Worker] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> ProcessPool[R]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill the processes: they hold nothing but answers that nobody waits for."""
+        with self._lock:
+            self._left = 0
+            for worker in self._all:
+                worker.kill()
+
+    def run(self, chunk: Any, gate: GilGate) -> R | None:
+        """Call the function in a process that is free or worth starting.
+
+        Args:
+            chunk: the function's last argument.
+            gate: knows how long preparing an image takes in this process, and has taken in all.
+
+        Returns:
+            Its result; None if no process is free, or it died, or the chunk or the result cannot be sent.
+        """
+        worker = self._take(gate)
+        if worker is None:
+            return None
+        try:
+            worker.send(Job(_CALL, (self._function, *self._args, chunk)))
+            answer = worker.receive()
+            if answer.kind != "item" or worker.receive().kind != "end":
+                return None
+        except (OSError, ValueError, EOFError, pickle.PickleError, TypeError, AttributeError):
+            return None
+        with self._lock:
+            self._idle.append(worker)
+        return cast("R", answer.value)
+
+    def _take(self, gate: GilGate) -> Worker | None:
+        with self._lock:
+            if not MIN_IMAGE_SECONDS <= gate.pace < MAX_IMAGE_SECONDS:
+                return None
+            if self._idle:
+                return self._idle.pop()
+            if not self._left or gate.spent < MIN_SPENT_SECONDS:
+                return None
+            self._left -= 1
+            try:
+                worker = Worker()
+            except OSError:  # no more processes are allowed here
+                return None
+            self._all.append(worker)
+        with contextlib.suppress(OSError, EOFError, pickle.PickleError):
+            worker.greet()
+            return worker
+        return None

@@ -1,0 +1,160 @@
+"""All sets alike: grey images, the same for a seed, other ones for judging than for training."""
+
+from __future__ import annotations
+
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_26, LATIN_47, LATIN_62, Alphabet
+from kalamos.errors import DatasetError, UsageError
+from kalamos.evaluation.ood import SETS, OODContext, OutlierSet, open_set
+from kalamos.evaluation.ood.sets import LOOKALIKES, characters_of, foreign_labels, looks_known, procedural
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
+
+
+@pytest.mark.parametrize("letter", "OoQDIlLiZzSGbBgqاهوحط١٥.()")
+def test_what_looks_like_a_digit_is_no_outlier_for_digits(letter: str) -> None:
+    assert looks_known(letter, DIGITS)
+
+
+@pytest.mark.parametrize("letter", "AHKMNRWXaehnrtبجسشضقم")
+def test_letters_that_no_digit_looks_like_are_outliers(letter: str) -> None:
+    assert not looks_known(letter, DIGITS)
+
+
+def test_every_label_is_known_to_its_own_alphabet() -> None:
+    for alphabet in (DIGITS, LATIN_26, LATIN_47, LATIN_62, ARABIC_28):
+        assert foreign_labels(alphabet, alphabet) == ()
+
+
+def test_the_other_case_of_a_merged_capital_is_known() -> None:
+    assert looks_known("c", LATIN_47)
+    assert foreign_labels(Alphabet("small", ("c", "k", "x")), LATIN_47) == ()
+    assert characters_of(LATIN_47, "O") == ("O", "o")
+    # "L" is l as well, which looks like 1; in an alphabet with its own l it is L alone.
+    assert "L" not in foreign_labels(LATIN_47, DIGITS)
+    assert characters_of(LATIN_62, "L") == ("L",)
+
+
+def test_digits_for_a_reader_of_arabic() -> None:
+    kept = foreign_labels(DIGITS, ARABIC_28)
+    assert set("019").isdisjoint(kept)
+    assert {"3", "4", "8"} <= set(kept)
+
+
+def test_labels_of_several_characters_are_compared_whole() -> None:
+    assert foreign_labels(Alphabet("two", ("لا", "ll")), DIGITS) == ("لا", "ll")
+
+
+def test_composed_and_decomposed_are_the_same_character() -> None:
+    accents = Alphabet("accents", ("é", "ü"))
+    assert foreign_labels(Alphabet("again", (unicodedata.normalize("NFD", "é"), "ö")), accents) == ("ö",)
+
+
+def test_groups_have_members_to_compare() -> None:
+    assert min(len(group) for group in LOOKALIKES) > 1
+    assert all(len(set(group)) == len(group) for group in LOOKALIKES)
+
+
+@given(st.lists(st.text(min_size=1, max_size=3), min_size=2, max_size=8, unique=True))
+def test_any_labels(labels: list[str]) -> None:
+    try:
+        other = Alphabet("any", tuple(labels))
+    except Exception:  # noqa: BLE001  (labels that no alphabet takes)
+        return
+    assert set(foreign_labels(other, DIGITS)) <= set(labels)
+    assert foreign_labels(other, other) == ()
+
+
+ALL = ("paper", "photos", "scribbles", "shapes", "textures")
+
+
+def opened(name: str, side: str, seed: int = 0) -> OutlierSet:
+    try:
+        return open_set(name, OODContext(DIGITS, side, seed))
+    except DatasetError as error:
+        pytest.skip(str(error))
+
+
+def test_names() -> None:
+    assert SETS.names() == ALL
+
+
+@pytest.mark.parametrize("side", ["train", "eval"])
+@pytest.mark.parametrize("name", ALL)
+def test_images_are_grey_and_go_through_the_preprocessing(name: str, side: str) -> None:
+    outliers = opened(name, side)
+    images = [outliers.draw(index) for index in range(40)]
+    assert {(image.dtype, image.ndim) for image in images} == {(np.dtype(np.uint8), 2)}
+    assert min(min(image.shape) for image in images) >= 12
+    assert max(max(image.shape) for image in images) <= 200
+    assert len({image.tobytes() for image in images}) == 40
+    assert len({image.shape for image in images}) > 10
+    prepared = Preprocessor(DEFAULT_STEPS).images(images)
+    assert sum(isinstance(each, np.ndarray) for each in prepared) >= (
+        20 if name in ("scribbles", "shapes") else 1
+    )
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_image_depends_on_seed_family_and_number_alone(name: str) -> None:
+    again, other_side = opened(name, "eval"), opened(name, "train")
+    outliers, other_seed = opened(name, "eval"), opened(name, "eval", seed=1)
+    forwards = [outliers.draw(index).tobytes() for index in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        threaded = list(pool.map(lambda index: again.draw(index).tobytes(), reversed(range(12))))
+    assert threaded[::-1] == forwards
+    for other in (other_side, other_seed):
+        assert set(forwards).isdisjoint(other.draw(index).tobytes() for index in range(12))
+
+
+def test_two_families_and_two_sets_draw_from_streams_of_their_own() -> None:
+    def noise(generator: np.random.Generator) -> np.ndarray:
+        return generator.integers(0, 256, (4, 4), np.uint8)
+
+    settings = [OODContext(DIGITS, "eval"), OODContext(DIGITS, "train"), OODContext(DIGITS, "eval", 1)]
+    sets = [procedural(name, context, noise) for name in "ab" for context in settings]
+    assert len({each.draw(0).tobytes() for each in sets}) == 6
+
+
+def test_scribbles_have_ink_and_paper_mostly_not() -> None:
+    prepare = Preprocessor(DEFAULT_STEPS)
+
+    def blank(name: str) -> float:
+        outliers = opened(name, "eval")
+        images = prepare.images([outliers.draw(index) for index in range(60)])
+        return float(np.mean([not isinstance(image, np.ndarray) for image in images]))
+
+    assert blank("scribbles") < blank("paper") / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("scribles", "there is no outlier set 'scribles'; did you mean 'scribbles'?"),
+        ("", "there is no outlier set ''"),
+        ("script", "outlier set 'script' names no dataset; write script:NAME"),
+        ("script:", "names no dataset"),
+        ("SHAPES", "there is no outlier set 'SHAPES'"),
+    ],
+)
+def test_a_name_that_is_none(name: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_set(name, OODContext(DIGITS, "eval"))
+    assert told in str(caught.value)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(UsageError, match="seed = -1 is negative"):
+        OODContext(DIGITS, "eval", -1)
+
+
+def test_an_absent_dataset_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="ahcd: there is no"):
+        open_set("script:ahcd", OODContext(DIGITS, "eval", 0, tmp_path))

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torchvision import models
+
+from kalamos.learn.models import count_parameters, create_model
+
+
+def test_mobilenet_v2_the_parameters() -> None:
+    transfer = create_model("mobilenet_v2_transfer", 10)
+    assert count_parameters(transfer) == 165_258
+    assert count_parameters(transfer, trainable=False) == 2_389_130
+    assert count_parameters(create_model("mobilenet_v2", 10)) == 2_389_130
+
+
+def test_mobilenet_v2_the_stages_are_the_features_of_torchvision() -> None:
+    original = models.mobilenet_v2().eval()
+    network = create_model("mobilenet_v2", 10).eval()
+    features = {f"features.{key}": value for key, value in original.features.state_dict().items()}
+    fitting = {network.map_key(key): value for key, value in features.items()}
+    assert network.load_state_dict(fitting, strict=False).unexpected_keys == []
+    colour = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        _, *maps = network.forward_features(colour)
+        assert torch.equal(maps[-1], original.features(colour))
+    assert len(maps) == 19
+    assert maps[-1].shape == (2, 1280, 2, 2)
+
+
+def test_both_are_one_network() -> None:
+    learnt, frozen = create_model("mobilenet_v2", 10), create_model("mobilenet_v2_transfer", 10)
+    frozen.load_state_dict(learnt.state_dict())
+    images = torch.rand(2, 1, 28, 28)
+    with torch.inference_mode():
+        assert torch.equal(learnt.eval()(images), frozen.eval()(images))
+
+
+def test_colour_and_grey() -> None:
+    network = create_model("mobilenet_v2", 10).eval()
+    grey = torch.rand(2, 1, 28, 28)
+    with torch.inference_mode():
+        assert torch.allclose(network(grey), network(grey.expand(-1, 3, -1, -1)), atol=1e-4)
+
+
+def test_what_is_frozen_stays_as_it_was() -> None:
+    torch.manual_seed(0)
+    network = create_model("mobilenet_v2_transfer", 10).train()
+    assert network.training
+    assert network.head.training
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, weight_decay=0.5)
+    for _ in range(2):
+        network(torch.rand(4, 1, 28, 28)).square().sum().backward()
+        optimizer.step()
+    after = network.state_dict()
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {key for key in before if key.startswith("head.")}
+
+
+def test_the_unfrozen_learns_whole() -> None:
+    network = create_model("mobilenet_v2", 10).train()
+    before = network.state_dict()["stages.features_0.1.running_mean"].clone()
+    network(torch.rand(4, 1, 28, 28))
+    assert not torch.equal(network.state_dict()["stages.features_0.1.running_mean"], before)
+
+
+def test_it_may_be_moved_between_training_and_evaluation() -> None:
+    network = create_model("mobilenet_v2_transfer", 10)
+    assert not network.eval().head.training
+    assert network.train().head.training
+    assert not any(layer.training for layer in network.stages.modules())
+
+
+STAGES = [
+    (16, 64, 64), (16, 32, 32), *[(24, 16, 16)] * 2, *[(40, 8, 8)] * 3, *[(48, 8, 8)] * 2,
+    *[(96, 4, 4)] * 3, (576, 4, 4),
+]  # fmt: skip
+
+
+def test_mobilenet_v3_small_the_parameters() -> None:
+    original = count_parameters(models.mobilenet_v3_small(num_classes=10))
+    assert count_parameters(create_model("mobilenet_v3_small", 10)) == original - 2 * 16 * 9 == 1_527_818
+
+
+def test_mobilenet_v3_small_the_stages_are_the_features_of_torchvision() -> None:
+    network = create_model("mobilenet_v3_small", 28).eval()
+    assert network.input_size == 128
+    assert list(network.stages) == [f"features_{index}" for index in range(13)]
+    with torch.inference_mode():
+        logits, *maps = network.forward_features(torch.rand(2, 1, 128, 128))
+    assert [tuple(m.shape[1:]) for m in maps] == STAGES
+    assert logits.shape == (2, 28)
+
+
+def test_it_answers_as_torchvision_does() -> None:
+    original = models.mobilenet_v3_small(num_classes=10).eval()
+    with torch.no_grad():
+        grey = nn.Conv2d(1, 16, 3, stride=2, padding=1, bias=False)
+        original.features[0][0] = grey
+    network = create_model("mobilenet_v3_small", 10).eval()
+    state = {network.map_key(key): value for key, value in original.state_dict().items()}
+    network.load_state_dict(state)
+    images = torch.rand(2, 1, 128, 128)
+    with torch.inference_mode():
+        assert torch.equal(network(images), original(images))
+
+
+def test_the_new_first_convolution_begins_as_the_others() -> None:
+    torch.manual_seed(0)
+    first = next(create_model("mobilenet_v3_small", 10).parameters())
+    assert first.shape == (16, 1, 3, 3)
+    expected = (2 / (16 * 9)) ** 0.5  # kaiming, by the fan out
+    assert abs(float(first.detach().std()) / expected - 1) < 0.2

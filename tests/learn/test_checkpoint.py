@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from kalamos.errors import TrainingError
+from kalamos.learn import Callback, Recipe, checkpoint
+from kalamos.learn.callbacks import EpochReport, StepReport
+from kalamos.learn.checkpoint import BEST, LAST, Checkpoints, TrainingState, read_weights, write_weights
+from kalamos.learn.data import Examples
+from kalamos.learn.distributed import Engine
+from kalamos.learn.loop import train_network
+from kalamos.learn.models import StagedNetwork
+from kalamos.learn.recipe import AUGMENTATIONS
+
+Make = Callable[..., StagedNetwork]
+
+EVERYTHING = Recipe(
+    epochs=5,
+    batch_size=16,
+    lr=0.02,
+    ema_decay=0.9,
+    augmentation=AUGMENTATIONS["seed-arabic"],
+    checkpoint="best",
+)
+
+
+class Interrupted(Exception):  # noqa: N818
+    pass
+
+
+class Interrupt(Callback):
+    """At the end of this epoch, or in the middle of it."""
+
+    def __init__(self, epoch: int, *, within: bool) -> None:
+        self.epoch, self.within = epoch, within
+
+    def on_step(self, report: StepReport) -> None:
+        if self.within and report.epoch == self.epoch:
+            raise Interrupted
+
+    def on_epoch(self, report: EpochReport) -> None:
+        if report.epoch == self.epoch:
+            raise Interrupted
+
+
+def trained(
+    recipe: Recipe, network: StagedNetwork, few: Examples, folder: Path | None = None, **more: Any
+) -> TrainingState:
+    checkpoints = None if folder is None else Checkpoints(folder)
+    return train_network(recipe, network, few, few, checkpoints=checkpoints, **more)
+
+
+def assert_same(one: TrainingState, other: TrainingState) -> None:
+    for ours, theirs in ((one.to_tensors(), other.to_tensors()), (one.best, other.best)):
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert torch.equal(ours[name], theirs[name]), name
+    plain = [
+        state.to_plain() | {"reports": [(r.epoch, r.loss, r.val_loss, r.lr) for r in state.reports]}
+        for state in (one, other)
+    ]
+    plain = json.loads(json.dumps(plain))  # where a pair is a list
+    assert plain[0] == plain[1]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule", "more"),
+    [
+        ("adamw", "constant", {"no_aug_epochs": 2}),
+        ("adamw", "step", {"step_epochs": 2, "ema_decay": 0.0}),
+        ("adamw", "cosine", {"label_smoothing": 0.1}),
+        ("adamw", "one-cycle", {"clip_norm": 0.5}),
+        ("adamw", "plateau", {"plateau_patience": 0}),
+        ("adam", "one-cycle", {"ema_decay": 0.0, "checkpoint": "last"}),
+        ("sgd", "constant", {"momentum": 0.0}),
+        ("sgd", "step", {"step_epochs": 2, "clip_norm": 0.1}),
+        ("sgd", "cosine", {"ema_decay": 0.0}),
+        ("sgd", "one-cycle", {"no_aug_epochs": 1}),
+        ("sgd", "plateau", {"plateau_patience": 0, "gamma": 0.5}),
+    ],
+)
+def test_a_training_that_was_interrupted_again_and_again_ends_the_same_bit_for_bit(
+    small: Make, few: Examples, tmp_path: Path, optimizer: str, schedule: str, more: dict[str, Any]
+) -> None:
+    recipe = replace(EVERYTHING, optimizer=optimizer, schedule=schedule, **more)
+    whole = trained(recipe, small(dropout=0.3), few)
+    for epoch, within in ((1, True), (2, True), (2, False), (4, False)):
+        with pytest.raises(Interrupted):
+            trained(recipe, small(dropout=0.3), few, tmp_path, callback=Interrupt(epoch, within=within))
+    # Where it began does not matter any more.
+    assert_same(trained(recipe, small(seed=99, dropout=0.3), few, tmp_path), whole)
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_the_epochs_without_progress_are_still_counted(
+    small: Make, few: Examples, tmp_path: Path, patience: int
+) -> None:
+    recipe = replace(EVERYTHING, epochs=50, patience=patience, lr=1e-9)
+    whole = trained(recipe, small(), few)
+    assert 1 < whole.epoch < 50
+    for epoch in range(1, whole.epoch):
+        with pytest.raises(Interrupted):
+            trained(recipe, small(), few, tmp_path, callback=Interrupt(epoch, within=False))
+    assert_same(trained(recipe, small(), few, tmp_path), whole)
+    assert_same(trained(recipe, small(), few, tmp_path), whole)  # nothing more to do
+
+
+def test_interrupted_between_the_two_files(
+    small: Make, few: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(EVERYTHING, small(), few)
+    real, count = write_weights, 0
+
+    def write(path: Path, *rest: Any) -> None:
+        nonlocal count
+        count += path.name == LAST
+        if (path.name, count) == (LAST, 3):
+            raise Interrupted
+        real(path, *rest)
+
+    monkeypatch.setattr(checkpoint, "write_weights", write)
+    with pytest.raises(Interrupted):
+        trained(EVERYTHING, small(), few, tmp_path)
+    monkeypatch.undo()
+    assert_same(trained(EVERYTHING, small(), few, tmp_path), whole)
+
+
+def test_the_files_hold_no_pickle_and_what_they_say(small: Make, few: Examples, tmp_path: Path) -> None:
+    state = trained(EVERYTHING, small(), few, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {LAST, BEST}
+    with safe_open(tmp_path / LAST, "pt") as file:
+        plain = json.loads(file.metadata()["state"])
+        assert set(file.keys()) == set(state.to_tensors())
+    assert [entry["epoch"] for entry in plain["reports"]] == [1, 2, 3, 4, 5]
+    best = read_weights(tmp_path / BEST)
+    assert all(torch.equal(best[name], value) for name, value in state.best.items())
+
+
+def test_without_a_checkpoint_a_state_stays_what_it_is(small: Make, tmp_path: Path) -> None:
+    state = TrainingState.begin(EVERYTHING, small(), 10, Engine().scaler)
+    before = {name: value.clone() for name, value in state.to_tensors().items()}
+    Checkpoints(tmp_path).restore(state)
+    assert all(torch.equal(before[name], value) for name, value in state.to_tensors().items())
+    assert state.epoch == 0
+
+
+def test_stale_temporary_files_harm_nothing(small: Make, few: Examples, tmp_path: Path) -> None:
+    for name in (LAST, BEST):
+        (tmp_path / f".{name}.0a1b2c3d.tmp").write_bytes(b"half of it")
+    whole = trained(EVERYTHING, small(), few)
+    with pytest.raises(Interrupted):
+        trained(EVERYTHING, small(), few, tmp_path, callback=Interrupt(2, within=False))
+    assert_same(trained(EVERYTHING, small(), few, tmp_path), whole)
+
+
+AFRESH = r"remove last\.safetensors to begin this run again from its first epoch"
+
+
+@pytest.fixture
+def folder(small: Make, few: Examples, tmp_path: Path) -> Path:
+    with pytest.raises(Interrupted):
+        trained(EVERYTHING, small(), few, tmp_path, callback=Interrupt(2, within=False))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", [LAST, BEST])
+@pytest.mark.parametrize("cut", [0, 1, 7, 100, -1])
+def test_a_truncated_checkpoint_is_told_and_left_as_it_is(
+    small: Make, few: Examples, folder: Path, name: str, cut: int
+) -> None:
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:cut])
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(TrainingError, match=AFRESH):
+        trained(EVERYTHING, small(), few, folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_best_weights_are_missed(small: Make, few: Examples, folder: Path) -> None:
+    (folder / BEST).unlink()
+    with pytest.raises(TrainingError, match=AFRESH):
+        trained(EVERYTHING, small(), few, folder)
+
+
+@pytest.mark.parametrize("metadata", [None, {}, *({"state": text} for text in ("{", "{}", "[]", "3"))])
+def test_a_state_that_says_nothing_is_told(
+    small: Make, few: Examples, folder: Path, metadata: dict[str, str] | None
+) -> None:
+    write_weights(folder / LAST, read_weights(folder / LAST), metadata)
+    with pytest.raises(TrainingError, match=AFRESH):
+        trained(EVERYTHING, small(), few, folder)
+
+
+def test_another_networks_checkpoint_is_told(small: Make, few: Examples, folder: Path) -> None:
+    other = small()
+    other.head[1] = torch.nn.Linear(8 * 4 * 4, 11)
+    with pytest.raises(TrainingError, match=rf"last\.safetensors: .*weights of another network.*{AFRESH}"):
+        trained(EVERYTHING, other, few, folder)
+
+
+def test_removing_the_last_checkpoint_begins_again(small: Make, few: Examples, folder: Path) -> None:
+    (folder / LAST).write_bytes(b"damaged")
+    (folder / LAST).unlink()
+    assert_same(trained(EVERYTHING, small(), few, folder), trained(EVERYTHING, small(), few))
+
+
+def begun(network: StagedNetwork, **recipe: Any) -> TrainingState:
+    return TrainingState.begin(Recipe(**recipe), network, 10, Engine().scaler)
+
+
+def report(epoch: int, val_accuracy: float) -> EpochReport:
+    return EpochReport(epoch, 1.0, 1.0, val_accuracy, 0.1, 100.0, 1.0)
+
+
+def recorded(state: TrainingState, *accuracies: float) -> list[bool]:
+    return [state.record(report(epoch, accuracy)) for epoch, accuracy in enumerate(accuracies, start=1)]
+
+
+def test_the_best_epoch_is_the_first_of_equally_good_ones(small: Make) -> None:
+    state = begun(small())
+    assert (state.epoch, state.best_epoch, state.best) == (0, 0, {})
+    assert recorded(state, 0.5, 0.5, 0.7, 0.6, 0.7) == [True, False, True, False, False]
+    assert (state.epoch, state.best_epoch) == (5, 3)
+
+
+def test_patience_counts_the_epochs_since_the_best(small: Make) -> None:
+    state = begun(small())
+    assert not state.out_of_patience(1)
+    recorded(state, 0.5, 0.4, 0.3)
+    assert state.out_of_patience(1)
+    assert state.out_of_patience(2)
+    assert not state.out_of_patience(3)
+    assert not state.out_of_patience(0)  # never
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+def test_the_best_weights_are_a_copy_of_those_that_count(small: Make, ema_decay: float) -> None:
+    state = begun(small(), ema_decay=ema_decay)
+    assert (state.kept is state.network) == (ema_decay == 0)
+    recorded(state, 0.5)
+    before = {name: value.clone() for name, value in state.kept.state_dict().items()}
+    with torch.no_grad():
+        for value in state.kept.state_dict().values():
+            value.fill_(7)
+    assert state.best.keys() == before.keys()
+    assert all(torch.equal(state.best[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "one-cycle", "plateau"])
+def test_a_state_becomes_another(small: Make, optimizer: str, schedule: str) -> None:
+    recipe = {"optimizer": optimizer, "schedule": schedule, "ema_decay": 0.9}
+    one, other = begun(small(1), **recipe), begun(small(2), **recipe)
+    for _ in range(3):
+        one.network(torch.rand(4, 1, 28, 28)).sum().backward()
+        one.optimizer.step()
+        one.schedule.after_step()
+        assert one.average is not None
+        one.average.update_parameters(one.network)
+    one.schedule.after_epoch(2.0)
+    recorded(one, 0.5)
+
+    plain = json.loads(json.dumps(one.to_plain()))  # the way it goes to a file
+    other.restore(one.to_tensors(), plain, one.best)
+    assert other.to_plain() == plain
+    ours, theirs = one.to_tensors(), other.to_tensors()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert (other.reports, other.best_epoch) == (one.reports, 1)
+    assert other.optimizer.param_groups[0]["lr"] == one.optimizer.param_groups[0]["lr"]
+
+
+def test_momenta_lie_in_memory_as_their_parameters_do(small: Make) -> None:
+    # The order of summation, and so the last bit, can depend on it.
+    one, other = (
+        begun(small().to(memory_format=torch.channels_last), optimizer="sgd", weight_decay=0.0)
+        for _ in range(2)
+    )
+    one.network(torch.rand(4, 1, 28, 28)).sum().backward()
+    one.optimizer.step()
+    saved = {name: value.contiguous() for name, value in one.to_tensors().items()}
+    other.restore(saved, one.to_plain(), {})
+    for parameter in other.network.parameters():
+        assert other.optimizer.state[parameter]["momentum_buffer"].stride() == parameter.stride()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda tensors, plain: tensors.pop("network.head.1.weight"),
+        lambda tensors, plain: tensors.update({"network.stranger": torch.zeros(1)}),
+        lambda tensors, plain: tensors.update({"network.head.1.bias": torch.zeros(11)}),
+        lambda tensors, plain: tensors.update({"optimizer.99.exp_avg": torch.zeros(1)}),
+        lambda tensors, plain: tensors.update({"optimizer.x.exp_avg": torch.zeros(1)}),
+        lambda tensors, plain: plain.pop("groups"),
+        lambda tensors, plain: plain.update(groups=[]),
+        lambda tensors, plain: plain.update(groups=3),
+        lambda tensors, plain: plain.update(schedule=None),
+        lambda tensors, plain: plain.update(reports=[{"epoch": 1}]),
+        lambda tensors, plain: plain.update(reports=[3]),
+        lambda tensors, plain: plain.pop("scaler"),
+    ],
+)
+def test_what_does_not_fit_is_a_training_error(
+    small: Make, spoil: Callable[[dict[str, torch.Tensor], dict[str, Any]], object]
+) -> None:
+    one = begun(small())
+    one.network(torch.rand(4, 1, 28, 28)).sum().backward()
+    one.optimizer.step()
+    recorded(one, 0.5)
+    tensors, plain = one.to_tensors(), json.loads(json.dumps(one.to_plain()))
+    spoil(tensors, plain)
+    with pytest.raises(TrainingError, match="does not fit its recipe"):
+        begun(small()).restore(tensors, plain, one.best)
+
+
+def test_a_state_without_an_average_is_no_state_with_one(small: Make) -> None:
+    one = begun(small())
+    with pytest.raises(TrainingError, match="does not fit its recipe"):
+        begun(small(), ema_decay=0.9).restore(one.to_tensors(), one.to_plain(), {})
+
+
+def test_only_what_is_learnt_has_an_optimiser_state(small: Make) -> None:
+    network = small()
+    network.stages.requires_grad_(False)
+    state = begun(network)
+    network(torch.rand(4, 1, 28, 28)).sum().backward()
+    state.optimizer.step()
+    again = begun(network)
+    again.restore(state.to_tensors(), state.to_plain(), {})
+    assert replace(again, reports=[]).to_tensors().keys() == state.to_tensors().keys()
+    assert {name.split(".")[1] for name in state.to_tensors() if name.startswith("optimizer.")} == {"0", "1"}
+
+
+def test_another_optimisers_state_is_refused(small: Make) -> None:
+    one = begun(small(), optimizer="adamw")
+    other = begun(small(), optimizer="sgd")
+    with pytest.raises(TrainingError, match="it is another optimiser's"):
+        other.restore(one.to_tensors(), json.loads(json.dumps(one.to_plain())), {})
