@@ -282,7 +282,7 @@ def open_session(data: bytes, graph: Graph, workload: Workload, where: str, *, t
     Raises:
         ModelFileError: onnxruntime does not take it.
     """
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     onnxruntime.disable_telemetry_events()  # on Windows; elsewhere kalamos.privacy did, before the import
     options = onnxruntime.SessionOptions()
