@@ -90,7 +90,7 @@ def test_one_image_loads_three_libraries_and_the_rooms_it_passes_through(tmp_pat
     verbs = {module for module in modules if module.startswith("kalamos.cli.")}
     assert verbs == {
         f"kalamos.cli.{name}"
-        for name in ("asked", "names", "native_output", "options", "passed_over", "predict", "terminal")
+        for name in ("names", "native_output", "options", "passed_over", "predict", "terminal")
     }
     # What the interpreter brings for work that one image does not give.
     assert modules & {"subprocess", "socket", "ssl", "tempfile", "shutil", "asyncio", "unittest"} == set()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from kalamos.cli._shared import FormatName, ModelName, echo, predict_options, print_skipped_inputs, track
+from kalamos.cli._shared import FormatName, ModelName, echo, predict_options, print_skipped_inputs
 from kalamos.errors import OutputError, UsageError
 from kalamos.predict_options import PredictOptions, option_infos
 
@@ -186,8 +186,8 @@ class _Engine:
     gallery: AbstractContextManager[Gallery | None] = field(default_factory=nullcontext)
     shown_items: deque[Item] | None = None
     """Items that `gallery` has still to draw: a member of a streamed archive cannot be read again."""
-    countable: bool = False
-    """Whether the images can be counted ahead, for the progress bar."""
+    count_all: Callable[[], int | None] | None = None
+    """Counts the images ahead, for the progress bar."""
 
 
 def _local_engine(command: PredictCommand) -> _Engine:
@@ -220,7 +220,7 @@ def _local_engine(command: PredictCommand) -> _Engine:
         lambda: search.passed_over,
         gallery=gallery,
         shown_items=shown_items,
-        countable=True,
+        count_all=lambda: _count_images(command.paths),
     )
 
 
@@ -265,7 +265,6 @@ def _count_rows(job: RayJob, summary: Summary) -> Iterator[Prediction]:
 
 def _write_rows(command: PredictCommand, engine: _Engine) -> Summary:
     """Write a row for each prediction, and return their summary."""
-    from kalamos.inputs.search import count_images
     from kalamos.writers import Summary, open_writer
 
     summary = Summary()
@@ -295,8 +294,9 @@ def _write_rows(command: PredictCommand, engine: _Engine) -> Summary:
             consumers.append(lambda row: gallery.add(row, items.popleft()))
         rows = engine.rows(summary)
         if not command.quiet and not live and sys.stderr.isatty():
-            count_all = (lambda: count_images(command.paths)) if engine.countable else None
-            rows = tracked = track(rows, count_all)
+            from kalamos.cli._shared import track
+
+            rows = tracked = track(rows, engine.count_all)
             stack.enter_context(closing(tracked))
         for row in rows:
             for consume in consumers:
@@ -320,6 +320,12 @@ def _keep_old_output(summary: Summary, output: str | None) -> None:
             f"not found: {summary.paths_not_found()}",
             remedy="name images that exist",
         )
+
+
+def _count_images(paths: tuple[str, ...]) -> int | None:
+    from kalamos.inputs.search import count_images
+
+    return count_images(paths)
 
 
 def _copy_to(copies: deque[Item], items: Iterable[Item]) -> Iterator[Item]:
