@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from kalamos.datasets import SkippedFile
 from kalamos.learn import EpochReport
 from kalamos.learn.callbacks import (
-    CURVES,
-    LOG,
+    CURVES_FILE,
+    LOG_FILE,
     Callback,
     CallbackList,
     CsvLog,
@@ -41,11 +41,11 @@ def test_the_csv_is_there_after_every_epoch_and_for_spreadsheets(tmp_path: Path)
     log.on_start(start())
     for epoch in (1, 2):
         log.on_epoch(report(epoch))
-        with (tmp_path / LOG).open(newline="") as stream:
+        with (tmp_path / LOG_FILE).open(newline="") as stream:
             header, *rows = csv.reader(stream)
         assert header == COLUMNS
         assert [int(row[0]) for row in rows] == list(range(1, epoch + 1))
-    assert b"\r" not in (tmp_path / LOG).read_bytes()
+    assert b"\r" not in (tmp_path / LOG_FILE).read_bytes()
 
 
 def test_the_csv_comes_back_exactly(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_tensorboard_log_that_never_began_writes_nothing(tmp_path: Path) -> No
 def test_the_curves_are_a_picture(tmp_path: Path, accuracies: list[float]) -> None:
     reports = [report(epoch, accuracy) for epoch, accuracy in enumerate(accuracies, start=1)]
     write_curves(tmp_path, reports, "cnn2 on حروف 汉字 $x^$")
-    picture = cv2.imread(str(tmp_path / CURVES))
+    picture = cv2.imread(str(tmp_path / CURVES_FILE))
     assert picture is not None
     assert picture.shape == (605, 990, 3)
     assert picture.min() < 50 < picture.max()

@@ -13,7 +13,14 @@ from safetensors import safe_open
 from kalamos.errors import TrainingError
 from kalamos.learn import Callback, Recipe, checkpoint
 from kalamos.learn.callbacks import EpochReport, StepReport
-from kalamos.learn.checkpoint import BEST, LAST, Checkpoints, TrainingState, read_weights, write_weights
+from kalamos.learn.checkpoint import (
+    BEST_FILE,
+    LAST_FILE,
+    Checkpoints,
+    TrainingState,
+    read_weights,
+    write_weights,
+)
 from kalamos.learn.data import Examples
 from kalamos.learn.distributed import Engine
 from kalamos.learn.loop import train_network
@@ -121,8 +128,8 @@ def test_interrupted_between_the_two_files(
 
     def write(path: Path, *rest: Any) -> None:
         nonlocal count
-        count += path.name == LAST
-        if (path.name, count) == (LAST, 3):
+        count += path.name == LAST_FILE
+        if (path.name, count) == (LAST_FILE, 3):
             raise Interrupted
         real(path, *rest)
 
@@ -135,12 +142,12 @@ def test_interrupted_between_the_two_files(
 
 def test_the_files_hold_no_pickle_and_what_they_say(small: Make, few: Examples, tmp_path: Path) -> None:
     state = trained(EVERYTHING, small(), few, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {LAST, BEST}
-    with safe_open(tmp_path / LAST, "pt") as file:
+    assert {path.name for path in tmp_path.iterdir()} == {LAST_FILE, BEST_FILE}
+    with safe_open(tmp_path / LAST_FILE, "pt") as file:
         plain = json.loads(file.metadata()["state"])
         assert set(file.keys()) == set(state.to_tensors())
     assert [entry["epoch"] for entry in plain["reports"]] == [1, 2, 3, 4, 5]
-    best = read_weights(tmp_path / BEST)
+    best = read_weights(tmp_path / BEST_FILE)
     assert all(torch.equal(best[name], value) for name, value in state.best.items())
 
 
@@ -153,7 +160,7 @@ def test_without_a_checkpoint_a_state_stays_what_it_is(small: Make, tmp_path: Pa
 
 
 def test_stale_temporary_files_harm_nothing(small: Make, few: Examples, tmp_path: Path) -> None:
-    for name in (LAST, BEST):
+    for name in (LAST_FILE, BEST_FILE):
         (tmp_path / f".{name}.0a1b2c3d.tmp").write_bytes(b"half of it")
     whole = trained(EVERYTHING, small(), few)
     with pytest.raises(Interrupted):
@@ -161,7 +168,7 @@ def test_stale_temporary_files_harm_nothing(small: Make, few: Examples, tmp_path
     assert_same(trained(EVERYTHING, small(), few, tmp_path), whole)
 
 
-AFRESH = r"remove last\.safetensors to begin this run again from its first epoch"
+RESTART_REMEDY = r"remove last\.safetensors to begin this run again from its first epoch"
 
 
 @pytest.fixture
@@ -171,7 +178,7 @@ def folder(small: Make, few: Examples, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", [LAST, BEST])
+@pytest.mark.parametrize("name", [LAST_FILE, BEST_FILE])
 @pytest.mark.parametrize("cut", [0, 1, 7, 100, -1])
 def test_a_truncated_checkpoint_is_told_and_left_as_it_is(
     small: Make, few: Examples, folder: Path, name: str, cut: int
@@ -179,14 +186,14 @@ def test_a_truncated_checkpoint_is_told_and_left_as_it_is(
     path = folder / name
     path.write_bytes(path.read_bytes()[:cut])
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(TrainingError, match=AFRESH):
+    with pytest.raises(TrainingError, match=RESTART_REMEDY):
         trained(EVERYTHING, small(), few, folder)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_the_best_weights_are_missed(small: Make, few: Examples, folder: Path) -> None:
-    (folder / BEST).unlink()
-    with pytest.raises(TrainingError, match=AFRESH):
+    (folder / BEST_FILE).unlink()
+    with pytest.raises(TrainingError, match=RESTART_REMEDY):
         trained(EVERYTHING, small(), few, folder)
 
 
@@ -194,21 +201,23 @@ def test_the_best_weights_are_missed(small: Make, few: Examples, folder: Path) -
 def test_a_state_that_says_nothing_is_told(
     small: Make, few: Examples, folder: Path, metadata: dict[str, str] | None
 ) -> None:
-    write_weights(folder / LAST, read_weights(folder / LAST), metadata)
-    with pytest.raises(TrainingError, match=AFRESH):
+    write_weights(folder / LAST_FILE, read_weights(folder / LAST_FILE), metadata)
+    with pytest.raises(TrainingError, match=RESTART_REMEDY):
         trained(EVERYTHING, small(), few, folder)
 
 
 def test_another_networks_checkpoint_is_told(small: Make, few: Examples, folder: Path) -> None:
     other = small()
     other.head[1] = torch.nn.Linear(8 * 4 * 4, 11)
-    with pytest.raises(TrainingError, match=rf"last\.safetensors: .*weights of another network.*{AFRESH}"):
+    with pytest.raises(
+        TrainingError, match=rf"last\.safetensors: .*weights of another network.*{RESTART_REMEDY}"
+    ):
         trained(EVERYTHING, other, few, folder)
 
 
 def test_removing_the_last_checkpoint_begins_again(small: Make, few: Examples, folder: Path) -> None:
-    (folder / LAST).write_bytes(b"damaged")
-    (folder / LAST).unlink()
+    (folder / LAST_FILE).write_bytes(b"damaged")
+    (folder / LAST_FILE).unlink()
     assert_same(trained(EVERYTHING, small(), few, folder), trained(EVERYTHING, small(), few))
 
 

@@ -16,7 +16,7 @@ from kalamos.datasets import Dataset, SkippedFile
 from kalamos.errors import RecipeError, TrainingError
 from kalamos.learn import Callback, Recipe
 from kalamos.learn.data import (
-    EXTRAS,
+    EXTRAS_FILE,
     Batch,
     Examples,
     Shard,
@@ -294,7 +294,7 @@ def test_what_was_drawn_is_kept_while_the_run_goes_on(examples: Examples, tmp_pa
     assert torch.equal(made.outliers, found.outliers)
     with pytest.raises(TrainingError, match="of another run"):
         with_extras(replace(few, images=few.images[:5]), DIGITS, recipe, None, tmp_path)
-    (tmp_path / EXTRAS).write_bytes(b"half a file")
+    (tmp_path / EXTRAS_FILE).write_bytes(b"half a file")
     with pytest.raises(TrainingError, match="cannot be read"):
         with_extras(few, DIGITS, recipe, None, tmp_path)
     forget_extras(tmp_path)

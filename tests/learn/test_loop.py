@@ -13,7 +13,7 @@ import torch
 from kalamos.errors import TrainingError
 from kalamos.learn import Callback, EpochReport, Recipe
 from kalamos.learn.callbacks import Start, StepReport
-from kalamos.learn.checkpoint import BEST, LAST, Checkpoints, TrainingState, read_weights
+from kalamos.learn.checkpoint import BEST_FILE, LAST_FILE, Checkpoints, TrainingState, read_weights
 from kalamos.learn.data import Examples, Shard
 from kalamos.learn.distributed import Engine
 from kalamos.learn.loop import infer, infer_examples, train_network
@@ -283,7 +283,7 @@ def test_a_training_that_goes_wrong_leaves_the_epochs_before_it(
     again = TrainingState.begin(SHORT, small(), 15, Engine().scaler)
     checkpoints.restore(again)
     assert [r.loss for r in again.reports] == [r.loss for r in whole.reports[:2]]
-    for name in (BEST, LAST):
+    for name in (BEST_FILE, LAST_FILE):
         assert all(torch.isfinite(value).all() for value in read_weights(tmp_path / name).values())
 
 

@@ -32,10 +32,10 @@ __all__ = [
 
 Pens = dict[str, Tensor]
 
-STROKES = 3
+MAX_CLUTTER_STROKES = 3
 """Of clutter, at most."""
 
-BINOMIAL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
+BINOMIAL_KERNEL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
 
 
 def sample_stroke_params(how: Augmentation, shape: tuple[int, int, int], generator: torch.Generator) -> Pens:
@@ -75,7 +75,7 @@ def sample_stroke_params(how: Augmentation, shape: tuple[int, int, int], generat
         pens["line"] = torch.cat([chosen(how.lines) * dark, a, b, side * uniform(0.6, 1.0), thick], dim=1)
     if how.clutter:
         some = chosen(how.clutter)
-        for place in range(STROKES):
+        for place in range(MAX_CLUTTER_STROKES):
             # Two strokes in three are there: x cos + y sin = c, from one end to the other along it.
             dark, angle = some * chosen(2 / 3) * uniform(0.3, 1), uniform(0, torch.pi)
             middle, half = uniform(-1, 1), uniform(0.2, 1.4)
@@ -104,11 +104,11 @@ def apply_stroke_augment(pens: Pens, ink: Tensor) -> Tensor:
         ink = ink * (1 - _gaps(pens["gap"], ink))
     if "line" in pens:
         ink = torch.maximum(ink, _lines(pens["line"], ink))
-    for place in range(STROKES):
+    for place in range(MAX_CLUTTER_STROKES):
         if f"stroke {place}" in pens:
             ink = torch.maximum(ink, _strokes(pens[f"stroke {place}"], ink))
     if "blur" in pens:
-        kernel = BINOMIAL.to(ink).view(1, 1, 3, 3)
+        kernel = BINOMIAL_KERNEL.to(ink).view(1, 1, 3, 3)
         for share in torch.split(pens["blur"], 1, dim=1):
             ink = torch.lerp(ink, F.conv2d(ink, kernel, padding=1), share)
     if "gamma" in pens:

@@ -21,8 +21,8 @@ from kalamos.privacy import import_matplotlib
 from kalamos.utils.atomic_write import write_bytes, write_text
 
 __all__ = [
-    "CURVES",
-    "LOG",
+    "CURVES_FILE",
+    "LOG_FILE",
     "Callback",
     "CallbackList",
     "CsvLog",
@@ -112,14 +112,14 @@ class CallbackList(Callback):
             callback.on_epoch(report)
 
 
-LOG, CURVES, EVENTS = "log.csv", "curves.png", "tensorboard"
+LOG_FILE, CURVES_FILE, EVENTS_FOLDER = "log.csv", "curves.png", "tensorboard"
 
 
 class CsvLog(Callback):
     """`log.csv`: one line an epoch, there as soon as the epoch is done."""
 
     def __init__(self, folder: Path, reports: Iterable[EpochReport] = ()) -> None:
-        self._path = folder / LOG
+        self._path = folder / LOG_FILE
         self.reports = list(reports)
 
     def on_start(self, start: Start) -> None:
@@ -145,7 +145,7 @@ class TensorBoardLog(Callback):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / EVENTS
+        self._folder = folder / EVENTS_FOLDER
         self._file: BinaryIO | None = None
 
     def on_start(self, start: Start) -> None:
@@ -178,7 +178,7 @@ class TensorBoardLog(Callback):
 
 def read_log(folder: Path) -> tuple[EpochReport, ...]:
     """`log.csv` back as reports. Raises what `csv` and `float` raise for a damaged one."""
-    with (folder / LOG).open(newline="", encoding="utf-8") as stream:
+    with (folder / LOG_FILE).open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     columns = [f.name for f in fields(EpochReport)][1:]
     return tuple(EpochReport(int(row["epoch"]), *(float(row[name]) for name in columns)) for row in rows)
@@ -223,4 +223,4 @@ def write_curves(folder: Path, reports: Sequence[EpochReport], title: str) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a title in a script that the font lacks
         figure.savefig(content, format="png", dpi=110)
-    write_bytes(folder / CURVES, content.getvalue())
+    write_bytes(folder / CURVES_FILE, content.getvalue())

@@ -32,7 +32,7 @@ from kalamos.learn.optim import Schedule, make_optimizer, make_schedule
 from kalamos.learn.recipe import Recipe
 from kalamos.utils.atomic_write import write_bytes
 
-__all__ = ["BEST", "LAST", "Checkpoints", "TrainingState", "read_weights", "write_weights"]
+__all__ = ["BEST_FILE", "LAST_FILE", "Checkpoints", "TrainingState", "read_weights", "write_weights"]
 
 Tensors = dict[str, Tensor]
 
@@ -209,8 +209,8 @@ def _reports(kept: list[dict[str, Any]]) -> list[EpochReport]:
     return reports
 
 
-LAST, BEST = "last.safetensors", "best.safetensors"
-AFRESH = f"remove {LAST} to begin this run again from its first epoch"
+LAST_FILE, BEST_FILE = "last.safetensors", "best.safetensors"
+RESTART_REMEDY = f"remove {LAST_FILE} to begin this run again from its first epoch"
 
 
 def write_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -231,9 +231,9 @@ class Checkpoints:
     def save(self, state: TrainingState, *, improved: bool) -> None:
         """Write the state, and first the best weights, so that the state never refers to older ones."""
         if improved:
-            write_weights(self._folder / BEST, state.best)
+            write_weights(self._folder / BEST_FILE, state.best)
         plain = json.dumps(state.to_plain())
-        write_weights(self._folder / LAST, state.to_tensors(), {"state": plain})
+        write_weights(self._folder / LAST_FILE, state.to_tensors(), {"state": plain})
 
     def restore(self, state: TrainingState) -> None:
         """Bring `state` to where the last checkpoint was; nothing happens where there is none yet.
@@ -241,7 +241,7 @@ class Checkpoints:
         Raises:
             TrainingError: a checkpoint is damaged, or belongs to another recipe.
         """
-        last, best = self._folder / LAST, self._folder / BEST
+        last, best = self._folder / LAST_FILE, self._folder / BEST_FILE
         if not last.exists():
             return
         try:
@@ -251,14 +251,14 @@ class Checkpoints:
             _check_best(weights, state.kept.state_dict())
             state.restore(read_weights(last), plain, weights)
         except TrainingError as error:
-            raise TrainingError(f"{last}: {error.problem}", remedy=AFRESH) from error
+            raise TrainingError(f"{last}: {error.problem}", remedy=RESTART_REMEDY) from error
         except Exception as error:  # whatever safetensors and JSON have against what somebody else wrote
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrainingError(
-                f"{self._folder}: its checkpoint cannot be read ({first})", remedy=AFRESH
+                f"{self._folder}: its checkpoint cannot be read ({first})", remedy=RESTART_REMEDY
             ) from error
 
 
 def _check_best(weights: dict[str, Tensor], network: dict[str, Tensor]) -> None:
     if {name: value.shape for name, value in weights.items()} != {k: v.shape for k, v in network.items()}:
-        raise TrainingError(f"{BEST} has the weights of another network")
+        raise TrainingError(f"{BEST_FILE} has the weights of another network")

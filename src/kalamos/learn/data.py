@@ -32,7 +32,7 @@ from kalamos.parallel import ordered_map
 from kalamos.preprocessing import Preprocessor
 
 __all__ = [
-    "EXTRAS",
+    "EXTRAS_FILE",
     "Batch",
     "Examples",
     "Shard",
@@ -43,10 +43,10 @@ __all__ = [
     "with_extras",
 ]
 
-NONE = torch.empty(0, dtype=torch.uint8)
+NO_IMAGES = torch.empty(0, dtype=torch.uint8)
 """No images."""
 
-OUTLIERS, PHOTOGRAPHS = 1, 2
+OUTLIER_STREAM, PHOTO_STREAM = 1, 2
 """What else is drawn in a step, each from a seed of its own: a recipe without it draws as it always did."""
 
 
@@ -68,8 +68,8 @@ class Examples:
     num_classes: int
     scale: float = 1 / 255
     shift: float = 0.0
-    photographs: Tensor = NONE
-    outliers: Tensor = NONE
+    photographs: Tensor = NO_IMAGES
+    outliers: Tensor = NO_IMAGES
 
     @classmethod
     def of(
@@ -172,9 +172,11 @@ def epoch_batches(
         targets = data.labels[whole[mine]]
         n_outliers = round(recipe.outlier_share * len(whole)) if len(data.outliers) else 0
         if n_outliers:
-            draw = torch.Generator(device).manual_seed(seed_of(seed, OUTLIERS))
+            draw = torch.Generator(device).manual_seed(seed_of(seed, OUTLIER_STREAM))
             at = torch.randint(len(data.outliers), (n_outliers,), generator=draw, device=device)[mine]
-            others = _augmented(data, data.outliers[at], how, n_outliers, mine, seed_of(seed, OUTLIERS, 1))
+            others = _augmented(
+                data, data.outliers[at], how, n_outliers, mine, seed_of(seed, OUTLIER_STREAM, 1)
+            )
             images = torch.cat([images, others])
         return Batch(images, targets, len(whole), n_outliers)
 
@@ -191,7 +193,7 @@ def _choose(data: Examples, recipe: Recipe, rows: Tensor, *, clean: bool, seed: 
     copies = len(data.photographs)
     if clean or not copies:
         return images
-    draw = torch.Generator(rows.device).manual_seed(seed_of(seed, PHOTOGRAPHS))
+    draw = torch.Generator(rows.device).manual_seed(seed_of(seed, PHOTO_STREAM))
     photographed = torch.rand(len(rows), generator=draw, device=rows.device) < recipe.synthetic_photo_prob
     which = torch.randint(copies, (len(rows),), generator=draw, device=rows.device)
     return torch.where(photographed.view(-1, 1, 1), data.photographs[which, rows], images)
@@ -218,7 +220,7 @@ def _slices(count: int, size: int, world: int) -> list[slice]:
     return slices[:-1] if len(slices) > 1 and size > world and last < 2 * world else slices
 
 
-EXTRAS = "extras.safetensors"
+EXTRAS_FILE = "extras.safetensors"
 
 _DTYPES = {
     "also": torch.uint8,
@@ -259,7 +261,7 @@ def with_extras(
     """
     if not (recipe.extra_datasets or recipe.synthetic_photo_prob or recipe.outliers):
         return data
-    kept = None if run_dir is None else run_dir / EXTRAS
+    kept = None if run_dir is None else run_dir / EXTRAS_FILE
     if kept is not None and kept.exists():
         tensors = _read(kept, data, recipe)
     else:
@@ -269,13 +271,13 @@ def with_extras(
     device = data.images.device
     if recipe.extra_datasets:
         data = _joined(data, tensors["also"].to(device), tensors["also_labels"].to(device))
-    photographs, outliers = (tensors.get(name, NONE).to(device) for name in ("photographs", "outliers"))
+    photographs, outliers = (tensors.get(name, NO_IMAGES).to(device) for name in ("photographs", "outliers"))
     return replace(data, photographs=photographs, outliers=outliers)
 
 
 def forget_extras(run_dir: Path) -> None:
     """Remove what a finished run does not need any more."""
-    (run_dir / EXTRAS).unlink(missing_ok=True)
+    (run_dir / EXTRAS_FILE).unlink(missing_ok=True)
 
 
 def _joined(data: Examples, images: Tensor, labels: Tensor) -> Examples:
@@ -316,7 +318,7 @@ def _read(path: Path, data: Examples, recipe: Recipe) -> dict[str, Tensor]:
     wrong = [name for name, tensor in tensors.items() if tensor.dtype != _DTYPES.get(name)]
     shapes = [images.shape[-2:] for name, images in tensors.items() if name != "also_labels"]
     photographs = tensors.get("photographs")
-    count = len(data) + len(tensors.get("also", NONE))
+    count = len(data) + len(tensors.get("also", NO_IMAGES))
     if (
         wrong
         or any(shape != data.images.shape[1:] for shape in shapes)

@@ -23,7 +23,7 @@ from kalamos.learn.recipe import Recipe
 
 __all__ = ["check_enough", "infer", "infer_examples", "train_network"]
 
-LOOK_EVERY = 20
+SYNCED_LOG_STEPS = 20
 """Steps between two looks at the loss where each look waits: for the GPU, or for other processes."""
 
 
@@ -65,7 +65,7 @@ def train_network(
     if checkpoints is not None:
         checkpoints.restore(state)
     model, shard = engine.wrap_ddp(network), Shard(engine.rank, engine.world)
-    look_every = 1 if engine.device == "cpu" and engine.world == 1 else LOOK_EVERY
+    look_every = 1 if engine.device == "cpu" and engine.world == 1 else SYNCED_LOG_STEPS
     objective = Objective(recipe, data.log_priors(), teacher)
     callback.on_start(
         Start(

@@ -51,7 +51,7 @@ from kalamos.utils.atomic_write import remove_all_stale, write_text
 
 __all__ = [
     "METADATA_FILE",
-    "SPLIT",
+    "SPLIT_FILE",
     "Run",
     "RunConfig",
     "SplitPlan",
@@ -67,7 +67,7 @@ __all__ = [
     "write_split",
 ]
 
-SPLIT = "split.safetensors"
+SPLIT_FILE = "split.safetensors"
 
 Rows = NDArray[np.int64]
 
@@ -123,7 +123,7 @@ def plan_split(dataset: Dataset, recipe: Recipe) -> SplitPlan:
 
 def write_split(folder: Path, plan: SplitPlan) -> None:
     rows = {"train": plan.train, "val": plan.val, "test": plan.test}
-    write_weights(folder / SPLIT, {name: torch.from_numpy(part) for name, part in rows.items()})
+    write_weights(folder / SPLIT_FILE, {name: torch.from_numpy(part) for name, part in rows.items()})
 
 
 def read_split(folder: Path) -> SplitPlan:
@@ -132,14 +132,14 @@ def read_split(folder: Path) -> SplitPlan:
     Raises:
         What safetensors raises for a damaged file; TrainingError for one that holds something else.
     """
-    kept = read_weights(folder / SPLIT)
+    kept = read_weights(folder / SPLIT_FILE)
     train, val, test = (kept[name].numpy() for name in ("train", "val", "test"))
     for rows in (train, val, test):
         if rows.ndim != 1 or rows.dtype != np.int64 or (rows < 0).any():
-            raise TrainingError(f"{SPLIT} does not hold rows of a dataset")
+            raise TrainingError(f"{SPLIT_FILE} does not hold rows of a dataset")
     every = np.concatenate([train, val, test])
     if not len(train) or not len(val) or len(np.unique(every)) < len(every):
-        raise TrainingError(f"{SPLIT} does not split anything")
+        raise TrainingError(f"{SPLIT_FILE} does not split anything")
     return SplitPlan(train, val, test)
 
 
@@ -289,8 +289,8 @@ def _number(value: object, what: str) -> float:
     return number
 
 
-WEIGHTS = "model.safetensors"
-OUTCOME = ("temperature", "val_accuracy", "kept_epoch")
+WEIGHTS_FILE = "model.safetensors"
+OUTCOME_KEYS = ("temperature", "val_accuracy", "kept_epoch")
 
 
 @dataclass(frozen=True)
@@ -406,7 +406,7 @@ def claim_folder(folder: Path) -> None:
 
 def is_finished(folder: Path) -> bool:
     """Whether a folder holds a run that came to its end."""
-    return (folder / WEIGHTS).exists()
+    return (folder / WEIGHTS_FILE).exists()
 
 
 def save_config(plan: RunConfig, folder: Path) -> None:
@@ -436,10 +436,10 @@ def load_config(folder: Path) -> RunConfig:
 def save_run(run: Run, folder: Path) -> None:
     """Write the outcome; the weights last, since with them the run is finished."""
     CsvLog(folder, run.epochs).write()
-    outcome = {name: getattr(run, name) for name in OUTCOME}
+    outcome = {name: getattr(run, name) for name in OUTCOME_KEYS}
     outcome["selective"] = None if run.selective is None else asdict(run.selective)
     _write_metadata(folder, run, run.train_count, run.val_count, outcome)
-    write_weights(folder / WEIGHTS, dict(run.network.state_dict()))
+    write_weights(folder / WEIGHTS_FILE, dict(run.network.state_dict()))
 
 
 def load_run(folder: Path) -> Run:
@@ -454,7 +454,7 @@ def load_run(folder: Path) -> Run:
         if outcome is None:
             raise _UnfinishedError
         network = create_model(story.recipe.arch, len(story.alphabet))
-        network.load_state_dict(read_weights(folder / WEIGHTS))
+        network.load_state_dict(read_weights(folder / WEIGHTS_FILE))
         return Run(
             recipe=story.recipe,
             alphabet=story.alphabet,
@@ -469,7 +469,7 @@ def load_run(folder: Path) -> Run:
             epochs=read_log(folder),
             created=story.created,
             environment=story.environment,
-            split=read_split(folder) if (folder / SPLIT).exists() else None,
+            split=read_split(folder) if (folder / SPLIT_FILE).exists() else None,
             folder=folder,
         )
 

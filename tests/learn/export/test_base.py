@@ -13,7 +13,7 @@ from kalamos.errors import ExportError, UsageError
 from kalamos.learn import Run
 from kalamos.learn.export.base import (
     BATCH_SIZES,
-    TOLERANCE,
+    MAX_LOGIT_DIFFERENCE,
     answer_of,
     check_destination,
     check_parity,
@@ -125,7 +125,7 @@ def exported(tiny_model: Path) -> LoadedModel:
 
 def test_the_network_it_came_from_passes(exported: LoadedModel, tiny_run: Run) -> None:
     worst = check_parity(tiny_run.network, answer_of(exported), exported.spec)
-    assert 0 <= worst <= TOLERANCE
+    assert 0 <= worst <= MAX_LOGIT_DIFFERENCE
 
 
 def test_another_network_does_not(exported: LoadedModel) -> None:

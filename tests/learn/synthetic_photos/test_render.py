@@ -13,15 +13,15 @@ from kalamos.errors import RecipeError
 from kalamos.learn.synthetic_photos import Camera
 from kalamos.learn.synthetic_photos.render import (
     BALLPOINT,
-    BROAD,
-    FINE,
-    LEVELS,
+    BROAD_GRAIN,
+    FIELD_INK_PIXELS,
+    FINE_GRAIN,
     MARKER,
-    MEDIUM,
+    MEDIUM_GRAIN,
+    PAPER_LEVELS,
     PENCIL,
-    STROKES_SIDE,
-    TEXTURE_SIDE,
-    WHITE,
+    TEXTURE_SIDE_PIXELS,
+    WHITE_NOISE,
     Drawing,
     Floats,
     Strokes,
@@ -107,7 +107,7 @@ def test_plain_paper_is_plain(ideal: Camera) -> None:
         page = _paper(ideal, seed)
         assert page.shape == SHAPE
         assert np.ptp(page) == 0
-        assert LEVELS[0] <= page[0, 0] <= LEVELS[1]
+        assert PAPER_LEVELS[0] <= page[0, 0] <= PAPER_LEVELS[1]
 
 
 def test_texture_is_as_strong_as_asked(ideal: Camera) -> None:
@@ -251,7 +251,7 @@ def test_deformation_is_as_strong_as_asked(write: Write, ideal: Camera) -> None:
     bent = _draw(write("3"), replace(ideal, elastic=0.04), 5).ink
     assert bent.shape == still.shape
     assert 0.05 < np.abs(bent - still).sum() / still.sum() < 1.9
-    assert STROKES_SIDE * 0.04 < 3  # in the field's px: less than a stroke's width
+    assert FIELD_INK_PIXELS * 0.04 < 3  # in the field's px: less than a stroke's width
 
 
 @pytest.mark.parametrize(
@@ -302,11 +302,11 @@ def test_what_is_hardly_there_is_no_ink(level: int) -> None:
 @pytest.mark.parametrize("width", [2, 3, 4, 6])
 def test_the_half_width_is_that_of_the_stroke(width: int) -> None:
     strokes = _trace(_bar(width))
-    scale = STROKES_SIDE / 20
+    scale = FIELD_INK_PIXELS / 20
     assert strokes.typical == pytest.approx(width * scale / 2, abs=1.0)
     height, middle = strokes.depth.shape[0], strokes.depth.shape[1] // 2
     assert strokes.radius[height // 2, middle] == pytest.approx(strokes.typical, rel=0.15)
-    assert (strokes.height, strokes.width) == (pytest.approx(STROKES_SIDE), pytest.approx(width * scale))
+    assert (strokes.height, strokes.width) == (pytest.approx(FIELD_INK_PIXELS), pytest.approx(width * scale))
 
 
 def test_a_faint_stroke_is_as_wide_as_a_dark_one() -> None:
@@ -336,8 +336,8 @@ def test_the_depth_is_a_distance(write: Callable[..., NDArray[np.uint8]]) -> Non
 @pytest.mark.parametrize("size", [1, 5, 28, 64, 500])
 def test_the_field_has_one_size_whatever_the_glyphs(size: int) -> None:
     strokes = _trace(np.full((size, size), 255, np.uint8))
-    assert max(strokes.depth.shape) < 2 * STROKES_SIDE
-    assert strokes.height <= STROKES_SIDE + 1
+    assert max(strokes.depth.shape) < 2 * FIELD_INK_PIXELS
+    assert strokes.height <= FIELD_INK_PIXELS + 1
     assert np.isfinite(strokes.depth).all()
     assert np.isfinite(strokes.radius).all()
 
@@ -345,12 +345,12 @@ def test_the_field_has_one_size_whatever_the_glyphs(size: int) -> None:
 def test_a_full_stop_stays_small() -> None:
     glyph = np.zeros((28, 28), np.uint8)
     glyph[20:22, 13:15] = 255
-    assert _trace(glyph).height == pytest.approx(STROKES_SIDE * 2 / 8)
+    assert _trace(glyph).height == pytest.approx(FIELD_INK_PIXELS * 2 / 8)
 
 
-@pytest.mark.parametrize("grain", [WHITE, FINE, MEDIUM, BROAD])
+@pytest.mark.parametrize("grain", [WHITE_NOISE, FINE_GRAIN, MEDIUM_GRAIN, BROAD_GRAIN])
 def test_every_texture_has_mean_0_and_deviation_1(grain: float) -> None:
-    piece = cut(grain, (TEXTURE_SIDE // 2, TEXTURE_SIDE // 2), np.random.default_rng(0))
+    piece = cut(grain, (TEXTURE_SIDE_PIXELS // 2, TEXTURE_SIDE_PIXELS // 2), np.random.default_rng(0))
     assert piece.dtype == np.float32
     assert abs(float(piece.mean())) < 0.1
     assert abs(float(piece.std()) - 1) < 0.1
@@ -359,20 +359,20 @@ def test_every_texture_has_mean_0_and_deviation_1(grain: float) -> None:
 def test_a_broader_grain_changes_more_slowly() -> None:
     steps = [
         float(np.abs(np.diff(cut(g, (200, 200), np.random.default_rng(1)))).mean())
-        for g in (WHITE, FINE, MEDIUM, BROAD)
+        for g in (WHITE_NOISE, FINE_GRAIN, MEDIUM_GRAIN, BROAD_GRAIN)
     ]
     assert steps == sorted(steps, reverse=True)
     assert steps[-1] < steps[0] / 5
 
 
 def test_pieces_larger_than_the_tile_have_no_seams() -> None:
-    piece = cut(BROAD, (TEXTURE_SIDE + 300, 40), np.random.default_rng(2))
-    assert piece.shape == (TEXTURE_SIDE + 300, 40)
+    piece = cut(BROAD_GRAIN, (TEXTURE_SIDE_PIXELS + 300, 40), np.random.default_rng(2))
+    assert piece.shape == (TEXTURE_SIDE_PIXELS + 300, 40)
     steps = np.abs(np.diff(piece, axis=0)).max(axis=1)
     assert steps.max() < 3 * np.median(steps)
 
 
 def test_nobody_can_spoil_the_tile() -> None:
-    piece = cut(FINE, (8, 8), np.random.default_rng(0))
+    piece = cut(FINE_GRAIN, (8, 8), np.random.default_rng(0))
     with pytest.raises(ValueError, match="read-only"):
         piece += 1

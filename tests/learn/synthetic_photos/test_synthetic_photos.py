@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kalamos.datasets import Dataset
 from kalamos.errors import InvalidArrayError, PreprocessingError
-from kalamos.learn.synthetic_photos import CHUNK, Camera, photograph, photographed, resembles
+from kalamos.learn.synthetic_photos import COPY_CHUNK_IMAGES, Camera, photograph, photographed, resembles
 from kalamos.preprocessing import Preprocessor, default_steps
 
 Write = Callable[..., NDArray[np.uint8]]
@@ -26,7 +26,7 @@ def _clean(glyphs: Glyphs, preprocessor: Preprocessor) -> Glyphs:
 
 def test_threads_change_nothing(glyphs: Glyphs, preprocessor: Preprocessor) -> None:
     many = np.concatenate([glyphs] * 10)
-    assert len(many) > 2 * CHUNK
+    assert len(many) > 2 * COPY_CHUNK_IMAGES
     small = Camera(largest=96)
     once = photographed(many, small, preprocessor, seed=3, jobs=1)
     assert np.array_equal(once, photographed(many, small, preprocessor, seed=3, jobs=3))

@@ -58,14 +58,17 @@ from kalamos.writers.base import one_line
 
 __all__ = ["ComparisonCallback", "compare", "run_comparison", "time_side_by_side"]
 
-ROUNDS = 151
+TIMING_ROUNDS = 151
 BLOCK_SECONDS = 0.002
 """About how long each call is repeated in a round: far above the clock's grain, and less than the turn of
 another process that takes the processor away, so that most rounds meet none."""
 
 
 def time_side_by_side(
-    calls: Sequence[Callable[[], object]], *, rounds: int = ROUNDS, block_seconds: float = BLOCK_SECONDS
+    calls: Sequence[Callable[[], object]],
+    *,
+    rounds: int = TIMING_ROUNDS,
+    block_seconds: float = BLOCK_SECONDS,
 ) -> NDArray[np.float64]:
     """Seconds a call took, float64 [rounds, len(calls)], each the mean over one block of repeats.
 
@@ -97,7 +100,7 @@ def _seconds(call: Callable[[], object], repeats: int) -> float:
     return (time.perf_counter() - started) / repeats
 
 
-TIMED = 16
+TIMED_IMAGES = 16
 """Images that the models are timed on, in turn."""
 
 
@@ -342,6 +345,6 @@ def _reading(path: Path, split: Split) -> Callable[[], object]:
     """A call that reads the next of a few prepared images."""
     model = open_model(path, threads=1)
     preprocessor = Preprocessor(model.spec.preprocessing)
-    prepared, _ = prepare_split(split.take(np.arange(min(len(split), TIMED))), preprocessor)
+    prepared, _ = prepare_split(split.take(np.arange(min(len(split), TIMED_IMAGES))), preprocessor)
     images = cycle([{model.input_name: preprocessor.batch(image[np.newaxis])} for image in prepared.stack()])
     return lambda: model.session.run(["logits"], next(images))

@@ -20,7 +20,7 @@ from kalamos.evaluation.metrics import McNemar, mcnemar, wilson_interval
 from kalamos.learn.callbacks import EpochReport
 
 __all__ = [
-    "LEVEL",
+    "SIGNIFICANCE_LEVEL",
     "Comparison",
     "Failure",
     "Measured",
@@ -32,7 +32,7 @@ __all__ = [
     "majority_p",
 ]
 
-LEVEL = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 
 Answers = NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ class PairwiseTest:
     @property
     def better(self) -> str | None:
         """The system that is better beyond chance; None where the images do not show one."""
-        if self.p_corrected >= LEVEL or self.accuracy_a == self.accuracy_b:
+        if self.p_corrected >= SIGNIFICANCE_LEVEL or self.accuracy_a == self.accuracy_b:
             return None
         return self.a if self.accuracy_a > self.accuracy_b else self.b
 

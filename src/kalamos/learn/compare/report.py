@@ -52,7 +52,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kalamos._version import __version__
 from kalamos.evaluation.reporting import LINE, drawing, report_json, save_files
-from kalamos.learn.compare.outcomes import LEVEL, Comparison, Failure, Measured, PairwiseTest, SystemOutcome
+from kalamos.learn.compare.outcomes import (
+    SIGNIFICANCE_LEVEL,
+    Comparison,
+    Failure,
+    Measured,
+    PairwiseTest,
+    SystemOutcome,
+)
 from kalamos.writers.base import encodable, one_line
 
 if TYPE_CHECKING:
@@ -199,7 +206,7 @@ def as_plain(found: Comparison) -> dict[str, Any]:
         "passed_over": found.passed_over,
         "systems": [_system(system) for system in found.systems],
         "pairs": [_pair(verdict) for verdict in found.verdicts],
-        "level": LEVEL,
+        "level": SIGNIFICANCE_LEVEL,
         "date": datetime.now(UTC).date().isoformat(),
         "kalamos_version": __version__,
     }

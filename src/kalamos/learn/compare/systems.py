@@ -20,7 +20,7 @@ from kalamos.datasets import Dataset, Split
 from kalamos.errors import OutputError, TrainingError, UsageError
 from kalamos.learn.models import find_architecture
 from kalamos.learn.recipe import Recipe
-from kalamos.learn.run import METADATA_FILE, SPLIT, Run, load_config, load_run, plan_split
+from kalamos.learn.run import METADATA_FILE, SPLIT_FILE, Run, load_config, load_run, plan_split
 from kalamos.writers.base import one_line
 
 __all__ = [
@@ -187,7 +187,7 @@ class _Names:
         return name
 
 
-_LEFTOVER = re.compile(rf"{re.escape(SPLIT)}|\..*\.[0-9a-f]{{8}}\.tmp")
+_LEFTOVER_FILE = re.compile(rf"{re.escape(SPLIT_FILE)}|\..*\.[0-9a-f]{{8}}\.tmp")
 """What a run leaves that was killed before it had begun."""
 
 
@@ -214,7 +214,7 @@ def is_begun(member: SeededRun) -> bool:
 def clear_leftovers(folder: Path) -> None:
     """Remove what keeps a run from beginning in `folder` though nothing was trained there."""
     for path in _entries(folder):
-        if _LEFTOVER.fullmatch(path.name):
+        if _LEFTOVER_FILE.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
@@ -234,7 +234,7 @@ def check_runs(dataset: Dataset, systems: Sequence[System]) -> None:
                 raise UsageError(error.problem, remedy="remove it, or choose another folder (-o)") from error
             _check_data(member.folder, plan.data_sha256, plan.alphabet, dataset)
             _check_recipe(member.folder, plan.recipe, member.recipe)
-        elif strangers := [p.name for p in _entries(member.folder) if not _LEFTOVER.fullmatch(p.name)]:
+        elif strangers := [p.name for p in _entries(member.folder) if not _LEFTOVER_FILE.fullmatch(p.name)]:
             raise UsageError(
                 f"{member.folder}: is no run, but holds {min(strangers)}",
                 remedy="choose another folder (-o), or move that away",
@@ -283,7 +283,7 @@ def _held_out(dataset: Dataset, member: SeededRun) -> tuple[str, NDArray[np.int6
             raise UsageError(error.problem, remedy=error.remedy) from error
     part, rows = ("test", plan.test) if len(plan.test) else ("val", plan.val)
     if not len(rows) or rows.min() < 0 or rows.max() >= len(dataset.train):
-        raise UsageError(f"{member.folder / SPLIT}: does not index the {len(dataset.train):,} images")
+        raise UsageError(f"{member.folder / SPLIT_FILE}: does not index the {len(dataset.train):,} images")
     return part, rows
 
 

@@ -33,8 +33,8 @@ from kalamos.utils.atomic_write import atomic_write
 
 __all__ = [
     "BATCH_SIZES",
+    "MAX_LOGIT_DIFFERENCE",
     "SPEC_FILE",
-    "TOLERANCE",
     "Answer",
     "Exported",
     "Format",
@@ -51,7 +51,7 @@ __all__ = [
     "strokes",
 ]
 
-TOLERANCE = 1e-4
+MAX_LOGIT_DIFFERENCE = 1e-4
 """Largest difference of any logit."""
 
 BATCH_SIZES = (1, 2, 7)
@@ -76,7 +76,7 @@ def check_parity(
         The largest difference that was seen.
 
     Raises:
-        ExportError: a logit differs by more than `TOLERANCE`, or a best class differs.
+        ExportError: a logit differs by more than `MAX_LOGIT_DIFFERENCE`, or a best class differs.
     """
     prepare = Preprocessor(spec.preprocessing)
     generator = np.random.default_rng(seed)
@@ -96,10 +96,10 @@ def check_parity(
             )
         difference = float(np.abs(expected - answered).max())
         worst = max(worst, difference)
-        if not difference <= TOLERANCE or (expected.argmax(1) != answered.argmax(1)).any():
+        if not difference <= MAX_LOGIT_DIFFERENCE or (expected.argmax(1) != answered.argmax(1)).any():
             raise ExportError(
                 f"{what} differs from the network by {difference:.2g} at batch size {count}, "
-                f"where {TOLERANCE:g} and the same best class are asked for",
+                f"where {MAX_LOGIT_DIFFERENCE:g} and the same best class are asked for",
                 remedy="nothing was written; the network may hold an operator that this format changes",
             )
     return worst

@@ -43,7 +43,7 @@ from kalamos.utils.atomic_write import working_folder
 
 __all__ = ["CalibrationData", "calibration_data", "export_int8"]
 
-COUNT = 320
+CALIBRATION_IMAGES = 320
 """Images that activation ranges are found on: more changed no answer on MNIST."""
 
 
@@ -65,7 +65,7 @@ def calibration_data(
     data_dir: str | os.PathLike[str] | None = None,
     *,
     split: SplitPlan | None = None,
-    count: int = COUNT,
+    count: int = CALIBRATION_IMAGES,
 ) -> CalibrationData:
     """Load what `spec` was trained on and split it as its training did. The test split is not touched.
 
@@ -115,17 +115,17 @@ def _some(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return chosen
 
 
-MAX_LOST = 0.0005
+MAX_ACCURACY_LOSS = 0.0005
 """Share of the validation images that may be lost: 0.05 percentage points."""
 
-METHODS = ("minmax", "entropy", "percentile")
+CALIBRATION_METHODS = ("minmax", "entropy", "percentile")
 
-BATCH = 10
+CALIBRATION_BATCH = 10
 """Images a calibration run; the histogram methods want all batches of one size."""
 
-CHUNK = 64
+INFERENCE_BATCH = 64
 
-LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
+WEIGHTED_OPERATORS = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class _Attempt:
     def passes(self) -> bool:
         # In images, with room for rounding: shares that differ by exactly the limit do not say so.
         lost = round((self.record.float_accuracy - self.record.accuracy) * self.record.n)
-        return lost <= MAX_LOST * self.record.n + 1e-6
+        return lost <= MAX_ACCURACY_LOSS * self.record.n + 1e-6
 
     def __str__(self) -> str:
         record = self.record
@@ -157,7 +157,7 @@ def export_int8(content: bytes, data: CalibrationData, destination: Path) -> Exp
 
     Raises:
         UsageError: the name does not end in `.onnx`.
-        ExportError: it is int8 already, or loses more than `MAX_LOST` whatever the method.
+        ExportError: it is int8 already, or loses more than `MAX_ACCURACY_LOSS` whatever the method.
         ModelError: `content` is not a kalamos model.
         OutputError: the file cannot be written.
     """
@@ -190,7 +190,7 @@ def _quantise(content: bytes, data: CalibrationData) -> _Attempt:
         best = max(
             (
                 _attempt(prepared, model.spec, method, float_nodes, data, expected, prepare)
-                for method in METHODS
+                for method in CALIBRATION_METHODS
             ),
             key=lambda attempt: (attempt.record.agreement, -attempt.difference),
         )
@@ -200,7 +200,7 @@ def _quantise(content: bytes, data: CalibrationData) -> _Attempt:
     raise ExportError(
         f"int8 would lose too much: {failed[0].record.float_accuracy:.2%} of {len(data.validation):,} "
         f"validation images are right in float, in int8 {', '.join(map(str, failed))}; "
-        f"{MAX_LOST * 100:g} points may be lost",
+        f"{MAX_ACCURACY_LOSS * 100:g} points may be lost",
         remedy="ship the float model; a network with plain convolutions and batch norm quantises better",
     )
 
@@ -237,7 +237,7 @@ def _attempt(
 
 def _logits(model: LoadedModel, images: NDArray[np.uint8], prepare: Preprocessor) -> NDArray[np.float32]:
     answer = answer_of(model)
-    chunks = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
+    chunks = (images[start : start + INFERENCE_BATCH] for start in range(0, len(images), INFERENCE_BATCH))
     return np.concatenate([answer(prepare.batch(chunk)) for chunk in chunks])
 
 
@@ -313,7 +313,7 @@ class _Reader:
     """Hands the calibrator its batches: what onnxruntime calls a `CalibrationDataReader`."""
 
     def __init__(self, images: NDArray[np.float32]) -> None:
-        size = min(BATCH, len(images))
+        size = min(CALIBRATION_BATCH, len(images))
         self._batches: Iterator[NDArray[np.float32]] = (
             images[start : start + size] for start in range(0, len(images) - size + 1, size)
         )
@@ -324,5 +324,5 @@ class _Reader:
 
 
 def _first_and_last(model: onnx.ModelProto) -> tuple[str, ...]:
-    layers = [node.name for node in model.graph.node if node.op_type in LAYERS]
+    layers = [node.name for node in model.graph.node if node.op_type in WEIGHTED_OPERATORS]
     return tuple(dict.fromkeys((layers[0], layers[-1]))) if layers else ()

@@ -87,11 +87,11 @@ def with_licence(content: bytes, spec: ModelSpec, licence: str) -> bytes:
     return with_spec(model, replace(spec, licence=licence), others)
 
 
-def encode(network: StagedNetwork, spec: ModelSpec) -> bytes:
+def encode_onnx(network: StagedNetwork, spec: ModelSpec) -> bytes:
     return with_spec(_to_onnx(network, spec), spec)
 
 
-def decode(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001  (the content holds it)
+def decode_onnx(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001  (the content holds it)
     return answer_of(open_model(content))
 
 
@@ -151,4 +151,4 @@ def with_spec(
     return content
 
 
-ONNX = Format("onnx", ".onnx", encode, decode, "kalamos.load({})")
+ONNX = Format("onnx", ".onnx", encode_onnx, decode_onnx, "kalamos.load({})")

@@ -34,10 +34,10 @@ from kalamos.preprocessing import Preprocessor
 
 __all__ = ["from_model", "from_run"]
 
-PREFIX = "network."
+WRAPPER_PREFIX = "network."
 """The exporter's wrapper holds the network under this name."""
 
-REMEDY = "export from the run folder instead"
+FROM_THE_RUN = "export from the run folder instead"
 
 
 def rebuild(content: bytes, model: LoadedModel) -> StagedNetwork:
@@ -64,7 +64,7 @@ def rebuild(content: bytes, model: LoadedModel) -> StagedNetwork:
     except ExportError as error:
         raise ExportError(
             f"{model.where}: {spec.architecture} cannot be built again from it ({error.problem})",
-            remedy=REMEDY,
+            remedy=FROM_THE_RUN,
         ) from error
     return network
 
@@ -75,7 +75,8 @@ def _weights(content: bytes, network: StagedNetwork) -> dict[str, NDArray[Any]]:
 
     graph = onnx.load_from_string(content).graph
     tensors = {
-        tensor.name.removeprefix(PREFIX): onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer
+        tensor.name.removeprefix(WRAPPER_PREFIX): onnx.numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
     }
     # A first convolution made for colour: the exporter keeps the sum over its channels, by a name of its own.
     name, first = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))

@@ -244,9 +244,9 @@ def fold_batch_norms(network: nn.Module) -> None:
 
 
 IMAGENET = "imagenet"
-RUN_FILE = "model.safetensors"
+RUN_WEIGHTS_FILE = "model.safetensors"
 
-_DAMAGES = (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+_LOADING_ERRORS = (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 """What PyTorch raises on files that are not what they seem, besides `UnpicklingError`."""
 
 
@@ -276,7 +276,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         RecipeError: there is no such file.
         TrainingError: it is damaged, or holds more than tensors.
     """
-    path = path / RUN_FILE if path.is_dir() else path
+    path = path / RUN_WEIGHTS_FILE if path.is_dir() else path
     try:
         with path.open("rb") as stream:
             start = stream.read(9)
@@ -302,7 +302,7 @@ def _read_pytorch(path: Path) -> object:
         raise TrainingError(
             f"{path}: is damaged, no file of weights, or holds more than tensors", remedy=remedy
         ) from error
-    except (OSError, *_DAMAGES) as error:
+    except (OSError, *_LOADING_ERRORS) as error:
         raise TrainingError(f"{path}: is damaged, or no file of weights") from error
 
 
@@ -312,7 +312,7 @@ def _read_safetensors(path: Path) -> object:
 
     try:
         return load_file(path)
-    except (OSError, SafetensorError, *_DAMAGES) as error:
+    except (OSError, SafetensorError, *_LOADING_ERRORS) as error:
         raise TrainingError(f"{path}: is a damaged safetensors file") from error
 
 

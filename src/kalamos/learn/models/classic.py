@@ -105,14 +105,14 @@ from kalamos.learn.models.base import (
 
 @ARCHITECTURES.register("cnn2")
 def cnn2(num_classes: int) -> StagedNetwork:
-    stages = {"block_1": _block_cnn2(1, 32), "block_2": _block_cnn2(32, 64)}  # 28 -> 13 -> 5
+    stages = {"block_1": _cnn2_block(1, 32), "block_2": _cnn2_block(32, 64)}  # 28 -> 13 -> 5
     head = nn.Sequential(
         nn.Flatten(), nn.Linear(64 * 5 * 5, 128), nn.ReLU(inplace=True), nn.Linear(128, num_classes)
     )
     return StagedNetwork(stages, head)
 
 
-def _block_cnn2(inputs: int, outputs: int) -> nn.Sequential:
+def _cnn2_block(inputs: int, outputs: int) -> nn.Sequential:
     # ReLU after the pooling: the same maps, as both only compare, from a quarter of the values.
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3), nn.MaxPool2d(2), nn.ReLU(inplace=True))
 
@@ -120,9 +120,9 @@ def _block_cnn2(inputs: int, outputs: int) -> nn.Sequential:
 @ARCHITECTURES.register("cnn3")
 def cnn3(num_classes: int) -> StagedNetwork:
     stages = {
-        "block_1": _block_cnn3(1, 32),
-        "block_2": _block_cnn3(32, 64),
-        "block_3": _block_cnn3(64, 128),
+        "block_1": _cnn3_block(1, 32),
+        "block_2": _cnn3_block(32, 64),
+        "block_3": _cnn3_block(64, 128),
     }  # 14, 7, 3
     head = nn.Sequential(
         nn.Flatten(),
@@ -136,7 +136,7 @@ def cnn3(num_classes: int) -> StagedNetwork:
     return StagedNetwork(stages, head)
 
 
-def _block_cnn3(inputs: int, outputs: int) -> nn.Sequential:
+def _cnn3_block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -159,54 +159,56 @@ def cnn64(num_classes: int) -> StagedNetwork:
     return StagedNetwork(stages, head, input_size=64)
 
 
-DROPOUT = 0.1
+LENET_DROPOUT = 0.1
 
 
 @ARCHITECTURES.register("lenet_bn")
 def lenet_bn(num_classes: int) -> StagedNetwork:
-    stages = {"block_1": _block_lenet_bn(1, 12, 7), "block_2": _block_lenet_bn(12, 24, 5)}  # 28 -> 11 -> 3
+    stages = {"block_1": _lenet_block(1, 12, 7), "block_2": _lenet_block(12, 24, 5)}  # 28 -> 11 -> 3
     head = nn.Sequential(
         nn.Flatten(),
-        nn.Dropout(DROPOUT),
-        *_dense(24 * 3 * 3, 480),
-        *_dense(480, 320),
+        nn.Dropout(LENET_DROPOUT),
+        *_lenet_dense(24 * 3 * 3, 480),
+        *_lenet_dense(480, 320),
         nn.Linear(320, num_classes),
     )
     return StagedNetwork(stages, head)
 
 
-def _block_lenet_bn(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
+def _lenet_block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     # ReLU after the pooling: the same maps, as both only compare, from a quarter of the values.
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel), nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.BatchNorm2d(outputs)
     )
 
 
-def _dense(inputs: int, outputs: int) -> nn.Sequential:
+def _lenet_dense(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.BatchNorm1d(outputs), nn.Dropout(DROPOUT)
+        nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.BatchNorm1d(outputs), nn.Dropout(LENET_DROPOUT)
     )
 
 
-STEM, MIDDLE, DEEP, LAST = 16, 32, 64, 88
+XS_STEM, XS_MIDDLE, XS_DEEP, XS_LAST = 16, 32, 64, 88
 
 
 @ARCHITECTURES.register("kalamos_xs")
 def kalamos_xs(num_classes: int) -> StagedNetwork:
     stages = {
-        "stem": conv_bn_relu(1, STEM, 5),  # 28 -> 24
+        "stem": conv_bn_relu(1, XS_STEM, 5),  # 28 -> 24
         "middle": nn.Sequential(
             nn.MaxPool2d(2),  # 24 -> 12
-            conv_bn_relu(STEM, MIDDLE, 3),  # 12 -> 10
-            conv_bn_relu(MIDDLE, MIDDLE, 3),  # 10 -> 8
+            conv_bn_relu(XS_STEM, XS_MIDDLE, 3),  # 12 -> 10
+            conv_bn_relu(XS_MIDDLE, XS_MIDDLE, 3),  # 10 -> 8
         ),
         "deep": nn.Sequential(
             nn.MaxPool2d(2),  # 8 -> 4
-            conv_bn_relu(MIDDLE, DEEP, 3, padding=1),
-            conv_bn_relu(DEEP, LAST, 3),  # 4 -> 2
+            conv_bn_relu(XS_MIDDLE, XS_DEEP, 3, padding=1),
+            conv_bn_relu(XS_DEEP, XS_LAST, 3),  # 4 -> 2
         ),
     }
-    return StagedNetwork(stages, PooledLinear((MIDDLE, LAST), num_classes), head_inputs=("middle", "deep"))
+    return StagedNetwork(
+        stages, PooledLinear((XS_MIDDLE, XS_LAST), num_classes), head_inputs=("middle", "deep")
+    )
 
 
 @ARCHITECTURES.register("kalamos_s")

@@ -57,7 +57,7 @@ from torch import Tensor, nn
 from kalamos.errors import TrainingError
 from kalamos.learn.models.base import ARCHITECTURES, RGBConv2d, StagedNetwork
 
-SILENCE = 30.0
+DOWNLOAD_TIMEOUT_SECONDS = 30.0
 """Seconds without a byte after which a download is given up."""
 
 
@@ -114,7 +114,7 @@ class MobileNet(StagedNetwork):
 def _impatient() -> Iterator[None]:
     # torchvision's download has no time limit of its own, and waits for ever where packets are dropped.
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE)
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
     try:
         yield
     finally:

@@ -36,11 +36,11 @@ from kalamos.preprocessing import Preprocessor
 
 __all__ = ["Camera", "photograph", "photographed"]
 
-DETAIL = 112
+MAX_DRAWN_INK_PIXELS = 112
 """Ink, paper and light of a larger photograph are drawn at this size (px of ink) and enlarged: only the
 sensor's noise and JPEG's blocks are finer than that."""
 
-RARITY = 8
+LARGE_SIZE_EXPONENT = 8
 """The power of a uniform number that makes large photographs, which cost more, the rarer ones."""
 
 
@@ -67,8 +67,10 @@ def photograph(glyph: NDArray[np.uint8], camera: Camera, generator: np.random.Ge
     if not isinstance(glyph, np.ndarray) or glyph.dtype != np.uint8 or glyph.ndim != 2 or not glyph.size:
         told = f"{glyph.dtype} {glyph.shape}" if isinstance(glyph, np.ndarray) else type(glyph).__name__
         raise InvalidArrayError(f"a glyph is {told}, where uint8 [H, W] is needed")
-    longer = camera.smallest * (camera.largest / camera.smallest) ** (generator.random() ** RARITY)
-    drawn = min(longer, DETAIL)
+    longer = camera.smallest * (camera.largest / camera.smallest) ** (
+        generator.random() ** LARGE_SIZE_EXPONENT
+    )
+    drawn = min(longer, MAX_DRAWN_INK_PIXELS)
     strokes = trace(glyph)
     drawing = _nothing(drawn) if strokes is None else draw(strokes, drawn, camera, generator)
     shape = drawing.ink.shape
@@ -85,21 +87,21 @@ def _nothing(side: float) -> Drawing:
     return Drawing(np.zeros((round(side), round(side)), np.float32), (0, 0, 0, 0))
 
 
-CHUNK = 64
+COPY_CHUNK_IMAGES = 64
 
-ALIKE = 0.82
-"""The least cosine of a copy and its glyph, both blurred by `BLUR`, at their best alignment."""
+MIN_COPY_COSINE = 0.82
+"""The least cosine of a copy and its glyph, both blurred by `COPY_BLUR_FRACTION`, at their best alignment."""
 
-BLUR = 1.5 / 28
+COPY_BLUR_FRACTION = 1.5 / 28
 """As a share of the side; wide enough that a pen's width and a slight slant hardly matter."""
 
-SHIFT = 2 / 28
+MAX_SHIFT_FRACTION = 2 / 28
 """How far the centre of mass may have moved, as a share of the side."""
 
-REACH = 3 / 28
+MAX_PART_SHIFT_FRACTION = 3 / 28
 """How far half of a part of the glyph may lie from where it was, as a share of the side."""
 
-INK = 64
+MIN_INK_LEVEL = 64
 """Levels from this on (of 255) are a stroke."""
 
 
@@ -150,7 +152,7 @@ def photographed(
 
     copies = np.empty((len(images), size, size), np.uint8)
     for row, copy in enumerate(
-        ordered_map(take, range(len(images)), chunk=CHUNK, jobs=jobs or default_jobs())
+        ordered_map(take, range(len(images)), chunk=COPY_CHUNK_IMAGES, jobs=jobs or default_jobs())
     ):
         copies[row] = copy
     return copies
@@ -159,17 +161,17 @@ def photographed(
 def resembles(copy: NDArray[np.uint8], clean: NDArray[np.uint8]) -> bool:
     """Whether a prepared photograph uint8 [S, S] shows its prepared glyph, whatever the pen's width."""
     side = len(clean)
-    margin = round(SHIFT * side)
+    margin = round(MAX_SHIFT_FRACTION * side)
     frame = cv2.copyMakeBorder(_blurred(clean), margin, margin, margin, margin, cv2.BORDER_CONSTANT)
-    if cv2.matchTemplate(frame, _blurred(copy), cv2.TM_CCORR_NORMED).max() < ALIKE:
+    if cv2.matchTemplate(frame, _blurred(copy), cv2.TM_CCORR_NORMED).max() < MIN_COPY_COSINE:
         return False
     # A dot is too little ink to matter in a cosine, and yet tells one letter from another.
-    span = 2 * max(1, round(REACH * side)) + 1
-    near = cv2.dilate(copy, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (span, span))) >= INK
-    count, parts = cv2.connectedComponents((clean >= INK).view(np.uint8))
+    span = 2 * max(1, round(MAX_PART_SHIFT_FRACTION * side)) + 1
+    near = cv2.dilate(copy, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (span, span))) >= MIN_INK_LEVEL
+    count, parts = cv2.connectedComponents((clean >= MIN_INK_LEVEL).view(np.uint8))
     found = np.bincount(parts[near], minlength=count)
     return bool((2 * found >= np.bincount(parts.ravel(), minlength=count))[1:].all())
 
 
 def _blurred(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return cv2.GaussianBlur(image.astype(np.float32), (0, 0), BLUR * len(image))  # type: ignore[return-value]
+    return cv2.GaussianBlur(image.astype(np.float32), (0, 0), COPY_BLUR_FRACTION * len(image))  # type: ignore[return-value]

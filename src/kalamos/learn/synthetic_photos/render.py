@@ -35,10 +35,10 @@ from kalamos.errors import RecipeError
 from kalamos.learn.recipe import Fraction, NonNegative, Probability, check_fields
 
 __all__ = [
-    "BROAD",
-    "FINE",
-    "MEDIUM",
-    "WHITE",
+    "BROAD_GRAIN",
+    "FINE_GRAIN",
+    "MEDIUM_GRAIN",
+    "WHITE_NOISE",
     "Camera",
     "Drawing",
     "Floats",
@@ -129,21 +129,21 @@ class Camera:
 
 Floats = NDArray[np.float32]
 
-WHITE, FINE, MEDIUM, BROAD = 0.0, 0.8, 2.0, 6.0
+WHITE_NOISE, FINE_GRAIN, MEDIUM_GRAIN, BROAD_GRAIN = 0.0, 0.8, 2.0, 6.0
 """Standard deviation, in px, of the blur that gives noise its grain."""
 
-TEXTURE_SIDE = 1024
+TEXTURE_SIDE_PIXELS = 1024
 
 
 def cut(grain: float, shape: tuple[int, int], generator: np.random.Generator) -> Floats:
     """A random piece of texture, float32 [H, W] of mean 0 and standard deviation 1. Read it only.
 
-    >>> cut(FINE, (40, 60), np.random.default_rng(0)).shape
+    >>> cut(FINE_GRAIN, (40, 60), np.random.default_rng(0)).shape
     (40, 60)
     """
     tile = _tile(grain)
     height, width = shape
-    if max(shape) > TEXTURE_SIDE // 2:
+    if max(shape) > TEXTURE_SIDE_PIXELS // 2:
         # A piece much smaller than its tile can lie in many places; pieces of one photograph differ.
         tile = np.pad(tile, ((0, height), (0, width)), mode="wrap")
     top = int(generator.random() * (tile.shape[0] - height))
@@ -153,8 +153,8 @@ def cut(grain: float, shape: tuple[int, int], generator: np.random.Generator) ->
 
 @cache
 def _tile(grain: float) -> Floats:
-    """float32 [SIDE, SIDE], whose opposite edges fit together."""
-    noise = np.random.default_rng(0).standard_normal((TEXTURE_SIDE, TEXTURE_SIDE), np.float32)
+    """float32 [TEXTURE_SIDE_PIXELS, TEXTURE_SIDE_PIXELS], whose opposite edges fit together."""
+    noise = np.random.default_rng(0).standard_normal((TEXTURE_SIDE_PIXELS, TEXTURE_SIDE_PIXELS), np.float32)
     if grain:
         reach = int(4 * grain) + 1
         wide = cv2.copyMakeBorder(noise, reach, reach, reach, reach, cv2.BORDER_WRAP)
@@ -164,23 +164,23 @@ def _tile(grain: float) -> Floats:
     return tile
 
 
-STROKES_SIDE = 56
+FIELD_INK_PIXELS = 56
 """The ink's longer side in the field, in its px."""
 
-PAD = 0.22
-"""Field around the ink, in which strokes may become wider, as a share of `SIDE`."""
+FIELD_PAD_FRACTION = 0.22
+"""Field around the ink, in which strokes may become wider, as a share of `FIELD_INK_PIXELS`."""
 
-SMALLEST = 8
+SMALL_INK_PIXELS = 8
 """Ink whose longer side has fewer px than this (a full stop) stays small against its picture."""
 
-FAINTEST = 40
+MIN_PEAK_LEVEL = 40
 """What never reaches this level (of 255) is ground."""
 
-SHARE = 0.45
+STROKE_EDGE_FRACTION = 0.45
 """A stroke ends at this share of its own level. Below half, so that a dot beside a darker stroke stays."""
 
 
-BLOB = 1.15
+MAX_BLOB_WIDTH_FACTOR = 1.15
 """Times the strokes' own half width; what is wider is no stroke."""
 
 
@@ -200,24 +200,25 @@ class Strokes(NamedTuple):
 
 def trace(glyph: NDArray[np.uint8]) -> Strokes | None:
     """The strokes of a glyph uint8 [H, W], bright on black; None where there is nothing to draw."""
-    x, y, width, height = cv2.boundingRect((glyph >= FAINTEST).view(np.uint8))
+    x, y, width, height = cv2.boundingRect((glyph >= MIN_PEAK_LEVEL).view(np.uint8))
     if not width:
         return None
     ink = glyph[y : y + height, x : x + width]
-    longer = max(width, height, SMALLEST)
-    if longer > STROKES_SIDE:
+    longer = max(width, height, SMALL_INK_PIXELS)
+    if longer > FIELD_INK_PIXELS:
         width, height = (
-            max(1, round(width * STROKES_SIDE / longer)),
-            max(1, round(height * STROKES_SIDE / longer)),
+            max(1, round(width * FIELD_INK_PIXELS / longer)),
+            max(1, round(height * FIELD_INK_PIXELS / longer)),
         )
         ink = cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        longer = STROKES_SIDE
-    scale, pad = STROKES_SIDE / longer, math.ceil(PAD * longer)
+        longer = FIELD_INK_PIXELS
+    scale, pad = FIELD_INK_PIXELS / longer, math.ceil(FIELD_PAD_FRACTION * longer)
     ink = cv2.copyMakeBorder(ink, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)  # type: ignore[assignment]
     # About half of each stroke's own level: faint strokes are drawn as wide as dark ones, and small counters
     # stay open. Blurred first, or a dot of one pixel would be lost.
     smooth = cv2.GaussianBlur(ink.astype(np.float32), (3, 3), 0.5)
-    level = smooth / cv2.max(cv2.dilate(smooth, np.ones((5, 5), np.uint8)), FAINTEST) - np.float32(SHARE)  # type: ignore[call-overload]
+    peak = cv2.max(cv2.dilate(smooth, np.ones((5, 5), np.uint8)), MIN_PEAK_LEVEL)  # type: ignore[call-overload]
+    level = smooth / peak - np.float32(STROKE_EDGE_FRACTION)
     size = round(ink.shape[1] * scale), round(ink.shape[0] * scale)
     large = cv2.resize(level, size, interpolation=cv2.INTER_CUBIC)
     large = cv2.GaussianBlur(large, (5, 5), 1.0)
@@ -236,7 +237,7 @@ def trace(glyph: NDArray[np.uint8]) -> Strokes | None:
     total = cv2.GaussianBlur(depth * weight, nearby, spread)
     local = total / np.maximum(cv2.GaussianBlur(weight, nearby, spread), np.float32(1e-4))
     # A blob is a filled loop or a dot: thinned to its middle it would be neither.
-    local = np.minimum(local, np.float32(BLOB * typical))
+    local = np.minimum(local, np.float32(MAX_BLOB_WIDTH_FACTOR * typical))
     # Outside, where only a wider pen comes, thin strokes grow no more than others.
     radius = np.where(inside, local, np.maximum(local, np.float32(typical)))
     depth = cv2.subtract(depth, cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 3))
@@ -244,14 +245,14 @@ def trace(glyph: NDArray[np.uint8]) -> Strokes | None:
     return Strokes(depth, radius, typical, height * scale, width * scale)
 
 
-LEAST, MOST = 0.35, 1.5
+MIN_WIDTH_FACTOR, MAX_WIDTH_FACTOR = 0.35, 1.5
 """How many times as wide a stroke may become. Beyond that counters fill and dots run together, or vanish."""
 
-EDGE = 0.06
+MIN_MARGIN_FRACTION = 0.06
 """The least margin around the ink, as a share of its longer side."""
 
 
-COARSE = 24
+DEFORMATION_POINTS = 24
 """Points a side on which the deformation is computed: between them no bend is left to see."""
 
 
@@ -288,10 +289,10 @@ def draw(strokes: Strokes, longer: float, camera: Camera, generator: np.random.G
         longer: px that the ink's longer side shall have, before it is turned.
     """
     pen = _choose(camera, generator)
-    wider = generator.uniform(*pen.width) * STROKES_SIDE / (2 * strokes.typical)
-    half = strokes.typical * min(max(wider, LEAST), MOST)
+    wider = generator.uniform(*pen.width) * FIELD_INK_PIXELS / (2 * strokes.typical)
+    half = strokes.typical * min(max(wider, MIN_WIDTH_FACTOR), MAX_WIDTH_FACTOR)
     growth = 2 * (half - strokes.typical)  # of the ink's box, whose strokes keep their middle lines
-    scale = longer / (max(strokes.width, strokes.height, STROKES_SIDE) + growth)
+    scale = longer / (max(strokes.width, strokes.height, FIELD_INK_PIXELS) + growth)
     # Between the glyph's own rhythm of thin and thick, and one width throughout.
     rhythm = half * generator.uniform(0.0, 0.7) / strokes.typical
     field = strokes.depth + (rhythm - 1) * strokes.radius + (half - rhythm * strokes.typical)
@@ -302,26 +303,28 @@ def draw(strokes: Strokes, longer: float, camera: Camera, generator: np.random.G
     forth = np.array([[cos, cos * slant - sin], [sin, sin * slant + cos]]) * scale
     back = np.array([[cos + sin * slant, sin - cos * slant], [-sin, cos]]) / scale
     width, height = np.abs(forth) @ (strokes.width + growth, strokes.height + growth)
-    least = EDGE * longer
+    least = MIN_MARGIN_FRACTION * longer
     top, right, bottom, left = (
         np.rint(least + generator.random(4) * camera.margin * longer).astype(int).tolist()
     )
     shape = round(height) + top + bottom, round(width) + left + right
 
     middle = (field.shape[1] - 1) / 2, (field.shape[0] - 1) / 2
-    strength = generator.random() * camera.elastic * STROKES_SIDE
+    strength = generator.random() * camera.elastic * FIELD_INK_PIXELS
     places = _places(shape, (left + width / 2 - 0.5, top + height / 2 - 0.5), back, middle)
-    places += cv2.resize(_swell(strength, generator), (COARSE, COARSE), interpolation=cv2.INTER_CUBIC)
+    places += cv2.resize(
+        _swell(strength, generator), (DEFORMATION_POINTS, DEFORMATION_POINTS), interpolation=cv2.INTER_CUBIC
+    )
     places = cv2.resize(places, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
     depth: Floats = cv2.remap(field, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     wobble = generator.random() * camera.wobble * half
     if wobble:
-        depth += np.float32(wobble) * cut(BROAD, shape, generator)
+        depth += np.float32(wobble) * cut(BROAD_GRAIN, shape, generator)
 
     depth *= np.float32(scale / generator.uniform(*pen.softness))
     depth += np.float32(0.5)
     ink = np.clip(depth, 0, 1, out=depth)
-    tooth = cut(FINE if generator.random() < 0.5 else MEDIUM, shape, generator)
+    tooth = cut(FINE_GRAIN if generator.random() < 0.5 else MEDIUM_GRAIN, shape, generator)
     load = tooth * np.float32(generator.uniform(*pen.grain))
     load += np.float32(generator.uniform(*pen.load))
     ink *= np.clip(load, 0, 1, out=load)
@@ -342,8 +345,8 @@ def _places(
     back: NDArray[np.float64],
     middle: tuple[float, float],
 ) -> Floats:
-    """Where in the field (x, y) the paper comes from, float32 [COARSE, COARSE, 2]."""
-    y, x = ((np.arange(COARSE) + 0.5) * (side / COARSE) - 0.5 for side in shape)
+    """Where in the field (x, y) the paper comes from, float32 [DEFORMATION_POINTS, DEFORMATION_POINTS, 2]."""
+    y, x = ((np.arange(DEFORMATION_POINTS) + 0.5) * (side / DEFORMATION_POINTS) - 0.5 for side in shape)
     across = (x - centre[0])[:, np.newaxis] * back[:, 0] + middle
     down = (y - centre[1])[:, np.newaxis, np.newaxis] * back[:, 1]
     places: Floats = (across + down).astype(np.float32)
@@ -355,13 +358,13 @@ def _swell(strength: float, generator: np.random.Generator) -> Floats:
     return generator.standard_normal((5, 5, 2), np.float32) * np.float32(strength)
 
 
-LEVELS = 120.0, 248.0
+PAPER_LEVELS = 120.0, 248.0
 """Grey levels of well-lit paper."""
 
-GRID = 48
+LIGHT_GRID_POINTS = 48
 """Light is drawn on so many points a side: nothing in it is finer than a shadow's edge."""
 
-AXIS = np.linspace(-1, 1, GRID, dtype=np.float32)
+LIGHT_AXIS = np.linspace(-1, 1, LIGHT_GRID_POINTS, dtype=np.float32)
 
 
 def paper(
@@ -377,25 +380,25 @@ def paper(
         longer: the ink's longer side in px, which the lines and their distances go with.
         margins: px above, right of, below and left of the ink.
     """
-    page = cut(FINE if generator.random() < 0.5 else MEDIUM, shape, generator) * np.float32(
+    page = cut(FINE_GRAIN if generator.random() < 0.5 else MEDIUM_GRAIN, shape, generator) * np.float32(
         generator.random() * camera.texture
     )
-    page += np.float32(generator.random() * camera.texture) * cut(BROAD, shape, generator)
-    page += np.float32(generator.uniform(*LEVELS))
+    page += np.float32(generator.random() * camera.texture) * cut(BROAD_GRAIN, shape, generator)
+    page += np.float32(generator.uniform(*PAPER_LEVELS))
     chance = generator.random()
     if chance < camera.ruled + camera.squared:
         _rule(page, longer, margins, generator, squared=chance >= camera.ruled)
     if generator.random() < camera.cell:
         _frame(page, longer, margins, generator)
     if generator.random() < camera.specks:
-        spots = np.clip(cut(MEDIUM, shape, generator) - np.float32(generator.uniform(3.0, 3.5)), 0, 1)
+        spots = np.clip(cut(MEDIUM_GRAIN, shape, generator) - np.float32(generator.uniform(3.0, 3.5)), 0, 1)
         page *= 1 - np.float32(generator.uniform(0.2, 0.8)) * spots
     return page
 
 
 def light(shape: tuple[int, int], camera: Camera, generator: np.random.Generator) -> Floats:
     """The share of the light that reaches each place, float32 [H, W]."""
-    x, y = AXIS, AXIS[:, np.newaxis]
+    x, y = LIGHT_AXIS, LIGHT_AXIS[:, np.newaxis]
     angle = generator.uniform(0, 2 * math.pi)
     fall = generator.random() * camera.light / 2
     lit = (1 - fall) + np.float32(fall * math.cos(angle)) * x + np.float32(fall * math.sin(angle)) * y
@@ -472,7 +475,7 @@ def _print(longer: float, generator: np.random.Generator) -> Callable[[Floats, f
     return leave
 
 
-QUALITY = 35, 95
+JPEG_QUALITY_RANGE = 35, 95
 """JPEG quality, from a messenger's to a camera's."""
 
 
@@ -492,13 +495,13 @@ def expose(scene: Floats, longer: float, camera: Camera, generator: np.random.Ge
     scene *= np.float32(1 - haze)
     scene += np.float32(255 * haze * generator.random())
     # What a phone has denoised is left with coarser grains than what its sensor saw.
-    grain = WHITE if generator.random() < 0.5 else FINE
+    grain = WHITE_NOISE if generator.random() < 0.5 else FINE_GRAIN
     scene += np.float32(generator.random() * camera.noise) * cut(grain, scene.shape, generator)
     if generator.random() < camera.inverted:
         np.subtract(255, scene, out=scene)
     photo: NDArray[np.uint8] = np.clip(scene, 0, 255, out=scene).astype(np.uint8)
     if generator.random() < camera.jpeg:
-        quality = int(generator.integers(*QUALITY, endpoint=True))
+        quality = int(generator.integers(*JPEG_QUALITY_RANGE, endpoint=True))
         _, data = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])
         photo = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)  # type: ignore[assignment]
     return photo
