@@ -686,3 +686,11 @@ def test_a_recognizer_keeps_its_own_limit_on_pixels(reader: kalamos.Recognizer) 
     assert small.predict(SEVEN, max_pixels=10_000_000) == reader.predict(SEVEN)
     [error] = [each.error for each in small.predict([SEVEN])]
     assert isinstance(error, ImageTooLargeError)
+
+
+def test_what_has_no_path_is_shown_as_the_model_saw_it(reader: kalamos.Recognizer) -> None:
+    answer = reader.predict(SEVEN.read_bytes())
+    assert np.array_equal(answer.prepared, reader.prepare(SEVEN))
+    assert "<img" in answer._repr_html_()
+    assert (reader.predict(SEVEN).prepared, "<img" in reader.predict(SEVEN)._repr_html_()) == (None, True)
+    assert "no ink" in reader.predict(np.zeros((9, 9), np.uint8))._repr_html_()

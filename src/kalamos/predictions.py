@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
 from kalamos.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Candidate", "Prediction"]
 
@@ -44,6 +49,13 @@ class Prediction:
     abstained: bool = False
     removed: float | None = None
     """Under a charset, the probability in [0, 1] that the labels left out had; None without one."""
+    prepared: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    """What the model saw, uint8 [S, S], of an image without a path that was read by itself; for notebooks."""
+
+    def _repr_html_(self) -> str:
+        # Late, as results are made of predictions.
+        table: str = import_module("kalamos.results").predictions_html([self])
+        return table
 
     def __repr__(self) -> str:
         shown = [f"label={self.label!r}"]

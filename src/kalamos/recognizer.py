@@ -28,7 +28,7 @@ from kalamos.postprocessing import AnswerRule, Inference, predictions_of
 from kalamos.predict_options import PredictKeywords, PredictOptions, spell_out_options
 from kalamos.predictions import Prediction
 from kalamos.preprocessing import Preprocessor
-from kalamos.results import Results
+from kalamos.results import FolderResults, Results
 from kalamos.zoo import find_model
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class Recognizer:
         except NoInkError as error:
             return _failure(error, path)
         [prediction] = predictions_of(self._infer([prepared], rule.class_mask), [path], rule)
-        return prediction
+        return prediction if path is not None else replace(prediction, prepared=prepared)
 
     @spell_out_options
     def predict_batch(
@@ -204,10 +204,11 @@ class Recognizer:
         *,
         jobs: int | None = None,
         **keywords: Unpack[PredictKeywords],
-    ) -> Iterator[Prediction]:
-        """Read every image under a folder, lazily, in case-insensitive name order.
+    ) -> FolderResults:
+        """Read every image under a folder, in case-insensitive name order.
 
-        A generator: memory does not grow with the folder. Wrap it in `kalamos.Results` to keep all.
+        Nothing is read until the results are used. Iterating over them keeps none, so that memory does not
+        grow with the folder; `save`, `to_pandas`, `to_polars`, `len` and a notebook read and keep all.
 
         Args:
             folder: searched with its sub-folders for files with an image's suffix.
@@ -220,7 +221,7 @@ class Recognizer:
         if not Path(folder).is_dir():
             raise UsageError(f"{os.fspath(folder)}: no such folder", remedy="use predict for a single image")
         paths = find_images([os.fspath(folder)])
-        return self._stream(paths, options, jobs)
+        return FolderResults(self._stream(paths, options, jobs))
 
     @spell_out_options
     def predict_files(
