@@ -15,11 +15,9 @@ from kalamos.app.api import create_app
 from kalamos.app.errors import Limits
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-# Gradio leaves event loops and sockets of its own to the garbage collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+from tests.app.page_helpers import GRADIO_WARNINGS
+
+pytestmark = GRADIO_WARNINGS
 
 gr = pytest.importorskip("gradio", reason="needs the extra 'app'")
 

@@ -23,6 +23,7 @@ import httpx
 import numpy as np
 import pytest
 from gradio.data_classes import FileData, ListFiles
+from tests.app.page_helpers import GRADIO_WARNINGS
 
 from kalamos.app.api import create_app
 from kalamos.app.batching import ModelRegistry
@@ -31,13 +32,7 @@ from kalamos.app.page import build_page
 from kalamos.app.page.folder_tab import files_input, picture_input
 from kalamos.app.visits import Visit, VisitLimits, current_visit
 
-pytestmark = [
-    # Gradio leaves event loops of its own to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),  # an old option of pandas
-    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
-]
+pytestmark = GRADIO_WARNINGS
 
 Start = Callable[..., AbstractContextManager[str]]
 

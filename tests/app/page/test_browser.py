@@ -3,92 +3,41 @@
 from __future__ import annotations
 
 import csv
-import io
-import re
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from tests.app.page_helpers import (
+    GRADIO_WARNINGS,
+    SEVEN,
+    Open,
+    choose_model,
+    draw,
+    give,
+    give_picture,
+    png,
+    read_zip,
+    tab,
+    type_label,
+    wait,
+    written,
+    zipped,
+)
 
 from kalamos import load
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-pytestmark = [
-    # Gradio leaves event loops of its own to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-Open = Callable[..., "Page"]
-
-SEVEN = [(100, 70), (220, 70), (150, 250)]
-
-
-def png(image: NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
-def drawn(text: str, *, thickness: int = 5) -> NDArray[np.uint8]:
-    page = np.full((60, 50), 255, np.uint8)
-    cv2.putText(page, text, (8, 50), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 0, thickness, cv2.LINE_AA)
-    return page
-
-
-def draw(page: Page, *strokes: list[tuple[int, int]]) -> None:
-    canvas = page.locator("#pad canvas")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    assert box is not None
-    scale = box["width"] / 320
-    for start, *others in strokes:
-        page.mouse.move(box["x"] + start[0] * scale, box["y"] + start[1] * scale)
-        page.mouse.down()
-        for x, y in others:
-            page.mouse.move(box["x"] + x * scale, box["y"] + y * scale, steps=6)
-        page.mouse.up()
-
-
-def tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-
-
-def wait(page: Page, selector: str, text: str | re.Pattern[str]) -> str:
-    found = page.locator(selector).filter(has_text=text)
-    found.wait_for()
-    return found.inner_text()
-
-
-def upload_folder(page: Page, name: str, content: bytes) -> None:
-    tab(page, "Read a folder")
-    page.locator("#files input[type=file]").set_input_files(
-        [{"name": name, "mimeType": "application/zip", "buffer": content}]
-    )
-    page.locator("#table table").wait_for()
+pytestmark = GRADIO_WARNINGS
 
 
 def _fifty() -> dict[str, bytes]:
-    images = {f"{at:02d}.png": png(drawn(str(at % 10), thickness=3 + at % 3)) for at in range(47)}
+    images = {f"{at:02d}.png": png(written(str(at % 10), thickness=3 + at % 3)) for at in range(47)}
     images["blank.png"] = png(np.full((40, 40), 255, np.uint8))
     images["cut off.png"] = images["01.png"][:50]
     images["=é ط.png"] = images["07.png"]
     return images
-
-
-def _zip(images: dict[str, bytes]) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w") as archive:
-        for name, content in images.items():
-            archive.writestr(name, content)
-    return sink.getvalue()
 
 
 def test_a_seven_drawn_with_the_mouse_is_read(open_page: Open) -> None:
@@ -119,15 +68,11 @@ def test_it_is_read_while_one_draws_and_strokes_are_undone(open_page: Open) -> N
 
 def test_blank_paper_and_a_damaged_file_are_said_in_words(open_page: Open) -> None:
     page = open_page()
-    page.get_by_role("tab", name="Picture or camera").click()
-    give = page.locator("#picture input[type=file]")
-    give.set_input_files(
-        [{"name": "b.png", "mimeType": "image/png", "buffer": png(np.full((50, 50), 255, np.uint8))}]
-    )
+    give_picture(page, png(np.full((50, 50), 255, np.uint8)))
     wait(page, "#answer", "No ink: nothing is written here.")
     page.locator("#picture").get_by_label("Remove Image").click()
     wait(page, "#answer", "Draw one character")
-    give.set_input_files([{"name": "c.png", "mimeType": "image/png", "buffer": png(drawn("5"))[:90]}])
+    give(page, "#picture", "c.png", png(written("5"))[:90])
     told = wait(page, "#answer", "Cannot be read")
     assert "truncated" in told
     assert "/" not in told
@@ -137,17 +82,13 @@ def test_another_model_is_taken_from_a_file_and_reads_an_arabic_letter(
     open_page: Open, two_letters: Path, alif_png: bytes
 ) -> None:
     page = open_page()
-    page.get_by_role("tab", name="Picture or camera").click()
-    page.locator("#picture input[type=file]").set_input_files(
-        [{"name": "alif.png", "mimeType": "image/png", "buffer": alif_png}]
-    )
+    give_picture(page, alif_png)
     wait(page, "#answer .glyph", "1")
     page.get_by_text("Use a model file of your own").click()
-    give = page.locator("#model-file input[type=file]")
-    give.set_input_files([{"name": "no.onnx", "mimeType": "application/octet-stream", "buffer": b"no model"}])
+    give(page, "#model-file", "no.onnx", b"no model")
     assert "no.onnx: not an ONNX model" in wait(page, "#model-file-outcome", "no.onnx")
     assert page.locator("#about").inner_text().startswith("Reads 10 characters")
-    give.set_input_files(two_letters)
+    page.locator("#model-file input[type=file]").set_input_files(two_letters)
     wait(page, "#about", "Reads 2 characters")
     wait(page, "#answer .glyph", "ا")
     assert page.locator("#answer .glyph").get_attribute("dir") == "rtl"
@@ -159,8 +100,7 @@ def test_another_model_is_taken_from_a_file_and_reads_an_arabic_letter(
     assert page.locator("#inside .wide b").all_inner_texts() == ["a", "c", "d"]
     # And back again, which nobody else noticed.
     tab(page, "Read one")
-    page.locator("#model input").click()
-    page.get_by_role("option", name="digits").click()
+    choose_model(page, "digits: 0-9")
     wait(page, "#answer .glyph", "1")
     assert open_page().locator("#about").inner_text().startswith("Reads 10 characters")
 
@@ -170,13 +110,9 @@ def test_a_shipped_model_reads_arabic_letters_uploaded_and_drawn(open_page: Open
     cv2.ellipse(letter, (100, 80), (62, 38), 0, 5, 175, 40, 9, cv2.LINE_AA)
     cv2.circle(letter, (101, 150), 8, 40, -1, cv2.LINE_AA)
     page = open_page()
-    page.get_by_role("tab", name="Picture or camera").click()
-    page.locator("#picture input[type=file]").set_input_files(
-        [{"name": "baa.png", "mimeType": "image/png", "buffer": png(letter)}]
-    )
+    give_picture(page, png(letter))
     page.locator("#answer .glyph").wait_for()
-    page.locator("#model input").click()
-    page.get_by_role("option", name="arabic: 28 letters", exact=True).click()
+    choose_model(page, "arabic: 28 letters")
     wait(page, "#answer .glyph", "ب")
     assert page.locator("#answer .glyph").get_attribute("dir") == "rtl"
     assert "ba باء" in page.locator("#answer .name").inner_text()
@@ -220,7 +156,7 @@ def test_a_zip_of_fifty_gives_the_command_lines_rows(open_page: Open, tmp_path: 
     command = [sys.executable, "-m", "kalamos", "predict", *images, "-q", "-f", "csv"]
     said = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True).stdout
     page = open_page()
-    upload_folder(page, "fifty.zip", _zip(images))
+    read_zip(page, zipped(images))
     assert page.locator("#summary").inner_text().startswith("50 images · 48 read · 2 with errors")
     assert page.locator("#table tbody tr").count() == 50
     assert "no ink" in page.locator("#table tbody tr").first.inner_text()
@@ -239,11 +175,10 @@ def test_a_zip_of_fifty_gives_the_command_lines_rows(open_page: Open, tmp_path: 
 
 def test_three_corrected_one_undone_and_taught(open_page: Open, corrections: Path) -> None:
     page = open_page()
-    upload_folder(page, "digits.zip", _zip({f"{at}.png": png(drawn(str(at % 10))) for at in range(30)}))
+    read_zip(page, zipped({f"{at}.png": png(written(str(at % 10))) for at in range(30)}))
     tab(page, "Check and teach")
     page.locator("#item .item").wait_for()
-    page.locator("#true-label textarea, #true-label input").fill("ط")
-    page.keyboard.press("Enter")
+    type_label(page, "ط")
     # Not a digit: it is asked about once, and no more while it is among what was kept.
     page.get_by_role("button", name="Keep it as a new character").click()
     wait(page, "#review-kept", "Kept as ط.")

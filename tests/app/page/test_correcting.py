@@ -5,51 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-import pytest
+from tests.app.page_helpers import GRADIO_WARNINGS, Open, read_zip, tab, type_label, zip_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [
-    # Gradio leaves event loops of its own to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    # And uses what pandas calls deprecated, in counting its events.
-    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
-    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
-]
-
-Open = Callable[..., "Page"]
-
-
-def folder_of(*digits: str) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w") as archive:
-        for digit in digits:
-            page = np.full((60, 50), 255, np.uint8)
-            cv2.putText(page, digit, (8, 50), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 0, 5, cv2.LINE_AA)
-            archive.writestr(f"{digit}.png", cv2.imencode(".png", page)[1].tobytes())
-    return sink.getvalue()
-
-
-def read_folder(page: Page, *digits: str) -> None:
-    page.get_by_role("tab", name="Read a folder").click()
-    page.locator("#files input[type=file]").set_input_files(
-        [{"name": "a.zip", "mimeType": "application/zip", "buffer": folder_of(*digits)}]
-    )
-    page.locator("#table table").wait_for()
-
-
-def type_label(page: Page, text: str) -> None:
-    page.locator("#true-label textarea, #true-label input").fill(text)
-    page.keyboard.press("Enter")
+pytestmark = GRADIO_WARNINGS
 
 
 def downloaded(page: Page, form: str) -> bytes:
@@ -60,9 +24,9 @@ def downloaded(page: Page, form: str) -> bytes:
 
 def test_table_plots_and_downloads_have_the_corrected_labels(open_page: Open) -> None:
     page = open_page()
-    read_folder(page, *"0123")
+    read_zip(page, zip_of("0123"))
     assert "corrected" not in page.locator("#table").inner_text()
-    page.get_by_role("tab", name="Check and teach").click()
+    tab(page, "Check and teach")
     first = page.locator("#item figcaption").inner_text()
     type_label(page, "9")
     page.locator("#item").get_by_text("1 checked").wait_for()
@@ -73,7 +37,7 @@ def test_table_plots_and_downloads_have_the_corrected_labels(open_page: Open) ->
     page.get_by_role("button", name="Not a character").first.click()
     page.locator("#item").get_by_text("3 checked").wait_for()
 
-    page.get_by_role("tab", name="Read a folder").click()
+    tab(page, "Read a folder")
     page.locator("#summary").get_by_text("2 corrected by you").wait_for()
     rows = {row.locator("td").nth(3).inner_text(): row for row in page.locator("#table tbody tr").all()}
     assert rows[first].locator(".label").inner_text() == "9"
@@ -101,8 +65,8 @@ def test_table_plots_and_downloads_have_the_corrected_labels(open_page: Open) ->
 
 def test_what_the_model_lacks_is_asked_about(open_page: Open, corrections: Path) -> None:
     page = open_page()
-    read_folder(page, *"456")
-    page.get_by_role("tab", name="Check and teach").click()
+    read_zip(page, zip_of("456"))
+    tab(page, "Check and teach")
     page.locator("#item .item").wait_for()
     before = len(list(corrections.rglob("*.png")))
     kept_apart = set(corrections.rglob(".not-characters/*.png"))

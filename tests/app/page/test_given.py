@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
+from tests.app.page_helpers import GRADIO_WARNINGS, Open, choose_model, give_picture, png, tab, wait
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-pytestmark = [
-    # Gradio leaves event loops of its own to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    # And uses what pandas calls deprecated, in counting its events.
-    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
-    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
-]
-
-Open = Callable[..., "Page"]
+pytestmark = GRADIO_WARNINGS
 
 
 def row_of(digits: str) -> NDArray[np.uint8]:
@@ -33,33 +19,22 @@ def row_of(digits: str) -> NDArray[np.uint8]:
     return page
 
 
-def png(image: NDArray[np.uint8]) -> bytes:
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
-def answered(page: Page, text: str) -> None:
-    page.locator("#answer .glyph").filter(has_text=text).wait_for()
-
-
 def test_an_example_is_read_at_a_click_and_others_come_with_another_model(open_page: Open) -> None:
     page = open_page()
     page.locator("#answer").get_by_role("button", name="A 3 in chalk").click()
-    answered(page, "3")
+    wait(page, "#answer .glyph", "3")
     assert page.locator("#picture img").is_visible()
     page.locator("#examples-to-try").get_by_role("button", name="A 7 in pen").click()
-    answered(page, "7")
-    page.locator("#model input").click()
-    page.get_by_role("option", name="arabic: 28 letters").click()
+    wait(page, "#answer .glyph", "7")
+    choose_model(page, "arabic: 28 letters")
     page.locator("#examples-to-try").get_by_role("button", name="The letter ba in pen").click()
-    answered(page, "ب")
+    wait(page, "#answer .glyph", "ب")
     assert page.locator("#examples-to-try button").count() == 2
 
 
 def test_a_part_is_cut_out_and_turned_upright_before_it_is_read(open_page: Open) -> None:
     page = open_page()
-    page.get_by_role("tab", name="Picture or camera").click()
-    given = {"name": "a.png", "mimeType": "image/png", "buffer": png(np.rot90(row_of("537")).copy())}
-    page.locator("#picture input[type=file]").set_input_files([given])
+    give_picture(page, png(np.rot90(row_of("537")).copy()))
     page.locator("#answer .verdict").wait_for()
     page.get_by_text("Crop or turn it").click()
     page.wait_for_function("document.querySelector('#frame canvas').height === 480")
@@ -75,14 +50,14 @@ def test_a_part_is_cut_out_and_turned_upright_before_it_is_read(open_page: Open)
         page.mouse.down()
         page.mouse.move(right, box["y"] + 0.95 * box["height"], steps=4)
         page.mouse.up()
-        answered(page, digit)
+        wait(page, "#answer .glyph", digit)
     # By key: one third to the right.
     canvas.focus()
     for _ in range(17):
         page.keyboard.press("ArrowRight")
-    answered(page, "3")
+    wait(page, "#answer .glyph", "3")
     # What one looks into, and keeps, is the part.
-    page.get_by_role("tab", name="Look inside").click()
+    tab(page, "Look inside")
     page.locator("#inside .verdict").filter(has_text="Read as 3").wait_for()
 
 
@@ -94,7 +69,7 @@ def test_a_folder_is_chosen_with_what_lies_in_it(open_page: Open, tmp_path: Path
     (folder / "notes.txt").write_text("none", encoding="utf-8")
     (folder / ".hidden.png").write_bytes(png(row_of("5")))
     page = open_page()
-    page.get_by_role("tab", name="Read a folder").click()
+    tab(page, "Read a folder")
     for images in (2, 3):
         with page.expect_file_chooser() as chooser:
             page.get_by_role("button", name="Choose a folder").click()

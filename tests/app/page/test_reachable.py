@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.app.page_helpers import GRADIO_WARNINGS, SEVEN, Open, draw, give, tab
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator
 
-pytestmark = [
-    # Gradio leaves event loops of its own to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    # And uses what pandas calls deprecated, in counting its events.
-    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
-    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
-]
+pytestmark = GRADIO_WARNINGS
 
-Open = Callable[..., "Page"]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 TABS = ["Read one", "Look inside", "Read a folder", "Check and teach"]
@@ -35,20 +27,6 @@ def is_in_view(found: Locator) -> bool:
     )
 
 
-def draw_seven(page: Page) -> None:
-    box = page.locator("#pad canvas").bounding_box()
-    assert box is not None
-    places = [
-        (box["x"] + box["width"] * x, box["y"] + box["width"] * y)
-        for x, y in ((0.3, 0.2), (0.7, 0.2), (0.45, 0.8))
-    ]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=6)
-    page.mouse.up()
-
-
 @pytest.mark.parametrize("width", [390, 360, 320])
 def test_four_tabs_and_the_answer_are_seen_on_a_phone_without_scrolling(open_page: Open, width: int) -> None:
     page = open_page(**PHONE | {"viewport": {"width": width, "height": 844}})
@@ -58,7 +36,7 @@ def test_four_tabs_and_the_answer_are_seen_on_a_phone_without_scrolling(open_pag
     )
     assert shown.all_inner_texts() == TABS
     assert all(is_in_view(each) for each in shown.all())
-    draw_seven(page)
+    draw(page, SEVEN)
     page.locator("#answer .glyph").filter(has_text="7").wait_for()
     assert page.evaluate("scrollY") == 0
     for part in (".glyph", ".verdict", ".bars tr:nth-child(2)"):
@@ -103,11 +81,9 @@ def test_what_is_wrong_with_a_model_file_is_said_where_it_was_given(
     open_page: Open, options: dict[str, object]
 ) -> None:
     page = open_page(**options)
-    page.get_by_role("tab", name="Read a folder").click()
+    tab(page, "Read a folder")
     page.get_by_text("Use a model file of your own").click()
-    page.locator("#model-file input[type=file]").set_input_files(
-        [{"name": "no.onnx", "mimeType": "application/octet-stream", "buffer": b"no model"}]
-    )
+    give(page, "#model-file", "no.onnx", b"no model")
     said = page.get_by_role("alert").filter(has_text=re.compile("no.onnx: not an ONNX model"))
     said.wait_for()
     assert said.count() == 1

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import time
-import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
 import pytest
+from tests.app.page_helpers import (
+    GRADIO_WARNINGS,
+    choose_model,
+    give_picture,
+    png,
+    read_zip,
+    tab,
+    type_label,
+    written,
+    zip_of,
+)
 
 from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
@@ -20,23 +27,10 @@ from kalamos.app.errors import Limits
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [
-    # Gradio leaves event loops of its own to the garbage collector.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    # And uses what pandas calls deprecated, in counting its events.
-    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),
-    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
-]
+pytestmark = GRADIO_WARNINGS
 
 CHOSEN = "(name) => document.querySelector('#model input').value === name"
 MODELS = ["arabic: 28 letters", "digits: 0-9", "mine: 11 letters and digits"]
-
-
-def png(digit: str) -> bytes:
-    page = np.full((60, 50), 255, np.uint8)
-    cv2.putText(page, digit, (8, 50), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 0, 5, cv2.LINE_AA)
-    return cv2.imencode(".png", page)[1].tobytes()
 
 
 def listed(page: Page, count: int = len(MODELS)) -> list[str]:
@@ -60,25 +54,13 @@ def opened(browser: Browser, address: str) -> Page:
     return page
 
 
-def read_eight(page: Page) -> None:
-    page.get_by_role("tab", name="Read a folder").click()
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w") as archive:
-        for at in range(8):
-            archive.writestr(f"{at}.png", png(str(at)))
-    given = {"name": "a.zip", "mimeType": "application/zip", "buffer": sink.getvalue()}
-    page.locator("#files input[type=file]").set_input_files([given])
-    page.locator("#table table").wait_for()
-
-
 def teach_a_letter(page: Page, folder: str) -> None:
     """Five images of digits are said to be a W, and a model "mine" is taught from them."""
-    page.get_by_role("tab", name="Check and teach").click()
+    tab(page, "Check and teach")
     page.locator("#item .item").wait_for()
     assert page.get_by_text(f"Taught models are saved in {folder}").is_visible()
     for count in range(1, 6):
-        page.locator("#true-label textarea, #true-label input").fill("W")
-        page.keyboard.press("Enter")
+        type_label(page, "W")
         if count == 1:
             page.get_by_role("button", name="Keep it as a new character").click()
         page.locator("#item").get_by_text(f"{count} checked").wait_for()
@@ -88,10 +70,8 @@ def teach_a_letter(page: Page, folder: str) -> None:
 
 
 def read_one(page: Page) -> str:
-    page.get_by_role("tab", name="Read one").click()
-    page.get_by_role("tab", name="Picture or camera").click()
-    given = {"name": "a.png", "mimeType": "image/png", "buffer": png("6")}
-    page.locator("#picture input[type=file]").set_input_files([given])
+    tab(page, "Read one")
+    give_picture(page, png(written("6")))
     page.locator("#answer .verdict").wait_for()
     return page.locator("#answer .verdict").inner_text()
 
@@ -114,7 +94,7 @@ def test_a_reload_keeps_the_visit_and_a_restart_the_taught_models(
 
     with app("first") as address:
         page = opened(browser, address)
-        read_eight(page)
+        read_zip(page, zip_of("01234567"))
         teach_a_letter(page, str(tmp_path / "kept" / "taught models"))
         before = read_one(page)
 
@@ -123,10 +103,10 @@ def test_a_reload_keeps_the_visit_and_a_restart_the_taught_models(
         assert page.locator("#answer .verdict").inner_text() == before
         page.wait_for_function(CHOSEN, arg=MODELS[2])
         assert listed(page) == MODELS
-        page.get_by_role("tab", name="Read a folder").click()
+        tab(page, "Read a folder")
         page.locator("#summary").get_by_text("5 corrected by you").wait_for()
         assert page.locator("#table tbody tr").count() == 8
-        page.get_by_role("tab", name="Check and teach").click()
+        tab(page, "Check and teach")
         page.locator("#item").get_by_text("6 of 8 · 5 checked").wait_for()
         page.get_by_role("button", name="Undo", exact=True).click()
         page.locator("#item").get_by_text("5 of 8 · 4 checked").wait_for()
@@ -134,7 +114,7 @@ def test_a_reload_keeps_the_visit_and_a_restart_the_taught_models(
         other = opened(browser, address)
         other.wait_for_function(CHOSEN, arg=MODELS[1])
         assert listed(other) == MODELS
-        other.get_by_role("tab", name="Check and teach").click()
+        tab(other, "Check and teach")
         other.get_by_text("Read a folder first").wait_for()
         for each in (page, other):
             each.context.close()
@@ -142,8 +122,7 @@ def test_a_reload_keeps_the_visit_and_a_restart_the_taught_models(
     with app("second") as address:
         page = opened(browser, address)
         assert listed(page) == MODELS
-        page.locator("#model input").click()
-        page.get_by_role("option", name="mine:").click()
+        choose_model(page, MODELS[2])
         page.locator("#about").get_by_text("Reads 11 characters").wait_for()
         page.locator("#answer [data-example]").first.click()
         page.locator("#answer .verdict").wait_for()
@@ -153,7 +132,7 @@ def test_a_reload_keeps_the_visit_and_a_restart_the_taught_models(
     with app("third", local=False) as address:
         page = opened(browser, address)
         assert listed(page, 2) == MODELS[:2]
-        page.get_by_role("tab", name="Check and teach").click()
+        tab(page, "Check and teach")
         page.get_by_role("heading", name="Teach").wait_for()
         assert str(tmp_path) not in page.content()
         page.context.close()
