@@ -25,7 +25,14 @@ from kalamos.datasets import load_dataset
 from kalamos.evaluation.calibration import risk_coverage
 from kalamos.evaluation.metrics import case_folding, merging
 from kalamos.evaluation.robustness import Outcomes, measure
-from kalamos.evaluation.robustness.canvas import GLYPH, PAPER, PEN, PHOTOGRAPH, photographed, written
+from kalamos.evaluation.robustness.canvas import (
+    GLYPH_SIDE,
+    PAPER_LEVEL,
+    PEN_LEVEL,
+    PHOTOGRAPH,
+    draw_glyph,
+    photograph_page,
+)
 from kalamos.evaluation.robustness.corruptions import CORRUPTIONS
 from kalamos.recognizer import Recognizer
 
@@ -88,13 +95,13 @@ def cut_out_accuracy(reader: Recognizer, outcomes: Outcomes) -> float:
 
 
 def crops(ink: NDArray[np.uint8], rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
-    cover = written(ink, rng)
+    cover = draw_glyph(ink, rng)
     left, top, width, height = cv2.boundingRect((cover > 0.5).view(np.uint8))
     for blur in BLURS:
-        soft = cv2.GaussianBlur(cover, (0, 0), blur * GLYPH) if blur else cover
-        page = photographed(PAPER, PEN, soft, rng)
+        soft = cv2.GaussianBlur(cover, (0, 0), blur * GLYPH_SIDE) if blur else cover
+        page = photograph_page(PAPER_LEVEL, PEN_LEVEL, soft, rng)
         for margin in MARGINS:
-            more = max(round(margin * GLYPH), 1 - min(width, height) // 4)
+            more = max(round(margin * GLYPH_SIDE), 1 - min(width, height) // 4)
             yield page[max(top - more, 0) : top + height + more, max(left - more, 0) : left + width + more]
 
 

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 CHUNK = 64
-NAMED = 10
+MAX_LABELS_NAMED = 10
 """Unknown labels that a message lists."""
 
 
@@ -366,8 +366,8 @@ def _positions(
         here = set(np.unique(split.labels).tolist())
         unknown = [labels[label] for label in sorted(here) if found[label] is None]
     if unknown:
-        more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
-        named = f"{', '.join(sorted(unknown)[:NAMED])}{more}"
+        more = f" and {len(unknown) - MAX_LABELS_NAMED} more" if len(unknown) > MAX_LABELS_NAMED else ""
+        named = f"{', '.join(sorted(unknown)[:MAX_LABELS_NAMED])}{more}"
         if restriction is not None:
             raise DatasetError(
                 f"charset {restriction.charset!r} leaves out {named}", remedy="leave their images out first"
@@ -379,9 +379,9 @@ def _positions(
     return np.array([-1 if position is None else position for position in found], np.int64)
 
 
-STORY, INDICES = "run.json", "split.safetensors"
+RUN_METADATA_FILE, SPLIT_FILE = "run.json", "split.safetensors"
 
-MAX_STORY_BYTES = 4 << 20
+MAX_RUN_METADATA_BYTES = 4 << 20
 """Of a `run.json`; a longer one is cut off, and so no JSON."""
 
 
@@ -427,12 +427,12 @@ def run_split(dataset: Dataset, run: Path, part: str) -> Split:
             f"{run}: was trained on other images than those of {dataset.name}",
             remedy="evaluate on the dataset that its run.json names",
         )
-    rows = _indices(run / INDICES).get(part, np.zeros(0, np.int64))
+    rows = _indices(run / SPLIT_FILE).get(part, np.zeros(0, np.int64))
     if not rows.size:
         remedy = "leave out --split-of for the dataset's own" if part == "test" else "use --split val"
         raise UsageError(f"{run}: kept no {part} part", remedy=remedy)
     if rows.ndim != 1 or rows.dtype != np.int64 or rows.min() < 0 or rows.max() >= len(dataset.train):
-        raise DatasetError(f"{run / INDICES}: {part!r} does not index the {len(dataset.train):,} images")
+        raise DatasetError(f"{run / SPLIT_FILE}: {part!r} does not index the {len(dataset.train):,} images")
     return dataset.train.take(rows)
 
 
@@ -449,14 +449,14 @@ def _together(train: Split, test: Split) -> Split:
 def _fingerprint(run: Path) -> str:
     remedy = "give the folder that `kalamos train` wrote"
     try:
-        with (run / STORY).open("rb") as stream:
-            story: Any = json.loads(stream.read(MAX_STORY_BYTES).decode("utf-8"))
+        with (run / RUN_METADATA_FILE).open("rb") as stream:
+            story: Any = json.loads(stream.read(MAX_RUN_METADATA_BYTES).decode("utf-8"))
         return str(story["data_sha256"])
     except OSError as error:
-        raise DatasetError(f"{run}: has no {STORY} that can be read", remedy=remedy) from error
+        raise DatasetError(f"{run}: has no {RUN_METADATA_FILE} that can be read", remedy=remedy) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(
-            f"{run / STORY}: does not say which data it was trained on", remedy=remedy
+            f"{run / RUN_METADATA_FILE}: does not say which data it was trained on", remedy=remedy
         ) from error
 
 

@@ -41,11 +41,11 @@ __all__ = [
     "wilson_interval",
 ]
 
-BINS = 15
+CONFIDENCE_BINS = 15
 """Equal bins of confidence, as Guo et al. 2017 take them."""
 
-_LEAST = float(np.finfo(np.float32).tiny)
-_CHUNK = 8192
+_MIN_PROBABILITY = float(np.finfo(np.float32).tiny)
+_ROWS_AT_A_TIME = 8192
 """Rows at a time, so that what is computed on the way stays far smaller than the probabilities."""
 
 
@@ -154,11 +154,11 @@ def truth_ranks(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) ->
     [1, 1]
     """
     ranks = np.empty(len(truth), np.int64)
-    for start in range(0, len(truth), _CHUNK):
-        rows, labels = probabilities[start : start + _CHUNK], truth[start : start + _CHUNK]
+    for start in range(0, len(truth), _ROWS_AT_A_TIME):
+        rows, labels = probabilities[start : start + _ROWS_AT_A_TIME], truth[start : start + _ROWS_AT_A_TIME]
         own = rows[np.arange(len(labels)), labels][:, np.newaxis]
         earlier = np.arange(rows.shape[1]) < labels[:, np.newaxis]
-        ranks[start : start + _CHUNK] = ((rows > own) | ((rows == own) & earlier)).sum(axis=1)
+        ranks[start : start + _ROWS_AT_A_TIME] = ((rows > own) | ((rows == own) & earlier)).sum(axis=1)
     return ranks
 
 
@@ -173,7 +173,7 @@ def log_loss(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> fl
     if not len(truth):
         return math.nan
     own = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    return float(-np.log(np.maximum(own, _LEAST)).mean())
+    return float(-np.log(np.maximum(own, _MIN_PROBABILITY)).mean())
 
 
 def brier_score(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
@@ -185,10 +185,10 @@ def brier_score(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) ->
     if not len(truth):
         return math.nan
     total = 0.0
-    for start in range(0, len(truth), _CHUNK):
+    for start in range(0, len(truth), _ROWS_AT_A_TIME):
         # float64: of a sure and right row, 1 - 2p + sum(p^2) leaves little else than rounding.
-        rows = probabilities[start : start + _CHUNK].astype(np.float64)
-        rows[np.arange(len(rows)), truth[start : start + _CHUNK]] -= 1
+        rows = probabilities[start : start + _ROWS_AT_A_TIME].astype(np.float64)
+        rows[np.arange(len(rows)), truth[start : start + _ROWS_AT_A_TIME]] -= 1
         total += float(np.square(rows, out=rows).sum())
     return total / len(truth)
 
@@ -219,7 +219,7 @@ class Reliability:
 
 
 def reliability(
-    confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = BINS
+    confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = CONFIDENCE_BINS
 ) -> Reliability:
     """Bin confidences [N] in [0, 1] and compare each bin's mean with its accuracy (Naeini et al. 2015).
 
@@ -241,7 +241,7 @@ def reliability(
 
 
 def expected_calibration_error(
-    confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = BINS
+    confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = CONFIDENCE_BINS
 ) -> float:
     """ECE (Naeini et al. 2015; 15 equal bins as Guo et al. 2017): mean gap of confidence and accuracy.
 
@@ -306,7 +306,7 @@ def case_folding(labels: Sequence[str]) -> NDArray[np.int64] | None:
     return None if np.array_equal(to, np.arange(len(labels))) else to
 
 
-FEW = 25
+MIN_PAIRS_FOR_CHI_SQUARE = 25
 """Below this many discordant pairs the chi-square approximation is poor."""
 
 
@@ -369,7 +369,7 @@ def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> McNem
     only_a = int((correct_a & ~correct_b).sum())
     only_b = int((correct_b & ~correct_a).sum())
     discordant = only_a + only_b
-    if discordant < FEW:
+    if discordant < MIN_PAIRS_FOR_CHI_SQUARE:
         # Without any disagreement there is no difference to explain.
         p_value = float(binomtest(only_a, discordant).pvalue) if discordant else 1.0
         return McNemar(only_a, only_b, p_value, exact=True)

@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_metric", "evaluation_page", "metrics", "print_evaluation", "write_report"]
 
-MAX_MISTAKES, MAX_UNREAD, MAX_SAMPLES, PAGE_MAX_PAIRS, MISTAKES_PER_PAIR = 63, 24, 52, 15, 8
+MAX_MISTAKES, MAX_UNREAD, MAX_SAMPLES, MAX_PAIRS, MISTAKES_PER_PAIR = 63, 24, 52, 15, 8
 """Images and pairs shown at most: a page of a few megabytes."""
 
 
@@ -114,8 +114,8 @@ def evaluation_page(
         images=split.images,
         seen=partial(seen_by, reader),
         summary=list(_summary(measured, figures)),
-        table=list(_table_page(figures)),
-        pairs=confused_pairs(measured, PAGE_MAX_PAIRS, MISTAKES_PER_PAIR),
+        table=list(_figure_rows(figures)),
+        pairs=confused_pairs(measured, MAX_PAIRS, MISTAKES_PER_PAIR),
         mistakes=surest_mistakes(measured, MAX_MISTAKES).tolist(),
         unread=unread_rows(measured, MAX_UNREAD).tolist(),
         samples=right_samples(measured, MAX_SAMPLES).tolist(),
@@ -137,7 +137,7 @@ def _summary(measured: Evaluation, figures: Mapping[str, Any]) -> Iterator[tuple
         yield f"{measured.unread:,}", "without ink, counted as misread"
 
 
-def _table_page(figures: Mapping[str, Any]) -> Iterator[tuple[str, str | list[str], str]]:
+def _figure_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, str | list[str], str]]:
     """Yield name, note (words, or labels) and figure for each row of the table of figures."""
     for k, share in figures["top_k"].items():
         if k != "1":
@@ -225,7 +225,7 @@ def metrics(
         **_share("folded_and_merged", measured.folded_and_merged),
         "macro": dict(zip(names, classes.macro(), strict=True)),
         "weighted": dict(zip(names, classes.weighted(), strict=True)),
-        "per_class": _table_report(
+        "per_class": _table(
             label=measured.labels,
             support=classes.support.tolist(),
             answered=classes.answered.tolist(),
@@ -240,7 +240,7 @@ def metrics(
         "ece": measured.ece,
         "nll": measured.nll,
         "brier": measured.brier,
-        "reliability": _table_report(
+        "reliability": _table(
             low=edges[:-1],
             high=edges[1:],
             count=bins.counts.tolist(),
@@ -313,11 +313,11 @@ def _share(name: str, share: Proportion | None) -> dict[str, Any]:
     }
 
 
-def _table_report(**columns: Any) -> list[dict[str, Any]]:
+def _table(**columns: Any) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-MAX_CLASSES, CONSOLE_MAX_PAIRS = 8, 8
+MAX_PRINTED_CLASSES, MAX_PRINTED_PAIRS = 8, 8
 """Rows of the two tables at most."""
 
 
@@ -380,13 +380,13 @@ def _print_classes(console: Console, measured: Evaluation) -> None:
             f"{scores.support[label]:,}",
             *(f"{share[label]:.2%}" for share in (scores.precision, scores.recall, scores.f1)),
         )
-        for label in sorted(imperfect, key=lambda label: float(scores.f1[label]))[:MAX_CLASSES]
+        for label in sorted(imperfect, key=lambda label: float(scores.f1[label]))[:MAX_PRINTED_CLASSES]
     ]
     print_table(console, ("worst classes", "images", "precision", "recall", "F1"), rows)
 
 
 def _print_pairs(console: Console, measured: Evaluation) -> None:
-    pairs = confused_pairs(measured, CONSOLE_MAX_PAIRS, each=0)
+    pairs = confused_pairs(measured, MAX_PRINTED_PAIRS, each=0)
     rows = [(pair.truth, pair.predicted, f"{pair.count:,}", f"{pair.share:.1%}") for pair in pairs]
     if rows:
         # A column for each label: side by side, two Arabic ones would change places.

@@ -297,18 +297,18 @@ def save_file(path: Path, content: bytes | str) -> None:
     write_bytes(path, content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
-DPI = 160
-NUMBERED, TICKED = 26, 130
+PLOT_DPI = 160
+MAX_NUMBERED_CLASSES, MAX_LABELLED_CLASSES = 26, 130
 """Classes up to which every cell has its count, and every row and column its label."""
-POINTS = 1000
+MAX_CURVE_POINTS = 1000
 """Most points of a curve that are drawn."""
 
 
-PAPER, INK, FAINT, LINE = "#ffffff", "#1b1f24", "#6b7280", "#e3e6ea"
-RIGHT, WRONG = "#0072b2", "#d55e00"
+PAPER_COLOUR, INK_COLOUR, FAINT_COLOUR, LINE_COLOUR = "#ffffff", "#1b1f24", "#6b7280", "#e3e6ea"
+RIGHT_COLOUR, WRONG_COLOUR = "#0072b2", "#d55e00"
 """Blue and vermilion differ for colour-blind readers too (Okabe and Ito 2008)."""
 
-MISTAKES: Final = ("#fde3cf", "#f9b27c", "#ea7a2e", "#c24a00", "#6d2500")
+MISTAKE_COLOURS: Final = ("#fde3cf", "#f9b27c", "#ea7a2e", "#c24a00", "#6d2500")
 """From one mistake to many."""
 
 
@@ -337,10 +337,10 @@ def confusion_plot(measured: Evaluation) -> bytes:
         counts = measured.confusion
         diagonal = np.eye(classes, dtype=bool)
         recall = np.where(diagonal, measured.classes.recall[:, np.newaxis], np.nan)
-        blues = LinearSegmentedColormap.from_list("right", [LINE, RIGHT])
+        blues = LinearSegmentedColormap.from_list("right", [LINE_COLOUR, RIGHT_COLOUR])
         axes.imshow(recall, cmap=blues, norm=Normalize(0, 1), interpolation="nearest")
         mistakes = np.where(diagonal | (counts == 0), np.nan, counts)
-        oranges = LinearSegmentedColormap.from_list("mistakes", MISTAKES)
+        oranges = LinearSegmentedColormap.from_list("mistakes", MISTAKE_COLOURS)
         most = int(np.where(diagonal, 0, counts).max())
         shown = axes.imshow(mistakes, cmap=oranges, norm=LogNorm(1, max(most, 10)), interpolation="nearest")
         _label_cells(axes, measured, cell_inches=float(cell))
@@ -356,7 +356,7 @@ def confusion_plot(measured: Evaluation) -> bytes:
         )
         scale = figure.colorbar(shown, cax=bar, format="{x:,.0f}")
         scale.minorticks_off()
-        scale.set_label("images misread so", color=FAINT)
+        scale.set_label("images misread so", color=FAINT_COLOUR)
         scale.outline.set_visible(False)
         return done()
 
@@ -366,25 +366,25 @@ def reliability_plot(bins: Reliability) -> bytes:
     with drawing(5.6, 5.6) as (figure, done):
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         figure.subplots_adjust(left=0.15, right=0.94, top=0.92, bottom=0.1, hspace=0.1)
-        upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
+        upper.plot([0, 1], [0, 1], color=FAINT_COLOUR, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
         filled = bins.counts > 0
         x, y = bins.confidence[filled], bins.accuracy[filled]
         spread = np.clip([y - bins.low[filled], bins.high[filled] - y], 0, 1)
-        upper.vlines(x, np.minimum(x, y), np.maximum(x, y), color=WRONG, linewidth=4, alpha=0.35)
+        upper.vlines(x, np.minimum(x, y), np.maximum(x, y), color=WRONG_COLOUR, linewidth=4, alpha=0.35)
         upper.errorbar(
-            x, y, spread, fmt="o", markersize=5, color=RIGHT, elinewidth=1.4, capsize=3, clip_on=False
+            x, y, spread, fmt="o", markersize=5, color=RIGHT_COLOUR, elinewidth=1.4, capsize=3, clip_on=False
         )
         upper.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="accuracy")
         upper.set_title(f"Reliability: ECE {_percent(bins.ece)}", loc="left")
         width = 1 / len(bins.counts)
         middles = (np.arange(len(bins.counts)) + 0.5) * width
-        lower.bar(middles, bins.counts, width * 0.86, color=RIGHT, alpha=0.75)
+        lower.bar(middles, bins.counts, width * 0.86, color=RIGHT_COLOUR, alpha=0.75)
         lower.set_ylim(0.7, max(10, 6 * int(bins.counts.max())))
         lower.set_yscale("log")
         for x_at, count in zip(middles[filled], bins.counts[filled].tolist(), strict=True):
             lower.annotate(
                 _short(count), (x_at, count), (0, 2), textcoords="offset points",
-                ha="center", fontsize=7, color=FAINT,
+                ha="center", fontsize=7, color=FAINT_COLOUR,
             )  # fmt: skip
         lower.minorticks_off()
         lower.set(xlabel="confidence", ylabel="images")
@@ -401,17 +401,17 @@ def risk_coverage_plot(measured: Evaluation) -> bytes:
     with drawing(5.6, 5.6) as (figure, done):
         axes = figure.subplots()
         figure.subplots_adjust(left=0.15, right=0.94, top=0.92, bottom=0.1)
-        kept = np.unique(np.linspace(0, measured.n - 1, POINTS).round().astype(int))
+        kept = np.unique(np.linspace(0, measured.n - 1, MAX_CURVE_POINTS).round().astype(int))
         coverage = (kept + 1) / measured.n
-        axes.fill_between(coverage, curve.risk[kept], color=RIGHT, alpha=0.12, linewidth=0)
-        axes.plot(coverage, curve.risk[kept], color=RIGHT, linewidth=1.8)
+        axes.fill_between(coverage, curve.risk[kept], color=RIGHT_COLOUR, alpha=0.12, linewidth=0)
+        axes.plot(coverage, curve.risk[kept], color=RIGHT_COLOUR, linewidth=1.8)
         top = max(float(curve.risk[kept].max()) * 1.25, 1e-3)
         for share in (*COVERAGES, 1.0):
             risk = 1 - curve.accuracy_at(share)
-            axes.vlines(share, 0, risk, color=FAINT, linewidth=0.8, linestyle=(0, (2, 3)))
-            axes.plot(share, risk, "o", color=WRONG, markersize=5)
+            axes.vlines(share, 0, risk, color=FAINT_COLOUR, linewidth=0.8, linestyle=(0, (2, 3)))
+            axes.plot(share, risk, "o", color=WRONG_COLOUR, markersize=5)
         told = "\n".join(f"{_share(c)} answered: {curve.accuracy_at(c):.2%} right" for c in (*COVERAGES, 1.0))
-        axes.text(0.04, 0.96, told, transform=axes.transAxes, va="top", linespacing=1.6, color=INK)
+        axes.text(0.04, 0.96, told, transform=axes.transAxes, va="top", linespacing=1.6, color=INK_COLOUR)
         axes.set(xlim=(0, 1.01), ylim=(0, top), xlabel="share of images answered, the surest first")
         axes.set_ylabel("share of those misread")
         axes.set_title(f"Risk and coverage: AURC {curve.area:.2g}", loc="left")
@@ -436,16 +436,16 @@ def drawing(width: float, height: float, **options: Any) -> Iterator[tuple[Figur
         "font.size": 9,
         "axes.titlesize": 10.5,
         "axes.titleweight": "bold",
-        "text.color": INK,
-        "axes.titlecolor": INK,
-        "axes.labelcolor": FAINT,
-        "axes.edgecolor": LINE,
-        "axes.facecolor": PAPER,
-        "figure.facecolor": PAPER,
-        "xtick.color": LINE,
-        "ytick.color": LINE,
-        "xtick.labelcolor": FAINT,
-        "ytick.labelcolor": FAINT,
+        "text.color": INK_COLOUR,
+        "axes.titlecolor": INK_COLOUR,
+        "axes.labelcolor": FAINT_COLOUR,
+        "axes.edgecolor": LINE_COLOUR,
+        "axes.facecolor": PAPER_COLOUR,
+        "figure.facecolor": PAPER_COLOUR,
+        "xtick.color": LINE_COLOUR,
+        "ytick.color": LINE_COLOUR,
+        "xtick.labelcolor": FAINT_COLOUR,
+        "ytick.labelcolor": FAINT_COLOUR,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "text.parse_math": False,  # a label may hold a dollar sign
@@ -460,7 +460,7 @@ def drawing(width: float, height: float, **options: Any) -> Iterator[tuple[Figur
 
         def done() -> bytes:
             content = io.BytesIO()
-            figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+            figure.savefig(content, format="png", dpi=PLOT_DPI, metadata={"Software": None})
             return content.getvalue()
 
         yield figure, done
@@ -472,22 +472,22 @@ def _label_cells(axes: Axes, measured: Evaluation, *, cell_inches: float) -> Non
     for spine in axes.spines.values():
         spine.set_visible(True)
     # Above this, every n-th label, so that they do not run into one another.
-    step = max(1, -(-classes // TICKED))
+    step = max(1, -(-classes // MAX_LABELLED_CLASSES))
     positions = list(range(0, classes, step))
     points = min(10.0, 72 * cell_inches * step * 0.62)
     labels = [_cut(measured.labels[position]) for position in positions]
     across = 90 if max(map(len, labels)) > 2 else 0
-    axes.set_xticks(positions, labels, fontsize=points, rotation=across, color=INK)
-    axes.set_yticks(positions, labels, fontsize=points, color=INK)
-    if classes > NUMBERED:  # far from the axis, a column is followed upwards as well
+    axes.set_xticks(positions, labels, fontsize=points, rotation=across, color=INK_COLOUR)
+    axes.set_yticks(positions, labels, fontsize=points, color=INK_COLOUR)
+    if classes > MAX_NUMBERED_CLASSES:  # far from the axis, a column is followed upwards as well
         axes.tick_params(labeltop=True, labelright=True)
-    if classes > TICKED:
+    if classes > MAX_LABELLED_CLASSES:
         return
     axes.set_xticks(np.arange(0.5, classes - 1), minor=True)
     axes.set_yticks(np.arange(0.5, classes - 1), minor=True)
-    axes.grid(which="minor", color=LINE, linewidth=0.4)
+    axes.grid(which="minor", color=LINE_COLOUR, linewidth=0.4)
     axes.tick_params(which="minor", length=0)
-    if classes > NUMBERED:
+    if classes > MAX_NUMBERED_CLASSES:
         return
     counts = measured.confusion
     most = max(10, int(np.where(np.eye(classes, dtype=bool), 0, counts).max()))
@@ -495,7 +495,7 @@ def _label_cells(axes: Axes, measured: Evaluation, *, cell_inches: float) -> Non
         count = int(counts[row, column])
         depth = measured.classes.recall[row] if row == column else np.log(count) / np.log(most)
         strong = depth > 0.5
-        colour = PAPER if strong else INK
+        colour = PAPER_COLOUR if strong else INK_COLOUR
         size = min(9.0, 72 * cell_inches * 0.3)
         axes.text(column, row, _short(count), ha="center", va="center", fontsize=size, color=colour)
 

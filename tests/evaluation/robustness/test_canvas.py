@@ -6,20 +6,20 @@ import pytest
 
 from kalamos.datasets import Dataset
 from kalamos.evaluation.robustness.canvas import (
-    GLYPH,
-    PAGE,
-    PAPER,
-    PEN,
+    GLYPH_SIDE,
+    PAGE_SIDE,
+    PAPER_LEVEL,
+    PEN_LEVEL,
     bright_ink,
     clouds,
     dark_on_light,
+    draw_glyph,
     framed,
     grain,
     ink_box,
-    photographed,
+    photograph_page,
     strokes,
     thinned,
-    written,
 )
 
 
@@ -94,9 +94,9 @@ def as_grey(cover: np.ndarray) -> np.ndarray:
     return (cover * 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("side", "longer"), [(PAGE, GLYPH), (96, 64), (256, 24)])
+@pytest.mark.parametrize(("side", "longer"), [(PAGE_SIDE, GLYPH_SIDE), (96, 64), (256, 24)])
 def test_a_character_is_drawn_to_size_in_the_middle(seven: np.ndarray, side: int, longer: int) -> None:
-    cover = written(seven, rng(), side=side, longer=longer)
+    cover = draw_glyph(seven, rng(), side=side, longer=longer)
     x, y, width, height = ink_box(as_grey(cover))
     assert cover.shape == (side, side)
     assert (cover.min(), cover.max()) == (0, 1)
@@ -106,17 +106,17 @@ def test_a_character_is_drawn_to_size_in_the_middle(seven: np.ndarray, side: int
 
 
 def test_it_is_drawn_where_it_is_wanted_and_turned(seven: np.ndarray) -> None:
-    x, y, width, height = ink_box(as_grey(written(seven, rng(), side=256, longer=40, middle=(50, -30))))
+    x, y, width, height = ink_box(as_grey(draw_glyph(seven, rng(), side=256, longer=40, middle=(50, -30))))
     assert (x + width / 2, y + height / 2) == pytest.approx((178, 98), abs=2)
     stem = np.zeros((28, 28), np.uint8)
     stem[4:24, 12:15] = 255
-    rows, columns = np.nonzero(written(stem, rng(), degrees=10) > 0.5)
+    rows, columns = np.nonzero(draw_glyph(stem, rng(), degrees=10) > 0.5)
     slope = np.polyfit(rows, columns, 1)[0]
     assert np.degrees(np.arctan(slope)) == pytest.approx(-10, abs=1)
 
 
 def test_edges_are_smooth(seven: np.ndarray) -> None:
-    cover = written(seven, rng())
+    cover = draw_glyph(seven, rng())
     _, stairs = cv2.threshold(cv2.resize(seven, (196, 196), interpolation=cv2.INTER_NEAREST), 127, 1, 0)
     partly = ((cover > 0.05) & (cover < 0.95)).sum()
     assert 200 < partly < 0.12 * cover.size
@@ -127,9 +127,9 @@ def test_edges_are_smooth(seven: np.ndarray) -> None:
 def test_a_dot_of_one_faint_pixel_is_written_too(level: int) -> None:
     ba = np.zeros((32, 32), np.uint8)
     ba[14:17, 8:22] = 255
-    without = written(ba, rng())
+    without = draw_glyph(ba, rng())
     ba[20, 15] = level
-    dot = written(ba, rng())[np.flatnonzero(without.any(axis=1)).max() + 4 :]
+    dot = draw_glyph(ba, rng())[np.flatnonzero(without.any(axis=1)).max() + 4 :]
     assert dot.max() == 1
     assert 10 < dot.sum() < 400
 
@@ -137,15 +137,15 @@ def test_a_dot_of_one_faint_pixel_is_written_too(level: int) -> None:
 def test_strokes_of_full_ink_are_drawn_as_they_are() -> None:
     stem = np.zeros((28, 28), np.uint8)
     stem[4:24, 12:14] = 255
-    assert written(stem, rng())[100].sum() == pytest.approx(2 * GLYPH / 20, rel=0.25)
+    assert draw_glyph(stem, rng())[100].sum() == pytest.approx(2 * GLYPH_SIDE / 20, rel=0.25)
 
 
 def test_a_page_has_the_paper_and_the_pen(seven: np.ndarray) -> None:
-    cover = written(seven, rng())
-    page = photographed(PAPER, PEN, cover, rng())
+    cover = draw_glyph(seven, rng())
+    page = photograph_page(PAPER_LEVEL, PEN_LEVEL, cover, rng())
     assert page.dtype == np.uint8
-    assert page[cover == 0].mean() == pytest.approx(PAPER, abs=2)
-    assert page[cv2.erode(cover, np.ones((5, 5))) == 1].mean() == pytest.approx(PEN, abs=2)
+    assert page[cover == 0].mean() == pytest.approx(PAPER_LEVEL, abs=2)
+    assert page[cv2.erode(cover, np.ones((5, 5))) == 1].mean() == pytest.approx(PEN_LEVEL, abs=2)
     assert page[:20].std() == pytest.approx(2, abs=0.4)
 
 
@@ -158,7 +158,7 @@ def test_thinning_breaks_nothing_and_loses_no_dot(taken: float) -> None:
     frame = np.zeros((28, 28), np.uint8)
     cv2.ellipse(frame, (13, 17), (8, 5), 0, 0, 180, 255, 2)  # a bowl with a dot above, as noon has
     frame[6:8, 12:14] = 255
-    cover = written(frame, rng())
+    cover = draw_glyph(frame, rng())
     thin = thinned(cover, taken)
     assert cv2.connectedComponents((thin > 0.5).view(np.uint8))[0] == 3
     assert thin.sum() == pytest.approx((1 - taken) * cover.sum(), rel=0.4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kalamos.evaluation.robustness import STRENGTHS, corrupt
-from kalamos.evaluation.robustness.canvas import PAPER, PEN, ink_box
+from kalamos.evaluation.robustness.canvas import PAPER_LEVEL, PEN_LEVEL, ink_box
 
 
 def pages(seven: np.ndarray, name: str, strength: int, count: int = 8) -> list[np.ndarray]:
@@ -14,11 +14,11 @@ def pages(seven: np.ndarray, name: str, strength: int, count: int = 8) -> list[n
 
 
 def share_of_ink(page: np.ndarray) -> float:
-    return float((page < (PAPER + PEN) / 2).mean())
+    return float((page < (PAPER_LEVEL + PEN_LEVEL) / 2).mean())
 
 
 def box(page: np.ndarray) -> tuple[int, int, int, int]:
-    return ink_box(np.where(page < (PAPER + PEN) / 2, 255, 0).astype(np.uint8))
+    return ink_box(np.where(page < (PAPER_LEVEL + PEN_LEVEL) / 2, 255, 0).astype(np.uint8))
 
 
 def test_pens_of_other_widths(seven: np.ndarray) -> None:
@@ -31,7 +31,7 @@ def test_pens_of_other_widths(seven: np.ndarray) -> None:
 
 def test_a_pencil_is_faint_and_grainy(seven: np.ndarray) -> None:
     darkest = [np.percentile(corrupt(seven, "pencil", s), 1) for s in STRENGTHS]
-    assert PEN < darkest[0] < darkest[1] < darkest[2] < PAPER - 12
+    assert PEN_LEVEL < darkest[0] < darkest[1] < darkest[2] < PAPER_LEVEL - 12
 
 
 @pytest.mark.parametrize("name", ["soft_shadow", "hard_shadow"])
@@ -39,8 +39,8 @@ def test_shadows_darken_part_of_the_paper(seven: np.ndarray, name: str) -> None:
     darks = []
     for strength in STRENGTHS:
         paper = np.stack([page[:12] for page in pages(seven, name, strength, 24)])
-        assert np.percentile(paper, 95) == pytest.approx(PAPER, abs=6)
-        darks.append(1 - np.percentile(paper, 5) / PAPER)
+        assert np.percentile(paper, 95) == pytest.approx(PAPER_LEVEL, abs=6)
+        darks.append(1 - np.percentile(paper, 5) / PAPER_LEVEL)
     wanted = (0.35, 0.55, 0.7) if name == "soft_shadow" else (0.3, 0.45, 0.6)
     assert darks == pytest.approx(wanted, abs=0.06)
 
@@ -77,7 +77,7 @@ def test_lines_on_the_paper(seven: np.ndarray, name: str) -> None:
         rows, columns = page[:, :25].mean(axis=1), page[:25].mean(axis=0)  # beside and above the character
         depth.append(np.median(rows) - rows.min())
         assert (np.median(columns) - columns.min() > 8) == (name == "squared_paper")
-    assert 12 < depth[0] < depth[1] < depth[2] < PAPER - PEN
+    assert 12 < depth[0] < depth[1] < depth[2] < PAPER_LEVEL - PEN_LEVEL
 
 
 def test_rough_paper_is_rough_and_unevenly_lit(seven: np.ndarray) -> None:

@@ -25,10 +25,10 @@ from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["default_sets", "exposure", "open_set"]
 
-SCRIPTS = ("ahcd", "emnist-47", "mnist")
+DEFAULT_SCRIPTS = ("ahcd", "emnist-47", "mnist")
 """Asked for by default, where they have classes that the reader's alphabet has not."""
 
-FOLDS = 5
+EVAL_FOLDS = 5
 """In a dataset without a test split, one in this many images or groups is for `eval`."""
 
 
@@ -39,7 +39,9 @@ def scripts_for(alphabet: Alphabet) -> tuple[str, ...]:
     >>> scripts_for(DIGITS)
     ('script:ahcd', 'script:emnist-47')
     """
-    return tuple(f"script:{name}" for name in SCRIPTS if foreign_labels(describe(name).alphabet, alphabet))
+    return tuple(
+        f"script:{name}" for name in DEFAULT_SCRIPTS if foreign_labels(describe(name).alphabet, alphabet)
+    )
 
 
 def open_set(name: str, context: OODContext) -> OutlierSet:
@@ -112,11 +114,11 @@ def _rows(data: Dataset, split: OODSplit) -> NDArray[np.int64]:
     if data.test is not None:
         return rows
     fold = rows if data.train.groups is None else data.train.groups
-    return np.flatnonzero((fold % FOLDS == 0) == (split == "eval"))
+    return np.flatnonzero((fold % EVAL_FOLDS == 0) == (split == "eval"))
 
 
 CHUNK = 32
-MOST_DRAWN = 20
+MAX_DRAWS_PER_IMAGE = 20
 """Images drawn for each one kept, at most: a preprocessing that finds ink on so few is of no use."""
 
 
@@ -180,7 +182,9 @@ def exposure(
     size = preprocessor.output_size()
     images = np.empty((n, size, size), np.uint8)
     kept = 0
-    drawn = prepare_each(partial(_drawn, opened), MOST_DRAWN * n, preprocessor, jobs=jobs, chunk=CHUNK)
+    drawn = prepare_each(
+        partial(_drawn, opened), MAX_DRAWS_PER_IMAGE * n, preprocessor, jobs=jobs, chunk=CHUNK
+    )
     for image in drawn:
         if not isinstance(image, NoInkError):
             images[kept] = image
@@ -188,7 +192,7 @@ def exposure(
         if kept == n:
             break
     if kept < n:
-        told = f"only {kept:,} of {MOST_DRAWN * n:,} outliers have ink on them"
+        told = f"only {kept:,} of {MAX_DRAWS_PER_IMAGE * n:,} outliers have ink on them"
         raise DatasetError(told, remedy="name other sets")
     return np.random.default_rng(seed).permutation(images)
 

@@ -45,19 +45,19 @@ __all__ = ["PHOTOGRAPHS", "SHAPES"]
 Points: TypeAlias = NDArray[np.float64]
 """[K, 2], x and y in a square from -1 to 1."""
 
-LEAST, MOST = 36, 150
+MIN_PAGE_SIDE, MAX_PAGE_SIDE = 36, 150
 """Sides of a page in px: from a dataset's crop to a character in a photograph."""
 
-BRIGHT_ON_BLACK = 0.2
+BRIGHT_ON_BLACK_FRACTION = 0.2
 """The share that is drawn as datasets are, and as a blackboard is."""
 
-SUBPIXEL = 4
+SUBPIXEL_BITS = 4
 """Bits."""
 
 
 def page_size(generator: np.random.Generator) -> tuple[int, int]:
     """Height and width in px, small ones as often as large ones."""
-    side = LEAST * (MOST / LEAST) ** generator.random()
+    side = MIN_PAGE_SIDE * (MAX_PAGE_SIDE / MIN_PAGE_SIDE) ** generator.random()
     aspect = generator.uniform(-0.35, 0.35)
     return round(side * 2 ** (aspect / 2)), round(side * 2 ** (-aspect / 2))
 
@@ -81,12 +81,12 @@ def strokes(
     ink = np.zeros((height, width), np.uint8)
     half = np.array([width, height]) / 2
     for points in lines:
-        pixels = (half + points * half * (1 - 2 * margin)) * 2**SUBPIXEL
+        pixels = (half + points * half * (1 - 2 * margin)) * 2**SUBPIXEL_BITS
         rounded = [np.rint(pixels).astype(np.int32)]
         if filled:
-            cv2.fillPoly(ink, rounded, 255, cv2.LINE_AA, SUBPIXEL)
+            cv2.fillPoly(ink, rounded, 255, cv2.LINE_AA, SUBPIXEL_BITS)
         else:
-            cv2.polylines(ink, rounded, False, 255, pen, cv2.LINE_AA, SUBPIXEL)
+            cv2.polylines(ink, rounded, False, 255, pen, cv2.LINE_AA, SUBPIXEL_BITS)
     return ink
 
 
@@ -101,7 +101,7 @@ def ground(generator: np.random.Generator, height: int, width: int) -> NDArray[n
 
 def on_paper(generator: np.random.Generator, ink: GreyImage) -> GreyImage:
     """Ink uint8 [H, W] as a camera or a dataset would have it: uint8 [H, W]."""
-    if generator.random() < BRIGHT_ON_BLACK:
+    if generator.random() < BRIGHT_ON_BLACK_FRACTION:
         return ink
     paper = ground(generator, *ink.shape)
     cover = cv2.GaussianBlur(ink, (0, 0), generator.uniform(0.3, 1.0)).astype(np.float32) / 255
@@ -110,7 +110,7 @@ def on_paper(generator: np.random.Generator, ink: GreyImage) -> GreyImage:
     return page
 
 
-_SMOOTH = 24
+POINTS_PER_CONTROL = 24
 """Points a control point of a spline."""
 
 
@@ -207,7 +207,7 @@ def _net(generator: np.random.Generator) -> GreyImage:
 def _smooth(controls: Points) -> Points:
     """A curve near the control points: each coordinate enlarged with cubic interpolation."""
     wide = controls.astype(np.float32)[np.newaxis]  # one row of pixels with two channels
-    size = len(controls) * _SMOOTH, 1
+    size = len(controls) * POINTS_PER_CONTROL, 1
     curve: Points = cv2.resize(wide, size, interpolation=cv2.INTER_CUBIC)[0].astype(np.float64)
     return curve
 
@@ -218,7 +218,7 @@ def _fitted(points: Points) -> Points:
     return fitted
 
 
-TILT, WOBBLE = 0.15, 0.03
+TILT_STD, WOBBLE_STD = 0.15, 0.03
 """Standard deviations: of a shape's turn in radians, of its corners as a share of half its size."""
 
 
@@ -360,9 +360,10 @@ def _known(shape: Shape, alphabet: Alphabet) -> bool:
 def _drawer(shape: Shape) -> Callable[[np.random.Generator], GreyImage]:
     def draw(generator: np.random.Generator) -> GreyImage:
         height, width = page_size(generator)
-        angle, size = generator.normal(0, TILT), generator.uniform(0.6, 1.0)
+        angle, size = generator.normal(0, TILT_STD), generator.uniform(0.6, 1.0)
         lines = [
-            turned(points + generator.normal(0, WOBBLE, points.shape), angle) * size for points in shape.lines
+            turned(points + generator.normal(0, WOBBLE_STD, points.shape), angle) * size
+            for points in shape.lines
         ]
         filled = shape.fillable and generator.random() < 0.3
         pen = random_pen(generator, height, width)
@@ -566,10 +567,10 @@ PHOTOGRAPHS: Final[dict[OODSplit, tuple[str, tuple[str, ...]]]] = {
 }
 """Package and files below it. A portrait, with cloth, hair and a flag; a temple among trees, and a flower."""
 
-SMALLEST, LARGEST = 20, 240
+MIN_PIECE_SIDE, MAX_PIECE_SIDE = 20, 240
 """Sides of a piece in px of the photograph."""
 
-SEEN = 128
+MAX_SCALED_SIDE = 128
 """Larger pieces are scaled down to at most this many px."""
 
 
@@ -584,7 +585,7 @@ def photos(context: OODContext) -> OutlierSet:
 
     def draw(generator: np.random.Generator) -> GreyImage:
         picture = pictures[generator.integers(len(pictures))]
-        side = SMALLEST * (LARGEST / SMALLEST) ** generator.random()
+        side = MIN_PIECE_SIDE * (MAX_PIECE_SIDE / MIN_PIECE_SIDE) ** generator.random()
         aspect = 2 ** generator.uniform(-0.4, 0.4)
         height, width = round(side * aspect), round(side / aspect)
         top = int(generator.integers(picture.shape[0] - height))
@@ -592,7 +593,7 @@ def photos(context: OODContext) -> OutlierSet:
         piece = picture[top : top + height, left : left + width]
         if generator.random() < 0.5:
             piece = piece[:, ::-1]
-        scale = min(1.0, SEEN / max(height, width))
+        scale = min(1.0, MAX_SCALED_SIDE / max(height, width))
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small: GreyImage = cv2.resize(piece, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         return small

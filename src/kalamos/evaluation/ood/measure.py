@@ -120,10 +120,10 @@ def _variance(shares: NDArray[np.float64]) -> float:
     return float(shares.var(ddof=1)) if len(shares) > 1 else 0.0
 
 
-TARGET = 0.99
+TARGET_ACCURACY = 0.99
 """The accuracy whose threshold is looked up in the model file."""
 
-SHOWN = 16
+MAX_MISTAKES_PER_SET = 16
 """Of each set the images that the reader was surest of."""
 
 
@@ -154,7 +154,7 @@ class SetResult:
         interval: its 95 % interval.
         fpr_at_95_tpr: the share that passes the threshold which 95 % of the known pass.
         rejected: the share that abstention at the model's own threshold rejects.
-        rejected_at_target: the same at the threshold for `TARGET`; None where the model has none.
+        rejected_at_target: the same at the threshold for `TARGET_ACCURACY`; None where the model has none.
         read_as: how often each label was the answer, the most frequent first.
         surest: the images read most surely, at most 16.
     """
@@ -189,8 +189,8 @@ class OutlierReport:
         known: the number of known images; `sha256` is the fingerprint of their split.
         seed: of the drawn sets.
         threshold: the confidence below which the model abstains by itself; 0 is never.
-        target_threshold: the one that reached `TARGET` on validation data; None where it was not reached, or
-            not measured.
+        target_threshold: the one that reached `TARGET_ACCURACY` on validation data; None if it was not
+            reached, or not measured.
         sets: the figures, one a set.
         skipped: the sets that could not be drawn.
     """
@@ -281,7 +281,7 @@ def _open_all(names: Sequence[str], context: OODContext) -> tuple[list[OutlierSe
 
 def _target_threshold(reader: Recognizer) -> float | None:
     try:
-        return None if reader.spec.selective is None else reader.spec.selective.at(TARGET).threshold
+        return None if reader.spec.selective is None else reader.spec.selective.at(TARGET_ACCURACY).threshold
     except UsageError:  # validation never reached it
         return None
 
@@ -298,7 +298,7 @@ def _measure_set(
     answers = reader.predict_batch(images, top_k=1, min_confidence=0.0)
     scores = np.array([answer.confidence or 0.0 for answer in answers])
     read = [row for row, answer in enumerate(answers) if answer.label is not None]
-    surest = sorted(read, key=lambda row: -scores[row])[:SHOWN]
+    surest = sorted(read, key=lambda row: -scores[row])[:MAX_MISTAKES_PER_SET]
     read_as = Counter(answer.label for answer in answers if answer.label is not None)
     return SetResult(
         each.name,
@@ -343,7 +343,7 @@ def print_outliers(console: Console, report: OutlierReport, subject: EvalTarget)
 def heads_of(report: OutlierReport) -> list[str]:
     """Return the heads of the columns of `figures_of`."""
     heads = ["n", "blank", "AUROC", "95 % interval", "FPR95", "rejected"]
-    return heads if report.target_threshold is None else [*heads, f"at {TARGET:.0%}"]
+    return heads if report.target_threshold is None else [*heads, f"at {TARGET_ACCURACY:.0%}"]
 
 
 def figures_of(each: SetResult) -> list[str]:
@@ -365,8 +365,10 @@ def notes_of(report: OutlierReport) -> list[str]:
     own = f"no ink, or confidence below {report.threshold:.3g}" if report.threshold else "no ink"
     notes = ["FPR95: share that passes where 95 % of the known pass", f"rejected: {own}"]
     if report.target_threshold is not None:
-        threshold = f"confidence below {report.target_threshold:.3g}, for {TARGET:.0%} of the answers right"
-        notes.append(f"at {TARGET:.0%}: no ink, or {threshold}")
+        threshold = (
+            f"confidence below {report.target_threshold:.3g}, for {TARGET_ACCURACY:.0%} of the answers right"
+        )
+        notes.append(f"at {TARGET_ACCURACY:.0%}: no ink, or {threshold}")
     return notes + [f"skipped {skipped.name}: {skipped.reason}" for skipped in report.skipped]
 
 
@@ -382,7 +384,7 @@ def outliers_json(report: OutlierReport, subject: EvalTarget) -> str:
             "sha256": report.sha256,
             "seed": report.seed,
             "min_confidence": report.threshold,
-            "target_accuracy": TARGET,
+            "target_accuracy": TARGET_ACCURACY,
             "target_min_confidence": report.target_threshold,
             "mean_auroc": report.mean_auroc,
             "sets": [

@@ -24,11 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "GLYPH",
+    "GLYPH_SIDE",
     "MNIST_C",
-    "PAGE",
-    "PAPER",
-    "PEN",
+    "PAGE_SIDE",
+    "PAPER_LEVEL",
+    "PEN_LEVEL",
     "PHOTOGRAPH",
     "STRENGTHS",
     "Corruption",
@@ -40,14 +40,14 @@ __all__ = [
     "coordinates",
     "corruption",
     "dark_on_light",
+    "draw_glyph",
     "framed",
     "grain",
     "ink_box",
-    "photographed",
+    "photograph_page",
     "registered",
     "strokes",
     "thinned",
-    "written",
 ]
 
 Grey: TypeAlias = NDArray[np.uint8]
@@ -109,7 +109,7 @@ def corruption(
 
 
 Field: TypeAlias = NDArray[np.floating]
-SHEET = 512
+NOISE_SHEET_SIDE = 512
 
 
 def grain(side: int, rng: np.random.Generator, *, blur: float = 0.0) -> Field:
@@ -121,7 +121,7 @@ def grain(side: int, rng: np.random.Generator, *, blur: float = 0.0) -> Field:
     Args:
         blur: px; 0 makes it white.
     """
-    top, left = rng.integers(0, SHEET - side, 2).tolist()
+    top, left = rng.integers(0, NOISE_SHEET_SIDE - side, 2).tolist()
     return _sheet(blur)[top : top + side, left : left + side]
 
 
@@ -147,7 +147,7 @@ def clouds(side: int, cells: Sequence[int], decay: float, rng: np.random.Generat
 
 @lru_cache(maxsize=4)
 def _sheet(blur: float) -> Field:
-    sheet: Field = np.random.default_rng(0).standard_normal((SHEET, SHEET), np.float32)
+    sheet: Field = np.random.default_rng(0).standard_normal((NOISE_SHEET_SIDE, NOISE_SHEET_SIDE), np.float32)
     if blur:
         sheet = cv2.GaussianBlur(sheet, (0, 0), blur)  # type: ignore[assignment]
         sheet /= sheet.std()
@@ -155,19 +155,19 @@ def _sheet(blur: float) -> Field:
     return sheet
 
 
-SMALLEST, LARGEST = 28, 64
+MIN_FRAME_SIDE, MAX_FRAME_SIDE = 28, 64
 """Sides (px) of a frame: MNIST's own, and what MNIST-C's kinds can be made on quickly."""
 
-INK_SHARE = 20 / 28
+INK_FRACTION = 20 / 28
 """The ink's longer side as a share of the frame's: MNIST's geometry (LeCun et al. 1998)."""
 
-MARGIN = 0.8
+MAX_INK_FRACTION = 0.8
 """Ink up to this share of a square image leaves room to move it: such an image is a frame already."""
 
-FRAME_FAINTEST = 24
+MIN_STRETCHED_CONTRAST_LEVELS = 24
 """Less contrast (grey levels of 255) is stretched no further: there would be nothing but noise in it."""
 
-FULL, WRITTEN = 250, 25
+FULL_INK_LEVEL, MIN_INK_LEVEL = 250, 25
 
 
 def dark_on_light(images: Iterable[Grey]) -> bool:
@@ -181,13 +181,15 @@ def dark_on_light(images: Iterable[Grey]) -> bool:
 
 def bright_ink(image: Grey, *, dark_on_light: bool) -> Grey:
     """Image uint8 [H, W] -> uint8 [H, W], ink bright on black, its paper's level taken off."""
-    image = _reduced(image, 4 * LARGEST)
+    image = _reduced(image, 4 * MAX_FRAME_SIDE)
     ink = 255 - image if dark_on_light else image
     ground = _ground(ink)
     if 0 < ground <= 127:
         ink = cv2.subtract(ink, np.full_like(ink, ground))  # type: ignore[assignment]
     peak = int(ink.max())
-    return cv2.convertScaleAbs(ink, alpha=255 / peak) if FRAME_FAINTEST <= peak < FULL else ink  # type: ignore[return-value]
+    if not MIN_STRETCHED_CONTRAST_LEVELS <= peak < FULL_INK_LEVEL:
+        return ink
+    return cv2.convertScaleAbs(ink, alpha=255 / peak)  # type: ignore[return-value]
 
 
 def framed(ink: Grey) -> Grey:
@@ -198,10 +200,10 @@ def framed(ink: Grey) -> Grey:
     height, width = ink.shape
     x, y, across, down = ink_box(ink)
     longer = max(across, down)
-    if height == width and SMALLEST <= height <= LARGEST and longer <= MARGIN * height:
+    if height == width and MIN_FRAME_SIDE <= height <= MAX_FRAME_SIDE and longer <= MAX_INK_FRACTION * height:
         return ink
-    side = min(max(round(longer / INK_SHARE), SMALLEST), LARGEST)
-    wanted = round(side * INK_SHARE)
+    side = min(max(round(longer / INK_FRACTION), MIN_FRAME_SIDE), MAX_FRAME_SIDE)
+    wanted = round(side * INK_FRACTION)
     character = _scaled(ink[y : y + down, x : x + across], wanted / longer)
     frame = np.zeros((side, side), np.uint8)
     down, across = character.shape
@@ -212,7 +214,7 @@ def framed(ink: Grey) -> Grey:
 
 def ink_box(ink: Grey) -> tuple[int, int, int, int]:
     """Left, top, width and height of the ink; the whole image where there is none."""
-    x, y, width, height = cv2.boundingRect((ink > WRITTEN).view(np.uint8))
+    x, y, width, height = cv2.boundingRect((ink > MIN_INK_LEVEL).view(np.uint8))
     return (x, y, width, height) if width else (0, 0, ink.shape[1], ink.shape[0])
 
 
@@ -235,35 +237,35 @@ def _scaled(image: Grey, scale: float) -> Grey:
     return cv2.resize(image, shape, interpolation=how)  # type: ignore[return-value]
 
 
-PAGE, GLYPH = 200, 140
+PAGE_SIDE, GLYPH_SIDE = 200, 140
 """Sides in px: of a page, and of a character's longer side on it."""
 
-PAPER, PEN = 228.0, 45.0
+PAPER_LEVEL, PEN_LEVEL = 228.0, 45.0
 """Grey levels of a well-lit page and of a ball pen."""
 
-BLUR = 0.55
+ENLARGING_BLUR = 0.55
 """Of the enlarged source, as a share of what one of its pixels has become."""
 
-FINEST = 1.5
+MIN_PEN_HALF_WIDTH = 1.5
 """Half the width in px of the finest pen: a dot keeps to the paper however thin the pen."""
 
-EDGE = 0.36
+EDGE_INK_FRACTION = 0.36
 """Share of full ink at which a pen's edge is drawn: below a half, so that faint strokes stay whole."""
 
-FAINT, PHOTOGRAPH_FAINTEST = 0.6, 0.1
+FAINT_INK_FRACTION, MIN_FAINT_INK_FRACTION = 0.6, 0.1
 """A dot of one source pixel reaches no edge once it is blurred. Ink whose level around stays below the share
-`FAINT` of full is taken for full, down to the share `FAINTEST`."""
+`FAINT_INK_FRACTION` of full is taken for full, down to the share `MIN_FAINT_INK_FRACTION`."""
 
-AROUND = 5
+INK_LEVEL_WINDOW = 5
 """Source pixels across which its level is looked for."""
 
 
-def written(
+def draw_glyph(
     ink: Grey,
     rng: np.random.Generator,
     *,
-    side: int = PAGE,
-    longer: int = GLYPH,
+    side: int = PAGE_SIDE,
+    longer: int = GLYPH_SIDE,
     middle: tuple[float, float] = (0.0, 0.0),
     degrees: float = 0.0,
 ) -> Field:
@@ -286,21 +288,23 @@ def written(
     enlarged = cv2.warpAffine(ink, move, (side, side), flags=cv2.INTER_LINEAR)
     # About as wide as a source pixel, the blur leaves none of its stairs; the edge is then drawn anew,
     # one pixel of the page wide whatever the scale.
-    soft = cv2.GaussianBlur(enlarged, (0, 0), BLUR * scale)
+    soft = cv2.GaussianBlur(enlarged, (0, 0), ENLARGING_BLUR * scale)
     gain = cv2.warpAffine(_gain(ink), move, (side, side), flags=cv2.INTER_LINEAR, borderValue=1)
-    edge: Field = np.clip((soft * gain / 255 - EDGE) * np.float32(1.5 * scale) + 0.5, 0, 1)
+    edge: Field = np.clip((soft * gain / 255 - EDGE_INK_FRACTION) * np.float32(1.5 * scale) + 0.5, 0, 1)
     return edge
 
 
 def _gain(ink: Grey) -> Field:
     # What the enlargement's blur will leave of each stroke, its own bilinear interpolation included.
-    left = cv2.GaussianBlur(ink, (0, 0), math.hypot(BLUR, 0.41))
-    level = cv2.dilate(left, np.ones((AROUND, AROUND), np.uint8)).astype(np.float32) / 255
-    gain: Field = FAINT / np.clip(level, PHOTOGRAPH_FAINTEST * FAINT, FAINT)
+    left = cv2.GaussianBlur(ink, (0, 0), math.hypot(ENLARGING_BLUR, 0.41))
+    level = cv2.dilate(left, np.ones((INK_LEVEL_WINDOW, INK_LEVEL_WINDOW), np.uint8)).astype(np.float32) / 255
+    gain: Field = FAINT_INK_FRACTION / np.clip(
+        level, MIN_FAINT_INK_FRACTION * FAINT_INK_FRACTION, FAINT_INK_FRACTION
+    )
     return gain
 
 
-def photographed(
+def photograph_page(
     paper: Field | float, pen: Field | float, cover: Field, rng: np.random.Generator, *, noise: float = 2.0
 ) -> Grey:
     """Paper and pen (grey levels) seen by a camera: a little blur, a little noise; uint8 [side, side]."""
@@ -325,11 +329,11 @@ def thinned(cover: Field, taken: float) -> Field:
     # middle it sees the middle; any wider, and a thick part would take the thin ones beside it away.
     reach = 2 * math.ceil((1 - taken) * ridge) + 1
     middle = cv2.dilate(depth, np.ones((reach, reach), np.uint8))
-    return strokes(depth - 0.5 - np.minimum(taken * middle, np.maximum(middle - FINEST, 0)))
+    return strokes(depth - 0.5 - np.minimum(taken * middle, np.maximum(middle - MIN_PEN_HALF_WIDTH, 0)))
 
 
 @lru_cache(maxsize=1)
 def coordinates() -> tuple[Field, Field]:
-    """Each pixel's x and y in px from the page's middle, float32 [PAGE, PAGE]."""
-    y, x = np.indices((PAGE, PAGE), np.float32) - np.float32((PAGE - 1) / 2)
+    """Each pixel's x and y in px from the page's middle, float32 [PAGE_SIDE, PAGE_SIDE]."""
+    y, x = np.indices((PAGE_SIDE, PAGE_SIDE), np.float32) - np.float32((PAGE_SIDE - 1) / 2)
     return x, y

@@ -39,11 +39,11 @@ from numpy.typing import NDArray
 
 from kalamos.errors import InvalidArrayError, UsageError, suggest
 from kalamos.evaluation.robustness.canvas import (
-    GLYPH,
+    GLYPH_SIDE,
     MNIST_C,
-    PAGE,
-    PAPER,
-    PEN,
+    PAGE_SIDE,
+    PAPER_LEVEL,
+    PEN_LEVEL,
     PHOTOGRAPH,
     STRENGTHS,
     Corruption,
@@ -52,13 +52,13 @@ from kalamos.evaluation.robustness.canvas import (
     clouds,
     coordinates,
     corruption,
+    draw_glyph,
     framed,
     grain,
-    photographed,
+    photograph_page,
     registered,
     strokes,
     thinned,
-    written,
 )
 
 __all__ = ["CORRUPTIONS", "corrupt"]
@@ -106,8 +106,8 @@ SNAPSHOT, SMALL = 96, 64
 @corruption(PHOTOGRAPH, (12, 6, 3))
 def jpeg(ink: Grey, quality: int, rng: np.random.Generator) -> Grey:
     """A small picture compressed hard: blocks, ringing around the strokes."""
-    cover = written(ink, rng, side=SNAPSHOT, longer=SMALL)
-    page = photographed(PAPER, PEN, cover, rng, noise=4)
+    cover = draw_glyph(ink, rng, side=SNAPSHOT, longer=SMALL)
+    page = photograph_page(PAPER_LEVEL, PEN_LEVEL, cover, rng, noise=4)
     _, content = cv2.imencode(".jpg", page, (cv2.IMWRITE_JPEG_QUALITY, quality))
     return cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)  # type: ignore[return-value]
 
@@ -115,10 +115,10 @@ def jpeg(ink: Grey, quality: int, rng: np.random.Generator) -> Grey:
 @corruption(PHOTOGRAPH, (3, 5, 8))
 def defocus(ink: Grey, radius: int, rng: np.random.Generator) -> Grey:
     """Out of focus: every point a disk of 3, 5 or 8 px, the character being 64 px high."""
-    cover = written(ink, rng, side=SNAPSHOT, longer=SMALL)
+    cover = draw_glyph(ink, rng, side=SNAPSHOT, longer=SMALL)
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)).astype(np.float32)
     blurred = cv2.filter2D(cover, -1, disk / disk.sum(), borderType=cv2.BORDER_REPLICATE)
-    return photographed(PAPER, PEN, blurred, rng)  # type: ignore[arg-type]
+    return photograph_page(PAPER_LEVEL, PEN_LEVEL, blurred, rng)  # type: ignore[arg-type]
 
 
 @corruption(MNIST_C, (0.2, 0.4, 0.6))
@@ -179,28 +179,28 @@ def hard_shadow(ink: Grey, dark: float, rng: np.random.Generator) -> Grey:
 def low_contrast(ink: Grey, levels: int, rng: np.random.Generator) -> Grey:
     """Grey ink on grey paper: 70, 45 or 32 levels apart, of 255."""
     paper = rng.uniform(130, 190)
-    return photographed(paper, paper - levels, written(ink, rng), rng)
+    return photograph_page(paper, paper - levels, draw_glyph(ink, rng), rng)
 
 
 @corruption(PHOTOGRAPH, ((12, 245, 0), (45, 205, 14), (75, 180, 26)))
 def inverted(ink: Grey, board: tuple[int, int, int], rng: np.random.Generator) -> Grey:
     """Light on dark: a negative, then chalk on a board wiped badly."""
     ground, chalk, smear = board
-    wiped = ground + smear * clouds(PAGE, (2, 5), 1.5, rng)
-    return photographed(wiped, chalk, written(ink, rng), rng)
+    wiped = ground + smear * clouds(PAGE_SIDE, (2, 5), 1.5, rng)
+    return photograph_page(wiped, chalk, draw_glyph(ink, rng), rng)
 
 
 def _under(light: Field, ink: Grey, rng: np.random.Generator) -> Grey:
-    cover = written(ink, rng)
-    return photographed(PAPER * light, PEN * light, cover, rng)
+    cover = draw_glyph(ink, rng)
+    return photograph_page(PAPER_LEVEL * light, PEN_LEVEL * light, cover, rng)
 
 
 def _beyond_an_edge(rng: np.random.Generator, *, bend: float) -> Field:
-    """Signed distance in px, [PAGE, PAGE], to an edge that passes near the middle; `bend` makes it wavy."""
+    """Signed distance in px, [PAGE_SIDE, PAGE_SIDE], to an edge near the middle; `bend` makes it wavy."""
     angle, offset = rng.uniform(0, 2 * math.pi), rng.uniform(-25, 25)
     x, y = coordinates()
     edge = x * math.cos(angle) + y * math.sin(angle) - offset
-    return edge + bend * clouds(PAGE, (3,), 1, rng) if bend else edge
+    return edge + bend * clouds(PAGE_SIDE, (3,), 1, rng) if bend else edge
 
 
 HALF_WIDTH = 2.3
@@ -302,7 +302,7 @@ def impulse_noise(ink: Grey, share: float, rng: np.random.Generator) -> Grey:
 def ruled_paper(ink: Grey, dark: float, rng: np.random.Generator) -> Grey:
     """Exercise paper with lines, one or two of them through the character."""
     lines = _lines(rng.uniform(70, 100), upright=False, rng=rng)
-    return photographed(PAPER * (1 - dark * lines), PEN, written(ink, rng), rng)
+    return photograph_page(PAPER_LEVEL * (1 - dark * lines), PEN_LEVEL, draw_glyph(ink, rng), rng)
 
 
 @corruption(PHOTOGRAPH, (0.12, 0.25, 0.42))
@@ -310,26 +310,29 @@ def squared_paper(ink: Grey, dark: float, rng: np.random.Generator) -> Grey:
     """Squared paper, three to five squares to a character."""
     spacing = rng.uniform(28, 46)
     lines = np.maximum(_lines(spacing, upright=False, rng=rng), _lines(spacing, upright=True, rng=rng))
-    return photographed(PAPER * (1 - dark * lines), PEN, written(ink, rng), rng)
+    return photograph_page(PAPER_LEVEL * (1 - dark * lines), PEN_LEVEL, draw_glyph(ink, rng), rng)
 
 
 @corruption(PHOTOGRAPH, ((7, 0.2), (13, 0.4), (20, 0.6)))
 def rough_paper(ink: Grey, sheet: tuple[float, float], rng: np.random.Generator) -> Grey:
     """Rough recycled paper under light that falls off to one side."""
     texture, falloff = sheet
-    fibres = clouds(PAGE, (12, 40, 90), 0.8, rng) * 2.2 + 0.35 * grain(PAGE, rng)
+    fibres = clouds(PAGE_SIDE, (12, 40, 90), 0.8, rng) * 2.2 + 0.35 * grain(PAGE_SIDE, rng)
     angle = rng.uniform(0, 2 * math.pi)
     x, y = coordinates()
     # From 1 at the bright end to 1 - falloff at the dark one.
-    light = 1 - falloff * (0.5 + (x * math.cos(angle) + y * math.sin(angle)) / (1.42 * PAGE))
-    cover = written(ink, rng)
-    return photographed(
-        (PAPER - 15 + texture * fibres) * light, (PEN + 0.3 * texture * fibres) * light, cover, rng
+    light = 1 - falloff * (0.5 + (x * math.cos(angle) + y * math.sin(angle)) / (1.42 * PAGE_SIDE))
+    cover = draw_glyph(ink, rng)
+    return photograph_page(
+        (PAPER_LEVEL - 15 + texture * fibres) * light,
+        (PEN_LEVEL + 0.3 * texture * fibres) * light,
+        cover,
+        rng,
     )
 
 
 def _lines(spacing: float, *, upright: bool, rng: np.random.Generator) -> Field:
-    """Coverage in [0, 1], [PAGE, PAGE], of parallel lines 2 px wide, up to two degrees off the horizontal."""
+    """Coverage in [0, 1], [PAGE_SIDE, PAGE_SIDE], of parallel lines 2 px wide, up to two degrees off."""
     x, y = coordinates()
     along, across = (y, x) if upright else (x, y)
     position = across + math.tan(math.radians(rng.uniform(-2, 2))) * along + rng.uniform(0, spacing)
@@ -340,26 +343,26 @@ def _lines(spacing: float, *, upright: bool, rng: np.random.Generator) -> Field:
 @corruption(PHOTOGRAPH, (0.4, 0.62, 0.8))
 def thin_pen(ink: Grey, taken: float, rng: np.random.Generator) -> Grey:
     """Written with a pen of about 60, 40 or 20 % of the width."""
-    return photographed(PAPER, PEN, thinned(written(ink, rng), taken), rng)
+    return photograph_page(PAPER_LEVEL, PEN_LEVEL, thinned(draw_glyph(ink, rng), taken), rng)
 
 
 @corruption(PHOTOGRAPH, (3, 6, 9))
 def thick_pen(ink: Grey, pixels: int, rng: np.random.Generator) -> Grey:
     """Written with a marker: the strokes wider by 6, 12 or 18 px of a character of 140."""
-    cover = written(ink, rng)
+    cover = draw_glyph(ink, rng)
     distance = cv2.distanceTransform((cover < 0.5).view(np.uint8), cv2.DIST_L2, 5)
-    return photographed(PAPER, PEN, strokes(pixels + 0.5 - distance), rng)
+    return photograph_page(PAPER_LEVEL, PEN_LEVEL, strokes(pixels + 0.5 - distance), rng)
 
 
 @corruption(PHOTOGRAPH, ((95, 0.5), (70, 0.75), (45, 0.9)))
 def pencil(ink: Grey, lead: tuple[int, float], rng: np.random.Generator) -> Grey:
     """A pencil's line: thin, faint, broken up by the paper's tooth."""
     contrast, roughness = lead
-    cover = thinned(written(ink, rng), 0.45)
-    tooth = grain(PAGE, rng, blur=1.1)
-    pressure = 0.75 + 0.25 * clouds(PAGE, (3,), 1, rng)
+    cover = thinned(draw_glyph(ink, rng), 0.45)
+    tooth = grain(PAGE_SIDE, rng, blur=1.1)
+    pressure = 0.75 + 0.25 * clouds(PAGE_SIDE, (3,), 1, rng)
     cover = cover * np.clip(pressure - roughness * (0.35 + 0.45 * tooth), 0, 1)
-    return photographed(PAPER, PAPER - contrast, cover, rng)
+    return photograph_page(PAPER_LEVEL, PAPER_LEVEL - contrast, cover, rng)
 
 
 WIDE = 256
@@ -369,12 +372,12 @@ WIDE = 256
 @corruption(PHOTOGRAPH, (0.5, 0.8, 1.0))
 def off_centre(ink: Grey, share: float, rng: np.random.Generator) -> Grey:
     """Towards an edge or a corner of the page, at last right at it."""
-    room = share * (WIDE / 2 - GLYPH / 2 - 10)  # all of it stays on the page
+    room = share * (WIDE / 2 - GLYPH_SIDE / 2 - 10)  # all of it stays on the page
     angle = rng.integers(8) * math.pi / 4
     # To the corner itself, not on a circle about the middle.
     x, y = round(math.cos(angle)) * room, round(math.sin(angle)) * room
-    cover = written(ink, rng, side=WIDE, middle=(x, y))
-    return photographed(PAPER, PEN, cover, rng)
+    cover = draw_glyph(ink, rng, side=WIDE, middle=(x, y))
+    return photograph_page(PAPER_LEVEL, PEN_LEVEL, cover, rng)
 
 
 @corruption(PHOTOGRAPH, (64, 36, 24))
@@ -382,15 +385,15 @@ def small_on_page(ink: Grey, pixels: int, rng: np.random.Generator) -> Grey:
     """A small character somewhere on a page of 256 px: 64, 36 or 24 px high."""
     room = WIDE / 2 - pixels / 2 - 12
     x, y = rng.uniform(-room, room, 2).tolist()
-    cover = written(ink, rng, side=WIDE, longer=pixels, middle=(x, y))
-    return photographed(PAPER, PEN, cover, rng)
+    cover = draw_glyph(ink, rng, side=WIDE, longer=pixels, middle=(x, y))
+    return photograph_page(PAPER_LEVEL, PEN_LEVEL, cover, rng)
 
 
 @corruption(PHOTOGRAPH, (5.0, 10.0, 15.0))
 def tilted(ink: Grey, degrees: float, rng: np.random.Generator) -> Grey:
     """The page turned by 5, 10 or 15 degrees to either side."""
     turned = degrees if rng.integers(2) else -degrees
-    return photographed(PAPER, PEN, written(ink, rng, degrees=turned), rng)
+    return photograph_page(PAPER_LEVEL, PEN_LEVEL, draw_glyph(ink, rng, degrees=turned), rng)
 
 
 @corruption(MNIST_C, (64, 128, 178))

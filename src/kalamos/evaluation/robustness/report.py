@@ -28,12 +28,12 @@ import numpy as np
 from kalamos._version import __version__
 from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.evaluation.reporting import (
-    FAINT,
-    INK,
-    MISTAKES,
-    PAPER,
-    RIGHT,
-    WRONG,
+    FAINT_COLOUR,
+    INK_COLOUR,
+    MISTAKE_COLOURS,
+    PAPER_COLOUR,
+    RIGHT_COLOUR,
+    WRONG_COLOUR,
     drawing,
     percent,
     print_figures,
@@ -215,7 +215,7 @@ def write_shift_report(
     )
 
 
-TOP, BOTTOM, ROW = 0.5, 0.6, 0.26
+TOP_INCHES, BOTTOM_INCHES, ROW_INCHES = 0.5, 0.6, 0.26
 """Inches."""
 
 
@@ -226,17 +226,17 @@ def shift_plot(report: ShiftReport) -> bytes:
         MissingExtraError: Matplotlib is not installed.
     """
     names = report.names
-    height = TOP + BOTTOM + ROW * len(names)
+    height = TOP_INCHES + BOTTOM_INCHES + ROW_INCHES * len(names)
     with drawing(8.0, height) as (figure, done):
         from matplotlib.colors import LinearSegmentedColormap, Normalize
 
         table, bars = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.7])
         figure.subplots_adjust(
-            left=0.18, right=0.95, top=1 - TOP / height, bottom=BOTTOM / height, wspace=0.06
+            left=0.18, right=0.95, top=1 - TOP_INCHES / height, bottom=BOTTOM_INCHES / height, wspace=0.06
         )
         accuracy = np.array([[cell.accuracy for cell in report.of(name)] for name in names])
         # No error is the paper's own colour: what is coloured is what is lost.
-        colours = LinearSegmentedColormap.from_list("lost", [PAPER, *MISTAKES])
+        colours = LinearSegmentedColormap.from_list("lost", [PAPER_COLOUR, *MISTAKE_COLOURS])
         lost = 1 - accuracy
         top = max(0.2, float(lost.max()))
         # The square root: a model that loses 2 % here and 60 % there should show both.
@@ -245,15 +245,15 @@ def shift_plot(report: ShiftReport) -> bytes:
             deep = np.sqrt((1 - share) / top) > 0.6
             table.text(
                 column, row, f"{share * 100:.1f}", ha="center", va="center", fontsize=8,
-                color=PAPER if deep else INK,
+                color=PAPER_COLOUR if deep else INK_COLOUR,
             )  # fmt: skip
         table.set_xticks(range(len(STRENGTHS)), [f"strength {s}" for s in STRENGTHS], fontsize=7.5)
-        table.set_yticks(range(len(names)), names, color=INK)
-        table.tick_params(length=0, labelcolor=INK)
+        table.set_yticks(range(len(names)), names, color=INK_COLOUR)
+        table.tick_params(length=0, labelcolor=INK_COLOUR)
         means = np.array([report.accuracy(name) for name in names])
-        bars.barh(range(len(names)), means, 0.66, color=RIGHT, alpha=0.8)
-        bars.axvline(report.clean.value, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-        bars.axvline(report.means[ALL].value, color=WRONG, linewidth=1.4)
+        bars.barh(range(len(names)), means, 0.66, color=RIGHT_COLOUR, alpha=0.8)
+        bars.axvline(report.clean.value, color=FAINT_COLOUR, linewidth=1, linestyle=(0, (4, 3)))
+        bars.axvline(report.means[ALL].value, color=WRONG_COLOUR, linewidth=1.4)
         bars.set(xlim=(0, 1), xlabel="mean over the strengths (orange: of all; dashed: clean)")
         bars.tick_params(axis="y", length=0, labelleft=False)
         bars.xaxis.set_major_formatter("{x:.0%}")
@@ -261,10 +261,10 @@ def shift_plot(report: ShiftReport) -> bytes:
         for group in dict.fromkeys(groups):
             first, count = groups.index(group), groups.count(group)
             for axes in (table, bars) if first else ():
-                axes.axhline(first - 0.5, color=INK, linewidth=1)
+                axes.axhline(first - 0.5, color=INK_COLOUR, linewidth=1)
             bars.text(
                 1.02, first + (count - 1) / 2, group, rotation=270, ha="left", va="center",
-                color=FAINT,
+                color=FAINT_COLOUR,
             )  # fmt: skip
         mean = report.means[ALL]
         title = f"Shift suite: mean {mean.value:.2%} [{mean.low:.2%}, {mean.high:.2%}]"

@@ -81,7 +81,7 @@ def stratified_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArr
 
 
 ALL = "all"
-TIMES = 1000
+BOOTSTRAP_SAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _mean(correct: NDArray[np.bool_], seed: int) -> Estimate:
     # The cells share their images, so what one image adds to the mean is drawn as a whole.
     scores = correct.mean(axis=(0, 1))
     generator = np.random.default_rng(seed)
-    means = [scores[generator.integers(0, len(scores), len(scores))].mean() for _ in range(TIMES)]
+    means = [scores[generator.integers(0, len(scores), len(scores))].mean() for _ in range(BOOTSTRAP_SAMPLES)]
     low, high = np.percentile(means, [2.5, 97.5]).tolist()
     return Estimate(float(scores.mean()), low, high)
 
@@ -235,7 +235,7 @@ def _calibration(
 
 DEFAULT_LIMIT, DEFAULT_SEED = 1000, 42
 CHUNK = 64
-VOTERS = 200
+POLARITY_SAMPLE = 200
 """Images asked whether their ink is dark."""
 
 Answer: TypeAlias = tuple[int, float]
@@ -329,7 +329,7 @@ def measure(
     rows = stratified_sample(split.labels, limit, seed)
     sample = split.take(rows)
     clean = evaluate(reader, sample, labels)
-    voters = np.unique(np.linspace(0, len(split) - 1, VOTERS).round().astype(int))
+    voters = np.unique(np.linspace(0, len(split) - 1, POLARITY_SAMPLE).round().astype(int))
     dark = dark_on_light(split.images[row] for row in voters.tolist())
     inks = tuple(framed(bright_ink(image, dark_on_light=dark)) for image in sample.images)
 

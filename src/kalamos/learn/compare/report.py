@@ -51,7 +51,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kalamos._version import __version__
-from kalamos.evaluation.reporting import LINE, drawing, report_json, save_files
+from kalamos.evaluation.reporting import LINE_COLOUR, drawing, report_json, save_files
 from kalamos.learn.compare.outcomes import (
     SIGNIFICANCE_LEVEL,
     Comparison,
@@ -293,7 +293,7 @@ def comparison_plot(found: Comparison) -> bytes:
     with drawing(10, 4.8, layout="constrained") as (figure, done):
         cost, curves = figure.subplots(1, 2)
         for axes in (cost, curves):
-            axes.grid(visible=True, color=LINE)
+            axes.grid(visible=True, color=LINE_COLOUR)
         shown = [system for system in found.systems if system.measured]
         for index, system in enumerate(shown):
             colour = SERIES_COLOURS[index % len(SERIES_COLOURS)]
