@@ -10,6 +10,7 @@ from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, RaggedImages, SkippedFile, Split, load_dataset
 from kalamos.datasets.dataset import PREPARE_CHUNK_IMAGES
 from kalamos.inspection.checks import (
+    ImageIndex,
     check_classes,
     check_copies,
     check_files,
@@ -21,7 +22,6 @@ from kalamos.inspection.checks import (
     imbalance,
     polarities,
 )
-from kalamos.inspection.issues import ImageIndex
 
 LABELS = ("ا", "b", "c")
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, RaggedImages, Split
-from kalamos.inspection.issues import ImageIndex, Place
+from kalamos.inspection.checks import ImageIndex, Place
 
 
 def blank(*sizes: tuple[int, int]) -> RaggedImages:

@@ -8,7 +8,7 @@ import pytest
 
 from kalamos.datasets import Dataset, Split
 from kalamos.errors import MissingExtraError
-from kalamos.inspection.issues import ImageIndex
+from kalamos.inspection.checks import ImageIndex
 from kalamos.inspection.label_errors import LabelCheck, check_labels, gradient_histograms
 
 

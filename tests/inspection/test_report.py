@@ -15,14 +15,14 @@ from kalamos.alphabets import DIGITS, Alphabet
 from kalamos.datasets import Dataset, SkippedFile, Split
 from kalamos.errors import OutputError
 from kalamos.inspection import inspect
-from kalamos.inspection.issues import ImageIndex
+from kalamos.inspection.checks import ImageIndex
 from kalamos.inspection.report import (
     MAX_CASES,
     MAX_CLASSES,
     MAX_IMAGES_PER_CLASS,
     as_record,
     inspection_page,
-    print_diagnosis,
+    print_report,
     sample_of_class,
     write_report,
 )
@@ -30,7 +30,7 @@ from kalamos.inspection.report import (
 
 def told(dataset: Dataset, *, most: int = 3) -> list[str]:
     stream = io.StringIO()
-    print_diagnosis(Console(file=stream, width=60), inspect(dataset, labels=False), most=most)
+    print_report(Console(file=stream, width=60), inspect(dataset, labels=False), most=most)
     return stream.getvalue().splitlines()
 
 

@@ -266,9 +266,9 @@ def inspect(
     else:
         from rich.console import Console
 
-        from kalamos.inspection.report import print_diagnosis
+        from kalamos.inspection.report import print_report
 
-        print_diagnosis(Console(highlight=False), diagnosis, most=most)
+        print_report(Console(highlight=False), diagnosis, most=most)
         if report is not None:
             echo(f"\nwrote {report}")
     sys.exit(1 if diagnosis.errors else 0)

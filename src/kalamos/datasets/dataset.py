@@ -1,8 +1,6 @@
-"""Datasets in memory, their splits, and preparing them.
+"""A dataset as arrays: every image decoded once, grey, with its label and where it came from.
 
-A dataset as arrays: every image decoded once, grey, with its label and where it came from.
-
-Run a split through the preprocessing of a recipe or a model, once, for training.
+`prepare_split` runs the images through the preprocessing of a recipe or a model, once, for training.
 """
 
 from __future__ import annotations

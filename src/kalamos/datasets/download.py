@@ -1,12 +1,8 @@
-"""Download the files of a published dataset.
-
-Download published files: resumed where a connection broke, verified, and in place whole or not at all.
+"""Download published files: resumed where a connection broke, verified, and in place whole or not at all.
 
 The bytes go to `FILE.part`, which outlives an interruption, even of the process; the next call asks for
 the rest alone (HTTP range requests, RFC 9110 section 14). Only what has the published checksum is renamed
-to `FILE`.
-
-Download addresses and checksums of the named datasets, as torchvision publishes them.
+to `FILE`. Not pooch, which cannot resume.
 """
 
 from __future__ import annotations

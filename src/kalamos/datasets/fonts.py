@@ -1,8 +1,6 @@
-"""Fonts: find them in a folder, and draw glyphs.
+"""Handwriting fonts as a source of styles: families in a folder, and their characters as pixels.
 
-Fonts in a folder, and the reviewed list that says which of them may be trained on.
-
-The forms of a character in a font, and each of them as pixels.
+A reviewed list says which fonts may be trained on and which are kept for tests.
 """
 
 from __future__ import annotations

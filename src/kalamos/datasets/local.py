@@ -1,15 +1,6 @@
-"""Datasets of the user: a folder per class, a CSV manifest, or a zip of either.
+"""Datasets of the user: a folder per class, a CSV manifest, or a zip archive of either.
 
-Decode listed files with labels into a `Dataset`: what folders and manifests have in common.
-
-Names of class folders: the label itself, with escapes for what no folder name can hold.
-
-An escape is a percent sign and two hexadecimal digits per byte of UTF-8, as in URLs (RFC 3986). Not
-`urllib.parse.quote`, which would escape every letter outside ASCII, and cannot escape "." or "con".
-
-Folders of images, one sub-folder per class, with or without official splits above the classes.
-
-CSV manifests: one line per image, `path,label` and, if known, `group` and `split`.
+Both kinds are listed first (`list_folder`, `list_manifest`), then decoded and labelled (`assemble`).
 """
 
 from __future__ import annotations
@@ -106,7 +97,7 @@ def decode_members(
 
     def decode(names: list[str]) -> list[NDArray[np.uint8] | SkippedFile]:
         with turns.take() as done:
-            return [_decoded(read, name, done) for name in names]
+            return [_decode(read, name, done) for name in names]
 
     builder = ImagesBuilder()
     kept, problems = [], []
@@ -136,19 +127,19 @@ def assemble(listing: Listing) -> Dataset:
         skipped += failed
         parts.append((images, [chosen[position] for position in kept.tolist()]))
     read_rows = [row for _, part in parts for row in part]
-    labels = _in_order(unicodedata.normalize("NFC", row.label) for row in read_rows)
-    for label in _in_order(unicodedata.normalize("NFC", row.label) for row in rows):
+    labels = _numbered(unicodedata.normalize("NFC", row.label) for row in read_rows)
+    for label in _numbered(unicodedata.normalize("NFC", row.label) for row in rows):
         if label not in labels:
             skipped.append(SkippedFile(display_name(label), "no image of this class can be read"))
     (images, for_training), (test_images, for_test) = parts
     official = [position for position, row in enumerate(for_training) if row.part == "val"]
-    _check(name, list(labels), len(for_training) - len(official), skipped)
-    groups = _in_order(row.group for row in read_rows if row.group is not None)
+    _check_trainable(name, list(labels), len(for_training) - len(official), skipped)
+    groups = _numbered(row.group for row in read_rows if row.group is not None)
     return Dataset(
         name,
         Alphabet(name, tuple(labels)),
-        _split(images, for_training, labels, groups),
-        _split(test_images, for_test, labels, groups) if for_test else None,
+        _labelled_split(images, for_training, labels, groups),
+        _labelled_split(test_images, for_test, labels, groups) if for_test else None,
         source=f"local files: {name}",
         grouped_by="group" if groups else None,
         problems=tuple(skipped),
@@ -156,7 +147,7 @@ def assemble(listing: Listing) -> Dataset:
     )
 
 
-def _decoded(
+def _decode(
     read: Callable[[str], bytes], name: str, done: Callable[[], None]
 ) -> NDArray[np.uint8] | SkippedFile:
     where = display_name(name)
@@ -170,11 +161,11 @@ def _decoded(
         done()
 
 
-def _in_order(texts: Iterable[str]) -> dict[str, int]:
+def _numbered(texts: Iterable[str]) -> dict[str, int]:
     return {text: code for code, text in enumerate(sorted(set(texts), key=natural_key))}
 
 
-def _split(
+def _labelled_split(
     images: NDArray[np.uint8] | RaggedImages,
     rows: list[LabelledFile],
     labels: dict[str, int],
@@ -189,7 +180,7 @@ def _split(
     )
 
 
-def _check(name: str, labels: list[str], for_training: int, problems: list[SkippedFile]) -> None:
+def _check_trainable(name: str, labels: list[str], for_training: int, problems: list[SkippedFile]) -> None:
     hint = problems_hint(problems)
     if len(labels) < 2:
         found = f"one class with images, {labels[0]!r}" if labels else "no class with images"
@@ -201,10 +192,14 @@ def _check(name: str, labels: list[str], for_training: int, problems: list[Skipp
         raise DatasetError(f"{display_name(name)}: none of its images is for training{hint}")
 
 
-_IMPOSSIBLE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]|^\.|[. ]$')
+# Names of class folders: the label itself, with escapes for what no folder name can hold. An escape is a
+# percent sign and two hexadecimal digits per byte of UTF-8, as in URLs (RFC 3986). `urllib.parse.quote` would
+# escape every letter outside ASCII, and cannot escape "." or "con".
+
+_IMPOSSIBLE_CHARACTERS: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]|^\.|[. ]$')
 """On Linux, macOS or Windows; a name that begins with a dot is hidden."""
 
-_RESERVED: Final = re.compile(
+_RESERVED_NAMES: Final = re.compile(
     r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|thumbs\.db|desktop\.ini|__macosx"
     # Folders with these names may be taken for the splits of a dataset.
     r"|train|training|val|valid|validation|test|testing",
@@ -221,8 +216,8 @@ def folder_of(label: str) -> str:
     """
     composed = unicodedata.normalize("NFC", label)
     name = _ESCAPE.sub(lambda found: f"%25{found[0][1:]}", composed)
-    name = _IMPOSSIBLE.sub(lambda found: _escaped(found[0]), name)
-    return _escaped(name[0]) + name[1:] if _RESERVED.fullmatch(name) else name
+    name = _IMPOSSIBLE_CHARACTERS.sub(lambda found: _escaped(found[0]), name)
+    return _escaped(name[0]) + name[1:] if _RESERVED_NAMES.fullmatch(name) else name
 
 
 def label_of(folder: str) -> str:
@@ -245,7 +240,7 @@ def list_folder(source: Source, *, top: str = "") -> Listing:
     """List a folder, or an archive of one, whose sub-folders are the classes.
 
     - The name of a class is that of its folder, composed (NFC); classes are in natural order: 1, 2, 10.
-      A label that no folder can have is written as in `kalamos.datasets.local`: `%2F` is "/".
+      A label that no folder can have is written as by `folder_of`: `%2F` is "/".
     - All images below a class folder belong to it, however deep they lie.
     - If there is a folder `train` with the classes inside it, alone or beside `test`, `val`, `valid`
       or `validation`, these are the official splits. The classes are those of all of them together.
@@ -257,12 +252,12 @@ def list_folder(source: Source, *, top: str = "") -> Listing:
     """
     problems = list(source.problems)
     rows: list[LabelledFile] = []
-    parts = _official(source, top)
+    parts = _official_splits(source, top)
     roots: dict[str, Part] = {f"{top}{folder}/": part for folder, part in parts.items()} or {top: "train"}
     used: set[str] = set()
     for member in source.members:
         root = next((root for root in roots if member.startswith(root)), None)
-        problem = _problem(member, root)
+        problem = _why_skipped(member, root)
         if problem or root is None:
             problems.append(SkippedFile(display_name(member), problem))
             continue
@@ -301,7 +296,7 @@ def _folders(source: Source, top: str) -> list[str]:
     ]
 
 
-def _official(source: Source, top: str) -> dict[str, Part]:
+def _official_splits(source: Source, top: str) -> dict[str, Part]:
     """The folders that are splits; none if they are classes, even if one is called "train"."""
     folders = _folders(source, top)
     parts = {
@@ -312,7 +307,7 @@ def _official(source: Source, top: str) -> dict[str, Part]:
     return parts if split and any(_folders(source, f"{top}{folder}/") for folder in training) else {}
 
 
-def _problem(member: str, root: str | None) -> str:
+def _why_skipped(member: str, root: str | None) -> str:
     """Why a file is skipped; empty for an image in a class folder."""
     if PurePosixPath(member).suffix.lower() not in EXTENSIONS:
         return "not named like an image"
@@ -347,7 +342,7 @@ def list_manifest(path: Path) -> Listing:
         content = read_file(path)
     except ImageError as error:
         raise DatasetError(error.problem, remedy=error.remedy) from error
-    rows, problems = _parse(content, display_name(path))
+    rows, problems = _parse_manifest(content, display_name(path))
     return Listing(path.stem, rows, read, problems)
 
 
@@ -382,7 +377,7 @@ def list_archived_manifest(source: Source, manifest: str) -> Listing:
             raise DatasetError(f"the path {path!r} points outside the archive", remedy="name its members")
         return top + "/".join(part for part in turned.split("/") if part not in ("", "."))
 
-    rows, problems = _parse(source.read(manifest), manifest, member)
+    rows, problems = _parse_manifest(source.read(manifest), manifest, member)
     listed = {row.name for row in rows} | {manifest}
     unlisted = [
         SkippedFile(display_name(name), "not in the manifest")
@@ -392,24 +387,24 @@ def list_archived_manifest(source: Source, manifest: str) -> Listing:
     return Listing(source.name or "dataset", rows, source.read, [*source.problems, *problems, *unlisted])
 
 
-def _parse(
+def _parse_manifest(
     content: bytes, where: str, member: Callable[[str], str] = lambda path: path
 ) -> tuple[list[LabelledFile], list[SkippedFile]]:
     rows: list[LabelledFile] = []
     problems: list[SkippedFile] = []
-    for line, values in _lines(content, where):
+    for line, values in _manifest_lines(content, where):
         path, label = values.get("path", ""), values.get("label", "").strip()
         if not path or not label:
             problems.append(SkippedFile(f"{where}:{line}", "no label" if path else "no path"))
             continue
         try:
-            rows.append(LabelledFile(member(path), label, _part(values), values.get("group")))
+            rows.append(LabelledFile(member(path), label, _part_of_line(values), values.get("group")))
         except DatasetError as error:
             raise DatasetError(f"{where}:{line}: {error.problem}", remedy=error.remedy) from None
     return rows, problems
 
 
-def _lines(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _manifest_lines(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the line number and the values by column of every line below the header that is not empty."""
     try:
         text = content.decode("utf-8-sig")
@@ -452,7 +447,7 @@ def _header(text: str) -> str:
     return re.split("[\r\n]", text, maxsplit=1)[0]
 
 
-def _part(values: dict[str, str]) -> Part:
+def _part_of_line(values: dict[str, str]) -> Part:
     if "split" not in values:
         return "train"
     name = values["split"].strip()

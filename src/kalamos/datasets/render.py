@@ -1,22 +1,7 @@
-"""Draw a dataset from fonts.
+"""Render a dataset from fonts: one folder per class, and a manifest that names the font of each image.
 
-Vary a glyph as a hand varies it: size, slant, rotation, stroke width, and a slight bend.
-
-Render a dataset from fonts: one folder per class, and a manifest that names the font of each image.
-
-Handwriting fonts as a source of styles: their characters, varied as hands vary.
-
-```
-families ─┐
-glyphs ───┼─ rendering
-variation ┘
-```
-
+Each glyph is varied as a hand varies it: size, slant, rotation, stroke width, and a slight bend.
 Needs `pip install 'kalamos[fonts]'`.
-
->>> from kalamos.fonts import side_of
->>> side_of("@fontsource/caveat")
-'judge'
 """
 
 from __future__ import annotations

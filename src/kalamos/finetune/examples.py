@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import CONTROL_CHARACTERS
-from kalamos.datasets import Dataset, SkippedFile, load_dataset, resolve_dataset
+from kalamos.datasets import Dataset, SkippedFile, list_local, load_dataset, resolve_dataset
 from kalamos.datasets.dataset import problems_hint
-from kalamos.datasets.loading import list_local
 from kalamos.datasets.local import decode_members
 from kalamos.errors import AlphabetError, DatasetError, ImageError
 from kalamos.images import ImageSource, load_grey

@@ -1,13 +1,7 @@
-"""Inspect a dataset: checks that look and change nothing.
-
-Run all checks over a dataset.
-
-Inspection of a dataset: what is wrong with it, before a network learns it.
+"""Inspection of a dataset: what is wrong with it, before a network learns it. Nothing is changed.
 
 ```
-files, classes, picture (sizes, polarity, blank), copies, near, suspects     one module per check
-      └────────────────── findings ──────────────────┘
-examination (runs them) ── console, records, page, report (present the results)
+near_duplicates ─ checks ─ label_errors ─ inspect() ─ report (console, JSON, HTML)
 ```
 
 >>> import numpy as np
@@ -31,6 +25,11 @@ from numpy.typing import NDArray
 
 from kalamos.datasets import Dataset, load_dataset
 from kalamos.inspection.checks import (
+    FINDING_TYPES,
+    Case,
+    Finding,
+    FindingType,
+    ImageIndex,
     check_classes,
     check_copies,
     check_files,
@@ -40,9 +39,9 @@ from kalamos.inspection.checks import (
     check_sizes,
     count_classes,
     distinct_pictures,
+    gather,
     polarities,
 )
-from kalamos.inspection.issues import FINDING_TYPES, Case, Finding, FindingType, ImageIndex, gather
 from kalamos.inspection.label_errors import LabelCheck, check_labels, require_cleanlab
 
 __all__ = [
@@ -66,7 +65,7 @@ class InspectionReport:
     Attributes:
         dataset: the one inspected.
         images: its images by row number; the cases of the findings hold such numbers.
-        counts: images by part and class, int64 [3, C], parts as in `pool.PART_NAMES`.
+        counts: images by part and class, int64 [3, C], parts as in `checks.PART_NAMES`.
         polarities: int8 [N], 1 dark on light, 0 light on dark, -1 if the border does not show which.
         labels: how the labels were checked; None if they were not.
         findings: errors, then warnings; empty if nothing is wrong.

@@ -1,6 +1,4 @@
-"""Histograms of oriented gradients: features for a quick classifier of characters.
-
-Likely label errors, by confident learning (Northcutt, Jiang, Chuang 2021) with the library cleanlab.
+"""Likely label errors, by confident learning (Northcutt, Jiang, Chuang 2021) with the library cleanlab.
 
 Each image is judged by a classifier that was trained without it: gradient histograms, principal
 components, a Nystroem map of a Gaussian kernel (Williams, Seeger 2001), linear discriminants. It has a
@@ -23,8 +21,7 @@ from numpy.typing import NDArray
 from kalamos.datasets import k_fold
 from kalamos.errors import MissingExtraError
 from kalamos.evaluation.calibration import fit_temperature
-from kalamos.inspection.checks import MIN_IMAGES_PER_CLASS
-from kalamos.inspection.issues import Case, Finding, ImageIndex
+from kalamos.inspection.checks import MIN_IMAGES_PER_CLASS, Case, Finding, ImageIndex
 from kalamos.postprocessing import softmax
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 

@@ -1,10 +1,9 @@
-"""Describe an image in a few hundred numbers that saving it again hardly changes.
+"""Find pairs of images that are one picture saved twice: scaled, recompressed, brightened, inverted, shifted.
 
-Find pairs of images that are one picture saved twice: scaled, recompressed, brightened, inverted, shifted.
-
-Every image is compared with every other, which needs no tables and loses no pair: an orthogonal
-projection never lengthens a distance, so two images far apart in the first principal components are
-far apart, and comparing in those is a matrix product. What it leaves is compared in full.
+An image is described by a few hundred numbers (`signatures`) that saving it again hardly changes. Every
+image is compared with every other, which needs no tables and loses no pair: an orthogonal projection never
+lengthens a distance, so two images far apart in the first principal components are far apart, and comparing
+in those is a matrix product. What it leaves is compared in full.
 
 Similarity is not enough. Two clean strokes of a 1 by different hands correlate above 0.99, and so do
 the sizes of one printed font. A picture saved again is far nearer to its twin than to all others:

@@ -1,21 +1,11 @@
-"""Inspection report: console, JSON and HTML.
-
-What was measured, in one line each: for the terminal and for the page.
-
-A diagnosis on a terminal: what is wrong first, then the rest.
-
-An inspection as one HTML page.
-
-A diagnosis for programs: plain JSON types under stable keys.
-
-The files of an inspection.
-"""
+"""The report of an inspection: on a terminal, as one HTML page, and as JSON under stable keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,61 +13,71 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.evaluation.reporting import render_page, report_json, save_file, save_files
 from kalamos.inspection import InspectionReport
-from kalamos.inspection.checks import DARK_ON_LIGHT, LIGHT_ON_DARK, imbalance
-from kalamos.inspection.issues import PART_NAMES, Case, Finding, ImageIndex
+from kalamos.inspection.checks import (
+    DARK_ON_LIGHT,
+    LIGHT_ON_DARK,
+    PART_NAMES,
+    Case,
+    Finding,
+    ImageIndex,
+    imbalance,
+)
+from kalamos.inspection.label_errors import LabelCheck
 from kalamos.writers.base import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["as_record", "inspection_page", "print_diagnosis", "sample_of_class", "write_report"]
+__all__ = ["as_record", "inspection_page", "print_report", "sample_of_class", "write_report"]
 
-UNRELIABLE = 0.9
-"""A classifier that agrees with fewer of the labels is mostly wrong itself where it contradicts."""
+MIN_RELIABLE_AGREEMENT: Final = 0.9
+"""A classifier that agrees with fewer of the labels is mostly wrong itself if it contradicts one."""
+
+MAX_IMAGES_NAMED: Final = 3
+"""Images of a case that are named on a terminal."""
+
+SEVERITY_STYLES: Final = {"error": "bold red", "warning": "yellow"}
+
+MAX_CASES: Final = 30
+MAX_IMAGES_PER_CASE: Final = 6
+MAX_CLASSES: Final = 120
+MAX_IMAGES_PER_CLASS: Final = 40
+"""Limits of the page, which keep it to a few megabytes."""
+
+PAGE_SUFFIXES: Final = frozenset({".html", ".htm"})
 
 
-def verdict(diagnosis: InspectionReport) -> str:
-    """How many errors and warnings there are.
-
-    A finding counts once, however many cases it has.
-    """
-    errors, warnings = len(diagnosis.errors), len(diagnosis.warnings)
+def verdict(report: InspectionReport) -> str:
+    """Count the errors and warnings; a finding counts once, however many cases it has."""
+    errors, warnings = len(report.errors), len(report.warnings)
     if not errors and not warnings:
         return "nothing wrong was found"
     return f"{_many(errors, 'error')}, {_many(warnings, 'warning')}"
 
 
-def measured(diagnosis: InspectionReport) -> dict[str, str]:
-    """Name -> what was measured."""
-    pool, counts = diagnosis.images, diagnosis.counts.sum(axis=0)
-    parts = ", ".join(f"{PART_NAMES[part]} {diagnosis.counts[part].sum():,}" for part in pool.parts())
-    told = {"images": f"{len(pool):,}   ({parts})"}
-    classes = f"{len(counts):,}"
+def measured(report: InspectionReport) -> dict[str, str]:
+    """Describe what was measured, in one line each, by name."""
+    index, counts = report.images, report.counts.sum(axis=0)
+    parts = ", ".join(f"{PART_NAMES[part]} {report.counts[part].sum():,}" for part in index.parts())
+    lines = {"images": f"{len(index):,}   ({parts})", "classes": f"{len(counts):,}"}
     ratio = imbalance(counts)
     if ratio is not None:
-        classes += f", of {_range(counts)} images; largest / smallest {ratio:,.1f}"
-        height, width = pool.shapes.T
-        told["sizes"] = ", ".join(
-            f"{name} {_range(values)} px" for name, values in (("width", width), ("height", height))
-        )
-    told["classes"] = classes
-    if diagnosis.dataset.grouped_by is not None and pool.groups is not None:
-        told["groups"] = f"{len(np.unique(pool.groups)):,}, by {one_line(diagnosis.dataset.grouped_by)}"
-    dark = np.count_nonzero(diagnosis.polarities == DARK_ON_LIGHT)
-    light = np.count_nonzero(diagnosis.polarities == LIGHT_ON_DARK)
-    told["polarity"] = f"dark on light {dark:,}, light on dark {light:,}"
-    if dark + light < len(pool):
-        told["polarity"] += f", not clear {len(pool) - dark - light:,}"
-    told["labels"] = _labels(diagnosis)
-    return {
-        name: told[name]
-        for name in ("images", "classes", "groups", "sizes", "polarity", "labels")
-        if name in told
-    }
+        lines["classes"] += f", of {_range(counts)} images; largest / smallest {ratio:,.1f}"
+    if report.dataset.grouped_by is not None and index.groups is not None:
+        lines["groups"] = f"{len(np.unique(index.groups)):,}, by {one_line(report.dataset.grouped_by)}"
+    if len(index):
+        heights, widths = index.shapes.T
+        lines["sizes"] = f"width {_range(widths)} px, height {_range(heights)} px"
+    dark = np.count_nonzero(report.polarities == DARK_ON_LIGHT)
+    light = np.count_nonzero(report.polarities == LIGHT_ON_DARK)
+    lines["polarity"] = f"dark on light {dark:,}, light on dark {light:,}"
+    if dark + light < len(index):
+        lines["polarity"] += f", not clear {len(index) - dark - light:,}"
+    return {**lines, "labels": _labels(report.labels)}
 
 
 def case_note(case: Case) -> str:
-    """What is said of a case beside its images."""
+    """Describe a case in a few words, beside its images."""
     if case.suggested is not None and case.quality is not None:
         return f"looks like {case.suggested}, label fits {_small(case.quality)}"
     if case.difference is not None:
@@ -85,14 +85,14 @@ def case_note(case: Case) -> str:
     return case.what
 
 
-def _labels(diagnosis: InspectionReport) -> str:
-    check = diagnosis.labels
+def _labels(check: LabelCheck | None) -> str:
     if check is None:
         return "not checked"
     if check.accuracy is None:
         return f"not checked: {check.skipped}"
-    told = f"{check.judged:,} of {check.of:,} checked; a quick classifier agrees with {check.accuracy:.1%}"
-    return told if check.accuracy >= UNRELIABLE else f"{told}, so most suspects may be its own mistakes"
+    doubt = "" if check.accuracy >= MIN_RELIABLE_AGREEMENT else ", so most suspects may be its own mistakes"
+    agrees = f"a quick classifier agrees with {check.accuracy:.1%}{doubt}"
+    return f"{check.judged:,} of {check.of:,} checked; {agrees}"
 
 
 def _range(values: NDArray[np.int64]) -> str:
@@ -108,13 +108,7 @@ def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-MAX_IMAGES_NAMED = 3
-"""Images of one case that are named."""
-
-SEVERITY_STYLES = {"error": "bold red", "warning": "yellow"}
-
-
-def print_diagnosis(console: Console, diagnosis: InspectionReport, *, most: int) -> None:
+def print_report(console: Console, report: InspectionReport, *, most: int) -> None:
     """Print every finding with `most` of its cases, then a line for everything measured.
 
     Each line holds one thing, however long: a terminal wraps it, a pipe does not.
@@ -124,33 +118,33 @@ def print_diagnosis(console: Console, diagnosis: InspectionReport, *, most: int)
     def say(*pieces: str | tuple[str, str]) -> None:
         console.print(Text.assemble(*pieces), soft_wrap=True)
 
-    dataset = diagnosis.dataset
-    say((one_line(dataset.name), "bold"), f": {verdict(diagnosis)}   ({one_line(dataset.source)})")
-    for finding in diagnosis.findings:
+    dataset = report.dataset
+    say((one_line(dataset.name), "bold"), f": {verdict(report)}   ({one_line(dataset.source)})")
+    for finding in report.findings:
         about = finding.about
         say(
             "\n",
             (f"{about.severity:<9}", SEVERITY_STYLES[about.severity]),
             (str(finding), "bold"),
         )
-        for line in _cases(finding, diagnosis.images, most):
+        for line in _case_lines(finding, report.images, most):
             say(f"{'':<9}", line)
         say(f"{'':<9}", (f"→ {about.remedy}", "dim"))
     say()
-    for name, told in measured(diagnosis).items():
-        say((f"{name:<9}", "bold"), told)
+    for name, text in measured(report).items():
+        say((f"{name:<9}", "bold"), text)
 
 
-def _cases(finding: Finding, pool: ImageIndex, most: int) -> Iterator[str]:
+def _case_lines(finding: Finding, index: ImageIndex, most: int) -> Iterator[str]:
     for case in finding.cases[:most]:
-        yield _told(case, pool)
+        yield _case_line(case, index)
     left = len(finding.cases) - most
     if left > 0:
         yield f"and {left:,} more"
 
 
-def _told(case: Case, pool: ImageIndex) -> str:
-    places = [pool.place(row) for row in case.rows[:MAX_IMAGES_NAMED]]
+def _case_line(case: Case, index: ImageIndex) -> str:
+    places = [index.place(row) for row in case.rows[:MAX_IMAGES_NAMED]]
     named = [f"{place.label}  {place}" for place in places]
     if len(case.rows) > MAX_IMAGES_NAMED:
         named.append(f"{len(case.rows) - MAX_IMAGES_NAMED:,} more")
@@ -158,30 +152,26 @@ def _told(case: Case, pool: ImageIndex) -> str:
     return "   ".join(filter(None, [" | ".join(named), note]))
 
 
-MAX_CASES, MAX_IMAGES_PER_CASE, MAX_CLASSES, MAX_IMAGES_PER_CLASS = 30, 6, 120, 40
-"""Cases of a finding, images of a case, classes with images and their images on the page: some megabytes."""
-
-
-def inspection_page(inspection: InspectionReport) -> str:
+def inspection_page(report: InspectionReport) -> str:
     """Render the page as HTML."""
-    pool, labels = inspection.images, inspection.dataset.alphabet.labels
-    totals, parts = inspection.counts.sum(axis=0), pool.parts()
+    index, labels = report.images, report.dataset.alphabet.labels
+    totals, parts = report.counts.sum(axis=0), index.parts()
     return render_page(
         "inspection.html",
-        title=f"{inspection.dataset.name}: inspection",
-        inspection=inspection,
-        pool=pool,
-        verdict=_capital(verdict(inspection)),
-        measured=measured(inspection),
+        title=f"{report.dataset.name}: inspection",
+        inspection=report,
+        pool=index,
+        verdict=_capital(verdict(report)),
+        measured=measured(report),
         case_note=case_note,
         capital=_capital,
         parts=[PART_NAMES[part] for part in parts],
         classes=[
             {
                 "label": label,
-                "counts": inspection.counts[list(parts), position],
+                "counts": report.counts[list(parts), position],
                 "total": totals[position],
-                "sample": sample_of_class(pool, position),
+                "sample": sample_of_class(index, position),
             }
             for position, label in enumerate(labels)
         ],
@@ -193,9 +183,9 @@ def inspection_page(inspection: InspectionReport) -> str:
     )
 
 
-def sample_of_class(pool: ImageIndex, label: int, *, seed: int = 0) -> list[int]:
+def sample_of_class(index: ImageIndex, label: int, *, seed: int = 0) -> list[int]:
     """Draw at most 40 rows of a class at random, and return them in order."""
-    members = np.flatnonzero(pool.labels == label)
+    members = np.flatnonzero(index.labels == label)
     drawn = np.random.default_rng(seed).permutation(members)[:MAX_IMAGES_PER_CLASS]
     rows: list[int] = np.sort(drawn).tolist()
     return rows
@@ -205,8 +195,8 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def as_record(diagnosis: InspectionReport) -> dict[str, Any]:
-    """Everything found, no case left out.
+def as_record(report: InspectionReport) -> dict[str, Any]:
+    """Return all findings with all their cases, as plain JSON types.
 
     ```
     kalamos_version, dataset, source, grouped_by (or null)
@@ -216,55 +206,48 @@ def as_record(diagnosis: InspectionReport) -> dict[str, Any]:
     imbalance                 largest class / smallest that has images; null without images
     sizes                     {"width": {"min", "median", "max"}, "height": {...}} in px; null without images
     polarity                  {"dark_on_light", "light_on_dark", "unclear"}, images of each
-    label_check               {"judged", "of", "accuracy", "skipped"}; null where it was not asked for
+    label_check               {"judged", "of", "accuracy", "skipped"}; null if it was not requested
     findings                  [{"kind", "severity", "title", "meaning", "remedy", "count", "cases"}, ...]
       cases                   [{"images", "what", "suggested", "quality", "difference"}, ...]
         images                [{"part", "index", "label", "name", "group"}, ...]
     ```
 
-    Kinds are the keys of `findings.FINDING_TYPES`; `index` counts in the dataset's test split for the part
+    Kinds are the keys of `FINDING_TYPES`; `index` counts in the dataset's test split for the part
     `test`, else in its train split; "what" and "name" may be empty, "suggested", "quality",
     "difference" and "group" null.
     """
-    pool, labels = diagnosis.images, diagnosis.dataset.alphabet.labels
-    parts = pool.parts()
-    check = diagnosis.labels
+    index, labels = report.images, report.dataset.alphabet.labels
+    parts = index.parts()
+    check = report.labels
     return {
         "kalamos_version": __version__,
-        "dataset": one_line(diagnosis.dataset.name),
-        "source": one_line(diagnosis.dataset.source),
-        "grouped_by": diagnosis.dataset.grouped_by,
-        "errors": len(diagnosis.errors),
-        "warnings": len(diagnosis.warnings),
-        "images": len(pool),
-        "parts": {PART_NAMES[part]: int(diagnosis.counts[part].sum()) for part in parts},
+        "dataset": one_line(report.dataset.name),
+        "source": one_line(report.dataset.source),
+        "grouped_by": report.dataset.grouped_by,
+        "errors": len(report.errors),
+        "warnings": len(report.warnings),
+        "images": len(index),
+        "parts": {PART_NAMES[part]: int(report.counts[part].sum()) for part in parts},
         "classes": [
-            {"label": label, **{PART_NAMES[part]: int(diagnosis.counts[part, position]) for part in parts}}
+            {"label": label, **{PART_NAMES[part]: int(report.counts[part, position]) for part in parts}}
             for position, label in enumerate(labels)
         ],
-        "imbalance": imbalance(diagnosis.counts.sum(axis=0)),
-        "sizes": _sizes(pool.shapes),
+        "imbalance": imbalance(report.counts.sum(axis=0)),
+        "sizes": _sizes(index.shapes),
         "polarity": {
-            name: int(np.count_nonzero(diagnosis.polarities == value))
+            name: int(np.count_nonzero(report.polarities == value))
             for name, value in (
                 ("dark_on_light", DARK_ON_LIGHT),
                 ("light_on_dark", LIGHT_ON_DARK),
                 ("unclear", -1),
             )
         },
-        "label_check": None
-        if check is None
-        else {
-            "judged": check.judged,
-            "of": check.of,
-            "accuracy": check.accuracy,
-            "skipped": check.skipped,
-        },
-        "findings": [_finding(finding, pool) for finding in diagnosis.findings],
+        "label_check": None if check is None else asdict(check),
+        "findings": [_finding(finding, index) for finding in report.findings],
     }
 
 
-def _finding(finding: Finding, pool: ImageIndex) -> dict[str, Any]:
+def _finding(finding: Finding, index: ImageIndex) -> dict[str, Any]:
     return {
         "kind": finding.kind,
         "severity": finding.about.severity,
@@ -272,49 +255,29 @@ def _finding(finding: Finding, pool: ImageIndex) -> dict[str, Any]:
         "meaning": finding.about.meaning,
         "remedy": finding.about.remedy,
         "count": len(finding.cases),
-        "cases": [_case(case, pool) for case in finding.cases],
+        "cases": [_case(case, index) for case in finding.cases],
     }
 
 
-def _case(case: Case, pool: ImageIndex) -> dict[str, Any]:
-    return {
-        "images": [_image(row, pool) for row in case.rows],
-        "what": case.what,
-        "suggested": case.suggested,
-        "quality": case.quality,
-        "difference": case.difference,
-    }
+def _case(case: Case, index: ImageIndex) -> dict[str, Any]:
+    fields = asdict(case)
+    return {"images": [_image(row, index) for row in fields.pop("rows")], **fields}
 
 
-def _image(row: int, pool: ImageIndex) -> dict[str, Any]:
-    place = pool.place(row)
-    group = None if pool.groups is None else int(pool.groups[row])
-    return {
-        "part": place.part,
-        "index": place.index,
-        "label": place.label,
-        "name": place.name,
-        "group": group,
-    }
+def _image(row: int, index: ImageIndex) -> dict[str, Any]:
+    return {**asdict(index.place(row)), "group": None if index.groups is None else int(index.groups[row])}
 
 
 def _sizes(shapes: NDArray[np.int64]) -> dict[str, dict[str, float]] | None:
     if not len(shapes):
         return None
     return {
-        name: {
-            "min": int(values.min()),
-            "median": float(np.median(values)),
-            "max": int(values.max()),
-        }
-        for name, values in (("width", shapes[:, 1]), ("height", shapes[:, 0]))
+        name: {"min": int(side.min()), "median": float(np.median(side)), "max": int(side.max())}
+        for name, side in (("width", shapes[:, 1]), ("height", shapes[:, 0]))
     }
 
 
-PAGE_SUFFIXES = frozenset({".html", ".htm"})
-
-
-def write_report(target: Path, inspection: InspectionReport) -> None:
+def write_report(target: Path, report: InspectionReport) -> None:
     """Write the page, or a folder with `inspection.html` and `inspection.json`.
 
     Args:
@@ -323,8 +286,8 @@ def write_report(target: Path, inspection: InspectionReport) -> None:
     Raises:
         OutputError: a file or the folder cannot be written.
     """
-    page = inspection_page(inspection)
+    page = inspection_page(report)
     if target.suffix.lower() in PAGE_SUFFIXES:
         save_file(target, page)
         return
-    save_files(target, {"inspection.html": page, "inspection.json": report_json(as_record(inspection))})
+    save_files(target, {"inspection.html": page, "inspection.json": report_json(as_record(report))})

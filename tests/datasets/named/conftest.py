@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,27 @@ import pytest
 from numpy.typing import NDArray
 
 from kalamos.datasets import Dataset
-from kalamos.datasets.named import describe
+from kalamos.datasets.named import arabic, describe
 from kalamos.errors import DatasetError
 
 ToIdx = Callable[[NDArray[Any]], bytes]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoded_once() -> Iterator[None]:
+    """Three of the real datasets are read from one archive of 47,434 images: decode it once."""
+    read, cached = arabic.read_members, {}
+
+    def read_members(path: Path, *args: Any, **options: Any) -> Any:
+        if path.parent != Path(os.environ.get("KALAMOS_DATA", "")):
+            return read(path, *args, **options)
+        if path not in cached:
+            cached[path] = read(path, *args, **options)
+        return cached[path]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arabic, "read_members", read_members)
+        yield
 
 
 def _real(name: str) -> Dataset:

@@ -2,13 +2,8 @@
 
 Each lies in the data folder, the first of: `--data-dir`, the environment variable KALAMOS_DATA, and
 `kalamos` in the user's cache folder; in its own folder, as torchvision leaves it, or as the archive that
-its authors publish. All are read from these files only, without the network.
-
-```
-mnist, emnist, emnist_47, usps ──┐
-ahcd, hijja ─ arabic_letters ─────┼─ entry (the registry) ─ layout (the places)
-ocr_arabic, hijja ─ members ──────┘
-```
+its authors publish. All are read from these files only, without the network. `mnist` and `arabic` register
+theirs in the `catalogue`.
 """
 
 from kalamos.datasets.named import arabic, mnist  # noqa: F401 (register)

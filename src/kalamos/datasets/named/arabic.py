@@ -1,19 +1,9 @@
-"""Arabic letters: AHCD, Hijja, OCR-Arabic and their union.
+"""Arabic letters: AHCD, Hijja, the union of both, and OCR-Arabic.
 
-Archives of image files whose names hold the label.
-
-AHCD: Arabic handwritten characters, 32x32 (El-Sawy, Loey and El-Bakry 2017).
-
-Hijja: Arabic letters by children aged 7 to 12, 32x32 (Altwaijry and Al-Turaiki 2020).
-
-Nobody says who wrote which image, but the IDs rise sheet by sheet, in the sheet's own order of letters
-and forms. Up to ID 34,452 a sheet has exactly 108 IDs (measured: 319 sheets in a row begin with an alef at
-1 modulo 108). After it a sheet has 120 to 133, and about every eleventh ID belongs to another sheet that
-is threaded through a dozen of them.
-
-OCR-Arabic (ahmedsaeedsaid/OCR-Arabic): printed Arabic letters and punctuation in several fonts.
-
-Handwritten Arabic letters from two sources: isolated ones by adults, and all forms by children.
+In Hijja nobody says who wrote which image, but the IDs rise sheet by sheet, in the sheet's own order of
+letters and forms. Up to ID 34,452 a sheet has exactly 108 IDs (measured: 319 sheets in a row begin with an
+alef at 1 modulo 108). After it a sheet has 120 to 133, and about every eleventh ID belongs to another sheet
+that is threaded through a dozen of them.
 """
 
 from __future__ import annotations
@@ -136,7 +126,7 @@ AHCD: Final = register(
         home="its author's project: github.com/mloey/Arabic-Handwritten-Characters-Dataset, the CSV archive",
     )
 )
-"""28 letters by 60 writers, bright on black; official split.
+"""AHCD (El-Sawy, Loey and El-Bakry 2017): 28 letters by 60 writers, 32x32, bright on black; official split.
 
 Its paper says that no writer is on both sides. In these files all are: both parts hold 60 blocks of alef to
 yaa, eight of each letter for training and two for the test, and the nearest training image of the same
@@ -170,7 +160,7 @@ def _hijja_label(member: str) -> int | None:
     return int(match[1]) - 1 if match and 1 <= int(match[1]) <= len(HIJJA_29) else None
 
 
-def _read_all(
+def _read_hijja_images(
     path: Path, group: Callable[[NDArray[np.int64]], NDArray[np.int64]]
 ) -> tuple[Split, tuple[SkippedFile, ...]]:
     split, problems = read_members(path, _hijja_label, dataset="Hijja", example_folder="1 alif/1.1")
@@ -179,31 +169,33 @@ def _read_all(
 
 
 def _read_hijja(paths: tuple[Path, ...]) -> Parts:
-    split, problems = _read_all(paths[0], partial(block_groups, size=SHEET_IDS))
+    split, problems = _read_hijja_images(paths[0], partial(block_groups, size=SHEET_IDS))
     return Parts(split, problems=problems)
 
 
 def _read_hijja_28(paths: tuple[Path, ...]) -> Parts:
-    every, problems = _read_all(paths[0], _blocks)
-    assert every.groups is not None  # noqa: S101  (`_read_all` sets them)
+    every, problems = _read_hijja_images(paths[0], _hijja_blocks)
+    assert every.groups is not None  # noqa: S101  (`_read_hijja_images` sets them)
     letters, test = every.labels < len(ARABIC_28), _for_test(every.groups)
     return Parts(
         every.take(np.flatnonzero(letters & ~test)), every.take(np.flatnonzero(letters & test)), problems
     )
 
 
-def _blocks(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The sheet of each ID; in the later part, where sheets run into each other, the stretch of them."""
+def _hijja_blocks(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sheet of each ID; in the later part, where sheets interleave, the block of IDs."""
     late = ids - REGULAR_SHEETS * SHEET_IDS - 1
     return np.where(late < 0, (ids - 1) // SHEET_IDS, REGULAR_SHEETS + late // LATE_BLOCK_IDS)
 
 
 def _for_test(blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.array([block % TEST_ONE_IN == _drawn(block // TEST_ONE_IN) for block in blocks.tolist()], bool)
+    return np.array(
+        [block % TEST_ONE_IN == _test_block(block // TEST_ONE_IN) for block in blocks.tolist()], bool
+    )
 
 
 @cache
-def _drawn(fold: int) -> int:
+def _test_block(fold: int) -> int:
     # A checksum, not a generator, whose stream may change with NumPy's version.
     return zlib.crc32(f"{TEST_SEED}/{fold}".encode()) % TEST_ONE_IN
 
@@ -221,28 +213,27 @@ HIJJA: Final = register(
         home="its authors' project: github.com/israksu/Hijja2",
     )
 )
-"""28 letters and hamza, in all their forms, black on white. No official split in this arrangement; blocks of
-108 IDs stand for the writers, exactly in the first 34,452 IDs, by and by off after them."""
+"""Hijja (Altwaijry and Al-Turaiki 2020): 28 letters and hamza in all their forms, by children aged 7 to 12,
+32x32, black on white. No official split in this arrangement; blocks of 108 IDs stand for the writers, exactly
+in the first 34,452 IDs, increasingly off after them."""
 
 HIJJA_28: Final = register(
-    NamedDataset(
+    replace(
+        HIJJA,
         name="hijja-28",
         alphabet=ARABIC_28,
         train=36_525,
         test=9_201,
-        source="Altwaijry and Al-Turaiki 2020; divided by kalamos",
-        layouts=archive("hijja", "hijja2"),
+        source=f"{HIJJA.source}; divided by kalamos",
         read=_read_hijja_28,
-        grouped_by="writer block",
-        home="its authors' project: github.com/israksu/Hijja2",
     )
 )
 """Hijja without its 1,708 images of hamza, so that its alphabet is AHCD's, with a test split of our own.
 
 Of every five neighbouring blocks one is for the test, drawn by a fixed seed. A block is a sheet (a writer)
 up to ID 34,452, and 1,063 IDs after it. In that last third a sheet may be cut where blocks meet, and about
-one image in eleven is of a writer with images in several blocks; else writers are apart. No image of
-the test is, byte for byte, one of the training's."""
+one image in eleven is by a writer with images in several blocks; otherwise writers are apart. No test image
+equals a training image byte for byte."""
 
 ARABIC_32: Final = Alphabet("arabic-32", (*ARABIC_28.labels, "ء", "ئ", "ة", "لا"))
 
@@ -255,7 +246,7 @@ LETTERS: Final = {
     "non": "ن", "haa": "ه", "waw": "و", "yaa": "ي", "hamza": "ء", "hamzaLnbra": "ئ", "ta2marbota": "ة",
     "lamAlif": "لا",
 }  # fmt: skip
-"""What the class folders hold, by looking at them: "taa" is ط and "ta2" is ت."""
+"""What the class folders hold, checked by eye: "taa" is ط and "ta2" is ت."""
 
 PUNCTUATION: Final = {
     "Brackets_left": "(", "brackets_right": ")", "left": "<", "right": ">", "Hyphen": "-", "colon": ":",
@@ -268,7 +259,7 @@ _STYLE = re.compile(r" (?:Light|Semilight|Semibold|Bold|Italic|Regular)$")
 
 
 def font_of(file: str) -> str:
-    """The font family that a file's name holds, whatever the size and the style; "" if it holds none.
+    """Return the font family that a file's name holds, whatever the size and the style; "" if it holds none.
 
     Small sizes of "Unicode" are called "Typesetting" in part. All of size 12 are that, seen by eye and by
     their nearest neighbours; those of size 13 have twins, which `_font_groups` looks for.
@@ -299,7 +290,7 @@ def _read_ocr_arabic(folders: Mapping[str, str], alphabet: Alphabet, paths: tupl
 
 
 def _font_groups(digests: list[bytes], fonts: list[str]) -> NDArray[np.int64]:
-    """A number for each font, int64 [N]. Twins under two names are in the alphabetically last of them.
+    """Number the fonts, int64 [N]. Twins under two names get the alphabetically last of them.
 
     That is "Unicode" for all of those in the published files; and twins on both sides of a split would
     leak in any case.
@@ -324,20 +315,18 @@ OCR_ARABIC: Final = register(
         home="its project: github.com/ahmedsaeedsaid/OCR-Arabic",
     )
 )
-"""Printed letters in their forms, five fonts and many sizes, bright on black, up to 59x70 px. No official
-split. A random one puts hundreds of byte-exact twins on both sides; split by font as well."""
+"""Printed letters (ahmedsaeedsaid/OCR-Arabic) in their forms, five fonts and many sizes, bright on black, up
+to 59x70 px. No official split. A random one puts hundreds of byte-exact twins on both sides; split by font as
+well."""
 
 OCR_ARABIC_PUNCTUATION: Final = register(
-    NamedDataset(
+    replace(
+        OCR_ARABIC,
         name="ocr-arabic-punctuation",
         alphabet=PUNCTUATION_11,
         train=1_595,
-        test=0,
-        source="ahmedsaeedsaid/OCR-Arabic",
         layouts=archive("ocr-arabic-punctuation", "ocr-arabic-punctuation"),
         read=partial(_read_ocr_arabic, PUNCTUATION, PUNCTUATION_11),
-        grouped_by="font",
-        home="its project: github.com/ahmedsaeedsaid/OCR-Arabic",
     )
 )
 """The same source's punctuation: 11 classes in several fonts and sizes. No official split."""

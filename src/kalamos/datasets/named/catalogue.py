@@ -1,9 +1,4 @@
-"""The catalogue of named datasets: what is known without reading, and where files lie.
-
-The places in a data folder where a dataset's files may lie.
-
-The registry of named datasets, and what is known of each before it is read.
-"""
+"""The registry of named datasets: what is known of each before it is read, and where its files may lie."""
 
 from __future__ import annotations
 

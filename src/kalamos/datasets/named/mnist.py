@@ -1,18 +1,8 @@
-"""MNIST, EMNIST, USPS and their file formats.
+"""MNIST, KMNIST, EMNIST and USPS, and their file formats: IDX, .npz and LIBSVM.
 
-The IDX format of the MNIST family (http://yann.lecun.com/exdb/mnist, LeCun et al. 1998).
-
-MNIST, and KMNIST in its shape and format: four IDX files each.
-
-EMNIST: digits and letters, 28x28, in six official arrangements (Cohen et al. 2017).
-
-The official files hold every image transposed, and count the letters from 1; both are set right here.
-
-Read arrays from .npz files, with errors that say what is wrong.
-
-EMNIST-47: a selection of EMNIST ByMerge in one file, upright, with a balanced test split.
-
-USPS: digits from envelopes, 16x16 (Hull 1994), as arrays or in LIBSVM's format.
+IDX is the format of the MNIST family (http://yann.lecun.com/exdb/mnist, LeCun et al. 1998). The official
+files of EMNIST (Cohen et al. 2017) hold every image transposed, and count the letters from 1; both are
+corrected here.
 """
 
 from __future__ import annotations
@@ -23,6 +13,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -129,14 +120,12 @@ MNIST: Final = register(
 """Handwritten digits, 28x28 (LeCun et al. 1998), official files and split."""
 
 KMNIST: Final = register(
-    NamedDataset(
+    replace(
+        MNIST,
         name="kmnist",
         alphabet=HIRAGANA_10,
-        train=60_000,
-        test=10_000,
         source="Clanuwat et al. 2018",
         layouts=(Layout(MNIST_FILES, ("kmnist", "KMNIST/raw", "kmnist/raw", "kmnist/KMNIST/raw")),),
-        read=_read_mnist,
         torchvision=("KMNIST", "kmnist"),
     )
 )
@@ -227,7 +216,7 @@ def _emnist_idx(read: FileReader, file: str, where: str) -> NDArray[Any]:
 
 
 def _parse_mapping(mapping: bytes, where: str) -> dict[int, str]:
-    """A mapping file's lines: a label, the code point of its character, and perhaps of its small letter."""
+    """Parse lines of a label, the code point of its character, and perhaps that of its small letter."""
     codes = {}
     for line in filter(bytes.strip, mapping.splitlines()):
         try:
@@ -305,13 +294,14 @@ def _npz_split(images: NDArray[Any], labels: NDArray[Any]) -> Split:
 
 def _read_emnist_47(paths: tuple[Path, ...]) -> Parts:
     [path] = paths
-    classes, bench = read_arrays(path, "classes", "balanced_test_idx")
+    classes, balanced = read_arrays(path, "classes", "balanced_test_idx")
     if tuple(classes.tolist()) != LATIN_47.labels:
         raise DatasetError(f"{path}: its classes are not those of EMNIST Balanced")
     train, test = read_splits(path)
-    if bench.ndim != 1 or bench.dtype.kind not in "iu" or not ((bench >= 0) & (bench < len(test))).all():
-        raise DatasetError(f"{path}: its balanced bench does not point at test images")
-    return Parts(train, test.take(bench))
+    inside = balanced.dtype.kind in "iu" and bool(((balanced >= 0) & (balanced < len(test))).all())
+    if balanced.ndim != 1 or not inside:
+        raise DatasetError(f"{path}: its balanced_test_idx does not point at test images")
+    return Parts(train, test.take(balanced))
 
 
 EMNIST_47: Final = register(
@@ -351,7 +341,7 @@ def _read_libsvm(path: Path) -> Split:
         lines = bz2.decompress(path.read_bytes()).split(b"\n")
         table = np.array([line.replace(b":", b" ").split() for line in lines if line.strip()], np.float64)
     except (OSError, EOFError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error})", remedy="download the file again") from error
+        raise DatasetError(f"{path}: cannot be read ({error})", remedy=_DOWNLOAD_AGAIN) from error
     pixels = table[:, 2::2] if table.ndim == 2 else table
     count = USPS_SIDE_PX**2
     if pixels.shape[1:] != (count,) or not (table[:, 1::2] == np.arange(1, count + 1)).all():
@@ -377,4 +367,5 @@ USPS: Final = register(
         torchvision=("USPS", "usps"),
     )
 )
-"""Digits of postal codes, bright on black, official split."""
+"""Digits of postal codes from envelopes (Hull 1994), 16x16, bright on black, official split; as arrays or in
+LIBSVM's format."""
