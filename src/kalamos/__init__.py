@@ -4,6 +4,9 @@
 >>> kalamos.load("digits").labels
 ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
 
+What the command says, the library says too: `load`, `train`, `evaluate`, `compare`, `inspect`, `export`,
+`fine_tune`, `load_dataset` and `list_models`.
+
 Names load when they are first used, so that `import kalamos` costs nothing. It sets
 ORT_DISABLE_TELEMETRY=1 unless that is set: see `kalamos.privacy`.
 """
@@ -17,37 +20,71 @@ from kalamos._version import __version__
 
 if TYPE_CHECKING:
     from kalamos import errors
+    from kalamos.alphabets import Alphabet
+    from kalamos.datasets import load_dataset
     from kalamos.errors import ImageError, KalamosError, ModelError, NoInkError
+    from kalamos.evaluation.evaluate import evaluate_dataset as evaluate
+    from kalamos.finetune import fine_tune
+    from kalamos.inspection import inspect
+    from kalamos.learn import Recipe, Run, train
+    from kalamos.learn.compare import compare
+    from kalamos.learn.export import export_model as export
+    from kalamos.predict_options import PredictOptions
     from kalamos.predictions import Candidate, Prediction
     from kalamos.recognizer import Recognizer, load
     from kalamos.results import Results
-
-__all__ = [
-    "Candidate",
-    "ImageError",
-    "KalamosError",
-    "ModelError",
-    "NoInkError",
-    "Prediction",
-    "Recognizer",
-    "Results",
-    "__version__",
-    "errors",
-    "load",
-]
+    from kalamos.zoo import names as list_models
 
 _HOMES = {
+    "Alphabet": "alphabets",
     "Candidate": "predictions",
     "ImageError": "errors",
     "KalamosError": "errors",
     "ModelError": "errors",
     "NoInkError": "errors",
+    "PredictOptions": "predict_options",
     "Prediction": "predictions",
+    "Recipe": "learn",
     "Recognizer": "recognizer",
     "Results": "results",
+    "Run": "learn",
+    "compare": "learn.compare",
+    "evaluate": "evaluation.evaluate:evaluate_dataset",
+    "export": "learn.export:export_model",
+    "fine_tune": "finetune",
+    "inspect": "inspection",
+    "list_models": "zoo:names",
     "load": "recognizer",
+    "load_dataset": "datasets",
+    "train": "learn",
 }
+"""Name -> the module that has it, and what it is called there if otherwise."""
 
+__all__ = [
+    "Alphabet",
+    "Candidate",
+    "ImageError",
+    "KalamosError",
+    "ModelError",
+    "NoInkError",
+    "PredictOptions",
+    "Prediction",
+    "Recipe",
+    "Recognizer",
+    "Results",
+    "Run",
+    "__version__",
+    "compare",
+    "errors",
+    "evaluate",
+    "export",
+    "fine_tune",
+    "inspect",
+    "list_models",
+    "load",
+    "load_dataset",
+    "train",
+]
 
 # Whatever imports onnxruntime in kalamos has passed here, in worker processes too.
 import_module("kalamos.privacy").disable_telemetry()
@@ -58,7 +95,14 @@ def __getattr__(name: str) -> Any:
         return import_module("kalamos.errors")
     if name not in _HOMES:
         raise AttributeError(f"module 'kalamos' has no attribute {name!r}")
-    value = getattr(import_module(f"kalamos.{_HOMES[name]}"), name)
+    home, _, there = _HOMES[name].partition(":")
+    try:
+        value = getattr(import_module(f"kalamos.{home}"), there or name)
+    except ModuleNotFoundError as error:
+        if not home.startswith("learn") or (error.name or "").startswith("kalamos"):
+            raise
+        missing = import_module("kalamos.errors").MissingExtraError
+        raise missing(f"kalamos.{name} needs {error.name}, not installed here", extra="train") from error
     globals()[name] = value
     return value
 

@@ -171,15 +171,15 @@ def test_images_and_labels_belong_together() -> None:
 
 
 def test_the_old_file_and_others_are_not_replaced(lesson: FineTuned, seven: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the model that is taught"):
+    with pytest.raises(UsageError, match="the model that is fine-tuned"):
         lesson.save(seven, force=True)
     link = tmp_path / "link.onnx"
     link.symlink_to(seven)
-    with pytest.raises(UsageError, match="the model that is taught"):
+    with pytest.raises(UsageError, match="the model that is fine-tuned"):
         lesson.save(link, force=True)
     there = tmp_path / "there.onnx"
     there.write_bytes(b"mine")
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         lesson.save(there)
     assert there.read_bytes() == b"mine"
     lesson.save(there, force=True)
@@ -221,3 +221,13 @@ def test_the_old_names_go_on_and_warn() -> None:
         assert kalamos.finetune.teach is fine_tune
     with pytest.raises(AttributeError, match="taech"):
         kalamos.finetune.taech  # noqa: B018
+
+
+def test_a_folder_of_corrections_is_fine_tuned_on(seven: Path, tmp_path: Path, new_digits: Examples) -> None:
+    from kalamos.finetune.corrections import Corrections
+
+    kept, labels = Corrections(tmp_path), new_digits.labels[:4]
+    for image, label in zip(new_digits.images[:4], labels, strict=True):
+        kept.add(image, label)
+    tuned = kalamos.fine_tune(seven, tmp_path, holdout=0)
+    assert (tuned.n, set(tuned.new_labels)) == (4, set(labels) - set(kalamos.load(seven).labels))

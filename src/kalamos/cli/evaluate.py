@@ -26,7 +26,7 @@ from kalamos.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from kalamos.datasets import Dataset, Split
+    from kalamos.datasets import Split
     from kalamos.evaluation.evaluate import EvalTarget
     from kalamos.model_file import Metric
     from kalamos.recognizer import Recognizer
@@ -280,7 +280,7 @@ def _load_inputs(
 ) -> _Inputs:
     """Load the model and the images, print what was skipped, and make the folder for the report."""
     from kalamos.datasets import load_dataset
-    from kalamos.evaluation.evaluate import EvalTarget, filter_charset
+    from kalamos.evaluation.evaluate import EvalTarget, choose_split, filter_charset
     from kalamos.evaluation.reporting import make_folder
     from kalamos.recognizer import load
 
@@ -288,7 +288,7 @@ def _load_inputs(
     reader = load(model)
     data = load_dataset(dataset, data_dir)
     labels = data.alphabet.labels
-    images, part = _choose_split(data, split, run)
+    images, part = choose_split(data, split, run)
     total = len(images)
     if charset is not None:
         images = filter_charset(images, labels, reader.spec.alphabet, charset)
@@ -311,20 +311,6 @@ def _refuse_folder(model: str) -> None:
     if (path / "run.json").is_file():
         raise UsageError(f"{model}: is a run, not a model", remedy=f"export it first: kalamos export {model}")
     raise UsageError(f"{model}: is a folder, not a model", remedy="name a shipped model or an .onnx file")
-
-
-def _choose_split(data: Dataset, split: str | None, run: Path | None) -> tuple[Split, str]:
-    from kalamos.evaluation.evaluate import dataset_split, run_split
-
-    if run is None:
-        return dataset_split(data, split)
-    part = split or "val"
-    if part == "all":
-        raise UsageError(
-            "--split-of RUN takes one part of a split, --split all takes every image",
-            remedy="leave one of the two out",
-        )
-    return run_split(data, run, part), f"{part} of {run}"
 
 
 def _print_result(form: str, as_json: Callable[[], str], as_text: Callable[[Console], None]) -> None:

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet, ClassMask, restrict
-from kalamos.datasets import Dataset, RaggedImages, Split
+from kalamos.datasets import Dataset, RaggedImages, Split, load_dataset
 from kalamos.errors import DatasetError, MissingExtraError, UsageError
 from kalamos.evaluation.calibration import ACCURACIES, RiskCoverage, risk_coverage
 from kalamos.evaluation.metrics import (
@@ -40,14 +41,16 @@ from kalamos.evaluation.metrics import (
     wilson_interval,
 )
 from kalamos.model_file import SelectiveAccuracy
-from kalamos.recognizer import Recognizer
+from kalamos.recognizer import Recognizer, load
 
 __all__ = [
     "EvalTarget",
     "Evaluation",
+    "choose_split",
     "confused_pairs",
     "dataset_split",
     "evaluate",
+    "evaluate_dataset",
     "filter_charset",
     "right_samples",
     "run_split",
@@ -330,6 +333,49 @@ def evaluate(
     )
 
 
+def evaluate_dataset(
+    model: Recognizer | str | os.PathLike[str],
+    dataset: Dataset | str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    split_of: RunLike | str | os.PathLike[str] | None = None,
+    charset: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """Measure a model on a dataset, as `kalamos evaluate` does.
+
+    Args:
+        model: a recognizer, or what `kalamos.load` opens.
+        dataset: a `Dataset`, or what `kalamos.load_dataset` reads.
+        split: "test", "train", "val" or "all"; None takes the test split if the dataset has one, else all.
+        split_of: a run (of `kalamos.train`) or its folder: split the dataset as the run did, and measure on
+            its "val" part, or on `split`. So a model is not measured on images that it learned from.
+        charset: answer with these characters only, and measure on the images that have such a label.
+        data_dir: the folder that holds the named datasets.
+        on_progress: called now and then with the number of images done.
+
+    Raises:
+        DatasetError: the dataset cannot be read, is not the run's, or has a class that the model lacks.
+        UsageError: there is no such part, or the alphabet lacks the charset.
+        ModelError: the model cannot be opened.
+
+    >>> import kalamos
+    >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 12:15] = 255
+    >>> from kalamos.alphabets import DIGITS
+    >>> ones = Dataset("ones", DIGITS, Split(np.stack([stroke] * 4), np.ones(4, np.int64)), None, "drawn")
+    >>> kalamos.evaluate("digits", ones).accuracy
+    1.0
+    """
+    reader = model if isinstance(model, Recognizer) else load(model)
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset, data_dir)
+    images, _ = choose_split(data, split, split_of)
+    labels = data.alphabet.labels
+    if charset is not None:
+        images = filter_charset(images, labels, reader.spec.alphabet, charset)
+    return evaluate(reader, images, labels, charset=charset, on_progress=on_progress)
+
+
 def filter_charset(split: Split, labels: tuple[str, ...], alphabet: Alphabet, charset: str) -> Split:
     """The images whose label a charset keeps.
 
@@ -414,25 +460,67 @@ def dataset_split(dataset: Dataset, part: str | None) -> tuple[Split, str]:
     )
 
 
-def run_split(dataset: Dataset, run: Path, part: str) -> Split:
-    """The part "train", "val" or "test" of the split that was saved with a run.
+class RunLike(Protocol):
+    """What a `kalamos.learn.Run` says of its split."""
+
+    @property
+    def data_sha256(self) -> str: ...
+    @property
+    def split(self) -> Any: ...
+    @property
+    def folder(self) -> Path | None: ...
+
+
+def choose_split(
+    dataset: Dataset, part: str | None, run: RunLike | str | os.PathLike[str] | None = None
+) -> tuple[Split, str]:
+    """Choose what to measure on: a part of the dataset's own split, or of a run's. Return it and its name.
+
+    Args:
+        part: see `dataset_split`; of a run "train", "val" (the default) or "test".
+        run: a finished run or its folder.
+
+    Raises:
+        UsageError: there is no such part.
+        DatasetError, MissingExtraError: see `run_split`.
+    """
+    if run is None:
+        return dataset_split(dataset, part)
+    part = part or "val"
+    if part == "all":
+        raise UsageError(
+            "--split-of RUN takes one part of a split, --split all takes every image",
+            remedy="leave one of the two out",
+        )
+    if isinstance(run, str | os.PathLike):
+        run = Path(run)
+    where = run if isinstance(run, Path) else run.folder or "this run"
+    return run_split(dataset, run, part), f"{part} of {where}"
+
+
+def run_split(dataset: Dataset, run: RunLike | Path, part: str) -> Split:
+    """The part "train", "val" or "test" of the split that a run made, or that was saved in its folder.
 
     Raises:
         DatasetError: not a run folder with a saved split, of another dataset, or damaged.
         UsageError: the run kept no such part.
         MissingExtraError: safetensors, of the extra 'train', is not installed.
     """
-    if dataset.train.sha256 != _fingerprint(run):
+    where = run if isinstance(run, Path) else run.folder or "this run"
+    if dataset.train.sha256 != (_fingerprint(run) if isinstance(run, Path) else run.data_sha256):
         raise DatasetError(
-            f"{run}: was trained on other images than those of {dataset.name}",
+            f"{where}: was trained on other images than those of {dataset.name}",
             remedy="evaluate on the dataset that its run.json names",
         )
-    rows = _indices(run / SPLIT_FILE).get(part, np.zeros(0, np.int64))
+    nothing = np.zeros(0, np.int64)
+    rows = _indices(run / SPLIT_FILE).get(part, nothing) if isinstance(run, Path) else nothing
+    if not isinstance(run, Path) and run.split is not None:
+        rows = getattr(run.split, part, nothing)
     if not rows.size:
         remedy = "leave out --split-of for the dataset's own" if part == "test" else "use --split val"
-        raise UsageError(f"{run}: kept no {part} part", remedy=remedy)
+        raise UsageError(f"{where}: kept no {part} part", remedy=remedy)
     if rows.ndim != 1 or rows.dtype != np.int64 or rows.min() < 0 or rows.max() >= len(dataset.train):
-        raise DatasetError(f"{run / SPLIT_FILE}: {part!r} does not index the {len(dataset.train):,} images")
+        raise DatasetError(f"{where}: its part {part!r} does not index the {len(dataset.train):,} images")
     return dataset.train.take(rows)
 
 
@@ -463,13 +551,13 @@ def _fingerprint(run: Path) -> str:
 def _indices(path: Path) -> dict[str, NDArray[Any]]:
     try:
         from safetensors import SafetensorError
-        from safetensors.numpy import load
+        from safetensors.numpy import load as load_arrays
     except ImportError as error:
         raise MissingExtraError(
             "a run's split needs safetensors, not installed here", extra="train"
         ) from error
     try:
-        return load(path.read_bytes())
+        return load_arrays(path.read_bytes())
     except OSError as error:
         raise DatasetError(
             f"{path}: cannot be read ({error.strerror})",

@@ -1,16 +1,18 @@
-"""Few-shot fine-tuning without PyTorch: new classes and new hands.
-
-What a model knows of held-back examples.
-
-Teach a model what a few examples show, and measure what that did.
-
-Fine-tune a model on a few examples, on a CPU and without PyTorch.
+"""Few-shot fine-tuning without PyTorch: new classes and new hands, in seconds on a CPU.
 
 ```
-examples ─ variations ─ graph (embeddings) ─┐
-                                            ├─ fitting ─ lesson ─ graph (new last layer) ─ .onnx
-graph (old last layer) ─ memory (replay) ───┘
+examples ─ variations ─ backbone (embeddings) ─┐
+                                               ├─ fit_head ─ FineTuned ─ with_head ─ .onnx
+old last layer ─ embedding statistics (replay) ┘
 ```
+
+`examples` reads and varies the examples, `head` takes a model file apart and fits its last layer, `replay`
+draws embeddings for the old classes, and `corrections` keeps corrected images.
+
+>>> import kalamos
+>>> tuned = kalamos.fine_tune("digits", "corrections/")  # doctest: +SKIP
+>>> tuned.after.accuracy, tuned.save("mine.onnx")  # doctest: +SKIP
+(0.94, PosixPath('mine.onnx'))
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +52,22 @@ from kalamos.utils.atomic_write import write_bytes
 __all__ = ["Examples", "FineTuned", "Score", "fine_tune", "load_examples"]
 
 
+VARIATIONS_PER_EXAMPLE: Final = 8
+REPLAYED_PER_CLASS: Final = 50
+"""Embeddings drawn for each old class."""
+
+NEW_CLASS_MARGIN_LOGITS: Final = 0.5
+"""How far a new class has to be ahead of an old one, in logits at temperature 1: whoever teaches a letter
+does not want to lose others for it. Chosen on validation writers, see docs/teaching.md.
+"""
+
+MAX_RELATIVE_LOGIT_DIFFERENCE: Final = 1e-3
+"""Largest difference between a logit of the file and that in float64, relative to the largest logit."""
+
+
 @dataclass(frozen=True)
 class Score:
-    """Right answers on held-back examples; `known` are those of the labels that the old model has.
+    """Right answers on held-out examples; `known` ones have labels that the old model has.
 
     >>> Score(1, 2, 3, 4).accuracy
     0.6666666666666666
@@ -68,7 +84,7 @@ class Score:
 
     @property
     def accuracy(self) -> float | None:
-        """In [0, 1]; None where nothing was held back."""
+        """In [0, 1]; None if nothing was held out."""
         return (self.known_right + self.new_right) / self.n if self.n else None
 
     @property
@@ -80,34 +96,20 @@ class Score:
         return self.new_right / self.new_n if self.new_n else None
 
 
-VARIATIONS_PER_EXAMPLE = 8
-"""Of each example, beside itself."""
-
-REPLAYED_PER_CLASS = 50
-"""Embeddings of each old class that are drawn from the memory."""
-
-NEW_CLASS_MARGIN_LOGITS = 0.5
-"""By which a new class has to be ahead of an old one, in logits at temperature 1: whoever teaches a letter
-does not want to lose others for it. Chosen on validation writers, see docs/teaching.md.
-"""
-
-MAX_RELATIVE_LOGIT_DIFFERENCE = 1e-3
-"""Largest difference of a logit of the file's from that in float64, relative to the largest logit."""
-
-
 @dataclass(frozen=True)
 class FineTuned:
-    """A taught model, not yet on disk.
+    """A fine-tuned model, not yet on disk.
 
     Attributes:
-        spec: what its file will say of it.
+        spec: the spec in its file.
         content: the file.
-        before: the old model on the examples that were held back; it knows no new label.
-        after: a model taught with the others, on the same. The model in `content` has then learnt from all.
-        new_labels: which the old model did not have, in the order of the outputs.
-        n: examples learnt from.
-        problems: examples that were passed over.
-        taught_from: the old model's file; None where it came as bytes.
+        before: the score of the old model on the held-out examples; it knows no new label.
+        after: the score, on the same examples, of a model trained on the others. The model in `content` has
+            then learned from all.
+        new_labels: the labels that the old model did not have, in the order of the outputs.
+        n: the number of examples learned from.
+        problems: the examples that were skipped.
+        taught_from: the old model's file; None if it came as bytes.
     """
 
     spec: ModelSpec
@@ -125,17 +127,17 @@ class FineTuned:
         return self.spec.alphabet.labels
 
     def recognizer(self) -> Recognizer:
-        """The taught model, ready to read."""
+        """Open the fine-tuned model."""
         return Recognizer(open_model(self.content))
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
         """Write the new model file; the old one stays as it is.
 
         Args:
-            force: whether a file that is there already may be replaced.
+            force: whether an existing file may be replaced.
 
         Raises:
-            UsageError: `path` is the old model, is there already, or does not end in `.onnx`.
+            UsageError: `path` is the old model, exists, or does not end in `.onnx`.
             OutputError: it cannot be written.
         """
         target = Path(path)
@@ -145,68 +147,74 @@ class FineTuned:
 
 
 def fine_tune(
-    reader: Recognizer | str | os.PathLike[str] | bytes,
-    examples: Examples | Dataset,
+    model: Recognizer | str | os.PathLike[str] | bytes,
+    examples: Examples | Dataset | str | os.PathLike[str],
     *,
     name: str | None = None,
     holdout: float = 0.2,
     seed: int = 42,
     licence: str = NOT_STATED,
+    data_dir: str | os.PathLike[str] | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> FineTuned:
     """Fit a model's last layer to examples of labels that it has, and of new ones. Seconds, on one core.
 
-    Rows of the layer for labels without examples stay as they are, so that what the model says of those
-    classes changes only where a taught class says more. Old classes are held by embeddings that the
-    model's memory draws, see `kalamos.finetune.replay`.
+    Rows of the layer for labels without examples stay as they are, so that the model's answers for those
+    classes change only where a fine-tuned class is more probable. Old classes are held by embeddings drawn
+    from statistics in the model file, see `kalamos.finetune.replay`.
 
     Args:
-        reader: a recogniser that was opened from a file, or the file, or its content.
-        examples: at least one; a `Dataset` stands for its training images.
-        name: what the new model calls itself; by default the old one's name and "-taught".
-        holdout: the share of each label's examples that is held back to measure on, in [0, 1). A label
-            with a single example holds back nothing.
-        seed: of the choice of the held-back ones, the variations and the embeddings drawn.
-        licence: of the new model, an SPDX identifier; unless one is chosen, none is stated, and the old
-            model's is only noted.
+        model: a recognizer opened from a file, or the file, or its content, or a shipped model's name.
+        examples: at least one: a folder with one sub-folder per class (a folder of corrections is one), or
+            whatever else `kalamos.load_dataset` reads; a `Dataset`, of which the training images are taken;
+            or `Examples`.
+        name: the new model's name; None takes the old one's with "-taught".
+        holdout: the share of each label's examples that is held out to measure on, in [0, 1). A label with a
+            single example holds out nothing.
+        seed: random seed of the held-out choice, the variations and the replayed embeddings.
+        licence: of the new model, an SPDX identifier; by default none is stated, and the old model's is only
+            noted.
+        data_dir: the folder that holds the named datasets.
         on_progress: called with the share of the work that is done, in [0, 1].
 
     Raises:
-        DatasetError: no example has any ink.
+        DatasetError: the examples cannot be read, or none has any ink.
         AlphabetError: a label that no alphabet can have.
-        ModelError: the model cannot be taught: not a kalamos model, or without a dense last layer.
+        ModelError: the model cannot be fine-tuned: not a kalamos model, or without a dense last layer.
         UsageError: a holdout out of range.
         MissingExtraError: the package `onnx` is not installed.
-        ExportError: the new file answers otherwise than what was learnt.
+        ExportError: the new file answers otherwise than the fitted layer.
     """
     if not 0 <= holdout < 1:
         raise UsageError(f"a holdout of {holdout:g} is not in [0, 1)", remedy="0.2 holds back a fifth")
-    content, where, path = _content(reader)
+    content, where, path = _content(model)
     spec = open_model(content).spec
     backbone, head = split_model(content, spec, where)
-    memory = decode_embedding_stats(content, head, where)
+    stats = decode_embedding_stats(content, head, where)
+    if isinstance(examples, str | os.PathLike):
+        examples = load_examples(examples, data_dir)
     given = examples if isinstance(examples, Examples) else Examples.of_dataset(examples)
     preprocessor = Preprocessor(spec.preprocessing)
     images, texts, problems = _prepared(given, preprocessor)
     known = spec.alphabet
-    strangers = tuple(dict.fromkeys(text for text in texts if text not in known))
-    labels = (*known.labels, *strangers)
-    alphabet = Alphabet(known.name if not strangers else f"{known.name}+{len(strangers)}", labels)
+    new_labels = tuple(dict.fromkeys(text for text in texts if text not in known))
+    labels = (*known.labels, *new_labels)
+    alphabet = Alphabet(known.name if not new_labels else f"{known.name}+{len(new_labels)}", labels)
     codes = np.array([alphabet.index(text) for text in texts], np.int64)
     generator = np.random.default_rng(seed)
-    lessons = _embedded(backbone, preprocessor, images, generator, on_progress)
-    learner = _HeadLearner(head, memory, spec.temperature, seed)
+    embedded = _embedded(backbone, preprocessor, images, generator, on_progress)
+    learner = _HeadLearner(head, stats, spec.temperature, seed)
     train, held = np.arange(len(codes)), np.zeros(0, np.int64)
     if holdout:
         train, held = stratified_split(codes, holdout, seed)
-    tried, _ = learner.learn(lessons[train], codes[train], len(labels)) if len(held) else (head, None)
-    taught, remembered = learner.learn(lessons, codes, len(labels))
+    tried, _ = learner.learn(embedded[train], codes[train], len(labels)) if len(held) else (head, None)
+    taught, new_stats = learner.learn(embedded, codes, len(labels))
     on_progress(1.0)
     record = _record(spec, given, images, codes, hashlib.sha256(content).hexdigest(), seed)
     new_spec = replace(
         spec,
         name=name if name is not None else f"{spec.name}-taught",
-        parameters=spec.parameters + len(strangers) * (head.weight.shape[1] + 1),
+        parameters=spec.parameters + len(new_labels) * (head.weight.shape[1] + 1),
         alphabet=alphabet,
         training=record,
         # Measured with the old model, and not true of this one.
@@ -219,16 +227,16 @@ def fine_tune(
         created=record.date,
     )
     metadata = {METADATA_KEY: new_spec.to_json()}
-    if remembered is not None:
-        metadata[EMBEDDING_STATS_KEY] = encode_embedding_stats(remembered)
+    if new_stats is not None:
+        metadata[EMBEDDING_STATS_KEY] = encode_embedding_stats(new_stats)
     written = with_head(content, taught, metadata, where)
-    _check(written, taught, lessons[:, 0], preprocessor.batch(images))
+    _check(written, taught, embedded[:, 0], preprocessor.batch(images))
     return FineTuned(
         spec=new_spec,
         content=written,
-        before=_score(head, lessons[held, 0], codes[held], len(known)),
-        after=_score(tried, lessons[held, 0], codes[held], len(known)),
-        new_labels=strangers,
+        before=_score(head, embedded[held, 0], codes[held], len(known)),
+        after=_score(tried, embedded[held, 0], codes[held], len(known)),
+        new_labels=new_labels,
         n=len(codes),
         problems=(*given.problems, *problems),
         taught_from=path,
@@ -236,7 +244,7 @@ def fine_tune(
 
 
 def check_target(target: Path, source: Path | None, *, force: bool) -> None:
-    """Refuse the old model's own file, any other that is there already, and a name that is no model's.
+    """Refuse the old model's own file, any other that exists, and a name that is not a model's.
 
     Raises:
         UsageError: it is one of these.
@@ -249,10 +257,10 @@ def check_target(target: Path, source: Path | None, *, force: bool) -> None:
     try:
         if source is not None and target.exists() and source.exists() and target.samefile(source):
             raise UsageError(
-                f"{target}: this is the model that is taught, which stays as it is", remedy=remedy
+                f"{target}: this is the model that is fine-tuned, which stays as it is", remedy=remedy
             )
         if os.path.lexists(target) and not force:
-            raise UsageError(f"{target}: is there already", remedy=f"{remedy}, or add --force (force=True)")
+            raise UsageError(f"{target} already exists", remedy=f"{remedy}, or add --force (force=True)")
     except (OSError, ValueError) as error:
         raise UsageError(f"{target}: no file can be called so ({error})", remedy=remedy) from error
 
@@ -262,53 +270,53 @@ class _HeadLearner:
     """What learns: a head, with what it knows of its classes."""
 
     head: Head
-    memory: EmbeddingStats | None
+    stats: EmbeddingStats | None
     temperature: float
     seed: int
 
     def learn(
-        self, lessons: NDArray[np.float32], codes: NDArray[np.int64], classes: int
+        self, embedded: NDArray[np.float32], codes: NDArray[np.int64], classes: int
     ) -> tuple[Head, EmbeddingStats | None]:
-        """A head of that many classes, and a memory of them where there was one.
+        """A head of that many classes, and statistics of them if the old head had any.
 
         Args:
-            lessons: embeddings float32 [N, 1 + K, D], of each example and its K variations.
+            embedded: embeddings float32 [N, 1 + K, D], of each example and its K variations.
             codes: int64 [N].
         """
         old, size = self.head.weight.shape
-        every, repeated = lessons.reshape(-1, size), np.repeat(codes, lessons.shape[1])
-        memory = self.memory or implied_embedding_stats(self.head, every, repeated)
+        every, repeated = embedded.reshape(-1, size), np.repeat(codes, embedded.shape[1])
+        stats = self.stats or implied_embedding_stats(self.head, every, repeated)
         means = {
-            code: lessons[codes == code, 0].mean(axis=0) for code in range(old, classes) if code in codes
+            code: embedded[codes == code, 0].mean(axis=0) for code in range(old, classes) if code in codes
         }
         # Begun where the class's mean is (imprinting; Qi, Brown and Lowe 2018).
-        start = _imprinted(self.head, memory, means, classes)
-        replayed = memory.draw(REPLAYED_PER_CLASS, np.random.default_rng(self.seed))
+        start = _imprinted(self.head, stats, means, classes)
+        replayed = stats.draw(REPLAYED_PER_CLASS, np.random.default_rng(self.seed))
         embeddings = np.concatenate([every, replayed])
         labels = np.concatenate([repeated, np.repeat(np.arange(old), REPLAYED_PER_CLASS)])
-        # Each class weighs as much, whatever the number of its examples; so does each of those remembered.
+        # Each class weighs as much, whatever the number of its examples; so does each replayed one.
         shares = 1 / np.bincount(repeated)[repeated]
         weights = np.concatenate([shares, np.full(len(replayed), 1 / REPLAYED_PER_CLASS)])
         trainable = np.isin(np.arange(classes), codes)
         learnt = fit_head(
             start, embeddings, labels, weights, trainable=trainable, temperature=self.temperature
         )
-        if self.memory is None:
+        if self.stats is None:
             return _cautious(learnt, every, repeated, old), None
         if not means:
-            return learnt, self.memory
+            return learnt, self.stats
         behind = np.where(np.arange(classes) < old, 0.0, NEW_CLASS_MARGIN_LOGITS * self.temperature)
         learnt = Head(learnt.weight, learnt.bias - behind)
-        rows = [means.get(code, memory.means.mean(axis=0)) for code in range(old, classes)]
-        return learnt, self.memory.extended(np.array(rows, np.float64))
+        rows = [means.get(code, stats.means.mean(axis=0)) for code in range(old, classes)]
+        return learnt, self.stats.extended(np.array(rows, np.float64))
 
 
 def _imprinted(
-    head: Head, memory: EmbeddingStats, means: dict[int, NDArray[np.floating]], classes: int
+    head: Head, stats: EmbeddingStats, means: dict[int, NDArray[np.floating]], classes: int
 ) -> Head:
     """The head with a row for each new class: as the old classes' rows stand to their means."""
-    centre = memory.means.mean(axis=0)
-    directions, rows = memory.means - centre, head.weight - head.weight.mean(axis=0)
+    centre = stats.means.mean(axis=0)
+    directions, rows = stats.means - centre, head.weight - head.weight.mean(axis=0)
     size = float((directions * rows).sum() / np.square(directions).sum())
     new = np.zeros((classes - len(head.bias), head.weight.shape[1]))
     for code, mean in means.items():
