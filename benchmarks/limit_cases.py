@@ -183,7 +183,7 @@ def _of_containers() -> Iterator[Limit]:
     yield Limit(
         "archives", "bytes of an archive's member", f"{most // MIB} MiB", member(most), member(most + 1)
     )
-    headers = stated("inputs.archives.MOST_HEADER")
+    headers = stated("inputs.archives.MAX_HEADER_BYTES")
 
     def long_name(size: int) -> Case:
         return Case("limit", "a.tar", _tarred(("x" * size + ".png", picture)))
@@ -195,7 +195,7 @@ def _of_containers() -> Iterator[Limit]:
         long_name(200),
         long_name(headers),
     )
-    window = stated("inputs.archives.XZ_MEMORY_BYTES")
+    window = stated("inputs.archives.MAX_XZ_BYTES")
     data = _tarred(("a.png", picture))
     yield Limit(
         "archives",
@@ -204,7 +204,7 @@ def _of_containers() -> Iterator[Limit]:
         Case("limit", "a.tar.xz", xz_file(data, 0, 26)),
         Case("limit", "a.tar.xz", xz_file(data, 700_000_000, 40)),
     )
-    line = stated("inputs.tables.LONGEST_LINE")
+    line = stated("inputs.tables.MAX_LINE_CHARACTERS")
 
     def row(size: int) -> Case:
         cells = b"," + b"x" * 49_999
@@ -212,7 +212,7 @@ def _of_containers() -> Iterator[Limit]:
         return Case("limit", "a.csv", b"path" + b",x" * line.count(b",") + b"\n" + line[: size - 1] + b"\n")
 
     yield Limit("tables", "characters of a CSV's line", f"{line:,}", row(line - 1), row(line + 1))
-    memory = stated("inputs.tables.MEMORY_BYTES")
+    memory = stated("inputs.tables.MAX_DECODE_BYTES")
     yield Limit(
         "tables",
         "memory for a Parquet file's pages",

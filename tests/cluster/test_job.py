@@ -40,8 +40,8 @@ from kalamos.cluster.job import (
 from kalamos.cluster.storage import PartFolder
 from kalamos.errors import CorruptImageError, ImageNotFoundError, KalamosError, UsageError
 from kalamos.inputs import InputSearch, Item, NamedImage
+from kalamos.inputs.files import SkippedFiles
 from kalamos.inputs.item import is_large
-from kalamos.inputs.skipped import SkippedFiles
 from kalamos.parallel import chunks_of
 from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction

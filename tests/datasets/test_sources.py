@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos.datasets.sources import natural_key, open_source
+from kalamos.datasets.sources import open_source
 from kalamos.errors import DatasetError
-from kalamos.inputs.zip_entries import is_safe_path
+from kalamos.inputs.files import is_safe_path, natural_order
 
 Write = Callable[[Mapping[str, bytes]], Path]
 
@@ -257,11 +257,11 @@ def test_what_is_not_there_says_so(path: str) -> None:
 
 @given(st.lists(st.text(st.sampled_from("019a٣ß-"), max_size=6), max_size=8))
 def test_the_natural_order_is_total_and_knows_numbers(texts: list[str]) -> None:
-    ordered, again = sorted(texts, key=natural_key), texts[::-1]
-    assert ordered == sorted(again, key=natural_key)
+    ordered, again = sorted(texts, key=natural_order), texts[::-1]
+    assert ordered == sorted(again, key=natural_order)
     numbers = [int(text) for text in ordered if text.isascii() and text.isdigit()]
     assert numbers == sorted(numbers)
 
 
 def test_a_number_of_many_digits_is_no_trouble() -> None:
-    assert min("9" * 10_000, "2", "1" + "0" * 10_000, key=natural_key) == "2"
+    assert min("9" * 10_000, "2", "1" + "0" * 10_000, key=natural_order) == "2"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kalamos.errors import UsageError
 from kalamos.images import EXTENSIONS
-from kalamos.inputs.files import CONTAINER_HEAD_BYTES, ImageSearch, find_images, kind_of, kind_of_bytes
+from kalamos.inputs.files import HEAD_BYTES, ImageSearch, container_kind, container_kind_of_bytes, find_images
 
 
 def old_tar(name: str) -> bytes:
@@ -50,26 +50,26 @@ def old_tar(name: str) -> bytes:
     ],
 )
 def test_the_first_bytes_tell(head: bytes, kind: str | None) -> None:
-    assert kind_of_bytes(head) == kind
+    assert container_kind_of_bytes(head) == kind
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".bmp", ".gif", ".webp", ".tif"])
 def test_no_image_is_a_container_whatever_it_is_called(here: Path, ending: str) -> None:
     for side in (1, 28, 300):
         content = cv2.imencode(ending, np.full((side, side, 3), side % 256, np.uint8))[1].tobytes()
-        assert kind_of_bytes(content[:CONTAINER_HEAD_BYTES]) is None
+        assert container_kind_of_bytes(content[:HEAD_BYTES]) is None
         for name in (f"a{ending}", "a.zip", "a.csv", "a.tsv"):
             Path(name).write_bytes(content)
-            assert kind_of(name) is None
+            assert container_kind(name) is None
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.tsv"])
 def test_a_table_of_text_is_told_by_its_name(here: Path, name: str) -> None:
     for content in (b"path\na.png\n", b"", b"BMI,path\n", "\N{BOM}path".encode(), "path\n".encode("utf-16")):
         Path(name).write_bytes(content)
-        assert kind_of(name) == "csv"
+        assert container_kind(name) == "csv"
         Path("a.txt").write_bytes(content)
-        assert kind_of("a.txt") is None
+        assert container_kind("a.txt") is None
 
 
 def test_an_archive_is_one_whatever_it_is_called(here: Path) -> None:
@@ -77,14 +77,14 @@ def test_an_archive_is_one_whatever_it_is_called(here: Path) -> None:
     tarfile.open(fileobj=sink, mode="w:gz").close()
     for name in ("a.png", "a.csv", "a"):
         Path(name).write_bytes(sink.getvalue())
-        assert kind_of(name) == "tar"
+        assert container_kind(name) == "tar"
 
 
 def test_what_is_no_regular_file_is_left_alone(here: Path) -> None:
     Path("folder.zip").mkdir()
     os.mkfifo("pipe.zip")  # opened, it would wait for a writer for ever
     for name in ("folder.zip", "pipe.zip", "none.zip", "a\0b.csv", "x" * 5000):
-        assert kind_of(name) is None
+        assert container_kind(name) is None
 
 
 Fill = Callable[..., None]
@@ -162,7 +162,7 @@ def test_others_are_counted_anew_at_each_search(fill: Fill) -> None:
     search = ImageSearch(["d"])
     for _ in range(2):
         assert list(search) == ["d/a.png"]
-        assert search.skipped == 2
+        assert search.skipped.total == 2
 
 
 def test_a_hidden_folder_that_is_named_is_searched(fill: Fill) -> None:
@@ -186,7 +186,7 @@ def test_links_that_lead_back_end_the_search(fill: Fill) -> None:
     Path("d/itself.png").symlink_to("itself.png")
     search = ImageSearch(["d"])
     assert list(search) == ["d/itself.png", "d/one/a.png", "d/two/across/a.png", "d/two/b.png"]
-    assert search.skipped == 1
+    assert search.skipped.total == 1
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
     from kalamos.datasets import SkippedFile
-    from kalamos.inputs.skipped import SkippedFiles
+    from kalamos.inputs.files import SkippedFiles
 
 __all__ = [
     "AliasedCommand",
@@ -227,7 +227,7 @@ def print_skipped(dataset: str, problems: Sequence[SkippedFile]) -> None:
     """Print what could not be used of a dataset; nothing if there are no problems."""
     if not problems:
         return
-    from kalamos.inputs.skipped import file_kind, foreign_files
+    from kalamos.inputs.files import file_kind, foreign_files
 
     files = "1 file" if len(problems) == 1 else f"{len(problems):,} files"
     others = [str(problem) for problem in problems if file_kind(problem.where.strip("'")) is None]

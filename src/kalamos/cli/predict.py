@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kalamos.cli.gallery import Gallery
     from kalamos.cluster.job import RayJob
     from kalamos.inputs import Item
-    from kalamos.inputs.skipped import SkippedFiles
+    from kalamos.inputs.files import SkippedFiles
     from kalamos.postprocessing import AnswerRule
     from kalamos.predictions import Prediction
     from kalamos.writers import CsvStyle, Summary
@@ -217,7 +217,7 @@ def _local_engine(command: PredictCommand) -> _Engine:
         rule,
         chosen,
         lambda _: results,
-        lambda: search.passed_over,
+        lambda: search.skipped,
         gallery=gallery,
         shown_items=shown_items,
         count_all=lambda: _count_images(command.paths),

@@ -31,9 +31,8 @@ from kalamos.cluster.storage import PartFolder, find_tables, is_uri, open_input,
 from kalamos.errors import ImageError, ImageNotFoundError, KalamosError, UsageError
 from kalamos.images.files import display_name
 from kalamos.inputs import STDIN, InputSearch, Item, NamedImage
-from kalamos.inputs.files import name_order
+from kalamos.inputs.files import SkippedFiles, name_order
 from kalamos.inputs.item import is_large, nbytes
-from kalamos.inputs.skipped import SkippedFiles
 from kalamos.model_file import open_model
 from kalamos.parallel import chunks_of, default_jobs
 from kalamos.predict_options import PredictOptions
@@ -157,7 +156,7 @@ def blocks_of(stream: Stream, place: int, *, most: int = IMAGES_PER_BLOCK) -> It
         if sum(map(len, parts)) >= most or held >= MAX_BLOCK_BYTES:
             yield Block(place, number, [*chain(*parts)], last=False, passed_over=SkippedFiles())
             number, held, parts = number + 1, 0, []
-    passed_over = search.passed_over if search else SkippedFiles()
+    passed_over = search.skipped if search else SkippedFiles()
     yield Block(place, number, [*chain(*parts)], last=True, passed_over=passed_over)
 
 

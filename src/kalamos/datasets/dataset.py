@@ -18,7 +18,7 @@ from kalamos.alphabets import Alphabet
 from kalamos.datasets.ragged import RaggedImages
 from kalamos.errors import DatasetError, NoInkError
 from kalamos.images.files import display_name
-from kalamos.inputs.skipped import foreign_files
+from kalamos.inputs.files import foreign_files
 from kalamos.parallel import GilGate, default_jobs, ordered_map
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
 from kalamos.datasets.dataset import SkippedFile
-from kalamos.datasets.sources import natural_key
 from kalamos.errors import DatasetError, ImageError, MissingExtraError
 from kalamos.images import read_file
 from kalamos.images.files import display_name
+from kalamos.inputs.files import natural_order
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -145,7 +145,7 @@ def find_families(folder: Path) -> tuple[FontFamily, ...]:
         raise DatasetError(
             f"{display_name(folder)}: no font in it", remedy=f"have files that end in {endings}"
         )
-    return tuple(sorted(found, key=lambda family: natural_key(family.name)))
+    return tuple(sorted(found, key=lambda family: natural_order(family.name)))
 
 
 def select_families(
@@ -179,7 +179,7 @@ def _parsed(words: list[str], where: str) -> ListedFont:
 
 def _fonts(paths: Iterable[Path]) -> tuple[Path, ...]:
     best: dict[Path, Path] = {}
-    for path in sorted(paths, key=lambda path: natural_key(path.as_posix())):
+    for path in sorted(paths, key=lambda path: natural_order(path.as_posix())):
         if path.suffix.lower() not in FONT_EXTENSIONS or path.name.startswith(".") or not path.is_file():
             continue
         stem = path.with_suffix("")

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from kalamos.alphabets import Alphabet
 from kalamos.datasets.dataset import Dataset, SkippedFile, Split, problems_hint
 from kalamos.datasets.ragged import ImagesBuilder, RaggedImages
-from kalamos.datasets.sources import Source, natural_key
+from kalamos.datasets.sources import Source
 from kalamos.errors import DatasetError, ImageError, KalamosError, suggest
 from kalamos.images import EXTENSIONS, decode_grey, read_file
 from kalamos.images.files import display_name, native_separators
-from kalamos.inputs.zip_entries import is_safe_path
+from kalamos.inputs.files import is_safe_path, natural_order
 from kalamos.parallel import GilGate, default_jobs, ordered_map
 from kalamos.preprocessing.steps import MAX_WORKING_PIXELS, limit_size
 
@@ -162,7 +162,7 @@ def _decode(
 
 
 def _numbered(texts: Iterable[str]) -> dict[str, int]:
-    return {text: code for code, text in enumerate(sorted(set(texts), key=natural_key))}
+    return {text: code for code, text in enumerate(sorted(set(texts), key=natural_order))}
 
 
 def _labelled_split(

@@ -16,9 +16,10 @@ from kalamos.datasets.dataset import SkippedFile
 from kalamos.errors import DatasetError, ImageError
 from kalamos.images import MAX_FILE_BYTES, read_file
 from kalamos.images.files import display_name
-from kalamos.inputs.zip_entries import DAMAGED, ZIP_DAMAGE, entry_name, is_link, is_safe_path, read_entry
+from kalamos.inputs.archives import DAMAGED, ZIP_DAMAGE, entry_name, is_link, read_entry
+from kalamos.inputs.files import is_safe_path, natural_order
 
-__all__ = ["Source", "natural_key", "open_source"]
+__all__ = ["Source", "open_source"]
 
 MAX_ARCHIVE_DEPTH: Final = 100
 """Nested folders in an archive: every one of them is listed, so a name with thousands is an attack."""
@@ -94,23 +95,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     raise DatasetError(f"{display_name(place)}: neither a folder nor a zip archive")
 
 
-def natural_key(text: str) -> tuple[object, ...]:
-    """Return a sort key that puts 2 before 10, and everything else in the order of its code points.
-
-    >>> sorted(["10", "a", "2", "B", "٣"], key=natural_key)
-    ['2', '٣', '10', 'B', 'a']
-    """
-    # Text and digits take turns, so that the keys' places hold one type each. Not int(), whose time
-    # grows with the square of the digits and which refuses thousands of them.
-    pieces = _DIGITS.split(text)
-    runs = [piece.lstrip("0") for piece in pieces[1::2]]
-    pieces[1::2] = runs
-    key = tuple((len(piece), piece) if place % 2 else piece for place, piece in enumerate(pieces))
-    return key, text
-
-
 def _path_key(member: str) -> tuple[object, ...]:
-    return tuple(natural_key(part) for part in member.split("/"))
+    return tuple(natural_order(part) for part in member.split("/"))
 
 
 def _is_junk(name: str) -> bool:

@@ -31,7 +31,7 @@ from kalamos.datasets.local import folder_of
 from kalamos.errors import OutputError, UsageError
 from kalamos.finetune.examples import Examples, check_label
 from kalamos.images import ImageSource, load_grey
-from kalamos.inputs.zip_entries import is_safe_path
+from kalamos.inputs.files import is_safe_path
 from kalamos.predictions import Prediction
 from kalamos.utils.atomic_write import write_bytes
 

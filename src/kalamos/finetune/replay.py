@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from kalamos.errors import DatasetError, ImageError, ModelFileError
 from kalamos.finetune.examples import Examples
 from kalamos.finetune.head import Head, split_model, with_head
-from kalamos.inputs.zip_entries import ZIP_DAMAGE, read_entry
+from kalamos.inputs.archives import ZIP_DAMAGE, read_entry
 from kalamos.model_file import METADATA_KEY, open_model
 from kalamos.model_file.protobuf import read_metadata
 from kalamos.preprocessing import Preprocessor
@@ -167,7 +167,7 @@ def _stored(archive: zipfile.ZipFile, name: str, shape: tuple[int | None, ...]) 
 
     Raises:
         ValueError: it is another array than that.
-        ImageError: damaged, or larger (`kalamos.inputs.zip_entries` names its errors so).
+        ImageError: damaged, or larger (`kalamos.inputs.archives` names its errors so).
         OSError, RuntimeError: damaged in other ways (`ZIP_DAMAGE`).
     """
     sides = [MAX_COVARIANCE_RANK if side is None else side for side in shape]

@@ -82,7 +82,7 @@ _FOREIGN_SIGNATURES = (
     (0, b"\x7fELF", "a program"),
 )
 """Where a signature lies, the signature, and what it is the signature of: kinds of files that
-`kalamos.inputs.skipped` gives its own advice for."""
+`kalamos.inputs.files` gives its own advice for."""
 
 _SIGNATURES = (png.SIGNATURE, jpeg.SIGNATURE, *GIF_SIGNATURES, b"RIFF", *headers.SIGNATURES, BMP_SIGNATURE)
 

@@ -1,27 +1,20 @@
 """Where images come from: files, folders, globs, archives, tables and standard input, as one stream of items.
 
-```
-folders.ImageSearch ─ search.InputSearch ─┬─ (a file or a folder: its paths)
-                          kinds ──────────┼─ tars ────────── a member an item
-                                          ├─ zips ────────── a member an item
-                                          ├─ parquet, csvs ─ a row an item ─ columns
-                                          └─ stdin ───────── a list of paths, an image, or a tar
-```
-
-An item is a path, or a `NamedImage`: a name, and the encoded bytes or the error in their place. Items come
-in a fixed order, can be pickled, and are made one by one, so memory does not grow with their number.
-What each is called, in the `path` of its row:
+`search.InputSearch` finds them by `files.ImageSearch`, and opens containers by `archives` and `tables`. An
+item is a path, or a `NamedImage`: a name, and the encoded bytes or the error in their place. Items come in a
+fixed order, can be pickled, and are made one by one, so memory does not grow with their number. In `path`, a
+row says:
 
 | item | name |
 |---|---|
 | a file, also one that a CSV, a Parquet column or standard input names | its path, as it was given |
-| a member of an archive | `forms.zip/a/b.png`: the archive's path, `/`, the member's name |
+| an entry of an archive | `forms.zip/a/b.png`: the archive's path, `/`, the entry's name |
 | a row of a table with bytes or an error | `scans.parquet#12`, `list.csv#12`: the row, counted from 0 |
-| standard input | `stdin` for an image, or for what is wrong with it; `stdin/a/b.png` for a member of a tar |
+| standard input | `stdin` for an image, or for what is wrong with it; `stdin/a/b.png` for an entry of a tar |
 | a container that is damaged or has no image | its path |
 
-Names are only ever written, never opened: `forms.zip/../../etc/passwd` is harmless. Where an archive has two
-members of one name, both become rows, in the archive's order.
+Names are only ever written, never opened: `forms.zip/../../etc/passwd` is harmless. If an archive has two
+entries of one name, both become rows, in the archive's order.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Images of tar and zip archives, untrusted.
+"""Images of untrusted tar and zip archives: nothing is written to disk, and nothing they say is believed.
 
-Tar archives, plain or compressed, as they stream by: in their own order, without going back.
-
-Read zip archives entry by entry, without writing anything to disk or believing what the archive says.
+Hidden entries and folders are left out, as in folders on disk; links are never followed.
 """
 
 from __future__ import annotations
@@ -12,63 +10,71 @@ import gzip
 import io
 import lzma
 import os
+import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from kalamos.errors import CorruptImageError, ImageError, ImageTooLargeError, UnsupportedImageError
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name
 from kalamos.inputs.files import is_hidden, is_image_name, name_order
-from kalamos.inputs.item import Clock, NamedImage, SkippedName
-from kalamos.inputs.zip_entries import DAMAGED, ZIP_DAMAGE, entry_name, is_link, read_entry
+from kalamos.inputs.item import NamedImage, SkippedName, TimeLimit
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["list_zip", "read_tar", "read_zip"]
+__all__ = ["DAMAGED", "ZIP_DAMAGE", "entry_name", "is_link", "list_zip", "read_entry", "read_tar", "read_zip"]
 
 MAX_HEADER_BYTES = 1 << 20
-"""Bytes of one member's headers: tarfile reads names and attributes whole, whatever length they claim."""
+"""Headers of one tar entry: tarfile reads names and attributes whole, whatever length they claim."""
 
 MAX_XZ_BYTES = 96 * 2**20
-"""What decompressing xz may allocate: `xz -9`, the most that its levels take, needs 65 MiB."""
+"""Memory that decompressing xz may take: `xz -9`, the most that its levels take, needs 65 MiB."""
 
-_TAR_BLOCK_BYTES, _TAR_PIECE_BYTES = 64 * 1024, 2**20
-"""Bytes: what is read at once of what is passed over, and of an image."""
-# RecursionError: a thousand headers before one member. zlib.error and LZMAError are no OSError.
-_DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error, lzma.LZMAError)
+_BLOCK_BYTES, _PIECE_BYTES = 64 * 1024, 2**20
+"""Read at once of what is skipped, and of an image."""
+
+# RecursionError: a thousand headers before one entry. zlib.error and LZMAError are no OSError.
+_TAR_DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error, lzma.LZMAError)
+
+# What zipfile raises beside its own: NotImplementedError is a RuntimeError, UnicodeError a ValueError.
+ZIP_DAMAGE = (zipfile.BadZipFile, OSError, ValueError, RuntimeError, OverflowError, struct.error)
+"""The exceptions that `zipfile` raises for what is not an archive, or a damaged one."""
+
+DAMAGED = "copy or download the file again"
+"""The remedy for `ZIP_DAMAGE`."""
 
 
 def read_tar(
     path: str, stream: io.BufferedReader | None = None, *, timeout: float | None = None
 ) -> Iterator[NamedImage | SkippedName]:
-    """Read the images of a tar archive, in its order, and the names of other members.
+    """Yield the images of a tar archive, and the names of other entries.
 
-    Plain, or compressed with gzip, bzip2 or xz. Hidden members and folders are passed over, as in folders on
-    disk.
+    It may be plain, or compressed with gzip, bzip2 or xz. Entries come in the archive's order, as it streams
+    by, without going back.
 
     Args:
-        path: the archive, as its members' names begin.
+        path: the archive, as the names of its entries begin.
         stream: its bytes, if they are not those of the file at `path`; may be a pipe.
-        timeout: seconds of processor time that getting from one image to the next may take; None takes
-            `kalamos.isolation.TIMEOUT_SECONDS`. Small archives have less: see `Clock`.
+        timeout: processor seconds from one image to the next; None takes `kalamos.isolation.TIMEOUT_SECONDS`.
+            Small archives have less: see `TimeLimit`.
 
     Raises:
         ImageTimeoutError: unpacking takes longer; what came before has been yielded.
-        CorruptImageError: not a tar archive, or damaged, or broken off; what came before has been yielded.
+        CorruptImageError: not a tar archive, or damaged, or cut short; what came before has been yielded.
     """
     last = ""
+    where = display_name(path)
     try:
         with stream or open(path, "rb") as packed:  # noqa: PTH123
-            where = display_name(path)
-            clock = Clock(where, timeout, None if stream else os.path.getsize(path))  # noqa: PTH202
-            unpacked = _Forward(_unpacked(packed, where), clock)
+            limit = TimeLimit(where, timeout, None if stream else os.path.getsize(path))  # noqa: PTH202
+            unpacked = _ForwardStream(_decompressed(packed, where), limit)
             archive = tarfile.TarFile(
                 fileobj=unpacked,  # type: ignore[arg-type]  # all that is used of a file
-                tarinfo=_StrictInfo,
+                tarinfo=_StrictTarInfo,
                 encoding="utf-8",
                 errors="surrogateescape",
             )
@@ -76,68 +82,67 @@ def read_tar(
                 # It would keep them all, for random access.
                 archive.members.clear()  # type: ignore[attr-defined]
                 last = info.name
-                for member in _members(info, unpacked, path):
-                    yield member
-                    clock.restart()
+                if (item := _read_tar_entry(info, unpacked, path)) is not None:
+                    yield item
+                    limit.restart()
                 unpacked.allow(MAX_HEADER_BYTES)
             unpacked.drain()
-    except _DAMAGE as error:
+    except _TAR_DAMAGE as error:
         after = f" at or after {display_name(last)}" if last else ""
         raise CorruptImageError(
-            f"{display_name(path)}: not a tar archive, or damaged{after} ({display_name(str(error))})",
+            f"{where}: not a tar archive, or damaged{after} ({display_name(str(error))})",
             remedy="use a complete copy",
         ) from error
 
 
-def _members(info: tarfile.TarInfo, unpacked: _Forward, path: str) -> Iterator[NamedImage | SkippedName]:
-    """The image that follows a header; nothing for what is passed over."""
+def _read_tar_entry(
+    info: tarfile.TarInfo, unpacked: _ForwardStream, path: str
+) -> NamedImage | SkippedName | None:
+    """Read the image that follows a header; None for folders and hidden entries."""
     if info.size < 0:
         raise tarfile.ReadError("a member's size is negative")
     name = info.name.removeprefix("./")
     if info.isdir() or is_hidden(name):
-        return
+        return None
     if not is_image_name(name):
-        yield SkippedName(name)
-        return
+        return SkippedName(name)
     full = f"{path}/{name}"
-    refused = _refusal(info, display_name(full))
-    if refused is None:
-        unpacked.allow(info.size)
-        content = unpacked.read(info.size)
-        if len(content) < info.size:
-            raise tarfile.ReadError("unexpected end of data")
-        yield NamedImage(full, content)
-    else:
-        yield NamedImage(full, refused)
+    if (error := _tar_entry_error(info, display_name(full))) is not None:
+        return NamedImage(full, error)
+    unpacked.allow(info.size)
+    content = unpacked.read(info.size)
+    if len(content) < info.size:
+        raise tarfile.ReadError("unexpected end of data")
+    return NamedImage(full, content)
 
 
-def _refusal(info: tarfile.TarInfo, where: str) -> ImageError | None:
+def _tar_entry_error(info: tarfile.TarInfo, where: str) -> ImageError | None:
     if info.issym() or info.islnk():
         remedy = "make the archive with tar's --dereference and --hard-dereference"
         return UnsupportedImageError(f"{where}: a link inside an archive is not followed", remedy=remedy)
     if not info.isfile():
         return UnsupportedImageError(f"{where}: not a regular file")
     if info.issparse():
-        return UnsupportedImageError(
-            f"{where}: stored with holes", remedy="make the archive without --sparse"
-        )
+        remedy = "make the archive without --sparse"
+        return UnsupportedImageError(f"{where}: stored with holes", remedy=remedy)
     if info.size > MAX_MEMBER_BYTES:
         problem = f"{where}: {info.size:,} bytes are more than the limit of {MAX_MEMBER_BYTES:,}"
         return ImageTooLargeError(problem, remedy="scale the image down")
     return None
 
 
-def _unpacked(stream: io.BufferedReader, where: str) -> io.BufferedIOBase:
-    """The stream, decompressed where it is compressed."""
+def _decompressed(stream: io.BufferedReader, where: str) -> io.BufferedIOBase:
     head = stream.peek(6)
     if head.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=stream)
     if head.startswith(b"BZh"):
         return bz2.BZ2File(stream)
-    return io.BufferedReader(_XZ(stream, where), _TAR_BLOCK_BYTES) if head.startswith(b"\xfd7zXZ") else stream
+    if head.startswith(b"\xfd7zXZ"):
+        return io.BufferedReader(_XZStream(stream, where), _BLOCK_BYTES)
+    return stream
 
 
-class _XZ(io.RawIOBase):
+class _XZStream(io.RawIOBase):
     """A decompressed xz stream, as `lzma.LZMAFile` gives it, but with a bound on the dictionary.
 
     The decompressor allocates the dictionary that the file announces, up to 4 GiB, before it reads on.
@@ -149,8 +154,8 @@ class _XZ(io.RawIOBase):
 
     def _begin(self, *, behind: bool) -> None:
         self._behind = behind
-        """Whether nothing was unpacked yet of what lies behind a stream: it may be none."""
-        self._unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_BYTES)
+        """Whether nothing was decompressed yet of what lies behind a stream: it may be garbage."""
+        self._decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_BYTES)
 
     def readable(self) -> bool:
         return True
@@ -159,19 +164,17 @@ class _XZ(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         while True:
             packed = b""
-            if self._unpacker.eof:  # streams may follow one another
-                packed = self._unpacker.unused_data
+            if self._decompressor.eof:  # streams may follow one another
+                packed = self._decompressor.unused_data
                 self._begin(behind=True)
-            if (
-                self._unpacker.needs_input
-                and not packed
-                and not (packed := self._stream.read(_TAR_BLOCK_BYTES))
-            ):
-                if self._behind:
+            if not packed and self._decompressor.needs_input:
+                packed = self._stream.read(_BLOCK_BYTES)
+                if not packed and self._behind:
                     return 0
-                raise EOFError("the compressed data end before their end mark")
+                if not packed:
+                    raise EOFError("the compressed data end before their end mark")
             try:
-                data = self._unpacker.decompress(packed, len(view))
+                data = self._decompressor.decompress(packed, len(view))
             except lzma.LZMAError as error:
                 if self._behind:
                     return 0
@@ -190,7 +193,7 @@ class _XZ(io.RawIOBase):
         )
 
 
-class _StrictInfo(tarfile.TarInfo):
+class _StrictTarInfo(tarfile.TarInfo):
     """tarfile takes a damaged header for the end of the archive; here only the end mark is one."""
 
     @classmethod
@@ -203,16 +206,20 @@ class _StrictInfo(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error}, where a member or the end mark should be") from error
 
 
-class _Forward:
-    """A stream as the file that tarfile wants: it goes forward only, and reads no more than allowed."""
+class _ForwardStream:
+    """The file that tarfile reads: it goes forward only, and gives no more bytes than allowed.
 
-    def __init__(self, stream: io.BufferedIOBase, clock: Clock) -> None:
-        self._stream, self._clock = stream, clock
+    `tarfile.open(mode="r|*")` has neither this bound nor a time limit, does not check gzip's checksum, and
+    stops after the first of several gzip streams.
+    """
+
+    def __init__(self, stream: io.BufferedIOBase, limit: TimeLimit) -> None:
+        self._stream, self._limit = stream, limit
         self._position = 0
         self.allow(MAX_HEADER_BYTES)
 
     def allow(self, size: int) -> None:
-        """From now on `size` bytes may be read; passing over any number is free."""
+        """Let `size` bytes be read from now on; seeking over any number is free."""
         self._left = size
 
     def tell(self) -> int:
@@ -223,48 +230,45 @@ class _Forward:
         if self._left < 0:
             raise tarfile.ReadError(f"a member's headers take more than {MAX_HEADER_BYTES:,} bytes")
         parts: list[bytes] = []
-        while size:
-            parts.append(self._stream.read(min(size, _TAR_PIECE_BYTES)))
-            self._clock.check()
-            if not parts[-1]:
-                break
-            size -= len(parts[-1])
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._position += len(data)
-        return data
+        while size and (part := self._take(min(size, _PIECE_BYTES))):
+            parts.append(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def seek(self, position: int) -> None:
         if position < self._position:
             raise tarfile.ReadError("a header points backwards")
         while self._position < position:
-            passed = len(self._stream.read(min(_TAR_BLOCK_BYTES, position - self._position)))
-            if not passed:
+            if not self._take(min(_BLOCK_BYTES, position - self._position)):
                 raise tarfile.ReadError("unexpected end of data")
-            self._position += passed
-            self._clock.check()
+
+    def _take(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._position += len(data)
+        self._limit.check()
+        return data
 
     def drain(self) -> None:
-        """Read what is behind the end mark, up to 1 MiB: a pipe's writer would fail where its padding is not
-        taken, and gzip's checksum comes last.
+        """Read up to 1 MiB behind the end mark.
+
+        A pipe's writer would fail if nobody took its padding, and gzip's checksum comes last.
         """
         for _ in range(16):
-            if not self._stream.read(_TAR_BLOCK_BYTES):
+            if not self._stream.read(_BLOCK_BYTES):
                 return
 
 
 def read_zip(path: str) -> Iterator[NamedImage | SkippedName]:
     """Yield the images of a zip archive, in case-insensitive name order, and the names of other entries.
 
-    Hidden entries and folders are left out, as in folders on disk.
-
     Raises:
         CorruptImageError: not a zip archive, or a damaged one.
     """
     try:
-        with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(path) as archive:
             for name, entry in list_zip(archive):
                 if is_image_name(name):
-                    yield _read_image(archive, entry, f"{path}/{name}")
+                    yield _read_zip_entry(archive, entry, f"{path}/{name}")
                 else:
                     yield SkippedName(name)
     except ZIP_DAMAGE as error:
@@ -274,8 +278,18 @@ def read_zip(path: str) -> Iterator[NamedImage | SkippedName]:
         ) from error
 
 
+def _read_zip_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NamedImage:
+    where = display_name(name)
+    if is_link(entry):
+        return NamedImage(name, UnsupportedImageError(f"{where}: a link inside an archive is not followed"))
+    try:
+        return NamedImage(name, read_entry(archive, entry, where))
+    except ImageError as error:
+        return NamedImage(name, error.with_traceback(None))
+
+
 def list_zip(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
-    """Name the entries that are neither hidden nor folders, in case-insensitive name order."""
+    """List names and entries that are neither hidden nor folders, in case-insensitive name order."""
     named = [
         (name, entry)
         for entry in archive.infolist()
@@ -285,11 +299,46 @@ def list_zip(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
     return named
 
 
-def _read_image(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> NamedImage:
-    where = display_name(name)
-    if is_link(entry):
-        return NamedImage(name, UnsupportedImageError(f"{where}: a link inside an archive is not followed"))
+def read_entry(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str, limit: int = MAX_MEMBER_BYTES
+) -> bytes:
+    """Read one entry of a zip archive, called `where` in errors. No more than its promised size is unpacked.
+
+    Raises:
+        ImageTooLargeError: it promises more than `limit` bytes.
+        UnsupportedImageError: encrypted, or compressed by another method than deflate.
+        CorruptImageError: damaged, or longer than it promises.
+    """
+    if entry.flag_bits & 1:
+        raise UnsupportedImageError(f"{where}: encrypted", remedy="unpack it and name the folder")
+    if entry.file_size > limit:
+        raise ImageTooLargeError(f"{where}: {entry.file_size:,} bytes are more than the limit of {limit:,}")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # For the others zipfile cannot bound what a few bytes are blown up to.
+        raise UnsupportedImageError(
+            f"{where}: compressed by another method than deflate", remedy="zip it again"
+        )
     try:
-        return NamedImage(name, read_entry(archive, entry, where))
-    except ImageError as error:
-        return NamedImage(name, error.with_traceback(None))
+        with archive.open(entry) as file:
+            # One more than promised: the end is reached, so the checksum is checked. Without a count, zipfile
+            # would decompress far beyond a promised size that is a lie.
+            return file.read(entry.file_size + 1)
+    except (*ZIP_DAMAGE, EOFError, zlib.error) as error:
+        reason = display_name(str(error))
+        raise CorruptImageError(f"{where}: damaged in the archive ({reason})", remedy=DAMAGED) from error
+
+
+def is_link(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry of a zip archive is a symbolic link."""
+    return stat.S_ISLNK(entry.external_attr >> 16)
+
+
+def entry_name(entry: zipfile.ZipInfo) -> str:
+    """Decode an entry's name: as UTF-8 if it is that, though the archive claims the old code page."""
+    name = entry.orig_filename
+    if entry.flag_bits & 0x800 or name.isascii():
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name

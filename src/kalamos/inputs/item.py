@@ -1,9 +1,4 @@
-"""One input: a path or a named image, with bounds on time and size.
-
-What a stream of inputs is made of, and what a reader has to know of each.
-
-How long getting the next image out of a container may take.
-"""
+"""One input: a path or a named image; how it is loaded, how large it is, and how long getting it may take."""
 
 from __future__ import annotations
 
@@ -28,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STDIN_NAME",
-    "Clock",
     "Item",
     "NamedImage",
     "SkippedName",
+    "TimeLimit",
     "is_large",
     "load_item",
     "load_items",
@@ -40,18 +35,17 @@ __all__ = [
 ]
 
 STDIN_NAME = "stdin"
-"""Of what standard input brings; not `-`, which a spreadsheet takes for a formula."""
+"""What standard input is called in rows; not `-`, which a spreadsheet takes for a formula."""
 
 LARGE_BYTES, LARGE_PIXELS = 100_000, 1_000_000
-"""A file or an array above this is shared out by itself."""
+"""A file or an array above this is given to a thread by itself."""
 
 _RAW_SUFFIXES, _LARGE_RAW_BYTES = (".bmp", ".dib", ".tif", ".tiff"), 1_000_000
-"""Files that are often not compressed, and what is large among them: a worker
-process takes many at once."""
+"""Files that are often not compressed, and what is large among them: a worker process takes many at once."""
 
 
 class NamedImage(NamedTuple):
-    """One image of a container. Can be pickled, hashed and sent to another process.
+    """An image with a name, such as an entry of an archive. Can be pickled and hashed.
 
     >>> NamedImage("forms.zip/7.png", b"GIF89a").name
     'forms.zip/7.png'
@@ -64,13 +58,13 @@ class NamedImage(NamedTuple):
 
 
 class SkippedName(NamedTuple):
-    """A member of an archive whose name is no image's."""
+    """An entry of an archive without an image extension."""
 
     name: str
 
 
 Item: TypeAlias = str | NamedImage
-"""A path, or what a container held."""
+"""A path, or an image of a container."""
 
 
 def load_item(
@@ -81,10 +75,10 @@ def load_item(
     timeout: float | None = None,
     stopping: threading.Event | None = None,
 ) -> NDArray[np.uint8]:
-    """`kalamos.images.load_grey`, for members too.
+    """Load one image as `load_items` does: grey, uint8 [H, W].
 
     Raises:
-        ImageError: see there; or the one that a member has in place of its bytes.
+        ImageError: it cannot be read; or the error that a `NamedImage` has in place of its bytes.
     """
     [outcome] = load_items(
         [source],
@@ -106,13 +100,13 @@ def load_items(
     timeout: float | None = None,
     stopping: threading.Event | None = None,
 ) -> Generator[NDArray[np.uint8] | ImageError, None, None]:
-    """Load some images, in order: each one's grey pixels, uint8 [H, W], or the error that it has instead.
+    """Load images as `kalamos.images.load_grey` does, in order: grey pixels, uint8 [H, W], or an error each.
 
-    As `load_item` for each. Small files are read before the first is decoded, which is faster by a fifth than
-    doing both one by one, and those that a worker process decodes go to it together.
+    Small files are read before the first is decoded, which is faster by a fifth than doing both one by one,
+    and those that a worker process decodes go to it together.
     """
-    loaded = [_read_bytes(source) for source in sources]
-    encoded = [item for item in loaded if isinstance(item, Encoded | ImageError)]
+    fetched = [_fetch(source) for source in sources]
+    encoded = [item for item in fetched if isinstance(item, Encoded | ImageError)]
     decoded = decode_all(
         encoded,
         max_pixels=max_pixels,
@@ -120,7 +114,7 @@ def load_items(
         timeout=timeout,
         stopping=stopping,
     )
-    for item in loaded:
+    for item in fetched:
         if isinstance(item, Encoded | ImageError):
             yield next(decoded)
             continue
@@ -130,8 +124,8 @@ def load_items(
             yield error
 
 
-def _read_bytes(source: ImageSource | NamedImage) -> Encoded | ImageError | ImageSource:
-    """What is to be decoded, read as far as this process does, or why it cannot be; arrays as they are."""
+def _fetch(source: ImageSource | NamedImage) -> Encoded | ImageError | ImageSource:
+    """Read what is to be decoded, or say why it cannot be; arrays stay as they are."""
     try:
         if isinstance(source, NamedImage):
             content = source.content
@@ -148,7 +142,7 @@ def _read_bytes(source: ImageSource | NamedImage) -> Encoded | ImageError | Imag
 
 
 def name_of(source: ImageSource | NamedImage) -> str | None:
-    """What a source's row says in `path`; None for what has no name."""
+    """Give what a source's row says in `path`; None if it has no name."""
     if isinstance(source, str):
         return source
     if isinstance(source, NamedImage):
@@ -157,7 +151,7 @@ def name_of(source: ImageSource | NamedImage) -> str | None:
 
 
 def nbytes(source: ImageSource | NamedImage) -> int:
-    """The memory that a source brings with it; a path brings none."""
+    """Count the bytes of memory that a source holds; a path holds none."""
     content = source.content if isinstance(source, NamedImage) else source
     if isinstance(content, np.ndarray):
         return content.nbytes
@@ -178,31 +172,32 @@ def is_large(source: ImageSource | NamedImage) -> bool:
     return nbytes(source) > LARGE_BYTES
 
 
-class Clock:
-    """Bounds the processor time of this thread from one image of a container to the next.
+class TimeLimit:
+    """A bound on this thread's processor time from one image of a container to the next.
 
-    The processor's: a pipe's writer and whoever reads the images may take their time.
+    Not on wall-clock time: a pipe's writer and whoever reads the images may take their time.
 
     Args:
         where: what the container is called in errors.
-        timeout: the most seconds; None takes `kalamos.isolation.TIMEOUT_SECONDS`.
+        timeout: seconds at most; None takes `kalamos.isolation.TIMEOUT_SECONDS`.
         size: bytes of the container; small ones get less time (`kalamos.isolation.processor_seconds`). None
-            where nobody knows, as of a pipe.
+            if it
+            is unknown, as of a pipe.
 
-    >>> clock = Clock("x.tar", timeout=1e-9)
-    >>> clock.check()
+    >>> limit = TimeLimit("x.tar", timeout=1e-9)
+    >>> limit.check()
     Traceback (most recent call last):
     kalamos.errors.ImageTimeoutError: x.tar: getting the next image out takes too long (the limit is ...
     """
 
     def __init__(self, where: str, timeout: float | None = None, size: int | None = None) -> None:
-        most = TIMEOUT_SECONDS if timeout is None else timeout
+        seconds = TIMEOUT_SECONDS if timeout is None else timeout
         self._where = where
-        self._seconds = most if size is None else min(most, processor_seconds(size))
+        self._seconds = seconds if size is None else min(seconds, processor_seconds(size))
         self.restart()
 
     def restart(self) -> None:
-        """Give the way to the next image the whole time again."""
+        """Give the next image the whole time again."""
         self._started = time.thread_time()
 
     def check(self) -> None:

@@ -1,13 +1,8 @@
-"""Images and paths of CSV and Parquet tables.
+"""Images and paths in one column of a CSV or Parquet table.
 
-Which column of a table has the images.
-
-CSV files with a column of paths, read a line at a time.
-
-Parquet files with a column of encoded images or of paths, read a few rows at a time by a worker process.
-
-A file of some kilobytes can announce pages and dictionaries of gigabytes, which pyarrow allocates before it
-finds out: see `kalamos.isolation`.
+CSV is read a line at a time. Parquet is read a few rows at a time by a worker process: a file of some
+kilobytes can announce pages and dictionaries of gigabytes, which pyarrow allocates before it finds out
+(`kalamos.isolation`).
 """
 
 from __future__ import annotations
@@ -24,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kalamos.errors import (
     CorruptImageError,
+    ImageError,
     ImageNotFoundError,
     ImageTooLargeError,
     MissingExtraError,
@@ -33,7 +29,7 @@ from kalamos.errors import (
 )
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name, native_separators
 from kalamos.inputs.files import is_image_name
-from kalamos.inputs.item import Clock, Item, NamedImage
+from kalamos.inputs.item import Item, NamedImage, TimeLimit
 from kalamos.isolation import iterate_isolated
 
 if TYPE_CHECKING:
@@ -50,12 +46,27 @@ IMAGE_COLUMNS: Final = frozenset(
 )
 """What columns of images are called, in lower case."""
 
+MAX_LINE_CHARACTERS = 1 << 20
+"""A longer line of CSV is an error: this is not a table of text."""
+
+MAX_BATCH_BYTES, MAX_BATCH_ROWS = 4 << 20, 1024
+"""Parquet that is decoded at a time."""
+
+MAX_DECODE_BYTES = 256 * 2**20
+"""Memory that decoding some rows may take in the worker, beyond what pyarrow itself takes."""
+
 _MAX_LISTED_COLUMNS = 20
+_LINES_PER_CHECK = 4096
+_READ_BUFFER_BYTES = 1 << 20
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 def choose_column(columns: Sequence[str], asked: str | None, where: str, *, sure: Sequence[str] = ()) -> int:
-    """The place of the column with the images: the one asked for; else the only one there is, the only one
-    with a name such as `image`, `path`, `file`, `filename` or `bytes`, or the only one of `sure`.
+    """Choose the column with the images; return its index.
+
+    It is the one asked for; else the only one there is, the only one with a name such as `image`, `path`,
+    `file`, `filename` or `bytes`, or the only one of `sure`.
 
     Args:
         columns: the table's columns.
@@ -64,7 +75,7 @@ def choose_column(columns: Sequence[str], asked: str | None, where: str, *, sure
         sure: columns whose type shows that images are in them.
 
     Raises:
-        UsageError: there is no such column, or it cannot be told; the message lists the columns.
+        UsageError: there is no such column, or the choice is unclear; the message lists the columns.
 
     >>> choose_column(["id", "File", "label"], None, "a.csv")
     1
@@ -74,62 +85,51 @@ def choose_column(columns: Sequence[str], asked: str | None, where: str, *, sure
     """
     table = display_name(where)
     if asked is not None:
-        places = [place for place, name in enumerate(columns) if name == asked]
-        places = places or _places(columns, {asked.strip().casefold()})
-        if len(places) == 1:
-            return places[0]
-        if places:
-            raise UsageError(
-                f"{table}: {len(places)} columns are called {asked!r}", remedy="rename the others"
-            )
-        raise UsageError(f"{table}: no column is called {asked!r}", remedy=suggest(asked, _shown(columns)))
+        found = [index for index, name in enumerate(columns) if name == asked]
+        found = found or _indices(columns, {asked.strip().casefold()})
+        if not found:
+            remedy = suggest(asked, _listed(columns))
+            raise UsageError(f"{table}: no column is called {asked!r}", remedy=remedy)
+        if len(found) > 1:
+            remedy = "rename the others"
+            raise UsageError(f"{table}: {len(found)} columns are called {asked!r}", remedy=remedy)
+        return found[0]
     if len(columns) == 1:
         return 0
-    for candidates in (_places(columns, IMAGE_COLUMNS), [columns.index(name) for name in sure]):
+    for candidates in (_indices(columns, IMAGE_COLUMNS), [columns.index(name) for name in sure]):
         if len(candidates) == 1:
             return candidates[0]
     raise UsageError(
         f"{table}: which column has the images is unclear",
-        remedy=f"name it with --column: {', '.join(_shown(columns))}",
+        remedy=f"name it with --column: {', '.join(_listed(columns))}",
     )
 
 
-def _places(columns: Sequence[str], names: frozenset[str] | set[str]) -> list[int]:
-    return [place for place, name in enumerate(columns) if name.strip().casefold() in names]
+def _indices(columns: Sequence[str], names: frozenset[str] | set[str]) -> list[int]:
+    return [index for index, name in enumerate(columns) if name.strip().casefold() in names]
 
 
-def _shown(columns: Sequence[str]) -> list[str]:
+def _listed(columns: Sequence[str]) -> list[str]:
     more = len(columns) - _MAX_LISTED_COLUMNS
     names = [display_name(name) for name in columns[:_MAX_LISTED_COLUMNS]]
     return [*names, f"and {more:,} more"] if more > 0 else names
 
 
-MAX_LINE_CHARACTERS = 1 << 20
-"""Characters: what has no line end for longer is no table of text."""
-
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
-
-
-LINES_PER_CHECK = 4096
-"""Lines between two looks at the clock."""
-
-
 def read_csv(path: str, column: str | None = None, *, timeout: float | None = None) -> Iterator[Item]:
-    """The images that a CSV file names in one column: paths, absolute or relative to the file's folder.
+    """Read the paths in one column of a CSV file, absolute or relative to the file's folder.
 
-    UTF-8, with or without a byte order mark; the first line names the columns; separated by commas,
-    semicolons or tabs; quotes as in RFC 4180. Backslashes are separators where no file is called so. Empty
-    lines do not count. A row without a path, or one that cannot be parsed, is a `NamedImage` called
-    `FILE#ROW`, counted from 0, whose error names the line.
+    The file is UTF-8, with or without a byte order mark; its first line names the columns; cells are
+    separated by commas, semicolons or tabs, quoted as in RFC 4180. Backslashes are separators if no file is
+    called so. Empty lines do not count. A row without a path, or one that cannot be parsed, is a `NamedImage`
+    called `FILE#ROW`, counted from 0, whose error names the line.
 
     Args:
         column: the column's name; see `choose_column`.
-        timeout: seconds of processor time from one row to the next; see `kalamos.inputs.item`.
+        timeout: processor seconds from one row to the next; see `TimeLimit`.
 
     Raises:
-        UsageError: the column cannot be told, or the first line is no header.
-        ImageTimeoutError: the next row does not come in time: a table of empty lines.
+        UsageError: the column is unclear, or the first line is not a header.
+        ImageTimeoutError: the next row does not come in time, as in a table of empty lines.
         CorruptImageError: not readable any more, not UTF-8, or lines without end.
     """
     where = display_name(path)
@@ -137,17 +137,17 @@ def read_csv(path: str, column: str | None = None, *, timeout: float | None = No
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:  # noqa: PTH123
             if file.buffer.peek(2).startswith(_UTF_16):  # type: ignore[attr-defined]
                 raise CorruptImageError(f"{where}: in UTF-16", remedy="save it as UTF-8")
-            clock = Clock(where, timeout, os.fstat(file.fileno()).st_size)
-            for item in _rows(file, path, column, clock):
+            limit = TimeLimit(where, timeout, os.fstat(file.fileno()).st_size)
+            for item in _rows(file, path, column, limit):
                 yield item
-                clock.restart()
+                limit.restart()
     except OSError as error:
         raise CorruptImageError(f"{where}: cannot be read ({error.strerror})") from error
 
 
-def _rows(file: io.TextIOWrapper, path: str, column: str | None, clock: Clock) -> Iterator[Item]:
-    where, folder = display_name(path), os.path.dirname(path)  # noqa: PTH120  (it stays as it was given)
-    lines = _lines(file, where, clock)
+def _rows(file: io.TextIOWrapper, path: str, column: str | None, limit: TimeLimit) -> Iterator[Item]:
+    where = display_name(path)
+    lines = _lines(file, where, limit)
     header = next(lines, "")
     reader = csv.reader(
         itertools.chain([header], lines),
@@ -157,7 +157,7 @@ def _rows(file: io.TextIOWrapper, path: str, column: str | None, clock: Clock) -
     )
     columns = next(_parsed(reader))[1]
     if isinstance(columns, csv.Error):
-        raise CorruptImageError(f"{where}, line 1: {columns}", remedy="mend that line")
+        raise CorruptImageError(f"{where}, line 1: {columns}", remedy="fix line 1")
     if not columns:
         return
     if column is None and any(map(is_image_name, columns)):
@@ -165,66 +165,59 @@ def _rows(file: io.TextIOWrapper, path: str, column: str | None, clock: Clock) -
             f"{where}: its first line should name the columns, and looks like an image's row",
             remedy="put a line before it, such as: path",
         )
-    place = choose_column(columns, column, path)
+    index = choose_column(columns, column, path)
     row = 0
     for line, cells in _parsed(reader):
         if not cells:
             continue
-        told, name = f"{where}, {_span(line, reader.line_num)}", f"{path}#{row}"
-        row += 1
+        last = reader.line_num
+        span = f"{where}, " + (f"line {line}" if line >= last else f"lines {line} to {last}")
+        error: ImageError
         if isinstance(cells, csv.Error):
-            yield NamedImage(name, CorruptImageError(f"{told}: {cells}", remedy="mend the quotes there"))
+            error = CorruptImageError(f"{span}: {cells}", remedy="fix the quotes there")
         elif any(cells[len(columns) :]):
-            problem = f"{told}: more cells than columns"
-            yield NamedImage(
-                name, CorruptImageError(problem, remedy="put quotes around cells with separators")
-            )
-        elif place >= len(cells) or not cells[place]:
-            yield NamedImage(name, ImageNotFoundError(f"{told}: no path in the column {columns[place]!r}"))
-        elif not cells[place].isascii() and _SURROGATES.search(cells[place]):
-            yield NamedImage(
-                name, UnsupportedImageError(f"{told}: not UTF-8", remedy="save the table as UTF-8")
-            )
+            remedy = "put quotes around cells with separators"
+            error = CorruptImageError(f"{span}: more cells than columns", remedy=remedy)
+        elif index >= len(cells) or not cells[index]:
+            error = ImageNotFoundError(f"{span}: no path in the column {columns[index]!r}")
+        elif not cells[index].isascii() and _SURROGATES.search(cells[index]):
+            error = UnsupportedImageError(f"{span}: not UTF-8", remedy="save the table as UTF-8")
         else:
-            yield native_separators(os.path.join(folder, cells[place]))  # noqa: PTH118  (so does the path)
+            yield _beside(path, cells[index])
+            row += 1
+            continue
+        yield NamedImage(f"{path}#{row}", error)
+        row += 1
 
 
-def _lines(file: io.TextIOWrapper, where: str, clock: Clock) -> Iterator[str]:
+def _lines(file: io.TextIOWrapper, where: str, limit: TimeLimit) -> Iterator[str]:
     number = 0
     while line := file.readline(MAX_LINE_CHARACTERS):
         number += 1
-        if not number % LINES_PER_CHECK:
-            clock.check()
+        if not number % _LINES_PER_CHECK:
+            limit.check()
         if len(line) == MAX_LINE_CHARACTERS:
             raise CorruptImageError(f"{where}, line {number}: longer than {MAX_LINE_CHARACTERS:,} characters")
         yield line
 
 
 def _parsed(reader: Reader) -> Iterator[tuple[int, list[str] | csv.Error]]:
-    """The line where each row begins, and its cells, or why it has none."""
+    """Yield the line where each row begins, and its cells or why it has none."""
     while True:
         line = reader.line_num + 1
         try:
-            cells = next(reader, None)
+            cells = next(reader)
+        except StopIteration:
+            return
         except csv.Error as error:
             yield line, error
         else:
-            if cells is None:
-                return
             yield line, cells
 
 
-def _span(first: int, last: int) -> str:
-    return f"line {first}" if first >= last else f"lines {first} to {last}"
-
-
-MAX_BATCH_BYTES, MAX_BATCH_ROWS = 4 << 20, 1024
-"""What is decoded at a time."""
-
-MAX_DECODE_BYTES = 256 * 2**20
-"""Bytes that decoding some rows may allocate in the worker, which pyarrow itself has enlarged by then."""
-
-_READ_BUFFER_BYTES = 1 << 20
+def _beside(table: str, path: str) -> str:
+    """Make a path relative to the table's folder, which stays as it was given."""
+    return native_separators(os.path.join(os.path.dirname(table), path))  # noqa: PTH118, PTH120
 
 
 def read_parquet(
@@ -247,7 +240,7 @@ def read_parquet(
 
     Raises:
         MissingExtraError: pyarrow is not installed.
-        UsageError: the column cannot be told, or holds neither bytes nor paths.
+        UsageError: the column is unclear, or holds neither bytes nor paths.
         CorruptImageError: damaged; what came before has been yielded.
         ImageTooLargeError: a few rows need more memory than they may have.
         ImageTimeoutError: a few rows take longer than they may.
@@ -279,7 +272,7 @@ def read_parquet(
 def _batches(
     opened: str, path: str, column: str | None, open_uri: Callable[[str], AbstractContextManager[Any]] | None
 ) -> Iterator[list[Item]]:
-    """What `read_parquet` yields, some rows at a time; runs in the worker."""
+    """Yield what `read_parquet` does, some rows at a time; runs in the worker."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -335,6 +328,7 @@ def _column(schema: pa.Schema, asked: str | None, path: str) -> str:
 
 
 def _kind(type_: pa.DataType) -> str:
+    """Tell what a column holds: `bytes`, `path`, a `struct` of these, or neither (an empty text)."""
     from pyarrow import types
 
     if types.is_dictionary(type_):
@@ -342,12 +336,11 @@ def _kind(type_: pa.DataType) -> str:
     if types.is_struct(type_):
         names = {field.name for field in type_}
         return "struct" if {"bytes", "path"} & names else ""
-    if types.is_binary(type_) or types.is_large_binary(type_) or types.is_fixed_size_binary(type_):
+    binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+    if any(is_type(type_) for is_type in binary):
         return "bytes"
-    if types.is_binary_view(type_):
-        return "bytes"
-    text = types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_)
-    return "path" if text else ""
+    text = (types.is_string, types.is_large_string, types.is_string_view)
+    return "path" if any(is_type(type_) for is_type in text) else ""
 
 
 def _rows_at_a_time(group: pq.RowGroupMetaData) -> int:
@@ -357,16 +350,14 @@ def _rows_at_a_time(group: pq.RowGroupMetaData) -> int:
 
 def _item(value: Any, path: str, row: int, column: str) -> Item:
     name = f"{path}#{row}"
+    where = display_name(name)
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
         if len(value) > MAX_MEMBER_BYTES:
-            problem = (
-                f"{display_name(name)}: {len(value):,} bytes are more than the limit of {MAX_MEMBER_BYTES:,}"
-            )
+            problem = f"{where}: {len(value):,} bytes are more than the limit of {MAX_MEMBER_BYTES:,}"
             return NamedImage(name, ImageTooLargeError(problem, remedy="scale the image down"))
         return NamedImage(name, value)
     if isinstance(value, str) and value:
-        # As it was given.
-        return native_separators(os.path.join(os.path.dirname(path), value))  # noqa: PTH118, PTH120
-    return NamedImage(name, ImageNotFoundError(f"{display_name(name)}: nothing in the column {column!r}"))
+        return _beside(path, value)
+    return NamedImage(name, ImageNotFoundError(f"{where}: nothing in the column {column!r}"))
