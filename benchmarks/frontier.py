@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from kalamos.learn import load_recipe
-from kalamos.learn.export.onnx_format import encode
+from kalamos.learn.export.onnx_format import encode_onnx
 from kalamos.learn.models import count_parameters, create_model
 from kalamos.model_file import open_model, read_spec
 from kalamos.preprocessing import Preprocessor, default_steps
@@ -75,7 +75,7 @@ def untrained(name: str) -> bytes:
         input_size=Preprocessor(steps).output_size(),
         feature_maps=tuple(network.stages),
     )
-    return encode(network, spec)
+    return encode_onnx(network, spec)
 
 
 def measure(files: dict[str, bytes]) -> dict[str, dict[str, float]]:

@@ -24,7 +24,7 @@ from kalamos.datasets import Split, load_dataset
 from kalamos.evaluation.evaluate import evaluate, run_split
 from kalamos.evaluation.metrics import wilson_interval
 from kalamos.learn import Callback, EpochReport, Run, load_recipe, resume_run, run_recipe
-from kalamos.learn.export.onnx_format import export_run
+from kalamos.learn.export import export_run
 from kalamos.learn.models import count_parameters
 
 ROOT = Path(__file__).parent.parent

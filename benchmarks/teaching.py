@@ -29,7 +29,7 @@ from kalamos.finetune import Examples, fine_tune, load_examples
 from kalamos.finetune.head import split_model
 from kalamos.finetune.replay import store_embedding_stats
 from kalamos.learn import load_recipe, resume_run, run_recipe
-from kalamos.learn.export.onnx_format import export_run
+from kalamos.learn.export import export_run
 from kalamos.model_file import open_model
 from kalamos.preprocessing import Preprocessor
 

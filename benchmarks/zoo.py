@@ -28,8 +28,8 @@ from kalamos.errors import ExportError, ModelFileError
 from kalamos.finetune.examples import Examples
 from kalamos.finetune.replay import store_embedding_stats
 from kalamos.learn import Callback, EpochReport, load_recipe, load_run, resume_run, run_recipe
+from kalamos.learn.export import export_run
 from kalamos.learn.export.int8 import calibration_data, export_int8
-from kalamos.learn.export.onnx_format import export_run
 from kalamos.learn.run import read_split
 from kalamos.utils.atomic_write import atomic_write
 from kalamos.zoo import model_path, write_card

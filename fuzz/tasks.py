@@ -102,7 +102,7 @@ def models() -> Task:
 def runs() -> Task:
     """Open a run folder whose `run.json` is the case: as a plan to go on with, as a run, as a model to be."""
     from fuzz.runs import base_folder
-    from kalamos.learn.export.sources import from_run
+    from kalamos.learn.export import from_run
     from kalamos.learn.run import load_config, load_run
 
     base = base_folder()

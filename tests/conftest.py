@@ -144,7 +144,7 @@ def tiny_run_folder(tiny_run_and_folder: tuple[Run, Path]) -> Path:
 def tiny_model(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run exported to a model file called `tiny`. Read it only; copy it to change it."""
     pytest.importorskip("onnxscript", reason="needs the extra 'train'")
-    from kalamos.learn.export.onnx_format import export_run
+    from kalamos.learn.export import export_run
 
     path = tmp_path_factory.mktemp("models") / "tiny.onnx"
     export_run(tiny_run, "tiny", path)

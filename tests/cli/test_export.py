@@ -159,7 +159,7 @@ def test_a_licence_is_stated_where_it_was_chosen(command, here: Path, digits_fol
 def test_a_temperature_from_few_images_is_not_taken(here: Path, tiny_run: Run) -> None:
     assert tiny_run.val_count < 100
     assert tiny_run.temperature == 1  # nor fitted any more
-    from kalamos.learn.export.sources import from_run
+    from kalamos.learn.export import from_run
 
     older = replace(tiny_run, temperature=0.084)
     spec = from_run(older, "older").spec

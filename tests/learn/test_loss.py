@@ -14,7 +14,7 @@ from kalamos.alphabets import DIGITS, Alphabet
 from kalamos.errors import RecipeError, TrainingError
 from kalamos.learn import Recipe, Run
 from kalamos.learn.data import Batch
-from kalamos.learn.loss import Objective, Teacher, load_teacher
+from kalamos.learn.loop import Objective, Teacher, load_teacher
 from kalamos.preprocessing import default_steps
 
 C = 5

@@ -10,7 +10,7 @@ from torch.optim import SGD
 
 from kalamos.errors import TrainingError
 from kalamos.learn import Recipe
-from kalamos.learn.optim import make_optimizer, make_schedule
+from kalamos.learn.checkpoint import make_optimizer, make_schedule
 
 SHORT = Recipe(epochs=1, batch_size=16, lr=0.01)
 PER_EPOCH = 10

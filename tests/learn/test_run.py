@@ -27,10 +27,10 @@ from kalamos.errors import (
 )
 from kalamos.evaluation.evaluate import run_split
 from kalamos.learn import EpochReport, Recipe, Run, load_run, save_run
-from kalamos.learn.export.sources import from_run
+from kalamos.learn.export import from_run
 from kalamos.learn.models import create_model
 from kalamos.learn.run import (
-    MAX_BYTES,
+    MAX_METADATA_BYTES,
     RunConfig,
     SplitPlan,
     claim_folder,
@@ -443,7 +443,7 @@ def test_a_run_of_odd_values_is_refused_or_can_be_used(
         b"1" * 5000,
         b"\xff\xfe{\x00",
         b"null",
-        b" " * (MAX_BYTES + 1),
+        b" " * (MAX_METADATA_BYTES + 1),
     ],
     ids=["empty", "deep lists", "deep objects", "long number", "utf-16", "null", "long"],
 )
@@ -489,4 +489,4 @@ def set_at(document: dict[str, Any], way: str, value: object) -> bytes:
 )
 def test_values_of_other_types_are_refused(story: dict[str, Any], way: str, value: object) -> None:
     with pytest.raises(KalamosError):
-        parse_metadata(set_at(story, way, value))
+        parse_metadata(set_at(story, way, value)).parse()

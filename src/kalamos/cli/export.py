@@ -113,7 +113,7 @@ def _is_run(source: Path) -> bool:
 def _open(path: Path, name: str | None, licence: str | None) -> Source:
     """Open the run, to be called `name`, or the model, under the chosen licence."""
     from kalamos.learn import load_run
-    from kalamos.learn.export.sources import from_model, from_run
+    from kalamos.learn.export import from_model, from_run
 
     source = from_model(path) if name is None else from_run(load_run(path), name)
     return source if licence is None else replace(source, spec=replace(source.spec, licence=licence))

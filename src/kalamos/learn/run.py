@@ -1,27 +1,22 @@
-"""The run folder: configuration, split, outcome.
-
-Which rows of a dataset a run learns from, watches, and never looks at; kept with the run.
-
-`run.json`, read as if a stranger had written it: bounded, and every value of the type that is written.
-
-A run folder keeps what a training made: weights without pickle, and the whole story beside them.
+"""The run folder: configuration, split, weights and outcome of a training, without pickle.
 
 ```
 RUN/
   run.json            recipe, dataset and its fingerprint, environment; at the end also the outcome
-  split.safetensors   the rows of the dataset that were learnt from, watched, and held out
-  model.safetensors   the network's weights and batch-norm statistics; there when the run is finished
-  last.safetensors    the state after the last epoch, to go on from
+  split.safetensors   the rows of the dataset that were trained on, validated on, and held out
+  model.safetensors   the network's weights and batch-norm statistics; exists once the run is finished
+  last.safetensors    the state after the last epoch, to resume from
   best.safetensors    the weights of the epoch with the best validation accuracy
-  extras.safetensors  while it goes on: the photographs and outliers that it learns from
+  extras.safetensors  until it is finished: the synthetic photos and outliers that it trains on
   log.csv, tensorboard/, curves.png
 ```
+
+A folder is read as untrusted: sizes are bounded, and every value must have the type that a run writes.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 from collections.abc import Iterator
@@ -30,10 +25,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from kalamos._version import __version__
@@ -45,7 +42,7 @@ from kalamos.learn.callbacks import CsvLog, EpochReport, read_log
 from kalamos.learn.checkpoint import read_weights, write_weights
 from kalamos.learn.models import StagedNetwork, create_model
 from kalamos.learn.recipe import Recipe
-from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
+from kalamos.model_file import SelectiveAccuracy, open_model
 from kalamos.recognizer import Recognizer
 from kalamos.utils.atomic_write import remove_all_stale, write_text
 
@@ -67,7 +64,16 @@ __all__ = [
     "write_split",
 ]
 
-SPLIT_FILE = "split.safetensors"
+METADATA_FILE: Final = "run.json"
+SPLIT_FILE: Final = "split.safetensors"
+WEIGHTS_FILE: Final = "model.safetensors"
+
+MAX_METADATA_BYTES: Final = 4 << 20
+"""A model file's spec, which holds recipe and alphabet too, may have a million characters."""
+
+MAX_LABELS: Final = 100_000
+"""The network's last layer has a row for each."""
+
 
 Rows = NDArray[np.int64]
 
@@ -149,148 +155,69 @@ def _split(labels: Rows, groups: Rows | None, fraction: float, seed: int) -> tup
     return grouped_split(labels, groups, fraction, seed)
 
 
-METADATA_FILE: Final = "run.json"
-
-MAX_BYTES: Final = 4 << 20
-"""Of the file. A model file's spec, which holds recipe and alphabet too, may have a million characters."""
-
-MAX_LABELS: Final = 100_000
-"""Of the alphabet: the network's last layer has a row for each."""
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What is known at the end of a run."""
-
-    temperature: float
-    val_accuracy: float
-    kept_epoch: int
-    selective: SelectiveAccuracy | None
+class _Record(msgspec.Struct, forbid_unknown_fields=True):
+    """An object in `run.json`."""
 
 
-@dataclass(frozen=True)
-class RunMetadata:
-    """What `run.json` says."""
+class _AlphabetRecord(_Record):
+    name: str
+    labels: Annotated[list[str], Meta(max_length=MAX_LABELS)]
 
-    recipe: Recipe
-    alphabet: Alphabet
+
+class _Counts(_Record):
+    train: Count
+    val: Count
+
+
+class _Outcome(_Record):
+    temperature: Annotated[float, Meta(gt=0)]
+    val_accuracy: Annotated[float, Meta(ge=0, le=1)]
+    kept_epoch: Count
+    selective: SelectiveAccuracy | None = None  # runs of an earlier kalamos have none
+
+
+class RunMetadata(_Record):
+    """The content of `run.json`; its outcome is None until the run is finished."""
+
+    recipe: dict[str, Any]
+    alphabet: _AlphabetRecord
     data_sha256: str
-    train_count: int
-    val_count: int
+    counts: _Counts
     created: str
     environment: dict[str, str]
-    outcome: Outcome | None
-    """None for a run that is not finished."""
+    outcome: _Outcome | None
 
+    def parse(self) -> tuple[Recipe, Alphabet]:
+        """Check and build the recipe and the alphabet.
 
-def read_metadata(folder: Path) -> RunMetadata:
-    """Read `run.json`.
-
-    Raises:
-        OSError: it cannot be read.
-        TrainingError, RecipeError, AlphabetError, ModelFileError: what it says is not what a run writes.
-    """
-    with (folder / METADATA_FILE).open("rb") as stream:
-        content = stream.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise TrainingError(f"{METADATA_FILE} is longer than {MAX_BYTES:,} bytes")
-    return parse_metadata(content)
+        Raises:
+            TrainingError, RecipeError, AlphabetError: they are not what a run writes.
+        """
+        if "torch" not in self.environment:
+            raise TrainingError("'environment' has no key 'torch'")
+        return Recipe.from_mapping(self.recipe), Alphabet(self.alphabet.name, tuple(self.alphabet.labels))
 
 
 def parse_metadata(content: bytes) -> RunMetadata:
-    """What the bytes of a `run.json` say; raises as `read_metadata`."""
+    """Parse the bytes of an untrusted `run.json`.
+
+    Raises:
+        TrainingError, ModelFileError: they are not what a run writes.
+    """
+    if len(content) > MAX_METADATA_BYTES:
+        raise TrainingError(f"{METADATA_FILE} is longer than {MAX_METADATA_BYTES:,} bytes")
     try:
-        document = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        reason = str(error) or "nested too deeply"
-        raise TrainingError(f"{METADATA_FILE} is not JSON ({reason})") from error
-    keys = ("recipe", "alphabet", "data_sha256", "counts", "created", "environment", "outcome")
-    recipe, alphabet, data, counts, created, environment, outcome = _values(document, "run", keys)
-    name, labels = _values(alphabet, "alphabet", ("name", "labels"))
-    train, val = _values(counts, "counts", ("train", "val"))
-    if len(_typed(labels, list, "labels")) > MAX_LABELS:
-        raise TrainingError(f"the alphabet has more than {MAX_LABELS:,} labels")
-    for key, value in _typed(environment, dict, "environment").items():
-        _typed(value, str, f"environment.{key}")
-    if "torch" not in environment:
-        raise TrainingError("'environment' has no key 'torch'")
-    return RunMetadata(
-        recipe=Recipe.from_mapping(_typed(recipe, dict, "recipe")),
-        alphabet=Alphabet(_text(name, "name"), tuple(_text(label, "labels") for label in labels)),
-        data_sha256=_text(data, "data_sha256"),
-        train_count=_count(train, "train"),
-        val_count=_count(val, "val"),
-        created=_text(created, "created"),
-        environment=dict(environment),
-        outcome=None if outcome is None else _outcome(outcome),
-    )
+        return msgspec.json.decode(content, type=RunMetadata)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise TrainingError(f"{METADATA_FILE}: {str(error) or 'nested too deeply'}") from error
 
 
-def _outcome(document: object) -> Outcome:
-    values: dict[str, object] = dict(_typed(document, dict, "outcome"))
-    selective = values.pop("selective", None)  # runs of an earlier kalamos have none
-    temperature, accuracy, epoch = _values(values, "outcome", ("temperature", "val_accuracy", "kept_epoch"))
-    temperature, accuracy = _number(temperature, "temperature"), _number(accuracy, "val_accuracy")
-    if temperature <= 0 or not 0 <= accuracy <= 1:
-        raise TrainingError(f"a temperature of {temperature} or an accuracy of {accuracy} is impossible")
-    return Outcome(
-        temperature,
-        accuracy,
-        _count(epoch, "kept_epoch"),
-        None if selective is None else _selective(selective),
-    )
-
-
-def _selective(document: object) -> SelectiveAccuracy:
-    n, points = _values(document, "selective", ("n", "points"))
-    names = ("accuracy", "threshold", "coverage")
-    rows = [_values(point, "points", names) for point in _typed(points, list, "points")]
-    numbers = [[_number(value, "points") for value in row] for row in rows]
-    return SelectiveAccuracy(_count(n, "n"), tuple(OperatingPoint(*row) for row in numbers))
-
-
-def _values(document: object, what: str, keys: tuple[str, ...]) -> list[Any]:
-    """The values of exactly these keys."""
-    found: dict[str, Any] = _typed(document, dict, what)
-    if set(found) != set(keys):
-        odd = sorted(set(found) ^ set(keys))
-        raise TrainingError(f"{what!r} has the wrong keys: {', '.join(map(repr, odd[:5]))}")
-    return [found[key] for key in keys]
-
-
-def _typed(value: Any, kind: type, what: str) -> Any:
-    if type(value) is not kind:
-        raise TrainingError(f"{what!r} is of type {type(value).__name__}, not {kind.__name__}")
-    return value
-
-
-def _text(value: object, what: str) -> str:
-    text: str = _typed(value, str, what)
-    try:
-        text.encode()
-    except UnicodeError as error:  # JSON can spell half a surrogate pair, which no file or terminal takes
-        raise TrainingError(f"{what!r} is no text that can be written") from error
-    return text
-
-
-def _count(value: object, what: str) -> int:
-    number: int = _typed(value, int, what)
-    if not 0 <= number < 2**63:
-        raise TrainingError(f"{what!r} is not a count")
-    return number
-
-
-def _number(value: object, what: str) -> float:
-    if type(value) is int and abs(value) < 2**63:
-        return float(value)
-    number: float = _typed(value, float, what)
-    if not math.isfinite(number):
-        raise TrainingError(f"{what!r} is not a finite number")
-    return number
-
-
-WEIGHTS_FILE = "model.safetensors"
-OUTCOME_KEYS = ("temperature", "val_accuracy", "kept_epoch")
+def _read_metadata(folder: Path) -> RunMetadata:
+    with (folder / METADATA_FILE).open("rb") as stream:
+        return parse_metadata(stream.read(MAX_METADATA_BYTES + 1))
 
 
 @dataclass(frozen=True)
@@ -422,22 +349,27 @@ def load_config(folder: Path) -> RunConfig:
         TrainingError: not a run folder, or its files do not fit together.
     """
     with _damage_told(folder):
-        story = read_metadata(folder)
+        metadata = _read_metadata(folder)
+        recipe, alphabet = metadata.parse()
         return RunConfig(
-            recipe=story.recipe,
-            alphabet=story.alphabet,
-            data_sha256=story.data_sha256,
-            split=read_split(folder),
-            created=story.created,
-            environment=story.environment,
+            recipe,
+            alphabet,
+            metadata.data_sha256,
+            read_split(folder),
+            metadata.created,
+            metadata.environment,
         )
 
 
 def save_run(run: Run, folder: Path) -> None:
     """Write the outcome; the weights last, since with them the run is finished."""
     CsvLog(folder, run.epochs).write()
-    outcome = {name: getattr(run, name) for name in OUTCOME_KEYS}
-    outcome["selective"] = None if run.selective is None else asdict(run.selective)
+    outcome = {
+        "temperature": run.temperature,
+        "val_accuracy": run.val_accuracy,
+        "kept_epoch": run.kept_epoch,
+        "selective": None if run.selective is None else asdict(run.selective),
+    }
     _write_metadata(folder, run, run.train_count, run.val_count, outcome)
     write_weights(folder / WEIGHTS_FILE, dict(run.network.state_dict()))
 
@@ -449,26 +381,27 @@ def load_run(folder: Path) -> Run:
         TrainingError: not a finished run, or its files do not fit together.
     """
     with _damage_told(folder):
-        story = read_metadata(folder)
-        outcome = story.outcome
+        metadata = _read_metadata(folder)
+        recipe, alphabet = metadata.parse()
+        outcome = metadata.outcome
         if outcome is None:
             raise _UnfinishedError
-        network = create_model(story.recipe.arch, len(story.alphabet))
+        network = create_model(recipe.arch, len(alphabet))
         network.load_state_dict(read_weights(folder / WEIGHTS_FILE))
         return Run(
-            recipe=story.recipe,
-            alphabet=story.alphabet,
+            recipe=recipe,
+            alphabet=alphabet,
             network=network.eval(),
             temperature=outcome.temperature,
-            data_sha256=story.data_sha256,
-            train_count=story.train_count,
-            val_count=story.val_count,
+            data_sha256=metadata.data_sha256,
+            train_count=metadata.counts.train,
+            val_count=metadata.counts.val,
             val_accuracy=outcome.val_accuracy,
             kept_epoch=outcome.kept_epoch,
             selective=outcome.selective,
             epochs=read_log(folder),
-            created=story.created,
-            environment=story.environment,
+            created=metadata.created,
+            environment=metadata.environment,
             split=read_split(folder) if (folder / SPLIT_FILE).exists() else None,
             folder=folder,
         )
@@ -481,7 +414,7 @@ class _UnfinishedError(Exception):
 def _write_metadata(
     folder: Path, of: RunConfig | Run, train: int, val: int, outcome: dict[str, Any] | None
 ) -> None:
-    story = {
+    metadata = {
         "recipe": of.recipe.to_mapping(),
         "alphabet": {"name": of.alphabet.name, "labels": list(of.alphabet.labels)},
         "data_sha256": of.data_sha256,
@@ -490,7 +423,7 @@ def _write_metadata(
         "environment": of.environment,
         "outcome": outcome,
     }
-    write_text(folder / METADATA_FILE, json.dumps(story, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / METADATA_FILE, json.dumps(metadata, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager

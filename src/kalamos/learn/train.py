@@ -22,8 +22,7 @@ from kalamos.learn.callbacks import Callback, CallbackList, CsvLog, TensorBoardL
 from kalamos.learn.checkpoint import Checkpoints, TrainingState
 from kalamos.learn.data import Examples, forget_extras, with_extras
 from kalamos.learn.distributed import Engine, choose_device, choose_precision, process_group
-from kalamos.learn.loop import check_enough, infer_examples, train_network
-from kalamos.learn.loss import load_teacher
+from kalamos.learn.loop import check_enough, infer_examples, load_teacher, train_network
 from kalamos.learn.models import StagedNetwork, check_input_size, create_model, find_architecture
 from kalamos.learn.recipe import Recipe, load_recipe
 from kalamos.learn.run import (

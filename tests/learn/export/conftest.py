@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from kalamos.learn import Run
+from kalamos.learn.export import from_run
 from kalamos.learn.export.base import Source
-from kalamos.learn.export.sources import from_run
 from kalamos.learn.models import count_parameters, create_model
 from kalamos.model_file import ModelSpec
 from kalamos.preprocessing import default_steps

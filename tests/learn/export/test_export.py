@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from kalamos.cli import export as cli_export
 from kalamos.errors import ExportError, KalamosError, OutputError, UsageError
 from kalamos.learn import Run
-from kalamos.learn.export import FORMATS, export_model
+from kalamos.learn.export import FORMATS, export_model, from_run
 from kalamos.learn.export.base import BATCH_SIZES, SPEC_FILE, Exported, Format, Source, export
-from kalamos.learn.export.sources import from_run
 from kalamos.learn.loop import infer
 from kalamos.learn.models import ARCHITECTURES, StagedNetwork, create_model
 from kalamos.model_file import ModelSpec

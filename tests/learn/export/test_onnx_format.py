@@ -20,9 +20,9 @@ from google.protobuf.message import Message
 
 from kalamos.errors import ExportError, ModelError, ModelFileError, OutputError
 from kalamos.learn import Recipe, Run
+from kalamos.learn.export import export_run, from_run
 from kalamos.learn.export.base import export
-from kalamos.learn.export.onnx_format import ONNX, export_run, record_metric, record_robustness
-from kalamos.learn.export.sources import from_run
+from kalamos.learn.export.onnx_format import ONNX, record_metric, record_robustness
 from kalamos.learn.loop import infer
 from kalamos.learn.models import create_model
 from kalamos.model_file import METADATA_KEY, Metric, RobustnessRecord, open_model, read_spec
@@ -127,7 +127,7 @@ def test_the_same_run_gives_the_same_bytes_in_another_process(
 ) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from kalamos.learn.export.onnx_format import export_run\n"
+        "from kalamos.learn.export import export_run\n"
         "from kalamos.learn import load_run\n"
         "export_run(load_run(Path(sys.argv[1])), 'tiny', Path(sys.argv[2]))\n"
     )

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kalamos.alphabets import DIGITS
-from kalamos.learn.export.onnx_format import encode
+from kalamos.learn.export.onnx_format import encode_onnx
 from kalamos.learn.models import ARCHITECTURES, create_model
 from kalamos.model_file import ModelSpec, open_model
 from kalamos.preprocessing.pipeline import default_steps
@@ -40,7 +40,7 @@ def exported(name: str, size: int) -> bytes:
         kalamos_version="0.1.0",
         created="2026-03-31",
     )
-    return encode(network, spec)
+    return encode_onnx(network, spec)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES.names())

@@ -13,9 +13,9 @@ import torch
 
 from kalamos.errors import ExportError, ModelNotFoundError, RecipeError
 from kalamos.learn import Run
+from kalamos.learn.export import from_model
 from kalamos.learn.export.base import Source, export
 from kalamos.learn.export.onnx_format import ONNX, with_spec
-from kalamos.learn.export.sources import from_model
 from kalamos.learn.loop import infer
 from kalamos.model_file import Quantisation, read_spec
 from kalamos.zoo import model_path

@@ -227,7 +227,7 @@ def test_importing_the_architectures_imports_no_vision_library() -> None:
 
 
 def test_the_exported_file_answers_as_the_network(tiny_run: Run, tmp_path: Path) -> None:
-    from kalamos.learn.export.onnx_format import export_run
+    from kalamos.learn.export import export_run
     from kalamos.model_file import open_model
 
     torch.manual_seed(0)

@@ -46,7 +46,7 @@ from kalamos.learn.compare.systems import (
     is_begun,
     prepare_eval_splits,
 )
-from kalamos.learn.export.onnx_format import export_run
+from kalamos.learn.export import export_run
 from kalamos.learn.models import count_parameters
 from kalamos.learn.recipe import Recipe, load_recipe
 from kalamos.learn.run import Run, is_finished

@@ -15,37 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from kalamos.errors import ExportError
-from kalamos.learn.export.base import Answer, Format, answer_of, export
-from kalamos.learn.export.sources import from_run
+from kalamos.learn.export.base import Answer, Format, answer_of
 from kalamos.learn.models import StagedNetwork
-from kalamos.learn.run import Run
 from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, RobustnessRecord, open_model
-from kalamos.model_file.spec import NOT_STATED
 from kalamos.utils.atomic_write import write_bytes
 
-__all__ = ["ONNX", "export_run", "record_metric", "record_robustness", "with_spec"]
+__all__ = ["ONNX", "record_metric", "record_robustness", "with_spec"]
 
 INPUT, LOGITS = "images", "logits"
-
-
-def export_run(run: Run, name: str, destination: Path, licence: str = NOT_STATED) -> ModelSpec:
-    """Export a run's network; nothing is written unless the file reads back with the same logits.
-
-    Args:
-        name: what the model calls itself.
-        destination: the `.onnx` file, written whole or not at all.
-        licence: an SPDX identifier; unless one is chosen, none is stated.
-
-    Returns:
-        The spec that the file now carries.
-
-    Raises:
-        ExportError: the exported graph answers differently from the network, or the preprocessing
-            leaves images of different sizes.
-        ModelFileError: the name is blank, or weights are NaN or infinite.
-        OutputError: the file cannot be written.
-    """
-    return export(from_run(run, name, licence), ONNX, destination).spec
 
 
 def record_metric(path: Path, metric: Metric) -> ModelSpec:

@@ -3,7 +3,7 @@
 Every network takes float32 [N, 1, S, S] and returns logits float32 [N, num_classes]; its stages,
 in order, are what feature maps are exported from.
 
->>> from kalamos.architectures import ARCHITECTURES, count_parameters, create_model
+>>> from kalamos.learn.models import ARCHITECTURES, count_parameters, create_model
 >>> network = create_model("kalamos_xs", num_classes=10)
 >>> count_parameters(network)
 86218
@@ -17,15 +17,7 @@ import os
 from collections.abc import Callable
 
 from kalamos.errors import RecipeError
-from kalamos.learn.models import classic as _cnn2  # noqa: F401
-from kalamos.learn.models import classic as _cnn3  # noqa: F401
-from kalamos.learn.models import classic as _cnn64  # noqa: F401
-from kalamos.learn.models import classic as _kalamos_m  # noqa: F401
-from kalamos.learn.models import classic as _kalamos_s  # noqa: F401
-from kalamos.learn.models import classic as _kalamos_xs  # noqa: F401
-from kalamos.learn.models import classic as _lenet_bn  # noqa: F401
-from kalamos.learn.models import mobilenet as _mobilenet_v2  # noqa: F401
-from kalamos.learn.models import mobilenet as _mobilenet_v3_small  # noqa: F401
+from kalamos.learn.models import classic  # noqa: F401  (its networks register themselves)
 from kalamos.learn.models.base import (
     ARCHITECTURES,
     StagedNetwork,
@@ -33,7 +25,7 @@ from kalamos.learn.models.base import (
     count_parameters,
     load_weights,
 )
-from kalamos.learn.models.timm_models import TIMM_PREFIX, timm_builder
+from kalamos.learn.models.pretrained import TIMM_PREFIX, timm_builder
 
 __all__ = [
     "ARCHITECTURES",
@@ -43,8 +35,6 @@ __all__ = [
     "create_model",
     "find_architecture",
 ]
-
-# They register themselves.
 
 
 def find_architecture(name: str) -> Callable[[int], StagedNetwork]:
