@@ -70,6 +70,7 @@ __all__ = [
     "UnsupportedImageError",
     "UnsupportedModelError",
     "UsageError",
+    "first_line",
     "renamed",
     "suggest",
 ]
@@ -194,6 +195,15 @@ class TrainingError(KalamosError):
 
 class ExportError(KalamosError):
     exit_code = 1
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error's message, or the name of its class if it has none.
+
+    >>> first_line(ValueError("too large\nsee the manual")), first_line(EOFError())
+    ('too large', 'EOFError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def suggest(wrong: str, known: Iterable[str], *, otherwise: str = "choose from") -> str:

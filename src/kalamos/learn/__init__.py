@@ -1,4 +1,4 @@
-"""Train a network from a recipe: `recipe` says what, `session` does it with `loop`, `run` keeps it."""
+"""Train, export and compare networks: the one package that imports PyTorch (`pip install kalamos[train]`)."""
 
 from kalamos.learn.callbacks import Callback, EpochReport
 from kalamos.learn.recipe import Recipe, load_recipe

@@ -1,14 +1,9 @@
-"""Batched affine, elastic and stroke augmentation.
+"""Batched augmentation: affine or projective map, elastic deformation, then strokes.
 
-Other pens, batched: wider and narrower strokes, softer edges, noise, gaps, a ruled line's remains,
-clutter.
-
-What a photograph's preprocessing leaves behind, seen at the network's own size.
-
-Batched augmentation: every image's own map and bends, all images resampled at once, then its own pen.
-
-The maps are composed first, so that however much is deformed, pixels are interpolated only once; and
-drawing them for the batch instead of for each image keeps training bound by the network.
+The maps are composed first, so that however much is deformed, pixels are interpolated only once. Drawing
+them for the batch instead of for each image keeps training bound by the network. Strokes become wider and
+narrower, softer, noisy; gaps, remains of a ruled line and clutter are added: what the preprocessing of a
+photograph leaves behind, at the network's own input size.
 """
 
 from __future__ import annotations

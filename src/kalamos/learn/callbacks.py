@@ -1,9 +1,4 @@
-"""Callbacks: progress hooks, CSV and TensorBoard logs, curves.
-
-What a training says of itself while it runs.
-
-The logs of a run folder: a CSV for spreadsheets, TensorBoard's events, and the curves as a picture.
-"""
+"""Callbacks of a training, and the logs of a run folder: CSV, TensorBoard events, curves as a picture."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ That is the network, its moving average, optimiser, schedule, gradient scaler an
 Randomness is not part of it: every draw is seeded anew by (seed, epoch, step), see `data`.
 
 Checkpoints are safetensors files, without pickle, written whole or not at all. `last.safetensors` holds the
-state after the last epoch, with its plain values as JSON in the file's own metadata; `best.safetensors` holds
-the weights of the best epoch.
+state after the last epoch, with its plain values as JSON in the file's own metadata; `best.safetensors`
+holds the weights of the best epoch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from torch.optim.lr_scheduler import (
 )
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from kalamos.errors import TrainingError
+from kalamos.errors import TrainingError, first_line
 from kalamos.learn.callbacks import EpochReport
 from kalamos.learn.models import StagedNetwork
 from kalamos.learn.recipe import Recipe
@@ -220,8 +220,7 @@ class TrainingState:
             self.scaler.load_state_dict(plain["scaler"])
             self.reports = _reports(plain["reports"])
         except Exception as error:  # PyTorch's loaders raise what comes
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise TrainingError(f"the checkpoint does not fit its recipe ({first})") from error
+            raise TrainingError(f"the checkpoint does not fit its recipe ({first_line(error)})") from error
         self.best = best
 
     def _optimizer_state(self, tensors: Tensors) -> dict[int, Tensors]:
@@ -339,9 +338,8 @@ class Checkpoints:
         except TrainingError as error:
             raise TrainingError(f"{last}: {error.problem}", remedy=RESTART_REMEDY) from error
         except Exception as error:  # whatever safetensors and JSON have against what somebody else wrote
-            first = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrainingError(
-                f"{self._folder}: its checkpoint cannot be read ({first})", remedy=RESTART_REMEDY
+                f"{self._folder}: its checkpoint cannot be read ({first_line(error)})", remedy=RESTART_REMEDY
             ) from error
 
 

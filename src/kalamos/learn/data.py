@@ -1,11 +1,8 @@
-"""Training data: prepared tensors, extra sources, seeded batches.
+"""Training data: prepared images, extra sources, seeded batches.
 
-Which images when, and how deformed: a function of (seed, epoch, step) and of nothing else.
-
-So a run that is taken up again meets the very batches that it would have met, worker threads change
-nothing, and several processes share one batch without a word.
-
-What a recipe learns from besides its dataset: more datasets, photographs, images of nothing.
+Which images come when, and how they are deformed, is a function of (seed, epoch, step) alone. So a run that
+is resumed meets the same batches, worker threads change nothing, and several processes share one batch
+without talking.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The training loop, and the loss that a step minimises."""
+"""The training loop, and the loss that it minimises: cross-entropy, distillation, outlier exposure."""
 
 from __future__ import annotations
 

@@ -1,13 +1,4 @@
-"""Training recipes.
-
-Augmentation policies, by name or in numbers, and the types of values that a recipe accepts.
-
-No policy flips images: nothing may turn b into d or 6 into 9.
-
->>> AUGMENTATIONS["seed-arabic"].rotate
-18.0
-
-A recipe is everything that a training run depends on, as TOML.
+"""Recipes: everything that a training run depends on, as TOML; augmentation policies by name.
 
 >>> Recipe(epochs=3).epochs
 3
@@ -15,6 +6,8 @@ A recipe is everything that a training run depends on, as TOML.
 Traceback (most recent call last):
 ...
 kalamos.errors.RecipeError: a recipe has no key 'epoch'; did you mean 'epochs'?
+>>> AUGMENTATIONS["seed-arabic"].rotate
+18.0
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset
 from kalamos.datasets.splits import grouped_split, k_fold, stratified_split
-from kalamos.errors import DatasetError, TrainingError
+from kalamos.errors import DatasetError, TrainingError, first_line
 from kalamos.learn.callbacks import CsvLog, EpochReport, read_log
 from kalamos.learn.checkpoint import read_weights, write_weights
 from kalamos.learn.models import StagedNetwork, create_model
@@ -437,5 +437,6 @@ def _damage_told(folder: Path) -> Iterator[None]:
         remedy = "give the folder that `kalamos train` wrote"
         raise TrainingError(f"{folder}: has no {Path(error.filename).name}", remedy=remedy) from error
     except Exception as error:  # what libraries raise for a file that somebody else wrote is anybody's guess
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TrainingError(f"{folder}: is not a run folder that fits together ({first})") from error
+        raise TrainingError(
+            f"{folder}: is not a run folder that fits together ({first_line(error)})"
+        ) from error

@@ -1,19 +1,8 @@
-"""Compare architectures and models on one dataset.
-
-Which of several systems is better, by how much, at what cost, and whether that is more than luck.
+"""Compare systems on one dataset: which is better, by how much, at what cost, and is it more than luck.
 
 ```
-architectures, recipes, finished runs ─ systems ─ preflight, bench ─ compare ┬─ verdicts (McNemar, Holm)
-                                                                             ├─ timing (side by side)
-                                                                             └─ table, record, plot
+architectures, recipes, finished runs ─ systems ─ compare (timing) ─ outcomes (McNemar, Holm) ─ report
 ```
-
-How long each of several calls takes, measured side by side.
-
-One after the other they would meet a machine in different moods. Here every round times all of them,
-in an order of its own, so that what slows the machine for a while slows them alike.
-
-Train what is not trained yet, and measure everything on the same images.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""What a comparison measured, and pairwise tests.
-
-Which differences are more than luck, and the words for it.
-
-What a comparison found out.
-"""
+"""What a comparison measured, and pairwise significance tests."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Comparison report: table, record, plot.
-
-A comparison for people: on a terminal of 100 columns, and as Markdown.
+"""The files of a comparison: comparison.json, a table for terminals and Markdown, a plot.
 
 `comparison.json`, which has always these keys; a figure that there is none of is null.
 
@@ -36,10 +34,6 @@ pairs                 every two systems with a model each:
                       one of the two reads right
 level                 0.05
 date, kalamos_version
-
-A comparison as a plot: accuracy against time, and the validation error of each run by epoch.
-
-The files of a comparison, beside its runs and model files.
 """
 
 from __future__ import annotations

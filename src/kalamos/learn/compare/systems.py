@@ -1,9 +1,4 @@
-"""The systems compared, and checks before the first training.
-
-What is compared: systems, each trained once for every seed.
-
-Everything that can be refused is refused here, before the first training begins.
-"""
+"""The systems to compare, each trained once per seed, and all checks that come before the first training."""
 
 from __future__ import annotations
 

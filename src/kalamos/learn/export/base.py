@@ -1,11 +1,4 @@
-"""Write an export format behind the parity check.
-
-The gate: what was written must answer as the network that it was written from.
-
-Where an export goes by default, and where it must not go.
-
-What every format has in common, and the one way in which a file comes to be.
-"""
+"""The export formats' common base: a file is kept only if it answers as the network does."""
 
 from __future__ import annotations
 
@@ -21,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from kalamos.errors import ExportError, ImageError, KalamosError, UsageError
+from kalamos.errors import ExportError, ImageError, KalamosError, UsageError, first_line
 from kalamos.images import EXTENSIONS, image_format
 from kalamos.images.files import display_name
 from kalamos.learn.loop import infer
@@ -87,8 +80,7 @@ def check_parity(
         try:
             answered = answer(images)
         except Exception as error:  # whatever runs it has errors of its own
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ExportError(f"{what} fails at batch size {count}: {first}") from error
+            raise ExportError(f"{what} fails at batch size {count}: {first_line(error)}") from error
         if answered.shape != expected.shape:
             raise ExportError(
                 f"{what} answers {list(answered.shape)} at batch size {count}, "
@@ -262,9 +254,8 @@ class Format:
         except KalamosError:
             raise
         except Exception as error:  # PyTorch's exporters raise what comes, from many layers
-            first = (str(error).splitlines() or [type(error).__name__])[0]
             raise ExportError(
-                f"PyTorch cannot write this {source.spec.architecture} as {self.name} ({first})",
+                f"PyTorch cannot write this {source.spec.architecture} as {self.name} ({first_line(error)})",
                 remedy="choose another format",
             ) from error
         return content, check_parity(network, answer, source.spec, f"the {self.name} file")

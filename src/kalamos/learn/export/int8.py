@@ -1,8 +1,4 @@
-"""Static int8 quantisation with calibration data.
-
-The images that int8 is made and judged with: those of the model's own training, split as it was.
-
-Static int8: weights a channel, activations a tensor, ranges from real images, a gate on accuracy.
+"""Static int8: weights per channel, activations per tensor, ranges from real images, a gate on accuracy.
 
 The graph is in ONNX's QDQ form. Weights use 7 of their 8 bits: CPUs without VNNI add pairs of 8-bit
 products in 16 bits, which overflow, and a file must not answer worse on one machine than on another
@@ -30,7 +26,7 @@ from numpy.typing import NDArray
 
 from kalamos.datasets import Split, load_dataset, stratified_split
 from kalamos.datasets.dataset import prepare_split
-from kalamos.errors import ExportError
+from kalamos.errors import ExportError, first_line
 from kalamos.evaluation.calibration import selective_accuracy
 from kalamos.learn.export.base import Exported, answer_of, check_ending, opened
 from kalamos.learn.export.onnx_format import INPUT, with_spec
@@ -303,9 +299,8 @@ def _quantiser() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # they raise what comes
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExportError(
-            f"onnxruntime cannot quantise this graph ({first})", remedy="ship the float model"
+            f"onnxruntime cannot quantise this graph ({first_line(error)})", remedy="ship the float model"
         ) from error
 
 

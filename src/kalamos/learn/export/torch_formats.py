@@ -1,14 +1,9 @@
-"""TorchScript, pt2, state-dict and full saves.
+"""TorchScript, `.pt2`, and what `torch.save` makes: the whole network as a pickle, or its weights alone.
 
-TorchScript: deprecated in PyTorch, and still what many programs load (`torch.jit.load`, libtorch).
-
-`.pt2`: PyTorch's own exported program (`torch.export`), any batch size.
-
-What `torch.save` makes: the whole network as a pickle, or its weights alone.
-
-Neither has a place for the spec, which goes into a file beside them. The whole network is a Python pickle:
-it finds its classes in the kalamos that is installed where it is loaded, and loading one runs
-whatever its maker put into it. Trust it only because you made it.
+TorchScript is deprecated in PyTorch, and still what many programs load (`torch.jit.load`, libtorch); `.pt2`
+is PyTorch's own exported program, for any batch size. A pickle and a state dict have no place for the spec,
+which goes into a file beside them. The pickle finds its classes in the kalamos that is installed where it
+is loaded, and loading one runs whatever its maker put into it: trust it only because you made it.
 """
 
 from __future__ import annotations

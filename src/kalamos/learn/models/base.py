@@ -1,16 +1,9 @@
-"""The base network: stages, blocks, folding of batch norms.
+"""The base class of all networks, their building blocks, and weights from elsewhere.
 
-The building blocks that the architectures share.
-
-The base class of all networks, and the registry of their names.
-
-Networks that only answer need no batch norms of their own.
-
-Weights from elsewhere: what a file holds, fitted to a network.
-
-One rule for all of them: every tensor outside of `StagedNetwork.head_keys` must come, in its shape;
-those inside stay fresh, because they know other classes. The first convolution may have three
-channels there and one here: it becomes the mean over red, green and blue.
+One rule holds for all weights that a file or a library brings: each tensor outside of
+`StagedNetwork.head_keys` must be there, in its shape; those inside stay fresh, because they know other
+classes. The first convolution may have three channels there and one here: it becomes the mean over red,
+green and blue.
 """
 
 from __future__ import annotations

@@ -1,45 +1,4 @@
-"""Networks of torchvision and timm, with their published weights.
-
-`timm:NAME` is any image classifier of timm (https://github.com/huggingface/pytorch-image-models).
-
-`mobilenet_v2` and `mobilenet_v2_transfer`: one network, learning whole or only its head.
-
-Sandler et al., MobileNetV2, https://arxiv.org/abs/1801.04381; torchvision's, for colour or grey, with
-a head of 1280-128-classes. For 28x28 pixels, which is less than it likes:
-
-| stage                      | output   |
-|----------------------------|----------|
-| features_0, features_1     | 32x14x14, 16x14x14 |
-| features_2, features_3     | 24x7x7   |
-| features_4 to features_6   | 32x4x4   |
-| features_7 to features_13  | 64x2x2, then 96x2x2 |
-| features_14 to features_18 | 160x1x1, 320x1x1, 1280x1x1 |
-| head: mean, dropout 0.2, dense 128, ReLU, dense | classes |
-
-2,389,130 parameters for 10 classes (batch norm's statistics not counted): 2,223,872 in the stages
-and 165,258 in the head, which are the trainable ones of `mobilenet_v2_transfer`. That one is only as
-good as the weights its stages come with: ImageNet's, or those of a `mobilenet_v2` that has learnt
-characters.
-
-`mobilenet_v3_small`: torchvision's, for one channel. What the Arabic-MNIST project trained.
-
-Howard et al., Searching for MobileNetV3, https://arxiv.org/abs/1905.02244. The first convolution is
-replaced by one for grey; with ImageNet weights it is the mean over red, green and blue of theirs. The
-classifier's last layer is replaced too. For 128x128 pixels:
-
-| stage                     | output   |
-|---------------------------|----------|
-| features_0                | 16x64x64 |
-| features_1                | 16x32x32 |
-| features_2, features_3    | 24x16x16 |
-| features_4 to features_6  | 40x8x8   |
-| features_7, features_8    | 48x8x8   |
-| features_9 to features_11 | 96x4x4   |
-| features_12               | 576x4x4  |
-| head: mean, dense 1024, Hardswish, dropout 0.2, dense | classes |
-
-1,527,818 parameters for 10 classes: 1,517,568 and 1,025 a class.
-"""
+"""Networks of torchvision and timm, which can begin from published weights."""
 
 from __future__ import annotations
 
@@ -56,7 +15,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from kalamos.errors import MissingExtraError, RecipeError, TrainingError
+from kalamos.errors import MissingExtraError, RecipeError, TrainingError, first_line
 from kalamos.learn.models.base import ARCHITECTURES, RGBConv2d, StagedNetwork
 
 __all__ = ["TIMM_PREFIX", "TimmNetwork", "timm_builder"]
@@ -102,7 +61,7 @@ class MobileNet(StagedNetwork):
         url = self._imagenet.url
         remedy = f"fetch {url} elsewhere and give the file (--weights FILE), or leave the weights out"
         try:
-            with _impatient(), redirect_stdout(sys.stderr):  # where it reports its download
+            with _download_timeout(), redirect_stdout(sys.stderr):  # where it reports its download
                 tensors: Mapping[str, Tensor] = self._imagenet.get_state_dict(
                     progress=False, check_hash=True, map_location="cpu", weights_only=True
                 )
@@ -115,7 +74,7 @@ class MobileNet(StagedNetwork):
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def _download_timeout() -> Iterator[None]:
     # torchvision's download has no time limit of its own, and waits for ever where packets are dropped.
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
@@ -127,11 +86,31 @@ def _impatient() -> Iterator[None]:
 
 @ARCHITECTURES.register("mobilenet_v2")
 def mobilenet_v2(num_classes: int) -> StagedNetwork:
+    """MobileNetV2, of which everything learns.
+
+    Sandler et al., MobileNetV2, https://arxiv.org/abs/1801.04381; torchvision's, for colour or grey, with
+    a head of 1280-128-classes. For 28x28 pixels, which is less than it likes:
+
+    | stage                      | output   |
+    |----------------------------|----------|
+    | features_0, features_1     | 32x14x14, 16x14x14 |
+    | features_2, features_3     | 24x7x7   |
+    | features_4 to features_6   | 32x4x4   |
+    | features_7 to features_13  | 64x2x2, then 96x2x2 |
+    | features_14 to features_18 | 160x1x1, 320x1x1, 1280x1x1 |
+    | head: mean, dropout 0.2, dense 128, ReLU, dense | classes |
+
+    2,389,130 parameters for 10 classes (batch norm's statistics not counted): 2,223,872 in the stages
+    and 165,258 in the head, which are the trainable ones of `mobilenet_v2_transfer`. That one is only as
+    good as the weights its stages come with: ImageNet's, or those of a `mobilenet_v2` that has learnt
+    characters.
+    """
     return _build(MobileNet, num_classes)
 
 
 @ARCHITECTURES.register("mobilenet_v2_transfer")
 def mobilenet_v2_transfer(num_classes: int) -> StagedNetwork:
+    """`mobilenet_v2`, of which only the head learns."""
     network = _build(FrozenMobileNet, num_classes)
     network.stages.requires_grad_(requires_grad=False)
     return network
@@ -162,6 +141,25 @@ def _build(kind: type[MobileNet], num_classes: int) -> MobileNet:
 
 @ARCHITECTURES.register("mobilenet_v3_small")
 def mobilenet_v3_small(num_classes: int) -> StagedNetwork:
+    """MobileNetV3-Small for one channel, which the Arabic-MNIST project trained.
+
+    Howard et al., Searching for MobileNetV3, https://arxiv.org/abs/1905.02244. The first convolution is
+    replaced by one for grey; with ImageNet weights it is the mean over red, green and blue of theirs. The
+    classifier's last layer is replaced too. For 128x128 pixels:
+
+    | stage                     | output   |
+    |---------------------------|----------|
+    | features_0                | 16x64x64 |
+    | features_1                | 16x32x32 |
+    | features_2, features_3    | 24x16x16 |
+    | features_4 to features_6  | 40x8x8   |
+    | features_7, features_8    | 48x8x8   |
+    | features_9 to features_11 | 96x4x4   |
+    | features_12               | 576x4x4  |
+    | head: mean, dense 1024, Hardswish, dropout 0.2, dense | classes |
+
+    1,527,818 parameters for 10 classes: 1,517,568 and 1,025 a class.
+    """
     from torchvision import models
 
     network = models.mobilenet_v3_small(weights=None, num_classes=num_classes)
@@ -255,10 +253,6 @@ class TimmNetwork(StagedNetwork):
         except Exception as error:
             remedy = "give a file (--weights FILE), or leave the weights out"
             raise TrainingError(
-                f"timm's weights cannot be had ({_first_line(error)})", remedy=remedy
+                f"timm's weights cannot be had ({first_line(error)})", remedy=remedy
             ) from error
         return network.state_dict()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,13 +1,7 @@
-"""Synthetic photographs: glyph to photograph to prepared copy.
-
-One photograph of one glyph.
-
-Whole datasets as they would have been photographed, prepared for the network.
-
-Simulated photographs of glyphs, so that networks learn from what the preprocessing makes of real ones.
+"""Synthetic photographs of glyphs, so that networks learn from what the preprocessing makes of real ones.
 
 A glyph of a clean dataset is drawn anew, larger, with a pen on paper, under a lamp, by a camera; the
-photograph then goes the way that every photograph goes:
+photograph is then preprocessed like any other:
 
 >>> import numpy as np
 >>> from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor

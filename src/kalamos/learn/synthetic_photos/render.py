@@ -1,21 +1,10 @@
-"""Render a photograph: stroke field, pen, paper, light, lens.
-
-The ranges of pen, paper and camera settings that every synthetic photograph is drawn from.
-
-Random texture at several grains, made once: cutting a piece costs a hundredth of making one.
-
-A glyph's strokes as smooth distances, from which a pen of any width draws them at any size.
+"""Render a synthetic photograph: stroke field, pen, paper and light, lens.
 
 A small antialiased glyph knows its outline to a fraction of a pixel. Enlarged smoothly, cut at half of
 its strokes' own level and turned into a signed distance field, it gives clean outlines far beyond its
 own size (Green 2007, "Improved alpha-tested magnification"). Beside the distance stands the half width
-of the stroke around each place: their difference is the distance from the stroke's middle line.
-
-Draw strokes with a pen: its width, how evenly it writes, and what it leaves on the paper.
-
-The paper under the ink and the light on both.
-
-What a camera makes of a scene: blur, stray light, noise, JPEG.
+of the stroke around each place: their difference is the distance from the stroke's middle line. From the two
+fields a pen of any width draws at any size.
 """
 
 from __future__ import annotations
@@ -137,6 +126,8 @@ TEXTURE_SIDE_PIXELS = 1024
 
 def cut(grain: float, shape: tuple[int, int], generator: np.random.Generator) -> Floats:
     """A random piece of texture, float32 [H, W] of mean 0 and standard deviation 1. Read it only.
+
+    Textures are made once: cutting a piece costs a hundredth of making one.
 
     >>> cut(FINE_GRAIN, (40, 60), np.random.default_rng(0)).shape
     (40, 60)
