@@ -120,12 +120,13 @@ def _of_pictures() -> Iterator[Limit]:
         _png(28, 28, extra=empty * (chunks - 2)),
     )
     yield _tiff_entries()
+    yield _gif_blocks()
     yield _webp_chunks()
     yield _small_file_time()
 
 
 def _tiff_entries() -> Limit:
-    most = stated("images.headers.MAX_ENTRIES")
+    most = stated("images.headers.MAX_TIFF_ENTRIES")
     tags, strip, strips = tiff.page(28, 28)
 
     def case(count: int) -> Case:
@@ -135,8 +136,20 @@ def _tiff_entries() -> Limit:
     return Limit("images", "entries of a TIFF's directory", f"{most:,}", case(most), case(most + 1))
 
 
+def _gif_blocks() -> Limit:
+    most = stated("images.pixels.MAX_GIF_BLOCKS")
+    head = b"GIF89a" + struct.pack("<HHBBB", 2, 1, 0x80, 0, 0) + bytes(6)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 2, 1, 0) + b"\2\2\x04\x0a\0;"
+    comment = b"!\xfe\1a\0"
+
+    def case(count: int) -> Case:
+        return Case("limit", "a.gif", head + comment * (count // 2) + frame)
+
+    return Limit("images", "blocks of a GIF before its picture", f"{most:,}", case(most - 2), case(most + 2))
+
+
 def _webp_chunks() -> Limit:
-    most = stated("images.headers.MAX_CHUNKS")
+    most = stated("images.headers.MAX_WEBP_CHUNKS")
     _, encoded = cv2.imencode(".webp", np.full((28, 28, 3), 255, np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])
     data = encoded.tobytes()
     at = data.index(b"VP8L")

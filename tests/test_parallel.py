@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import kalamos
 from kalamos import parallel as module
 from kalamos.inputs import NamedImage
-from kalamos.isolation import processes
+from kalamos.isolation import pool as processes
 from kalamos.isolation.pool import Worker
 from kalamos.parallel import (
     BRIEF_SECONDS,

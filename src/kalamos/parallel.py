@@ -26,8 +26,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from kalamos.isolation.messages import Job
-from kalamos.isolation.pool import Worker
-from kalamos.isolation.processes import default_jobs
+from kalamos.isolation.pool import Worker, default_jobs
 from kalamos.isolation.worker import call_once
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from kalamos.errors import ImageError
-from kalamos.images.decoding import Encoded, decode_all
+from kalamos.images.decoding import DecodeOptions, Encoded, decode_all
 from kalamos.images.png import SIGNATURE
 
 MUTANTS = 250
@@ -131,7 +131,7 @@ def test_mutants_end_in_an_image_or_an_error(kind: str, capfd: pytest.CaptureFix
     change: Callable[[bytes, random.Random], bytes] = mutated_chunks if kind.endswith("PNG") else mutated
     files = seeds(kind)
     mutants = [Encoded("x", change(dice.choice(files), dice)) for _ in range(MUTANTS)]
-    outcomes = list(decode_all(mutants))
+    outcomes = list(decode_all(mutants, DecodeOptions()))
     assert len(outcomes) == MUTANTS
     for outcome in outcomes:
         if isinstance(outcome, ImageError):

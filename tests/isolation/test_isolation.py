@@ -209,7 +209,7 @@ def test_a_plain_script_needs_no_main_guard(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_their_parent(tmp_path: Path, end: int) -> None:
-    rest = "from kalamos.isolation.pool import pool as p\n"
+    rest = "from kalamos.isolation.pool import worker_pool as p\n"
     rest += "print(next(iter(p._all)).pid, flush=True)\ntime.sleep(60)"
     process = run_script(tmp_path, rest)
     assert process.stdout is not None

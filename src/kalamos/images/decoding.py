@@ -1,12 +1,8 @@
-"""Decode bytes to grey pixels, in this process or in a worker.
-
-Tell which format encoded bytes are in, by their contents and never by a file's name.
-
-From encoded bytes to one grey, upright uint8 image, through one of two doors.
+"""Identify image formats by content and decode them to grey, upright uint8 images, in one of two places.
 
 What a header check proves harmless and cheap is decoded in this process, fast: PNG and JPEG of moderate size
 and sound structure. All else is decoded by a worker process, which has limits on memory and time and may die
-(`kalamos.isolation`): the other formats, animations, what is large, deep, unusual or damaged.
+(`kalamos.isolation`): the other formats, animations, and what is large, deep, unusual or damaged.
 """
 
 from __future__ import annotations
@@ -42,6 +38,7 @@ from kalamos.isolation import MEMORY_BYTES, iterate_isolated
 __all__ = [
     "EXTENSIONS",
     "MAX_PIXELS",
+    "DecodeOptions",
     "Encoded",
     "decode_all",
     "decode_file",
@@ -52,12 +49,22 @@ __all__ = [
     "looks_like",
 ]
 
+Grey = NDArray[np.uint8]
+
+MAX_BYTES_DECODED_HERE = 16 * 2**20
+"""The worker alone reads larger files, so that nothing of them is held here."""
+
+HEAD_BYTES = 64 * 1024
+"""Files of other formats are read here up to this size, to be sent along in one go."""
+
+BATCH_BYTES = 16 * 2**20
+"""Bytes that are sent to a worker at once."""
+
 EXTENSIONS = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"}
 )
 """Lower-case file name endings under which to look for images in a folder."""
 
-BMP_SIGNATURE = b"BM"
 BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 GIF_SIGNATURES = (b"GIF87a", b"GIF89a")
 
@@ -84,90 +91,10 @@ _FOREIGN_SIGNATURES = (
 """Where a signature lies, the signature, and what it is the signature of: kinds of files that
 `kalamos.inputs.files` gives its own advice for."""
 
-_SIGNATURES = (png.SIGNATURE, jpeg.SIGNATURE, *GIF_SIGNATURES, b"RIFF", *headers.SIGNATURES, BMP_SIGNATURE)
-
-
-def image_format(data: bytes, where: str = "the bytes") -> str:
-    r"""Name the format of an encoded image: PNG, JPEG, BMP, GIF, WEBP or TIFF. Its start is enough.
-
-    Args:
-        data: the file, or at least its first 18 bytes.
-        where: what the source is called in errors.
-
-    Raises:
-        UnsupportedImageError: none of the six.
-        CorruptImageError: empty, or too short to tell.
-
-    >>> image_format(b"GIF89a\2\0\1\0\0\0\0,")
-    'GIF'
-    """
-    if data.startswith(png.SIGNATURE):
-        return "PNG"
-    if data.startswith(jpeg.SIGNATURE):
-        return "JPEG"
-    if data.startswith(BMP_SIGNATURE) and int.from_bytes(data[14:18], "little") in BMP_HEADER_SIZES:
-        return "BMP"
-    if data.startswith(GIF_SIGNATURES):
-        return "GIF"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data.startswith(headers.SIGNATURES):
-        return "TIFF"
-    raise _refusal(data, where)
-
-
-def is_decoded_here(data: bytes) -> bool:
-    """Whether the start of a file is that of a PNG or JPEG, which may be decoded outside a worker."""
-    return data.startswith((png.SIGNATURE, jpeg.SIGNATURE))
-
-
-def _refusal(data: bytes, where: str) -> CorruptImageError | UnsupportedImageError:
-    if not data:
-        return CorruptImageError(f"{where}: the file is empty", remedy="use a complete copy")
-    may_go_on = any(signature.startswith(data[:12]) for signature in _SIGNATURES)
-    if may_go_on or (len(data) < 18 and _is_start(data)):
-        return truncated(where, "image", f"it is only {len(data)} bytes long")
-    return UnsupportedImageError(
-        f"{where}: this is not an image kalamos reads; it looks like {looks_like(data)}",
-        remedy="convert it to PNG or JPEG",
-    )
-
-
-def _is_start(data: bytes) -> bool:
-    """Whether these few bytes could be the start of a BMP or WEBP."""
-    return data[:2] == BMP_SIGNATURE or (data[:4] == b"RIFF" and b"WEBP".startswith(data[8:12]))
-
-
-def looks_like(data: bytes) -> str:
-    """Say what bytes in none of the six formats begin like, for people; else "nothing known"."""
-    for offset, signature, name in _FOREIGN_SIGNATURES:
-        if data.startswith(signature, offset):
-            return name
-    head = data[:1024]
-    if b"<svg" in head.lower():
-        return "SVG"
-    if head.lstrip()[:1] == b"<":
-        return "HTML or XML"
-    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
-        return "a PNM image"
-    if not head.translate(None, _TEXT_BYTES):
-        return "text"
-    return "nothing known"
-
+_SIGNATURES = (png.SIGNATURE, jpeg.SIGNATURE, *GIF_SIGNATURES, *headers.TIFF_SIGNATURES, b"RIFF", b"BM")
 
 _TEXT_BYTES = bytes({9, 10, 12, 13, *range(32, 127), *range(128, 256)})
 """Bytes of text in ASCII, UTF-8 or a legacy encoding: all but control codes."""
-
-Grey = NDArray[np.uint8]
-
-LARGE_BYTES = 16 * 2**20
-"""Larger files are read by the worker alone, so that nothing of them is held here."""
-
-HEAD_BYTES = 64 * 1024
-"""Files of other formats are read here up to this size, to be sent along in one go."""
-
-BATCH_BYTES = 16 * 2**20
-"""Bytes that are sent to a worker at once."""
 
 
 class Encoded(NamedTuple):
@@ -195,11 +122,86 @@ class Encoded(NamedTuple):
             return 0
 
 
-class _Bounds(NamedTuple):
-    """What a caller asks of an image's pixels."""
+class DecodeOptions(NamedTuple):
+    """What a caller asks of decoding."""
 
-    max_pixels: int
-    min_decode_pixels: int | None
+    max_pixels: int = MAX_PIXELS
+    """The limit on width x height, seen before decoding."""
+    min_decode_pixels: int | None = None
+    """A JPEG may be decoded at a half, a quarter or an eighth of its size, several times as fast, if it has
+    at least so many pixels then; None decodes all of them. Other formats are always decoded whole."""
+    timeout: float | None = None
+    """Seconds that decoding one image may take; None takes `kalamos.isolation.TIMEOUT_SECONDS`."""
+    stopping: threading.Event | None = None
+    """Once set, decoding that takes long is given up."""
+
+
+def image_format(data: bytes, where: str = "the bytes") -> str:
+    r"""Name the format of an encoded image: PNG, JPEG, BMP, GIF, WEBP or TIFF. Its start is enough.
+
+    Args:
+        data: the file, or at least its first 18 bytes.
+        where: what the source is called in errors.
+
+    Raises:
+        UnsupportedImageError: none of the six.
+        CorruptImageError: empty, or too short to tell.
+
+    >>> image_format(b"GIF89a\2\0\1\0\0\0\0,")
+    'GIF'
+    """
+    if data.startswith(png.SIGNATURE):
+        return "PNG"
+    if data.startswith(jpeg.SIGNATURE):
+        return "JPEG"
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in BMP_HEADER_SIZES:
+        return "BMP"
+    if data.startswith(GIF_SIGNATURES):
+        return "GIF"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith(headers.TIFF_SIGNATURES):
+        return "TIFF"
+    raise _refusal(data, where)
+
+
+def is_decoded_here(data: bytes) -> bool:
+    """Whether the start of a file is that of a PNG or JPEG, which may be decoded outside a worker."""
+    return data.startswith((png.SIGNATURE, jpeg.SIGNATURE))
+
+
+def _refusal(data: bytes, where: str) -> CorruptImageError | UnsupportedImageError:
+    if not data:
+        return CorruptImageError(f"{where}: the file is empty", remedy="use a complete copy")
+    may_go_on = any(signature.startswith(data[:12]) for signature in _SIGNATURES)
+    if may_go_on or (len(data) < 18 and _is_start(data)):
+        return truncated(where, "image", f"it is only {len(data)} bytes long")
+    return UnsupportedImageError(
+        f"{where}: this is not an image kalamos reads; it looks like {looks_like(data)}",
+        remedy="convert it to PNG or JPEG",
+    )
+
+
+def _is_start(data: bytes) -> bool:
+    """Whether these few bytes could be the start of a BMP or WEBP."""
+    return data[:2] == b"BM" or (data[:4] == b"RIFF" and b"WEBP".startswith(data[8:12]))
+
+
+def looks_like(data: bytes) -> str:
+    """Say what bytes in none of the six formats begin like, for people; else "nothing known"."""
+    for offset, signature, name in _FOREIGN_SIGNATURES:
+        if data.startswith(signature, offset):
+            return name
+    head = data[:1024]
+    if b"<svg" in head.lower():
+        return "SVG"
+    if head.lstrip()[:1] == b"<":
+        return "HTML or XML"
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
+        return "a PNM image"
+    if not head.translate(None, _TEXT_BYTES):
+        return "text"
+    return "nothing known"
 
 
 def decode_grey(
@@ -220,13 +222,8 @@ def decode_grey(
     Args:
         data: a whole file.
         where: what the source is called in errors.
-        max_pixels: the limit on width x height, seen before decoding. Decoded pixels may take at most
-            `kalamos.images.pixels.MAX_DECODED_BYTES`, whatever this says.
-        min_decode_pixels: a JPEG may be decoded at a half, a quarter or an eighth of its size, several
-            times as fast, if it has at least so many pixels then; None decodes all of them. Other formats
-            are always decoded whole.
-        timeout: seconds that decoding may take; None takes `kalamos.isolation.TIMEOUT_SECONDS`.
-        stopping: once set, decoding that takes long is given up.
+        max_pixels, min_decode_pixels, timeout, stopping: see `DecodeOptions`. Decoded pixels may take at
+            most `kalamos.images.pixels.MAX_DECODED_BYTES`, whatever `max_pixels` says.
 
     Raises:
         UnsupportedImageError: another format, or a variant that loses ink.
@@ -240,15 +237,13 @@ def decode_grey(
     array([[200, 200, 200],
            [200, 200, 200]], dtype=uint8)
     """
-    bounds = _Bounds(max_pixels, min_decode_pixels)
-    quick = _decode_harmless(data, where, bounds)
-    return _decode_by_worker(Encoded(where, data), bounds, timeout, stopping) if quick is None else quick
+    return _decode(Encoded(where, data), DecodeOptions(max_pixels, min_decode_pixels, timeout, stopping))
 
 
 def decode_harmless(data: bytes, *, where: str = "the bytes", max_pixels: int = MAX_PIXELS) -> Grey | None:
-    """Decode what is harmless and cheap, in this process; None for what a worker has to decode.
+    """Decode what is harmless and cheap, in this process; return None for what a worker has to decode.
 
-    For a thread that must not wait long. Raises what can be told without a worker, as `decode_grey` does.
+    For a thread that must not wait long. Raises as `decode_grey` does, what is known without a worker.
 
     >>> import cv2
     >>> white = np.full((2, 3), 255, np.uint8)
@@ -257,46 +252,23 @@ def decode_harmless(data: bytes, *, where: str = "the bytes", max_pixels: int = 
     >>> decode_harmless(cv2.imencode(".webp", white)[1].tobytes()) is None
     True
     """
-    return _decode_harmless(data, where, _Bounds(max_pixels, None))
+    return _decode_harmless(Encoded(where, data), DecodeOptions(max_pixels))
 
 
-def decode_file(
-    path: str | os.PathLike[str],
-    *,
-    max_pixels: int = MAX_PIXELS,
-    min_decode_pixels: int | None = None,
-    timeout: float | None = None,
-    stopping: threading.Event | None = None,
-) -> Grey:
+def decode_file(path: str | os.PathLike[str], options: DecodeOptions) -> Grey:
     """Decode a file, as `decode_grey` does; of a large one nothing is held in this process.
 
     Raises as `decode_grey` does, and `ImageNotFoundError`.
     """
-    bounds = _Bounds(max_pixels, min_decode_pixels)
-    encoded = fetch(path)
-    if isinstance(encoded.source, bytes):
-        quick = _decode_harmless(encoded.source, encoded.where, bounds)
-        if quick is not None:
-            return quick
-    return _decode_by_worker(encoded, bounds, timeout, stopping)
+    return _decode(fetch(path), options)
 
 
-def decode_all(
-    images: Sequence[Encoded | ImageError],
-    *,
-    max_pixels: int = MAX_PIXELS,
-    min_decode_pixels: int | None = None,
-    timeout: float | None = None,
-    stopping: threading.Event | None = None,
-) -> Iterator[Grey | ImageError]:
+def decode_all(images: Sequence[Encoded | ImageError], options: DecodeOptions) -> Iterator[Grey | ImageError]:
     """Decode some images, in order; one that cannot be decoded gives its error.
 
     As `decode_grey` for each; those that a worker decodes go to it together, and it works ahead.
     """
-    bounds = _Bounds(max_pixels, min_decode_pixels)
-    by_worker = _decode_by_workers(
-        [image for image in images if _needs_worker(image)], bounds, timeout, stopping
-    )
+    by_worker = _decode_by_workers([image for image in images if _needs_worker(image)], options)
     for image in images:
         if isinstance(image, ImageError):
             yield image
@@ -304,8 +276,7 @@ def decode_all(
             yield next(by_worker)
         else:
             try:
-                quick = _decode_harmless(image.source, image.where, bounds)  # type: ignore[arg-type]
-                yield _decode_by_worker(image, bounds, timeout, stopping) if quick is None else quick
+                yield _decode(image, options)
             except ImageError as error:
                 yield error
 
@@ -320,77 +291,66 @@ def fetch(path: str | os.PathLike[str]) -> Encoded:
     """
     where = display_name(path)
     try:
-        return _fetch(path, where)
+        data, size = read_start(path, HEAD_BYTES)
+        if len(data) >= size:
+            return Encoded(where, data)
+        image_format(data, where)
+        if size <= MAX_BYTES_DECODED_HERE and is_decoded_here(data):
+            return Encoded(where, read_file(path))
+        try:
+            return Encoded(where, os.path.abspath(path))  # noqa: PTH100  (as it is, links and all)
+        except OSError:  # a relative one in a folder that is gone: what could be read above can be read now
+            return Encoded(where, read_file(path))
     except MemoryError as error:
         raise out_of_memory(error, where) or error from None
-
-
-def _fetch(path: str | os.PathLike[str], where: str) -> Encoded:
-    data, size = read_start(path, HEAD_BYTES)
-    if len(data) >= size:
-        return Encoded(where, data)
-    image_format(data, where)
-    if size <= LARGE_BYTES and is_decoded_here(data):
-        return Encoded(where, read_file(path))
-    try:
-        return Encoded(where, os.path.abspath(path))  # noqa: PTH100  (as it is, links and all)
-    except OSError:  # a relative one, in a folder that is gone: whoever could be read above, can be now
-        return Encoded(where, read_file(path))
 
 
 def _needs_worker(image: Encoded | ImageError) -> bool:
-    """Whether what can be seen at a glance sends an image to a worker."""
+    """Return whether the size and the signature alone send an image to a worker."""
     if isinstance(image, ImageError):
         return False
     source = image.source
-    return isinstance(source, str) or len(source) > LARGE_BYTES or not is_decoded_here(source)
+    return isinstance(source, str) or len(source) > MAX_BYTES_DECODED_HERE or not is_decoded_here(source)
 
 
-def _decode_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None:
-    """Decode what is harmless and cheap; None for anything else that is an image.
-
-    Raises what the header says.
-    """
-    try:
-        return _decode_if_harmless(data, where, bounds)
-    except MemoryError as error:
-        raise out_of_memory(error, where) or error from None
-
-
-def _decode_if_harmless(data: bytes, where: str, bounds: _Bounds) -> Grey | None:
-    if len(data) > LARGE_BYTES:
-        image_format(data, where)
-        return None
-    if data.startswith(png.SIGNATURE):
-        file = png.inspect_png(data, where)
-        check_size(file.header, bounds.max_pixels, where)
-        if (harmless_file := file.harmless(data)) is not None:
-            return decode_here(harmless_file, file.header, where=where)
-    elif data.startswith(jpeg.SIGNATURE):
-        header, harmless = jpeg.inspect_jpeg(data, where)
-        check_size(header, bounds.max_pixels, where)
-        if harmless:
-            return decode_here(data, header, where=where, min_decode_pixels=bounds.min_decode_pixels)
-    else:
-        image_format(data, where)
-    return None
-
-
-def _decode_by_worker(
-    image: Encoded, bounds: _Bounds, timeout: float | None, stopping: threading.Event | None
-) -> Grey:
-    """Decode one image in a worker process."""
-    [outcome] = _decode_by_workers([image], bounds, timeout, stopping)
+def _decode(image: Encoded, options: DecodeOptions) -> Grey:
+    quick = _decode_harmless(image, options)
+    if quick is not None:
+        return quick
+    [outcome] = _decode_by_workers([image], options)
     if isinstance(outcome, ImageError):
         raise outcome
     return outcome
 
 
+def _decode_harmless(image: Encoded, options: DecodeOptions) -> Grey | None:
+    """Decode what is harmless and cheap; return None for anything else that is an image.
+
+    Raises what the header says.
+    """
+    where, data = image
+    if isinstance(data, str):
+        return None
+    try:
+        if len(data) > MAX_BYTES_DECODED_HERE or not is_decoded_here(data):
+            image_format(data, where)
+        elif data.startswith(png.SIGNATURE):
+            file = png.inspect_png(data, where)
+            check_size(file.header, options.max_pixels, where)
+            if (harmless_file := file.harmless(data)) is not None:
+                return decode_here(harmless_file, file.header, where=where)
+        else:
+            header, harmless = jpeg.inspect_jpeg(data, where)
+            check_size(header, options.max_pixels, where)
+            if harmless:
+                return decode_here(data, header, where=where, min_decode_pixels=options.min_decode_pixels)
+    except MemoryError as error:
+        raise out_of_memory(error, where) or error from None
+    return None
+
+
 def _decode_by_workers(
-    images: Sequence[Encoded | ImageError],
-    bounds: _Bounds,
-    timeout: float | None,
-    stopping: threading.Event | None,
+    images: Sequence[Encoded | ImageError], options: DecodeOptions
 ) -> Iterator[Grey | ImageError]:
     """Decode images in a worker process, another one after each that it died of."""
     left = [image for image in images if isinstance(image, Encoded)]
@@ -400,17 +360,16 @@ def _decode_by_workers(
         sent = sum(size for image, size in zip(left[:batch], sizes, strict=False) if _is_held(image))
         done = 0
         try:
-            # Counted twice: they are held here, and there.
-            memory = _memory_beside(2 * sent, left[0].where)
             outcomes = iterate_isolated(
                 _decode_each,
                 [image.to_send() for image in left[:batch]],
-                bounds,
+                options._replace(timeout=None, stopping=None),  # an event cannot travel
                 where=[image.where for image in left[:batch]],
                 size=sizes[:batch],
-                timeout=timeout,
-                stopping=stopping,
-                memory=memory,
+                timeout=options.timeout,
+                stopping=options.stopping,
+                # Counted twice: they are held here, and there.
+                memory=_memory_beside(2 * sent, left[0].where),
             )
             for outcome in outcomes:
                 image = left[done]
@@ -420,7 +379,7 @@ def _decode_by_workers(
                     for _ in outcomes:
                         pass
                 if isinstance(outcome, ImageNotFoundError):
-                    outcome = _decode_unreachable(image, bounds, timeout, stopping)  # noqa: PLW2901
+                    outcome = _decode_unreachable(image, options)  # noqa: PLW2901
                 yield outcome
         except ImageError as error:
             done += 1
@@ -428,15 +387,14 @@ def _decode_by_workers(
         left = left[done:]
 
 
-def _decode_unreachable(
-    image: Encoded, bounds: _Bounds, timeout: float | None, stopping: threading.Event | None
-) -> Grey | ImageError:
+def _decode_unreachable(image: Encoded, options: DecodeOptions) -> Grey | ImageError:
     """Decode a file that only this process can open, `/dev/fd/3` for one."""
     try:
         data = read_file(str(image.source))
-        return _decode_by_worker(Encoded(image.where, data), bounds, timeout, stopping)
     except ImageError as error:
         return type(error)(error.problem.replace(str(image.source), image.where), remedy=error.remedy)
+    [outcome] = _decode_by_workers([Encoded(image.where, data)], options)
+    return outcome
 
 
 def _is_held(image: Encoded) -> bool:
@@ -463,11 +421,11 @@ def _memory_beside(held: int, where: str) -> int:
     return MEMORY_BYTES - held
 
 
-def _decode_each(images: Sequence[Encoded], bounds: _Bounds) -> Iterator[Grey | ImageError]:
+def _decode_each(images: Sequence[Encoded], options: DecodeOptions) -> Iterator[Grey | ImageError]:
     """Decode images, in a worker."""
     for image in images:
         try:
-            yield _decode_any(image, bounds)
+            yield _decode_any(image, options)
         except ImageError as error:
             yield error.with_traceback(None)
         except Exception as error:  # noqa: BLE001  (decoders raise anything)
@@ -476,13 +434,13 @@ def _decode_each(images: Sequence[Encoded], bounds: _Bounds) -> Iterator[Grey | 
             )
 
 
-def _decode_any(image: Encoded, bounds: _Bounds) -> Grey:
+def _decode_any(image: Encoded, options: DecodeOptions) -> Grey:
     """Decode an image whatever its header says, as long as that is an image's, in a worker."""
     where = image.where
     data = image.source if isinstance(image.source, bytes) else read_file(image.source)
     if data.startswith(png.SIGNATURE):
         file = png.inspect_png(data, where)
-        check_size(file.header, bounds.max_pixels, where)
+        check_size(file.header, options.max_pixels, where)
         return decode_here(data if file.animated else file.essential(data), file.header, where=where)
     kind = image_format(data, where)
     if kind == "JPEG":
@@ -494,7 +452,7 @@ def _decode_any(image: Encoded, bounds: _Bounds) -> Grey:
     else:
         header = None
     if header is not None:
-        check_size(header, bounds.max_pixels, where)
+        check_size(header, options.max_pixels, where)
     if header is None or header.animated or (kind == "TIFF" and not header.deep):
-        return decode_with_pillow(data, kind, header, where=where, max_pixels=bounds.max_pixels)
-    return decode_here(data, header, where=where, min_decode_pixels=bounds.min_decode_pixels)
+        return decode_with_pillow(data, kind, header, where=where, max_pixels=options.max_pixels)
+    return decode_here(data, header, where=where, min_decode_pixels=options.min_decode_pixels)

@@ -1,18 +1,13 @@
-"""Identify image formats by content and check headers before decoding.
+"""Read what a file says about its picture before anything is decoded: headers of TIFF, WEBP and EXIF.
 
-What a file says about its picture before anything is decoded.
+**TIFF** 6.0 and BigTIFF: Pillow decodes what has fewer than 16 bits a sample, and OpenCV the rest, because it
+keeps their depth (Pillow cuts colours of 16 bits to 8). Of those, only what OpenCV decodes faithfully is let
+through: it drops the alpha of grey pictures and swaps the planes of 16-bit ones, for example (measured with
+4.12 and 5.0). An EXIF block is a small TIFF.
 
-Read TIFF 6.0 and BigTIFF headers, and the orientation in an EXIF block, which is a small TIFF.
-
-Pillow decodes what has fewer than 16 bits a sample, and OpenCV the rest, as it keeps their depth (Pillow cuts
-colours of 16 bits to 8). Of those, only what OpenCV decodes faithfully is let through: it drops the alpha of
-grey pictures and swaps the planes of 16-bit ones, for example (measured with 4.12 and 5.0).
-
-Read WEBP headers (RFC 9649): the size, the orientation, and whether it is an animation.
-
-OpenCV decodes still pictures: Pillow has one decoder for stills and animations, which keeps two canvases of
-4 bytes a pixel beside its result. Pillow decodes animations: OpenCV would compose the first frame on the
-background colour, mostly black, where black ink is lost.
+**WEBP** (RFC 9649): OpenCV decodes still pictures, because Pillow's one decoder for stills and animations
+keeps two canvases of 4 bytes a pixel beside its result. Pillow decodes animations, because OpenCV would put
+the first frame on the background colour, mostly black, where black ink is lost.
 """
 
 from __future__ import annotations
@@ -20,15 +15,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from struct import Struct
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from kalamos.errors import CorruptImageError, UnsupportedImageError
 
 __all__ = [
-    "MAX_CHUNKS",
-    "MAX_ENTRIES",
-    "SIGNATURES",
+    "MAX_TIFF_ENTRIES",
+    "MAX_WEBP_CHUNKS",
+    "TIFF_SIGNATURES",
     "ImageHeader",
     "damaged",
     "exif_orientation",
@@ -39,6 +33,44 @@ __all__ = [
 ]
 
 Alpha = Literal["straight", "premultiplied", "ignored"]
+
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+MAX_TIFF_ENTRIES = 4_096
+"""Entries of a TIFF's directory. TIFF 6.0 defines about 80 tags, and files have ten to fifty."""
+
+MIN_DEEP_BITS = 16
+"""Bits a sample from which on OpenCV decodes a page."""
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 284, 338, 339
+_STRIP_TAGS = frozenset({273, 278, 279, 322, 323, 324, 325})
+"""Where the strips or tiles lie, and their sizes."""
+_TAGS = _STRIP_TAGS | {
+    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC),
+    *(_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT),
+}
+"""The tags that say what the page is. A page that states one of them twice, or with a type of its own, is
+refused: readers differ in which statement they believe."""
+
+_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+"""The unsigned integer types: BYTE, SHORT, LONG, IFD, LONG8."""
+_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
+"""None, CCITT RLE, fax group 3 and 4, LZW, JPEG, deflate, PackBits, old deflate."""
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
+_DEEP_LAYOUTS = frozenset({(_WHITE_IS_ZERO, 1), (_BLACK_IS_ZERO, 1), (_RGB, 3), (_RGB, 4)})
+"""Photometric interpretation and samples a pixel of what OpenCV decodes faithfully at 16, 32 and 64 bits."""
+_ONE_BYTE_A_PIXEL = frozenset({(_WHITE_IS_ZERO, 1), (_BLACK_IS_ZERO, 1), (3, 1)})
+"""The same of what Pillow keeps in a byte a pixel: grey and palettes. All else takes four."""
+
+MAX_WEBP_CHUNKS = 65_536
+"""Chunks of a WEBP; each frame of an animation is one."""
+
+_ANIMATION_FLAG = 0x02
+
+ANIMATION_BYTES_PER_PIXEL = 16
+"""Two canvases of Pillow's WEBP decoder, its result, and Pillow's image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,54 +122,6 @@ def unsupported(where: str, what: str, *, remedy: str = "save it as an 8-bit PNG
     return UnsupportedImageError(f"{where}: {what} cannot be read", remedy=remedy)
 
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-MAX_ENTRIES = 4_096
-"""Entries of one directory. TIFF 6.0 defines about 80 tags, and files have ten to fifty."""
-
-DEEP_BITS = 16
-"""Bits a sample from which on OpenCV decodes a page."""
-
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 284, 338, 339
-_STRIP_TAGS = frozenset({273, 278, 279, 322, 323, 324, 325})
-"""Where the strips or tiles lie, and their sizes."""
-_TAGS = _STRIP_TAGS | {
-    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC),
-    *(_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT),
-}
-"""The tags that say what the page is. A page that states one of them twice, or with a type of its own, is
-refused: readers differ in which statement they believe."""
-
-_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
-"""The unsigned integer types: BYTE, SHORT, LONG, IFD, LONG8."""
-_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
-"""None, CCITT RLE, fax group 3 and 4, LZW, JPEG, deflate, PackBits, old deflate."""
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
-_DEEP_LAYOUTS = frozenset({(_WHITE_IS_ZERO, 1), (_BLACK_IS_ZERO, 1), (_RGB, 3), (_RGB, 4)})
-"""Photometric interpretation and samples a pixel of what OpenCV decodes faithfully at 16, 32 and 64 bits."""
-_ONE_BYTE_A_PIXEL = frozenset({(_WHITE_IS_ZERO, 1), (_BLACK_IS_ZERO, 1), (3, 1)})
-"""The same of what Pillow keeps in a byte a pixel: grey and palettes. All else takes four."""
-
-
-class _Entry(NamedTuple):
-    code: str
-    """The `struct` code of one value."""
-    length: int
-    """How many values there are."""
-    position: int
-    """Where the values lie in the file."""
-
-
-class _Directory(NamedTuple):
-    order: str
-    """The `struct` byte order."""
-    entries: dict[int, _Entry]
-    doubtful: str
-    """What it says in two ways, or in one that not all readers understand; empty if nothing."""
-
-
 def exif_orientation(block: bytes) -> int:
     """Return the orientation, 1 to 8, in an EXIF block; 1 if the block is malformed or says nothing.
 
@@ -146,9 +130,8 @@ def exif_orientation(block: bytes) -> int:
     >>> exif_orientation(b"not EXIF")
     1
     """
-    block = block.removeprefix(b"Exif\0\0")
     try:
-        return _orientation(block, _first_directory(block))
+        return _Directory(block.removeprefix(b"Exif\0\0")).orientation
     except (ValueError, struct.error):
         return 1  # orientation alone is no reason to refuse a picture
 
@@ -161,68 +144,70 @@ def read_tiff(data: bytes, where: str) -> ImageHeader:
         UnsupportedImageError: a variant in which ink would be lost or distorted.
     """
     try:
-        directory = _first_directory(data)
+        directory = _Directory(data)
         if directory.doubtful:
             raise damaged(where, "TIFF", directory.doubtful)
-        return _page(data, directory, where)
+        return _page(directory, where)
     except (ValueError, struct.error):
         raise truncated(where, "TIFF", "its directory is incomplete") from None
 
 
-def _first_directory(data: bytes) -> _Directory:
-    """Read the first directory; ValueError or struct.error if it does not lie wholly in the data."""
-    if data[:4] not in SIGNATURES:
-        raise ValueError("no TIFF header")
-    order = "<" if data[:1] == b"I" else ">"
-    big = b"+" in data[2:4]
-    offset_code, count_code, inline = ("Q", "Q", 8) if big else ("I", "H", 4)
-    (start,) = struct.unpack_from(order + offset_code, data, 8 if big else 4)
-    if start > len(data):
-        raise ValueError("the directory lies outside the file")
-    (count,) = struct.unpack_from(order + count_code, data, start)
-    if count > MAX_ENTRIES:
-        raise ValueError(f"the directory has {count} entries")
-    start += struct.calcsize(count_code)
-    record = struct.Struct(f"{order}HH{offset_code}")
-    entries: dict[int, _Entry] = {}
-    doubtful = ""
-    for position in range(start, start + count * (record.size + inline), record.size + inline):
-        tag, kind, values = record.unpack_from(data, position)
-        if tag not in _TAGS:
-            continue
-        code = _TYPES.get(kind)
-        if tag in entries or code is None:
-            doubtful = doubtful or f"tag {tag} is stated twice or in an unusual way (type {kind})"
-            continue
-        at = position + record.size
-        if values * struct.calcsize(code) > inline:
-            (at,) = struct.unpack_from(order + offset_code, data, at)
-        entries[tag] = _Entry(code, values, at)
-    return _Directory(order, entries, doubtful)
+class _Directory:
+    """The first directory of a TIFF; ValueError or struct.error if it does not lie wholly in the data."""
+
+    def __init__(self, data: bytes) -> None:
+        if data[:4] not in TIFF_SIGNATURES:
+            raise ValueError("no TIFF header")
+        self._data = data
+        self._order = order = "<" if data[:1] == b"I" else ">"
+        self._entries: dict[int, tuple[str, int, int]] = {}
+        """By tag: the `struct` code of one value, how many there are, and where they lie in the file."""
+        self.doubtful = ""
+        """What it says in two ways, or in one that not all readers understand; empty if nothing."""
+        big = b"+" in data[2:4]
+        offset_code, count_code, inline = ("Q", "Q", 8) if big else ("I", "H", 4)
+        (start,) = struct.unpack_from(order + offset_code, data, 8 if big else 4)
+        if start > len(data):
+            raise ValueError("the directory lies outside the file")
+        (count,) = struct.unpack_from(order + count_code, data, start)
+        if count > MAX_TIFF_ENTRIES:
+            raise ValueError(f"the directory has {count} entries")
+        start += struct.calcsize(count_code)
+        record = struct.Struct(f"{order}HH{offset_code}")
+        step = record.size + inline
+        for position in range(start, start + count * step, step):
+            tag, kind, values = record.unpack_from(data, position)
+            if tag not in _TAGS:
+                continue
+            code = _TYPES.get(kind)
+            if tag in self._entries or code is None:
+                self.doubtful = f"tag {tag} is stated twice or in an unusual way (type {kind})"
+                continue
+            at = position + record.size
+            if values * struct.calcsize(code) > inline:
+                (at,) = struct.unpack_from(order + offset_code, data, at)
+            self._entries[tag] = code, values, at
+
+    def value(self, tag: int, default: int | None = None) -> int:
+        """Return a tag's first value; ValueError if it is missing and has no default."""
+        if tag not in self._entries:
+            if default is None:
+                raise ValueError(f"tag {tag} is missing")
+            return default
+        code, count, position = self._entries[tag]
+        if not count or position + count * struct.calcsize(code) > len(self._data):
+            raise ValueError(f"the values of tag {tag} lie outside the file")
+        return int(struct.unpack_from(self._order + code, self._data, position)[0])
+
+    @property
+    def orientation(self) -> int:
+        """1 to 8; 1 if the file says nothing valid."""
+        value = self.value(_ORIENTATION, 1)
+        return value if 1 <= value <= 8 else 1
 
 
-def _value(data: bytes, directory: _Directory, tag: int, default: int | None = None) -> int:
-    """A tag's first value."""
-    entry = directory.entries.get(tag)
-    if entry is None:
-        if default is None:
-            raise ValueError(f"tag {tag} is missing")
-        return default
-    if not entry.length or entry.position + entry.length * struct.calcsize(entry.code) > len(data):
-        raise ValueError(f"the values of tag {tag} lie outside the file")
-    (value,) = struct.unpack_from(directory.order + entry.code, data, entry.position)
-    return int(value)
-
-
-def _orientation(data: bytes, directory: _Directory) -> int:
-    value = _value(data, directory, _ORIENTATION, 1)
-    return value if 1 <= value <= 8 else 1
-
-
-def _page(data: bytes, directory: _Directory, where: str) -> ImageHeader:
-    def value(tag: int, default: int | None = None) -> int:
-        return _value(data, directory, tag, default)
-
+def _page(directory: _Directory, where: str) -> ImageHeader:
+    value = directory.value
     width, height = value(_WIDTH), value(_HEIGHT)
     if not (width and height):
         raise damaged(where, "TIFF", f"its size is {width} x {height} pixels")
@@ -232,7 +217,7 @@ def _page(data: bytes, directory: _Directory, where: str) -> ImageHeader:
     layout = f"a TIFF of {samples} x {bits} bits (photometric {photometric}, sample format {kind})"
     if compression not in _COMPRESSIONS:
         raise unsupported(where, f"a TIFF with compression {compression}")
-    deep = bits >= DEEP_BITS
+    deep = bits >= MIN_DEEP_BITS
     if deep and samples == 2:
         raise unsupported(where, "a grey TIFF with transparency", remedy="save it as PNG")
     if deep and ((photometric, samples) not in _DEEP_LAYOUTS or not _kind_fits(kind, bits)):
@@ -241,7 +226,7 @@ def _page(data: bytes, directory: _Directory, where: str) -> ImageHeader:
         raise unsupported(where, f"a TIFF of {bits} bits in separate planes")
     bytes_a_pixel = 1 if (photometric, samples) in _ONE_BYTE_A_PIXEL and bits <= 8 else 4
     # OpenCV applies the orientation of a TIFF itself, and of no other format; so does Pillow.
-    if _orientation(data, directory) >= 5:
+    if directory.orientation >= 5:
         width, height = height, width
     return ImageHeader(
         "TIFF",
@@ -265,18 +250,6 @@ def _kind_fits(kind: int, bits: int) -> bool:
 def _alpha(extra: int) -> Alpha:
     """What OpenCV's fourth channel means, by the ExtraSamples tag."""
     return {0: "ignored", 1: "premultiplied"}.get(extra, "straight")  # type: ignore[return-value]
-
-
-MAX_CHUNKS = 65_536
-"""Chunks in one file; each frame of an animation is one."""
-
-_CHUNK = Struct("<4sI").unpack_from
-_LOSSY = Struct("<3s3sHH").unpack_from
-_LOSSLESS = Struct("<BI").unpack_from
-_ANIMATION_FLAG = 0x02
-
-ANIMATION_PIXEL_BYTES = 16
-"""Two canvases of the decoder, its result, and Pillow's image."""
 
 
 def read_webp(data: bytes, where: str) -> ImageHeader:
@@ -311,29 +284,29 @@ def _chunks(data: bytes, where: str) -> Iterator[tuple[bytes, int, int]]:
     if end > len(data):
         raise truncated(where, "WEBP", f"{end} bytes are announced, {len(data)} are there")
     position = 12
-    for _ in range(MAX_CHUNKS):
+    for _ in range(MAX_WEBP_CHUNKS):
         if position + 8 > end:
             return
-        kind, length = _CHUNK(data, position)
+        kind, length = struct.unpack_from("<4sI", data, position)
         stop = position + 8 + length
         if stop > end:
             raise truncated(where, "WEBP", "a chunk is incomplete")
         yield kind, position + 8, stop
         position = stop + (length & 1)
-    raise damaged(where, "WEBP", f"it has more than {MAX_CHUNKS:,} chunks")
+    raise damaged(where, "WEBP", f"it has more than {MAX_WEBP_CHUNKS:,} chunks")
 
 
 def _bitstream_size(data: bytes, kind: bytes, start: int, stop: int, where: str) -> tuple[int, int]:
     if kind == b"VP8 " and stop - start >= 10:
-        _, _, width, height = _LOSSY(data, start)
+        _, width, height = struct.unpack_from("<6sHH", data, start)
         if width & 0x3FFF and height & 0x3FFF:
             return width & 0x3FFF, height & 0x3FFF
     elif kind == b"VP8L" and stop - start >= 5:
-        _, packed = _LOSSLESS(data, start)
+        _, packed = struct.unpack_from("<BI", data, start)
         return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
     raise damaged(where, "WEBP", "its picture has no valid header")
 
 
 def _decoded_bytes(kind: bytes, width: int, height: int) -> int:
     """Lossless pictures are decoded to 32 bits a pixel beside the pixels that come out."""
-    return width * height * {b"VP8 ": 4, b"VP8L": 8}.get(kind, ANIMATION_PIXEL_BYTES)
+    return width * height * {b"VP8 ": 4, b"VP8L": 8}.get(kind, ANIMATION_BYTES_PER_PIXEL)

@@ -1,13 +1,9 @@
-"""Decode pixels with OpenCV and Pillow, within limits on size.
+"""Decode pixels with OpenCV and Pillow to one grey, upright uint8 image, within limits on size.
 
-From encoded bytes whose header is known to one grey, upright uint8 image, with OpenCV, in this process.
-
-Make Pillow images grey, without importing Pillow.
-
-Decode GIF, BMP, animated WEBP, and TIFF of fewer than 16 bits a sample with Pillow.
-
-Runs in a worker process alone: the only place where kalamos imports Pillow to decode. Pillow is lenient with
-some damage (a GIF's frame beyond its canvas, missing strips of a TIFF), which is looked for here.
+`decode_here` decodes with OpenCV what has been checked. `decode_with_pillow` decodes GIF, BMP, animated WEBP,
+and TIFF of fewer than 16 bits a sample; it runs in worker processes alone, the only ones in which kalamos
+imports Pillow. Pillow is lenient with some damage (a GIF's frame beyond its canvas, missing strips of a
+TIFF), which is looked for here. `pillow_to_grey` converts the Pillow images of callers, too.
 """
 
 from __future__ import annotations
@@ -38,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_DECODED_BYTES",
+    "MAX_GIF_BLOCKS",
     "MAX_PIXELS",
     "PillowImage",
     "check_pixels",
@@ -55,7 +52,7 @@ MAX_PIXELS = 50_000_000
 MAX_DECODED_BYTES = 256 * 2**20
 """Bytes that the decoded pixels of one image may take, with all channels in their own depth."""
 
-CROP_PIXELS = 64 * 64
+MAX_CROP_PIXELS = 64 * 64
 """Up to this size pictures are decoded with their colours: colours that no screen can show are cut off then,
 which changes the luminance by some levels, and the models have seen small crops so."""
 
@@ -69,9 +66,37 @@ _LUMA = {
 }
 """OpenCV's flags for decoding the luminance alone, by the factor that sides are divided by."""
 
+_ORIENTATION = 274
+_WIDE = ("I", "F")
+"""How modes of more than 8 bits a channel begin: their values are scaled by the range of all of them."""
+_PLAIN = frozenset({"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+"""Modes whose array holds what `to_grey` expects."""
+_CONVERTED = {
+    "P": "RGBA",
+    "PA": "RGBA",
+    "La": "LA",
+    "RGBa": "RGBA",
+    "RGBX": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+}
+_KEYED = {"1": "LA", "L": "LA", "RGB": "RGBA"}
+"""Modes in which one colour can stand for "nothing here", and what to convert them to then."""
+
+_MAX_BMP_SIDE = 1 << 31
+"""Pixels; Pillow takes a BMP's negative width for a larger one."""
+_BYTE_MODES = frozenset({"1", "L", "P"})
+"""Pillow's modes of one byte a pixel; the others take four at most."""
+_TIFF_PARTS = ((273, 279), (324, 325))
+"""The tags with the offsets and the sizes of strips, and those of tiles."""
+MAX_GIF_BLOCKS = 10_000
+"""Blocks of extensions and comments before a GIF's picture; each holds 255 bytes at most."""
+_WEBP_FLAGS, _WEBP_ALPHA = 20, 0x10
+
 
 def check_pixels(width: int, height: int, max_pixels: int, where: str) -> None:
-    """Raise ImageTooLargeError where width x height exceeds `max_pixels`."""
+    """Raise ImageTooLargeError if width x height exceeds `max_pixels`."""
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"{where}: {width} x {height} pixels are more than the limit of {max_pixels:,}",
@@ -80,7 +105,7 @@ def check_pixels(width: int, height: int, max_pixels: int, where: str) -> None:
 
 
 def check_size(header: ImageHeader, max_pixels: int, where: str) -> None:
-    """Raise ImageTooLargeError over `max_pixels`, or where decoding takes over `MAX_DECODED_BYTES`."""
+    """Raise ImageTooLargeError over `max_pixels`, or if decoding takes over `MAX_DECODED_BYTES`."""
     check_pixels(header.width, header.height, max_pixels, where)
     if header.decoded_bytes > MAX_DECODED_BYTES:
         raise ImageTooLargeError(
@@ -91,7 +116,7 @@ def check_size(header: ImageHeader, max_pixels: int, where: str) -> None:
 
 
 def out_of_memory(error: BaseException, where: str) -> ImageTooLargeError | None:
-    """The error for an image on which memory ran out; None where `error` means something else.
+    """Make the error for an image on which memory ran out; None if `error` means something else.
 
     >>> out_of_memory(MemoryError(), "a.tif").problem
     'a.tif: too large to decode here: memory ran out'
@@ -139,7 +164,7 @@ def decode_here(
 def _decode(data: bytes, header: ImageHeader, where: str, min_decode_pixels: int | None) -> NDArray[Any]:
     """OpenCV's pixels: [H, W] or [H, W, 3 or 4] in BGR(A) order, in the orientation they are stored in."""
     flags, factor = cv2.IMREAD_UNCHANGED, 1
-    if header.has_luma and header.width * header.height > CROP_PIXELS:
+    if header.has_luma and header.width * header.height > MAX_CROP_PIXELS:
         factor = _reduction(header, min_decode_pixels)
         flags = _LUMA[factor]
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -177,25 +202,6 @@ def _with_alpha(pixels: NDArray[Any], header: ImageHeader, where: str) -> tuple[
     if header.alpha == "ignored" and pixels.ndim == 3:
         return pixels[..., :3], False
     return pixels, header.alpha == "premultiplied"
-
-
-_ORIENTATION = 274
-_WIDE = ("I", "F")
-"""How modes of more than 8 bits a channel begin: their values are scaled by the range of all of them."""
-_PLAIN = frozenset({"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
-"""Modes whose array holds what `to_grey` expects."""
-_CONVERTED = {
-    "P": "RGBA",
-    "PA": "RGBA",
-    "La": "LA",
-    "RGBa": "RGBA",
-    "RGBX": "RGB",
-    "CMYK": "RGB",
-    "YCbCr": "RGB",
-    "HSV": "RGB",
-}
-_KEYED = {"1": "LA", "L": "LA", "RGB": "RGBA"}
-"""Modes in which one colour can stand for "nothing here", and what to convert them to then."""
 
 
 class PillowImage(Protocol):
@@ -293,15 +299,6 @@ def _orientation(image: PillowImage) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-_MAX_SIDE = 1 << 31
-"""Pixels; Pillow takes a BMP's negative width for a larger one."""
-_BYTE_MODES = frozenset({"1", "L", "P"})
-"""Pillow's modes of one byte a pixel; the others take four at most."""
-_TIFF_PARTS = ((273, 279), (324, 325))
-"""The tags with the offsets and the sizes of strips, and those of tiles."""
-_WEBP_FLAGS, _WEBP_ALPHA = 20, 0x10
-
-
 def decode_with_pillow(
     data: bytes, kind: str, header: ImageHeader | None, *, where: str, max_pixels: int
 ) -> NDArray[np.uint8]:
@@ -329,7 +326,7 @@ def decode_with_pillow(
             raise unsupported(where, f"this {kind} ({error})") from error
         raise damaged(where, kind, f"its header cannot be read ({error})") from error
     width, height = image.size
-    if max(width, height) >= _MAX_SIDE:
+    if max(width, height) >= _MAX_BMP_SIDE:
         raise damaged(where, kind, f"its size is {width} x {height} pixels")
     decoded_bytes = width * height * (1 if image.mode in _BYTE_MODES else 4)
     check_size(ImageHeader(kind, width, height, decoded_bytes=decoded_bytes), max_pixels, where)
@@ -351,8 +348,25 @@ def _open(data: bytes, kind: str) -> ImageFile:
     elif kind == "WEBP":
         # With the flag for alpha, what the first frame does not cover is transparent, and not black.
         data = data[:_WEBP_FLAGS] + bytes([data[_WEBP_FLAGS] | _WEBP_ALPHA]) + data[_WEBP_FLAGS + 1 :]
-    image: ImageFile = getattr(plugin, f"{name}ImageFile")(io.BytesIO(data))
+    opener = getattr(plugin, f"{name}ImageFile")
+    image: ImageFile = (_bounded_gif(opener) if kind == "GIF" else opener)(io.BytesIO(data))
     return image
+
+
+def _bounded_gif(opener: Any) -> Any:
+    """Make Pillow's class for GIF refuse floods of blocks: it joins those of a comment one by one."""
+
+    class BoundedGif(opener):  # type: ignore[misc]
+        blocks = 0
+
+        def data(self) -> bytes | None:
+            self.blocks += 1
+            if self.blocks > MAX_GIF_BLOCKS:
+                raise SyntaxError(f"it has more than {MAX_GIF_BLOCKS:,} blocks before its picture")
+            block: bytes | None = super().data()
+            return block
+
+    return BoundedGif
 
 
 def _on_canvas(image: ImageFile, data: bytes, where: str) -> Image:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError, ImageTimeoutError
 from kalamos.images import MAX_PIXELS, load_grey
-from kalamos.images.decoding import Encoded, decode_all, fetch
+from kalamos.images.decoding import DecodeOptions, Encoded, decode_all, fetch
 from kalamos.images.files import display_name, is_stream, read_stream
 from kalamos.isolation import TIMEOUT_SECONDS, processor_seconds
 
@@ -107,13 +107,7 @@ def load_items(
     """
     fetched = [_fetch(source) for source in sources]
     encoded = [item for item in fetched if isinstance(item, Encoded | ImageError)]
-    decoded = decode_all(
-        encoded,
-        max_pixels=max_pixels,
-        min_decode_pixels=min_decode_pixels,
-        timeout=timeout,
-        stopping=stopping,
-    )
+    decoded = decode_all(encoded, DecodeOptions(max_pixels, min_decode_pixels, timeout, stopping))
     for item in fetched:
         if isinstance(item, Encoded | ImageError):
             yield next(decoded)

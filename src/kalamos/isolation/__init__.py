@@ -1,8 +1,4 @@
-"""Run work on untrusted bytes in a worker process with limits on memory and time.
-
-Call functions in a worker process, within limits on memory and time.
-
-Work on untrusted bytes in a worker process, which may crash, hang or run out of memory by itself.
+"""Work on untrusted bytes in a worker process, which may crash, hang or run out of memory by itself.
 
 Decoders are large C libraries, and some files make them crash, run for minutes or ask for gigabytes. What a
 header check cannot prove harmless is decoded by a worker: a Python process of its own with limits on memory,
@@ -19,8 +15,7 @@ How the limits are kept:
 
 The child runs `python -c`, not `multiprocessing`: scripts need no `__main__` guard, notebooks and Ray work.
 
-`calls` is the interface, `workers` starts, keeps and watches the processes, `serving` runs in them,
-`messages` is their protocol, and `processes` reads a process's processor time and memory from the system.
+`pool` starts, keeps and watches the processes, `worker` runs in them, and `messages` is their protocol.
 """
 
 from __future__ import annotations
@@ -33,7 +28,7 @@ from typing import Any, TypeVar
 
 from kalamos.errors import CorruptImageError, ImageError, ImageTimeoutError, ImageTooLargeError
 from kalamos.isolation.messages import Answer, Job
-from kalamos.isolation.pool import Limits, Worker, interrupted, pool, watchdog
+from kalamos.isolation.pool import Limits, Worker, interrupted, watchdog, worker_pool
 
 __all__ = [
     "MEMORY_BYTES",
@@ -98,7 +93,7 @@ def iterate_isolated(
     sizes = [size] if isinstance(size, int) else size
     items = 0
     job = Job(f"{function.__module__}:{function.__qualname__}", args, memory, timeout, tuple(imports))
-    worker = pool.take(wheres[0], stopping)
+    worker = worker_pool.take(wheres[0], stopping)
     answer: Answer | None = None
     try:
         limits = Limits(timeout, _processor_time_allowed(sizes[0], timeout), memory, stopping)
@@ -123,7 +118,7 @@ def iterate_isolated(
         answer = None
         raise _too_large(_item_value(wheres, items)) from None
     finally:
-        pool.give_back(worker, answer)
+        worker_pool.give_back(worker, answer)
     match answer.kind:
         case "error":
             raise answer.value

@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 
 from kalamos.errors import KalamosError
 from kalamos.isolation.messages import Answer, read_job, write_message
-from kalamos.isolation.processes import memory_figure, resident_bytes
+from kalamos.isolation.pool import memory_figure, resident_bytes
 
 __all__ = ["call_once", "serve"]
 
