@@ -42,6 +42,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "UsageError",
     "first_line",
     "renamed",
+    "require_extra",
     "suggest",
 ]
 
@@ -219,6 +221,22 @@ def suggest(wrong: str, known: Iterable[str], *, otherwise: str = "choose from")
     if near:
         return f"did you mean {near[0]!r}?"
     return f"{otherwise}: {', '.join(names)}" if names else ""
+
+
+def require_extra(extra: str, packages: Iterable[str], *, what: str = "this") -> None:
+    """Check that the packages of an optional part are installed, without importing them.
+
+    Raises:
+        MissingExtraError: some are not; it says how to install them.
+
+    >>> require_extra("train", ["json", "no_such_package"])
+    Traceback (most recent call last):
+    kalamos.errors.MissingExtraError: this needs no_such_package, not installed here; install it with: pip \
+install 'kalamos[train]'
+    """
+    missing = [name for name in packages if not find_spec(name)]
+    if missing:
+        raise MissingExtraError(f"{what} needs {', '.join(missing)}, not installed here", extra=extra)
 
 
 def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:

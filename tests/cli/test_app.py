@@ -48,7 +48,7 @@ def test_a_model_that_is_none(command, tmp_path: Path) -> None:
 
 
 def test_without_its_extra(command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kalamos.cli.app.find_spec", lambda name: None)
+    monkeypatch.setattr("kalamos.errors.find_spec", lambda name: None)
     outcome = command("app")
     assert outcome.code == 2
     assert "pip install 'kalamos[app]'" in outcome.err

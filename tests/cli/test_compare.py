@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kalamos.cli.compare import _recipes
+from kalamos.cli.train import parse_settings
 
 pytestmark = pytest.mark.usefixtures("training")
 
@@ -85,7 +85,10 @@ def test_systems_that_fail_are_told_in_the_exit_status(command, here: Path) -> N
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--seeds", "1,x"], "'1,x' is not a list of whole"),
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--seeds", "1,-2"], "-2 is not a seed"),
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--seeds", "1", "--seeds", "1"], "'1' is given twice"),
-        (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--set", "seed=3"], "--set seed: "),
+        (
+            ["mnist", "--arch", "cnn2", "--arch", "cnn3", "--set", "seed=3"],
+            "seed: not the same for all systems",
+        ),
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--set", "epoch=3"], "did you mean 'epochs'?"),
         (["mnist", "--arch", "cnn2", "--arch", "cnn3", "--no-cuda", "--device", "cuda"], "contradict"),
         (["mnist", "--run", "a", "--run", "b", "--epochs", "3"], "epochs: nothing is trained here"),
@@ -111,7 +114,9 @@ def test_under_torchrun_it_is_refused(command, here: Path, monkeypatch: pytest.M
 def test_a_setting_of_the_augmentation_leaves_the_rest_of_the_recipes(tmp_path: Path) -> None:
     file = tmp_path / "turned.toml"
     file.write_text('augmentation = "mnist"\n', encoding="utf-8")
-    said = {"augmentation": {"rotate": 5}}
-    [(_, of_arch), (_, of_file)] = _recipes("mnist", ("cnn2",), (file,), [{"epochs": 3}, said])
+    from kalamos.learn.compare import name_recipes
+
+    settings = parse_settings(("augmentation.rotate=5",))
+    [(_, of_arch), (_, of_file)] = name_recipes("mnist", ["cnn2"], [file], {"epochs": 3}, settings)
     assert (of_file.augmentation.rotate, of_file.augmentation.translate) == (5, 0.1)
     assert (of_arch.arch, of_arch.epochs, of_arch.augmentation.rotate) == ("cnn2", 3, 5)

@@ -172,7 +172,9 @@ def test_a_callback_moves_a_bar(terminal, on_terminal, unit: str, count: str) ->
     with progress_callback("work", unit=unit) as on_progress:
         on_progress(10)
         on_progress(40, 50)
-    assert count in terminal.read_to_end()
+    shown = terminal.read_to_end()
+    assert count in shown
+    assert "work" in shown
 
 
 def test_without_a_terminal_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:

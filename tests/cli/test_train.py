@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from rich import reconfigure
 
-from kalamos.cli.train import EpochLines, LiveBar, TrainingProgress, training_progress
+from kalamos.cli.training_progress import EpochLines, LiveBar, TrainingProgress, training_progress
 from kalamos.datasets import Dataset
 from kalamos.learn import load_run
 from kalamos.learn.callbacks import Callback, EpochReport, Start, StepReport
@@ -189,7 +189,7 @@ def test_a_finished_run_is_only_shown(command: Any, tiny_run_folder: Path) -> No
         (["mnist", "--arch", "kalamos_x"], 2, "did you mean 'kalamos_xs'?"),
         (["mnist", "--data-dir", "none"], 2, "none/mnist"),
         (["--recipe", "none.toml"], 2, "none.toml: cannot be read as TOML"),
-        (["--epochs", "3"], 2, "nothing to train on; name a dataset or give --recipe"),
+        (["--epochs", "3"], 2, "nothing to train on; name a dataset or give a recipe"),
         (["recipes/fast.toml"], 2, "recipes/fast.toml: a recipe, not a dataset; give it after --recipe"),
         (["mnist", "--epochs", "0"], 2, "0 is not in the range"),
         (["mnist", "--lr", "0"], 2, "0.0 is not in the range"),

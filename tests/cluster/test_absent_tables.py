@@ -10,7 +10,7 @@ for name in ("ray", "pyarrow"):
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from kalamos.cluster.job import TableStream, _find_all_tables  # noqa: E402
+from kalamos.cluster import TableStream, _find_all_tables  # noqa: E402
 from kalamos.errors import ImageNotFoundError, UsageError  # noqa: E402
 from kalamos.inputs import NamedImage  # noqa: E402
 

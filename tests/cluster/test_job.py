@@ -26,8 +26,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from kalamos.cluster import job
-from kalamos.cluster.job import (
+from kalamos.cluster import (
     Block,
     BlockReader,
     LocalStream,
@@ -36,6 +35,7 @@ from kalamos.cluster.job import (
     TableStream,
     WorkerConfig,
     blocks_of,
+    job,
 )
 from kalamos.cluster.storage import PartFolder
 from kalamos.errors import CorruptImageError, ImageNotFoundError, KalamosError, UsageError
@@ -51,7 +51,7 @@ from kalamos.zoo import model_path
 # Rows as they are, with every bit of their floats: the command rounds them.
 READ = """
 import pickle, sys
-from kalamos.cluster.job import RayJob
+from kalamos.cluster import RayJob
 from kalamos.cluster.worker import WorkerConfig
 from kalamos.zoo import model_path
 

@@ -18,6 +18,7 @@ from kalamos.learn.models import StagedNetwork
 
 HEAVY = [
     "kalamos.cli.train",
+    "kalamos.cli.training_progress",
     "kalamos.learn.train",
     "matplotlib.figure",
     "scipy.optimize",

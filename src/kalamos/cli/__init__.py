@@ -12,8 +12,8 @@ from typing import NoReturn
 import click
 
 from kalamos._version import __version__
-from kalamos.cli._shared import divert_native_output
-from kalamos.errors import KalamosError, suggest
+from kalamos.cli._shared import SuggestingGroup, divert_native_output
+from kalamos.errors import KalamosError
 
 __all__ = ["cli", "main"]
 
@@ -26,33 +26,30 @@ VERBS = {
     "models": "models",
     "train": "train",
     "teach": "teach",
-    "export": "export",
+    "export": "models",
     "evaluate": "evaluate",
     "robustness": "evaluate",
     "ood": "evaluate",
-    "compare": "compare",
+    "compare": "train",
     "data": "data",
     "app": "app",
-    "completion": "completion",
+    "completion": "models",
 }
 """The verbs in the order of `--help`, each with the module of `kalamos.cli` that defines it."""
 
 SYNONYMS = {"fine-tune": "teach"}
 
 
-class LazyVerbs(click.Group):
+class LazyVerbs(SuggestingGroup):
     """Finds the verb `NAME` as the command `NAME` in its module."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         verb = SYNONYMS.get(cmd_name, cmd_name)
         if verb not in VERBS:
-            if ctx.resilient_parsing:  # a shell asks what could follow: nothing
-                return None
-            remedy = suggest(cmd_name, [*VERBS, *SYNONYMS])
-            ctx.fail(f"there is no command {cmd_name!r}; {remedy}")
+            return None
         command: click.Command = getattr(import_module(f"kalamos.cli.{VERBS[verb]}"), verb)
         return command
 

@@ -1,66 +1,58 @@
-"""Shared by the verbs: names, options, progress, terminal.
+"""What the verbs share: names and options, text for the terminal, progress bars.
 
-Argument types with names for Tab completion. They accept anything: wrong names are reported later.
-
-Options that several verbs share.
-
-Text for a terminal: nothing in the name of a file, a table or a model can command the terminal.
-
-Report skipped files on standard error: by kind and count, the first few by name.
-
-Check for optional dependencies, with a message that says how to install them.
-
-Progress bars (rich) on standard error, for a person who waits.
-
-Old spellings of options: accepted, hidden from `--help`, and answered with a warning.
-
-Keep the output of C libraries off the terminal: kalamos reports damaged files itself.
+Heavy imports are inside the functions, so that `kalamos --help` and reading one image stay fast.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from kalamos.errors import MissingExtraError
+from kalamos.errors import require_extra, suggest
 from kalamos.predict_options import PredictOptions, option_infos
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, ProgressColumn
 
     from kalamos.datasets import SkippedFile
     from kalamos.inputs.files import SkippedFiles
+    from kalamos.model_file import ModelSpec
 
 __all__ = [
+    "ARCHITECTURE_NAME",
+    "AUGMENTATION_NAME",
+    "DATASET_NAME",
+    "FORMAT_NAME",
+    "MODEL_NAME",
     "AliasedCommand",
-    "ArchitectureName",
-    "AugmentationName",
-    "DatasetName",
-    "FormatName",
-    "ModelName",
+    "KnownName",
+    "SuggestingGroup",
     "allow_any_label",
     "bar_of",
     "data_dir_option",
     "divert_native_output",
     "echo",
     "echo_json",
+    "format_option",
     "licence_option",
     "predict_option",
     "predict_options",
+    "print_licence",
+    "print_result",
     "print_skipped",
     "print_skipped_inputs",
     "progress_callback",
@@ -71,9 +63,35 @@ __all__ = [
 ]
 
 
-class _Name(click.ParamType[str]):
-    def known(self) -> Iterable[str]:
-        raise NotImplementedError
+F = TypeVar("F", bound=Callable[..., Any])
+Item = TypeVar("Item")
+
+MAX_NAMED_FILES = 5
+"""Files of a dataset that are named one by one."""
+
+SECONDS_BEFORE_BAR = 1.0
+"""Work that takes less needs no bar (and no rich, which takes time to import)."""
+
+SECONDS_BETWEEN_UPDATES = 0.1
+"""Updating the bar for each image would cost more than reading the image."""
+
+_STDERR_FD = 2
+
+_CONTROLS = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that JSON leaves as they are, and that a terminal obeys or shows in another order."""
+
+
+class KnownName(click.ParamType[str]):
+    """An argument with known values for Tab completion. It accepts anything: wrong names are reported later.
+
+    Args:
+        name: shown in `--help`.
+        known: `module:attribute` of the names, or of the function that returns them.
+    """
+
+    def __init__(self, name: str, known: str) -> None:
+        self.name = name
+        self._known = known
 
     def shell_complete(
         self,
@@ -81,56 +99,17 @@ class _Name(click.ParamType[str]):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> list[CompletionItem]:
-        names = [CompletionItem(name) for name in self.known() if name.startswith(incomplete)]
-        return names or [CompletionItem(incomplete, type="file")]
+        known = resolve_name(self._known)
+        names = known() if callable(known) else known
+        items = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return items or [CompletionItem(incomplete, type="file")]
 
 
-class ModelName(_Name):
-    name = "model"
-
-    def known(self) -> Iterable[str]:
-        from kalamos.zoo import names
-
-        return names()
-
-
-class FormatName(_Name):
-    name = "format"
-
-    def known(self) -> Iterable[str]:
-        from kalamos.writers import FORMATS
-
-        return FORMATS
-
-
-class DatasetName(_Name):
-    name = "dataset"
-
-    def known(self) -> Iterable[str]:
-        from kalamos.datasets import names
-
-        return names()
-
-
-class ArchitectureName(_Name):
-    name = "name"
-
-    def known(self) -> Iterable[str]:
-        from kalamos.learn.models import ARCHITECTURES
-
-        return ARCHITECTURES.names()
-
-
-class AugmentationName(_Name):
-    name = "name"
-
-    def known(self) -> Iterable[str]:
-        from kalamos.learn.recipe import AUGMENTATIONS
-
-        return AUGMENTATIONS
-
-
-F = TypeVar("F", bound=Callable[..., Any])
+MODEL_NAME = KnownName("model", "kalamos.zoo:names")
+FORMAT_NAME = KnownName("format", "kalamos.writers:FORMATS")
+DATASET_NAME = KnownName("dataset", "kalamos.datasets:names")
+ARCHITECTURE_NAME = KnownName("name", "kalamos.learn.models:ARCHITECTURES.names")
+AUGMENTATION_NAME = KnownName("name", "kalamos.learn.recipe:AUGMENTATIONS")
 
 data_dir_option = click.option(
     "--data-dir",
@@ -147,20 +126,29 @@ licence_option = click.option(
 )
 
 
+format_option = click.option(
+    "-f",
+    "--format",
+    "format_name",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Output format.",
+)
+
+
 def predict_option(name: str) -> Callable[[F], F]:
-    """The option of `PredictOptions` that is called so."""
+    """Return the click option for a field of `PredictOptions`."""
     info = option_infos()[name]
     default = PredictOptions.__dataclass_fields__[name].default
     if default is None:
         default = info.cli_default
     kind: Any = click.STRING
     if info.kind is not str:
-        lowest, highest = (
-            info.ge if info.gt is None else info.gt,
-            info.le if info.cli_le is None else info.cli_le,
-        )
-        kind = click.IntRange if info.kind is int else click.FloatRange
-        kind = kind(lowest, highest, min_open=info.gt is not None)
+        number = click.IntRange if info.kind is int else click.FloatRange
+        lowest = info.ge if info.gt is None else info.gt
+        highest = info.le if info.cli_le is None else info.cli_le
+        kind = number(lowest, highest, min_open=info.gt is not None)  # type: ignore[arg-type]
     spelled = {each: f"--{each.replace('_', '-')}" for each in option_infos()}
     return click.option(
         *info.flags,
@@ -174,15 +162,11 @@ def predict_option(name: str) -> Callable[[F], F]:
 
 
 def predict_options(command: F) -> F:
-    """All options of `PredictOptions` that the command line offers."""
+    """Add all options of `PredictOptions` that the command line offers."""
     for name, info in reversed(list(option_infos().items())):
         if info.flags:
             command = predict_option(name)(command)
     return command
-
-
-_CONTROLS = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that JSON leaves as they are, and that a terminal obeys or shows in another order."""
 
 
 def shown(text: object) -> str:
@@ -212,10 +196,6 @@ def allow_any_label() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-MAX_NAMED_FILES = 5
-"""Files of a dataset that are named one by one."""
-
-
 def print_skipped_inputs(passed_over: SkippedFiles) -> None:
     """Print which files a search for images skipped; nothing if there are none."""
     if passed_over.total:
@@ -237,6 +217,32 @@ def print_skipped(dataset: str, problems: Sequence[SkippedFile]) -> None:
     _print(f"{dataset}: skipped {files}:", lines)
 
 
+def print_result(format_name: str, as_json: Callable[[], str], as_text: Callable[[Console], None]) -> None:
+    """Print a result in the format of `format_option`, whatever the terminal's encoding.
+
+    Args:
+        as_json: returns the JSON text.
+        as_text: prints to a console.
+    """
+    allow_any_label()
+    if format_name == "json":
+        text = as_json()
+        echo_json(text, nl=not text.endswith("\n"))
+    else:
+        from rich.console import Console
+
+        as_text(Console(highlight=False))
+
+
+def print_licence(spec: ModelSpec) -> None:
+    """Print the temperature and the licence of a new model."""
+    from kalamos.model_file.spec import NOT_STATED, licence_text
+    from kalamos.zoo import calibration
+
+    choose = "; choose one with --licence" if spec.licence == NOT_STATED else ""
+    echo(f"temperature {calibration(spec)}\nlicence: {licence_text(spec.licence)}{choose}")
+
+
 def _print(heading: str, lines: Iterable[str]) -> None:
     echo(heading, err=True)
     for line in lines:
@@ -245,20 +251,7 @@ def _print(heading: str, lines: Iterable[str]) -> None:
 
 def require_training() -> None:
     """Raise `MissingExtraError` unless `kalamos[train]` is installed."""
-    missing = [
-        name for name in ("torch", "safetensors", "onnx", "onnxscript", "scipy") if not find_spec(name)
-    ]
-    if missing:
-        raise MissingExtraError(f"this needs {', '.join(missing)}, not installed here", extra="train")
-
-
-Item = TypeVar("Item")
-
-SECONDS_BEFORE_BAR = 1.0
-"""Work that takes less needs no bar (and no rich, which takes time to import)."""
-
-SECONDS_BETWEEN_UPDATES = 0.1
-"""Updating the bar for each image would cost more than reading the image."""
+    require_extra("train", ("torch", "safetensors", "onnx", "onnxscript", "scipy"))
 
 
 class OnProgress(Protocol):
@@ -364,6 +357,21 @@ def _state(count: int, total: int | None, seconds: float) -> dict[str, Any]:
     return {**state, "count": f"{count:,} of {max(count, total):,} images", "left": f"{left} left"}
 
 
+class SuggestingGroup(click.Group):
+    """A group that lists its commands in the order of definition, and suggests one for a misspelt name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            name = " ".join([*ctx.command_path.split()[1:], args[0]])
+            ctx.fail(f"there is no command {name!r}; {suggest(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
 class AliasedCommand(click.Command):
     """A command whose options can also be given as they were once spelled.
 
@@ -392,9 +400,6 @@ def warn_deprecated(old: str, new: str) -> None:
     echo(f"kalamos: {old} is deprecated; use {new}", err=True)
 
 
-_STDERR = 2
-
-
 def divert_native_output() -> None:
     """Redirect file descriptor 2 to the null device, and Python's `sys.stderr` to where it led before.
 
@@ -402,13 +407,11 @@ def divert_native_output() -> None:
     no way to stop that. Call this only in a process of our own: a library must not do it to its host.
     Child processes print to the null device too. Does nothing if `sys.stderr` is not file descriptor 2.
     """
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        if sys.stderr.fileno() != _STDERR:
+    with suppress(OSError, ValueError, AttributeError):
+        if sys.stderr.fileno() != _STDERR_FD:
             return
         sys.stderr.flush()
-        raw = io.FileIO(
-            os.dup(_STDERR), "w", closefd=False
-        )  # stays open until the end, as standard error does
+        raw = io.FileIO(os.dup(_STDERR_FD), "w", closefd=False)  # open until the end, like standard error
         terminal = io.TextIOWrapper(
             io.BufferedWriter(raw),
             encoding=sys.stderr.encoding,
@@ -417,6 +420,6 @@ def divert_native_output() -> None:
             write_through=True,
         )
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, _STDERR)
+        os.dup2(nowhere, _STDERR_FD)
         os.close(nowhere)
         sys.stderr = sys.__stderr__ = terminal  # type: ignore[misc]

@@ -7,14 +7,13 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from kalamos.cli._shared import ModelName
-from kalamos.errors import MissingExtraError
+from kalamos.cli._shared import MODEL_NAME
+from kalamos.errors import require_extra
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     "-m",
     "--model",
     "models",
-    type=ModelName(),
+    type=MODEL_NAME,
     multiple=True,
     help="A shipped model or a file; the first is the default.  [repeatable; default: all shipped]",
 )
@@ -179,9 +178,7 @@ def app(
 
 def _require_app(api_only: bool) -> None:
     wanted = ("fastapi", "uvicorn", "python_multipart", *(() if api_only else ("gradio",)))
-    missing = [name for name in wanted if not find_spec(name)]
-    if missing:
-        raise MissingExtraError(f"this needs {', '.join(missing)}, not installed here", extra="app")
+    require_extra("app", wanted)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,9 @@
-"""`kalamos data`: list the datasets, download one, inspect one, render one from fonts.
-
-`kalamos data inspect`: find what is wrong with a dataset.
-
-`kalamos data render`: render a dataset from handwriting fonts.
-"""
+"""`kalamos data`: list the datasets, download one, inspect one, render one from fonts."""
 
 from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,12 +11,20 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_26, LATIN_47, LATIN_62
-from kalamos.cli._shared import DatasetName, data_dir_option, echo, echo_json
-from kalamos.errors import DatasetError, UsageError, suggest
+from kalamos.cli._shared import (
+    DATASET_NAME,
+    SuggestingGroup,
+    data_dir_option,
+    echo,
+    format_option,
+    print_result,
+    progress_callback,
+)
+from kalamos.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from kalamos.datasets.dataset import SkippedFile
-    from kalamos.datasets.download import Progress, Resource
+    from kalamos.datasets.download import Resource
     from kalamos.datasets.named import NamedDataset
 
 PUBLISHED_SUFFIXES = frozenset({".gz", ".bz2", ".zip"})
@@ -33,32 +33,14 @@ PUBLISHED_SUFFIXES = frozenset({".gz", ".bz2", ".zip"})
 CHECKSUM_OK = "checksum as published"
 CHECKSUM_DIFFERS = "not byte for byte the published file, perhaps compressed again"
 
+ALPHABETS = {alphabet.name: alphabet for alphabet in (DIGITS, LATIN_26, LATIN_47, LATIN_62, ARABIC_28)}
+
 PATHS_TOO = """\
 DATASET may also be a path: a folder with one sub-folder per class, a CSV file
 with the columns path,label[,group,split], or a zip archive of either."""
 
 
-LAZY_VERBS = ("inspect", "render")
-
-
-class _Verbs(click.Group):
-    """Also has the verbs in `LAZY_VERBS`, whose modules are imported only when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *LAZY_VERBS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in LAZY_VERBS:
-            lazy: click.Command = getattr(import_module(f"kalamos.cli.data_{cmd_name}"), cmd_name)
-            return lazy
-        command = super().get_command(ctx, cmd_name)
-        if command is None and not ctx.resilient_parsing:
-            remedy = suggest(cmd_name, self.list_commands(ctx))
-            ctx.fail(f"there is no command 'data {cmd_name}'; {remedy}")
-        return command
-
-
-@click.group(cls=_Verbs)
+@click.group(cls=SuggestingGroup)
 def data() -> None:
     """List datasets, download one, inspect one for duplicates and wrong labels, render one from fonts."""
 
@@ -97,7 +79,7 @@ def list_datasets(data_dir: Path | None) -> None:
 
 
 @data.command(no_args_is_help=True)
-@click.argument("name", type=DatasetName())
+@click.argument("name", type=DATASET_NAME)
 @data_dir_option
 def get(name: str, data_dir: Path | None) -> None:
     """Download the dataset NAME if it is missing, and check that it is complete.
@@ -145,7 +127,7 @@ def _download(resources: tuple[Resource, ...], folder: Path) -> None:
         if (folder / resource.file).exists():
             continue  # checked by reading, like all
         try:
-            with _progress(resource.file) as progress:
+            with progress_callback(resource.file, unit="bytes") as progress:
                 path = download(resource, folder, progress=progress)
         except DatasetError as error:
             missing = [other.urls[0] for other in resources if not (folder / other.file).exists()]
@@ -176,36 +158,12 @@ def _check(entry: NamedDataset, root: Path, paths: tuple[Path, ...]) -> None:
     click.echo(f"{entry.name} is complete: {images}, {len(entry.alphabet)} classes ({entry.source})")
 
 
-@contextmanager
-def _progress(file: str) -> Iterator[Progress]:
-    """Shows on a terminal how far a download has got."""
-    if not sys.stderr.isatty():
-        yield lambda here, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.progress import TransferSpeedColumn as SpeedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        SpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(file, total=None)
-        yield lambda here, total: bar.update(task, completed=here, total=total)
-
-
-@click.command(
+@data.command(
     no_args_is_help=True,
     epilog="Exit status: 0 no errors (there may be warnings), 1 errors were found, 2 wrong usage.",
 )
-@click.argument("dataset", type=DatasetName())
-@click.option(
-    "-f", "--format", "format_name", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
+@click.argument("dataset", type=DATASET_NAME)
+@format_option
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
@@ -248,36 +206,27 @@ def inspect(
     Warnings: near duplicates; equal images within a split; likely label errors; ink that is not found;
     mixed polarity; unusual sizes; classes with few images, absent from a split or imbalanced; other files.
     """
+    from kalamos.evaluation.reporting import report_json
     from kalamos.inspection import DEFAULT_LABEL_SAMPLE
     from kalamos.inspection import inspect as inspect_dataset
+    from kalamos.inspection.report import as_record, print_report, write_report
 
     diagnosis = inspect_dataset(
         dataset, labels=labels, sample=sample or DEFAULT_LABEL_SAMPLE, data_dir=data_dir
     )
     if report is not None:
-        from kalamos.inspection.report import write_report
-
         write_report(report, diagnosis)
-    if format_name == "json":
-        from kalamos.evaluation.reporting import report_json
-        from kalamos.inspection.report import as_record
-
-        echo_json(report_json(as_record(diagnosis)), nl=False)
-    else:
-        from rich.console import Console
-
-        from kalamos.inspection.report import print_report
-
-        print_report(Console(highlight=False), diagnosis, most=most)
-        if report is not None:
-            echo(f"\nwrote {report}")
+    print_result(
+        format_name,
+        lambda: report_json(as_record(diagnosis)),
+        lambda console: print_report(console, diagnosis, most=most),
+    )
+    if report is not None and format_name == "text":
+        echo(f"\nwrote {report}")
     sys.exit(1 if diagnosis.errors else 0)
 
 
-ALPHABETS = {alphabet.name: alphabet for alphabet in (DIGITS, LATIN_26, LATIN_47, LATIN_62, ARABIC_28)}
-
-
-@click.command(
+@data.command(
     no_args_is_help=True,
     epilog="Exit status: 0 all fonts read, 1 some not, 2 wrong usage.",
 )

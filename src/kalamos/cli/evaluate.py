@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from kalamos.cli._shared import (
+    DATASET_NAME,
+    MODEL_NAME,
     AliasedCommand,
-    DatasetName,
-    ModelName,
-    allow_any_label,
     data_dir_option,
     echo,
-    echo_json,
+    format_option,
     predict_option,
+    print_result,
     print_skipped,
     progress_callback,
     warn_deprecated,
@@ -24,8 +24,6 @@ from kalamos.cli._shared import (
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from kalamos.datasets import Split
     from kalamos.evaluation.evaluate import EvalTarget
     from kalamos.model_file import Metric
@@ -37,8 +35,8 @@ DEFAULT_OUTLIER_COUNT = 1000
 DEFAULT_SEED = 42
 
 _OPTIONS = (
-    click.argument("model", type=ModelName()),
-    click.argument("dataset", type=DatasetName()),
+    click.argument("model", type=MODEL_NAME),
+    click.argument("dataset", type=DATASET_NAME),
     click.option(
         "--split",
         type=click.Choice(["test", "train", "val", "all"]),
@@ -57,9 +55,7 @@ _OPTIONS = (
         metavar="FOLDER",
         help="Also write the figures (JSON), plots and a page (HTML) to this folder.",
     ),
-    click.option(
-        "-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-    ),
+    format_option,
     data_dir_option,
 )
 _OLD_SPELLINGS = {"--part": "--split", "--run": "--split-of"}
@@ -111,7 +107,7 @@ def evaluate(
     split: str | None,
     run: Path | None,
     report: Path | None,
-    form: str,
+    format_name: str,
     top_k: int,
     charset: str | None,
     record: bool,
@@ -136,16 +132,16 @@ def evaluate(
     reader, images, target = inputs.reader, inputs.images, inputs.target
     with progress_callback(total=len(images)) as on_progress:
         measured = measure(reader, images, inputs.labels, charset=charset, on_progress=on_progress)
-    _print_result(
-        form,
+    print_result(
+        format_name,
         lambda: report_json(metrics(measured, target, reader, top_k=top_k)),
         lambda console: print_evaluation(console, measured, target, top_k=top_k),
     )
     if report is not None:
         names = write_report(report, measured, images, reader, target, top_k=top_k)
-        _print_written(form, report, "report.html", names, plot="confusion.png")
+        _print_written(format_name, report, "report.html", names, plot="confusion.png")
     if record:
-        _record(model, as_metric(measured, dataset, target.split), to_stderr=form == "json")
+        _record(model, as_metric(measured, dataset, target.split), to_stderr=format_name == "json")
     if measured.unread:
         context.exit(1)
 
@@ -174,7 +170,7 @@ def robustness(
     split: str | None,
     run: Path | None,
     report: Path | None,
-    form: str,
+    format_name: str,
     limit: int,
     seed: int,
     data_dir: Path | None,
@@ -191,14 +187,14 @@ def robustness(
     with progress_callback(total=sampled * len(CORRUPTIONS) * len(STRENGTHS)) as on_progress:
         outcomes = measure(reader, images, inputs.labels, limit=limit, seed=seed, on_progress=on_progress)
     figures = outcomes.report()
-    _print_result(
-        form,
+    print_result(
+        format_name,
         lambda: shift_json(figures, target, reader),
         lambda console: print_shift(console, figures, target),
     )
     if report is not None:
         names = write_shift_report(report, outcomes, figures, reader, target)
-        _print_written(form, report, "shift.html", names, plot="shift.png")
+        _print_written(format_name, report, "shift.html", names, plot="shift.png")
     if figures.clean_no_ink:
         context.exit(1)
 
@@ -231,7 +227,7 @@ def ood(
     split: str | None,
     run: Path | None,
     report: Path | None,
-    form: str,
+    format_name: str,
     sets: tuple[str, ...],
     count: int,
     seed: int,
@@ -249,14 +245,14 @@ def ood(
     names = sets or default_sets(reader.spec.alphabet)
     with progress_callback(total=len(images) + len(names) * count) as on_progress:
         found = measure(reader, images, names, count, seed, data_dir=data_dir, on_progress=on_progress)
-    _print_result(
-        form,
+    print_result(
+        format_name,
         lambda: outliers_json(found, target),
         lambda console: print_outliers(console, found, target),
     )
     if report is not None:
         written = write_outlier_report(report, found, target)
-        echo(f"wrote {' and '.join(f'{report}/{name}' for name in written)}", err=form == "json")
+        echo(f"wrote {' and '.join(f'{report}/{name}' for name in written)}", err=format_name == "json")
 
 
 class _Inputs(NamedTuple):
@@ -296,7 +292,6 @@ def _load_inputs(
     print_skipped(dataset, data.problems)
     if left_out:
         echo(f"{dataset}: left out {left_out:,} of {total:,} images, not in the charset", err=True)
-    allow_any_label()
     if report is not None:
         make_folder(report)
     return _Inputs(reader, images, labels, EvalTarget(model, dataset, part, len(data.problems), left_out))
@@ -313,17 +308,8 @@ def _refuse_folder(model: str) -> None:
     raise UsageError(f"{model}: is a folder, not a model", remedy="name a shipped model or an .onnx file")
 
 
-def _print_result(form: str, as_json: Callable[[], str], as_text: Callable[[Console], None]) -> None:
-    if form == "json":
-        echo_json(as_json(), nl=False)
-    else:
-        from rich.console import Console
-
-        as_text(Console(highlight=False))
-
-
-def _print_written(form: str, report: Path, page: str, names: Sequence[str], *, plot: str) -> None:
-    echo(f"wrote {report}/{page} and {len(names) - 1} files beside it", err=form == "json")
+def _print_written(format_name: str, report: Path, page: str, names: Sequence[str], *, plot: str) -> None:
+    echo(f"wrote {report}/{page} and {len(names) - 1} files beside it", err=format_name == "json")
     if plot not in names:
         echo("plots are missing: they need pip install 'kalamos[train]'", err=True)
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from kalamos.cli._shared import FormatName, ModelName, echo, predict_options, print_skipped_inputs
+from kalamos.cli._shared import FORMAT_NAME, MODEL_NAME, echo, predict_options, print_skipped_inputs
 from kalamos.errors import OutputError, UsageError
 from kalamos.predict_options import PredictOptions, option_infos
 
 if TYPE_CHECKING:
     from kalamos.cli.gallery import Gallery
-    from kalamos.cluster.job import RayJob
+    from kalamos.cluster import RayJob
     from kalamos.inputs import Item
     from kalamos.inputs.files import SkippedFiles
     from kalamos.postprocessing import AnswerRule
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 @click.command(no_args_is_help=True)
 @click.argument("paths", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "-m", "--model", type=ModelName(), default="digits", show_default=True, help="A shipped model or a file."
+    "-m", "--model", type=MODEL_NAME, default="digits", show_default=True, help="A shipped model or a file."
 )
 @click.option(
     "-f",
     "--format",
     "format_name",
-    type=FormatName(),
+    type=FORMAT_NAME,
     help="text, ascii, csv, json, jsonl or parquet.  [default: by the output's name, else text]",
 )
 @click.option(
@@ -225,7 +225,7 @@ def _local_engine(command: PredictCommand) -> _Engine:
 
 
 def _ray_engine(command: PredictCommand) -> _Engine:
-    from kalamos.cluster.job import RayJob, WorkerConfig
+    from kalamos.cluster import RayJob, WorkerConfig
     from kalamos.cluster.storage import PartFolder, is_partitioned, is_uri
     from kalamos.recognizer import load
 

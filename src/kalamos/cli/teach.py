@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kalamos.cli._shared import (
-    DatasetName,
-    ModelName,
-    allow_any_label,
+    DATASET_NAME,
+    MODEL_NAME,
     data_dir_option,
     echo,
-    echo_json,
+    format_option,
     licence_option,
+    print_licence,
+    print_result,
     print_skipped,
 )
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @click.command(no_args_is_help=True, epilog="Exit status: 0 all examples used, 1 some not, 2 wrong usage.")
-@click.argument("model", type=ModelName())
-@click.argument("folder", type=DatasetName())
+@click.argument("model", type=MODEL_NAME)
+@click.argument("folder", type=DATASET_NAME)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The new model file, NEW.onnx."
 )
@@ -40,9 +41,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="Name of the new model.  [default: the output's name]")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed.")
 @click.option("--force", is_flag=True, help="Replace an existing file; never the old model.")
-@click.option(
-    "-f", "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
+@format_option
 @licence_option
 @data_dir_option
 @click.pass_context
@@ -55,7 +54,7 @@ def teach(
     name: str | None,
     seed: int,
     force: bool,
-    form: str,
+    format_name: str,
     licence: str | None,
     data_dir: Path | None,
 ) -> None:
@@ -78,19 +77,17 @@ def teach(
         load(model), examples, name=name or output.stem, holdout=holdout, seed=seed, licence=chosen
     )
     lesson.save(output, force=force)
-    allow_any_label()
-    if form == "json":
-        echo_json(json.dumps(_as_json(lesson, model, output), ensure_ascii=False, indent=2))
-    else:
-        _print_outcome(lesson, model, output)
+    print_result(
+        format_name,
+        lambda: json.dumps(_as_json(lesson, model, output), ensure_ascii=False, indent=2),
+        lambda _: _print_outcome(lesson, model, output),
+    )
     print_skipped(folder, lesson.problems)
     if lesson.problems:
         context.exit(1)
 
 
 def _print_outcome(lesson: FineTuned, model: str, output: Path) -> None:
-    from kalamos.model_file.spec import NOT_STATED, licence_text
-    from kalamos.zoo import calibration
 
     before, after = lesson.before, lesson.after
     echo(f"{output}: {len(lesson.labels):,} classes, fine-tuned from {model} on {lesson.n:,} examples")
@@ -105,8 +102,7 @@ def _print_outcome(lesson: FineTuned, model: str, output: Path) -> None:
         echo(f"known classes {now} held-out examples right, before: {was}")
     elif lesson.new_labels:
         echo("no examples of known classes, so the accuracy on those is not measured")
-    choose = "; choose one with --licence" if lesson.spec.licence == NOT_STATED else ""
-    echo(f"temperature {calibration(lesson.spec)}\nlicence: {licence_text(lesson.spec.licence)}{choose}")
+    print_licence(lesson.spec)
 
 
 def _share(right: int, n: int) -> str:

@@ -1,52 +1,38 @@
-"""Options for a training that `train` and `compare` share.
-
-`kalamos train`: train as a recipe and the options over it say; writes a run folder.
-
-Progress of a training: a live bar on a terminal, and one line per epoch.
-"""
+"""`kalamos train` and `kalamos compare`: train one network, or several and compare them."""
 
 from __future__ import annotations
 
 import os
-import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kalamos.cli._shared import (
-    ArchitectureName,
-    AugmentationName,
-    DatasetName,
-    bar_of,
+    ARCHITECTURE_NAME,
+    AUGMENTATION_NAME,
+    DATASET_NAME,
+    AliasedCommand,
+    allow_any_label,
     data_dir_option,
     echo,
-    print_skipped,
+    require_training,
 )
 from kalamos.errors import UsageError
-from kalamos.learn.callbacks import Callback, EpochReport, Start, StepReport
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from kalamos.datasets import SkippedFile
     from kalamos.learn import Recipe, Run
+    from kalamos.learn.compare.outcomes import Comparison
 
-__all__ = [
-    "RECIPE_OPTIONS",
-    "TrainingProgress",
-    "choose_device",
-    "dataset_stem",
-    "given_options",
-    "parse_settings",
-    "training_options",
-    "training_progress",
-]
+__all__ = ["parse_settings"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+MIN_STEPS = 300
+"""Optimiser steps below which averages such as batch norm's have hardly begun, however easy the images."""
 
 RECIPE_OPTIONS = ("epochs", "batch_size", "lr", "optimizer", "schedule", "augmentation")
 """Options that set keys of a recipe; `--set` sets any key."""
@@ -63,7 +49,7 @@ _OPTIONS = (
         metavar="NAME",
         help="one-cycle, cosine, step, plateau or constant.  [default: one-cycle]",
     ),
-    click.option("--augmentation", type=AugmentationName(), help="Augmentation policy.  [default: none]"),
+    click.option("--augmentation", type=AUGMENTATION_NAME, help="Augmentation policy.  [default: none]"),
     click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other key of a recipe, as in TOML."
     ),
@@ -121,15 +107,6 @@ def given_options(options: Mapping[str, Any], names: Iterable[str]) -> dict[str,
     return {name: options[name] for name in names if options[name] is not None}
 
 
-def dataset_stem(dataset: str) -> str:
-    """Return a dataset's name for folders: without its own folder and ending.
-
-    >>> dataset_stem("scans/letters.zip"), dataset_stem("mnist")
-    ('letters', 'mnist')
-    """
-    return Path(dataset).stem or Path(dataset).resolve().stem
-
-
 def _parse(setting: str) -> dict[str, Any]:
     key, equals, value = setting.partition("=")
     try:
@@ -144,13 +121,9 @@ def _parse(setting: str) -> dict[str, Any]:
         raise UsageError(f"--set {setting!r} cannot be read as TOML ({error})") from error
 
 
-MIN_STEPS = 300
-"""Optimiser steps below which averages such as batch norm's have hardly begun, however easy the images."""
-
-
 @click.command(no_args_is_help=True)
-@click.argument("dataset", required=False, type=DatasetName())
-@click.option("--arch", type=ArchitectureName(), help="Network architecture.  [default: kalamos_xs]")
+@click.argument("dataset", required=False, type=DATASET_NAME)
+@click.option("--arch", type=ARCHITECTURE_NAME, help="Network architecture.  [default: kalamos_xs]")
 @click.option("--weights", metavar="FILE", help="Start from a file, a run folder, or 'imagenet'.")
 @click.option("--recipe", type=click.Path(path_type=Path), help="A TOML recipe; options override it.")
 @click.option("--seed", type=click.IntRange(0), help="Random seed.  [default: 42]")
@@ -179,15 +152,15 @@ def train(
     DATASET is a name (`kalamos data list`), a folder with one sub-folder per class, a CSV manifest, or a
     zip of either. Ctrl-C stops a run, --resume continues it.
     """
-    from kalamos.cli._shared import require_training
-
     require_training()
     device = choose_device(device, no_cuda=no_cuda)
     given = given_options(options, ("arch", "weights", "seed", *RECIPE_OPTIONS))
     if resume is not None and any((dataset, recipe, run_dir, given, settings)):
         raise UsageError("--resume continues a run as it began", remedy="leave out the other options")
 
+    from kalamos.cli.training_progress import training_context
     from kalamos.learn import resume_run, run_recipe
+    from kalamos.learn.train import choose_recipe
 
     common: dict[str, Any] = {"data_dir": data_dir, "device": device, "workers": workers}
     if resume is not None:
@@ -195,9 +168,8 @@ def train(
             run = resume_run(resume, **common, callback=progress)
         _print_outcome(run, resume)
         return
-    chosen = _choose_recipe(dataset, recipe, given, settings)
-    default_name = recipe.stem if recipe else _default_name(chosen)
-    folder = run_dir or Path("runs") / default_name
+    chosen = choose_recipe(dataset, recipe, given, parse_settings(settings))
+    folder = run_dir or Path("runs") / (recipe.stem if recipe else _default_name(chosen))
     with training_context(folder) as progress:
         run = run_recipe(chosen, run_dir=folder, **common, callback=progress)
     _print_outcome(run, folder)
@@ -205,30 +177,13 @@ def train(
         _warn_of_few_steps(run)
 
 
-def _choose_recipe(
-    dataset: str | None, recipe: Path | None, given: dict[str, Any], settings: tuple[str, ...]
-) -> Recipe:
-    from kalamos.images.files import display_name
-    from kalamos.learn import Recipe, load_recipe
-    from kalamos.learn.models import find_architecture
-
-    if recipe is None and dataset is None:
-        raise UsageError("nothing to train on", remedy="name a dataset or give --recipe")
-    if dataset is not None and Path(dataset).suffix.lower() == ".toml":
-        raise UsageError(f"{display_name(dataset)}: a recipe, not a dataset", remedy="give it after --recipe")
-    base = load_recipe(recipe) if recipe else Recipe()
-    over = {**({"dataset": dataset} if dataset else {}), **given}
-    chosen = base.with_overrides(over).with_overrides(parse_settings(settings))
-    # Reading the data can take a while; a misspelt name should not wait for it.
-    find_architecture(chosen.arch)
-    return chosen
-
-
 def _default_name(recipe: Recipe) -> str:
-    return f"{dataset_stem(recipe.dataset)}-{recipe.arch.replace(':', '-').replace('/', '-')}"
+    data = Path(recipe.dataset)
+    return f"{data.stem or data.resolve().stem}-{recipe.arch.replace(':', '-').replace('/', '-')}"
 
 
 def _print_outcome(run: Run, folder: Path) -> None:
+    from kalamos.cli.training_progress import is_main_process
     from kalamos.model_file.spec import temperature_text
 
     if not is_main_process():
@@ -244,6 +199,8 @@ def _print_outcome(run: Run, folder: Path) -> None:
 
 def _warn_of_few_steps(run: Run) -> None:
     """On a small folder the default number of epochs is far too small."""
+    from kalamos.cli.training_progress import is_main_process
+
     steps_per_epoch = -(-run.train_count // run.recipe.batch_size)
     steps = steps_per_epoch * len(run.epochs)
     if is_main_process() and steps < MIN_STEPS // 2:
@@ -251,121 +208,138 @@ def _warn_of_few_steps(run: Run) -> None:
         echo(f"trained for only {steps} steps: --epochs {epochs} may give a better model", err=True)
 
 
-def is_main_process() -> bool:
-    """Of several processes that `torchrun` started, only the first one prints."""
-    return os.environ.get("RANK", "0") == "0"
+class Seeds(click.ParamType[tuple[int, ...]]):
+    """`42,43,44`."""
+
+    name = "N,N,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        try:
+            seeds = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers, such as 42,43,44", param, ctx)
+        if min(seeds) < 0:
+            self.fail(f"{min(seeds)} is not a seed: seeds start at 0", param, ctx)
+        return seeds
 
 
-def training_progress() -> TrainingProgress:
-    """Return what shows a training in this process."""
-    if not is_main_process():
-        return TrainingProgress()
-    return LiveBar() if sys.stdout.isatty() else EpochLines()
+@click.command(
+    cls=AliasedCommand,
+    old_spellings={"--seed": "--seeds"},
+    no_args_is_help=True,
+    epilog="Exit status: 0 all compared, 1 a system failed and the others were compared, 2 wrong usage.",
+)
+@click.argument("dataset", type=DATASET_NAME)
+@click.option(
+    "--arch",
+    "archs",
+    type=ARCHITECTURE_NAME,
+    multiple=True,
+    help="A system: this architecture.  [repeatable]",
+)
+@click.option(
+    "--recipe",
+    "recipes",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    multiple=True,
+    help="A system: this TOML recipe, on DATASET.  [repeatable]",
+)
+@click.option(
+    "--run",
+    "runs",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    multiple=True,
+    help="A system: this finished run. Runs that differ only in the seed are one system.  [repeatable]",
+)
+@click.option(
+    "--seeds",
+    type=Seeds(),
+    multiple=True,
+    help="Train each system with each of these random seeds.  [default: 42, or the recipe's; repeatable]",
+)
+@training_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for runs, models and results.  [default: runs/compare-DATASET]",
+)
+@data_dir_option
+@click.pass_context
+def compare(
+    context: click.Context,
+    /,
+    dataset: str,
+    archs: tuple[str, ...],
+    recipes: tuple[Path, ...],
+    runs: tuple[Path, ...],
+    seeds: tuple[tuple[int, ...], ...],
+    settings: tuple[str, ...],
+    device: str,
+    no_cuda: bool,
+    workers: int,
+    output: Path | None,
+    data_dir: Path | None,
+    **options: Any,
+) -> None:
+    """Compare systems on DATASET: accuracy, parameters, size, speed, training time, significance.
 
-
-@contextmanager
-def training_context(folder: Path) -> Iterator[TrainingProgress]:
-    """Show a training, and after an interruption print how to continue it."""
-    progress = training_progress()
-    try:
-        yield progress
-    except KeyboardInterrupt:
-        progress.close()
-        if is_main_process() and (folder / "run.json").exists():
-            echo(f"\nstopped; continue with: kalamos train --resume {folder}", err=True)
-        raise
-    except Exception:
-        if is_main_process():
-            with suppress(OSError):
-                folder.rmdir()  # if nothing has been written yet
-        raise
-    finally:
-        progress.close()
-
-
-class TrainingProgress(Callback):
-    """Shows nothing."""
-
-    def close(self) -> None: ...
-
-
-class EpochLines(TrainingProgress):
-    """The model, then one line per epoch, on standard output; skipped files on standard error."""
-
-    def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
-        print_skipped(dataset, problems)
-
-    def on_start(self, start: Start) -> None:
-        self._epochs = start.epochs
-        done = f", {len(start.earlier)} of {start.epochs} epochs done" if start.earlier else ""
-        self._print(
-            f"{start.arch}: {start.parameters:,} parameters; {start.train_count:,} training images, "
-            f"{start.val_count:,} held out; {start.device}, {start.precision}{done}"
+    Each --arch, --recipe and --run is a system; those that are not trained yet are trained, with the
+    same options. If interrupted, run the same command again to continue. All are measured on the same
+    images: the dataset's test split if it has one, else the images that the runs held out. Writes
+    comparison.json, comparison.md and comparison.png.
+    """
+    require_training()
+    chosen_device = choose_device(device, no_cuda=no_cuda)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "compare runs in one process", remedy="train under torchrun, then compare with --run"
+        )
+    overrides = [given_options(options, RECIPE_OPTIONS), parse_settings(settings)]
+    all_seeds = tuple(chain(*seeds))
+    if (any(overrides) or all_seeds) and not archs and not recipes:
+        given = [*overrides[0], *overrides[1], *(["seed"] if all_seeds else [])]
+        raise UsageError(
+            f"{', '.join(given)}: nothing is trained here, all systems are finished runs",
+            remedy="leave out the training options",
         )
 
-    def on_epoch(self, report: EpochReport) -> None:
-        self._print(
-            f"epoch {report.epoch:>3}/{self._epochs}  loss {report.loss:.4f}  "
-            f"validation loss {report.val_loss:.4f} accuracy {report.val_accuracy:.2%}  "
-            f"{report.images_per_second:,.0f} images/s"
+    from kalamos.cli.training_progress import comparison_context
+    from kalamos.learn.compare import default_folder, name_recipes, run_comparison
+    from kalamos.learn.compare.report import FILES, print_comparison, save_comparison
+    from kalamos.learn.compare.systems import assemble
+
+    folder = output or default_folder(dataset)
+    named = name_recipes(dataset, archs, recipes, *overrides)
+    systems = assemble(folder, recipes=named, seeds=all_seeds, runs=runs)
+    with comparison_context(systems) as callback:
+        found = run_comparison(
+            dataset,
+            systems,
+            folder,
+            data_dir=data_dir,
+            device=chosen_device,
+            workers=workers,
+            callback=callback,
         )
+    save_comparison(found, folder)
+    echo()
+    _print(print_comparison, found)
+    echo(f"\nwrote {', '.join(FILES[:-1])} and {FILES[-1]} to {folder}")
+    if found.failures:
+        context.exit(1)
 
-    def _print(self, line: str) -> None:
-        echo(line)
 
+def _print(show: Any, found: Comparison) -> None:
+    from rich.console import Console
 
-class LiveBar(EpochLines):
-    """The same lines, and below them a bar with the loss, the speed and the time left."""
+    from kalamos.learn.compare.report import WIDTH
 
-    _bar: Progress | None = None
-
-    def on_start(self, start: Start) -> None:
-        from rich.progress import BarColumn, TimeRemainingColumn
-
-        self._steps = start.steps
-        self._best = max((report.val_accuracy for report in start.earlier), default=0.0)
-        self._bar = bar_of(
-            "epoch {task.fields[epoch]:>3}/{task.fields[epochs]}",
-            BarColumn(),
-            "loss {task.fields[loss]}",
-            "best {task.fields[best]}",
-            "{task.fields[rate]:,.0f} images/s",
-            TimeRemainingColumn(elapsed_when_finished=True),
-            stderr=False,
-        )
-        self._task = self._bar.add_task(
-            "training",
-            total=start.epochs * start.steps,
-            completed=len(start.earlier) * start.steps,
-            epoch=min(len(start.earlier) + 1, start.epochs),
-            epochs=start.epochs,
-            loss="  –   ",
-            best=f"{self._best:.2%}" if start.earlier else "–",
-            rate=0.0,
-        )
-        super().on_start(start)
-        self._bar.start()
-
-    def on_step(self, report: StepReport) -> None:
-        assert self._bar is not None  # noqa: S101  (a step comes after the start)
-        self._bar.update(
-            self._task,
-            completed=(report.epoch - 1) * self._steps + report.step,
-            epoch=report.epoch,
-            loss=f"{report.loss:.4f}",
-            rate=report.images_per_second,
-        )
-
-    def on_epoch(self, report: EpochReport) -> None:
-        assert self._bar is not None  # noqa: S101
-        self._best = max(self._best, report.val_accuracy)
-        self._bar.update(self._task, best=f"{self._best:.2%}")
-        super().on_epoch(report)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def _print(self, line: str) -> None:
-        assert self._bar is not None  # noqa: S101
-        self._bar.console.print(line, highlight=False, markup=False)
+    allow_any_label()
+    console = Console()
+    # In a file or a pipe the table has its full width; rich would take 80 columns.
+    show(console if console.is_terminal else Console(width=WIDTH), found)

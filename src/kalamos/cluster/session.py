@@ -15,11 +15,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
-from kalamos.errors import KalamosError, MissingExtraError, UsageError
+from kalamos.errors import KalamosError, UsageError, require_extra
 
 __all__ = ["check_address", "connected", "require_ray", "suppress_stderr"]
 
@@ -49,11 +48,7 @@ _SHARED_MEMORY_BYTES_PER_WORKER: Final = 64 << 20
 def require_ray() -> None:
     """Raise `MissingExtraError` unless `kalamos[cluster]` is installed."""
     # Not by importing it, which takes seconds: much may still be refused.
-    missing = [name for name in ("ray", "pyarrow", "pandas", "fsspec") if not find_spec(name)]
-    if missing:
-        raise MissingExtraError(
-            f"the engine 'ray' needs {', '.join(missing)}, not installed here", extra="cluster"
-        )
+    require_extra("cluster", ("ray", "pyarrow", "pandas", "fsspec"), what="the engine 'ray'")
 
 
 def check_address(address: str) -> None:

@@ -1,8 +1,6 @@
-"""Locations and part files.
+"""URIs, and the folder of Parquet part files that the workers write.
 
-URIs: what pyarrow's filesystems read and write (`s3://`, `gs://`, `hdfs://`, `abfs://`, `file://`).
-
-A folder of Parquet part files that the workers write; complete once `_SUCCESS` is there.
+A URI names a filesystem that pyarrow reads and writes: `s3://`, `gs://`, `hdfs://`, `abfs://`, `file://`.
 """
 
 from __future__ import annotations
@@ -44,6 +42,12 @@ __all__ = [
 ]
 
 
+SUCCESS_FILE = "_SUCCESS"
+"""Appears last. Readers of such folders as tables skip names that begin with `_`."""
+
+_EMPTY_FOLDER_REMEDY = "name a new or an empty folder"
+
+
 def is_uri(path: str) -> bool:
     """Whether a path names its filesystem.
 
@@ -66,7 +70,7 @@ def open_place(uri: str) -> tuple[fs.FileSystem, str]:
     try:
         filesystem, path = fs.FileSystem.from_uri(uri)
     except (pa.ArrowException, OSError, ValueError) as error:
-        problem = f"{display_name(uri)}: cannot be opened ({_reason_places(error)})"
+        problem = f"{display_name(uri)}: cannot be opened ({_reason(error)})"
         raise UsageError(
             problem, remedy="give a path, or file://, s3://, gs://, hdfs:// or abfs://"
         ) from error
@@ -93,7 +97,7 @@ def find_tables(uri: str) -> list[str]:
             return [uri]
         listed = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
     except OSError as error:
-        raise UsageError(f"{where}: cannot be read ({_reason_places(error)})") from error
+        raise UsageError(f"{where}: cannot be read ({_reason(error)})") from error
     inside = [entry.path[len(path) :].lstrip("/") for entry in listed if entry.type == fs.FileType.File]
     names = [name for name in inside if name.lower().endswith(".parquet") and not _is_skipped(name)]
     if not names:
@@ -113,7 +117,7 @@ def open_input(uri: str) -> NativeFile:
     try:
         return filesystem.open_input_file(path)
     except OSError as error:
-        raise ImageNotFoundError(f"{display_name(uri)}: cannot be read ({_reason_places(error)})") from error
+        raise ImageNotFoundError(f"{display_name(uri)}: cannot be read ({_reason(error)})") from error
 
 
 def read_image(uri: str) -> NamedImage:
@@ -128,7 +132,7 @@ def read_image(uri: str) -> NamedImage:
     except FileNotFoundError:
         return NamedImage(uri, ImageNotFoundError(f"{where}: no such file"))
     except OSError as error:
-        return NamedImage(uri, CorruptImageError(f"{where}: cannot be read ({_reason_places(error)})"))
+        return NamedImage(uri, CorruptImageError(f"{where}: cannot be read ({_reason(error)})"))
     if len(content) > MAX_MEMBER_BYTES:
         problem = f"{where}: more than the limit of {MAX_MEMBER_BYTES:,} bytes"
         return NamedImage(uri, ImageTooLargeError(problem, remedy="scale the image down"))
@@ -137,16 +141,6 @@ def read_image(uri: str) -> NamedImage:
 
 def _is_skipped(name: str) -> bool:
     return is_hidden(name) or any(part.startswith("_") for part in name.split("/"))
-
-
-def _reason_places(error: Exception) -> str:
-    return display_name((str(error).splitlines() or [type(error).__name__])[0])
-
-
-SUCCESS_FILE = "_SUCCESS"
-"""Appears last. Readers of such folders as tables skip names that begin with `_`."""
-
-_EMPTY_FOLDER_REMEDY = "name a new or an empty folder"
 
 
 def is_partitioned(output: str | None) -> bool:
@@ -192,7 +186,7 @@ class PartFolder:
                 raise OutputError(f"{where}: the folder is not empty", remedy=_EMPTY_FOLDER_REMEDY)
             filesystem.create_dir(path, recursive=True)
         except (OSError, UsageError) as error:
-            raise OutputError(f"cannot write {where}: {_reason_parts(error)}") from error
+            raise OutputError(f"cannot write {where}: {_reason(error)}") from error
 
     def write(self, stream: int, number: int, predictions: Iterable[Prediction]) -> None:
         """Write one part, from a worker."""
@@ -239,9 +233,7 @@ class PartFolder:
             with filesystem.open_output_stream(f"{path}/{name}") as stream:
                 stream.write(content)
         except OSError as error:
-            raise OutputError(
-                f"cannot write {display_name(self.uri)}/{name}: {_reason_parts(error)}"
-            ) from error
+            raise OutputError(f"cannot write {display_name(self.uri)}/{name}: {_reason(error)}") from error
 
     def _open(self) -> tuple[fs.FileSystem, str]:
         from pyarrow import fs
@@ -249,6 +241,6 @@ class PartFolder:
         return open_place(self.uri) if is_uri(self.uri) else (fs.LocalFileSystem(), self.uri)
 
 
-def _reason_parts(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     text = error.problem if isinstance(error, KalamosError) else str(error)
-    return (text.splitlines() or [type(error).__name__])[0]
+    return display_name((text.splitlines() or [type(error).__name__])[0])

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kalamos.cli import export as cli_export
+from kalamos.cli.models import EXPORT_FORMATS
 from kalamos.errors import ExportError, KalamosError, OutputError, UsageError
 from kalamos.learn import Run
 from kalamos.learn.export import FORMATS, export_model, from_run
@@ -147,7 +147,7 @@ def test_a_network_in_training_mode_is_exported_for_use(source: Source, tmp_path
 
 
 def test_the_command_offers_the_formats_that_there_are() -> None:
-    assert tuple(FORMATS) == cli_export.FORMATS
+    assert tuple(FORMATS) == EXPORT_FORMATS
     assert len({form.suffix for form in FORMATS.values()}) == len(FORMATS)
 
 
