@@ -23,6 +23,8 @@ from kalamos.datasets.named.arabic import (
 )
 from kalamos.errors import DatasetError
 
+Png = Callable[..., bytes]
+
 Files = dict[str, bytes]
 
 
@@ -201,9 +203,6 @@ def test_nothing_of_the_test_is_in_the_training_byte_for_byte(arabic_letters: Da
 
 def test_its_alphabet_is_that_of_its_sources() -> None:
     assert describe("arabic-letters").alphabet == describe("ahcd").alphabet == describe("hijja-28").alphabet
-
-
-Png = Callable[..., bytes]
 
 
 def write_hijja(path: Path, files: dict[str, bytes]) -> None:

@@ -1,5 +1,3 @@
-"""Small files in the official format: transposed images, and for the letters labels from 1."""
-
 from __future__ import annotations
 
 import bz2
@@ -28,6 +26,10 @@ from kalamos.datasets.named.mnist import ARRANGEMENTS, parse_idx, read_arrays, r
 from kalamos.errors import DatasetError
 
 Write = Callable[[Path, str], np.ndarray]
+ToIdx = Callable[[NDArray[Any]], bytes]
+ARRAYS = st.sampled_from(["u1", "i1", "i2", "i4", "f4", "f8"]).flatmap(
+    lambda dtype: arrays(dtype, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
+)
 MERGED = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"
 CLASSES = {
     "balanced": MERGED,
@@ -456,13 +458,6 @@ def test_both_files_give_the_same_images(usps: Dataset, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(bz2.compress(libsvm(values.round(3), usps.train.labels[:20])))
     again = load_dataset("usps", tmp_path)
     assert again.train.sha256 == usps.train.take(np.arange(20)).sha256
-
-
-ToIdx = Callable[[NDArray[Any]], bytes]
-
-ARRAYS = st.sampled_from(["u1", "i1", "i2", "i4", "f4", "f8"]).flatmap(
-    lambda dtype: arrays(dtype, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
-)
 
 
 @given(array=ARRAYS)
