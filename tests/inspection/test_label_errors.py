@@ -47,8 +47,8 @@ def _extra() -> None:
 def check(dataset: Dataset, *, sample: int = 1000, candidates=None):
     index = ImageIndex(dataset)
     rows = np.arange(len(index)) if candidates is None else candidates
-    told, findings = check_labels(index, rows, dataset.alphabet.labels, sample=sample, seed=0)
-    return told, [case for finding in findings for case in finding.cases]
+    told, found = check_labels(index, rows, dataset.alphabet.labels, sample=sample, seed=0)
+    return told, [case for _, case in found]
 
 
 def mislabelled(clean: Dataset, rows: list[int], groups=None) -> Dataset:

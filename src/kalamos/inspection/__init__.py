@@ -135,16 +135,15 @@ def inspect(
     alphabet = dataset.alphabet.labels
     counts = count_classes(index, len(alphabet))
     directions = polarities(index)
-    blank, no_ink = check_ink(index)
-    blank_rows = [case.rows[0] for case in blank.cases]
+    without_ink = list(check_ink(index))
+    blank_rows = [case.rows[0] for kind, case in without_ink if kind == "blank"]
     first = distinct_pictures(index)
-    findings = [
+    found = [
         *check_files(dataset.problems),
         *check_classes(counts, alphabet, index.parts()),
         *check_sizes(index),
         *check_polarity(directions),
-        blank,
-        no_ink,
+        *without_ink,
         *check_copies(index, first, blank_rows),
         *check_near(index, first, blank_rows),
     ]
@@ -153,5 +152,5 @@ def inspect(
         # Only the first of equal images: a copy in training would give another's label away.
         candidates = np.setdiff1d(np.unique(first), np.asarray(blank_rows, np.int64))
         label_check, suspects = check_labels(index, candidates, alphabet, sample=sample, seed=seed)
-        findings += suspects
-    return InspectionReport(dataset, index, counts, directions, label_check, gather(findings))
+        found += suspects
+    return InspectionReport(dataset, index, counts, directions, label_check, gather(found))

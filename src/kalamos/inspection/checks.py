@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -165,7 +165,7 @@ class Case:
         what: description of a case that is not an image, or of its images together.
         suggested: the label that the image should perhaps have.
         quality: of a likely label error: the probability of its label, in [0, 1].
-        difference: of near duplicates: 1 - correlation, in [0, `near.MAX_TWIN_DIFFERENCE`].
+        difference: of near duplicates: 1 - correlation, in [0, `near_duplicates.MAX_TWIN_DIFFERENCE`].
     """
 
     rows: tuple[int, ...] = ()
@@ -173,6 +173,10 @@ class Case:
     suggested: str | None = None
     quality: float | None = None
     difference: float | None = None
+
+
+Found: TypeAlias = tuple[str, Case]
+"""What a check yields: a key of `FINDING_TYPES`, and a case of it, the worst first."""
 
 
 @dataclass(frozen=True)
@@ -195,10 +199,12 @@ class Finding:
         return FINDING_TYPES[self.kind]
 
 
-def gather(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return those that have cases, in the order of `FINDING_TYPES`."""
-    order = list(FINDING_TYPES)
-    return tuple(sorted((one for one in found if one.cases), key=lambda one: order.index(one.kind)))
+def gather(found: Iterable[Found]) -> tuple[Finding, ...]:
+    """Collect the cases of each kind into a finding, in the order of `FINDING_TYPES`."""
+    cases: dict[str, list[Case]] = {kind: [] for kind in FINDING_TYPES}
+    for kind, case in found:
+        cases[kind].append(case)
+    return tuple(Finding(kind, tuple(some)) for kind, some in cases.items() if some)
 
 
 PART_NAMES: Final = ("train", "validation", "test")
@@ -305,39 +311,24 @@ def count_classes(index: ImageIndex, classes: int) -> NDArray[np.int64]:
     return counts.reshape(len(PART_NAMES), classes)
 
 
-def check_classes(counts: NDArray[np.int64], labels: tuple[str, ...], parts: list[int]) -> list[Finding]:
+def check_classes(counts: NDArray[np.int64], labels: tuple[str, ...], parts: list[int]) -> Iterator[Found]:
     """Check the counts int64 [3, C]; `parts` are the positions in `PART_NAMES` that have images."""
     train, *held_out = parts
-    missing = np.flatnonzero(counts[train] == 0)
-    few = np.flatnonzero((counts[train] > 0) & (counts[train] < MIN_IMAGES_PER_CLASS))
-    few = few[np.argsort(counts[train][few], kind="stable")]
-    absent = [
-        (part, label)
-        for part in held_out
-        for label in np.flatnonzero((counts[part] == 0) & (counts[train] > 0)).tolist()
-    ]
-    return [
-        Finding(
-            "missing-class", tuple(Case(what=f"{labels[label]}: no image") for label in missing.tolist())
-        ),
-        Finding(
-            "few", tuple(Case(what=f"{labels[label]}: {counts[train][label]}") for label in few.tolist())
-        ),
-        Finding(
-            "absent",
-            tuple(Case(what=f"{labels[label]}: none in {PART_NAMES[part]}") for part, label in absent),
-        ),
-        Finding("imbalance", _imbalance(counts.sum(axis=0), labels)),
-    ]
-
-
-def _imbalance(counts: NDArray[np.int64], labels: tuple[str, ...]) -> tuple[Case, ...]:
-    ratio = imbalance(counts)
-    if ratio is None or ratio < MAX_CLASS_RATIO:
-        return ()
-    most, least = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
-    what = f"{labels[most]}: {counts[most]:,}, {labels[least]}: {counts[least]:,}, {ratio:,.0f} times fewer"
-    return (Case(what=what),)
+    for label in np.argsort(counts[train], kind="stable").tolist():
+        count = counts[train][label]
+        if not count:
+            yield "missing-class", Case(what=f"{labels[label]}: no image")
+        elif count < MIN_IMAGES_PER_CLASS:
+            yield "few", Case(what=f"{labels[label]}: {count}")
+    for part in held_out:
+        for label in np.flatnonzero((counts[part] == 0) & (counts[train] > 0)).tolist():
+            yield "absent", Case(what=f"{labels[label]}: none in {PART_NAMES[part]}")
+    totals = counts.sum(axis=0)
+    ratio = imbalance(totals)
+    if ratio is not None and ratio >= MAX_CLASS_RATIO:
+        most, least = int(totals.argmax()), int(np.where(totals > 0, totals, totals.max()).argmin())
+        sizes = f"{labels[most]}: {totals[most]:,}, {labels[least]}: {totals[least]:,}"
+        yield "imbalance", Case(what=f"{sizes}, {ratio:,.0f} times fewer")
 
 
 def imbalance(counts: NDArray[np.int64]) -> float | None:
@@ -357,7 +348,7 @@ def distinct_pictures(index: ImageIndex) -> NDArray[np.int64]:
     return first
 
 
-def check_copies(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]) -> list[Finding]:
+def check_copies(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]) -> Iterator[Found]:
     """Find the sets of equal images, each under the most serious findings that apply.
 
     Blank images equal one another, and are reported as blank.
@@ -369,30 +360,20 @@ def check_copies(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[in
     rows = np.setdiff1d(np.arange(len(index)), np.asarray(blank, np.int64))
     rows = rows[np.argsort(first[rows], kind="stable")]
     sets = np.split(rows, np.flatnonzero(np.diff(first[rows])) + 1)
-    cases: dict[str, list[Case]] = {
-        kind: [] for kind in ("two-labels", "crossing", "group-crossing", "copies")
-    }
-    for members in sets:
-        if len(members) < 2:
-            continue
-        said = {
+    for members in sorted((rows for rows in sets if len(rows) > 1), key=len, reverse=True):
+        differs = {
             "two-labels": _differ(index.labels, members),
             "crossing": _differ(index.part_of, members),
             "group-crossing": _differ(index.groups, members),
         }
-        case = Case(tuple(members.tolist()))
-        for kind in [kind for kind, true in said.items() if true] or ["copies"]:
-            cases[kind].append(case)
-    return [
-        Finding(kind, tuple(sorted(some, key=lambda case: -len(case.rows)))) for kind, some in cases.items()
-    ]
+        for kind in [kind for kind, true in differs.items() if true] or ["copies"]:
+            yield kind, Case(tuple(members.tolist()))
 
 
-def check_near(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]) -> list[Finding]:
+def check_near(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]) -> Iterator[Found]:
     """Find the near duplicates among distinct images, the nearest first."""
     rows = np.setdiff1d(np.unique(first), np.asarray(blank, np.int64))
     pairs, differences = near_pairs((index[row] for row in rows.tolist()), len(rows))
-    cases: dict[str, list[Case]] = {"near-two-labels": [], "near-crossing": [], "near-copies": []}
     for position in np.argsort(differences, kind="stable").tolist():
         pair = rows[pairs[position]]
         if _differ(index.labels, pair):
@@ -401,31 +382,28 @@ def check_near(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]
             kind = "near-crossing"
         else:
             kind = "near-copies"
-        cases[kind].append(Case(tuple(pair.tolist()), difference=float(differences[position])))
-    return [Finding(kind, tuple(some)) for kind, some in cases.items()]
+        yield kind, Case(tuple(pair.tolist()), difference=float(differences[position]))
 
 
 def _differ(values: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> bool:
     return values is not None and bool((values[rows] != values[rows[0]]).any())
 
 
-_LINE = re.compile(r":\d+$")  # of a manifest
+_MANIFEST_LINE: Final = re.compile(r":\d+$")
 
 
-def check_files(problems: Iterable[SkippedFile]) -> list[Finding]:
+def check_files(problems: Iterable[SkippedFile]) -> Iterator[Found]:
     """Report lost images and manifest lines as errors, other skipped files as a warning.
 
     >>> found = check_files([SkippedFile("a/1.png", "truncated"), SkippedFile("notes.txt", "not an image")])
-    >>> [(one.kind, one.cases[0].what) for one in found]
+    >>> [(kind, case.what) for kind, case in found]
     [('unreadable', 'a/1.png: truncated'), ('foreign', 'notes.txt: not an image')]
     """
-    cases: dict[str, list[Case]] = {"unreadable": [], "foreign": []}
     for problem in problems:
         # An escaped name stands in quotes.
         is_image = PurePath(problem.where.strip("'")).suffix.lower() in EXTENSIONS
-        lost = is_image or _LINE.search(problem.where) is not None
-        cases["unreadable" if lost else "foreign"].append(Case(what=one_line(str(problem))))
-    return [Finding(kind, tuple(some)) for kind, some in cases.items()]
+        lost = is_image or _MANIFEST_LINE.search(problem.where)
+        yield "unreadable" if lost else "foreign", Case(what=one_line(str(problem)))
 
 
 MIN_LONGER_SIDE_PX: Final = 8
@@ -445,10 +423,10 @@ MIN_INK_CONTRAST_LEVELS: Final = 128
 """Between the darkest and the lightest pixel; with less, an image without detected ink is blank."""
 
 
-def check_sizes(index: ImageIndex) -> list[Finding]:
+def check_sizes(index: ImageIndex) -> Iterator[Found]:
     """Find images that are tiny, or unlike the others in size or proportion."""
     if not len(index):
-        return []
+        return
     height, width = index.shapes.T
     longer = index.shapes.max(axis=1)
     size = longer / np.median(longer)
@@ -456,8 +434,8 @@ def check_sizes(index: ImageIndex) -> list[Finding]:
     length = aspect / np.median(aspect)
     apart = np.maximum.reduce([size, 1 / size, length, 1 / length])
     odd = np.flatnonzero((apart > MAX_DEVIATION_FACTOR) | (longer < MIN_LONGER_SIDE_PX))
-    odd = odd[np.argsort(-apart[odd], kind="stable")]
-    return [Finding("sizes", tuple(Case((row,), f"{width[row]} x {height[row]} px") for row in odd.tolist()))]
+    for row in odd[np.argsort(-apart[odd], kind="stable")].tolist():
+        yield "sizes", Case((row,), f"{width[row]} x {height[row]} px")
 
 
 def polarities(index: ImageIndex) -> NDArray[np.int8]:
@@ -476,19 +454,16 @@ def polarities(index: ImageIndex) -> NDArray[np.int8]:
     return found
 
 
-def check_polarity(found: NDArray[np.int8]) -> list[Finding]:
+def check_polarity(found: NDArray[np.int8]) -> Iterator[Found]:
     """Report mixed polarity: the cases are the images of the rarer one."""
     dark, light = np.flatnonzero(found == DARK_ON_LIGHT), np.flatnonzero(found == LIGHT_ON_DARK)
     fewer, what = (light, "light on dark") if len(light) <= len(dark) else (dark, "dark on light")
-    return [Finding("polarity", tuple(Case((row,), what) for row in fewer.tolist()))]
+    for row in fewer.tolist():
+        yield "polarity", Case((row,), what)
 
 
-def check_ink(index: ImageIndex) -> tuple[Finding, Finding]:
+def check_ink(index: ImageIndex) -> Iterator[Found]:
     """Find images without ink for the preprocessing of kalamos: those that are blank, and the others."""
-    blank: list[Case] = []
-    other: list[Case] = []
     for row, prepared in enumerate(prepare_each(index.__getitem__, len(index), Preprocessor(DEFAULT_STEPS))):
         if isinstance(prepared, NoInkError):
-            contrast = int(np.ptp(index[row]))
-            (blank if contrast < MIN_INK_CONTRAST_LEVELS else other).append(Case((row,)))
-    return Finding("blank", tuple(blank)), Finding("no-ink", tuple(other))
+            yield "blank" if np.ptp(index[row]) < MIN_INK_CONTRAST_LEVELS else "no-ink", Case((row,))

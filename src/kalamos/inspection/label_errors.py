@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from kalamos.datasets import k_fold
 from kalamos.errors import MissingExtraError
 from kalamos.evaluation.calibration import fit_temperature
-from kalamos.inspection.checks import MIN_IMAGES_PER_CLASS, Case, Finding, ImageIndex
+from kalamos.inspection.checks import MIN_IMAGES_PER_CLASS, Case, Found, ImageIndex
 from kalamos.postprocessing import softmax
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 
@@ -127,7 +127,7 @@ def require_cleanlab() -> None:
 
 def check_labels(
     index: ImageIndex, candidates: NDArray[np.int64], labels: tuple[str, ...], *, sample: int, seed: int
-) -> tuple[LabelCheck, list[Finding]]:
+) -> tuple[LabelCheck, list[Found]]:
     """Find the images whose label a classifier contradicts, the surest first.
 
     Args:
@@ -158,11 +158,14 @@ def check_labels(
         return LabelCheck(0, len(index), skipped="each class lies in one group"), []
     answers = probabilities.argmax(axis=1)
     issues, quality = _issues(given, probabilities)
-    cases = tuple(
-        Case((int(rows[one]),), suggested=labels[classes[answers[one]]], quality=float(quality[one]))
+    suspects: list[Found] = [
+        (
+            "suspects",
+            Case((int(rows[one]),), suggested=labels[classes[answers[one]]], quality=float(quality[one])),
+        )
         for one in issues.tolist()
-    )
-    return LabelCheck(len(rows), len(index), float((answers == given).mean())), [Finding("suspects", cases)]
+    ]
+    return LabelCheck(len(rows), len(index), float((answers == given).mean())), suspects
 
 
 def _sample(
