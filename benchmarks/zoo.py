@@ -31,7 +31,7 @@ from kalamos.learn import Callback, EpochReport, load_recipe, load_run, resume_r
 from kalamos.learn.export import export_run
 from kalamos.learn.export.int8 import calibration_data, export_int8
 from kalamos.learn.run import read_split
-from kalamos.utils.atomic_write import atomic_write
+from kalamos.utils.atomic_write import write_bytes
 from kalamos.zoo import model_path, write_card
 
 ROOT = Path(__file__).parent.parent
@@ -83,8 +83,7 @@ def export(model: Shipped, folder: Path) -> Path:
     except ModelFileError as error:
         print(f"  without a memory for teaching: {error}", flush=True)
     else:
-        with atomic_write(path) as stream:
-            stream.write(content)
+        write_bytes(path, content)
     return path
 
 
@@ -124,8 +123,7 @@ def main() -> None:
         paths = [export(model, folder) for folder in folders]
         told = map(learning, folders)
         keep(kept, [measure(model, path, PICTURES, each) for path, each in zip(paths, told, strict=True)])
-        with atomic_write(model_path(model.name)) as stream:
-            stream.write(paths[0].read_bytes())
+        write_bytes(model_path(model.name), paths[0].read_bytes())
         write_card(model_path(model.name))
     if not asked.train:
         PAGE.write_text(replace_part(PAGE.read_text("utf-8"), "zoo", table(KEPT)), "utf-8")

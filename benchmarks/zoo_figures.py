@@ -28,7 +28,7 @@ from kalamos.model_file import RobustnessRecord
 from kalamos.postprocessing import softmax
 from kalamos.preprocessing import Preprocessor
 from kalamos.recognizer import Recognizer
-from kalamos.utils.atomic_write import atomic_write
+from kalamos.utils.atomic_write import write_bytes
 
 __all__ = ["TRAINED", "measure"]
 
@@ -153,8 +153,7 @@ def _mistakes(
 
 def _save(stem: Path, pictures: dict[str, bytes]) -> None:
     for kind, content in pictures.items():
-        with atomic_write(f"{stem}-{kind}.png") as file:
-            file.write(content)
+        write_bytes(f"{stem}-{kind}.png", content)
 
 
 def _value(share: Proportion | None) -> float | None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from kalamos.zoo import model_path
 
 SAMPLES = sorted(path for path in Path("samples").iterdir() if path.suffix in {".png", ".jpg"})
 ITEMS = [
-    *(NamedImage(f"x.zip/{turn}/{path.name}", path.read_bytes()) for turn in range(50) for path in SAMPLES),
+    *(NamedImage(f"x.zip/{turn}/{path.name}", path.read_bytes()) for turn in range(30) for path in SAMPLES),
     "absent.png",
 ]
 started: list[Worker] = []
@@ -44,7 +45,7 @@ started: list[Worker] = []
 
 @pytest.fixture
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Helpers are worth starting from the first chunk on."""
+    """Processes are worth starting from the first chunk on."""
 
     class Counted(Worker):
         def __init__(self) -> None:
@@ -65,6 +66,11 @@ def rows(reader: kalamos.Recognizer, **options: object) -> list[Prediction]:
     return list(reader.predict_files(ITEMS, **options))  # type: ignore[arg-type]
 
 
+@cache
+def read_by_threads() -> list[Prediction]:
+    return rows(kalamos.load("digits"), jobs=1)
+
+
 def same(some: list[Prediction], others: list[Prediction]) -> bool:
     return [(repr(each), each.top) for each in some] == [(repr(each), each.top) for each in others]
 
@@ -79,7 +85,7 @@ def test_the_rows_are_the_same_bit_for_bit() -> None:
 
 
 @pytest.mark.usefixtures("_at_once")
-def test_nothing_is_lost_with_a_helper_that_is_killed() -> None:
+def test_nothing_is_lost_with_a_process_that_is_killed() -> None:
     reader = kalamos.load("digits")
     found, killed = [], False
     for at, row in enumerate(reader.predict_files(ITEMS, jobs=2, processes=True)):
@@ -88,7 +94,7 @@ def test_nothing_is_lost_with_a_helper_that_is_killed() -> None:
             killed = True
             os.kill(started[0].pid, signal.SIGKILL)
     assert killed
-    assert same(found, rows(reader, jobs=1))
+    assert same(found, read_by_threads())
 
 
 @pytest.mark.usefixtures("_at_once")
@@ -97,15 +103,14 @@ def test_a_model_file_that_changed_meanwhile_is_not_used(tmp_path: Path) -> None
     shutil.copy(model_path("digits"), path)
     reader = kalamos.load(path)
     shutil.copy(model_path("latin-large"), path)
-    assert same(rows(reader, jobs=2, processes=True), rows(kalamos.load("digits"), jobs=1))
+    assert same(rows(reader, jobs=2, processes=True), read_by_threads())
     assert len(started) == 1
 
 
 @pytest.mark.usefixtures("_at_once")
 def test_where_none_can_be_started_threads_read_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = rows(kalamos.load("digits"), jobs=1)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert same(rows(kalamos.load("digits"), jobs=2, processes=True), expected)
+    assert same(rows(kalamos.load("digits"), jobs=2, processes=True), read_by_threads())
     assert not started
 
 
@@ -131,7 +136,7 @@ def test_a_module_of_the_current_folder_is_not_taken_for_a_library(
         (tmp_path / f"{name}.py").write_text("open('been here', 'w').close()\n")
     monkeypatch.chdir(tmp_path)
     reader = kalamos.load("digits")
-    assert same(rows(reader, jobs=2, processes=True), rows(reader, jobs=1))
+    assert same(rows(reader, jobs=2, processes=True), read_by_threads())
     assert len(started) == 1
     assert not (tmp_path / "been here").exists()
 
@@ -143,7 +148,7 @@ def test_what_cannot_be_sent_is_read_here() -> None:
             raise TypeError("not to be sent")
 
     reader = kalamos.load("digits")
-    items = [Here(str(path)) for path in SAMPLES] * 20
+    items = [Here(str(path)) for path in SAMPLES] * 12
     assert same(
         list(reader.predict_files(items, jobs=2, processes=True)), list(reader.predict_files(items, jobs=1))
     )
@@ -154,7 +159,7 @@ def test_what_cannot_be_sent_is_read_here() -> None:
     [(50e-6, 9.0, False), (1e-3, 0.1, False), (1e-3, 9.0, True), (30e-3, 9.0, False)],
     ids=["brief", "soon over", "crops", "photographs"],
 )
-def test_helpers_start_where_they_are_worth_it(pace: float, spent: float, helped: bool) -> None:
+def test_processes_start_where_they_are_worth_it(pace: float, spent: float, helped: bool) -> None:
     gate, reader = GilGate(), kalamos.load("digits")
     gate.spent, gate.images = spent, round(spent / pace)
     where, sha256 = reader.model.where, reader.model.sha256
@@ -413,7 +418,7 @@ def test_an_item_larger_than_all_that_may_be_held_comes_through() -> None:
     assert list(results) == squares([*range(20)])
 
 
-def test_a_heavy_item_ends_its_chunk() -> None:
+def test_a_large_item_ends_its_chunk() -> None:
     chunks: list[list[int]] = []
 
     def note(values: list[int]) -> list[int]:
@@ -425,7 +430,7 @@ def test_a_heavy_item_ends_its_chunk() -> None:
     assert chunks == [[1, 2, 100], [3, 4, 5], [100], [100], [6]]
 
 
-def test_two_heavy_items_are_worked_on_side_by_side() -> None:
+def test_two_large_items_are_worked_on_side_by_side() -> None:
     together = threading.Barrier(2, timeout=10)
 
     def meet(values: list[int]) -> list[int]:

@@ -1,8 +1,4 @@
-"""Ordered parallel mapping over threads and processes, with bounded memory.
-
-Map over a stream in parallel, in order, with bounded memory.
-
-Processes that work on chunks too, where the GIL would keep the threads of one process waiting.
+"""Map over a stream in order, with bounded memory, by threads and by processes that the GIL does not hold up.
 
 Preparing a crop of a photograph is many brief calls, each of which releases the GIL and waits to get it back:
 two threads at that are slower than one. A process of the pool has a GIL of its own. It takes what starting
@@ -15,13 +11,12 @@ without a `__main__` guard once more in each of them, and a module `pickle.py` o
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -48,6 +43,15 @@ BRIEF_SECONDS = 2e-3
 
 GRACE_IMAGES = 16
 """Images' worth of `BRIEF_SECONDS` that brief work may be late: a busy machine stops a thread for some ms."""
+
+_CALL = f"{call_once.__module__}:{call_once.__qualname__}"
+
+MIN_SPENT_SECONDS = 0.3
+"""Work done before a process is started: about what starting one takes."""
+
+MIN_IMAGE_SECONDS, MAX_IMAGE_SECONDS = 300e-6, 10e-3
+"""Time to prepare an image, for which processes help. If it takes less, it is not most of the work; if it
+takes longer, it is a large photograph, which is decoded outside the GIL."""
 
 
 class GilGate:
@@ -110,9 +114,8 @@ def ordered_map(
     Chunks are taken from `items` in the consumer's thread, `CHUNKS_AHEAD_PER_WORKER` for each worker. If the
     items hold more than `BYTES_AHEAD_PER_WORKER` for each worker, the oldest chunk is waited for first.
 
-    Threads mostly suffice (`kalamos.parallel` says where not): reading, decoding and the model all work
-    outside the GIL. One worker takes a chunk through all of them, so decoding one chunk overlaps with running
-    another.
+    Threads mostly suffice: reading, decoding and the model all work outside the GIL. One worker takes a chunk
+    through all of them, so decoding one chunk overlaps with running another.
 
     Args:
         function: maps a chunk of items to results, of any number.
@@ -170,16 +173,6 @@ def chunks_of(items: Iterable[T], size: int, is_large: Callable[[T], bool]) -> I
             part = []
     if part:
         yield part
-
-
-_CALL = f"{call_once.__module__}:{call_once.__qualname__}"
-
-MIN_SPENT_SECONDS = 0.3
-"""Work done before a process is started: about what starting one takes."""
-
-MIN_IMAGE_SECONDS, MAX_IMAGE_SECONDS = 300e-6, 10e-3
-"""Time to prepare an image, for which processes help. If it takes less, it is not most of the work; if it
-takes longer, it is a large photograph, which is decoded outside the GIL."""
 
 
 class ProcessPool(Generic[R]):
@@ -251,7 +244,7 @@ class ProcessPool(Generic[R]):
             except OSError:  # no more processes are allowed here
                 return None
             self._all.append(worker)
-        with contextlib.suppress(OSError, EOFError, pickle.PickleError):
+        with suppress(OSError, EOFError, pickle.PickleError):
             worker.greet()
             return worker
         return None

@@ -205,7 +205,7 @@ def test_several_processes_do_not_mix(tmp_path: Path) -> None:
     target = tmp_path / "result"
     program = """
 import sys
-from kalamos.atomic import atomic_write
+from kalamos.utils.atomic_write import atomic_write
 for _ in range(20):
     with atomic_write(sys.argv[1]) as file:
         for _ in range(50):
@@ -226,7 +226,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from kalamos.atomic import atomic_write
+from kalamos.utils.atomic_write import atomic_write
 while True:
     with atomic_write(sys.argv[1]) as file:
         for _ in range(40):

@@ -1,8 +1,4 @@
-"""Output formats.
-
-The output formats by name, and the file names that imply them.
-
-Predictions in, documents out: text, ascii, CSV, JSON, JSONL or Parquet, and a summary.
+"""Output formats: text, ASCII codes, CSV, JSON, JSON Lines and Parquet, by name or by the name of the file.
 
 Rows are written as they come, so memory does not grow with their number.
 """
@@ -23,7 +19,7 @@ __all__ = ["FORMATS", "CsvStyle", "Summary", "Writer", "check_ending", "format_f
 
 
 class Format(NamedTuple):
-    """An output format: what writes it, and the endings of file names that imply it."""
+    """An output format: its writer, and the file extensions that imply it."""
 
     writer: type[Writer]
     suffixes: tuple[str, ...] = ()
@@ -55,14 +51,14 @@ _OTHER_SUFFIXES: Final = frozenset({
     ".mat", ".pkl", ".pickle", ".onnx", ".pt", ".pt2", ".pth", ".safetensors", ".py", ".ipynb", ".sh",
     ".bat", ".exe", ".mp4", ".mov", ".mp3", ".wav", ".heic", ".heif", ".avif", ".jxl",
 })  # fmt: skip
-"""Endings of files that other programs open: rows under such a name would be taken for something else."""
+"""Files that other programs open: rows under such a name would be taken for something else."""
 
 FORMATS: Final[tuple[str, ...]] = tuple(_FORMATS)
 """The names that `open_writer` takes."""
 
 
 def format_for(path: str) -> str | None:
-    """The format that the suffix of `path` implies, in whatever case; None if it implies none.
+    """Tell the format that the extension of `path` implies, in upper or lower case; None if it implies none.
 
     >>> format_for("out/labels.CSV"), format_for("labels")
     ('csv', None)

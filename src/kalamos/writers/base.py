@@ -1,11 +1,4 @@
-"""The Writer interface, escaping for one line, and the summary of a run.
-
-What every writer has in common.
-
-Text that can always be encoded, text that always stays on its line, text that no terminal obeys.
-
-Streaming summary of a prediction run, in constant memory.
-"""
+"""What all writers share: their interface, text that is safe to show, and the summary of a run."""
 
 from __future__ import annotations
 
@@ -23,18 +16,41 @@ from kalamos.predictions import Prediction
 
 __all__ = ["Summary", "Writer", "encodable", "lines_without_controls", "one_line", "without_controls"]
 
+_HIGH_CONFIDENCE, _LOW_CONFIDENCE = 0.95, 0.5
+"""Confidences above the first and below the second are counted."""
+
+_MAX_NAMED_PATHS = 5
+"""Missing images that are named."""
+
+_MAX_LABELS = 96
+"""Labels that are listed: an alphabet of thousands would fill pages."""
+
+_LINE_COLUMNS = 78
+"""Columns of a line."""
+
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
+# Everything that `str.splitlines` or a terminal takes for more than a character; and what turns the order of
+# the letters after it (UAX #9), so that gpj.exe would look like another name.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROLS_BUT_SPACE = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
 
 class Writer(ABC):
-    """Writes predictions to a binary file as they come, one row an image.
+    """Writes predictions to a binary file as they come, one row per image.
 
-    A context manager: a block that ends well closes the document. One that ends in an exception
-    leaves it unfinished, so that half an answer is not taken for a whole one. The file beneath is
-    never flushed or closed here; it belongs to whoever opened it.
+    A context manager: a block that ends well closes the document. One that ends in an exception leaves it
+    unfinished, so that half an answer is not taken for a whole one. The file beneath is never flushed or
+    closed here; it belongs to whoever opened it.
 
     Args:
-        labels: all that can be answered.
-        top_k: candidates written of each prediction.
-        removed: whether the rows tell what the charset took away (`Prediction.removed`).
+        sink: the binary file.
+        labels: all labels that the model can give.
+        top_k: candidates to write of each prediction.
+        removed: whether rows have `Prediction.removed`, the probability of the labels that a charset
+            excludes.
     """
 
     def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
@@ -48,7 +64,7 @@ class Writer(ABC):
         """Append one row."""
 
     def close(self) -> None:  # noqa: B027 - most formats have nothing to finish
-        """Finish the document. To be called once, after the last row."""
+        """Finish the document: call it once, after the last row."""
 
     def __enter__(self) -> Self:
         return self
@@ -60,21 +76,10 @@ class Writer(ABC):
             self.close()
 
 
-_SURROGATES = re.compile(r"[\ud800-\udfff]")
-# Everything that `str.splitlines` or a terminal takes for more than a character; and what turns the order of
-# the letters after it (UAX #9), so that gpj.exe would look like another name.
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_CONTROLS_BUT_SPACE = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-
-
 def encodable(text: str) -> str:
-    r"""`text` with what UTF-8 cannot hold made visible.
+    r"""Show what UTF-8 cannot hold, and leave the rest as it is.
 
-    Python keeps the undecodable bytes of a file name as lone surrogates (PEP 383); here each is
-    shown as the byte it was. All else is returned as it came.
+    Python keeps the undecodable bytes of a file name as lone surrogates (PEP 383); each is shown as its byte.
 
     >>> print(encodable("caf\udce9.png"))
     caf\xe9.png
@@ -83,9 +88,9 @@ def encodable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""`encodable`, and without control characters: one line in reading order, for every terminal too.
+    r"""Show control characters too: one line in reading order, safe for every terminal.
 
-    Backslashes are not doubled, so a path that holds none of these is shown exactly.
+    Backslashes are not doubled, so a path without control characters is shown exactly.
 
     >>> print(one_line("scan\n1\x1b[31m.png"))
     scan\n1\x1b[31m.png
@@ -94,7 +99,7 @@ def one_line(text: str) -> str:
 
 
 def without_controls(text: str) -> str:
-    r"""`one_line`, but tabs, carriage returns and line feeds stay.
+    r"""Do what `one_line` does, but keep tabs, carriage returns and line feeds.
 
     >>> without_controls("a\tb\x1b[31m") == r"a\tb\x1b[31m".replace(r"\t", "\t")
     True
@@ -103,8 +108,7 @@ def without_controls(text: str) -> str:
 
 
 def lines_without_controls(text: str) -> str:
-    r"""Text of several lines for a terminal: `one_line` for each, which keeps a carriage return from hiding
-    what comes before it.
+    r"""Do what `one_line` does to each of several lines, so that a carriage return hides nothing before it.
 
     >>> print(lines_without_controls("one\ntwo\r\x1b[2K"))
     one
@@ -122,24 +126,11 @@ def _visible(match: re.Match[str]) -> str:
     return _NAMED.get(character) or (f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}")
 
 
-_SURE, _UNSURE = 0.95, 0.5
-"""Confidences above the first and below the second are counted."""
-
-_MAX_NAMED_PATHS = 5
-"""Missing images that are named."""
-
-_MAX_LABELS = 96
-"""Labels that are listed: an alphabet of thousands would fill pages."""
-
-_WIDTH = 78
-"""Columns of a line."""
-
-
 class Summary:
-    """Counts over predictions: `str()` is for people, `as_dict()` for programs.
+    """Counts over predictions, in constant memory: `str()` is for people, `as_dict()` for programs.
 
-    Confidences are those of every prediction that has one, abstained ones included. `elapsed` is
-    how many seconds the run took, where that is known; it may be set at the end.
+    Confidences are those of every prediction that has one, abstained ones included. `elapsed` is how many
+    seconds the run took, if known; it may be set at the end.
 
     >>> from kalamos.errors import NoInkError
     >>> summary = Summary(elapsed=0.5)
@@ -172,8 +163,8 @@ class Summary:
         self._total = 0.0
         self._lowest = math.inf
         self._highest = -math.inf
-        self._sure = 0
-        self._unsure = 0
+        self._high = 0
+        self._low = 0
 
     @property
     def failed(self) -> int:
@@ -199,32 +190,26 @@ class Summary:
             self.read += 1
             self.labels[prediction.label] += 1
         if prediction.confidence is not None:
-            self._rate(float(prediction.confidence))
+            confidence = float(prediction.confidence)
+            self._rated += 1
+            self._total += confidence
+            self._lowest = min(self._lowest, confidence)
+            self._highest = max(self._highest, confidence)
+            self._high += confidence > _HIGH_CONFIDENCE
+            self._low += confidence < _LOW_CONFIDENCE
 
     def merge(self, other: Summary) -> None:
-        """Count what another has counted too."""
-        self.read += other.read
-        self.abstained += other.abstained
+        """Add the counts of another."""
+        for count in ("read", "abstained", "_rated", "_total", "_high", "_low"):
+            setattr(self, count, getattr(self, count) + getattr(other, count))
         self.failures.update(other.failures)
         self.labels.update(other.labels)
         self.not_found = [*self.not_found, *other.not_found][:_MAX_NAMED_PATHS]
-        self._rated += other._rated
-        self._total += other._total
         self._lowest = min(self._lowest, other._lowest)
         self._highest = max(self._highest, other._highest)
-        self._sure += other._sure
-        self._unsure += other._unsure
-
-    def _rate(self, confidence: float) -> None:
-        self._rated += 1
-        self._total += confidence
-        self._lowest = min(self._lowest, confidence)
-        self._highest = max(self._highest, confidence)
-        self._sure += confidence > _SURE
-        self._unsure += confidence < _UNSURE
 
     def as_dict(self) -> dict[str, Any]:
-        """All numbers, ready for JSON; None where there is nothing to measure.
+        """Give all numbers, ready for JSON; None if there is nothing to measure.
 
         >>> Summary().as_dict()["confidence"]["mean"] is None
         True
@@ -241,15 +226,15 @@ class Summary:
                 "mean": self._total / self._rated if rated else None,
                 "lowest": self._lowest if rated else None,
                 "highest": self._highest if rated else None,
-                f"above_{_SURE}": self._sure,
-                f"below_{_UNSURE}": self._unsure,
+                f"above_{_HIGH_CONFIDENCE}": self._high,
+                f"below_{_LOW_CONFIDENCE}": self._low,
             },
             "seconds": self.elapsed,
             "images_per_second": self.images / self.elapsed if self.elapsed else None,
         }
 
     def lines(self) -> list[str]:
-        """Lines without line ends, of less than 80 columns but for paths; what is nothing is left out."""
+        """Give lines of less than 80 columns, except for paths; what is zero is left out."""
         images = "1 image" if self.images == 1 else f"{self.images:,} images"
         lines = [f"{images}: {self.read:,} read, {self.abstained:,} abstained, {self.failed:,} failed"]
         if self.failures:
@@ -261,7 +246,7 @@ class Summary:
             mean = self._total / self._rated
             lines += [
                 f"confidence: mean {mean:.3f}, lowest {self._lowest:.3f}, highest {self._highest:.3f}",
-                f"            {self._sure:,} above {_SURE}, {self._unsure:,} below {_UNSURE}",
+                f"            {self._high:,} above {_HIGH_CONFIDENCE}, {self._low:,} below {_LOW_CONFIDENCE}",
             ]
         if self.labels:
             lines += _wrapped(f"labels: {self._label_counts()}")
@@ -280,7 +265,7 @@ class Summary:
         return ", ".join(counts)
 
     def paths_not_found(self) -> str:
-        """The first few of them, on one line; empty where there are none."""
+        """Name the first few images that were not found, on one line; empty if there are none."""
         more = self.failures[ImageNotFoundError.summary] - len(self.not_found)
         shown = [*map(one_line, self.not_found), *([f"and {more:,} more"] if more > 0 else [])]
         return ", ".join(shown)
@@ -293,5 +278,5 @@ def _wrapped(line: str) -> list[str]:
     """Break a line at spaces; what follows is indented to behind the first word."""
     indent = " " * (line.index(" ") + 1)
     return textwrap.wrap(
-        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        line, _LINE_COLUMNS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

@@ -1,11 +1,4 @@
-"""CSV, JSON, JSON Lines and Parquet output.
-
-CSV (RFC 4180, but with Unix line ends) that is safe to open in a spreadsheet.
-
-Parquet, in row groups, so that a million rows need no more memory than ten thousand.
-
-JSON (RFC 8259): one array, or one object a line.
-"""
+"""CSV (RFC 4180, but with Unix line ends), JSON and JSON Lines (RFC 8259), and Parquet."""
 
 from __future__ import annotations
 
@@ -39,6 +32,14 @@ _SPECIAL: Final = re.compile('[",;|]')
 _NEEDS_QUOTES = re.compile('[",\r\n]')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+# JSON may hold these as they are, but `str.splitlines` and JavaScript before 2019 end a line at some, a
+# terminal obeys some, and some turn the order of what is shown. Escaped, they are the same text to a reader.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+_ROWS_PER_GROUP = 10_000
+"""Rows of Parquet in memory before they are written: a million rows need no more than these."""
+
 
 @dataclass(frozen=True)
 class CsvStyle:
@@ -47,9 +48,11 @@ class CsvStyle:
     Attributes:
         formula_guard: whether cells that a spreadsheet would run are made text, see `CsvWriter`.
         bom: whether the file begins with a byte order mark, without which Excel takes UTF-8 for the system's
-            old code page and garbles Arabic and accents.
-        controls: what becomes of control characters, and of those that turn the order of the text: `"keep"`
-            is for files; `"pipe"` shows all but tabs and line ends as `\x1b`, `"terminal"` these too.
+            old
+            code page and garbles Arabic and accents.
+        controls: how control characters, and those that reverse the order of text, are written: `"keep"` is
+            for
+            files; `"pipe"` shows all but tabs and line ends as `\x1b`, `"terminal"` these too.
     """
 
     formula_guard: bool = True
@@ -58,17 +61,17 @@ class CsvStyle:
 
 
 class CsvWriter(Writer):
-    r"""One row an image; `top_k` pairs of columns hold the most probable labels.
+    r"""Writes one CSV row per image; `top_k` pairs of columns hold the most probable labels.
 
-    Confidences have six decimals; a cell with nothing to say is empty. NUL, at which many readers stop, is
-    shown as `\x00`.
+    Confidences have six decimals; a cell without a value is empty. NUL, at which many readers stop, is shown
+    as `\x00`.
 
     A text cell that a spreadsheet could run as a formula is made text by an apostrophe (OWASP, "CSV
-    Injection"): where it begins with `=`, `+`, `-`, `@`, their full-width forms, a tab or a carriage return;
-    and where one of these follows a `;`, a tab, a `|` or a line end within it, because a spreadsheet that is
-    set to other separators than the comma begins a new cell there. Labels are no exception: the class `-`
-    is written as `'-`, and `'` in front of a label is never part of it.
-    `CsvStyle(formula_guard=False)` writes all as it is.
+    Injection"): if it begins with `=`, `+`, `-`, `@`, their full-width forms, a tab or a carriage return, or
+    if one of these follows a `;`, a tab, a `|` or a line end within it, where a spreadsheet that is set to
+    other separators than the comma begins a new cell. Labels are no exception: the class `-` is written as
+    `'-`, and `'` in front of a label is never part of it. `CsvStyle(formula_guard=False)` writes all as it
+    is.
 
     CSV has no types, so a spreadsheet takes the label `007` for the number 7, and `1E5` for 100000. JSON and
     Parquet keep labels as text.
@@ -120,7 +123,7 @@ class CsvWriter(Writer):
 
 @lru_cache
 def _cells(style: CsvStyle) -> tuple[Callable[[str], str], Callable[[str], str]]:
-    """What makes a cell of a text, and of a label."""
+    """Make the functions that turn a text, and a label, into a cell."""
     shown = {"keep": encodable, "pipe": without_controls, "terminal": one_line}[style.controls]
 
     def cell(text: str) -> str:
@@ -139,15 +142,98 @@ def _cells(style: CsvStyle) -> tuple[Callable[[str], str], Callable[[str], str]]
     return cell, lru_cache(maxsize=1024)(cell)
 
 
-_GROUP = 10_000
-"""Rows of a row group: what is held in memory before it is written."""
+class JsonLinesWriter(Writer):
+    """Writes one JSON object per line. Confidences have six decimals.
+
+    >>> import io
+    >>> from kalamos.predictions import Candidate
+    >>> sink = io.BytesIO()
+    >>> with JsonLinesWriter(sink, labels="17", top_k=1) as writer:
+    ...     writer.write(Prediction("7", 0.998, (Candidate("7", 0.998),), path="7.png"))
+    >>> for key, value in json.loads(sink.getvalue()).items():
+    ...     print(key, value)
+    path 7.png
+    label 7
+    confidence 0.998
+    abstained False
+    error None
+    top [{'label': '7', 'confidence': 0.998}]
+    """
+
+    def write(self, prediction: Prediction) -> None:
+        self._sink.write(f"{json_object(prediction, self._top_k, self._removed)}\n".encode())
+
+
+class JsonWriter(Writer):
+    """Writes one array of the objects that `JsonLinesWriter` writes, each on its own line.
+
+    >>> import io
+    >>> sink = io.BytesIO()
+    >>> with JsonWriter(sink, labels="17", top_k=1) as writer:
+    ...     pass
+    >>> json.loads(sink.getvalue())
+    []
+    """
+
+    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
+        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
+        # With the first row, so that what fails before it, such as the model, leaves nothing behind.
+        self._separator = "[\n"
+
+    def write(self, prediction: Prediction) -> None:
+        self._sink.write(f"{self._separator}{json_object(prediction, self._top_k, self._removed)}".encode())
+        self._separator = ",\n"
+
+    def close(self) -> None:
+        self._sink.write(b"[\n]\n" if self._separator.startswith("[") else b"\n]\n")
+
+
+def json_object(prediction: Prediction, top_k: int, with_removed: bool) -> str:
+    """Write a prediction as the object of which every JSON output consists."""
+    # By hand, around the encoder for strings: three times as fast as a dict through the encoder.
+    label, confidence = prediction.label, prediction.confidence
+    top = ", ".join(
+        [
+            f'{{"label": {_label_string(label)}, "confidence": {_number(confidence)}}}'
+            for label, confidence in prediction.top[:top_k]
+        ]
+    )
+    removed = f'"removed": {_number(prediction.removed)}, ' if with_removed else ""
+    return (
+        f'{{"path": {"null" if prediction.path is None else _string(prediction.path)}, '
+        f'"label": {"null" if label is None else _label_string(label)}, '
+        f'"confidence": {_number(confidence)}, '
+        f'{removed}"abstained": {"true" if prediction.abstained else "false"}, '
+        f'"error": {"null" if prediction.error is None else _string(str(prediction.error))}, '
+        f'"top": [{top}]}}'
+    )
+
+
+def _number(value: float | None) -> str:
+    """Write a number as JSON, which has neither NaN nor infinity.
+
+    >>> _number(0.5), _number(float("nan")), _number(None)
+    ('0.500000', 'null', 'null')
+    """
+    return "null" if value is None or not math.isfinite(value) else f"{value:.6f}"
+
+
+def _string(text: str) -> str:
+    encoded = _encode(encodable(text))
+    if encoded.isprintable():
+        return encoded
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match.group()):04x}", encoded)
+
+
+# Labels are few and come in every row several times, paths never come twice.
+_label_string = lru_cache(maxsize=1024)(_string)
 
 
 class ParquetWriter(Writer):
-    """Columns as the keys of the JSON object; `top` is a list of structs, empty for a failed image.
+    """Writes Parquet whose columns are the keys of the JSON object; `top` is a list of structs.
 
-    Confidences are float64, rounded to six decimals as in the other formats. Raises
-    `MissingExtraError` where pyarrow is not installed.
+    Confidences are float64, rounded to six decimals as in the other formats. Raises `MissingExtraError` if
+    pyarrow is not installed.
 
     >>> import io, pyarrow.parquet
     >>> sink = io.BytesIO()
@@ -177,7 +263,7 @@ class ParquetWriter(Writer):
             ]
         )
         self._arrow = pa
-        self._gate = _Gate(sink)
+        self._gate = _ParquetSink(sink)
         self._parquet = pq.ParquetWriter(self._gate, self._schema)
         self._rows: list[tuple[object, ...]] = []
 
@@ -195,7 +281,7 @@ class ParquetWriter(Writer):
                 [(_text(label), _rounded(share)) for label, share in prediction.top[: self._top_k]],
             )
         )
-        if len(self._rows) == _GROUP:
+        if len(self._rows) == _ROWS_PER_GROUP:
             self._write_group()
 
     def close(self) -> None:
@@ -218,11 +304,11 @@ class ParquetWriter(Writer):
         self._rows.clear()
 
 
-class _Gate(io.RawIOBase):
-    """Stands between pyarrow and the sink.
+class _ParquetSink(io.RawIOBase):
+    """A file for pyarrow that keeps two things from the sink.
 
-    pyarrow closes the file that it is given, and writes a footer when an unfinished writer is
-    collected, perhaps long after the sink was closed. Neither passes the gate.
+    pyarrow closes the file that it is given, and writes a footer when an unfinished writer is collected,
+    perhaps long after the sink was closed.
     """
 
     def __init__(self, sink: BinaryIO) -> None:
@@ -242,98 +328,3 @@ def _text(text: str | None) -> str | None:
 
 def _rounded(share: float | None) -> float | None:
     return None if share is None else round(float(share), 6)
-
-
-# JSON may hold these as they are, but `str.splitlines` and JavaScript before 2019 end a line at some, a
-# terminal obeys some, and some turn the order of what is shown. Escaped, they are the same text to a reader.
-_ESCAPED = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-_encode = json.JSONEncoder(ensure_ascii=False).encode
-
-
-class JsonLinesWriter(Writer):
-    """An object a line. Confidences have six decimals.
-
-    >>> import io
-    >>> from kalamos.predictions import Candidate
-    >>> sink = io.BytesIO()
-    >>> with JsonLinesWriter(sink, labels="17", top_k=1) as writer:
-    ...     writer.write(Prediction("7", 0.998, (Candidate("7", 0.998),), path="7.png"))
-    >>> for key, value in json.loads(sink.getvalue()).items():
-    ...     print(key, value)
-    path 7.png
-    label 7
-    confidence 0.998
-    abstained False
-    error None
-    top [{'label': '7', 'confidence': 0.998}]
-    """
-
-    def write(self, prediction: Prediction) -> None:
-        self._sink.write(f"{json_object(prediction, self._top_k, self._removed)}\n".encode())
-
-
-class JsonWriter(Writer):
-    """One array of the objects that `JsonLinesWriter` writes, each on a line of its own.
-
-    >>> import io
-    >>> sink = io.BytesIO()
-    >>> with JsonWriter(sink, labels="17", top_k=1) as writer:
-    ...     pass
-    >>> json.loads(sink.getvalue())
-    []
-    """
-
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
-        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
-        # With the first row, so that what fails before it, such as the model, leaves nothing behind.
-        self._separator = "[\n"
-
-    def write(self, prediction: Prediction) -> None:
-        self._sink.write(f"{self._separator}{json_object(prediction, self._top_k, self._removed)}".encode())
-        self._separator = ",\n"
-
-    def close(self) -> None:
-        self._sink.write(b"[\n]\n" if self._separator.startswith("[") else b"\n]\n")
-
-
-def json_object(prediction: Prediction, top_k: int, with_removed: bool) -> str:
-    """The one object of a prediction, which every JSON that kalamos writes is made of."""
-    # By hand, around the encoder for strings: three times as fast as a dict through the encoder.
-    label, confidence = prediction.label, prediction.confidence
-    top = ", ".join(
-        [
-            f'{{"label": {_label_string(label)}, "confidence": {_number(confidence)}}}'
-            for label, confidence in prediction.top[:top_k]
-        ]
-    )
-    removed = ""
-    if with_removed:
-        removed = f'"removed": {_number(prediction.removed)}, '
-    return (
-        f'{{"path": {"null" if prediction.path is None else _string(prediction.path)}, '
-        f'"label": {"null" if label is None else _label_string(label)}, '
-        f'"confidence": {_number(confidence)}, '
-        f'{removed}"abstained": {"true" if prediction.abstained else "false"}, '
-        f'"error": {"null" if prediction.error is None else _string(str(prediction.error))}, '
-        f'"top": [{top}]}}'
-    )
-
-
-def _number(value: float | None) -> str:
-    """A share as JSON, which knows neither NaN nor infinity.
-
-    >>> _number(0.5), _number(float("nan")), _number(None)
-    ('0.500000', 'null', 'null')
-    """
-    return "null" if value is None or not math.isfinite(value) else f"{value:.6f}"
-
-
-def _string(text: str) -> str:
-    encoded = _encode(encodable(text))
-    if encoded.isprintable():
-        return encoded
-    return _ESCAPED.sub(lambda match: f"\\u{ord(match.group()):04x}", encoded)
-
-
-# Labels are few and come in every row several times, paths never come twice.
-_label_string = lru_cache(maxsize=1024)(_string)

@@ -1,9 +1,4 @@
-"""Human-readable text and ASCII codes.
-
-Lines for people.
-
-Character codes: `55, img/7.png`.
-"""
+"""Text for people, and character codes (`55, img/7.png`)."""
 
 from __future__ import annotations
 
@@ -18,17 +13,21 @@ from kalamos.writers.base import Writer, one_line
 
 __all__ = ["AsciiWriter", "TextWriter"]
 
-_WIDEST = 40
+_MAX_PATH_COLUMNS = 40
 """Paths are padded to the longest so far, up to this; a longer one moves its own line only."""
 
-_MOST = 0.5
+_MAX_REMOVED = 0.5
+"""If a charset excludes more probability than this, the line says so."""
+
+_NO_CODE = 0
+"""NUL is no character, so it stands for an image without an answer, which keeps its line too."""
 
 
 class TextWriter(Writer):
-    """Path, label, confidence and the runners-up; or that the model abstained; or why it failed.
+    """Writes path, label, confidence and runners-up; or that the model abstained; or why the image failed.
 
-    Where a charset took more than half of the probability away, the line says so: it is likely to be
-    something else.
+    If a charset excludes more than half of the probability, the line says so: it is likely to be something
+    else.
 
     >>> import io
     >>> sink = io.BytesIO()
@@ -43,7 +42,7 @@ class TextWriter(Writer):
 
     def write(self, prediction: Prediction) -> None:
         path = "-" if prediction.path is None else one_line(prediction.path)
-        if self._width < len(path) <= _WIDEST:
+        if self._width < len(path) <= _MAX_PATH_COLUMNS:
             self._width = len(path)
         self._sink.write(f"{path:{self._width}}  {self._answer(prediction)}\n".encode())
 
@@ -55,7 +54,7 @@ class TextWriter(Writer):
             label, rest = "?", "abstained" + (f": {_listed(top)}" if top else "")
         else:
             label, rest = one_line(prediction.label), f"then {_listed(top[1:])}" if top[1:] else ""
-        if prediction.removed is not None and prediction.removed > _MOST:
+        if prediction.removed is not None and prediction.removed > _MAX_REMOVED:
             rest += f"{'; ' if rest else ''}{prediction.removed:.1%} outside the charset"
         confidence = "-" if prediction.confidence is None else f"{prediction.confidence:.1%}"
         return f"{label}  {confidence:>6}  {rest}".rstrip()
@@ -65,16 +64,12 @@ def _listed(candidates: Iterable[Candidate]) -> str:
     return ", ".join(f"{one_line(label)} {confidence:.1%}" for label, confidence in candidates)
 
 
-_NOTHING = 0
-"""NUL is no character, so it stands for an image without an answer, which keeps its line too."""
-
-
 class AsciiWriter(Writer):
-    """`[code in decimal], [path]` and nothing else, one line an image.
+    """Writes `[code in decimal], [path]` and nothing else, one line per image.
 
-    The code is that of the label in upper case ("a" gives 65), where that is one code point
-    ("ß" gives 223), and 0 where the image failed or the model abstained. `labels` must be
-    all that the model can answer; `UsageError` if one is not a single code point (in NFC).
+    The code is that of the label in upper case ("a" gives 65), if that is one code point ("ß" gives 223), and
+    0 if the image failed or the model abstained. Raises `UsageError` if one of `labels`, which are all that
+    the model can give, is not a single code point (in NFC).
 
     >>> import io
     >>> sink = io.BytesIO()
@@ -98,6 +93,6 @@ class AsciiWriter(Writer):
         self._codes = {label: upper_code_point(label) for label in labels}
 
     def write(self, prediction: Prediction) -> None:
-        code = _NOTHING if prediction.label is None else self._codes[prediction.label]
+        code = _NO_CODE if prediction.label is None else self._codes[prediction.label]
         path = "-" if prediction.path is None else one_line(prediction.path)
         self._sink.write(f"{code}, {path}\n".encode())
