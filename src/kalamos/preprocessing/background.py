@@ -1,18 +1,14 @@
-"""Estimate the background of an image and subtract it.
+"""Separate the ink from the paper, whatever the light and whichever of the two is darker.
 
-Crops that a thick pen fills, or cut out along the stroke's own box: as much ink as paper, or more.
+**The background.** Two estimates lie above paper and ink alike, each tight if the light is as it expects; the
+lower one counts. A morphological closing wider than any stroke follows shadows with their hard edges. The
+same closing, after a robust quadratic surface has been taken away, follows light that falls off towards a
+lens's corners, which the closing alone would cut off.
 
-Elsewhere ink is what is narrower than the paper around it. Here it is told by two plain levels with a sharp
-outline between them, by the paper that shows on all its sides, and by being nowhere as wide as a sheet.
-
-Estimate the paper: which side of it the ink is on, and how bright it is under the ink.
-
-Two estimates lie above paper and ink alike, each tight where the light is as it expects; the lower
-one counts. A morphological closing wider than any stroke follows shadows with their hard edges. The
-same closing after a robust quadratic surface has been taken away follows light that falls off towards
-a lens's corners, which the closing alone would cut off.
-
-Separate the ink from the paper, whatever the light and whichever is darker.
+**Dense crops.** A thick pen may fill a crop, or the crop may be cut out along the stroke's own box: there is
+as much ink as paper, or more. Elsewhere ink is what is narrower than the paper around it; on such a crop, ink
+and paper are two plain levels with a sharp outline between them, paper shows on all sides of the ink, and the
+ink is nowhere as wide as a sheet.
 """
 
 from __future__ import annotations
@@ -24,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.resizing import SQUARE_3X3, enlarge, halve, shrink
+from kalamos.preprocessing.resizing import SQUARE_3X3, border_bytes, enlarge, halve, shrink
 
 __all__ = [
     "estimate_background_dense",
@@ -34,206 +30,51 @@ __all__ = [
 ]
 
 Grey = NDArray[np.uint8]
+
 Levels = NDArray[np.float32]
 
 MIN_INK_FRACTION, MIN_PAPER_FRACTION = 0.3, 0.05
-"""Shares of the picture."""
+"""Shares of a dense crop that are ink, and paper."""
 
 MIN_FILLING_INK_FRACTION, MAX_TOUCHED_BORDER_FRACTION = 0.12, 0.9
-"""Less ink is enough where it reaches all four sides and not more of the border than this is paper: strokes
-run along it, and would be taken for what looks in from beyond."""
+"""Less ink is enough if it reaches all four sides and at most this share of the border is paper: strokes run
+along it, and would be taken for neighbouring content."""
 
 MAX_BORDER_GAP_PX = 2
-"""Ink reaches a side that is at most so many px away."""
+"""Ink at most so many px away from a side reaches it."""
 
 MIN_EXPLAINED_VARIANCE = 0.75
 """Ink and paper explain at least this share of the grey levels' variance: of noise split in two they explain
 0.64, and more where outlines are blurred."""
 
 MIN_DENSE_CONTRAST_LEVELS = 20
-"""Of grey levels at least, between ink and paper."""
+"""Between ink and paper."""
 
 MIN_DENSE_EDGE_RISE = 0.3
 """Along the outline the levels change within two pixels by this share of the contrast, on average."""
 
 MIN_BORDER_PAPER_FRACTION, MIN_CLEAR_BORDER_PAPER_FRACTION = 0.6, 0.75
-"""The paper's share of the border at least; the greater one, where ink fills a corner."""
+"""The paper's share of the border; the second if ink fills a corner."""
 
 MIN_CUT_BORDER_PAPER_FRACTION, MIN_INK_IN_HULL_FRACTION = 0.45, 0.5
-"""The border's share is less where strokes run along it or are cut by it. Then so much of the ink lies within
-the convex hull of the paper: a shadow, or the table beside a sheet, lies beyond it."""
+"""The paper's share of the border is smaller if strokes run along it or are cut by it. Then so much of the
+ink lies within the convex hull of the paper: a shadow, or the table beside a sheet, lies outside."""
 
 PLAIN_BORDER_FRACTION = 0.95
-"""With more of the border on one side, light is even: there is as little ink as the first guess says."""
+"""With more of the border on one side of the threshold, light is even, and the first guess of how much ink
+there is holds."""
 
 AMBIGUOUS_BORDER_FRACTION = 0.3
-"""Where the darker or the lighter pixels have at least this share of the border, either may be the ink."""
+"""If both the darker and the lighter pixels have at least this share of the border, either may be the ink."""
 
 MAX_STROKE_DEPTH_FRACTION = 0.3
 """No stroke's middle is farther from its outline than this share of the longer side."""
 
 DENSE_FIT_ROUNDS = 2
-"""Uneven light moves pixels to the wrong side, until it has been taken away."""
+"""Rounds of thresholding: uneven light moves pixels to the wrong side until it has been taken away."""
 
 FLAT_BACKGROUND_LEVEL = 64
-"""Stands for the paper's level where light is taken away: its noise has room below."""
-
-
-def estimate_background_dense(overview: Grey) -> tuple[bool, Levels] | None:
-    """Whether the ink is dark, and the paper, float32 [H, W], on a crop full of ink; None for other pictures.
-
-    Args:
-        overview: uint8 [H, W], at most some 64 px a side.
-
-    >>> crop = np.full((60, 10), 220, np.uint8)
-    >>> crop[5:55, 1:9] = 40
-    >>> dark, paper = estimate_background_dense(crop)
-    >>> dark, float(paper[30, 5])
-    (True, 220.0)
-    """
-    _, bright = cv2.threshold(overview, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    light = _border_share(bright)  # type: ignore[arg-type]
-    likelier = light >= 0.5
-    share = cv2.mean(bright)[0]
-    if (
-        max(light, 1 - light) > PLAIN_BORDER_FRACTION
-        and (1 - share if likelier else share) < MIN_INK_FRACTION
-    ):
-        return None
-    for dark in (
-        (likelier, not likelier)
-        if AMBIGUOUS_BORDER_FRACTION < light < 1 - AMBIGUOUS_BORDER_FRACTION
-        else (likelier,)
-    ):
-        paper = _paper(overview, bright if dark else 1 - bright, dark=dark)  # type: ignore[arg-type]
-        # What has the less of the border is the ink, unless that is cut out along it.
-        if paper is not None and (dark == likelier or _fills(1 - paper)):
-            return dark, _plane(overview, paper)
-    return None
-
-
-def explained_variance(levels: Grey, mask: Grey) -> float:
-    """The share of the variance of levels that a mask of 0 and 1 explains: both uint8 [H, W]."""
-    total = float(cv2.meanStdDev(levels)[1][0, 0]) ** 2
-    share = cv2.mean(mask)[0]
-    gap = cv2.mean(levels, mask=mask)[0] - cv2.mean(levels, mask=1 - mask)[0]
-    return share * (1 - share) * gap**2 / max(total, 1e-9)
-
-
-def _paper(overview: Grey, paper: Grey, *, dark: bool) -> Grey | None:
-    """Where there is paper, uint8 [H, W] of 0 and 1; None where it is no crop full of such ink.
-
-    Args:
-        paper: the first guess.
-        dark: whether the ink is.
-    """
-    for _ in range(DENSE_FIT_ROUNDS):
-        if not MIN_PAPER_FRACTION <= cv2.mean(paper)[0] <= 1 - MIN_PAPER_FRACTION:
-            return None
-        under = _plane(overview, paper)
-        deep = under - overview if dark else overview - under
-        flat: Grey = np.clip(deep + FLAT_BACKGROUND_LEVEL, 0, 255).astype(np.uint8)
-        ink: Grey = cv2.threshold(flat, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]  # type: ignore[assignment]
-        paper, depth = 1 - ink, _depth(ink)
-        if depth > max(MAX_STROKE_DEPTH_FRACTION * max(overview.shape), 2):
-            return None
-    fills = _fills(ink)
-    least = (
-        MIN_FILLING_INK_FRACTION
-        if fills and _border_share(paper) <= MAX_TOUCHED_BORDER_FRACTION
-        else MIN_INK_FRACTION
-    )
-    if (
-        not least <= cv2.mean(ink)[0] <= 1 - MIN_PAPER_FRACTION
-        or explained_variance(flat, ink) < MIN_EXPLAINED_VARIANCE
-    ):
-        return None
-    found = _is_drawn(flat, ink) and (_surrounds(paper) or (fills and _is_cut(paper, ink, depth)))
-    return paper if found else None
-
-
-def _fills(ink: Grey) -> bool:
-    """Whether ink reaches all four sides, as where a picture was cut out along it."""
-    x, y, width, height = cv2.boundingRect(ink)
-    return bool(max(x, y, ink.shape[1] - x - width, ink.shape[0] - y - height) <= MAX_BORDER_GAP_PX)
-
-
-def _border_share(mask: Grey) -> float:
-    border = b"".join([edge.tobytes() for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1])])
-    return border.count(1) / len(border)
-
-
-def _depth(mask: Grey) -> float:
-    """How far the middle is from the nearest outline, in px."""
-    return cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[1]
-
-
-def _is_drawn(flat: Grey, ink: Grey) -> bool:
-    """Whether it has a pen's outline: a flash or a vignette has not."""
-    contrast = cv2.mean(flat, mask=ink)[0] - cv2.mean(flat, mask=1 - ink)[0]
-    outline = cv2.subtract(ink, cv2.erode(ink, SQUARE_3X3))
-    rise = cv2.mean(cv2.morphologyEx(flat, cv2.MORPH_GRADIENT, SQUARE_3X3), mask=outline)[0]
-    return contrast >= MIN_DENSE_CONTRAST_LEVELS and rise >= MIN_DENSE_EDGE_RISE * contrast
-
-
-def _surrounds(paper: Grey) -> bool:
-    """Whether the border is mostly paper."""
-    corners = paper[0, 0] and paper[0, -1] and paper[-1, 0] and paper[-1, -1]
-    return _border_share(paper) >= (MIN_BORDER_PAPER_FRACTION if corners else MIN_CLEAR_BORDER_PAPER_FRACTION)
-
-
-def _is_cut(paper: Grey, ink: Grey, depth: float) -> bool:
-    """Whether strokes that reach the border are told from paper by running through it, and being narrower."""
-    if _border_share(paper) < MIN_CUT_BORDER_PAPER_FRACTION or _depth(paper) < depth:
-        return False
-    hull = cv2.fillConvexPoly(np.zeros_like(ink), cv2.convexHull(cv2.findNonZero(paper)), 1)
-    cut = _at_border(ink)
-    return cv2.countNonZero(cv2.bitwise_and(hull, cut)) >= MIN_INK_IN_HULL_FRACTION * cv2.countNonZero(cut)
-
-
-def _at_border(ink: Grey) -> Grey:
-    """The ink without the parts that keep clear of the border."""
-    count, labels = cv2.connectedComponents(ink)
-    there = np.zeros(count, np.uint8)
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        there[edge] = 1
-    there[0] = 0
-    found: Grey = there[labels]
-    return found
-
-
-def _plane(overview: Grey, paper: Grey) -> Levels:
-    """The plane through the paper's levels, off the ink's blurred outline where there is as much of it."""
-    plain: Grey = cv2.erode(paper, SQUARE_3X3, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    chosen = plain if cv2.countNonZero(plain) >= cv2.countNonZero(paper) / 2 else paper
-    monomial_values, products = _plane_monomials(*overview.shape)
-    weights = chosen.ravel().astype(np.float32)
-    # A ridge: where the paper is on one line, the plane does not tilt across it.
-    ridge = np.diag([0.0, 0.01, 0.01]) * weights.sum()
-    sums = monomial_values @ (weights * overview.ravel())
-    coefficients = np.linalg.solve((products @ weights).reshape(3, 3) + ridge, sums).astype(np.float32)
-    darkest, brightest, _, _ = cv2.minMaxLoc(overview, mask=chosen)
-    plane: Levels = np.clip((coefficients @ monomial_values).reshape(overview.shape), darkest, brightest)
-    return plane
-
-
-@lru_cache(maxsize=64)
-def _plane_monomials(height: int, width: int) -> tuple[Levels, Levels]:
-    """1, x, y, the picture from -1/2 to 1/2, at each pixel: [3, H * W]; and the products of any two."""
-    y, x = (np.linspace(-0.5, 0.5, side, dtype=np.float32) for side in (height, width))
-    values = monomials(y, x, degree=1)
-    return values, (values[:, np.newaxis] * values).reshape(9, -1)
-
-
-def monomials(y: Levels, x: Levels, *, degree: int) -> Levels:
-    """1, x, y and, of degree 2, x^2, xy, y^2 at each pixel: [3 or 6, H * W].
-
-    `y` [H] and `x` [W] are the coordinates of the rows and the columns.
-    """
-    y, x = np.meshgrid(y, x, indexing="ij")
-    values = [np.ones_like(x), x, y] if degree == 1 else [np.ones_like(x), x, y, x * x, x * y, y * y]
-    return np.stack(values).reshape(len(values), -1)
-
+"""The level given to the paper once light is taken away: its noise has room below."""
 
 OVERVIEW_SIDE_PX = 64
 """The paper is estimated on a copy whose longer side is at most this many pixels."""
@@ -242,10 +83,10 @@ MAX_STROKE_FRACTION = 1 / 3
 """No stroke is wider than this share of the longer side; what is dark and wider is shadow or table."""
 
 SHADOW_STEP = 0.92
-"""Paper that falls to this share of its light within a pixel of the overview has a shadow's edge there."""
+"""Paper that falls to this share of its light within one pixel of the overview has a shadow's edge there."""
 
 MIN_SIDE_FOR_SHADOWS_PX = 24
-"""An overview with a shorter side of fewer pixels is one stroke's crop: no shadow's edge is looked for."""
+"""An overview with a shorter side is one stroke's crop, in which no shadow's edge is looked for."""
 
 NEAR_EDGE_RANGE_FRACTION = 0.35
 """An edge is near where the range of light around is at least this share of the picture's greatest."""
@@ -254,20 +95,71 @@ MAX_CROP_SIDE_PX = 40
 """Pictures of at most so many pixels are crops of a dataset as often as photographs."""
 
 DARK_INK_PRIOR = 0.7
-"""On a photograph light ink needs so much more of the vote than dark ink: boards are rarer than paper."""
+"""Prior towards dark ink on photographs: boards are rarer than paper."""
 
 FIT_SIDE_PX = 16
-"""The surface of the light is fitted to a copy of this many pixels a side."""
+"""The surface of the light is fitted to a copy of so many pixels a side."""
 
 FIT_ROUNDS = 4
-"""The fit's least squares, reweighted all but the first time: more move it by less than a grey level."""
+"""Least squares, reweighted all but the first time: more rounds move the fit by less than a grey level."""
 
 FIT_RIDGE = np.eye(6, dtype=np.float32) * np.float32(1e-3)
 """Too small to bend the surface, it keeps the fit's equations solvable."""
 
+TEXTURE_FRACTION = 0.2
+"""On small crops, differences from the paper below this share of the ink's are texture."""
+
+NOISE_DEVIATIONS = 3
+"""Levels within so many standard deviations of the paper's are paper."""
+
+SIGNIFICANT_DEVIATIONS = 6
+"""No pixel of a blank page reaches so many standard deviations, errors of the estimate included."""
+
+NOISE_SAMPLE_PIXELS = 2_000
+"""About so many pixels are sampled to measure the noise."""
+
+LARGE_SIDE_PX = 256
+"""Above this longer side a wider blur takes away noise and no detail."""
+
+
+def foreground_intensity(image: Grey) -> tuple[Grey, float]:
+    """Compute the share of the paper's light that each pixel absorbs.
+
+    A share, because a stroke in a shadow differs from its paper by fewer grey levels than one in the light.
+
+    Args:
+        image: uint8 [H, W], either polarity.
+
+    Returns:
+        uint8 [H, W], 0 for paper, 255 if no light is left; and by how many grey levels
+        the image differs from its paper at most, or 0 where noise explains it.
+
+    >>> page = np.full((120, 120), 210, np.uint8)
+    >>> page[30:90, 55:65] = 42
+    >>> ink, difference = foreground_intensity(page)
+    >>> int(ink[60, 60]), int(ink[10, 10]), difference       # 255 * (210 - 42) / 210
+    (204, 0, 168.0)
+    """
+    image, paper, dense = estimate_background(image)
+    side = 3 if max(image.shape) <= LARGE_SIDE_PX else 5
+    smooth: Grey = cv2.GaussianBlur(image, (side, side), 0)  # type: ignore[assignment]
+    offset, deviation = (0.0, 0.0) if dense else _noise(paper, smooth)
+    gap = cv2.subtract(paper, smooth)
+    difference = cv2.minMaxLoc(gap)[1] - offset
+    floor = round(offset + NOISE_DEVIATIONS * deviation)  # OpenCV is faster with whole numbers
+    ink = cv2.divide(cv2.subtract(gap, floor), paper, scale=255)  # type: ignore[call-overload]
+    return np.asarray(ink, np.uint8), difference if difference >= SIGNIFICANT_DEVIATIONS * deviation else 0.0
+
+
+def foreground_intensity_small(image: Grey) -> tuple[Grey, float]:
+    """Do the same on crops whose strokes leave too little paper to measure its grain."""
+    image, paper, _ = estimate_background(image)
+    ink: Grey = cv2.subtract(paper, image)  # type: ignore[assignment]
+    return _without_texture(ink), cv2.minMaxLoc(ink)[1]
+
 
 def estimate_background(image: Grey) -> tuple[Grey, Grey, bool]:
-    """The image with its ink dark, and the paper's light under each of its pixels.
+    """Make the ink dark, and estimate the paper's light under each pixel.
 
     Args:
         image: uint8 [H, W], either polarity.
@@ -300,24 +192,174 @@ def estimate_background(image: Grey) -> tuple[Grey, Grey, bool]:
     return image, _enlarged(paper, image), False
 
 
+def estimate_background_dense(overview: Grey) -> tuple[bool, Levels] | None:
+    """Estimate the paper of a crop full of ink.
+
+    Args:
+        overview: uint8 [H, W], at most some 64 px a side.
+
+    Returns:
+        Whether the ink is dark, and the paper, float32 [H, W]; None for other pictures.
+
+    >>> crop = np.full((60, 10), 220, np.uint8)
+    >>> crop[5:55, 1:9] = 40
+    >>> dark, paper = estimate_background_dense(crop)
+    >>> dark, float(paper[30, 5])
+    (True, 220.0)
+    """
+    _, bright = cv2.threshold(overview, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    light = _border_share(bright)  # type: ignore[arg-type]
+    likelier = light >= 0.5
+    share = cv2.mean(bright)[0]
+    even_light = max(light, 1 - light) > PLAIN_BORDER_FRACTION
+    if even_light and (1 - share if likelier else share) < MIN_INK_FRACTION:
+        return None
+    ambiguous = AMBIGUOUS_BORDER_FRACTION < light < 1 - AMBIGUOUS_BORDER_FRACTION
+    for dark in (likelier, not likelier) if ambiguous else (likelier,):
+        paper = _paper(overview, bright if dark else 1 - bright, dark=dark)  # type: ignore[arg-type]
+        # What has less of the border is the ink, unless the crop is cut out along it.
+        if paper is not None and (dark == likelier or _fills(1 - paper)):
+            return dark, _plane(overview, paper)
+    return None
+
+
+def explained_variance(levels: Grey, mask: Grey) -> float:
+    """Return the share of the variance of levels that a mask of 0 and 1 explains; both are uint8 [H, W]."""
+    total = float(cv2.meanStdDev(levels)[1][0, 0]) ** 2
+    share = cv2.mean(mask)[0]
+    gap = cv2.mean(levels, mask=mask)[0] - cv2.mean(levels, mask=1 - mask)[0]
+    return share * (1 - share) * gap**2 / max(total, 1e-9)
+
+
+def _paper(overview: Grey, paper: Grey, *, dark: bool) -> Grey | None:
+    """Return a mask of the paper, uint8 [H, W] of 0 and 1; None if this is not a crop full of such ink.
+
+    Args:
+        paper: the first guess.
+        dark: whether the ink is.
+    """
+    for _ in range(DENSE_FIT_ROUNDS):
+        if not MIN_PAPER_FRACTION <= cv2.mean(paper)[0] <= 1 - MIN_PAPER_FRACTION:
+            return None
+        under = _plane(overview, paper)
+        deep = under - overview if dark else overview - under
+        flat: Grey = np.clip(deep + FLAT_BACKGROUND_LEVEL, 0, 255).astype(np.uint8)
+        ink: Grey = cv2.threshold(flat, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]  # type: ignore[assignment]
+        paper, depth = 1 - ink, _depth(ink)
+        if depth > max(MAX_STROKE_DEPTH_FRACTION * max(overview.shape), 2):
+            return None
+    fills = _fills(ink)
+    filling = fills and _border_share(paper) <= MAX_TOUCHED_BORDER_FRACTION
+    least = MIN_FILLING_INK_FRACTION if filling else MIN_INK_FRACTION
+    if not least <= cv2.mean(ink)[0] <= 1 - MIN_PAPER_FRACTION:
+        return None
+    if explained_variance(flat, ink) < MIN_EXPLAINED_VARIANCE:
+        return None
+    found = _is_drawn(flat, ink) and (_surrounds(paper) or (fills and _is_cut(paper, ink, depth)))
+    return paper if found else None
+
+
+def _fills(ink: Grey) -> bool:
+    """Return whether ink reaches all four sides, as in a picture that was cut out along it."""
+    x, y, width, height = cv2.boundingRect(ink)
+    return bool(max(x, y, ink.shape[1] - x - width, ink.shape[0] - y - height) <= MAX_BORDER_GAP_PX)
+
+
+def _border_share(mask: Grey) -> float:
+    border = border_bytes(mask)
+    return border.count(1) / len(border)
+
+
+def _depth(mask: Grey) -> float:
+    """Return the largest distance from the outline, in px."""
+    return cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[1]
+
+
+def _is_drawn(flat: Grey, ink: Grey) -> bool:
+    """Return whether the ink has a pen's sharp outline: a flash or a vignette has not."""
+    contrast = cv2.mean(flat, mask=ink)[0] - cv2.mean(flat, mask=1 - ink)[0]
+    outline = cv2.subtract(ink, cv2.erode(ink, SQUARE_3X3))
+    rise = cv2.mean(cv2.morphologyEx(flat, cv2.MORPH_GRADIENT, SQUARE_3X3), mask=outline)[0]
+    return contrast >= MIN_DENSE_CONTRAST_LEVELS and rise >= MIN_DENSE_EDGE_RISE * contrast
+
+
+def _surrounds(paper: Grey) -> bool:
+    """Return whether the border is mostly paper."""
+    corners = paper[0, 0] and paper[0, -1] and paper[-1, 0] and paper[-1, -1]
+    return _border_share(paper) >= (MIN_BORDER_PAPER_FRACTION if corners else MIN_CLEAR_BORDER_PAPER_FRACTION)
+
+
+def _is_cut(paper: Grey, ink: Grey, depth: float) -> bool:
+    """Return whether strokes that reach the border run through the paper, and are narrower than it."""
+    if _border_share(paper) < MIN_CUT_BORDER_PAPER_FRACTION or _depth(paper) < depth:
+        return False
+    hull = cv2.fillConvexPoly(np.zeros_like(ink), cv2.convexHull(cv2.findNonZero(paper)), 1)
+    cut = _at_border(ink)
+    return cv2.countNonZero(cv2.bitwise_and(hull, cut)) >= MIN_INK_IN_HULL_FRACTION * cv2.countNonZero(cut)
+
+
+def _at_border(ink: Grey) -> Grey:
+    """Return the components of the ink that touch the border."""
+    count, labels = cv2.connectedComponents(ink)
+    there = np.zeros(count, np.uint8)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        there[edge] = 1
+    there[0] = 0
+    found: Grey = there[labels]
+    return found
+
+
+def _plane(overview: Grey, paper: Grey) -> Levels:
+    """Fit a plane to the paper's levels, without the ink's blurred outline if enough paper is left."""
+    plain: Grey = cv2.erode(paper, SQUARE_3X3, borderType=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+    chosen = plain if cv2.countNonZero(plain) >= cv2.countNonZero(paper) / 2 else paper
+    values, products = _plane_monomials(*overview.shape)
+    weights = chosen.ravel().astype(np.float32)
+    # A ridge: if the paper is on one line, the plane does not tilt across it.
+    ridge = np.diag([0.0, 0.01, 0.01]) * weights.sum()
+    sums = values @ (weights * overview.ravel())
+    coefficients = np.linalg.solve((products @ weights).reshape(3, 3) + ridge, sums).astype(np.float32)
+    darkest, brightest, _, _ = cv2.minMaxLoc(overview, mask=chosen)
+    plane: Levels = np.clip((coefficients @ values).reshape(overview.shape), darkest, brightest)
+    return plane
+
+
+@lru_cache(maxsize=64)
+def _plane_monomials(height: int, width: int) -> tuple[Levels, Levels]:
+    """Return 1, x, y at each pixel, from -1/2 to 1/2: [3, H * W]; and the products of any two: [9, H * W]."""
+    y, x = (np.linspace(-0.5, 0.5, side, dtype=np.float32) for side in (height, width))
+    values = monomials(y, x, degree=1)
+    return values, (values[:, np.newaxis] * values).reshape(9, -1)
+
+
+def monomials(y: Levels, x: Levels, *, degree: int) -> Levels:
+    """Return 1, x, y and, of degree 2, x^2, xy, y^2 at each pixel: [3 or 6, H * W].
+
+    `y` [H] and `x` [W] are the coordinates of the rows and the columns.
+    """
+    y, x = np.meshgrid(y, x, indexing="ij")
+    values = [np.ones_like(x), x, y] if degree == 1 else [np.ones_like(x), x, y, x * x, x * y, y * y]
+    return np.stack(values).reshape(len(values), -1)
+
+
 def _enlarged(paper: Levels, image: Grey) -> Grey:
     under: Grey = cv2.convertScaleAbs(paper)  # type: ignore[assignment]
     return enlarge(under, image.shape)
 
 
 def _overview(image: Grey) -> Grey:
-    # Three quarters of its size are as good as all of it where halving alone gets there.
+    # Three quarters of the size are as good as all of it if halving alone gets there.
     image = halve(image, 1.5 * OVERVIEW_SIDE_PX)
     return shrink(image, OVERVIEW_SIDE_PX / max(image.shape))
 
 
 def _window(shape: tuple[int, ...], share: float) -> int:
-    """An odd number of pixels, about `share` of the longer side and at least 3."""
+    """Return an odd number of pixels, about `share` of the longer side and at least 3."""
     return 2 * max(1, round(max(shape) * share / 2)) + 1
 
 
 def _close(levels: Levels) -> Levels:
-    """A closing that takes the picture to go on beyond its border as it is at it."""
+    """Apply a closing as if the picture went on beyond its border as it is at it."""
     width = _window(levels.shape, MAX_STROKE_FRACTION)
     reach = width // 2
     wide = cv2.copyMakeBorder(levels, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
@@ -326,18 +368,18 @@ def _close(levels: Levels) -> Levels:
 
 
 def _ink_is_dark(overview: Levels, light: Levels, lean: float) -> bool:
-    # Where there is much ink, the surface is fitted to it as well, and the picture itself knows better.
-    # Elsewhere it is the light that has to go first.
+    # With much ink, the surface is fitted to the ink as well, and the picture itself is the better voter.
+    # Otherwise the light has to be taken away first.
     votes = 2 * _vote_for_dark_ink(overview - light) + lean
     return votes >= 1 or (votes >= -1 and votes + _vote_for_dark_ink(overview) >= 0)
 
 
 def _vote_for_dark_ink(levels: Levels) -> float:
-    """From -1 to 1: how much plainer the paper around the ink is if the ink is dark.
+    """Vote for dark ink (1) or light ink (-1).
 
-    Where the brightest and the darkest pixel around differ, an edge is near. On the rim of that
-    neighbourhood is paper: as bright as the brightest around dark ink, as dark as the darkest around
-    light ink. The two rims of a shadow's edge outvote each other.
+    If the brightest and the darkest pixel around differ, an edge is near. On the rim of that neighbourhood
+    is paper: as bright as the brightest around dark ink, as dark as the darkest around light ink. The two
+    rims of a shadow's edge outvote each other.
     """
     kernel = np.ones((_window(levels.shape, MAX_STROKE_FRACTION / 2),) * 2, np.uint8)
     darkest = cv2.erode(levels, kernel)
@@ -353,9 +395,9 @@ def _vote_for_dark_ink(levels: Levels) -> float:
 
 
 def _surface_of_light(overview: Levels) -> Levels:
-    """The quadratic surface that most pixels lie near (iteratively reweighted least squares).
+    """Fit the quadratic surface that most pixels lie near (iteratively reweighted least squares).
 
-    Nowhere is it darker or brighter than the picture: bent by much ink, it would be so in the corners.
+    It is clipped to the picture's range: bent by much ink, it would leave it in the corners.
     """
     height, width = overview.shape
     values, products = _surface_monomials(FIT_SIDE_PX, FIT_SIDE_PX), _products()
@@ -402,58 +444,6 @@ def _surface_monomials(height: int, width: int) -> Levels:
 
 def _centres(side: int) -> Levels:
     return np.asarray((np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1, np.float32)
-
-
-TEXTURE_FRACTION = 0.2
-"""On small crops, differences from the paper below this share of the ink's own are paper texture."""
-
-NOISE_DEVIATIONS = 3
-"""What stays within so many standard deviations of the paper is paper."""
-
-SIGNIFICANT_DEVIATIONS = 6
-"""So many standard deviations no pixel of a blank page reaches, the estimate of its paper included."""
-
-NOISE_SAMPLE_PIXELS = 2_000
-"""About as many pixels tell how strong the noise is."""
-
-LARGE_SIDE_PX = 256
-"""Above this longer side (px) a wider blur takes away noise and no detail."""
-
-
-def foreground_intensity(image: Grey) -> tuple[Grey, float]:
-    """The share of the paper's light that each pixel swallows.
-
-    A share, because a stroke in the shadow differs from its paper by fewer grey levels than beside it.
-
-    Args:
-        image: uint8 [H, W], either polarity.
-
-    Returns:
-        uint8 [H, W], 0 where there is paper, 255 where no light is left; and by how many grey levels
-        the image differs from its paper at most, or 0 where noise explains it.
-
-    >>> page = np.full((120, 120), 210, np.uint8)
-    >>> page[30:90, 55:65] = 42
-    >>> ink, difference = foreground_intensity(page)
-    >>> int(ink[60, 60]), int(ink[10, 10]), difference       # 255 * (210 - 42) / 210
-    (204, 0, 168.0)
-    """
-    image, paper, dense = estimate_background(image)
-    side = 3 if max(image.shape) <= LARGE_SIDE_PX else 5
-    smooth: Grey = cv2.GaussianBlur(image, (side, side), 0)  # type: ignore[assignment]
-    offset, deviation = (0.0, 0.0) if dense else _noise(paper, smooth)
-    gap = cv2.subtract(paper, smooth)
-    difference = cv2.minMaxLoc(gap)[1] - offset
-    floor = round(offset + NOISE_DEVIATIONS * deviation)  # OpenCV is faster with whole numbers
-    ink = cv2.divide(cv2.subtract(gap, floor), paper, scale=255)  # type: ignore[call-overload]
-    return np.asarray(ink, np.uint8), difference if difference >= SIGNIFICANT_DEVIATIONS * deviation else 0.0
-
-
-def foreground_intensity_small(image: Grey) -> tuple[Grey, float]:
-    """`foreground_intensity` for crops on which strokes leave too little paper to tell its grain."""
-    image, paper, _ = estimate_background(image)
-    ink: Grey = cv2.subtract(paper, image)  # type: ignore[assignment]
-    return _without_texture(ink), cv2.minMaxLoc(ink)[1]
 
 
 def _noise(paper: Grey, image: Grey) -> tuple[float, float]:

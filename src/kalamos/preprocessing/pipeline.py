@@ -1,11 +1,8 @@
-"""The preprocessing pipeline: a list of steps, and the check for images that need none.
+"""The preprocessing pipeline: a list of declared steps made callable, and a check for images that need none.
 
-Recognise, many at a time, images that the default steps would return as they are.
-
-Exports of MNIST and its family already have the geometry that the steps make. Going through them
-one by one costs more than decoding them; a look at a whole stack costs little.
-
-Turn a declared step list into a callable, and refuse a list that means nothing.
+Exports of MNIST and its family already have the geometry that the default steps make. Running the steps on
+them one by one costs more than decoding them; `AlreadyNormalized` recognises them, many at a time, at little
+cost.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError, PreprocessingError, suggest
+from kalamos.preprocessing.resizing import border_bytes
 from kalamos.preprocessing.steps import FULL_CONTRAST, MAX_SIDE, MAX_WORKING_PIXELS, STEPS, GreyImage, Step
 
 __all__ = ["DEFAULT_STEPS", "AlreadyNormalized", "Preprocessor", "default_steps"]
@@ -27,13 +25,13 @@ NORMALIZING_STEPS = (
     ("polarity", "ink_box", "resize", "centre"),
     ("polarity", "ink_box", "stroke", "resize", "centre"),
 )
-"""The lists of steps this knows; any other is not looked at as a whole."""
+"""The lists of steps for which `AlreadyNormalized` knows what they leave alone."""
 
 
 class AlreadyNormalized:
     """The geometry that `NORMALIZING_STEPS` leave alone.
 
-    All others are looked through for specks, and could lose a little each time.
+    The steps search all other images for specks, and could take a little away each time.
 
     Args:
         size: side of the square.
@@ -48,7 +46,7 @@ class AlreadyNormalized:
 
     @classmethod
     def from_steps(cls, steps: Sequence[Mapping[str, object]]) -> AlreadyNormalized | None:
-        """What these steps (without `normalise`) leave alone; None where only trying can tell."""
+        """Return what these steps (without `normalise`) leave alone; None if only trying can tell."""
         if tuple(step["step"] for step in steps) not in NORMALIZING_STEPS:
             return None
         declared = {str(step["step"]): step for step in steps}
@@ -66,14 +64,14 @@ class AlreadyNormalized:
         return cls(size, longest * (1 - tolerance), longest)
 
     def has_size(self, grey: NDArray[np.uint8]) -> bool:
-        """Whether an image can be one of a stack."""
+        """Return whether an image has the size of the squares."""
         return grey.shape == (self.size, self.size)
 
     def check(self, grey: NDArray[np.uint8]) -> bool:
-        """Whether one image needs nothing: `check_batch` for a single one, in a tenth of its time."""
+        """Return whether one image needs no change: `check_batch` of one image, in a tenth of its time."""
         if not self.has_size(grey):
             return False
-        edges = b"".join([edge.tobytes() for edge in (grey[0], grey[-1], grey[:, 0], grey[:, -1])])
+        edges = border_bytes(grey)
         x, y, width, height = cv2.boundingRect(grey)
         if 2 * edges.count(0) <= len(edges) or not self._shortest <= max(width, height) <= self._longest:
             return False
@@ -212,7 +210,7 @@ class Preprocessor:
         return grey
 
     def trace(self, grey: GreyImage) -> Iterator[tuple[str, GreyImage]]:
-        """What each step makes of an image, one after the other; the last is what the network sees.
+        """Apply the steps one after the other; the last result is what the network sees.
 
         Yields:
             The step's name and its result, uint8 [h, w] (`normalise`, which changes no picture, apart).

@@ -1,7 +1,7 @@
 """Clean crops of so few pixels that only contrast and place tell a speck from a dot.
 
-Larger pictures go through `parts`. Here, nothing is touched unless there is a reason to: images of the
-training data, thin strokes and dots included, come out as they went in.
+Larger pictures go through `components`. Here nothing is changed without a reason: images of the training
+data, thin strokes and dots included, come out as they went in.
 """
 
 from __future__ import annotations
@@ -12,61 +12,63 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.resizing import SQUARE_3X3, stroke_width
+from kalamos.preprocessing.resizing import SQUARE_3X3, border_bytes, stroke_width
 
 __all__ = ["clean_small_crop", "remove_bars", "remove_impulses", "remove_stains"]
 
 Grey = NDArray[np.uint8]
 
 MIN_IMPULSE_LEVELS, MIN_IMPULSES = 128, 6
-"""So many pixels that differ from all their neighbours by so many grey levels are no dots, but noise."""
+"""So many pixels that differ from all their neighbours by so many grey levels are noise, not dots."""
 
 IMPULSE_EXTREME_LEVELS = 5
 """Salt and pepper lie within so many grey levels of white and black."""
 
 MIN_BAR_CONTRAST_LEVELS = 64
-"""A picture with less between its darkest and its lightest pixel shows no bar."""
+"""A picture with less between its darkest and its lightest pixel has no bar."""
 
 MIN_BAR_EDGE_FRACTION = 0.6
-"""A bar's edge is to be seen in this share of the rows; where strokes begin or end at it, it cannot be."""
+"""A bar's edge is visible in this share of the rows; strokes that begin or end at it hide it."""
 
 MAX_BAR_JOINT_FRACTION, MIN_CROSSED_ROWS = 0.5, 2
-"""A bar joined to the rest in more rows, as a share of its width, is a letter's stem (that of an L is joined
-to its foot over as many), unless in so many rows strokes are inverted within the bar."""
+"""Most rows, relative to its width, in which a bar may touch other ink; more means that it is a letter's stem
+(that of an L is joined to its foot over as many), unless so many rows show strokes inverted within the
+bar."""
 
 MIN_BAR_TO_PEN_RATIO = 1.75
-"""... or unless it is so many times as wide as the pen: no stem is."""
+"""... or unless it is so many times as wide as the pen, as no stem is."""
 
 MIN_BAR_PX, MAX_BAR_FRACTION = 3, 0.35
-"""A bar is at least so many px and at most this share of the picture wide."""
+"""The width of a bar: at least so many px, at most this share of the picture's."""
 
 MIN_BAR_STRENGTH = 0.75
-"""A bar stands out from the ground at least this share as much as the ink does: a shadow does not."""
+"""A bar contrasts with the ground at least this share as much as the ink does; a shadow does not."""
 
 FAINT_STAIN_LEVEL, MIN_STAIN_LEVEL = 64, 24
 """Of full-contrast ink: what is nowhere as strong as `FAINT_STAIN_LEVEL` is neither a stroke nor a dot, and
 what is below `MIN_STAIN_LEVEL` widens no box by much."""
 
 STROKE_OUTLINE_PX = 2
-"""Grey reaches so many px beyond the strokes that it belongs to."""
+"""Grey outlines reach so many px beyond their strokes."""
 
 NEIGHBOURS_3X3 = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 
 
 def clean_small_crop(image: Grey) -> Grey:
-    """Without impulses and bars; the image itself where its border is of one value, as nearly all are.
+    """Remove impulses and bars; return the image itself if its border is of one value, as nearly all are.
 
     Args:
         image: uint8 [H, W], either polarity.
     """
-    border = _border(image)
+    border = border_bytes(image)
     if border.count(border[0]) == len(border):
         return image
     return remove_bars(remove_impulses(image))
 
 
 def remove_impulses(image: Grey) -> Grey:
-    """Without salt-and-pepper noise, by a switching median filter; the image itself where there is little.
+    """Remove salt-and-pepper noise with a switching median filter; return the image itself if there is
+    little.
 
     Args:
         image: uint8 [H, W], either polarity.
@@ -94,7 +96,7 @@ def remove_impulses(image: Grey) -> Grey:
 
 
 def remove_bars(image: Grey) -> Grey:
-    """With bars along its sides exchanged for the ground; the image itself where there is none.
+    """Replace bars along the sides by the ground; return the image itself if it has none.
 
     A bar, such as the page's edge or an inverted stripe, runs along a whole side with a straight edge and
     is joined to nothing. What is written across it is inverted within, and comes back.
@@ -123,21 +125,16 @@ def remove_bars(image: Grey) -> Grey:
 
 
 def _has_two_grounds(image: Grey) -> bool:
-    """Whether the border is both dark and light, without which no bar can be: nearly no image costs more."""
+    """Return whether the border is both dark and light, as with any bar: nearly no image costs more."""
     darkest, lightest, _, _ = cv2.minMaxLoc(image)
-    border = _border(image)
+    border = border_bytes(image)
     return lightest - darkest >= MIN_BAR_CONTRAST_LEVELS and min(border) <= (darkest + lightest) / 2 < max(
         border
     )
 
 
-def _border(image: Grey) -> bytes:
-    # Bytes are counted in half the time of any way through arrays.
-    return b"".join([edge.tobytes() for edge in (image[0], image[-1], image[:, 0], image[:, -1])])
-
-
 def _bars(image: Grey) -> dict[str, int]:
-    """The columns at which bars along the left and the right side end and begin."""
+    """Return the columns at which bars along the left and the right side end and begin."""
     darkest, lightest, _, _ = cv2.minMaxLoc(image)
     bright = image > (darkest + lightest) / 2
     found: dict[str, int] = {}
@@ -158,7 +155,7 @@ def _bars(image: Grey) -> dict[str, int]:
 
 
 def _bar(like_corner: NDArray[np.bool_]) -> int:
-    """How wide a bar along the left side is; 0 where there is none."""
+    """Return how wide a bar along the left side is; 0 if there is none."""
     height, width = like_corner.shape
     most = int(MAX_BAR_FRACTION * width)
     if most < MIN_BAR_PX or height <= MIN_BAR_PX or not like_corner[:, 0].all():
@@ -185,7 +182,7 @@ def _middle(levels: Grey) -> int:
 
 
 def remove_stains(ink: Grey, near: int = 1) -> Grey:
-    """Without faint grey apart from the strokes; the ink itself where none widens its box.
+    """Remove faint grey apart from the strokes; return the ink itself if none widens its box.
 
     Args:
         ink: uint8 [H, W], bright on black, at full contrast.
@@ -207,7 +204,7 @@ def remove_stains(ink: Grey, near: int = 1) -> Grey:
 
 
 def _reaches_hardly_farther(whole: Sequence[int], strokes: Sequence[int]) -> bool:
-    """Whether two boxes (x, y, width, height) differ by no more than the strokes' soft outlines."""
+    """Return whether two boxes (x, y, width, height) differ by no more than the strokes' soft outlines."""
     (x, y, width, height), (left, top, across, down) = whole, strokes
     most = max(left - x, top - y, x + width - left - across, y + height - top - down)
     return most <= STROKE_OUTLINE_PX

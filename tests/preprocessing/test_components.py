@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.ruled_lines import remove_lines
+from kalamos.preprocessing.components import remove_lines
 
 Mask = NDArray[np.uint8]
 
