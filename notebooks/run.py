@@ -30,6 +30,9 @@ CELL_SECONDS = 1800
 LOCAL = re.compile(r"(?<![\w.:/])/\w[\w.-]*/|\b[A-Za-z]:\\|\b0x[0-9a-fA-F]{6,}")
 """An absolute path, or an object's address."""
 
+PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
+"""Inside HTML; what may look like a path in it is none."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run notebooks/walkthrough.ipynb and keep its outputs.")
@@ -96,7 +99,7 @@ def unfit(notebook: NotebookNode) -> list[str]:
 def _text(output: dict[str, Any]) -> str:
     texts = [output.get("text", "")]
     texts += [value for kind, value in output.get("data", {}).items() if kind.startswith("text/")]
-    return "\n".join(texts)
+    return PICTURE.sub("", "\n".join(texts))
 
 
 if __name__ == "__main__":
