@@ -21,7 +21,7 @@ from statistics import mean, stdev
 
 import kalamos
 from kalamos.datasets import Split, load_dataset
-from kalamos.evaluation.evaluate import evaluate, run_split
+from kalamos.evaluation.evaluate import evaluate_split, run_split
 from kalamos.evaluation.metrics import wilson_interval
 from kalamos.learn import Callback, EpochReport, Run, load_recipe, resume_run, run_recipe
 from kalamos.learn.export import export_run
@@ -113,7 +113,7 @@ def measure(bench: Bench, seed: int, runs: Path) -> Measured:
     dataset = load_dataset(recipe.dataset)
     split = run_split(dataset, folder, "val") if bench.on == "val" else dataset.test
     assert isinstance(split, Split)  # noqa: S101  (a bench names a split that there is)
-    result = evaluate(kalamos.load(model), split, dataset.alphabet.labels)
+    result = evaluate_split(kalamos.load(model), split, dataset.alphabet.labels)
     return Measured(
         seed=seed,
         accuracy=result.accuracy,

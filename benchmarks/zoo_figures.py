@@ -14,7 +14,7 @@ from zoo_models import Shipped
 import kalamos
 from kalamos.datasets import Split, load_dataset
 from kalamos.datasets.dataset import prepare_split
-from kalamos.evaluation.evaluate import Evaluation, evaluate, surest_mistakes
+from kalamos.evaluation.evaluate import Evaluation, evaluate_split, surest_mistakes
 from kalamos.evaluation.metrics import Proportion
 from kalamos.evaluation.ood import measure as measure_outliers
 from kalamos.evaluation.report import as_metric
@@ -50,7 +50,7 @@ def measure(model: Shipped, path: Path, pictures: Path, trained: Mapping[str, An
     robustness: dict[str, Any] = {}
     for place, wanted in enumerate(model.tests):
         name, split, labels = _images(wanted.dataset, reader)
-        result = evaluate(reader, split, labels)
+        result = evaluate_split(reader, split, labels)
         record_metric(path, as_metric(result, wanted.dataset, name))
         test = {
             "dataset": wanted.dataset,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kalamos.alphabets import Alphabet
     from kalamos.datasets import load_dataset
     from kalamos.errors import ImageError, KalamosError, ModelError, NoInkError
-    from kalamos.evaluation.evaluate import evaluate_dataset as evaluate
+    from kalamos.evaluation.evaluate import evaluate
     from kalamos.finetune import fine_tune
     from kalamos.inspection import inspect
     from kalamos.learn import Recipe, Run, train
@@ -49,7 +49,7 @@ _HOMES = {
     "Results": "results",
     "Run": "learn",
     "compare": "learn.compare",
-    "evaluate": "evaluation.evaluate:evaluate_dataset",
+    "evaluate": "evaluation.evaluate",
     "export": "learn.export:export_model",
     "fine_tune": "finetune",
     "inspect": "inspection",

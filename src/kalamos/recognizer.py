@@ -273,7 +273,7 @@ class Recognizer:
         0.972
         """
         # Late, as evaluation is built on recognizers.
-        measured: Evaluation = import_module("kalamos.evaluation.evaluate").evaluate_dataset(
+        measured: Evaluation = import_module("kalamos.evaluation.evaluate").evaluate(
             self, dataset, split=split, split_of=split_of, charset=charset, data_dir=data_dir
         )
         return measured

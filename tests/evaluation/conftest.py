@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset, Split
-from kalamos.evaluation.evaluate import EvalTarget, Evaluation, evaluate
+from kalamos.evaluation.evaluate import EvalTarget, Evaluation, evaluate_split
 from kalamos.model_file import open_model
 from kalamos.recognizer import Recognizer
 
@@ -28,7 +28,7 @@ def spoilt(digits: Dataset) -> Split:
 
 @pytest.fixture(scope="session")
 def measured(reader: Recognizer, spoilt: Split, digits: Dataset) -> Evaluation:
-    return evaluate(reader, spoilt, digits.alphabet.labels)
+    return evaluate_split(reader, spoilt, digits.alphabet.labels)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from kalamos.evaluation.evaluate import (
     confused_pairs,
     dataset_split,
     evaluate,
+    evaluate_split,
     filter_charset,
+    load_eval_data,
     right_samples,
     run_split,
     surest_mistakes,
@@ -37,7 +40,7 @@ def sure_of(answers: list[int], confidence: list[float], classes: int) -> np.nda
 
 
 @pytest.fixture
-def measured_evaluate() -> Evaluation:
+def few() -> Evaluation:
     """Eight images of a, b, c and d: five right, two wrong, one unread; there is no d."""
     return Evaluation(
         truth=np.array([0, 0, 0, 1, 1, 1, 2, 2]),
@@ -47,75 +50,75 @@ def measured_evaluate() -> Evaluation:
     )
 
 
-def test_what_could_not_be_read_counts_as_wrong(measured_evaluate: Evaluation) -> None:
-    assert measured_evaluate.n == 8
-    assert measured_evaluate.unread == 1
-    assert measured_evaluate.correct.tolist() == [True, True, False, True, True, False, True, False]
-    assert measured_evaluate.accuracy == 5 / 8
-    assert measured_evaluate.interval == wilson_interval(5, 8)
+def test_what_could_not_be_read_counts_as_wrong(few: Evaluation) -> None:
+    assert few.n == 8
+    assert few.unread == 1
+    assert few.correct.tolist() == [True, True, False, True, True, False, True, False]
+    assert few.accuracy == 5 / 8
+    assert few.interval == wilson_interval(5, 8)
 
 
-def test_what_could_not_be_read_is_nowhere_in_the_confusion(measured_evaluate: Evaluation) -> None:
-    assert measured_evaluate.confusion.tolist() == [[2, 1, 0, 0], [0, 2, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+def test_what_could_not_be_read_is_nowhere_in_the_confusion(few: Evaluation) -> None:
+    assert few.confusion.tolist() == [[2, 1, 0, 0], [0, 2, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
 
 
-def test_what_could_not_be_read_was_lost_by_its_class(measured_evaluate: Evaluation) -> None:
-    assert measured_evaluate.classes.recall[:3].tolist() == [2 / 3, 2 / 3, 1 / 2]
-    assert measured_evaluate.classes.precision[:3].tolist() == [1, 2 / 3, 1 / 2]
-    assert np.isnan(measured_evaluate.classes.recall[3])
+def test_what_could_not_be_read_was_lost_by_its_class(few: Evaluation) -> None:
+    assert few.classes.recall[:3].tolist() == [2 / 3, 2 / 3, 1 / 2]
+    assert few.classes.precision[:3].tolist() == [1, 2 / 3, 1 / 2]
+    assert np.isnan(few.classes.recall[3])
 
 
-def test_calibration_is_that_of_what_was_read(measured_evaluate: Evaluation) -> None:
+def test_calibration_is_that_of_what_was_read(few: Evaluation) -> None:
     gaps = [2 * 0.1, 0.6, 0.0, 0.4, 0.2]  # by bin: .9, .6, 1, .4, .8
-    assert measured_evaluate.ece == pytest.approx(sum(gaps) / 7)
-    assert measured_evaluate.reliability.counts.sum() == 7
+    assert few.ece == pytest.approx(sum(gaps) / 7)
+    assert few.reliability.counts.sum() == 7
     own = [0.9, 0.9, 0.4 / 3, 1.0, 1.0, 0.2, 0.8]
-    assert measured_evaluate.nll == pytest.approx(-np.log(own).mean(), rel=1e-5)
+    assert few.nll == pytest.approx(-np.log(own).mean(), rel=1e-5)
 
 
-def test_top_k_counts_unread_as_never_found(measured_evaluate: Evaluation) -> None:
+def test_top_k_counts_unread_as_never_found(few: Evaluation) -> None:
     # The two mistakes' true labels share the rest with others: a goes before c, b after a.
-    assert [measured_evaluate.top_k(k) for k in (1, 2, 3, 4, 9)] == [5 / 8, 6 / 8, 7 / 8, 7 / 8, 7 / 8]
+    assert [few.top_k(k) for k in (1, 2, 3, 4, 9)] == [5 / 8, 6 / 8, 7 / 8, 7 / 8, 7 / 8]
 
 
-def test_unread_images_are_the_least_sure(measured_evaluate: Evaluation) -> None:
-    assert measured_evaluate.selective.risk[-1] == 3 / 8
-    assert measured_evaluate.selective.confidence_at(1) == 0
-    assert measured_evaluate.selective.accuracy_at(7 / 8) == pytest.approx(5 / 7)
+def test_unread_images_are_the_least_sure(few: Evaluation) -> None:
+    assert few.selective.risk[-1] == 3 / 8
+    assert few.selective.confidence_at(1) == 0
+    assert few.selective.accuracy_at(7 / 8) == pytest.approx(5 / 7)
 
 
 def test_cases_are_folded_and_lookalikes_merged_where_the_alphabet_has_them(
-    measured_evaluate: Evaluation,
+    few: Evaluation,
 ) -> None:
-    assert (measured_evaluate.case_folded_accuracy, measured_evaluate.confusables_merged_accuracy) == (
+    assert (few.case_folded_accuracy, few.confusables_merged_accuracy) == (
         None,
         None,
     )
-    cased = replace(measured_evaluate, labels=("a", "A", "0", "O"))
+    cased = replace(few, labels=("a", "A", "0", "O"))
     assert cased.case_folded_accuracy == 6 / 8
     assert cased.confusables_merged_accuracy == 5 / 8
-    assert replace(measured_evaluate, labels=("0", "O", "o", "x")).confusables_merged_accuracy == 7 / 8
+    assert replace(few, labels=("0", "O", "o", "x")).confusables_merged_accuracy == 7 / 8
 
 
-def test_nothing_read_is_no_accuracy_and_no_calibration(measured_evaluate: Evaluation) -> None:
-    blank = replace(measured_evaluate, probabilities=np.zeros((8, 4), np.float32))
+def test_nothing_read_is_no_accuracy_and_no_calibration(few: Evaluation) -> None:
+    blank = replace(few, probabilities=np.zeros((8, 4), np.float32))
     assert (blank.accuracy, blank.unread, blank.top_k(5)) == (0, 8, 0)
     assert np.isnan([blank.ece, blank.nll, blank.brier]).all()
     assert blank.classes.macro() == (0, 0, 0)
     assert blank.selective.risk.tolist() == [1] * 8
 
 
-def test_the_most_frequent_mistakes_come_first(measured_evaluate: Evaluation) -> None:
-    assert measured_evaluate.most_confused() == [("a", "b", 1), ("b", "c", 1)]
-    often = replace(measured_evaluate, probabilities=sure_of([1, 2, 1, 1, 1, 2, 2, 2], [0.9] * 8, 4))
+def test_the_most_frequent_mistakes_come_first(few: Evaluation) -> None:
+    assert few.most_confused() == [("a", "b", 1), ("b", "c", 1)]
+    often = replace(few, probabilities=sure_of([1, 2, 1, 1, 1, 2, 2, 2], [0.9] * 8, 4))
     assert often.most_confused() == [("a", "b", 2), ("a", "c", 1), ("b", "c", 1)]
     assert often.most_confused(k=1) == [("a", "b", 2)]
-    right = replace(measured_evaluate, probabilities=sure_of(measured_evaluate.truth.tolist(), [0.9] * 8, 4))
+    right = replace(few, probabilities=sure_of(few.truth.tolist(), [0.9] * 8, 4))
     assert right.most_confused() == []
 
 
 def test_a_model_is_measured_on_the_path_that_prediction_takes(reader: Recognizer, digits: Dataset) -> None:
-    measured = evaluate(reader, digits.test, digits.alphabet.labels)
+    measured = evaluate_split(reader, digits.test, digits.alphabet.labels)
     predictions = reader.predict_batch(list(digits.test.images))
     assert [reader.labels[i] for i in measured.predicted] == [p.label for p in predictions]
     np.testing.assert_allclose(measured.confidence, [p.confidence for p in predictions], atol=1e-6)
@@ -129,8 +132,8 @@ def test_a_model_is_measured_on_the_path_that_prediction_takes(reader: Recognize
 def test_blank_images_are_unread(reader: Recognizer, digits: Dataset, blanks: list[int]) -> None:
     images = digits.test.images.copy()
     images[blanks] = 255
-    whole = evaluate(reader, digits.test, digits.alphabet.labels)
-    measured = evaluate(reader, Split(images, digits.test.labels), digits.alphabet.labels)
+    whole = evaluate_split(reader, digits.test, digits.alphabet.labels)
+    measured = evaluate_split(reader, Split(images, digits.test.labels), digits.alphabet.labels)
     assert measured.unread == len(blanks)
     assert (measured.predicted[blanks] == -1).all()
     assert (measured.confidence[blanks] == 0).all()
@@ -139,9 +142,10 @@ def test_blank_images_are_unread(reader: Recognizer, digits: Dataset, blanks: li
 
 
 def test_more_images_than_one_chunk(reader: Recognizer, digits: Dataset) -> None:
-    measured = evaluate(reader, digits.train, digits.alphabet.labels)
+    measured = evaluate_split(reader, digits.train, digits.alphabet.labels)
     alone = [
-        evaluate(reader, digits.train.take(np.array([i])), digits.alphabet.labels) for i in (63, 64, 299)
+        evaluate_split(reader, digits.train.take(np.array([i])), digits.alphabet.labels)
+        for i in (63, 64, 299)
     ]
     assert [measured.predicted[i] for i in (63, 64, 299)] == [e.predicted[0] for e in alone]
     assert (measured.predicted >= 0).all()
@@ -149,14 +153,14 @@ def test_more_images_than_one_chunk(reader: Recognizer, digits: Dataset) -> None
 
 def test_the_order_of_the_labels_may_differ(reader: Recognizer, digits: Dataset) -> None:
     backwards = digits.alphabet.labels[::-1]
-    measured = evaluate(reader, Split(digits.test.images, 9 - digits.test.labels), backwards)
+    measured = evaluate_split(reader, Split(digits.test.images, 9 - digits.test.labels), backwards)
     assert measured.truth.tolist() == digits.test.labels.tolist()
     assert measured.labels == reader.labels
 
 
 def test_the_model_may_know_more_than_the_split(reader: Recognizer, digits: Dataset) -> None:
     rows = np.flatnonzero(digits.test.labels < 2)
-    measured = evaluate(reader, digits.test.take(rows), ("0", "1"))
+    measured = evaluate_split(reader, digits.test.take(rows), ("0", "1"))
     assert measured.accuracy > 0.9
     assert np.isnan(measured.classes.recall[2:]).all()
     assert measured.classes.support[2:].sum() == 0
@@ -164,40 +168,40 @@ def test_the_model_may_know_more_than_the_split(reader: Recognizer, digits: Data
 
 def test_a_class_that_the_model_does_not_know_is_an_error(reader: Recognizer, digits: Dataset) -> None:
     with pytest.raises(DatasetError, match="the model 'tiny' does not know A, B; evaluate it on"):
-        evaluate(reader, digits.test, (*digits.alphabet.labels, "B", "A"))
+        evaluate_split(reader, digits.test, (*digits.alphabet.labels, "B", "A"))
 
 
 def test_a_long_list_of_unknown_classes_is_cut(reader: Recognizer, digits: Dataset) -> None:
     many = tuple(f"class {i:03}" for i in range(500))
     with pytest.raises(DatasetError, match="class 009 and 490 more; "):
-        evaluate(reader, digits.test, (*digits.alphabet.labels, *many))
+        evaluate_split(reader, digits.test, (*digits.alphabet.labels, *many))
 
 
 def test_images_of_many_sizes_are_measured_like_those_of_one(reader: Recognizer, digits: Dataset) -> None:
     padded = [np.pad(image, (0, i % 3)) for i, image in enumerate(digits.test.images)]
     ragged = Split(RaggedImages.of(padded), digits.test.labels)
-    measured = evaluate(reader, ragged, digits.alphabet.labels)
-    whole = evaluate(reader, digits.test, digits.alphabet.labels)
+    measured = evaluate_split(reader, ragged, digits.alphabet.labels)
+    whole = evaluate_split(reader, digits.test, digits.alphabet.labels)
     assert (measured.predicted == whole.predicted).mean() > 0.9
     assert measured.unread == 0
 
 
 def test_progress_ends_at_the_last_image(reader: Recognizer, digits: Dataset) -> None:
     seen: list[int] = []
-    evaluate(reader, digits.train, digits.alphabet.labels, on_progress=seen.append)
+    evaluate_split(reader, digits.train, digits.alphabet.labels, on_progress=seen.append)
     assert seen == [64, 128, 192, 256, 300]
 
 
 def test_an_empty_split_is_an_error(reader: Recognizer, digits: Dataset) -> None:
     with pytest.raises(DatasetError, match="the split is empty"):
-        evaluate(reader, digits.test.take(np.array([], np.int64)), digits.alphabet.labels)
+        evaluate_split(reader, digits.test.take(np.array([], np.int64)), digits.alphabet.labels)
 
 
 def test_under_a_charset_only_its_images_and_labels_are_measured(reader: Recognizer, digits: Dataset) -> None:
     labels = digits.alphabet.labels
     inside = filter_charset(digits.test, labels, reader.spec.alphabet, "3 1 8")
     assert sorted(set(inside.labels.tolist())) == [1, 3, 8]
-    measured = evaluate(reader, inside, labels, charset="3 1 8")
+    measured = evaluate_split(reader, inside, labels, charset="3 1 8")
     assert measured.labels == ("1", "3", "8")
     assert (measured.n, measured.charset, measured.alphabet) == (18, "3 1 8", "digits")
     predictions = reader.predict_batch(list(inside.images), charset="3 1 8")
@@ -211,7 +215,7 @@ def test_under_a_charset_only_its_images_and_labels_are_measured(reader: Recogni
 
 def test_images_outside_the_charset_have_to_be_left_out_before(reader: Recognizer, digits: Dataset) -> None:
     with pytest.raises(DatasetError, match="charset '1 2' leaves out 0, 3, 4, 5, 6, 7, 8, 9"):
-        evaluate(reader, digits.test, digits.alphabet.labels, charset="1 2")
+        evaluate_split(reader, digits.test, digits.alphabet.labels, charset="1 2")
     only = filter_charset(digits.test, digits.alphabet.labels, reader.spec.alphabet, "1")
     with pytest.raises(DatasetError, match="none of the 6 images has a label of charset '2'"):
         filter_charset(only, digits.alphabet.labels, reader.spec.alphabet, "2")
@@ -222,15 +226,15 @@ def test_labels_that_the_model_lacks_are_no_hindrance_under_a_charset(
 ) -> None:
     strange = (*digits.alphabet.labels[:9], "g")
     with pytest.raises(DatasetError, match="does not know g"):
-        evaluate(reader, digits.test, strange)
+        evaluate_split(reader, digits.test, strange)
     inside = filter_charset(digits.test, strange, reader.spec.alphabet, "digits")
     assert len(inside) == 54
-    assert evaluate(reader, inside, strange, charset="digits").n == 54
+    assert evaluate_split(reader, inside, strange, charset="digits").n == 54
 
 
 def test_a_single_label_can_be_measured(reader: Recognizer, digits: Dataset) -> None:
     labels = digits.alphabet.labels
-    measured = evaluate(
+    measured = evaluate_split(
         reader, filter_charset(digits.test, labels, reader.spec.alphabet, "4"), labels, charset="4"
     )
     assert (measured.accuracy, measured.labels) == (1.0, ("4",))
@@ -242,36 +246,36 @@ def test_a_merged_class_is_measured_on_images_of_both_cases(reader: Recognizer, 
     model = open_model(Path(reader._model.where))
     both = Recognizer(replace(model, spec=replace(model.spec, alphabet=merged)))
     labels = ("c", "C", "o", *merged.labels[2:9])
-    measured = evaluate(both, digits.test, labels)
+    measured = evaluate_split(both, digits.test, labels)
     assert [merged.labels[i] for i in measured.truth[np.argsort(digits.test.labels, kind="stable")][::6]] == [
         "C", "C", "O", *merged.labels[2:9],
     ]  # fmt: skip
-    small = evaluate(both, filter_charset(digits.test, labels, merged, "c"), labels, charset="c o")
+    small = evaluate_split(both, filter_charset(digits.test, labels, merged, "c"), labels, charset="c o")
     assert (small.labels, small.n) == (("c", "o"), 12)
 
 
-def test_figures_under_labels_counted_as_one_have_intervals(measured_evaluate: Evaluation) -> None:
-    named = replace(measured_evaluate, labels=("a", "A", "0", "O"))
+def test_figures_under_labels_counted_as_one_have_intervals(few: Evaluation) -> None:
+    named = replace(few, labels=("a", "A", "0", "O"))
     assert named.folded_and_merged == Proportion(6, 8)
     assert named.case_folded.interval == wilson_interval(6, 8)
-    assert replace(measured_evaluate, labels=("a", "A", "x", "y")).folded_and_merged is None
+    assert replace(few, labels=("a", "A", "x", "y")).folded_and_merged is None
 
 
-def test_targets_are_those_that_validation_reached(measured_evaluate: Evaluation) -> None:
-    assert measured_evaluate.targets == ()
+def test_targets_are_those_that_validation_reached(few: Evaluation) -> None:
+    assert few.targets == ()
     table = SelectiveAccuracy(9, (OperatingPoint(0.9, 0.0, 1.0), OperatingPoint(0.992, 0.85, 0.5)))
-    targets = replace(measured_evaluate, validated=table).targets
+    targets = replace(few, validated=table).targets
     assert [(target.accuracy, target.threshold) for target in targets] == [(0.95, 0.85), (0.99, 0.85)]
-    sure = measured_evaluate.confidence >= 0.85
+    sure = few.confidence >= 0.85
     assert targets[0].answered == Proportion(int(sure.sum()), 8)
-    assert targets[0].right == Proportion(int(measured_evaluate.correct[sure].sum()), int(sure.sum()))
-    none = replace(measured_evaluate, validated=replace(table, points=(OperatingPoint(0.99, 1.0, 0.5),)))
-    assert none.targets[0].right.n == (measured_evaluate.confidence >= 1).sum()
+    assert targets[0].right == Proportion(int(few.correct[sure].sum()), int(sure.sum()))
+    none = replace(few, validated=replace(table, points=(OperatingPoint(0.99, 1.0, 0.5),)))
+    assert none.targets[0].right.n == (few.confidence >= 1).sum()
 
 
 def test_a_file_s_own_table_is_the_one_that_is_looked_at(reader: Recognizer, digits: Dataset) -> None:
     assert reader.spec.selective is not None
-    assert evaluate(reader, digits.test, digits.alphabet.labels).validated == reader.spec.selective
+    assert evaluate_split(reader, digits.test, digits.alphabet.labels).validated == reader.spec.selective
 
 
 def test_mistakes_are_wrong_read_and_sorted(measured: Evaluation) -> None:
@@ -423,3 +427,41 @@ def test_no_run_and_an_old_run(digits: Dataset, run: Path, tmp_path: Path) -> No
     (run / "split.safetensors").unlink()
     with pytest.raises(DatasetError, match=r"split.safetensors: cannot be read \(No such file"):
         run_split(digits, run, "val")
+
+
+def test_a_model_and_a_dataset_are_enough(reader: Recognizer, tiny_model: Path, digits: Dataset) -> None:
+    measured = evaluate_split(reader, digits.test, digits.alphabet.labels)
+    for model in (reader, tiny_model, str(tiny_model)):
+        assert evaluate(model, digits).probabilities.tolist() == measured.probabilities.tolist()
+    assert evaluate(reader, digits, split="train").n == len(digits.train)
+
+
+def test_a_run_gives_the_part_that_it_held_out(reader: Recognizer, digits: Dataset, run: Path) -> None:
+    in_memory = SimpleNamespace(data_sha256=digits.train.sha256, split=SimpleNamespace(**ROWS), folder=None)
+    for split_of in (run, str(run), in_memory):
+        assert evaluate(reader, digits, split_of=split_of).sha256 == run_split(digits, run, "val").sha256
+        assert evaluate(reader, digits, split_of=split_of, split="train").n == 200
+    with pytest.raises(UsageError, match="leave one of the two out"):
+        evaluate(reader, digits, split_of=run, split="all")
+    with pytest.raises(DatasetError, match="this run: was trained on other images"):
+        evaluate(reader, digits, split_of=SimpleNamespace(data_sha256="", split=None, folder=None))
+    with pytest.raises(UsageError, match="runs/x: kept no val part"):
+        evaluate(
+            reader,
+            digits,
+            split_of=SimpleNamespace(data_sha256=digits.train.sha256, split=None, folder="runs/x"),
+        )
+
+
+def test_a_charset_leaves_images_out(reader: Recognizer, digits: Dataset) -> None:
+    data = load_eval_data(reader, digits, charset="1")
+    assert (data.target.dataset, data.target.split) == ("mnist", "test")
+    assert data.target.left_out == len(digits.test) - len(data.split) > 0
+    assert evaluate(reader, digits, charset="1").labels == ("1",)
+
+
+def test_a_folder_is_no_model(run: Path, tmp_path: Path, digits: Dataset) -> None:
+    with pytest.raises(UsageError, match="is a run, not a model; export it first"):
+        evaluate(run, digits)
+    with pytest.raises(UsageError, match="is a folder, not a model"):
+        evaluate(tmp_path, digits)

@@ -21,7 +21,7 @@ import kalamos.evaluation.report as report_module
 from kalamos._version import __version__
 from kalamos.datasets import Dataset, Split
 from kalamos.errors import DatasetError, OutputError
-from kalamos.evaluation.evaluate import EvalTarget, Evaluation, evaluate
+from kalamos.evaluation.evaluate import EvalTarget, Evaluation, evaluate_split
 from kalamos.evaluation.report import as_metric, evaluation_page, metrics, print_evaluation, write_report
 from kalamos.evaluation.reporting import report_json
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy
@@ -224,7 +224,7 @@ def test_top_k_ends_at_the_number_of_classes(
 
 def test_a_class_without_images_is_null(reader: Recognizer, digits: Dataset, subject: EvalTarget) -> None:
     ones = digits.test.take(np.flatnonzero(digits.test.labels == 1))
-    measured = evaluate(reader, ones, digits.alphabet.labels)
+    measured = evaluate_split(reader, ones, digits.alphabet.labels)
     figures = strict_json(report_json(metrics(measured, subject, reader)))
     recalls = {row["label"]: row["recall"] for row in figures["per_class"]}
     assert list(recalls) == list(digits.alphabet.labels)
@@ -267,7 +267,7 @@ def test_a_report_is_replaced_by_the_next(
     tmp_path: Path,
 ) -> None:
     write_report(tmp_path, measured, spoilt, reader, subject)
-    better = evaluate(reader, digits.test, digits.alphabet.labels)
+    better = evaluate_split(reader, digits.test, digits.alphabet.labels)
     write_report(tmp_path, better, digits.test, reader, subject)
     assert strict_json((tmp_path / "metrics.json").read_text())["accuracy"] == better.accuracy
     assert f"{better.accuracy:.2%}" in (tmp_path / "report.html").read_text("utf-8")

@@ -12,7 +12,7 @@ import pytest
 
 import kalamos
 from kalamos.datasets import load_dataset
-from kalamos.evaluation.evaluate import evaluate
+from kalamos.evaluation.evaluate import evaluate_split
 from kalamos.evaluation.report import as_metric
 from kalamos.model_file import Metric, open_model
 from kalamos.zoo import model_path, names
@@ -50,7 +50,7 @@ def test_a_model_reads_as_its_file_says(name: str, recorded: Metric) -> None:
     dataset = load_dataset(recorded.dataset)
     assert dataset.test is not None
     measured = as_metric(
-        evaluate(kalamos.load(name), dataset.test, dataset.alphabet.labels), recorded.dataset, "test"
+        evaluate_split(kalamos.load(name), dataset.test, dataset.alphabet.labels), recorded.dataset, "test"
     )
     assert (measured.n, dataset.test.sha256) == (recorded.n, recorded.sha256)
     assert recorded.accuracy >= LEAST.get(recorded.dataset, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,10 +24,8 @@ from kalamos.cli._shared import (
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
-    from kalamos.datasets import Split
-    from kalamos.evaluation.evaluate import EvalTarget
+    from kalamos.evaluation.evaluate import EvalData
     from kalamos.model_file import Metric
-    from kalamos.recognizer import Recognizer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -118,7 +116,7 @@ def evaluate(
     Reports accuracy with its 95 % interval, precision and recall per class, which classes are confused, and
     how well the confidences are calibrated.
     """
-    from kalamos.evaluation.evaluate import evaluate as measure
+    from kalamos.evaluation.evaluate import evaluate_split
     from kalamos.evaluation.report import as_metric, metrics, print_evaluation, write_report
     from kalamos.evaluation.reporting import report_json
 
@@ -129,9 +127,9 @@ def evaluate(
             raise UsageError("--record stores figures of the whole alphabet", remedy="leave out --charset")
         require_training()
     inputs = _load_inputs(model, dataset, split, run, report, data_dir, charset)
-    reader, images, target = inputs.reader, inputs.images, inputs.target
+    reader, images, target = inputs.reader, inputs.split, inputs.target
     with progress_callback(total=len(images)) as on_progress:
-        measured = measure(reader, images, inputs.labels, charset=charset, on_progress=on_progress)
+        measured = evaluate_split(reader, images, inputs.labels, charset=charset, on_progress=on_progress)
     print_result(
         format_name,
         lambda: report_json(metrics(measured, target, reader, top_k=top_k)),
@@ -182,7 +180,7 @@ def robustness(
     from kalamos.evaluation.robustness.suite import measure
 
     inputs = _load_inputs(model, dataset, split, run, report, data_dir)
-    reader, images, target = inputs.reader, inputs.images, inputs.target
+    reader, images, target = inputs.reader, inputs.split, inputs.target
     sampled = min(limit or len(images), len(images))
     with progress_callback(total=sampled * len(CORRUPTIONS) * len(STRENGTHS)) as on_progress:
         outcomes = measure(reader, images, inputs.labels, limit=limit, seed=seed, on_progress=on_progress)
@@ -241,7 +239,7 @@ def ood(
     from kalamos.evaluation.ood.measure import outliers_json, print_outliers, write_outlier_report
 
     inputs = _load_inputs(model, dataset, split, run, report, data_dir)
-    reader, images, target = inputs.reader, inputs.images, inputs.target
+    reader, images, target = inputs.reader, inputs.split, inputs.target
     names = sets or default_sets(reader.spec.alphabet)
     with progress_callback(total=len(images) + len(names) * count) as on_progress:
         found = measure(reader, images, names, count, seed, data_dir=data_dir, on_progress=on_progress)
@@ -255,16 +253,6 @@ def ood(
         echo(f"wrote {' and '.join(f'{report}/{name}' for name in written)}", err=format_name == "json")
 
 
-class _Inputs(NamedTuple):
-    """What is measured, on what."""
-
-    reader: Recognizer
-    images: Split
-    labels: tuple[str, ...]
-    """Of the dataset."""
-    target: EvalTarget
-
-
 def _load_inputs(
     model: str,
     dataset: str,
@@ -273,39 +261,20 @@ def _load_inputs(
     report: Path | None,
     data_dir: Path | None,
     charset: str | None = None,
-) -> _Inputs:
+) -> EvalData:
     """Load the model and the images, print what was skipped, and make the folder for the report."""
-    from kalamos.datasets import load_dataset
-    from kalamos.evaluation.evaluate import EvalTarget, choose_split, filter_charset
+    from kalamos.evaluation.evaluate import load_eval_data
     from kalamos.evaluation.reporting import make_folder
-    from kalamos.recognizer import load
 
-    _refuse_folder(model)
-    reader = load(model)
-    data = load_dataset(dataset, data_dir)
-    labels = data.alphabet.labels
-    images, part = choose_split(data, split, run)
-    total = len(images)
-    if charset is not None:
-        images = filter_charset(images, labels, reader.spec.alphabet, charset)
-    left_out = total - len(images)
-    print_skipped(dataset, data.problems)
+    data = load_eval_data(model, dataset, split=split, split_of=run, charset=charset, data_dir=data_dir)
+    print_skipped(dataset, data.skipped)
+    left_out = data.target.left_out
     if left_out:
+        total = left_out + len(data.split)
         echo(f"{dataset}: left out {left_out:,} of {total:,} images, not in the charset", err=True)
     if report is not None:
         make_folder(report)
-    return _Inputs(reader, images, labels, EvalTarget(model, dataset, part, len(data.problems), left_out))
-
-
-def _refuse_folder(model: str) -> None:
-    from kalamos.zoo import names
-
-    path = Path(model)
-    if model in names() or not path.is_dir():
-        return
-    if (path / "run.json").is_file():
-        raise UsageError(f"{model}: is a run, not a model", remedy=f"export it first: kalamos export {model}")
-    raise UsageError(f"{model}: is a folder, not a model", remedy="name a shipped model or an .onnx file")
+    return data
 
 
 def _print_written(format_name: str, report: Path, page: str, names: Sequence[str], *, plot: str) -> None:

@@ -1,10 +1,7 @@
-"""Evaluate a model on a split of a dataset.
+"""Evaluate a model on labelled images, along the same path as prediction.
 
-Run a recogniser over a labelled split and measure it.
-
-Which images of a dataset a model is measured on.
-
-Which images to show: chosen by row, so that picture sheets and pages show the same ones.
+`evaluate` takes a model and a dataset by name, and chooses the images: the dataset's own split, or the part
+that a training run held out. `evaluate_split` measures a split that is in memory.
 """
 
 from __future__ import annotations
@@ -16,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet, ClassMask, restrict
-from kalamos.datasets import Dataset, RaggedImages, Split, load_dataset
+from kalamos.datasets import Dataset, RaggedImages, SkippedFile, Split, load_dataset
 from kalamos.errors import DatasetError, MissingExtraError, UsageError
 from kalamos.evaluation.calibration import ACCURACIES, RiskCoverage, risk_coverage
 from kalamos.evaluation.metrics import (
@@ -42,16 +40,18 @@ from kalamos.evaluation.metrics import (
 )
 from kalamos.model_file import SelectiveAccuracy
 from kalamos.recognizer import Recognizer, load
+from kalamos.zoo import names
 
 __all__ = [
+    "EvalData",
     "EvalTarget",
     "Evaluation",
-    "choose_split",
     "confused_pairs",
     "dataset_split",
     "evaluate",
-    "evaluate_dataset",
+    "evaluate_split",
     "filter_charset",
+    "load_eval_data",
     "right_samples",
     "run_split",
     "surest_mistakes",
@@ -59,8 +59,27 @@ __all__ = [
 ]
 
 CHUNK = 64
+"""Images read at a time."""
+
 MAX_LABELS_NAMED = 10
 """Unknown labels that a message lists."""
+
+RUN_METADATA_FILE, SPLIT_FILE = "run.json", "split.safetensors"
+
+MAX_RUN_METADATA_BYTES = 4 << 20
+"""Of a `run.json`; a longer one is cut off, and so is not JSON."""
+
+
+class TrainedRun(Protocol):
+    """What `split_of` needs of a `kalamos.learn.Run`."""
+
+    @property
+    def folder(self) -> Path | None: ...
+    @property
+    def data_sha256(self) -> str: ...
+    @property
+    def split(self) -> Any:
+        """Rows of the dataset's training images, int64: `train`, `val` and `test`; or None."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +113,10 @@ class EvalTarget:
 
 @dataclass(frozen=True)
 class Target:
-    """What the threshold of one target accuracy comes to on other images than those it was found on."""
+    """The effect of a target accuracy's threshold on other images than those it was found on."""
 
     accuracy: float
-    """That was aimed at."""
+    """The target."""
     threshold: float
     answered: Proportion
     right: Proportion
@@ -106,20 +125,20 @@ class Target:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured on one split; every figure follows from the probabilities.
+    """The result of measuring one split; every figure follows from the probabilities.
 
-    An image that could not be read (blank) counts as wrong, and as the least sure. It gave no
-    probabilities, so calibration (`reliability`, `ece`, `nll`, `brier`) is that of the others.
+    An image that could not be read (blank) counts as wrong, and as the least confident. It has no
+    probabilities, so calibration (`reliability`, `ece`, `nll`, `brier`) covers the others.
 
     Attributes:
         truth: int64 [N], true label indices.
-        probabilities: float32 [N, C], calibrated; a row of zeros where the image could not be read.
+        probabilities: float32 [N, C], calibrated; a row of zeros for an image that could not be read.
         labels: the model's labels, in order; under a charset those it keeps, and C is their number.
         sha256: fingerprint of the split.
         alphabet: the name of the model's alphabet.
         charset: what the answers were restricted to; None for no restriction.
-        removed: float32 [N], under a charset the probability that the other labels had; 0 where unread.
-        validated: the thresholds that reached accuracies when the model was validated.
+        removed: float32 [N], under a charset the probability of the excluded labels; 0 if unread.
+        validated: the thresholds that reached target accuracies in validation.
     """
 
     truth: NDArray[np.int64]
@@ -137,13 +156,13 @@ class Evaluation:
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """int64 [N], label indices; -1 where unread."""
+        """Label indices, int64 [N]; -1 if unread."""
         best: NDArray[np.int64] = np.where(self.confidence > 0, self.probabilities.argmax(axis=1), -1)
         return best
 
     @cached_property
     def confidence(self) -> NDArray[np.float32]:
-        """float32 [N], the largest probability; 0 where unread."""
+        """Largest probabilities, float32 [N]; 0 if unread."""
         largest: NDArray[np.float32] = self.probabilities.max(axis=1)
         return largest
 
@@ -154,7 +173,7 @@ class Evaluation:
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """Which images were read rightly, bool [N]."""
+        """Which images were read correctly, bool [N]."""
         matches: NDArray[np.bool_] = self.truth == self.predicted
         return matches
 
@@ -172,7 +191,7 @@ class Evaluation:
         return wilson_interval(int(self.correct.sum()), self.n)
 
     def top_k(self, k: int) -> float:
-        """The share of images whose true label is among the k best candidates."""
+        """Return the share of images whose true label is among the k best candidates."""
         return float((self._ranks < k).mean())
 
     @cached_property
@@ -182,17 +201,17 @@ class Evaluation:
 
     @property
     def case_folded(self) -> Proportion | None:
-        """Accuracy where `a` read as `A` is right; None for an alphabet without cased pairs."""
+        """Accuracy if `a` read as `A` counts as right; None for an alphabet without cased pairs."""
         return self._right_under(case_folding(self.labels))
 
     @property
     def confusables_merged(self) -> Proportion | None:
-        """Accuracy where `0` read as `O` is right; None without such labels."""
+        """Accuracy if `0` read as `O` counts as right; None without such labels."""
         return self._right_under(merging(self.labels, self.alphabet))
 
     @property
     def folded_and_merged(self) -> Proportion | None:
-        """Accuracy where either of the two is right; None where only one of them can be."""
+        """Accuracy if either counts as right; None if one of them cannot occur."""
         folded, merged = case_folding(self.labels), merging(self.labels, self.alphabet)
         return None if folded is None or merged is None else self._right_under(folded, merged)
 
@@ -211,11 +230,11 @@ class Evaluation:
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """int64 [C, C] over the images that were read: row = truth, column = prediction."""
+        """Counts over the images that were read, int64 [C, C]: row = truth, column = prediction."""
         return confusion_matrix(self.truth[self.read], self.predicted[self.read], len(self.labels))
 
     def most_confused(self, k: int = 5) -> list[tuple[str, str, int]]:
-        """The k most frequent mistakes: (true label, predicted label, count)."""
+        """Return the k most frequent mistakes: (true label, predicted label, count)."""
         mistakes = self.confusion.copy()
         np.fill_diagonal(mistakes, 0)
         order = np.argsort(-mistakes, axis=None, kind="stable")[:k]
@@ -230,22 +249,22 @@ class Evaluation:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error, in [0, 1]; NaN where nothing was read."""
+        """Expected calibration error, in [0, 1]; NaN if nothing was read."""
         return self.reliability.ece
 
     @property
     def nll(self) -> float:
-        """Negative log-likelihood, in nats; NaN where nothing was read."""
+        """Negative log-likelihood, in nats; NaN if nothing was read."""
         return log_loss(self.probabilities[self.read], self.truth[self.read])
 
     @property
     def brier(self) -> float:
-        """Brier score, in [0, 2]; NaN where nothing was read."""
+        """Brier score, in [0, 2]; NaN if nothing was read."""
         return brier_score(self.probabilities[self.read], self.truth[self.read])
 
     @cached_property
     def selective(self) -> RiskCoverage:
-        """Errors among the surest, for every coverage."""
+        """Errors among the most confident answers, for every coverage."""
         return risk_coverage(self.confidence, self.correct)
 
     @cached_property
@@ -256,7 +275,7 @@ class Evaluation:
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
-        """What `--target-accuracy` comes to on these images, for the `ACCURACIES` that validation reached."""
+        """The effect of `--target-accuracy` on these images, for the `ACCURACIES` that validation reached."""
         if self.validated is None:
             return ()
         reached = [accuracy for accuracy in ACCURACIES if accuracy <= self.validated.points[-1].accuracy]
@@ -271,13 +290,13 @@ class Evaluation:
 
     @property
     def mean_removed(self) -> float | None:
-        """Mean of `removed` over the images read; None without a charset, NaN where nothing was read."""
+        """Mean of `removed` over the images read; None without a charset, NaN if nothing was read."""
         if self.removed is None:
             return None
         return float(self.removed[self.read].mean()) if self.read.any() else math.nan
 
     def _right_under(self, *mappings: NDArray[np.int64] | None) -> Proportion | None:
-        """Right where any of the mappings takes truth and answer to one label."""
+        """Count an answer as right if any of the mappings takes it and the truth to one label."""
         same = np.zeros(int(self.read.sum()), bool)
         for mapping in mappings:
             if mapping is None:
@@ -286,7 +305,108 @@ class Evaluation:
         return Proportion(int(same.sum()), self.n)
 
 
+@dataclass(frozen=True)
+class EvalData:
+    """A model, and the labelled images to measure it on.
+
+    Attributes:
+        reader: the model.
+        split: the images, without those outside the charset.
+        labels: the split's label order.
+        target: what is measured, in words.
+        skipped: the dataset's files without a usable image.
+    """
+
+    reader: Recognizer
+    split: Split
+    labels: tuple[str, ...]
+    target: EvalTarget
+    skipped: tuple[SkippedFile, ...] = ()
+
+
 def evaluate(
+    model: Recognizer | str | os.PathLike[str],
+    dataset: Dataset | str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    split_of: TrainedRun | str | os.PathLike[str] | None = None,
+    charset: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """Measure a model on a dataset.
+
+    Args:
+        model: a reader, the name of a shipped model, or an `.onnx` file.
+        dataset: see `kalamos.datasets.load_dataset`.
+        split: "train", "val", "test" or "all"; by default the test split if there is one, else all, and with
+            `split_of` "val".
+        split_of: a training run, or its folder: take the part of the dataset that it learned from ("train")
+            or held out ("val", "test"), so that the figures are honest.
+        charset: restricts the answers as in prediction, and leaves out the images of other labels.
+        data_dir: the folder that holds the named datasets.
+        on_progress: called now and then with the number of images done.
+
+    Raises:
+        DatasetError: there are no such images, or the model does not know one of their labels.
+        ModelError: the model cannot be opened.
+        UsageError: no such split, or no such charset.
+
+    >>> stroke = np.zeros((28, 28), np.uint8)
+    >>> stroke[4:24, 12:15] = 255
+    >>> drawn = Split(stroke[np.newaxis], np.array([1]))
+    >>> ones = Dataset("ones", load("digits").spec.alphabet, drawn, None, "drawn by hand")
+    >>> evaluate("digits", ones).accuracy
+    1.0
+    """
+    data = load_eval_data(model, dataset, split=split, split_of=split_of, charset=charset, data_dir=data_dir)
+    return evaluate_split(data.reader, data.split, data.labels, charset=charset, on_progress=on_progress)
+
+
+def load_eval_data(
+    model: Recognizer | str | os.PathLike[str],
+    dataset: Dataset | str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    split_of: TrainedRun | str | os.PathLike[str] | None = None,
+    charset: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> EvalData:
+    """Open a model, and choose the images to measure it on; for the arguments and errors see `evaluate`."""
+    reader = model if isinstance(model, Recognizer) else _open_model(os.fspath(model))
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset, data_dir)
+    labels = data.alphabet.labels
+    if split_of is None:
+        images, part = dataset_split(data, split)
+    else:
+        part = split or "val"
+        images = run_split(data, split_of, part)
+        part = f"{part} of {_as_run(split_of).folder or 'this run'}"
+    total = len(images)
+    if charset is not None:
+        images = filter_charset(images, labels, reader.spec.alphabet, charset)
+    target = EvalTarget(
+        model=reader.spec.name if isinstance(model, Recognizer) else os.fspath(model),
+        dataset=data.name if isinstance(dataset, Dataset) else os.fspath(dataset),
+        split=part,
+        passed_over=len(data.problems),
+        left_out=total - len(images),
+    )
+    return EvalData(reader, images, labels, target, tuple(data.problems))
+
+
+def _open_model(model: str) -> Recognizer:
+    path = Path(model)
+    if model not in names() and path.is_dir():
+        if (path / RUN_METADATA_FILE).is_file():
+            raise UsageError(
+                f"{model}: is a run, not a model", remedy=f"export it first: kalamos export {model}"
+            )
+        raise UsageError(f"{model}: is a folder, not a model", remedy="name a shipped model or an .onnx file")
+    return load(model)
+
+
+def evaluate_split(
     reader: Recognizer,
     split: Split,
     labels: tuple[str, ...],
@@ -294,13 +414,13 @@ def evaluate(
     charset: str | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
-    """Measure `reader` on `split`, along the very path that prediction takes.
+    """Measure `reader` on `split`.
 
     Args:
         labels: the split's own label order; the model may have another, or more. A small letter that the
             model writes as its capital (`Alphabet.merged`) counts as that.
-        charset: restricts the answers as it does in prediction; images of other labels have to be left out
-            before, by `filter_charset`.
+        charset: restricts the answers as in prediction; images of other labels have to be left out before, by
+            `filter_charset`.
         on_progress: called now and then with the number of images done.
 
     Raises:
@@ -308,9 +428,9 @@ def evaluate(
         UsageError: see `kalamos.alphabets.restrict`.
     """
     if not len(split):
-        raise DatasetError("there is nothing to evaluate: the split is empty")
+        raise DatasetError("nothing to evaluate: the split is empty")
     restriction = None if charset is None else restrict(reader.spec.alphabet, charset)
-    to_answer = _positions(reader, split, labels, restriction)
+    to_answer = _answer_indices(reader, split, labels, restriction)
     answers = reader.labels if restriction is None else restriction.labels
     probabilities = np.zeros((len(split), len(answers)), np.float32)
     removed = None if restriction is None else np.zeros(len(split), np.float32)
@@ -333,58 +453,15 @@ def evaluate(
     )
 
 
-def evaluate_dataset(
-    model: Recognizer | str | os.PathLike[str],
-    dataset: Dataset | str | os.PathLike[str],
-    *,
-    split: str | None = None,
-    split_of: RunLike | str | os.PathLike[str] | None = None,
-    charset: str | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
-    on_progress: Callable[[int], None] = lambda done: None,
-) -> Evaluation:
-    """Measure a model on a dataset, as `kalamos evaluate` does.
-
-    Args:
-        model: a recognizer, or what `kalamos.load` opens.
-        dataset: a `Dataset`, or what `kalamos.load_dataset` reads.
-        split: "test", "train", "val" or "all"; None takes the test split if the dataset has one, else all.
-        split_of: a run (of `kalamos.train`) or its folder: split the dataset as the run did, and measure on
-            its "val" part, or on `split`. So a model is not measured on images that it learned from.
-        charset: answer with these characters only, and measure on the images that have such a label.
-        data_dir: the folder that holds the named datasets.
-        on_progress: called now and then with the number of images done.
-
-    Raises:
-        DatasetError: the dataset cannot be read, is not the run's, or has a class that the model lacks.
-        UsageError: there is no such part, or the alphabet lacks the charset.
-        ModelError: the model cannot be opened.
-
-    >>> import kalamos
-    >>> stroke = np.zeros((28, 28), np.uint8); stroke[4:24, 12:15] = 255
-    >>> from kalamos.alphabets import DIGITS
-    >>> ones = Dataset("ones", DIGITS, Split(np.stack([stroke] * 4), np.ones(4, np.int64)), None, "drawn")
-    >>> kalamos.evaluate("digits", ones).accuracy
-    1.0
-    """
-    reader = model if isinstance(model, Recognizer) else load(model)
-    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset, data_dir)
-    images, _ = choose_split(data, split, split_of)
-    labels = data.alphabet.labels
-    if charset is not None:
-        images = filter_charset(images, labels, reader.spec.alphabet, charset)
-    return evaluate(reader, images, labels, charset=charset, on_progress=on_progress)
-
-
 def filter_charset(split: Split, labels: tuple[str, ...], alphabet: Alphabet, charset: str) -> Split:
-    """The images whose label a charset keeps.
+    """Keep the images whose label is in a charset.
 
     Args:
         labels: the split's own label order.
         alphabet: the model's.
 
     Raises:
-        DatasetError: there is none.
+        DatasetError: none is left.
         UsageError: see `kalamos.alphabets.restrict`.
     """
     kept = restrict(alphabet, charset).indices
@@ -398,10 +475,10 @@ def filter_charset(split: Split, labels: tuple[str, ...], alphabet: Alphabet, ch
     return split.take(rows)
 
 
-def _positions(
+def _answer_indices(
     reader: Recognizer, split: Split, labels: tuple[str, ...], restriction: ClassMask | None
 ) -> NDArray[np.int64]:
-    """For each of the split's labels its place among the answers, int64 [len(labels)]; -1 for none."""
+    """Return the index of each of the split's labels among the answers, int64 [len(labels)]; -1 for none."""
     alphabet = reader.spec.alphabet
     found = [alphabet.class_of(label) for label in labels]
     if restriction is None:
@@ -425,103 +502,83 @@ def _positions(
     return np.array([-1 if position is None else position for position in found], np.int64)
 
 
-RUN_METADATA_FILE, SPLIT_FILE = "run.json", "split.safetensors"
-
-MAX_RUN_METADATA_BYTES = 4 << 20
-"""Of a `run.json`; a longer one is cut off, and so no JSON."""
-
-
 def dataset_split(dataset: Dataset, part: str | None) -> tuple[Split, str]:
-    """The dataset's own part and its name.
+    """Return a dataset's own split, and its name.
 
     Args:
-        part: "train" (without an official validation part), "val", "test" or "all"; None takes the
-            test split where there is one, else all.
+        part: "train" (without an official validation split), "val", "test" or "all"; None takes the test
+            split if there is one, else all.
 
     Raises:
-        UsageError: the dataset has no such part.
+        UsageError: the dataset has no such split.
     """
-    train, test, validation = dataset.train, dataset.test, dataset.val_rows
+    train, test, val_rows = dataset.train, dataset.test, dataset.val_rows
     if part is None:
         part = "all" if test is None else "test"
     if part == "all":
         return train if test is None else _together(train, test), part
     if part == "test" and test is not None:
         return test, part
-    if part == "val" and validation is not None:
-        return train.take(validation), part
+    if part == "val" and val_rows is not None:
+        return train.take(val_rows), part
     if part == "train":
-        return train if validation is None else train.take(
-            np.setdiff1d(np.arange(len(train)), validation)
-        ), part
+        rows = np.arange(len(train))
+        return train if val_rows is None else train.take(np.setdiff1d(rows, val_rows)), part
     raise UsageError(
         f"{dataset.name} has no {part} split of its own",
         remedy="use --split all, or --split-of RUN for what a run held out",
     )
 
 
-class RunLike(Protocol):
-    """What a `kalamos.learn.Run` says of its split."""
-
-    @property
-    def data_sha256(self) -> str: ...
-    @property
-    def split(self) -> Any: ...
-    @property
-    def folder(self) -> Path | None: ...
-
-
-def choose_split(
-    dataset: Dataset, part: str | None, run: RunLike | str | os.PathLike[str] | None = None
-) -> tuple[Split, str]:
-    """Choose what to measure on: a part of the dataset's own split, or of a run's. Return it and its name.
+def run_split(dataset: Dataset, run: TrainedRun | str | os.PathLike[str], part: str) -> Split:
+    """Return the part "train", "val" or "test" of a dataset, as a training run split it.
 
     Args:
-        part: see `dataset_split`; of a run "train", "val" (the default) or "test".
-        run: a finished run or its folder.
+        run: the run, or its folder.
 
     Raises:
-        UsageError: there is no such part.
-        DatasetError, MissingExtraError: see `run_split`.
+        DatasetError: not a run folder with a saved split, of another dataset, or damaged.
+        UsageError: the run kept no such part.
+        MissingExtraError: a folder is given, and safetensors, of the extra 'train', is not installed.
     """
-    if run is None:
-        return dataset_split(dataset, part)
-    part = part or "val"
     if part == "all":
         raise UsageError(
             "--split-of RUN takes one part of a split, --split all takes every image",
             remedy="leave one of the two out",
         )
-    if isinstance(run, str | os.PathLike):
-        run = Path(run)
-    where = run if isinstance(run, Path) else run.folder or "this run"
-    return run_split(dataset, run, part), f"{part} of {where}"
-
-
-def run_split(dataset: Dataset, run: RunLike | Path, part: str) -> Split:
-    """The part "train", "val" or "test" of the split that a run made, or that was saved in its folder.
-
-    Raises:
-        DatasetError: not a run folder with a saved split, of another dataset, or damaged.
-        UsageError: the run kept no such part.
-        MissingExtraError: safetensors, of the extra 'train', is not installed.
-    """
-    where = run if isinstance(run, Path) else run.folder or "this run"
-    if dataset.train.sha256 != (_fingerprint(run) if isinstance(run, Path) else run.data_sha256):
+    run = _as_run(run)
+    name = run.folder or "this run"
+    if dataset.train.sha256 != run.data_sha256:
         raise DatasetError(
-            f"{where}: was trained on other images than those of {dataset.name}",
+            f"{name}: was trained on other images than those of {dataset.name}",
             remedy="evaluate on the dataset that its run.json names",
         )
-    nothing = np.zeros(0, np.int64)
-    rows = _indices(run / SPLIT_FILE).get(part, nothing) if isinstance(run, Path) else nothing
-    if not isinstance(run, Path) and run.split is not None:
-        rows = getattr(run.split, part, nothing)
+    rows: NDArray[Any] = getattr(run.split, part, np.zeros(0, np.int64))
     if not rows.size:
         remedy = "leave out --split-of for the dataset's own" if part == "test" else "use --split val"
-        raise UsageError(f"{where}: kept no {part} part", remedy=remedy)
+        raise UsageError(f"{name}: kept no {part} part", remedy=remedy)
     if rows.ndim != 1 or rows.dtype != np.int64 or rows.min() < 0 or rows.max() >= len(dataset.train):
-        raise DatasetError(f"{where}: its part {part!r} does not index the {len(dataset.train):,} images")
+        raise DatasetError(f"{name}: its part {part!r} does not index the {len(dataset.train):,} images")
     return dataset.train.take(rows)
+
+
+@dataclass(frozen=True)
+class _SavedRun:
+    """The part of a run folder that says how the dataset was split."""
+
+    folder: Path
+
+    @property
+    def data_sha256(self) -> str:
+        return _fingerprint(self.folder)
+
+    @property
+    def split(self) -> SimpleNamespace:
+        return SimpleNamespace(**_saved_rows(self.folder / SPLIT_FILE))
+
+
+def _as_run(run: TrainedRun | str | os.PathLike[str]) -> TrainedRun:
+    return _SavedRun(Path(run)) if isinstance(run, (str, os.PathLike)) else run
 
 
 def _together(train: Split, test: Split) -> Split:
@@ -548,7 +605,7 @@ def _fingerprint(run: Path) -> str:
         ) from error
 
 
-def _indices(path: Path) -> dict[str, NDArray[Any]]:
+def _saved_rows(path: Path) -> dict[str, NDArray[Any]]:
     try:
         from safetensors import SafetensorError
         from safetensors.numpy import load as load_arrays
@@ -575,8 +632,8 @@ class ConfusedPair:
         truth: the true label; `predicted` the answer.
         count: how often.
         share: of the images of the true label, in (0, 1].
-        rows: some of them, the surest first.
-        like: the surest right reading of the true label and of the answer, where there is one.
+        rows: some of them, the most confident first.
+        like: the most confident correct reading of the true label and of the answer, if any.
     """
 
     truth: str
@@ -588,22 +645,22 @@ class ConfusedPair:
 
     @property
     def frequency(self) -> str:
-        """How often, in words."""
+        """The count and the share, in words."""
         return f"{'once' if self.count == 1 else f'{self.count:,} times'}, {self.share:.1%}"
 
 
 def surest_mistakes(measured: Evaluation, most: int) -> NDArray[np.int64]:
-    """Rows int64 of the images read wrongly, the surest first."""
+    """Return the rows of images that were misread, int64, the most confident first."""
     return _surest(measured, ~measured.correct & measured.read, most)
 
 
 def unread_rows(measured: Evaluation, most: int) -> NDArray[np.int64]:
-    """Rows int64 of the images that could not be read, in order."""
+    """Return the rows of images that could not be read, int64, in order."""
     return np.flatnonzero(~measured.read)[:most]
 
 
 def right_samples(measured: Evaluation, most: int, seed: int = 42) -> NDArray[np.int64]:
-    """Rows int64 of images read rightly: drawn at random, the same for a seed, in order."""
+    """Draw rows of images that were read correctly, int64, in order; the same for the same seed."""
     right = np.flatnonzero(measured.correct)
     drawn = np.random.default_rng(seed).choice(right, min(most, len(right)), replace=False)
     rows: NDArray[np.int64] = np.sort(drawn)
@@ -611,7 +668,7 @@ def right_samples(measured: Evaluation, most: int, seed: int = 42) -> NDArray[np
 
 
 def confused_pairs(measured: Evaluation, pairs: int, each: int) -> list[ConfusedPair]:
-    """The most frequent kinds of mistake, with up to `each` images of every one."""
+    """Return the most frequent kinds of mistake, each with up to `each` images."""
     found = []
     for true_label, answer, count in measured.most_confused(pairs):
         truth, predicted = measured.labels.index(true_label), measured.labels.index(answer)

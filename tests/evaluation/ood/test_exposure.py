@@ -51,7 +51,7 @@ def test_none_asked_for() -> None:
 
 
 def test_wrong_usage() -> None:
-    with pytest.raises(UsageError, match="there is no set to draw outliers from; name some of paper"):
+    with pytest.raises(UsageError, match="no set to draw outliers from; name some of paper"):
         exposure(DIGITS, PREPARE, 5, 0, sets=[])
     with pytest.raises(UsageError, match="n = -1"):
         exposure(DIGITS, PREPARE, -1, 0)

@@ -1,19 +1,15 @@
-"""What is not a character: named sets of images that a reader must reject, and how well it does.
+"""Out-of-distribution images: sets of images that are not characters, and how well a reader rejects them.
 
-```
-ink ─ scribbles, paper, shapes, textures ─┐
-photos ───────────────────────────────────┼─ sets ─┬─ exposure (for training)
-lookalikes ─ script ──────────────────────┘        └─ measure (scores) ─ console, saving
-```
+`sets` has the registry and the outliers that a training may see, `generators` draws, and `measure` compares a
+reader's confidence on known images with that on outliers.
 
 >>> SETS.names()
 ('paper', 'photos', 'scribbles', 'shapes', 'textures')
 """
 
 from kalamos.evaluation.ood import generators  # noqa: F401 (register)
-from kalamos.evaluation.ood.exposure import default_sets, exposure, open_set
 from kalamos.evaluation.ood.measure import OutlierReport, measure
-from kalamos.evaluation.ood.sets import SETS, OODContext, OutlierSet
+from kalamos.evaluation.ood.sets import SETS, OODContext, OutlierSet, default_sets, exposure, open_set
 
 __all__ = [
     "SETS",

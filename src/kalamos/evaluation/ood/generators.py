@@ -1,16 +1,10 @@
-"""Generators of images that are not characters.
+"""Drawn and photographed images that are not characters, a family of functions for each set.
 
-Pen on paper: what the drawn sets have in common.
-
-Pen strokes that mean nothing: somebody tried a pen, hatched an area, crossed something out.
-
-Signs that are no characters: arrows, stars, houses, faces. Those that an alphabet has are left out.
-
-Surfaces: what a camera sees when it looks at nothing in particular.
-
-Paper on which nothing is written: grain, shadows, printed lines, dirt, holes.
-
-Pieces of photographs, out of pictures that installed packages carry.
+- scribbles: somebody tried a pen, hatched an area, crossed something out;
+- shapes: arrows, stars, houses, faces, without those that look like a character of the alphabet;
+- textures: what a camera sees when it looks at nothing in particular;
+- paper without writing: grain, shadows, printed lines, dirt, holes;
+- photos: pieces of photographs that installed packages carry.
 """
 
 from __future__ import annotations
@@ -49,35 +43,53 @@ MIN_PAGE_SIDE, MAX_PAGE_SIDE = 36, 150
 """Sides of a page in px: from a dataset's crop to a character in a photograph."""
 
 BRIGHT_ON_BLACK_FRACTION = 0.2
-"""The share that is drawn as datasets are, and as a blackboard is."""
+"""The share drawn bright on black, as in datasets and on blackboards."""
 
 SUBPIXEL_BITS = 4
-"""Bits."""
+"""Of OpenCV's coordinates."""
+
+POINTS_PER_CONTROL = 24
+"""Points of a spline for each control point."""
+
+TILT_STD, WOBBLE_STD = 0.15, 0.03
+"""Standard deviations: of a shape's rotation in radians, of its corners as a share of half its size."""
+
+PHOTOGRAPHS: Final[dict[OODSplit, tuple[str, tuple[str, ...]]]] = {
+    "train": ("matplotlib", ("mpl-data/sample_data/grace_hopper.jpg",)),
+    "eval": ("sklearn", ("datasets/images/china.jpg", "datasets/images/flower.jpg")),
+}
+"""Package and files below it. A portrait, with cloth, hair and a flag; a temple among trees, and a flower."""
+
+MIN_PIECE_SIDE, MAX_PIECE_SIDE = 20, 240
+"""Sides of a piece in px of the photograph."""
+
+MAX_SCALED_SIDE = 128
+"""Larger pieces are scaled down to at most this many px."""
 
 
-def page_size(generator: np.random.Generator) -> tuple[int, int]:
-    """Height and width in px, small ones as often as large ones."""
+def _page_size(generator: np.random.Generator) -> tuple[int, int]:
+    """Draw a height and a width in px, small ones as often as large ones."""
     side = MIN_PAGE_SIDE * (MAX_PAGE_SIDE / MIN_PAGE_SIDE) ** generator.random()
     aspect = generator.uniform(-0.35, 0.35)
     return round(side * 2 ** (aspect / 2)), round(side * 2 ** (-aspect / 2))
 
 
-def random_pen(generator: np.random.Generator, height: int, width: int, *, thickest: float = 0.08) -> int:
-    """A stroke's width in px, from a ballpoint's to a felt marker's (`thickest`, as a share of the page)."""
+def _random_pen(generator: np.random.Generator, height: int, width: int, *, thickest: float = 0.08) -> int:
+    """Draw a pen's width in px, from a ballpoint to a felt marker (`thickest`, a share of the side)."""
     return max(1, round(min(height, width) * generator.uniform(0.015, thickest)))
 
 
-def turned(points: Points, angle: float) -> Points:
-    """Rotated about the origin by an angle in radians."""
+def _rotate(points: Points, angle: float) -> Points:
+    """Rotate about the origin by an angle in radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     rotated: Points = points @ np.array([[cosine, sine], [-sine, cosine]])
     return rotated
 
 
-def strokes(
+def _draw_strokes(
     height: int, width: int, lines: Iterable[Points], pen: int, *, filled: bool = False, margin: float = 0.1
 ) -> GreyImage:
-    """Lines through points, or areas inside them, antialiased: uint8 [H, W], 255 where there is ink."""
+    """Draw lines through points, or areas inside them, antialiased: uint8 [H, W], ink 255."""
     ink = np.zeros((height, width), np.uint8)
     half = np.array([width, height]) / 2
     for points in lines:
@@ -90,8 +102,8 @@ def strokes(
     return ink
 
 
-def ground(generator: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    """Plain paper under a soft light: grey levels float32 [H, W]."""
+def _ground(generator: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+    """Draw plain paper under a soft light: grey levels float32 [H, W]."""
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     slope = generator.normal(0, 8, 2)
     noise = generator.normal(0, generator.uniform(0.5, 5), (height, width))
@@ -99,33 +111,23 @@ def ground(generator: np.random.Generator, height: int, width: int) -> NDArray[n
     return page.astype(np.float32)
 
 
-def on_paper(generator: np.random.Generator, ink: GreyImage) -> GreyImage:
-    """Ink uint8 [H, W] as a camera or a dataset would have it: uint8 [H, W]."""
+def _on_paper(generator: np.random.Generator, ink: GreyImage) -> GreyImage:
+    """Show ink uint8 [H, W] as a camera or a dataset would: uint8 [H, W]."""
     if generator.random() < BRIGHT_ON_BLACK_FRACTION:
         return ink
-    paper = ground(generator, *ink.shape)
+    paper = _ground(generator, *ink.shape)
     cover = cv2.GaussianBlur(ink, (0, 0), generator.uniform(0.3, 1.0)).astype(np.float32) / 255
     level = paper.mean() * generator.uniform(0.1, 0.65)
     page: GreyImage = (paper + cover * (level - paper)).clip(0, 255).astype(np.uint8)
     return page
 
 
-POINTS_PER_CONTROL = 24
-"""Points a control point of a spline."""
-
-
-@SETS.register("scribbles")
-def scribbles(context: OODContext) -> OutlierSet:
-    """Train: tangles, hatching, coils, scattered strokes. Eval: splines, crossings-out, doodles, nets."""
-    for_training: tuple[Draw, ...] = (_tangle, _hatching, _coil, _scattered)
-    for_eval: tuple[Draw, ...] = (_spline, _crossed_out, _doodle, _net)
-    return procedural("scribbles", context, one_of(*(for_training if context.split == "train" else for_eval)))
-
-
-def _drawn(generator: np.random.Generator, lines: list[Points]) -> GreyImage:
-    height, width = page_size(generator)
-    pen = random_pen(generator, height, width, thickest=0.055)  # else all of it floods
-    return on_paper(generator, strokes(height, width, lines, pen, margin=generator.uniform(0.05, 0.25)))
+def _scribble(generator: np.random.Generator, lines: list[Points]) -> GreyImage:
+    height, width = _page_size(generator)
+    pen = _random_pen(generator, height, width, thickest=0.055)  # else all of it floods
+    return _on_paper(
+        generator, _draw_strokes(height, width, lines, pen, margin=generator.uniform(0.05, 0.25))
+    )
 
 
 def _tangle(generator: np.random.Generator) -> GreyImage:
@@ -134,7 +136,7 @@ def _tangle(generator: np.random.Generator) -> GreyImage:
     waves = generator.integers(2, 8, (2, 3))
     heights, phases = generator.uniform(0.3, 1, (2, 3)), generator.uniform(0, 6.3, (2, 3))
     curve = (heights * np.cos(waves * time + phases)).sum(axis=2)  # [400, x and y]
-    return _drawn(generator, [_fitted(curve)])
+    return _scribble(generator, [_fit_to_square(curve)])
 
 
 def _hatching(generator: np.random.Generator) -> GreyImage:
@@ -142,7 +144,7 @@ def _hatching(generator: np.random.Generator) -> GreyImage:
     turns = int(generator.integers(7, 22))
     x = np.linspace(-1, 1, turns) + generator.normal(0, 0.04, turns)
     y = np.where(np.arange(turns) % 2, 1, -1) * generator.uniform(0.6, 1, turns)
-    return _drawn(generator, [turned(np.stack([x, y], axis=1) * 0.8, generator.uniform(0, np.pi))])
+    return _scribble(generator, [_rotate(np.stack([x, y], axis=1) * 0.8, generator.uniform(0, np.pi))])
 
 
 def _coil(generator: np.random.Generator) -> GreyImage:
@@ -152,7 +154,7 @@ def _coil(generator: np.random.Generator) -> GreyImage:
     radius = generator.uniform(0.25, 0.6)
     x = np.linspace(-0.9, 0.9, len(angle)) + radius * 0.5 * np.cos(angle)
     y = radius * np.sin(angle) * (1 + 0.3 * np.sin(angle / 7 + generator.uniform(0, 6)))
-    return _drawn(generator, [turned(np.stack([x, y], axis=1) * 0.8, generator.uniform(0, np.pi))])
+    return _scribble(generator, [_rotate(np.stack([x, y], axis=1) * 0.8, generator.uniform(0, np.pi))])
 
 
 def _scattered(generator: np.random.Generator) -> GreyImage:
@@ -163,12 +165,12 @@ def _scattered(generator: np.random.Generator) -> GreyImage:
         middle = generator.uniform(-0.9, 0.9, 2)
         reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
         lines.append(np.stack([middle - reach, middle + reach]))
-    return _drawn(generator, lines)
+    return _scribble(generator, lines)
 
 
 def _spline(generator: np.random.Generator) -> GreyImage:
     """A smooth curve through points at random."""
-    return _drawn(generator, [_smooth(generator.uniform(-1, 1, (int(generator.integers(14, 26)), 2)))])
+    return _scribble(generator, [_smooth(generator.uniform(-1, 1, (int(generator.integers(14, 26)), 2)))])
 
 
 def _crossed_out(generator: np.random.Generator) -> GreyImage:
@@ -177,8 +179,8 @@ def _crossed_out(generator: np.random.Generator) -> GreyImage:
     for _ in range(int(generator.integers(3, 9))):
         y = generator.uniform(-0.5, 0.5, 4) * np.array([1, 0.7, 0.7, 1])
         stroke = np.stack([np.linspace(-0.95, 0.95, 4) + generator.normal(0, 0.05, 4), y], axis=1)
-        lines.append(_smooth(turned(stroke, generator.normal(0, 0.2))))
-    return _drawn(generator, lines)
+        lines.append(_smooth(_rotate(stroke, generator.normal(0, 0.2))))
+    return _scribble(generator, lines)
 
 
 def _doodle(generator: np.random.Generator) -> GreyImage:
@@ -191,7 +193,7 @@ def _doodle(generator: np.random.Generator) -> GreyImage:
         radius = 1 + (heights * np.cos(waves * angle + phases)).sum(axis=0)
         ring = np.stack([np.cos(angle), np.sin(angle)], axis=1) * radius[:, np.newaxis]
         lines.append(ring * generator.uniform(0.2, 0.6) + generator.uniform(-0.45, 0.45, 2))
-    return _drawn(generator, lines)
+    return _scribble(generator, lines)
 
 
 def _net(generator: np.random.Generator) -> GreyImage:
@@ -200,8 +202,10 @@ def _net(generator: np.random.Generator) -> GreyImage:
     for angle in (generator.uniform(0, np.pi), generator.uniform(0, np.pi)):
         for offset in np.linspace(-0.8, 0.8, int(generator.integers(4, 9))):
             x = np.linspace(-0.9, 0.9, 5)
-            lines.append(turned(_smooth(np.stack([x, offset + generator.normal(0, 0.05, 5)], axis=1)), angle))
-    return _drawn(generator, lines)
+            lines.append(
+                _rotate(_smooth(np.stack([x, offset + generator.normal(0, 0.05, 5)], axis=1)), angle)
+            )
+    return _scribble(generator, lines)
 
 
 def _smooth(controls: Points) -> Points:
@@ -212,14 +216,10 @@ def _smooth(controls: Points) -> Points:
     return curve
 
 
-def _fitted(points: Points) -> Points:
+def _fit_to_square(points: Points) -> Points:
     low, high = points.min(axis=0), points.max(axis=0)
     fitted: Points = (points - (low + high) / 2) * 2 / max(float((high - low).max()), 1e-9)
     return fitted
-
-
-TILT_STD, WOBBLE_STD = 0.15, 0.03
-"""Standard deviations: of a shape's turn in radians, of its corners as a share of half its size."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ class Shape:
 
     Attributes:
         lines: the strokes.
-        split: the OOD split that it belongs to.
+        split: the OOD split it belongs to.
         like: characters that it is, or could be taken for.
         fillable: it may be drawn as an area.
     """
@@ -337,12 +337,12 @@ SHAPES: Final[dict[str, Shape]] = {
         "eval",
     ),
 }
-"""By eye; a face is no ring, a crossed box no cross."""
+"""`like` is by eye; a face is not a ring, a crossed box not a cross."""
 
 
 @SETS.register("shapes")
 def shapes(context: OODContext) -> OutlierSet:
-    """`SHAPES` of the split, without those that look like a character of the alphabet."""
+    """Draw `SHAPES` of the split, without those that look like a character of the alphabet."""
     families = [
         _drawer(shape)
         for shape in SHAPES.values()
@@ -359,28 +359,21 @@ def _known(shape: Shape, alphabet: Alphabet) -> bool:
 
 def _drawer(shape: Shape) -> Callable[[np.random.Generator], GreyImage]:
     def draw(generator: np.random.Generator) -> GreyImage:
-        height, width = page_size(generator)
+        height, width = _page_size(generator)
         angle, size = generator.normal(0, TILT_STD), generator.uniform(0.6, 1.0)
         lines = [
-            turned(points + generator.normal(0, WOBBLE_STD, points.shape), angle) * size
+            _rotate(points + generator.normal(0, WOBBLE_STD, points.shape), angle) * size
             for points in shape.lines
         ]
         filled = shape.fillable and generator.random() < 0.3
-        pen = random_pen(generator, height, width)
-        return on_paper(generator, strokes(height, width, lines, pen, filled=filled))
+        pen = _random_pen(generator, height, width)
+        return _on_paper(generator, _draw_strokes(height, width, lines, pen, filled=filled))
 
     return draw
 
 
-@SETS.register("textures")
-def textures(context: OODContext) -> OutlierSet:
-    """Train: blurred noise, gratings. Eval: 1/f noise, cells, chequers, blobs."""
-    for_training, for_eval = (_noise, _grating), (_power_law, _cells, _chequers, _blobs)
-    return procedural("textures", context, one_of(*(for_training if context.split == "train" else for_eval)))
-
-
 def _contrasted(generator: np.random.Generator, field: cv2.typing.MatLike) -> GreyImage:
-    """Any field stretched to random contrast: uint8 [H, W]."""
+    """Stretch a field to random contrast: uint8 [H, W]."""
     low, high = np.quantile(field, (0.01, 0.99))
     dark, light = sorted(generator.uniform(0, 255, 2))
     shares = ((field - low) / max(float(high - low), 1e-9)).clip(0, 1)
@@ -389,12 +382,12 @@ def _contrasted(generator: np.random.Generator, field: cv2.typing.MatLike) -> Gr
 
 
 def _noise(generator: np.random.Generator) -> GreyImage:
-    white = generator.normal(0, 1, page_size(generator)).astype(np.float32)
+    white = generator.normal(0, 1, _page_size(generator)).astype(np.float32)
     return _contrasted(generator, cv2.GaussianBlur(white, (0, 0), generator.uniform(0.3, 8)))
 
 
 def _grating(generator: np.random.Generator) -> GreyImage:
-    height, width = page_size(generator)
+    height, width = _page_size(generator)
     y, x = np.mgrid[:height, :width] / min(height, width)
     angle, waves = generator.uniform(0, np.pi), generator.uniform(2, 14)
     wave = np.sin(2 * np.pi * waves * (x * np.cos(angle) + y * np.sin(angle)) + generator.uniform(0, 6))
@@ -403,7 +396,7 @@ def _grating(generator: np.random.Generator) -> GreyImage:
 
 def _power_law(generator: np.random.Generator) -> GreyImage:
     """Noise whose amplitude falls with the frequency, as that of natural images does (Field 1987)."""
-    height, width = page_size(generator)
+    height, width = _page_size(generator)
     frequency = np.hypot(np.fft.fftfreq(height)[:, np.newaxis], np.fft.rfftfreq(width))
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(generator.normal(0, 1, (height, width))) / frequency ** generator.uniform(
@@ -414,7 +407,7 @@ def _power_law(generator: np.random.Generator) -> GreyImage:
 
 def _cells(generator: np.random.Generator) -> GreyImage:
     """Distances to the nearest of scattered points (Worley 1996): scales, pebbles, skin."""
-    height, width = page_size(generator)
+    height, width = _page_size(generator)
     dots = np.ones((height, width), np.uint8)
     count = int(generator.integers(8, 40))
     dots[generator.integers(0, height, count), generator.integers(0, width, count)] = 0
@@ -423,7 +416,7 @@ def _cells(generator: np.random.Generator) -> GreyImage:
 
 
 def _chequers(generator: np.random.Generator) -> GreyImage:
-    height, width = page_size(generator)
+    height, width = _page_size(generator)
     y, x = np.mgrid[:height, :width] / min(height, width)
     angle, squares = generator.uniform(0, np.pi), generator.uniform(3, 9)
     across, down = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
@@ -435,23 +428,15 @@ def _chequers(generator: np.random.Generator) -> GreyImage:
 
 def _blobs(generator: np.random.Generator) -> GreyImage:
     """Islands: a smooth field, cut at a level."""
-    height, width = page_size(generator)
+    height, width = _page_size(generator)
     white = generator.normal(0, 1, (height, width)).astype(np.float32)
     field = cv2.GaussianBlur(white, (0, 0), min(height, width) * generator.uniform(0.03, 0.07))
     islands = (field > np.quantile(field, generator.uniform(0.5, 0.8))).astype(np.float32)
     return _contrasted(generator, cv2.GaussianBlur(islands, (0, 0), 0.8))
 
 
-@SETS.register("paper")
-def paper(context: OODContext) -> OutlierSet:
-    """Train: grain, lines, specks, soft shadow. Eval: fibres, squares, hard shadow, stain, fold, hole."""
-    for_training = (_grain, _ruled, _specks, _soft_shadow)
-    for_eval = (_fibres, _squared, _hard_shadow, _stain, _fold, _hole)
-    return procedural("paper", context, one_of(*(for_training if context.split == "train" else for_eval)))
-
-
 def _plain(generator: np.random.Generator) -> NDArray[np.float32]:
-    return ground(generator, *page_size(generator))
+    return _ground(generator, *_page_size(generator))
 
 
 def _levels(page: NDArray[np.floating]) -> GreyImage:
@@ -463,7 +448,7 @@ def _blurred(values: NDArray[np.floating] | NDArray[np.bool_], sigma: float) -> 
 
 
 def _along(shape: tuple[int, ...], angle: float) -> NDArray[np.float64]:
-    """Each pixel's distance along a direction, in shares of the longer side, 0 in the middle."""
+    """Return each pixel's distance along a direction, in shares of the longer side, 0 in the middle."""
     height, width = shape[:2]
     y, x = np.mgrid[:height, :width]
     along: NDArray[np.float64] = ((x - width / 2) * np.cos(angle) + (y - height / 2) * np.sin(angle)) / max(
@@ -561,19 +546,6 @@ def _hole(generator: np.random.Generator) -> GreyImage:
     return _levels(page + _blurred(hole, 1.0) * (generator.uniform(10, 110) - page))
 
 
-PHOTOGRAPHS: Final[dict[OODSplit, tuple[str, tuple[str, ...]]]] = {
-    "train": ("matplotlib", ("mpl-data/sample_data/grace_hopper.jpg",)),
-    "eval": ("sklearn", ("datasets/images/china.jpg", "datasets/images/flower.jpg")),
-}
-"""Package and files below it. A portrait, with cloth, hair and a flag; a temple among trees, and a flower."""
-
-MIN_PIECE_SIDE, MAX_PIECE_SIDE = 20, 240
-"""Sides of a piece in px of the photograph."""
-
-MAX_SCALED_SIDE = 128
-"""Larger pieces are scaled down to at most this many px."""
-
-
 @SETS.register("photos")
 def photos(context: OODContext) -> OutlierSet:
     """Train: pieces of Matplotlib's portrait. Eval: pieces of scikit-learn's two landscapes."""
@@ -610,3 +582,27 @@ def _present(folder: Path, files: tuple[str, ...]) -> list[Path]:
             remedy=f"install {folder.name} from its wheel",
         )
     return paths
+
+
+_FAMILIES: Final[dict[str, dict[OODSplit, tuple[Draw, ...]]]] = {
+    "scribbles": {
+        "train": (_tangle, _hatching, _coil, _scattered),
+        "eval": (_spline, _crossed_out, _doodle, _net),
+    },
+    "textures": {
+        "train": (_noise, _grating),
+        "eval": (_power_law, _cells, _chequers, _blobs),
+    },
+    "paper": {
+        "train": (_grain, _ruled, _specks, _soft_shadow),
+        "eval": (_fibres, _squared, _hard_shadow, _stain, _fold, _hole),
+    },
+}
+
+
+def _register(name: str) -> None:
+    SETS.register(name)(lambda context: procedural(name, context, one_of(*_FAMILIES[name][context.split])))
+
+
+for _name in _FAMILIES:
+    _register(_name)

@@ -1,21 +1,13 @@
-"""Measure out-of-distribution detection: AUROC, FPR95, report.
+"""How well a reader's confidence separates characters from outliers: AUROC, FPR95 and the report.
 
-How well confidence tells the known from the outliers.
+`outliers.json` always has these keys; a figure that cannot be given is null. Shares are in [0, 1].
 
-How sure a reader is of what is not a character.
-
-Outliers on a terminal: a row for each set, then what the columns mean.
-
-What measuring outliers leaves behind.
-
-`outliers.json` has always these keys; a figure that cannot be given is null. Shares are in [0, 1].
-
-model, model_name     what was measured: as asked for, and as the model file says of itself
-dataset, split        the known images, of which there are `known`; `sha256` is their fingerprint
+model, model_name     what was measured: as asked for, and as the model file calls itself
+dataset, split        the known images, `known` in number; `sha256` is their fingerprint
 seed                  of the drawn sets
 min_confidence        below it the model abstains by itself
 target_accuracy, target_min_confidence   the threshold that reached this accuracy on validation data, or null
-mean_auroc            over the sets, each counting alike
+mean_auroc            mean over the sets
 sets                  [{"name", "note", "n", "no_ink", "auroc", "interval_95", "fpr_at_95_tpr", "rejected",
                       "rejected_at_target", "read_as"}, ...]
 skipped               [{"name", "reason"}, ...], the sets that could not be drawn
@@ -40,8 +32,7 @@ from kalamos.datasets import Split
 from kalamos.errors import DatasetError, MissingExtraError, UsageError
 from kalamos.evaluation.evaluate import EvalTarget
 from kalamos.evaluation.metrics import wilson_interval
-from kalamos.evaluation.ood.exposure import default_sets, open_set
-from kalamos.evaluation.ood.sets import OODContext, OutlierSet
+from kalamos.evaluation.ood.sets import OODContext, OutlierSet, SkippedSet, default_sets, open_sets
 from kalamos.evaluation.reporting import print_lines, print_table, render_page, report_json, save_files, today
 from kalamos.model_file import RobustnessRecord
 from kalamos.preprocessing.steps import GreyImage
@@ -64,9 +55,15 @@ __all__ = [
 
 Scores = NDArray[np.floating]
 
+TARGET_ACCURACY = 0.99
+"""The accuracy whose threshold is looked up in the model file."""
+
+MAX_MISTAKES_PER_SET = 16
+"""Images shown of each set: those that the reader was most confident about."""
+
 
 def auroc(known: Scores, outliers: Scores) -> float:
-    """The chance that a known image [N] scores higher than an outlier [M], ties counting half.
+    """Return the chance that a known image [N] scores higher than an outlier [M], ties counting half.
 
     >>> auroc(np.array([0.9, 0.8]), np.array([0.8, 0.1]))
     0.875
@@ -78,10 +75,10 @@ def auroc(known: Scores, outliers: Scores) -> float:
 
 
 def auroc_interval(known: Scores, outliers: Scores) -> tuple[float, float]:
-    """95 % interval of the AUROC: Wilson's, for as many images as DeLong's variance amounts to.
+    """Return the 95 % interval of the AUROC: Wilson's, for as many images as DeLong's variance amounts to.
 
-    The variance is that of DeLong, DeLong and Clarke-Pearson 1988, from the scores as they are. Where both
-    sides are told apart without a mistake it is 0; then the smaller side counts, as in the worst case (the
+    The variance is that of DeLong, DeLong and Clarke-Pearson 1988, from the scores as they are. If the scores
+    separate the two sides without a mistake it is 0; then the smaller side counts, as in the worst case (the
     variance is never above that of a share of the smaller side: Birnbaum and Klose 1957).
 
     >>> low, high = auroc_interval(np.linspace(0.5, 1, 100), np.linspace(0, 0.4, 100))
@@ -93,7 +90,7 @@ def auroc_interval(known: Scores, outliers: Scores) -> tuple[float, float]:
     area = auroc(known, outliers)
     n, m = len(known), len(outliers)
     ranks = rankdata(np.concatenate([known, outliers]))
-    # For each image, the share of the other side that it stands right to (Sun and Xu 2014).
+    # For each image, the share of the other side that it is ranked correctly against (Sun and Xu 2014).
     above = (ranks[:n] - rankdata(known)) / m
     below = 1 - (ranks[n:] - rankdata(outliers)) / n
     variance = _variance(above) / n + _variance(below) / m
@@ -104,7 +101,7 @@ def auroc_interval(known: Scores, outliers: Scores) -> tuple[float, float]:
 
 
 def false_positive_rate(known: Scores, outliers: Scores, *, true_positive_rate: float = 0.95) -> float:
-    """The share of outliers that pass a threshold which this share of the known passes.
+    """Return the share of outliers that pass the threshold which this share of the known passes.
 
     FPR at 95 % TPR, as Hendrycks and Gimpel 2017 and those after them report it.
 
@@ -120,13 +117,6 @@ def _variance(shares: NDArray[np.float64]) -> float:
     return float(shares.var(ddof=1)) if len(shares) > 1 else 0.0
 
 
-TARGET_ACCURACY = 0.99
-"""The accuracy whose threshold is looked up in the model file."""
-
-MAX_MISTAKES_PER_SET = 16
-"""Of each set the images that the reader was surest of."""
-
-
 @dataclass(frozen=True, eq=False)
 class Mistake:
     """An outlier that was read.
@@ -134,7 +124,7 @@ class Mistake:
     Attributes:
         image: uint8 [H, W].
         seen: what the network saw, uint8 [S, S].
-        label: what it was read as; `confidence` how surely, in [0, 1].
+        label: the answer; `confidence` is in [0, 1].
     """
 
     image: GreyImage
@@ -150,13 +140,13 @@ class SetResult:
     Attributes:
         name: the set's; `note` says what is in it.
         n: its images, of which `no_ink` were found blank: rejected, with a confidence of 0.
-        auroc: the chance that a known image is read more surely than an outlier.
+        auroc: the chance that a known image has a higher confidence than an outlier.
         interval: its 95 % interval.
         fpr_at_95_tpr: the share that passes the threshold which 95 % of the known pass.
-        rejected: the share that abstention at the model's own threshold rejects.
-        rejected_at_target: the same at the threshold for `TARGET_ACCURACY`; None where the model has none.
+        rejected: the share rejected at the model's own threshold.
+        rejected_at_target: the same at the threshold for `TARGET_ACCURACY`; None if the model has none.
         read_as: how often each label was the answer, the most frequent first.
-        surest: the images read most surely, at most 16.
+        surest: the images with the highest confidences, at most 16.
     """
 
     name: str
@@ -172,17 +162,9 @@ class SetResult:
     surest: tuple[Mistake, ...]
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A set that could not be drawn, and why."""
-
-    name: str
-    reason: str
-
-
 @dataclass(frozen=True, eq=False)
 class OutlierReport:
-    """What `measure` found.
+    """The result of `measure`.
 
     Attributes:
         model: the model's own name.
@@ -202,15 +184,15 @@ class OutlierReport:
     threshold: float
     target_threshold: float | None
     sets: tuple[SetResult, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedSet, ...]
 
     @property
     def mean_auroc(self) -> float:
-        """Over the sets, each counting alike."""
+        """Mean over the sets."""
         return float(np.mean([each.auroc for each in self.sets]))
 
     def records(self, date: str) -> tuple[RobustnessRecord, ...]:
-        """The AUROC of each set in the form that a model file keeps; `date` is ISO 8601."""
+        """Return the AUROC of each set in the form that a model file keeps; `date` is ISO 8601."""
         return tuple(RobustnessRecord("outliers", each.name, each.auroc, each.n, date) for each in self.sets)
 
 
@@ -225,17 +207,17 @@ def measure(
     data_dir: str | os.PathLike[str] | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> OutlierReport:
-    """Compare a reader's confidence on known images with that on the `eval` family of each set.
+    """Compare a reader's confidence on known images with that on the `eval` split of each set.
 
-    Everything goes along the very path that prediction takes. Where no ink is found the confidence is 0,
-    for known images as for outliers: `auroc` counts such a known image as rejected too.
+    Everything takes the same path as prediction. If no ink is found the confidence is 0, for known images as
+    for outliers: `auroc` counts such a known image as rejected too.
 
     Args:
         split: known images, such as a test split; their labels do not matter.
         sources: names for `open_set`; by default all that `default_sets` names.
-        n: images a set, at most.
+        n: images per set, at most.
         seed: of the sets, at least 0.
-        confidence: the reader's on `split`, [N] in [0, 1], where it is known already.
+        confidence: the reader's on `split`, [N] in [0, 1], if it is known already.
         data_dir: where the named datasets are.
         on_progress: called now and then with the number of images done, known ones and outliers.
 
@@ -249,13 +231,13 @@ def measure(
     if n < 1:
         raise UsageError(f"n = {n} leaves no outlier", remedy="use 1 or more")
     if not len(split):
-        raise DatasetError("there is nothing to compare outliers with: the split is empty")
+        raise DatasetError("nothing to compare outliers with: the split is empty")
     names = default_sets(reader.spec.alphabet) if sources is None else tuple(sources)
     context = OODContext(reader.spec.alphabet, "eval", seed, data_dir)
-    opened, skipped = _open_all(names, context)
+    opened, skipped = open_sets(names, context)
     if not opened:
         reasons = "; ".join(each.reason for each in skipped)
-        raise DatasetError(f"there is no set of outliers to measure with ({reasons})")
+        raise DatasetError(f"no set of outliers to measure with ({reasons})")
     known = _confidences(reader, list(split.images)) if confidence is None else confidence
     own, target = reader.spec.min_confidence, _target_threshold(reader)
     on_progress(done := len(split))
@@ -267,16 +249,6 @@ def measure(
     return OutlierReport(
         reader.spec.name, len(split), split.sha256, seed, own, target, tuple(results), skipped
     )
-
-
-def _open_all(names: Sequence[str], context: OODContext) -> tuple[list[OutlierSet], tuple[Skipped, ...]]:
-    opened, skipped = [], []
-    for name in dict.fromkeys(names):
-        try:
-            opened.append(open_set(name, context))
-        except DatasetError as error:
-            skipped.append(Skipped(name, error.problem))
-    return opened, tuple(skipped)
 
 
 def _target_threshold(reader: Recognizer) -> float | None:
@@ -294,37 +266,31 @@ def _measure_set(
     own: float,
     target: float | None,
 ) -> SetResult:
-    images = [each.draw(index) for index in range(_count(each, n))]
+    images = [each.draw(index) for index in range(n if each.size is None else min(n, each.size))]
     answers = reader.predict_batch(images, top_k=1, min_confidence=0.0)
     scores = np.array([answer.confidence or 0.0 for answer in answers])
-    read = [row for row, answer in enumerate(answers) if answer.label is not None]
-    surest = sorted(read, key=lambda row: -scores[row])[:MAX_MISTAKES_PER_SET]
-    read_as = Counter(answer.label for answer in answers if answer.label is not None)
+    labels = {row: answer.label for row, answer in enumerate(answers) if answer.label is not None}
     return SetResult(
-        each.name,
-        each.note,
-        len(images),
-        len(images) - len(read),
-        auroc(known, scores),
-        auroc_interval(known, scores),
-        false_positive_rate(known, scores),
-        _rejected(scores, own),
-        None if target is None else _rejected(scores, target),
-        tuple(read_as.most_common()),
-        tuple(
-            Mistake(images[row], reader.prepare(images[row]), answers[row].label or "", float(scores[row]))
-            for row in surest
+        name=each.name,
+        note=each.note,
+        n=len(images),
+        no_ink=len(images) - len(labels),
+        auroc=auroc(known, scores),
+        interval=auroc_interval(known, scores),
+        fpr_at_95_tpr=false_positive_rate(known, scores),
+        rejected=_rejected(scores, own),
+        rejected_at_target=None if target is None else _rejected(scores, target),
+        read_as=tuple(Counter(labels.values()).most_common()),
+        surest=tuple(
+            Mistake(images[row], reader.prepare(images[row]), labels[row], float(scores[row]))
+            for row in sorted(labels, key=lambda row: -scores[row])[:MAX_MISTAKES_PER_SET]
         ),
     )
 
 
 def _rejected(scores: NDArray[np.floating], threshold: float) -> float:
-    """The share that abstains or is blank: a confidence of 0 is never an answer."""
+    """Return the share that is below a threshold or blank: a confidence of 0 is never an answer."""
     return float(((scores < threshold) | (scores == 0)).mean())
-
-
-def _count(each: OutlierSet, n: int) -> int:
-    return n if each.size is None else min(n, each.size)
 
 
 def _confidences(reader: Recognizer, images: list[GreyImage]) -> NDArray[np.float64]:
@@ -335,19 +301,19 @@ def _confidences(reader: Recognizer, images: list[GreyImage]) -> NDArray[np.floa
 def print_outliers(console: Console, report: OutlierReport, subject: EvalTarget) -> None:
     """Print the table, the mean, and what was skipped."""
     print_lines(console, f"{subject}, known n = {report.known:,}")
-    rows = [(each.name, *figures_of(each)) for each in report.sets]
-    print_table(console, ("outliers", *heads_of(report)), rows)
-    print_lines(console, "", f"mean AUROC {report.mean_auroc:.4f}", *notes_of(report))
+    rows = [(each.name, *_figures_of(each)) for each in report.sets]
+    print_table(console, ("outliers", *_heads_of(report)), rows)
+    print_lines(console, "", f"mean AUROC {report.mean_auroc:.4f}", *_notes_of(report))
 
 
-def heads_of(report: OutlierReport) -> list[str]:
-    """Return the heads of the columns of `figures_of`."""
+def _heads_of(report: OutlierReport) -> list[str]:
+    """Return the heads of the columns of `_figures_of`."""
     heads = ["n", "blank", "AUROC", "95 % interval", "FPR95", "rejected"]
     return heads if report.target_threshold is None else [*heads, f"at {TARGET_ACCURACY:.0%}"]
 
 
-def figures_of(each: SetResult) -> list[str]:
-    """Return a set's figures in words."""
+def _figures_of(each: SetResult) -> list[str]:
+    """Return a set's figures as text."""
     low, high = each.interval
     row = [
         f"{each.n:,}",
@@ -360,7 +326,7 @@ def figures_of(each: SetResult) -> list[str]:
     return row if each.rejected_at_target is None else [*row, f"{each.rejected_at_target:.1%}"]
 
 
-def notes_of(report: OutlierReport) -> list[str]:
+def _notes_of(report: OutlierReport) -> list[str]:
     """Return what the columns mean, and which sets were skipped."""
     own = f"no ink, or confidence below {report.threshold:.3g}" if report.threshold else "no ink"
     notes = ["FPR95: share that passes where 95 % of the known pass", f"rejected: {own}"]
@@ -373,7 +339,7 @@ def notes_of(report: OutlierReport) -> list[str]:
 
 
 def outliers_json(report: OutlierReport, subject: EvalTarget) -> str:
-    """The figures as JSON, a line for each key and for each set."""
+    """Write the figures as JSON, a line for each key and for each set."""
     return report_json(
         {
             "model": subject.model,
@@ -421,9 +387,9 @@ def ood_page(report: OutlierReport, subject: EvalTarget) -> str:
             (f"{report.mean_auroc:.4f}", "mean AUROC over the sets, 1 is best"),
             (rejected, "of the outliers rejected, mean over the sets"),
         ],
-        heads=heads_of(report),
-        rows=[(each, figures_of(each)) for each in report.sets],
-        notes=notes_of(report),
+        heads=_heads_of(report),
+        rows=[(each, _figures_of(each)) for each in report.sets],
+        notes=_notes_of(report),
     )
 
 

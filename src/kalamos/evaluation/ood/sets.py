@@ -1,13 +1,11 @@
-"""The registry of out-of-distribution sets.
-
-Named sets of images that a reader of characters must reject.
+"""Sets of images that are not characters: the registry, sets of other scripts, and outliers for training.
 
 Each set comes in two splits that share no generator, photograph or dataset split: `train`, for outlier
 exposure (Hendrycks, Mazeika and Dietterich 2019), and `eval`, for measuring only. A figure on a set is
 therefore never about images, nor about the very kinds of drawing, that a network was trained to reject; it is
 about the same idea (a scribble, a photograph), and for scripts about the same alphabets.
 
-Which characters of another alphabet nobody could reject, because they look like a known one.
+Nobody could reject a character of another alphabet that looks like a known one; such classes are left out.
 """
 
 from __future__ import annotations
@@ -15,14 +13,20 @@ from __future__ import annotations
 import os
 import unicodedata
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kalamos.alphabets import CONFUSABLES, Alphabet
-from kalamos.errors import UsageError
+from kalamos.datasets import Dataset, load_dataset
+from kalamos.datasets.dataset import prepare_each
+from kalamos.datasets.named import DATASETS, describe
+from kalamos.errors import DatasetError, NoInkError, UsageError
+from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.utils import Registry
 
@@ -33,15 +37,48 @@ __all__ = [
     "OODContext",
     "OODSplit",
     "OutlierSet",
+    "SkippedSet",
     "characters_of",
+    "default_sets",
+    "exposure",
     "foreign_labels",
     "looks_known",
     "one_of",
+    "open_set",
+    "open_sets",
     "procedural",
 ]
 
 OODSplit: TypeAlias = Literal["train", "eval"]
 Draw: TypeAlias = Callable[[np.random.Generator], GreyImage]
+
+DEFAULT_SCRIPTS = ("ahcd", "emnist-47", "mnist")
+"""Datasets of other scripts in the default sets, if they have classes that the reader's alphabet lacks."""
+
+EVAL_FOLDS = 5
+"""In a dataset without a test split, one in this many images or groups is for `eval`."""
+
+CHUNK = 32
+"""Images prepared at a time."""
+
+MAX_DRAWS_PER_IMAGE = 20
+"""Images drawn for each one kept, at most: a preprocessing that finds ink on fewer is useless."""
+
+LOOKALIKES: Final = (
+    # Digits and Latin letters, as people write them: beyond case and serif, which CONFUSABLES has.
+    "0ODQ", "1IilL", "4Yy", "6G", "7T", "9y",
+    # Arabic letters and digits: a stroke, a ring, a head with a tail, ح without its bow, a bar with a loop.
+    "1Iil|اأإآر١()!", "0Ooهة٥۵.", "9gqوؤ٩،,", "2Zzح", "6bط", "5Ssىء؟",
+    # Arabic letters and Latin ones.
+    "JjLlل", "Ppم", "Eeع", "Wwس", "Kkك", "Vv٧", ")ر", "Cc(<",
+)  # fmt: skip
+"""Groups whose members look alike within or across scripts, by eye; they overlap, and are not transitive.
+
+Dots tell ج and خ from 2, ن from U: such letters are not in the groups of their undotted shapes."""
+
+
+_SEEDED_AS: Final[dict[OODSplit, str]] = {"train": "exposed", "eval": "judged"}
+"""The splits' first names, which the random draws go on from: another word would draw other images."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +122,6 @@ class OutlierSet:
     note: str = ""
 
 
-_SEEDED_AS: Final[dict[OODSplit, str]] = {"train": "exposed", "eval": "judged"}
-"""The splits' first names, which the random draws go on from: another word would draw other images."""
-
 SETS: Final = Registry[OutlierSet]("outlier set", UsageError)
 
 
@@ -102,21 +136,121 @@ def one_of(*families: Draw) -> Draw:
     return lambda generator: families[generator.integers(len(families))](generator)
 
 
-LOOKALIKES: Final = (
-    # Digits and Latin letters, as people write them: beyond case and serif, which CONFUSABLES has.
-    "0ODQ", "1IilL", "4Yy", "6G", "7T", "9y",
-    # Arabic letters and digits: a stroke, a ring, a head with a tail, ح without its bow, a bar with a loop.
-    "1Iil|اأإآر١()!", "0Ooهة٥۵.", "9gqوؤ٩،,", "2Zzح", "6bط", "5Ssىء؟",
-    # Arabic letters and Latin ones.
-    "JjLlل", "Ppم", "Eeع", "Wwس", "Kkك", "Vv٧", ")ر", "Cc(<",
-)  # fmt: skip
-"""Groups whose members look alike within or across scripts, by eye; they overlap, and are not transitive.
+def default_sets(alphabet: Alphabet) -> tuple[str, ...]:
+    """Return the names of all drawn and photographed sets, and of the scripts that `alphabet` lacks.
 
-Dots tell ج and خ from 2, ن from U: such letters are not in the groups of their undotted shapes."""
+    >>> from kalamos.alphabets import ARABIC_28
+    >>> default_sets(ARABIC_28)[-3:]
+    ('textures', 'script:emnist-47', 'script:mnist')
+    """
+    foreign = (name for name in DEFAULT_SCRIPTS if foreign_labels(describe(name).alphabet, alphabet))
+    return (*SETS.names(), *(f"script:{name}" for name in foreign))
+
+
+def open_set(name: str, context: OODContext) -> OutlierSet:
+    """Open a set by its name: one of `SETS`, or `script:DATASET` for the characters of another alphabet.
+
+    Raises:
+        UsageError: no such set.
+        DatasetError: the set's files are absent, or every class looks like a known one.
+
+    >>> from kalamos.alphabets import DIGITS
+    >>> import numpy as np
+    >>> scribbles = open_set("scribbles", OODContext(DIGITS, "eval"))
+    >>> scribbles.draw(7).dtype, np.array_equal(scribbles.draw(7), scribbles.draw(7))
+    (dtype('uint8'), True)
+    >>> open_set("scribles", OODContext(DIGITS, "eval"))
+    Traceback (most recent call last):
+    kalamos.errors.UsageError: there is no outlier set 'scribles'; did you mean 'scribbles'?
+    """
+    kind, _, dataset = name.partition(":")
+    if kind != "script":
+        return SETS.get(name)(context)
+    if not dataset:
+        raise UsageError(f"outlier set {name!r} names no dataset", remedy="write script:NAME, as script:ahcd")
+    return _script(name, dataset, context)
+
+
+@dataclass(frozen=True)
+class SkippedSet:
+    """A set that could not be drawn, and why."""
+
+    name: str
+    reason: str
+
+
+def open_sets(names: Iterable[str], context: OODContext) -> tuple[list[OutlierSet], tuple[SkippedSet, ...]]:
+    """Open each set once, and say which could not be opened because its files are absent."""
+    opened, skipped = [], []
+    for name in dict.fromkeys(names):
+        try:
+            opened.append(open_set(name, context))
+        except DatasetError as error:
+            skipped.append(SkippedSet(name, error.problem))
+    return opened, tuple(skipped)
+
+
+def exposure(
+    alphabet: Alphabet,
+    preprocessor: Preprocessor,
+    n: int,
+    seed: int,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    sets: Sequence[str] | None = None,
+    jobs: int | None = None,
+) -> NDArray[np.uint8]:
+    """Draw images that are none of an alphabet's characters, as a network would see them.
+
+    They come from the `train` split of each set in turn. Images on which the preprocessing finds no ink are
+    rejected already, and dropped. A set with fewer images than needed starts again.
+
+    Args:
+        n: how many images to return.
+        seed: at least 0; with the same sets the same images, whatever `jobs`.
+        data_dir: where the named datasets are.
+        sets: names for `open_set`; by default `default_sets`, without those whose files are absent.
+            Name them if the training has to be the same elsewhere.
+        jobs: threads; by default one per processor.
+
+    Returns:
+        uint8 [n, S, S], in a random order.
+
+    Raises:
+        UsageError: no such set, or none at all; a negative `n` or `seed`.
+        DatasetError: a set in `sets` is absent, or hardly any image has ink on it.
+
+    >>> from kalamos.alphabets import DIGITS
+    >>> from kalamos.preprocessing import DEFAULT_STEPS
+    >>> exposure(DIGITS, Preprocessor(DEFAULT_STEPS), 5, seed=1, sets=["scribbles", "shapes"]).shape
+    (5, 28, 28)
+    """
+    if n < 0:
+        raise UsageError(f"n = {n} is negative", remedy="use 0 or more")
+    context = OODContext(alphabet, "train", seed, data_dir)
+    if sets is None:
+        opened, _ = open_sets(default_sets(alphabet), context)
+    else:
+        opened = [open_set(name, context) for name in sets]
+    if not opened:
+        raise UsageError("no set to draw outliers from", remedy=f"name some of {', '.join(SETS.names())}")
+
+    size, most = preprocessor.output_size(), MAX_DRAWS_PER_IMAGE * n
+    images = np.empty((n, size, size), np.uint8)
+    kept = 0
+    for image in prepare_each(partial(_draw_in_turn, opened), most, preprocessor, jobs=jobs, chunk=CHUNK):
+        if not isinstance(image, NoInkError):
+            images[kept] = image
+            kept += 1
+        if kept == n:
+            break
+    if kept < n:
+        raise DatasetError(f"only {kept:,} of {most:,} outliers have ink on them", remedy="name other sets")
+    return np.random.default_rng(seed).permutation(images)
 
 
 def characters_of(alphabet: Alphabet, label: str) -> tuple[str, ...]:
-    """What a label stands for: itself, and the small letter of a capital that stands for both cases.
+    """Return what a label stands for: itself, and the small letter of a capital that stands for both cases.
 
     >>> from kalamos.alphabets import LATIN_47
     >>> characters_of(LATIN_47, "C"), characters_of(LATIN_47, "A")
@@ -127,7 +261,7 @@ def characters_of(alphabet: Alphabet, label: str) -> tuple[str, ...]:
 
 
 def looks_known(character: str, alphabet: Alphabet) -> bool:
-    """Whether a character is one of the alphabet's, or looks like one.
+    """Say whether a character is one of the alphabet's, or looks like one.
 
     >>> from kalamos.alphabets import ARABIC_28, DIGITS
     >>> [looks_known(letter, DIGITS) for letter in "OKاب"], looks_known("1", ARABIC_28)
@@ -140,7 +274,7 @@ def looks_known(character: str, alphabet: Alphabet) -> bool:
 
 
 def foreign_labels(other: Alphabet, known: Alphabet) -> tuple[str, ...]:
-    """The labels of `other` that neither are nor look like any of `known`, in their order.
+    """Return the labels of `other` that neither are nor look like any of `known`, in their order.
 
     >>> from kalamos.alphabets import ARABIC_28, DIGITS
     >>> "".join(foreign_labels(DIGITS, known=ARABIC_28)), foreign_labels(DIGITS, known=DIGITS)
@@ -151,3 +285,58 @@ def foreign_labels(other: Alphabet, known: Alphabet) -> tuple[str, ...]:
         for label in other.labels
         if not any(looks_known(character, known) for character in characters_of(other, label))
     )
+
+
+def _script(name: str, dataset: str, context: OODContext) -> OutlierSet:
+    """Open a dataset's training images (`train`) or test images (`eval`), without classes that look known.
+
+    Without a test split, one in five groups (or images) is for `eval`, the others for `train`.
+
+    Args:
+        name: what the set is to be called.
+        dataset: a name or a path, as `load_dataset` takes it.
+
+    Raises:
+        DatasetError: it cannot be loaded, or each class is or looks like one of the alphabet's.
+    """
+    if dataset in DATASETS.names():  # refused before it is read
+        _foreign(dataset, describe(dataset).alphabet, context)
+    data = load_dataset(dataset, context.data_dir)
+    kept = _foreign(dataset, data.alphabet, context)
+    split, rows = data.train, _rows(data, context.split)
+    if context.split == "eval" and data.test is not None:
+        split, rows = data.test, np.arange(len(data.test))
+    wanted = [data.alphabet.index(label) for label in kept]
+    rows = rows[np.isin(split.labels[rows], wanted)]
+    if not len(rows):
+        raise DatasetError(f"{name}: there is no {context.split} image of {', '.join(kept)} in {dataset}")
+    order = np.random.default_rng(context.seed).permutation(rows).tolist()
+    images = split.images
+    return OutlierSet(
+        name, lambda index: images[order[index]], len(order), f"{len(kept)} classes: {' '.join(kept)}"
+    )
+
+
+def _foreign(dataset: str, alphabet: Alphabet, context: OODContext) -> tuple[str, ...]:
+    kept = foreign_labels(alphabet, context.alphabet)
+    if not kept:
+        raise DatasetError(
+            f"script:{dataset}: every class is, or looks like, one of the alphabet {context.alphabet.name!r}",
+            remedy="take a dataset of another script",
+        )
+    return kept
+
+
+def _rows(data: Dataset, split: OODSplit) -> NDArray[np.int64]:
+    """Rows of the training images for an OOD split if the dataset has no test split, else all."""
+    rows = np.arange(len(data.train))
+    if data.test is not None:
+        return rows
+    fold = rows if data.train.groups is None else data.train.groups
+    return np.flatnonzero((fold % EVAL_FOLDS == 0) == (split == "eval"))
+
+
+def _draw_in_turn(opened: Sequence[OutlierSet], number: int) -> GreyImage:
+    index, which = divmod(number, len(opened))
+    chosen = opened[which]
+    return chosen.draw(index if chosen.size is None else index % chosen.size)

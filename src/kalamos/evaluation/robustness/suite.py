@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from kalamos.datasets import Split
 from kalamos.errors import DatasetError, UsageError, suggest
-from kalamos.evaluation.evaluate import Evaluation, evaluate
+from kalamos.evaluation.evaluate import Evaluation, evaluate_split
 from kalamos.evaluation.metrics import Reliability, expected_calibration_error, reliability, wilson_interval
 from kalamos.evaluation.robustness.canvas import (
     MNIST_C,
@@ -328,7 +328,7 @@ def measure(
         raise DatasetError("there is nothing to corrupt: the split is empty")
     rows = stratified_sample(split.labels, limit, seed)
     sample = split.take(rows)
-    clean = evaluate(reader, sample, labels)
+    clean = evaluate_split(reader, sample, labels)
     voters = np.unique(np.linspace(0, len(split) - 1, POLARITY_SAMPLE).round().astype(int))
     dark = dark_on_light(split.images[row] for row in voters.tolist())
     inks = tuple(framed(bright_ink(image, dark_on_light=dark)) for image in sample.images)

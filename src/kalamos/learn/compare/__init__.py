@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from kalamos.datasets import Dataset, Split, load_dataset
 from kalamos.datasets.dataset import prepare_split
 from kalamos.errors import KalamosError, OutputError, UsageError
-from kalamos.evaluation.evaluate import evaluate
+from kalamos.evaluation.evaluate import evaluate_split
 from kalamos.learn.callbacks import Callback
 from kalamos.learn.compare.outcomes import Comparison, Failure, Measured, Speed, SystemOutcome, compare_pairs
 from kalamos.learn.compare.report import save_comparison
@@ -298,7 +298,7 @@ def _obtain(
 def _measure(run: Run, member: SeededRun, split: Split, dataset: Dataset) -> Measured:
     """Export the run, and measure the file: what is compared is what would be used."""
     export_run(run, member.model.stem, member.model)
-    measured = evaluate(Recognizer(open_model(member.model)), split, dataset.alphabet.labels)
+    measured = evaluate_split(Recognizer(open_model(member.model)), split, dataset.alphabet.labels)
     return Measured(
         seed=run.recipe.seed,
         folder=member.folder,
