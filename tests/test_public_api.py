@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -103,5 +104,7 @@ def test_a_model_is_evaluated_on_what_a_run_held_out(tmp_path: Path) -> None:
     assert model.evaluate(tmp_path / "letters").n == 40
     with pytest.raises(kalamos.errors.UsageError, match="kept no test part"):
         model.evaluate(tmp_path / "letters", split_of=run, split="test")
+    dataset = kalamos.load_dataset(tmp_path / "letters")
+    other = replace(dataset, train=dataset.train.take(np.arange(30)))
     with pytest.raises(kalamos.errors.DatasetError, match="trained on other images"):
-        model.evaluate("mnist", split_of=run)
+        model.evaluate(other, split_of=run)
