@@ -14,10 +14,10 @@ from zoo_models import Shipped
 import kalamos
 from kalamos.datasets import Split, load_dataset
 from kalamos.datasets.dataset import prepare_split
-from kalamos.evaluation.evaluate import Evaluation, evaluate_split, surest_mistakes
+from kalamos.evaluation.evaluate import Evaluation, evaluate_split
 from kalamos.evaluation.metrics import Proportion
 from kalamos.evaluation.ood import measure as measure_outliers
-from kalamos.evaluation.report import as_metric
+from kalamos.evaluation.report import as_metric, surest_mistakes
 from kalamos.evaluation.reporting import drawing, reliability_plot, risk_coverage_plot, seen_by
 from kalamos.evaluation.robustness import measure as measure_shift
 from kalamos.evaluation.robustness.report import shift_plot

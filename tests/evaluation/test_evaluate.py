@@ -13,18 +13,15 @@ from kalamos.datasets import Dataset, RaggedImages, Split
 from kalamos.errors import DatasetError, UsageError
 from kalamos.evaluation.evaluate import (
     Evaluation,
-    confused_pairs,
     dataset_split,
     evaluate,
     evaluate_split,
     filter_charset,
     load_eval_data,
-    right_samples,
     run_split,
-    surest_mistakes,
-    unread_rows,
 )
 from kalamos.evaluation.metrics import Proportion, wilson_interval
+from kalamos.evaluation.report import confused_pairs, right_samples, surest_mistakes, unread_rows
 from kalamos.model_file import OperatingPoint, SelectiveAccuracy, open_model
 from kalamos.recognizer import Recognizer
 

@@ -1,8 +1,7 @@
 """Calibration and selective prediction.
 
-Temperature scaling (Guo et al. 2017): one number that makes confidences mean what they say.
-
-What it gains to leave the unsure ones to a person: risk against coverage.
+Temperature scaling (Guo et al. 2017) makes confidences match accuracies; risk-coverage curves say what is
+gained by leaving the least confident answers to a person.
 """
 
 from __future__ import annotations
@@ -28,13 +27,26 @@ __all__ = [
 ]
 
 
+COVERAGES: Final = (0.8, 0.9, 0.95, 0.99)
+"""Coverages in reports: shares of the images that are answered."""
+
+ACCURACIES: Final = (0.95, 0.99, 0.995, 0.999)
+"""Target accuracies in reports and model cards."""
+
+_TARGETS: Final = (
+    *((10 - wrong) / 10 for wrong in range(9, 1, -1)),
+    *((scale - wrong) / scale for scale in (200, 2000, 20_000) for wrong in range(20, 1, -1)),
+)
+"""What a table of operating points answers exactly: errors of 90 % to 20 %, then 10 %, 9.5 %, ... 0.01 %."""
+
+
 def negative_log_likelihood(
     logits: NDArray[np.floating],
     labels: NDArray[np.int64],
     temperature: float = 1.0,
     weights: NDArray[np.floating] | None = None,
 ) -> float:
-    """Mean of -log p(true label), in nats; `weights` [N] make it a weighted one."""
+    """Compute the mean of -log p(true label), in nats, weighted by `weights` [N] if given."""
     probabilities = softmax(logits, temperature)[np.arange(len(labels)), labels]
     return float(np.average(-np.log(np.maximum(probabilities, 1e-300)), weights=weights))
 
@@ -42,7 +54,7 @@ def negative_log_likelihood(
 def fit_temperature(
     logits: NDArray[np.floating], labels: NDArray[np.int64], weights: NDArray[np.floating] | None = None
 ) -> float:
-    """The temperature in [0.05, 20] that minimises the negative log-likelihood.
+    """Find the temperature in [0.05, 20] that minimises the negative log-likelihood.
 
     Args:
         logits: [N, C] on data that the network has not been trained on.
@@ -64,26 +76,13 @@ def fit_temperature(
     return float(math.exp(found.x))
 
 
-COVERAGES: Final = (0.8, 0.9, 0.95, 0.99)
-"""The shares of answered images that reports speak of."""
-
-ACCURACIES: Final = (0.95, 0.99, 0.995, 0.999)
-"""The accuracies among the answered images that reports and cards speak of."""
-
-_TARGETS: Final = (
-    *((10 - wrong) / 10 for wrong in range(9, 1, -1)),
-    *((scale - wrong) / scale for scale in (200, 2000, 20_000) for wrong in range(20, 1, -1)),
-)
-"""What a table of operating points answers exactly: errors of 90 % to 20 %, then 10 %, 9.5 %, ... 0.01 %."""
-
-
 @dataclass(frozen=True)
 class RiskCoverage:
-    """The share of errors among the surest k of N images, for every k (El-Yaniv and Wiener 2010).
+    """The share of errors among the k most confident of N images, for every k (El-Yaniv and Wiener 2010).
 
     Attributes:
-        risk: float64 [N]; `risk[k - 1]` among the surest k, in [0, 1].
-        confidence: float64 [N], falling; `confidence[k - 1]` is that of the least sure of the k.
+        risk: float64 [N]; `risk[k - 1]` among the k most confident, in [0, 1].
+        confidence: float64 [N], falling; `confidence[k - 1]` is the lowest among the k.
     """
 
     risk: NDArray[np.float64]
@@ -95,15 +94,15 @@ class RiskCoverage:
         return float(self.risk.mean()) if len(self.risk) else math.nan
 
     def accuracy_at(self, coverage: float) -> float:
-        """Accuracy among the surest share `coverage`, in (0, 1], of the images, rounded up to a whole one."""
+        """Return the accuracy among the most confident share, in (0, 1], of the images, rounded up."""
         return 1.0 - float(self.risk[self._last(coverage)])
 
     def confidence_at(self, coverage: float) -> float:
-        """The confidence to ask for (`--min-confidence`) so that this share is answered."""
+        """Return the threshold (`--min-confidence`) at which this share is answered."""
         return float(self.confidence[self._last(coverage)])
 
     def coverage_at(self, accuracy: float) -> float:
-        """The largest share of the images, in [0, 1], that is answered with at least this accuracy."""
+        """Return the largest share of the images, in [0, 1], that is answered with at least this accuracy."""
         reached = np.flatnonzero(1.0 - self.risk >= accuracy - 1e-12)
         return float((reached[-1] + 1) / len(self.risk)) if len(reached) else 0.0
 
@@ -113,7 +112,7 @@ class RiskCoverage:
 
 
 def risk_coverage(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> RiskCoverage:
-    """The curve for confidences [N] and correctness bool [N].
+    """Compute the curve for confidences [N] and correctness bool [N].
 
     Among equal confidences the errors are spread evenly, which is their expectation over all orders:
     the curve does not depend on the order of the images.
@@ -134,7 +133,7 @@ def risk_coverage(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) 
 
 
 def selective_accuracy(confidence: NDArray[np.floating], correct: NDArray[np.bool_]) -> SelectiveAccuracy:
-    """The thresholds that reach rising accuracies among the images answered, at the largest coverage each.
+    """Find the thresholds that reach rising accuracies among the answered images, at the largest coverages.
 
     For a target this is the largest coverage whose empirical accuracy reaches it, over the thresholds
     that equal confidences allow. A threshold lies halfway between the least sure image that is answered and

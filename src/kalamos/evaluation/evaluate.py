@@ -46,16 +46,12 @@ __all__ = [
     "EvalData",
     "EvalTarget",
     "Evaluation",
-    "confused_pairs",
     "dataset_split",
     "evaluate",
     "evaluate_split",
     "filter_charset",
     "load_eval_data",
-    "right_samples",
     "run_split",
-    "surest_mistakes",
-    "unread_rows",
 ]
 
 CHUNK = 64
@@ -622,75 +618,3 @@ def _saved_rows(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
     except (SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: is damaged ({error})") from error
-
-
-@dataclass(frozen=True)
-class ConfusedPair:
-    """One kind of mistake.
-
-    Attributes:
-        truth: the true label; `predicted` the answer.
-        count: how often.
-        share: of the images of the true label, in (0, 1].
-        rows: some of them, the most confident first.
-        like: the most confident correct reading of the true label and of the answer, if any.
-    """
-
-    truth: str
-    predicted: str
-    count: int
-    share: float
-    rows: tuple[int, ...]
-    like: tuple[int | None, int | None]
-
-    @property
-    def frequency(self) -> str:
-        """The count and the share, in words."""
-        return f"{'once' if self.count == 1 else f'{self.count:,} times'}, {self.share:.1%}"
-
-
-def surest_mistakes(measured: Evaluation, most: int) -> NDArray[np.int64]:
-    """Return the rows of images that were misread, int64, the most confident first."""
-    return _surest(measured, ~measured.correct & measured.read, most)
-
-
-def unread_rows(measured: Evaluation, most: int) -> NDArray[np.int64]:
-    """Return the rows of images that could not be read, int64, in order."""
-    return np.flatnonzero(~measured.read)[:most]
-
-
-def right_samples(measured: Evaluation, most: int, seed: int = 42) -> NDArray[np.int64]:
-    """Draw rows of images that were read correctly, int64, in order; the same for the same seed."""
-    right = np.flatnonzero(measured.correct)
-    drawn = np.random.default_rng(seed).choice(right, min(most, len(right)), replace=False)
-    rows: NDArray[np.int64] = np.sort(drawn)
-    return rows
-
-
-def confused_pairs(measured: Evaluation, pairs: int, each: int) -> list[ConfusedPair]:
-    """Return the most frequent kinds of mistake, each with up to `each` images."""
-    found = []
-    for true_label, answer, count in measured.most_confused(pairs):
-        truth, predicted = measured.labels.index(true_label), measured.labels.index(answer)
-        rows = _surest(measured, (measured.truth == truth) & (measured.predicted == predicted), each)
-        found.append(
-            ConfusedPair(
-                true_label,
-                answer,
-                count,
-                count / int(measured.classes.support[truth]),
-                tuple(rows.tolist()),
-                (_example_of(measured, truth), _example_of(measured, predicted)),
-            )
-        )
-    return found
-
-
-def _example_of(measured: Evaluation, label: int) -> int | None:
-    rows = _surest(measured, measured.correct & (measured.truth == label), 1)
-    return int(rows[0]) if len(rows) else None
-
-
-def _surest(measured: Evaluation, among: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
-    rows = np.flatnonzero(among)
-    return rows[np.argsort(-measured.confidence[rows], kind="stable")][:most]

@@ -1,13 +1,7 @@
-"""Metrics: accuracy, Wilson intervals, confusion, confusables, McNemar.
-
-The figures, in NumPy.
+"""Metrics in NumPy: accuracy with Wilson intervals, precision and recall, calibration, McNemar's test.
 
 Labels are indices int64, predictions likewise with -1 for an image that could not be read, and
 probabilities float32 [N, C] whose rows sum to 1.
-
-Labels that a single character, without its neighbours, does not always tell apart, counted as one.
-
-Whether one of two models is better, or was lucky on this data.
 """
 
 from __future__ import annotations
@@ -44,13 +38,16 @@ __all__ = [
 CONFIDENCE_BINS = 15
 """Equal bins of confidence, as Guo et al. 2017 take them."""
 
+MIN_PAIRS_FOR_CHI_SQUARE = 25
+"""Below this many discordant pairs the chi-square approximation is poor."""
+
 _MIN_PROBABILITY = float(np.finfo(np.float32).tiny)
 _ROWS_AT_A_TIME = 8192
 """Rows at a time, so that what is computed on the way stays far smaller than the probabilities."""
 
 
 def wilson_interval(correct: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson 1927), which stays inside [0, 1] near the ends.
+    """Return the 95 % interval of a proportion (Wilson 1927), which stays inside [0, 1] near the ends.
 
     >>> low, high = wilson_interval(9950, 10000)
     >>> round(low, 4), round(high, 4)
@@ -69,7 +66,7 @@ def wilson_interval(correct: float, n: int, z: float = 1.959964) -> tuple[float,
 
 @dataclass(frozen=True)
 class Proportion:
-    """So many of n images; of none it is NaN."""
+    """A count of n images, as a share; NaN if n is 0."""
 
     count: int
     n: int
@@ -87,7 +84,7 @@ class Proportion:
 def confusion_matrix(
     truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> NDArray[np.int64]:
-    """int64 [classes, classes]: row = true label, column = predicted.
+    """Count predictions by true label: int64 [classes, classes], row = true label, column = predicted.
 
     >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
     [[1, 0], [1, 1]]
@@ -100,8 +97,8 @@ def confusion_matrix(
 class ClassScores:
     """Precision, recall and F1 of each class, arrays [C].
 
-    NaN means that there is nothing to divide by: recall without images; precision and F1 where the
-    class has neither images nor answers. A class with images that is never answered has precision 0,
+    NaN means that there is nothing to divide by: recall without images; precision and F1 if the class
+    has neither images nor answers. A class with images that is never answered has precision 0,
     so that forgetting a class cannot raise an average. Averages are over the classes with images,
     which is scikit-learn's `zero_division=0` with those classes as its `labels`.
     """
@@ -115,11 +112,11 @@ class ClassScores:
     f1: NDArray[np.float64]
 
     def macro(self) -> tuple[float, float, float]:
-        """Mean precision, recall and F1, every class counting alike."""
+        """Mean precision, recall and F1 over the classes."""
         return self._mean((self.support > 0).astype(np.float64))
 
     def weighted(self) -> tuple[float, float, float]:
-        """Mean precision, recall and F1, every image counting alike."""
+        """Mean precision, recall and F1, classes weighted by their images."""
         return self._mean(self.support.astype(np.float64))
 
     def _mean(self, weights: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -130,7 +127,7 @@ class ClassScores:
 
 
 def class_scores(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> ClassScores:
-    """Precision, recall and F1 of every class; an unread image is one that its class lost.
+    """Compute precision, recall and F1 of every class; an unread image counts against its recall.
 
     >>> scores = class_scores(np.array([0, 0, 1]), np.array([0, 1, 1]), 3)
     >>> scores.precision.tolist(), scores.recall.tolist()
@@ -146,7 +143,7 @@ def class_scores(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes
 
 
 def truth_ranks(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the true label stands among each row's candidates, 0 = first; int64 [N].
+    """Rank the true label among each row's candidates, 0 = first; int64 [N].
 
     Of equal probabilities the earlier label goes first, as in a prediction's candidates.
 
@@ -163,7 +160,7 @@ def truth_ranks(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) ->
 
 
 def log_loss(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """Negative log-likelihood of the true labels, in nats; NaN for no image.
+    """Compute the negative log-likelihood of the true labels, in nats; NaN for no image.
 
     A probability below float32's smallest normal number counts as that, so one image costs 87.3 at most.
 
@@ -177,7 +174,7 @@ def log_loss(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> fl
 
 
 def brier_score(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """Squared distance to the one-hot truth, summed over classes (Brier 1950), in [0, 2]; NaN for no image.
+    """Compute the squared distance to the one-hot truth (Brier 1950), in [0, 2]; NaN for no image.
 
     >>> brier_score(np.array([[0.5, 0.5], [1.0, 0.0]], np.float32), np.array([0, 1]))
     1.25
@@ -195,9 +192,9 @@ def brier_score(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) ->
 
 @dataclass(frozen=True)
 class Reliability:
-    """What confidences were worth, bin by bin; arrays [B].
+    """Confidence against accuracy, bin by bin; arrays [B].
 
-    Bin b holds confidences in [b / B, (b + 1) / B), the last one 1 as well. NaN where a bin is empty.
+    Bin b holds confidences in [b / B, (b + 1) / B), the last one 1 as well. NaN if a bin is empty.
     """
 
     counts: NDArray[np.int64]
@@ -243,7 +240,7 @@ def reliability(
 def expected_calibration_error(
     confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = CONFIDENCE_BINS
 ) -> float:
-    """ECE (Naeini et al. 2015; 15 equal bins as Guo et al. 2017): mean gap of confidence and accuracy.
+    """Compute the mean gap of confidence and accuracy (Naeini et al. 2015; 15 bins as Guo et al. 2017).
 
     Args:
         confidence: [N] in [0, 1].
@@ -255,18 +252,12 @@ def expected_calibration_error(
     return reliability(confidence, correct, bins).ece
 
 
-def _ratio(part: NDArray[np.number], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    shares = np.full(len(whole), np.nan)
-    np.divide(part, whole, out=shares, where=whole > 0)
-    return shares
-
-
 def confusable_groups(labels: Sequence[str], alphabet: str = "") -> tuple[tuple[str, ...], ...]:
-    """The groups of which there are at least two labels, those labels in their own order.
+    """Return the groups with at least two of the labels, in the labels' order.
 
     Args:
         labels: those of an alphabet, or some of them.
-        alphabet: its name, which tells what is known of it: of "latin-47" that `L` is `l` too.
+        alphabet: its name; in "latin-47" `L` stands for `l` too.
 
     >>> confusable_groups(tuple("0123456789"))
     ()
@@ -278,7 +269,7 @@ def confusable_groups(labels: Sequence[str], alphabet: str = "") -> tuple[tuple[
 
 
 def merging(labels: Sequence[str], alphabet: str = "") -> NDArray[np.int64] | None:
-    """Each label's representative under the confusable groups, int64 [C]; None where nothing merges.
+    """Map each label to the first of its confusable group, int64 [C]; None if nothing merges.
 
     >>> merging(("0", "a", "O")).tolist()
     [0, 1, 0]
@@ -294,7 +285,7 @@ def merging(labels: Sequence[str], alphabet: str = "") -> NDArray[np.int64] | No
 
 
 def case_folding(labels: Sequence[str]) -> NDArray[np.int64] | None:
-    """Each label's capital where the alphabet has it, int64 [C]; None for an alphabet without such pairs.
+    """Map each label to its capital if the alphabet has it, int64 [C]; None if it has no such pair.
 
     >>> case_folding(("A", "B", "a")).tolist(), case_folding(("A", "B"))
     ([0, 1, 0], None)
@@ -306,17 +297,13 @@ def case_folding(labels: Sequence[str]) -> NDArray[np.int64] | None:
     return None if np.array_equal(to, np.arange(len(labels))) else to
 
 
-MIN_PAIRS_FOR_CHI_SQUARE = 25
-"""Below this many discordant pairs the chi-square approximation is poor."""
-
-
 @dataclass(frozen=True)
 class McNemar:
     """McNemar's test of two models on the same images.
 
     Attributes:
-        only_a: images that only A reads right; `only_b` likewise. The others do not tell A from B.
-        p_value: two-sided, in [0, 1]; how likely a difference at least as large is where neither is better.
+        only_a: images that only A reads right; `only_b` likewise. The others say nothing about A against B.
+        p_value: two-sided, in [0, 1]; how likely such a difference is if neither is better.
         exact: by the binomial distribution; else by chi-square with Edwards' continuity correction.
     """
 
@@ -326,7 +313,7 @@ class McNemar:
     exact: bool
 
     def significant(self, level: float = 0.05) -> bool:
-        """Whether chance is ruled out at this level.
+        """Say whether chance is ruled out at this level.
 
         >>> McNemar(only_a=40, only_b=12, p_value=0.0002, exact=False).significant()
         True
@@ -376,3 +363,9 @@ def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> McNem
     # At a tie, the correction must not make a difference of 0 into one of 1.
     statistic = max(abs(only_a - only_b) - 1, 0) ** 2 / discordant
     return McNemar(only_a, only_b, float(chi2.sf(statistic, df=1)), exact=False)
+
+
+def _ratio(part: NDArray[np.number], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    shares = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares

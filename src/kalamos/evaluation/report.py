@@ -1,25 +1,21 @@
-"""Evaluation report: metrics.json, console, HTML.
+"""The report of an evaluation: figures as JSON, a summary on a terminal, and a page with images.
 
-`report.html`: the evaluation on one page that holds everything it shows.
+`metrics.json` always has these keys; a figure that cannot be given is null, never NaN. Shares are in [0, 1].
 
-The report of an evaluation: figures for programs, plots and a page for people.
-
-`metrics.json` has always these keys; a figure that cannot be given is null, never NaN. Shares are in [0, 1].
-
-model                 what was measured: the name or file that was asked for
-architecture, parameters, model_name   as the model file says of itself
+model                 what was measured: the name or file asked for
+architecture, parameters, model_name   as the model file states
 dataset, split        on what
 sha256                fingerprint of the split's images and labels
-passed_over           files of the dataset that hold no image that could be used; not in n
+passed_over           files of the dataset without a usable image; not in n
 n, unread             images; those without ink, which count as wrong
 accuracy, interval_95 and its Wilson interval, [low, high]
 top_k                 {"1": share, ...}: the true label is among the k best candidates
 charset, left_out     what the answers were restricted to, and the images of other labels, which are not in
                       n; null and 0 for no restriction
-mean_removed          under a charset, the mean probability that the labels left out had
-case_folded_accuracy, case_folded_interval_95   null where the alphabet has no cased pairs
-confusables_merged_accuracy, confusables_merged_interval_95, confusable_groups   null, null and [] where it
-                      has no such labels
+mean_removed          under a charset, the mean probability of the excluded labels
+case_folded_accuracy, case_folded_interval_95   null if the alphabet has no cased pairs
+confusables_merged_accuracy, confusables_merged_interval_95, confusable_groups   null, null and [] if it has
+                      no such labels
 folded_and_merged_accuracy, folded_and_merged_interval_95   right under either; null unless both are there
 macro, weighted       {"precision", "recall", "f1"}, over the classes with images
 per_class             [{"label", "support", "answered", "precision", "recall", "f1"}, ...], in the order
@@ -30,7 +26,7 @@ reliability           [{"low", "high", "count", "confidence", "accuracy", "inter
 aurc                  area under the risk-coverage curve
 targets               [{"target", "min_confidence", "coverage", "coverage_interval_95", "accuracy",
                       "interval_95"}, ...]: what the thresholds of `--target-accuracy`, found on validation
-                      images, come to on these; [] for a model without them
+                      images, do on these; [] for a model without them
 selective             [{"coverage", "accuracy", "min_confidence"}, ...] at 0.8, 0.9, 0.95 and 0.99
 could_answer          [{"accuracy", "coverage"}, ...] at 0.95, 0.99, 0.995 and 0.999: the largest share of the
                       images that some threshold answers with that accuracy
@@ -38,32 +34,25 @@ risk_coverage         [[coverage, risk], ...] at 0.01, 0.02, ... 1
 confusion             [C][C] counts over the images that were read; row = truth, column = answer
 labels                the model's, in the order of `confusion`
 date, kalamos_version
-
-An evaluation on a terminal: the figures, then the classes and pairs that cost most.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kalamos._version import __version__
 from kalamos.datasets import Split
 from kalamos.errors import DatasetError
 from kalamos.evaluation.calibration import ACCURACIES, COVERAGES
-from kalamos.evaluation.evaluate import (
-    EvalTarget,
-    Evaluation,
-    confused_pairs,
-    right_samples,
-    surest_mistakes,
-    unread_rows,
-)
+from kalamos.evaluation.evaluate import EvalTarget, Evaluation
 from kalamos.evaluation.metrics import Proportion
 from kalamos.evaluation.reporting import (
     percent,
@@ -82,10 +71,24 @@ from kalamos.recognizer import Recognizer
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["as_metric", "evaluation_page", "metrics", "print_evaluation", "write_report"]
+__all__ = [
+    "ConfusedPair",
+    "as_metric",
+    "confused_pairs",
+    "evaluation_page",
+    "metrics",
+    "print_evaluation",
+    "right_samples",
+    "surest_mistakes",
+    "unread_rows",
+    "write_report",
+]
 
 MAX_MISTAKES, MAX_UNREAD, MAX_SAMPLES, MAX_PAIRS, MISTAKES_PER_PAIR = 63, 24, 52, 15, 8
 """Images and pairs shown at most: a page of a few megabytes."""
+
+MAX_PRINTED_CLASSES, MAX_PRINTED_PAIRS = 8, 8
+"""Rows of the two tables at most."""
 
 
 def evaluation_page(
@@ -317,10 +320,6 @@ def _table(**columns: Any) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-MAX_PRINTED_CLASSES, MAX_PRINTED_PAIRS = 8, 8
-"""Rows of the two tables at most."""
-
-
 def print_evaluation(console: Console, measured: Evaluation, subject: EvalTarget, *, top_k: int = 5) -> None:
     """Print the figures, one to a line, and two short tables where anything was misread."""
     kept = "" if measured.charset is None else f", charset {measured.charset!r}"
@@ -391,3 +390,75 @@ def _print_pairs(console: Console, measured: Evaluation) -> None:
     if rows:
         # A column for each label: side by side, two Arabic ones would change places.
         print_table(console, ("confused", "read as", "times", "of the label"), rows, text_columns=2)
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """One kind of mistake.
+
+    Attributes:
+        truth: the true label; `predicted` the answer.
+        count: how often.
+        share: of the images of the true label, in (0, 1].
+        rows: some of them, the most confident first.
+        like: the most confident correct reading of the true label and of the answer, if any.
+    """
+
+    truth: str
+    predicted: str
+    count: int
+    share: float
+    rows: tuple[int, ...]
+    like: tuple[int | None, int | None]
+
+    @property
+    def frequency(self) -> str:
+        """The count and the share, in words."""
+        return f"{'once' if self.count == 1 else f'{self.count:,} times'}, {self.share:.1%}"
+
+
+def surest_mistakes(measured: Evaluation, most: int) -> NDArray[np.int64]:
+    """Return the rows of images that were misread, int64, the most confident first."""
+    return _surest(measured, ~measured.correct & measured.read, most)
+
+
+def unread_rows(measured: Evaluation, most: int) -> NDArray[np.int64]:
+    """Return the rows of images that could not be read, int64, in order."""
+    return np.flatnonzero(~measured.read)[:most]
+
+
+def right_samples(measured: Evaluation, most: int, seed: int = 42) -> NDArray[np.int64]:
+    """Draw rows of images that were read correctly, int64, in order; the same for the same seed."""
+    right = np.flatnonzero(measured.correct)
+    drawn = np.random.default_rng(seed).choice(right, min(most, len(right)), replace=False)
+    rows: NDArray[np.int64] = np.sort(drawn)
+    return rows
+
+
+def confused_pairs(measured: Evaluation, pairs: int, each: int) -> list[ConfusedPair]:
+    """Return the most frequent kinds of mistake, each with up to `each` images."""
+    found = []
+    for true_label, answer, count in measured.most_confused(pairs):
+        truth, predicted = measured.labels.index(true_label), measured.labels.index(answer)
+        rows = _surest(measured, (measured.truth == truth) & (measured.predicted == predicted), each)
+        found.append(
+            ConfusedPair(
+                true_label,
+                answer,
+                count,
+                count / int(measured.classes.support[truth]),
+                tuple(rows.tolist()),
+                (_example_of(measured, truth), _example_of(measured, predicted)),
+            )
+        )
+    return found
+
+
+def _example_of(measured: Evaluation, label: int) -> int | None:
+    rows = _surest(measured, measured.correct & (measured.truth == label), 1)
+    return int(rows[0]) if len(rows) else None
+
+
+def _surest(measured: Evaluation, among: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+    rows = np.flatnonzero(among)
+    return rows[np.argsort(-measured.confidence[rows], kind="stable")][:most]

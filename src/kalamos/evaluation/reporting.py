@@ -1,15 +1,12 @@
-"""The report kit: HTML page, image tiles, plots.
-
-The report kit: pages, image tiles, tables on a terminal, JSON, and the files of a report.
+"""The report kit: pages, image tiles, plots, tables on a terminal, JSON, and the files of a report.
 
 A page is a Jinja2 template of the folder `templates`, with autoescaping: a label or a file name stays text,
 whatever it holds. Each page is one file that needs no network: no scripts, images as data URIs, and a content
 security policy that lets nothing else in. Labels and names stand in `<bdi>`, so that Arabic ones keep their
 place in a line.
 
-Plots with Matplotlib, of the extra 'train'; each function returns the bytes of a PNG.
-
-Plots are dark on white; a page shows them on a white card, which suits light and dark screens alike.
+Plots need Matplotlib, of the extra 'train'; each function returns the bytes of a PNG, dark on white. A page
+shows them on a white card, which suits light and dark screens alike.
 """
 
 from __future__ import annotations
@@ -83,6 +80,20 @@ MAX_PNG_TILE_BYTES = 4096
 """Above this size a tile becomes a JPEG: as PNG, a page of noise is tens of megabytes."""
 
 TILE_JPEG_QUALITY = 80
+
+PLOT_DPI = 160
+MAX_NUMBERED_CLASSES, MAX_LABELLED_CLASSES = 26, 130
+"""Classes up to which every cell has its count, and every row and column its label."""
+MAX_CURVE_POINTS = 1000
+"""Most points of a curve that are drawn."""
+
+
+PAPER_COLOUR, INK_COLOUR, FAINT_COLOUR, LINE_COLOUR = "#ffffff", "#1b1f24", "#6b7280", "#e3e6ea"
+RIGHT_COLOUR, WRONG_COLOUR = "#0072b2", "#d55e00"
+"""Blue and vermilion differ for colour-blind readers too (Okabe and Ito 2008)."""
+
+MISTAKE_COLOURS: Final = ("#fde3cf", "#f9b27c", "#ea7a2e", "#c24a00", "#6d2500")
+"""From one mistake to many."""
 
 
 def render_page(template: str, **content: Any) -> str:
@@ -295,21 +306,6 @@ def save_file(path: Path, content: bytes | str) -> None:
         OutputError: it cannot be written.
     """
     write_bytes(path, content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
-
-
-PLOT_DPI = 160
-MAX_NUMBERED_CLASSES, MAX_LABELLED_CLASSES = 26, 130
-"""Classes up to which every cell has its count, and every row and column its label."""
-MAX_CURVE_POINTS = 1000
-"""Most points of a curve that are drawn."""
-
-
-PAPER_COLOUR, INK_COLOUR, FAINT_COLOUR, LINE_COLOUR = "#ffffff", "#1b1f24", "#6b7280", "#e3e6ea"
-RIGHT_COLOUR, WRONG_COLOUR = "#0072b2", "#d55e00"
-"""Blue and vermilion differ for colour-blind readers too (Okabe and Ito 2008)."""
-
-MISTAKE_COLOURS: Final = ("#fde3cf", "#f9b27c", "#ea7a2e", "#c24a00", "#6d2500")
-"""From one mistake to many."""
 
 
 def require() -> None:

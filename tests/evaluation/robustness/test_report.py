@@ -14,6 +14,7 @@ from tests.pages import Page
 
 from kalamos.errors import OutputError
 from kalamos.evaluation.evaluate import EvalTarget
+from kalamos.evaluation.robustness import report as report_module
 from kalamos.evaluation.robustness.report import (
     corruption_rows,
     print_shift,
@@ -158,7 +159,7 @@ def test_the_page_asks_nothing_of_the_network(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(report, "find_spec", lambda name: None)
+    monkeypatch.setattr("kalamos.evaluation.robustness.report.find_spec", lambda name: None)
     subject = EvalTarget("<script>", "أرقام & more", "train")
     written = write_shift_report(tmp_path, outcomes, report, reader, subject)
     assert "shift.png" not in written
@@ -176,7 +177,7 @@ def test_the_json_says_what_was_measured(
     report: ShiftReport, reader: Recognizer, subject: EvalTarget
 ) -> None:
     stored = json.loads(shift_json(report, subject, reader))
-    assert all(key in (report.__doc__ or "") for key in list(stored)[:6])
+    assert all(key in (report_module.__doc__ or "") for key in list(stored)[:6])
     assert (stored["model"], stored["dataset"], stored["split"]) == ("digits", "mnist", "train")
 
 

@@ -1,4 +1,4 @@
-"""The shift suite: how a model does on images unlike those that it was trained on.
+"""The robustness suite: accuracy on images unlike those that a model was trained on.
 
 MNIST-C's fifteen kinds (Mu and Gilmer 2019) at the dataset's own size, and fifteen of photographs and
 scans, at three strengths each. Training uses none of this code and none of its parameters.

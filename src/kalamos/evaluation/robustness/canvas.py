@@ -1,13 +1,6 @@
-"""Frames, noise fields, and the drawn page.
+"""What corruptions are made of: their registry, frames, noise fields, and a character drawn on a page.
 
-The corruptions, by name: what each does and how much of it makes which strength.
-
-Random fields, quickly: grain of a sensor, clouds of any size.
-
-Bring characters of any dataset into one form, without the preprocessing that is being measured.
-
-A character drawn smoothly on a page, and the page photographed.
-
+A frame holds a character of any dataset in one form, without the preprocessing that is being measured.
 Coverage is float32 [side, side] in [0, 1]: how much of each pixel the pen has covered.
 """
 
@@ -51,15 +44,56 @@ __all__ = [
 ]
 
 Grey: TypeAlias = NDArray[np.uint8]
+Field: TypeAlias = NDArray[np.floating]
 Group: TypeAlias = Literal["MNIST-C", "photograph"]
 Amount = TypeVar("Amount")
 
 MNIST_C: Final = "MNIST-C"
 """At the dataset's own size (Mu and Gilmer 2019); strength 2 is about as strong as the paper's single one."""
 PHOTOGRAPH: Final = "photograph"
-"""The character drawn smoothly, large, on a page, as a camera or a scanner would see it."""
+"""The character drawn smoothly and large on a page, as a camera or a scanner sees it."""
 
 STRENGTHS: Final = (1, 2, 3)
+
+NOISE_SHEET_SIDE = 512
+"""Side in px of the sheet from which grain is cut."""
+
+MIN_FRAME_SIDE, MAX_FRAME_SIDE = 28, 64
+"""Sides (px) of a frame: MNIST's own, and what MNIST-C's kinds can be made on quickly."""
+
+INK_FRACTION = 20 / 28
+"""The ink's longer side as a share of the frame's: MNIST's geometry (LeCun et al. 1998)."""
+
+MAX_INK_FRACTION = 0.8
+"""Ink up to this share of a square image leaves room to move it: such an image is a frame already."""
+
+MIN_STRETCHED_CONTRAST_LEVELS = 24
+"""Contrast below this (grey levels of 255) is not stretched: it would be noise only."""
+
+FULL_INK_LEVEL, MIN_INK_LEVEL = 250, 25
+"""Grey levels from which ink needs no stretching, and above which it counts."""
+
+PAGE_SIDE, GLYPH_SIDE = 200, 140
+"""Sides in px: of a page, and of a character's longer side on it."""
+
+PAPER_LEVEL, PEN_LEVEL = 228.0, 45.0
+"""Grey levels of a well-lit page and of a ball pen."""
+
+ENLARGING_BLUR = 0.55
+"""Blur of the enlarged source, as a fraction of one of its pixels."""
+
+MIN_PEN_HALF_WIDTH = 1.5
+"""Half the width in px of the finest pen: a dot keeps to the paper however thin the pen."""
+
+EDGE_INK_FRACTION = 0.36
+"""Share of full ink at which a pen's edge is drawn: below a half, so that faint strokes stay whole."""
+
+FAINT_INK_FRACTION, MIN_FAINT_INK_FRACTION = 0.6, 0.1
+"""A dot of one source pixel reaches no edge once it is blurred. Ink whose level around stays below the share
+`FAINT_INK_FRACTION` of full is taken for full, down to the share `MIN_FAINT_INK_FRACTION`."""
+
+INK_LEVEL_WINDOW = 5
+"""Source pixels across which the ink's level is measured."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +104,8 @@ class Corruption:
         name: in lower case, words joined by `_`; MNIST-C's kinds have its names.
         group: "MNIST-C" or "photograph".
         description: one line.
-        amounts: what `how` is given at the strengths 1, 2 and 3.
-        how: frame uint8 [S, S] (`frame.framed`), amount, generator -> uint8 [H, W].
+        amounts: the second argument of `how` at the strengths 1, 2 and 3.
+        how: frame uint8 [S, S] (see `framed`), amount, generator -> uint8 [H, W].
     """
 
     name: str
@@ -90,7 +124,7 @@ def corruption(
     [Callable[[Grey, Amount, np.random.Generator], Grey]],
     Callable[[Grey, Amount, np.random.Generator], Grey],
 ]:
-    """Enter a function under its name; the first line of its docstring describes it.
+    """Register a function under its name; the first line of its docstring describes it.
 
     Args:
         amounts: the function's second argument at strengths 1, 2 and 3.
@@ -108,12 +142,8 @@ def corruption(
     return enter
 
 
-Field: TypeAlias = NDArray[np.floating]
-NOISE_SHEET_SIDE = 512
-
-
 def grain(side: int, rng: np.random.Generator, *, blur: float = 0.0) -> Field:
-    """Noise of mean 0 and standard deviation 1, float32 [side, side]; side at most 256.
+    """Cut noise of mean 0 and standard deviation 1, float32 [side, side]; side at most 256.
 
     A random cut of one large sheet: drawing 40,000 normal numbers for each image would take longer
     than everything else that is done to it.
@@ -126,7 +156,7 @@ def grain(side: int, rng: np.random.Generator, *, blur: float = 0.0) -> Field:
 
 
 def clouds(side: int, cells: Sequence[int], decay: float, rng: np.random.Generator) -> Field:
-    """Smooth noise float32 [side, side], about -1 to 1, the sum of octaves (value noise; Perlin 1985).
+    """Draw smooth noise float32 [side, side], about -1 to 1, the sum of octaves (value noise; Perlin 1985).
 
     Args:
         cells: grid cells along a side, an octave each, the coarsest first.
@@ -155,32 +185,17 @@ def _sheet(blur: float) -> Field:
     return sheet
 
 
-MIN_FRAME_SIDE, MAX_FRAME_SIDE = 28, 64
-"""Sides (px) of a frame: MNIST's own, and what MNIST-C's kinds can be made on quickly."""
-
-INK_FRACTION = 20 / 28
-"""The ink's longer side as a share of the frame's: MNIST's geometry (LeCun et al. 1998)."""
-
-MAX_INK_FRACTION = 0.8
-"""Ink up to this share of a square image leaves room to move it: such an image is a frame already."""
-
-MIN_STRETCHED_CONTRAST_LEVELS = 24
-"""Less contrast (grey levels of 255) is stretched no further: there would be nothing but noise in it."""
-
-FULL_INK_LEVEL, MIN_INK_LEVEL = 250, 25
-
-
 def dark_on_light(images: Iterable[Grey]) -> bool:
-    """Whether most images have a light border, hence dark ink.
+    """Say whether most images have a light border, hence dark ink.
 
-    A question about all of them: a tight crop of one thick stroke has no paper to tell by.
+    It takes all of them: a tight crop of one thick stroke shows no paper.
     """
     votes = [_ground(image) > 127 for image in images]
     return 2 * sum(votes) > len(votes)
 
 
 def bright_ink(image: Grey, *, dark_on_light: bool) -> Grey:
-    """Image uint8 [H, W] -> uint8 [H, W], ink bright on black, its paper's level taken off."""
+    """Make ink bright on black, the paper's level subtracted: uint8 [H, W] -> uint8 [H, W]."""
     image = _reduced(image, 4 * MAX_FRAME_SIDE)
     ink = 255 - image if dark_on_light else image
     ground = _ground(ink)
@@ -193,9 +208,9 @@ def bright_ink(image: Grey, *, dark_on_light: bool) -> Grey:
 
 
 def framed(ink: Grey) -> Grey:
-    """Ink bright on black, uint8 [H, W], in a square frame uint8 [S, S] with room around it; 28 <= S <= 64.
+    """Put ink bright on black, uint8 [H, W], into a square frame uint8 [S, S] with a margin; 28 <= S <= 64.
 
-    What lies so already (MNIST, EMNIST, most of AHCD) is returned as it is.
+    An image that is a frame already (MNIST, EMNIST, most of AHCD) is returned unchanged.
     """
     height, width = ink.shape
     x, y, across, down = ink_box(ink)
@@ -213,7 +228,7 @@ def framed(ink: Grey) -> Grey:
 
 
 def ink_box(ink: Grey) -> tuple[int, int, int, int]:
-    """Left, top, width and height of the ink; the whole image where there is none."""
+    """Return left, top, width and height of the ink; the whole image if there is none."""
     x, y, width, height = cv2.boundingRect((ink > MIN_INK_LEVEL).view(np.uint8))
     return (x, y, width, height) if width else (0, 0, ink.shape[1], ink.shape[0])
 
@@ -237,29 +252,6 @@ def _scaled(image: Grey, scale: float) -> Grey:
     return cv2.resize(image, shape, interpolation=how)  # type: ignore[return-value]
 
 
-PAGE_SIDE, GLYPH_SIDE = 200, 140
-"""Sides in px: of a page, and of a character's longer side on it."""
-
-PAPER_LEVEL, PEN_LEVEL = 228.0, 45.0
-"""Grey levels of a well-lit page and of a ball pen."""
-
-ENLARGING_BLUR = 0.55
-"""Of the enlarged source, as a share of what one of its pixels has become."""
-
-MIN_PEN_HALF_WIDTH = 1.5
-"""Half the width in px of the finest pen: a dot keeps to the paper however thin the pen."""
-
-EDGE_INK_FRACTION = 0.36
-"""Share of full ink at which a pen's edge is drawn: below a half, so that faint strokes stay whole."""
-
-FAINT_INK_FRACTION, MIN_FAINT_INK_FRACTION = 0.6, 0.1
-"""A dot of one source pixel reaches no edge once it is blurred. Ink whose level around stays below the share
-`FAINT_INK_FRACTION` of full is taken for full, down to the share `MIN_FAINT_INK_FRACTION`."""
-
-INK_LEVEL_WINDOW = 5
-"""Source pixels across which its level is looked for."""
-
-
 def draw_glyph(
     ink: Grey,
     rng: np.random.Generator,
@@ -269,13 +261,13 @@ def draw_glyph(
     middle: tuple[float, float] = (0.0, 0.0),
     degrees: float = 0.0,
 ) -> Field:
-    """The frame's character with smooth strokes, as coverage [side, side].
+    """Draw the frame's character with smooth strokes, as coverage [side, side].
 
     Args:
         ink: a frame, uint8 [S, S].
         longer: px of the character's longer side.
-        middle: where its middle lies, in px from the page's; a jitter of up to 2 % of its size is added.
-        degrees: turned so much, clockwise.
+        middle: its centre, in px from the page's; a jitter of up to 2 % of its size is added.
+        degrees: clockwise rotation.
     """
     x, y, width, height = ink_box(ink)
     scale = longer / max(width, height)
@@ -307,7 +299,7 @@ def _gain(ink: Grey) -> Field:
 def photograph_page(
     paper: Field | float, pen: Field | float, cover: Field, rng: np.random.Generator, *, noise: float = 2.0
 ) -> Grey:
-    """Paper and pen (grey levels) seen by a camera: a little blur, a little noise; uint8 [side, side]."""
+    """Photograph paper and pen (grey levels) with a little blur and noise: uint8 [side, side]."""
     page = (paper + (pen - paper) * cover).astype(np.float32, copy=False)
     page = cv2.GaussianBlur(page, (3, 3), 0.7)  # type: ignore[assignment]
     page += noise * grain(len(page), rng)
@@ -316,13 +308,13 @@ def photograph_page(
 
 
 def strokes(inside: Field) -> Field:
-    """Signed distance in px into the ink -> coverage, anti-aliased."""
+    """Turn signed distances in px into the ink into coverage, anti-aliased."""
     cover: Field = np.clip(inside + 0.5, 0, 1)
     return cover
 
 
 def thinned(cover: Field, taken: float) -> Field:
-    """Strokes narrower by the share `taken` in (0, 1) of their own width, none of them broken."""
+    """Make strokes narrower by the share `taken` in (0, 1) of their own width, without breaking any."""
     depth = cv2.distanceTransform((cover >= 0.5).view(np.uint8), cv2.DIST_L2, 5)
     ridge = float(depth.sum() / max(np.count_nonzero(depth), 1)) * 2  # a stroke's mean depth is half of it
     # A pixel goes whose depth is below this share of what is deepest near it. Within so much of the
@@ -334,6 +326,6 @@ def thinned(cover: Field, taken: float) -> Field:
 
 @lru_cache(maxsize=1)
 def coordinates() -> tuple[Field, Field]:
-    """Each pixel's x and y in px from the page's middle, float32 [PAGE_SIDE, PAGE_SIDE]."""
+    """Return each pixel's x and y in px from the page's centre, float32 [PAGE_SIDE, PAGE_SIDE]."""
     y, x = np.indices((PAGE_SIDE, PAGE_SIDE), np.float32) - np.float32((PAGE_SIDE - 1) / 2)
     return x, y

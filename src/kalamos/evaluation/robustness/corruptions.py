@@ -1,28 +1,8 @@
-"""Image corruptions, one function each, registered by decorator.
+"""The corruptions, one function each, registered by decorator.
 
-MNIST-C: blur.
-
-What the camera adds: JPEG's blocks, a lens out of focus.
-
-MNIST-C: geometry. What is moved out of the frame is lost.
-
-Light: shadows, too little contrast, light writing on a dark ground.
-
-MNIST-C: foreign marks over the character, and its outline alone.
-
-MNIST-C: noise.
-
-Paper: ruled, squared, rough.
-
-Pens of other widths, and a pencil.
-
-Where on the page the character stands.
-
-MNIST-C: brightness, stripes and fog.
-
-The corruptions, one module a family.
-
-One image, corrupted.
+MNIST-C's fifteen are applied to the frame: blur, geometry (what leaves the frame is lost), foreign marks,
+noise, brightness, stripes and fog. The photographs' fifteen are drawn on a page: camera, light, paper, pens,
+placement.
 """
 
 from __future__ import annotations
@@ -63,6 +43,18 @@ from kalamos.evaluation.robustness.canvas import (
 
 __all__ = ["CORRUPTIONS", "corrupt"]
 
+SNAPSHOT_SIDE, SNAPSHOT_GLYPH_SIDE = 96, 64
+"""Sides in px of a page and of the character on it: small, so that a block of 8 px is large."""
+
+LINE_HALF_WIDTH = 2.3
+"""Px of 28 from the middle at which a line, as in MNIST-C, has faded to nothing."""
+
+SPATTER_LEVEL = 63
+"""Grey level of the drops."""
+
+WIDE_PAGE_SIDE = 256
+"""Side in px of a page on which a character of usual size need not stand in the middle."""
+
 
 @corruption(MNIST_C, ((0.5, 1, 1), (0.7, 1, 2), (0.9, 2, 2)))
 def glass_blur(ink: Grey, glass: tuple[float, int, int], rng: np.random.Generator) -> Grey:
@@ -99,14 +91,10 @@ def motion_blur(ink: Grey, sigma: float, rng: np.random.Generator) -> Grey:
     return cv2.filter2D(ink, -1, kernel / kernel.sum(), borderType=cv2.BORDER_CONSTANT)  # type: ignore[return-value]
 
 
-SNAPSHOT, SMALL = 96, 64
-"""Sides in px of a page and of the character on it: the fewer, the more of them a block of 8 is."""
-
-
 @corruption(PHOTOGRAPH, (12, 6, 3))
 def jpeg(ink: Grey, quality: int, rng: np.random.Generator) -> Grey:
     """A small picture compressed hard: blocks, ringing around the strokes."""
-    cover = draw_glyph(ink, rng, side=SNAPSHOT, longer=SMALL)
+    cover = draw_glyph(ink, rng, side=SNAPSHOT_SIDE, longer=SNAPSHOT_GLYPH_SIDE)
     page = photograph_page(PAPER_LEVEL, PEN_LEVEL, cover, rng, noise=4)
     _, content = cv2.imencode(".jpg", page, (cv2.IMWRITE_JPEG_QUALITY, quality))
     return cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)  # type: ignore[return-value]
@@ -115,7 +103,7 @@ def jpeg(ink: Grey, quality: int, rng: np.random.Generator) -> Grey:
 @corruption(PHOTOGRAPH, (3, 5, 8))
 def defocus(ink: Grey, radius: int, rng: np.random.Generator) -> Grey:
     """Out of focus: every point a disk of 3, 5 or 8 px, the character being 64 px high."""
-    cover = draw_glyph(ink, rng, side=SNAPSHOT, longer=SMALL)
+    cover = draw_glyph(ink, rng, side=SNAPSHOT_SIDE, longer=SNAPSHOT_GLYPH_SIDE)
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)).astype(np.float32)
     blurred = cv2.filter2D(cover, -1, disk / disk.sum(), borderType=cv2.BORDER_REPLICATE)
     return photograph_page(PAPER_LEVEL, PEN_LEVEL, blurred, rng)  # type: ignore[arg-type]
@@ -203,13 +191,6 @@ def _beyond_an_edge(rng: np.random.Generator, *, bend: float) -> Field:
     return edge + bend * clouds(PAGE_SIDE, (3,), 1, rng) if bend else edge
 
 
-HALF_WIDTH = 2.3
-"""Where a line of the paper's has faded to nothing, in px of 28 from its middle."""
-
-SPATTER = 63
-"""Grey level of the drops."""
-
-
 @corruption(MNIST_C, (0.88, 0.8, 0.68))
 def spatter(ink: Grey, threshold: float, rng: np.random.Generator) -> Grey:
     """Drops of dark grey that cover the character in places."""
@@ -217,7 +198,7 @@ def spatter(ink: Grey, threshold: float, rng: np.random.Generator) -> Grey:
     liquid = cv2.GaussianBlur(rng.standard_normal(ink.shape, np.float32), (0, 0), scale)
     drops = cv2.GaussianBlur((liquid > 0).astype(np.float32), (0, 0), 1.5 * scale)
     cover = np.where(drops < threshold, 0, drops)
-    covered: Grey = (ink * (1 - cover) + SPATTER * cover).astype(np.uint8)
+    covered: Grey = (ink * (1 - cover) + SPATTER_LEVEL * cover).astype(np.uint8)
     return covered
 
 
@@ -274,7 +255,7 @@ def _polyline(points: list[tuple[float, float]], side: int, width: float) -> Gre
     fine = np.rint(np.array(points) * 16).astype(np.int32)
     cv2.polylines(blank, [fine], isClosed=False, color=0, thickness=1, shift=4)
     distance = cv2.distanceTransform(blank, cv2.DIST_L2, 3)
-    reach = HALF_WIDTH * width * side / 28
+    reach = LINE_HALF_WIDTH * width * side / 28
     inside = np.minimum(distance / reach, 1 - math.exp(-1))
     line: Grey = (255 * (1 + np.log1p(-inside))).astype(np.uint8)
     return line
@@ -365,27 +346,23 @@ def pencil(ink: Grey, lead: tuple[int, float], rng: np.random.Generator) -> Grey
     return photograph_page(PAPER_LEVEL, PAPER_LEVEL - contrast, cover, rng)
 
 
-WIDE = 256
-"""Side in px of a page with room for a character of usual size to stand elsewhere than in the middle."""
-
-
 @corruption(PHOTOGRAPH, (0.5, 0.8, 1.0))
 def off_centre(ink: Grey, share: float, rng: np.random.Generator) -> Grey:
     """Towards an edge or a corner of the page, at last right at it."""
-    room = share * (WIDE / 2 - GLYPH_SIDE / 2 - 10)  # all of it stays on the page
+    room = share * (WIDE_PAGE_SIDE / 2 - GLYPH_SIDE / 2 - 10)  # all of it stays on the page
     angle = rng.integers(8) * math.pi / 4
     # To the corner itself, not on a circle about the middle.
     x, y = round(math.cos(angle)) * room, round(math.sin(angle)) * room
-    cover = draw_glyph(ink, rng, side=WIDE, middle=(x, y))
+    cover = draw_glyph(ink, rng, side=WIDE_PAGE_SIDE, middle=(x, y))
     return photograph_page(PAPER_LEVEL, PEN_LEVEL, cover, rng)
 
 
 @corruption(PHOTOGRAPH, (64, 36, 24))
 def small_on_page(ink: Grey, pixels: int, rng: np.random.Generator) -> Grey:
     """A small character somewhere on a page of 256 px: 64, 36 or 24 px high."""
-    room = WIDE / 2 - pixels / 2 - 12
+    room = WIDE_PAGE_SIDE / 2 - pixels / 2 - 12
     x, y = rng.uniform(-room, room, 2).tolist()
-    cover = draw_glyph(ink, rng, side=WIDE, longer=pixels, middle=(x, y))
+    cover = draw_glyph(ink, rng, side=WIDE_PAGE_SIDE, longer=pixels, middle=(x, y))
     return photograph_page(PAPER_LEVEL, PEN_LEVEL, cover, rng)
 
 
@@ -432,13 +409,13 @@ CORRUPTIONS: Final[Mapping[str, Corruption]] = MappingProxyType(
 
 
 def corrupt(image: Grey, name: str, strength: int, seed: int | Sequence[int] = 0) -> Grey:
-    """Corrupt one image: a function of its arguments alone.
+    """Corrupt one image; the same arguments give the same image.
 
     Args:
         image: uint8 [H, W], ink bright on black, any size.
         name: one of `CORRUPTIONS`.
         strength: 1, 2 or 3.
-        seed: whole numbers from 0; the suite gives (its seed, the image's row in its split).
+        seed: whole numbers from 0; the suite passes (its seed, the image's row in its split).
 
     Returns:
         uint8 [H', W']: for MNIST-C's kinds ink bright on black, 28 to 64 px; for the photographs a

@@ -1,18 +1,10 @@
-"""Robustness report: console, JSON and HTML.
+"""The report of a robustness measurement: console, JSON, plot and page.
 
-`shift.html`: the suite's figures and images on one page.
+`shift.json` has the keys of `suite`, and before them:
 
-The files of a robustness report.
-
-`shift.json` has the keys of `report`, and before them:
-
-model, model_name     what was measured: as asked for, and as the model file says of itself
+model, model_name     what was measured: as asked for, and as the model file states
 dataset, split        on what
 date, kalamos_version
-
-The suite as a plot, with Matplotlib, of the extra 'train'.
-
-The suite's figures on a terminal.
 """
 
 from __future__ import annotations
@@ -64,7 +56,11 @@ __all__ = [
 ]
 
 IMAGES_PER_ROW = 10
-WORST_CORRUPTIONS_SHOWN = 6
+WORST_CORRUPTIONS_SHOWN, WORST_CORRUPTIONS_NAMED = 6, 3
+"""On the page with their misreadings, and on a terminal."""
+
+TOP_INCHES, BOTTOM_INCHES, ROW_INCHES = 0.5, 0.6, 0.26
+"""Heights of the plot's margins and rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,12 +211,8 @@ def write_shift_report(
     )
 
 
-TOP_INCHES, BOTTOM_INCHES, ROW_INCHES = 0.5, 0.6, 0.26
-"""Inches."""
-
-
 def shift_plot(report: ShiftReport) -> bytes:
-    """PNG: accuracy by corruption and strength as a heat map, and each corruption's mean as a bar.
+    """Draw accuracy by corruption and strength as a heat map, and each corruption's mean as a bar; PNG.
 
     Raises:
         MissingExtraError: Matplotlib is not installed.
@@ -270,9 +262,6 @@ def shift_plot(report: ShiftReport) -> bytes:
         title = f"Shift suite: mean {mean.value:.2%} [{mean.low:.2%}, {mean.high:.2%}]"
         table.set_title(title, loc="left", pad=10)
         return done()
-
-
-WORST_CORRUPTIONS_NAMED = 3
 
 
 def print_shift(console: Console, report: ShiftReport, subject: EvalTarget) -> None:

@@ -1,12 +1,8 @@
-"""Measure robustness: read corrupted images along prediction's own path.
+"""Measure robustness: read the same images under every corruption, along the same path as prediction.
 
-Which images of a split are corrupted, where all of them would take too long.
+`ShiftReport.to_mapping` (and `shift.json`) has these keys; a figure that does not exist is null:
 
-The suite's figures, and their plain form.
-
-As a mapping (`shift.json` has these keys, and those of `saving`); a figure that there is none of is null:
-
-n, seed               images, each read once as it is and once a cell; the seed of sample and corruptions
+n, seed               images, each read once as it is and once per cell; the seed of sample and corruptions
 sha256                fingerprint of the sampled images and labels
 clean                 {"value", "low", "high"}: accuracy on the same images as they are, 95 % Wilson interval
 clean_no_ink          how many of them were found blank; they count as wrong
@@ -17,8 +13,6 @@ ece, mean_confidence  over all cells' images in which ink was found, with the mo
 no_ink                corrupted images found blank, which count as wrong
 cells                 [{"corruption", "group", "strength", "n", "correct", "no_ink", "accuracy",
                       "interval_95", "ece", "mean_confidence"}, ...]; 95 % Wilson intervals
-
-Run a recogniser over every corruption of the same images, along the very path that prediction takes.
 """
 
 from __future__ import annotations
@@ -52,36 +46,21 @@ from kalamos.recognizer import Recognizer
 __all__ = ["ALL", "Cell", "Estimate", "Outcomes", "ShiftReport", "measure", "stratified_sample", "summarise"]
 
 
-def stratified_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Rows int64, in order, of `count` images with the class shares of all.
-
-    Args:
-        labels: int64 [N].
-        count: how many; 0, or more than there are, takes all.
-        seed: the same seed gives the same rows; a smaller count gives some of a larger one's.
-
-    Raises:
-        UsageError: a negative count.
-
-    >>> stratified_sample(np.array([0, 0, 0, 0, 1, 1]), 3, seed=42).tolist()
-    [2, 3, 4]
-    """
-    if count < 0:
-        raise UsageError(f"{count} images cannot be drawn", remedy="use 0 for all of them")
-    if count == 0 or count >= len(labels):
-        return np.arange(len(labels))
-    place = np.empty(len(labels))
-    generator = np.random.default_rng(seed)
-    for label in np.unique(labels):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        # Each class spread evenly over [0, 1): cutting anywhere cuts all classes at the same share.
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    rows: NDArray[np.int64] = np.sort(np.argsort(place, kind="stable")[:count])
-    return rows
-
-
 ALL = "all"
+"""The key of the mean over all corruptions."""
+
 BOOTSTRAP_SAMPLES = 1000
+
+DEFAULT_LIMIT, DEFAULT_SEED = 1000, 42
+
+CHUNK = 64
+"""Images read at a time."""
+
+POLARITY_SAMPLE = 200
+"""Images by which to tell whether a split has dark ink."""
+
+Answer: TypeAlias = tuple[int, float]
+"""The label's index, -1 if no ink was found; and its probability."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +80,8 @@ class Cell:
     """One corruption at one strength.
 
     Attributes:
-        n: images; `correct` of them were read rightly, in `no_ink` no ink was found.
-        ece: of the images in which ink was found, like `mean_confidence`; None where there are none.
+        n: images; `correct` of them were read correctly, in `no_ink` no ink was found.
+        ece: of the images in which ink was found, like `mean_confidence`; None if there are none.
     """
 
     corruption: str
@@ -126,11 +105,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class ShiftReport:
-    """How a model does under every corruption; see this module's docstring.
+    """A model's accuracy under every corruption; see this module's docstring.
 
     Attributes:
         cells: corruption by corruption, strengths 1, 2, 3.
-        means: "all", and "MNIST-C" and "photograph" where any of their kinds were measured.
+        means: "all", and "MNIST-C" and "photograph" if any of their kinds were measured.
     """
 
     n: int
@@ -187,72 +166,17 @@ class ShiftReport:
         }
 
 
-def summarise(
-    names: tuple[str, ...],
-    clean: Evaluation,
-    predicted: NDArray[np.int64],
-    confidence: NDArray[np.float32],
-    seed: int,
-) -> ShiftReport:
-    """The figures of what was read: arrays [K, 3, N] as in `suite.Outcomes`."""
-    correct, read = predicted == clean.truth, predicted >= 0
-    cells = []
-    for place, name in enumerate(names):
-        for index, strength in enumerate(STRENGTHS):
-            at = place, index
-            ece, sure = _calibration(confidence[at], correct[at], read[at])
-            right, blank = int(correct[at].sum()), int((~read[at]).sum())
-            group = CORRUPTIONS[name].group
-            cells.append(Cell(name, group, strength, clean.n, right, blank, ece, sure))
-    means = {ALL: _mean(correct, seed)}
-    for group in (MNIST_C, PHOTOGRAPH):
-        members = [place for place, name in enumerate(names) if CORRUPTIONS[name].group == group]
-        if members:
-            means[group] = _mean(correct[members], seed)
-    ece, sure = _calibration(confidence, correct, read)
-    accuracy = Estimate(clean.accuracy, *clean.interval)
-    return ShiftReport(clean.n, seed, clean.sha256, accuracy, clean.unread, means, ece, sure, tuple(cells))
-
-
-def _mean(correct: NDArray[np.bool_], seed: int) -> Estimate:
-    """The mean of bool [K, 3, N], and how it would vary with other images."""
-    # The cells share their images, so what one image adds to the mean is drawn as a whole.
-    scores = correct.mean(axis=(0, 1))
-    generator = np.random.default_rng(seed)
-    means = [scores[generator.integers(0, len(scores), len(scores))].mean() for _ in range(BOOTSTRAP_SAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5]).tolist()
-    return Estimate(float(scores.mean()), low, high)
-
-
-def _calibration(
-    confidence: NDArray[np.float32], correct: NDArray[np.bool_], read: NDArray[np.bool_]
-) -> tuple[float | None, float | None]:
-    if not read.any():
-        return None, None
-    sure = confidence[read]
-    return expected_calibration_error(sure, correct[read]), float(sure.mean(dtype=np.float64))
-
-
-DEFAULT_LIMIT, DEFAULT_SEED = 1000, 42
-CHUNK = 64
-POLARITY_SAMPLE = 200
-"""Images asked whether their ink is dark."""
-
-Answer: TypeAlias = tuple[int, float]
-"""The label's index, -1 where no ink was found; and its probability."""
-
-
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """What was read of every image under every corruption.
+    """The answer to every image under every corruption.
 
     Attributes:
         names: the K corruptions.
         rows: int64 [N], the sample's rows in the split.
         inks: the sample's images as frames, ink bright on black, uint8 [S, S] each.
         clean: the same images measured as they are.
-        predicted: int64 [K, 3, N], the model's label indices; -1 where no ink was found.
-        confidence: float32 [K, 3, N], calibrated; 0 where no ink was found.
+        predicted: int64 [K, 3, N], the model's label indices; -1 if no ink was found.
+        confidence: float32 [K, 3, N], calibrated; 0 if no ink was found.
         seed: of the sample and of the corruptions.
     """
 
@@ -266,7 +190,7 @@ class Outcomes:
 
     @property
     def truth(self) -> NDArray[np.int64]:
-        """int64 [N], the model's label indices."""
+        """The model's label indices, int64 [N]."""
         return self.clean.truth
 
     @property
@@ -277,16 +201,16 @@ class Outcomes:
 
     @property
     def reliability(self) -> Reliability:
-        """What the confidences were worth, over all cells' images in which ink was found."""
+        """Confidence against accuracy, over all cells' images in which ink was found."""
         read = self.predicted >= 0
         return reliability(self.confidence[read], self.correct[read])
 
     def corrupted(self, name: str, strength: int, position: int) -> Grey:
-        """The very image that was read, made again; `position` in the sample."""
+        """Make again the image that was read; `position` is its place in the sample."""
         return corrupt(self.inks[position], name, strength, (self.seed, int(self.rows[position])))
 
     def report(self) -> ShiftReport:
-        """The figures."""
+        """Compute the figures."""
         return summarise(self.names, self.clean, self.predicted, self.confidence, self.seed)
 
 
@@ -325,7 +249,7 @@ def measure(
     if seed < 0:
         raise UsageError(f"seed {seed} is negative", remedy="use a whole number from 0")
     if not len(split):
-        raise DatasetError("there is nothing to corrupt: the split is empty")
+        raise DatasetError("nothing to corrupt: the split is empty")
     rows = stratified_sample(split.labels, limit, seed)
     sample = split.take(rows)
     clean = evaluate_split(reader, sample, labels)
@@ -367,5 +291,79 @@ def _chosen(names: Sequence[str] | None) -> tuple[str, ...]:
         if name not in CORRUPTIONS:
             raise UsageError(f"there is no corruption {name!r}", remedy=suggest(name, CORRUPTIONS))
     if not names:
-        raise UsageError("no corruption is chosen", remedy="leave `names` out for all of them")
+        raise UsageError("no corruption is chosen", remedy="omit `names` for all of them")
     return tuple(dict.fromkeys(names))
+
+
+def stratified_sample(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Draw the rows of `count` images with the class shares of all, int64, in order.
+
+    Args:
+        labels: int64 [N].
+        count: how many; 0, or more than exist, takes all.
+        seed: the same seed gives the same rows; a smaller count gives some of a larger one's.
+
+    Raises:
+        UsageError: a negative count.
+
+    >>> stratified_sample(np.array([0, 0, 0, 0, 1, 1]), 3, seed=42).tolist()
+    [2, 3, 4]
+    """
+    if count < 0:
+        raise UsageError(f"{count} images cannot be drawn", remedy="use 0 for all of them")
+    if count == 0 or count >= len(labels):
+        return np.arange(len(labels))
+    place = np.empty(len(labels))
+    generator = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        # Each class is spread evenly over [0, 1): cutting anywhere cuts all classes at the same share.
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    rows: NDArray[np.int64] = np.sort(np.argsort(place, kind="stable")[:count])
+    return rows
+
+
+def summarise(
+    names: tuple[str, ...],
+    clean: Evaluation,
+    predicted: NDArray[np.int64],
+    confidence: NDArray[np.float32],
+    seed: int,
+) -> ShiftReport:
+    """Compute the figures from arrays [K, 3, N], as in `Outcomes`."""
+    correct, read = predicted == clean.truth, predicted >= 0
+    cells = []
+    for place, name in enumerate(names):
+        for index, strength in enumerate(STRENGTHS):
+            at = place, index
+            ece, sure = _calibration(confidence[at], correct[at], read[at])
+            right, blank = int(correct[at].sum()), int((~read[at]).sum())
+            group = CORRUPTIONS[name].group
+            cells.append(Cell(name, group, strength, clean.n, right, blank, ece, sure))
+    means = {ALL: _mean(correct, seed)}
+    for group in (MNIST_C, PHOTOGRAPH):
+        members = [place for place, name in enumerate(names) if CORRUPTIONS[name].group == group]
+        if members:
+            means[group] = _mean(correct[members], seed)
+    ece, sure = _calibration(confidence, correct, read)
+    accuracy = Estimate(clean.accuracy, *clean.interval)
+    return ShiftReport(clean.n, seed, clean.sha256, accuracy, clean.unread, means, ece, sure, tuple(cells))
+
+
+def _mean(correct: NDArray[np.bool_], seed: int) -> Estimate:
+    """Compute the mean of bool [K, 3, N], and how it would vary with other images."""
+    # The cells share their images, so what one image adds to the mean is drawn as a whole.
+    scores = correct.mean(axis=(0, 1))
+    generator = np.random.default_rng(seed)
+    means = [scores[generator.integers(0, len(scores), len(scores))].mean() for _ in range(BOOTSTRAP_SAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5]).tolist()
+    return Estimate(float(scores.mean()), low, high)
+
+
+def _calibration(
+    confidence: NDArray[np.float32], correct: NDArray[np.bool_], read: NDArray[np.bool_]
+) -> tuple[float | None, float | None]:
+    if not read.any():
+        return None, None
+    sure = confidence[read]
+    return expected_calibration_error(sure, correct[read]), float(sure.mean(dtype=np.float64))
