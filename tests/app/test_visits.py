@@ -31,7 +31,7 @@ from kalamos.app.visits import (
 
 HOLD = """
 import sys
-from kalamos.app.app_folder import app_folder
+from kalamos.app.visits import app_folder
 with app_folder() as folder:
     (folder / "upload").write_bytes(b"7")
     print(folder, flush=True)

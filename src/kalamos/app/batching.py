@@ -1,9 +1,4 @@
-"""Dynamic batching: requests gathered for a thread a model; the model cache.
-
-The models that the app can read with, each opened when it is first asked for.
-
-Images of many requests, read together: threads of its own for each model, up to `CHUNK` images a run.
-"""
+"""Dynamic batching: images of many requests read together, in threads for each model; the model cache."""
 
 from __future__ import annotations
 
@@ -39,111 +34,6 @@ from kalamos.zoo import find_model, names
 __all__ = ["BatchScheduler", "ModelRegistry"]
 
 
-class ModelRegistry:
-    """Models by name. Safe to share between threads; a model is opened once, and then kept.
-
-    Args:
-        models: shipped models' names and model files; the first is the default. None takes every
-            shipped model. A file goes by its name without the suffix.
-
-    Raises:
-        ModelNotFoundError: neither a shipped model nor a file.
-        ModelError: a file is not a kalamos model.
-
-    >>> registry = ModelRegistry(["digits"])
-    >>> registry.default, registry.names()
-    ('digits', ('digits',))
-    >>> registry.get("digits") is registry.get("digits")
-    True
-    >>> registry.get("digit")
-    Traceback (most recent call last):
-    kalamos.errors.ModelNotFoundError: no model is called 'digit'; did you mean 'digits'?
-    """
-
-    def __init__(self, models: Iterable[str | os.PathLike[str]] | None = None) -> None:
-        self._lock = threading.Lock()
-        self._opening: dict[str, threading.Lock] = {}
-        self._paths: dict[str, Path] = {}
-        self._specs: dict[str, ModelSpec] = {}
-        self._readers: dict[str, Recognizer] = {}
-        chosen = list(names() if models is None else models)
-        if not chosen:
-            raise ModelNotFoundError(
-                "no model is given", remedy=suggest("", names(), otherwise="name one of")
-            )
-        for model in chosen:
-            self._enter(find_model(model))
-        # The digits first: what most people draw.
-        self.default = "digits" if models is None else next(iter(self._paths))
-
-    def names(self) -> tuple[str, ...]:
-        """All of them, in the order they came in."""
-        with self._lock:
-            return tuple(self._paths)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._paths
-
-    def spec(self, name: str) -> ModelSpec:
-        """What a model says about itself; nothing is opened for it.
-
-        Raises:
-            ModelNotFoundError: there is none of this name.
-        """
-        self._check(name)
-        return self._specs[name]
-
-    def get(self, name: str) -> Recognizer:
-        """The model, opened if this is the first time.
-
-        Raises:
-            ModelNotFoundError: there is none of this name.
-            ModelError: its file must not be used.
-        """
-        reader = self._readers.get(name)
-        if reader is not None:
-            return reader
-        self._check(name)
-        # A lock a model: opening a large one must not hold up those that are open.
-        with self._opening[name]:
-            reader = self._readers.get(name)
-            if reader is None:
-                reader = self._readers[name] = load(self._paths[name])
-        return reader
-
-    def add(self, file: str | os.PathLike[str]) -> str:
-        """Put one more model file on the registry, opened and so checked, and return its name.
-
-        Its name is that of the file without the suffix, with a number where that is taken. A file that
-        was there already is opened anew, as it may have changed.
-
-        Raises:
-            ModelError: no such file, or it must not be used.
-        """
-        path = find_model(file)
-        reader = load(path)
-        name = self._enter(path)
-        self._specs[name], self._readers[name] = reader.spec, reader
-        return name
-
-    def _enter(self, path: Path) -> str:
-        spec, path = read_spec(path), path.resolve()
-        with self._lock:
-            for name, known in self._paths.items():
-                if known == path:
-                    return name
-            name, number = path.stem, 2
-            while name in self._paths:
-                name, number = f"{path.stem}-{number}", number + 1
-            self._specs[name], self._opening[name] = spec, threading.Lock()
-            self._paths[name] = path
-            return name
-
-    def _check(self, name: str) -> None:
-        if name not in self._paths:
-            raise ModelNotFoundError(f"no model is called {name!r}", remedy=suggest(name, self.names()))
-
-
 TARGET_BATCH_SECONDS: Final = 0.5
 """About what a batch may take: a request of a slow model waits for one batch of others', and one that is
 given up is worked on for no longer."""
@@ -162,6 +52,87 @@ DECODING_TIME_FRACTION: Final = 0.8
 
 THREAD_JOIN_SECONDS: Final = 1.0
 """For the threads to end."""
+
+
+class ModelRegistry:
+    """Models by name. Safe to share between threads; a model is opened once, and then kept.
+
+    Args:
+        models: shipped models' names and model files; the first is the default. None takes every shipped
+            model. A file is called by its name without the suffix, with a number if that is taken.
+
+    Raises:
+        ModelNotFoundError: neither a shipped model nor a file.
+        ModelError: a file is not a kalamos model.
+
+    >>> registry = ModelRegistry(["digits"])
+    >>> registry.default, registry.names()
+    ('digits', ('digits',))
+    >>> registry.get("digits") is registry.get("digits")
+    True
+    >>> registry.get("digit")
+    Traceback (most recent call last):
+    kalamos.errors.ModelNotFoundError: no model is called 'digit'; did you mean 'digits'?
+    """
+
+    def __init__(self, models: Iterable[str | os.PathLike[str]] | None = None) -> None:
+        self._opening: dict[str, threading.Lock] = {}
+        self._paths: dict[str, Path] = {}
+        self._specs: dict[str, ModelSpec] = {}
+        self._readers: dict[str, Recognizer] = {}
+        chosen = list(names() if models is None else models)
+        if not chosen:
+            raise ModelNotFoundError(
+                "no model is given", remedy=suggest("", names(), otherwise="name one of")
+            )
+        for model in chosen:
+            self._enter(find_model(model))
+        # The digits first: what most people draw.
+        self.default = "digits" if models is None else next(iter(self._paths))
+
+    def names(self) -> tuple[str, ...]:
+        """Return all names, in the order the models were given."""
+        return tuple(self._paths)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._paths
+
+    def spec(self, name: str) -> ModelSpec:
+        """Return what a model says about itself, without opening it.
+
+        Raises:
+            ModelNotFoundError: no model has this name.
+        """
+        self._check(name)
+        return self._specs[name]
+
+    def get(self, name: str) -> Recognizer:
+        """Return the model, opened if this is the first time.
+
+        Raises:
+            ModelNotFoundError: no model has this name.
+            ModelError: the file must not be used.
+        """
+        if name not in self._readers:
+            self._check(name)
+            # A lock for each model: opening a large one must not hold up those that are open.
+            with self._opening[name]:
+                if name not in self._readers:
+                    self._readers[name] = load(self._paths[name])
+        return self._readers[name]
+
+    def _enter(self, path: Path) -> None:
+        spec, path = read_spec(path), path.resolve()
+        if path in self._paths.values():
+            return
+        name, number = path.stem, 2
+        while name in self._paths:
+            name, number = f"{path.stem}-{number}", number + 1
+        self._paths[name], self._specs[name], self._opening[name] = path, spec, threading.Lock()
+
+    def _check(self, name: str) -> None:
+        if name not in self._paths:
+            raise ModelNotFoundError(f"no model is called {name!r}", remedy=suggest(name, self.names()))
 
 
 @dataclass(eq=False, slots=True)
@@ -313,7 +284,8 @@ class BatchScheduler:
             worker.end()
         end = time.monotonic() + THREAD_JOIN_SECONDS
         for worker in self._workers.values():
-            worker.join(max(0.0, end - time.monotonic()))
+            for thread in worker.threads:
+                thread.join(max(0.0, end - time.monotonic()))
 
 
 class _Watcher:
@@ -358,13 +330,13 @@ class _Worker:
         self._heavy: deque[deque[_Item]] = deque()
         self._heavy_under_way = 0
         self._photographs: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self.threads: list[threading.Thread] = []
         self._start(self._work, "")
 
     def _start(self, target: Callable[[], None], kind: str) -> None:
         # A daemon, so that a model run that hangs does not keep the process from ending.
         thread = threading.Thread(target=target, name=f"kalamos-{self.model}{kind}", daemon=True)
-        self._threads.append(thread)
+        self.threads.append(thread)
         thread.start()
 
     def add(self, request: _Request) -> None:
@@ -372,7 +344,10 @@ class _Worker:
         quick: deque[_Item] = deque()
         heavy: deque[_Item] = deque()
         for item in request.items:
-            (quick if _is_quick(item.upload) else heavy).append(item)
+            content = item.upload.content
+            # A character's crop is read among others, a photograph beside them.
+            is_crop = not isinstance(content, bytes) or len(content) <= LARGE_BYTES
+            (quick if is_crop else heavy).append(item)
         if heavy:
             self._heavy.append(heavy)
             self._begin_heavy()
@@ -385,13 +360,8 @@ class _Worker:
 
     def end(self) -> None:
         self._batches.put(None)
-        for _ in self._threads[1:]:
+        for _ in self.threads[1:]:
             self._photographs.put(None)
-
-    def join(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
 
     def _hand_over(self) -> None:
         batch: list[_Item] = []
@@ -430,7 +400,7 @@ class _Worker:
             item.request.heavy_under_way += 1
             self._heavy_under_way += 1
             self.scheduler.heavy_under_way += 1
-            if self._heavy_under_way > len(self._threads) - 1:
+            if self._heavy_under_way > len(self.threads) - 1:
                 self._start(self._work_heavily, "-photographs")
             self._photographs.put(item)
 
@@ -481,14 +451,16 @@ class _Worker:
     def _read_with(self, reader: Recognizer, batch: list[_Item]) -> list[Answered]:
         answered: list[Answered] = []
         groups: defaultdict[PredictOptions, list[tuple[_Item, NDArray[np.uint8]]]] = defaultdict(list)
-        quick = min(LARGE_PIXELS, self.scheduler.limits.pixels)
+        max_pixels = min(LARGE_PIXELS, self.scheduler.limits.pixels)
         for item in batch:
             if item.is_given_up():
                 answered.append((item, _GivenUpError()))
                 continue
             item.begun = True
+            upload = item.upload
             try:
-                image = _decode_quickly(item.upload, quick)
+                # None for an image that takes longer than a moment.
+                image = decode_harmless(upload.data(), where=upload.where, max_pixels=max_pixels)
             except ImageTooLargeError:
                 image = None
             except ImageError as error:
@@ -499,14 +471,9 @@ class _Worker:
             else:
                 groups[item.request.options].append((item, image))
         for options, members in groups.items():
-            wanted: list[tuple[_Item, NDArray[np.uint8]]] = []
-            for member in members:
-                if member[0].is_given_up():
-                    answered.append((member[0], _GivenUpError()))
-                else:
-                    wanted.append(member)
-            if not wanted:
-                continue
+            answered += [(item, _GivenUpError()) for item, _ in members if item.is_given_up()]
+            given_up = {item for item, _ in answered}
+            wanted = [member for member in members if member[0] not in given_up]
             results = reader.predict_batch([image for _, image in wanted], options)
             answered += [(item, result) for (item, _), result in zip(wanted, results, strict=True)]
         return answered
@@ -519,9 +486,18 @@ class _Worker:
         if item.is_given_up():
             return _GivenUpError()
         item.begun = True
+        upload, limits = item.upload, self.scheduler.limits
         try:
             reader = self.scheduler.registry.get(self.model)
-            image = _decode(item.upload, self.scheduler.limits, reader.min_decode_pixels, item.request.stop)
+            # Not by `reader.predict`: here decoding ends with the request, and early enough for a row.
+            image = decode_grey(
+                upload.data(),
+                where=upload.where,
+                max_pixels=limits.pixels,
+                min_decode_pixels=reader.min_decode_pixels,
+                timeout=DECODING_TIME_FRACTION * limits.seconds,
+                stopping=item.request.stop,
+            )
             if item.is_given_up():
                 return _GivenUpError()
             return reader.predict(image, item.request.options)
@@ -532,34 +508,6 @@ class _Worker:
             return _failed(error)
         except Exception as error:  # noqa: BLE001 - as above
             return error
-
-
-def _is_quick(upload: UploadedImage) -> bool:
-    """Whether an image is read among others: a character's crop, and not a photograph."""
-    return not isinstance(upload.content, bytes) or len(upload.content) <= LARGE_BYTES
-
-
-def _decode_quickly(upload: UploadedImage, max_pixels: int) -> NDArray[np.uint8] | None:
-    """The pixels of an image that is decoded in a moment; None for another."""
-    if isinstance(upload.content, ImageError):
-        raise upload.content
-    return decode_harmless(upload.content, where=upload.where, max_pixels=max_pixels)
-
-
-def _decode(
-    upload: UploadedImage, limits: Limits, min_decode_pixels: int | None, stop: threading.Event
-) -> NDArray[np.uint8]:
-    """The pixels of any image, within what is left for its row to be answered."""
-    if isinstance(upload.content, ImageError):
-        raise upload.content
-    return decode_grey(
-        upload.content,
-        where=upload.where,
-        max_pixels=limits.pixels,
-        min_decode_pixels=min_decode_pixels,
-        timeout=DECODING_TIME_FRACTION * limits.seconds,
-        stopping=stop,
-    )
 
 
 def _failed(error: ImageError) -> Prediction:

@@ -1,9 +1,4 @@
-"""API errors, their JSON body, and the limits.
-
-API errors and their JSON body.
-
-What one request may ask for.
-"""
+"""API errors with their JSON body, and the limits of one request."""
 
 from __future__ import annotations
 

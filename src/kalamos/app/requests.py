@@ -1,9 +1,4 @@
-"""Parse predict requests: bodies, multipart uploads, JSON.
-
-Read a request's body: counted byte by byte, in limited time, over all requests in limited memory.
-
-What a request's body asks for: images and options, from a form or from JSON.
-"""
+"""Predict requests: the body read within limits, then its images and options, from a form or from JSON."""
 
 from __future__ import annotations
 
@@ -28,25 +23,22 @@ from kalamos.errors import CorruptImageError, UsageError, suggest
 from kalamos.images.files import display_name
 from kalamos.predict_options import PredictOptions
 
-__all__ = [
-    "BodyReader",
-    "FormParser",
-    "PredictRequest",
-    "UploadedImage",
-    "drain_body",
-    "read_form",
-    "read_json",
-    "too_busy",
-    "too_large",
-    "too_slow",
-]
-
 MAX_HELD_BODIES = 8
 """Bodies of the greatest size that may be held at once; smaller ones share their bytes."""
 
 MAX_DRAIN_BYTES, MAX_DRAIN_SECONDS = 8 * 2**20, 1.0
 """What is still taken, and thrown away, of a refused body. Most clients send the whole body before they look
 for an answer, and would see a broken connection in its place."""
+
+
+IMAGE_FIELDS: Final = ("image", "images")
+MAX_OTHER_PARTS: Final = 64
+"""Form parts and JSON values beyond the images: the options, with room for what will be refused by name."""
+
+MAX_PART_HEADER_BYTES: Final = 8 * 1024
+"""Of one header of a form's part."""
+
+_DATA_URL: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*;base64,")
 
 
 class BodyReader:
@@ -131,16 +123,6 @@ async def drain_body(receive: Receive) -> None:
                 left -= len(message.get("body", b""))
 
 
-IMAGE_FIELDS: Final = ("image", "images")
-MAX_OTHER_PARTS: Final = 64
-"""Form parts and JSON values beyond the images: the options, with room for what will be refused by name."""
-
-MAX_PART_HEADER_BYTES: Final = 8 * 1024
-"""Of one header of a form's part."""
-
-_DATA_URL: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*;base64,")
-
-
 @dataclass(frozen=True, slots=True)
 class UploadedImage:
     """One image as it came."""
@@ -151,6 +133,12 @@ class UploadedImage:
     """What the client calls it."""
     where: str
     """What messages call it: its name, else its place in the request."""
+
+    def data(self) -> bytes:
+        """Return the file's bytes, or raise why there are none."""
+        if isinstance(self.content, CorruptImageError):
+            raise self.content
+        return self.content
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,24 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from kalamos.predict_options import PredictOptions, option_infos
 
-__all__ = [
-    "Alphabet",
-    "Answer",
-    "Candidate",
-    "Failure",
-    "FormRequest",
-    "Health",
-    "Image",
-    "JsonRequest",
-    "Measured",
-    "Model",
-    "Models",
-    "Problem",
-    "RequestFields",
-    "Row",
-    "body_schemas",
-]
-
 MAX_NAME_CHARACTERS = 1024
 """Characters."""
 

@@ -1,9 +1,4 @@
-"""Server start-up, graceful shutdown, access log.
-
-Running the application: the socket, taking connections, and the end.
-
-The log's form: one line an event, whatever its text came from.
-"""
+"""The server: its socket, taking connections, its graceful end, and the form of its log."""
 
 from __future__ import annotations
 

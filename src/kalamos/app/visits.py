@@ -1,14 +1,8 @@
-"""Visits: what belongs to one browser, and its folder on disk.
-
-The visits of the page: who they are, what each holds, and when it is over.
+"""Visits of the page: who they are, what each holds, when it is over, and their folder on the disk.
 
 A visit is a browser, known by a cookie with a random value, for as long as requests with that cookie come.
 Everything that the page remembers belongs to a visit: uploads, results, models, the review of a folder. A
 `session_hash`, which Gradio lets a request choose, names no more than one of the visit's open pages.
-
-The folder in which a running app keeps what people upload, and what an app that was killed left.
-
-The one gate that every file a request names has to pass.
 """
 
 from __future__ import annotations
@@ -34,23 +28,6 @@ from urllib.parse import unquote, urlsplit
 from kalamos.app.errors import APIError, require_positive_fields
 from kalamos.errors import OutputError
 
-__all__ = [
-    "FILE_ROUTE",
-    "ByteCount",
-    "HeldBytes",
-    "StoredFile",
-    "Visit",
-    "VisitLimits",
-    "Visits",
-    "admit_files",
-    "app_folder",
-    "base_name",
-    "current_visit",
-    "is_token",
-    "new_token",
-    "sweep_app_folders",
-]
-
 MAX_PAGES_PER_VISIT: Final = 8
 """Open pages (tabs) of one visit that Gradio remembers; the longest unused goes first."""
 
@@ -62,6 +39,17 @@ FILE_OVERHEAD_BYTES: Final = 4096
 
 MIN_EMPTY_VISIT_SECONDS: Final = 60.0
 """For which a visit that holds nothing is kept when others wait for its place."""
+
+FILE_ROUTE: Final = "/gradio_api/file="
+
+MAX_FILE_NAME_CHARACTERS: Final = 255
+"""Characters of a file's name, as most file systems have it."""
+
+FOLDER_PREFIX: Final = "kalamos-app-"
+LOCK_FILE: Final = ".lock"
+
+MAX_FOLDER_TRIES: Final = 10
+"""Of making a folder, where another app that starts at the same moment takes it for one that was left."""
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -385,13 +373,6 @@ def _come_later(problem: str, *, close: bool = False) -> APIError:
     return APIError(503, "full", problem, remedy=remedy, close=close, retry_after=60)
 
 
-FOLDER_PREFIX: Final = "kalamos-app-"
-LOCK_FILE: Final = ".lock"
-
-MAX_FOLDER_TRIES: Final = 10
-"""Of making a folder, where another app that starts at the same moment takes it for one that was left."""
-
-
 @contextmanager
 def app_folder() -> Iterator[Path]:
     """Make a folder that only this user may look into, and delete it with all that is in it at the end.
@@ -413,12 +394,7 @@ def app_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # On Windows, a file that is open cannot be deleted.
-        if sys.platform == "win32":
-            os.close(lock)
-        shutil.rmtree(folder, ignore_errors=True)
-        if sys.platform != "win32":
-            os.close(lock)
+        _delete(folder, lock)
 
 
 def sweep_app_folders(parent: Path) -> list[Path]:
@@ -432,13 +408,18 @@ def sweep_app_folders(parent: Path) -> list[Path]:
         lock = _lock_of_left(folder)
         if lock is None:
             continue
-        if sys.platform == "win32":
-            os.close(lock)
-        shutil.rmtree(folder, ignore_errors=True)
-        if sys.platform != "win32":
-            os.close(lock)
+        _delete(folder, lock)
         swept.append(folder)
     return swept
+
+
+def _delete(folder: Path, lock: int) -> None:
+    # On Windows, a file that is open cannot be deleted.
+    if sys.platform == "win32":
+        os.close(lock)
+    shutil.rmtree(folder, ignore_errors=True)
+    if sys.platform != "win32":
+        os.close(lock)
 
 
 def _make(parent: Path) -> tuple[Path, int]:
@@ -487,12 +468,6 @@ def _is_locked_by_us(lock: int) -> bool:
     except OSError:
         return False
     return True
-
-
-FILE_ROUTE: Final = "/gradio_api/file="
-
-MAX_FILE_NAME_CHARACTERS: Final = 255
-"""Characters of a file's name, as most file systems have it."""
 
 
 def admit_files(value: Any, visit: Visit | None, *, host: str | None = None) -> None:

@@ -29,7 +29,7 @@ from kalamos.app.api import create_app
 from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
 from kalamos.app.page import build_page
-from kalamos.app.page.folder_tab import files_input, picture_input
+from kalamos.app.page.context import files_input, picture_input
 from kalamos.app.visits import Visit, VisitLimits, current_visit
 
 pytestmark = GRADIO_WARNINGS

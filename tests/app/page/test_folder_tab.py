@@ -13,6 +13,7 @@ from kalamos import load
 from kalamos.app.errors import Limits
 from kalamos.app.page.folder_tab import export, read_sheet
 from kalamos.errors import DatasetError, UsageError
+from kalamos.predict_options import PredictOptions
 from kalamos.recognizer import Recognizer
 
 
@@ -80,12 +81,12 @@ def test_progress_is_told_to_the_end(scans: Path, reader: Recognizer, tmp_path: 
 
 def test_options_reach_the_model(scans: Path, reader: Recognizer, tmp_path: Path) -> None:
     files = [("7.png", scans / "7.png")]
-    [row] = read_sheet(reader, "d", files, tmp_path, Limits(), charset="1 2").rows
+    [row] = read_sheet(reader, "d", files, tmp_path, Limits(), PredictOptions(charset="1 2")).rows
     assert row.prediction.label in ("1", "2")
-    [row] = read_sheet(reader, "d", files, tmp_path, Limits(), min_confidence=1.0).rows
+    [row] = read_sheet(reader, "d", files, tmp_path, Limits(), PredictOptions(min_confidence=1.0)).rows
     assert row.prediction.abstained
     with pytest.raises(UsageError):
-        read_sheet(reader, "d", files, tmp_path, Limits(), charset="A")
+        read_sheet(reader, "d", files, tmp_path, Limits(), PredictOptions(charset="A"))
 
 
 def test_limits_make_rows_of_errors(scans: Path, reader: Recognizer, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import tracemalloc
 from importlib.resources import files
 from pathlib import Path
@@ -18,11 +19,26 @@ from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
 from kalamos.app.page import read_tab
 from kalamos.app.page.context import Context
-from kalamos.app.page.read_tab import EXAMPLES, MAX_DRAWING_CHARACTERS, Example, drawing_bytes, examples_html
-from kalamos.app.page.session import Session
-from kalamos.errors import CorruptImageError
+from kalamos.app.page.read_tab import (
+    EXAMPLES,
+    MAX_CROP_PX,
+    MAX_DRAWING_CHARACTERS,
+    MAX_FRAME_CHARACTERS,
+    Example,
+    Frame,
+    drawing_bytes,
+    examples_html,
+    first_stages,
+    frame_of,
+    framed,
+    inside_html,
+    preview,
+)
+from kalamos.app.page.session import LastRead, Session
+from kalamos.errors import CorruptImageError, ImageTooLargeError, UsageError
 from kalamos.finetune import load_examples
 from kalamos.finetune.corrections import NOT_CHARACTERS, Corrections
+from kalamos.predictions import Prediction
 
 FOLDER = files("kalamos.app") / "assets" / "examples"
 
@@ -111,7 +127,7 @@ def test_options_are_heard(context: Context) -> None:
         ("digits", "data:image/png;base64,AAAA", "", "Cannot be read"),
         ("digits", "data:image/png;base64,A", "", "did not arrive whole"),
         ("digits", _drawing(), "A", "lacks"),
-        ("digit", _drawing(), "", "did you mean &#x27;digits&#x27;?"),
+        ("digit", _drawing(), "", "did you mean &#39;digits&#39;?"),
     ],
 )
 def test_every_refusal_is_said_and_nothing_is_remembered(
@@ -139,13 +155,13 @@ def test_a_thousand_drawings_leave_nothing_behind(context: Context) -> None:
 @pytest.mark.parametrize(
     ("text", "asked"),
     [
-        ("Q", "The model has no &#x27;Q&#x27;: keep it as a new character?"),
+        ("Q", "The model has no &#39;Q&#39;: keep it as a new character?"),
         ("12", "which is 2 characters, not one"),
-        ("🙂", "The model has no &#x27;🙂&#x27;: keep it as a new character?"),
-        ("👩🏽\u200d🔬", "The model has no &#x27;👩🏽\u200d🔬&#x27;: keep it"),
-        ("🇫🇷", "The model has no &#x27;🇫🇷&#x27;: keep it"),
-        ("٣", "(it has &#x27;3&#x27;)"),
-        ("３", "(it has &#x27;3&#x27;)"),
+        ("🙂", "The model has no &#39;🙂&#39;: keep it as a new character?"),
+        ("👩🏽\u200d🔬", "The model has no &#39;👩🏽\u200d🔬&#39;: keep it"),
+        ("🇫🇷", "The model has no &#39;🇫🇷&#39;: keep it"),
+        ("٣", "(it has &#39;3&#39;)"),
+        ("３", "(it has &#39;3&#39;)"),
         ("<b>", "which is 3 characters"),
     ],
 )
@@ -188,3 +204,123 @@ def test_what_is_no_character_is_kept_apart_and_never_a_class(context: Context) 
     corrections = Corrections(folder)
     assert [each.label for each in corrections] == ["1", None]
     assert corrections.examples().labels == ("1",)
+
+
+def _corner() -> np.ndarray:
+    page = np.full((60, 100), 255, np.uint8)
+    page[5:15, 10:30] = 0
+    return page
+
+
+@pytest.mark.parametrize(
+    ("turn", "shape", "box"),
+    [
+        (0, (60, 100), (0.1, 1 / 12, 0.3, 0.25)),
+        (90, (100, 60), (0.75, 0.1, 11 / 12, 0.3)),
+        (-90, (100, 60), (1 / 12, 0.7, 0.25, 0.9)),
+        (180, (60, 100), (0.7, 0.75, 0.9, 11 / 12)),
+        (270, (100, 60), (1 / 12, 0.7, 0.25, 0.9)),
+    ],
+)
+def test_turns_by_quarters_move_pixels_and_boxes_go_by_the_turned_picture(
+    turn: float, shape: tuple[int, int], box: tuple[float, float, float, float]
+) -> None:
+    assert framed(_corner(), Frame(turn)).shape == shape
+    assert sorted(framed(_corner(), Frame(turn))[framed(_corner(), Frame(turn)) < 255]) == [0] * 200
+    part = framed(_corner(), Frame(turn, box))
+    assert abs(part.size - 200) <= 40  # a pixel more along each side at most
+    assert (part == 0).sum() == 200
+
+
+def test_a_small_turn_turns_back_and_has_the_papers_colour_in_its_corners() -> None:
+    turned = framed(_corner(), Frame(30))
+    assert turned.shape == (102, 117)
+    assert turned[0, 0] == turned[-1, -1] == 255
+    # Clockwise, as a browser's canvas turns: what was at the upper left goes to the right.
+    ys, xs = np.nonzero(turned < 128)
+    assert abs(xs.mean() - (58.5 + np.cos(np.pi / 6) * -30 - np.sin(np.pi / 6) * -20)) < 1
+    assert abs(ys.mean() - (51 + np.sin(np.pi / 6) * -30 + np.cos(np.pi / 6) * -20)) < 1
+    back = framed(turned, Frame(-30))
+    middle = back[
+        back.shape[0] // 2 - 30 : back.shape[0] // 2 + 30, back.shape[1] // 2 - 50 : back.shape[1] // 2 + 50
+    ]
+    assert np.abs(middle.astype(int) - _corner()).mean() < 12
+
+
+def test_what_is_kept_is_bounded_and_never_empty() -> None:
+    large = np.zeros((3000, 4000), np.uint8)
+    assert max(framed(large, Frame(10)).shape) <= MAX_CROP_PX + 2
+    assert framed(large, Frame(0, (0.5, 0.5, 0.6, 0.6))).shape == (300, 400)  # not scaled down
+    for side in ((1, 1), (1, 500), (2, 2)):
+        for turn in (0, 45, 90, -33):
+            assert min(framed(np.zeros(side, np.uint8), Frame(turn, (0.999, 0.999, 1, 1))).shape) >= 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "[]",
+        "{",
+        "{}",
+        '{"turn": 0}',
+        '{"turn": "x", "box": null}',
+        '{"turn": NaN, "box": null}',
+        '{"turn": 1e9, "box": null}',
+        '{"turn": 0, "box": [0, 0, 1]}',
+        '{"turn": 0, "box": [0, 0, 1, 2]}',
+        '{"turn": 0, "box": [0.5, 0, 0.5, 1]}',
+        '{"turn": 0, "box": [0, 0, NaN, 1]}',
+        '{"turn": 0, "box": {"a": 1}}',
+        '{"turn": 0, "box": [' + "[" * 900,
+        " " * (MAX_FRAME_CHARACTERS + 1),
+        7,
+    ],
+)
+def test_what_no_pad_sends_is_refused(value: object) -> None:
+    with pytest.raises(UsageError):
+        frame_of(value)  # type: ignore[arg-type]
+
+
+def test_a_preview_is_small_and_shows_the_picture() -> None:
+    given = json.loads(preview(np.full((3000, 1500), 90, np.uint8)))["picture"]
+    head, content = given.split(",")
+    assert head == "data:image/jpeg;base64"
+    shown = cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert shown is not None
+    assert shown.shape == (480, 240)
+
+
+def _last(x: int) -> LastRead:
+    page = np.full((60, 60), 255, np.uint8)
+    page[8:52, x : x + 5] = 0
+    page[8:13, 15:45] = 0
+    return LastRead(cv2.imencode(".png", page)[1].tobytes(), Prediction("7", 1.0), "digits")
+
+
+@pytest.mark.parametrize(
+    ("count", "first"), [(0, []), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 2, 3]), (9, [0, 4, 8])]
+)
+def test_three_stages_from_first_to_last(count: int, first: list[int]) -> None:
+    assert first_stages([str(stage) for stage in range(count)]) == [str(stage) for stage in first]
+
+
+def test_pictures_of_the_stages_asked_for_and_of_no_others() -> None:
+    reader = load("digits")
+    shown = inside_html(reader, _last(40), ["deep", "no such stage"], 10**6)
+    assert shown.count("<img") == 3
+    assert "<b>deep</b>" in shown
+    assert "12 of 88 channels, 2×2 px each" in shown
+    assert shown != inside_html(reader, _last(30), ["deep"], 10**6)
+
+
+def test_a_model_of_few_channels_and_any_number_of_stages(two_letters: Path) -> None:
+    reader = load(two_letters)
+    shown = inside_html(reader, _last(40), reader.spec.feature_maps, 10**6)
+    assert shown.count("1 of 1 channels, 28×28 px each") == 4
+
+
+def test_the_limit_on_pixels_holds_here_too() -> None:
+    with pytest.raises(ImageTooLargeError):
+        inside_html(load("digits"), _last(40), [], 100)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +12,9 @@ from kalamos import load
 from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
 from kalamos.app.page.context import Context
+from kalamos.app.page.corrections import save_correction, slug, undo_correction
 from kalamos.app.page.review_tab import Taught, lesson_html, taught_file, teach_visit
-from kalamos.app.page.session import SavedExample, Session, save_correction, slug, undo_correction
+from kalamos.app.page.session import SavedExample, Session
 from kalamos.datasets import load_dataset
 from kalamos.errors import UsageError
 from kalamos.finetune import Score
@@ -56,7 +56,7 @@ def test_a_new_letter_is_learnt_and_the_old_model_stays_as_it_is(context: Contex
     assert visit.reader(context.registry, "digits-taught").predict(_png("A", 1)).label == "A"
     [file] = context.corrections_dir.rglob("*.onnx")
     assert load(file).labels[-1] == "A"
-    assert taught_file(visit) == (file.name, base64.b64encode(file.read_bytes()).decode())
+    assert taught_file(visit) == (file.name, file.read_bytes())
     assert model_path("digits").read_bytes() == before
     assert "digits-taught" not in context.registry
     shown = lesson_html(taught)
@@ -89,7 +89,7 @@ def test_there_must_be_something_to_learn_from(context: Context) -> None:
     for earlier in (False, True):
         with pytest.raises(UsageError):
             teach_visit(context, Session(), "digits", "", earlier=earlier)
-    assert taught_file(Session()) == ("", "")
+    assert taught_file(Session()) == ("", None)
     assert not context.corrections_dir.exists()
 
 

@@ -33,7 +33,7 @@ from kalamos.predictions import Candidate, Prediction
 from kalamos.zoo import model_path
 
 
-def _review(*confidences: float) -> Review[str]:
+def _review(*confidences: float) -> Review:
     rows = [
         Row(at, Prediction("7", sure, (Candidate("7", sure),)), "", None)
         for at, sure in enumerate(confidences)
@@ -41,12 +41,16 @@ def _review(*confidences: float) -> Review[str]:
     return Review(Sheet("digits", ("1", "7"), rows))
 
 
+def _kept(label: str = "1") -> SavedExample:
+    return SavedExample("digits", label, Path(f"{label}.png"))
+
+
 def test_three_settled_one_undone() -> None:
     review = _review(0.9, 0.2, 0.5, 0.7)
     for label in ("1", "7", "2"):
-        review.settle(label, f"kept as {label}")
+        review.settle(label, _kept(label))
     assert review.sheet.checked == {1: "1", 2: "7", 3: "2"}
-    assert review.undo() == "kept as 2"
+    assert review.undo() == _kept("2")
     assert review.current is not None
     assert review.current.index == 3
     assert review.sheet.checked == {1: "1", 2: "7"}
@@ -55,11 +59,11 @@ def test_three_settled_one_undone() -> None:
 
 def test_undo_goes_back_over_what_was_skipped() -> None:
     review = _review(0.1, 0.2, 0.3)
-    review.settle("1", "first")
+    review.settle("1", _kept())
     review.skip()
     review.skip()
     assert review.current is None
-    assert review.undo() == "first"
+    assert review.undo() == _kept()
     assert review.current is not None
     assert review.current.index == 0
     assert review.undo() is None
@@ -70,7 +74,7 @@ def test_at_the_end_there_is_nothing_to_settle() -> None:
     assert review.current is None
     review.skip()
     with pytest.raises(UsageError):
-        review.settle("1", "")
+        review.settle("1", _kept())
 
 
 @given(st.lists(st.sampled_from(["settle", "skip", "undo"]), max_size=30))
@@ -78,7 +82,7 @@ def test_whatever_is_pressed_checked_and_settled_agree(presses: list[str]) -> No
     review = _review(0.5, 0.4, 0.3)
     for press in presses:
         if press == "settle" and review.current is not None:
-            review.settle("1", "")
+            review.settle("1", _kept())
         elif press != "settle":
             getattr(review, press)()
         assert review.settled == len(review.sheet.checked)

@@ -1,19 +1,11 @@
-"""Build the page: theme, tabs.
-
-The page, tab by tab.
-
-The page of `kalamos app`, one module a tab.
+"""The page of `kalamos app`, one module a tab.
 
 ```
-build ─ switcher, single, inside, folder, checking      the tabs: Gradio, and nothing to decide
-        ├─ uploads → reading → sheet → table            a folder: found, read, arranged, shown
-        ├─ review → asking → keeping → teaching         checked, asked about, saved, learnt from
-        ├─ exporting                                    downloaded
-        └─ pictures, words, plots                       what is shown
-        └─ pad, framing, examples                       drawn, cut out, and tried
-taught                                                  models that were taught before
-looks                                                   theme, style, icon
-session                                                 all that belongs to one visit
+__init__ ─ read_tab, folder_tab, review_tab    the tabs
+           ├─ corrections                      labels asked about, and saved
+           ├─ context                          what the tabs share: looks, fields, the choice of the model
+           ├─ session                          all that belongs to one visit
+           └─ html                             answers, letter names, pictures
 ```
 """
 
@@ -26,18 +18,21 @@ import gradio as gr
 
 from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
-from kalamos.app.page.context import Context, page_theme
-from kalamos.app.page.folder_tab import build_folder
-from kalamos.app.page.inside_tab import build_inside
-from kalamos.app.page.model_picker import (
+from kalamos.app.page.context import (
+    PRIVATE,
+    Context,
+    asset_text,
     build_model_file,
     build_model_picker,
     connect_model_file,
     connect_model_picker,
+    page_theme,
 )
-from kalamos.app.page.read_tab import build_single
-from kalamos.app.page.review_tab import KEYBOARD_JS, build_checking
-from kalamos.app.page.session import Session, TaughtModelRegistry, taught_folder
+from kalamos.app.page.corrections import taught_folder
+from kalamos.app.page.folder_tab import build_folder
+from kalamos.app.page.read_tab import build_inside, build_single
+from kalamos.app.page.review_tab import build_checking
+from kalamos.app.page.session import Session, TaughtModelRegistry
 
 __all__ = ["build_page", "page_theme"]
 
@@ -53,10 +48,9 @@ def build_page(
     local: bool = True,
     model_upload: bool | None = None,
 ) -> gr.Blocks:
-    """The page of `kalamos app`: read one character, look inside, read a folder, check and teach.
+    """Build the page: read one character, look inside, read a folder, check and teach.
 
-    Nothing is shared between visits but the models. It is for `kalamos.app.page_mount.mount_page`, which adds
-    the looks and the guards.
+    Visits share nothing but the models. `mount_page` adds the looks and the guards.
 
     Args:
         registry: the models to choose from.
@@ -85,8 +79,8 @@ def build_page(
                 build_folder(context, page, folder)
             with gr.Tab("Check and teach", id="check") as checking:
                 build_checking(context, checking)
-        connect_model_picker(page, registry, session, model, about)
+        connect_model_picker(page, context, about)
         if local if model_upload is None else model_upload:
-            connect_model_file(registry, session, model, *build_model_file())
-        page.load(None, js=KEYBOARD_JS, api_visibility="private")
+            connect_model_file(context, *build_model_file())
+        page.load(None, js=asset_text("review.js"), **PRIVATE)
     return page

@@ -1,37 +1,40 @@
-"""The Folder tab: upload, read, table, download.
-
-What people drop on the page: image files, and zip archives of them.
-
-Many images read into a `Sheet`, a chunk at a time.
-
-A sheet as an HTML table, a page at a time.
-
-A folder that was read and checked, as a document to download.
-
-The tab for a whole folder: read, look through, download.
-"""
+"""The tab for a whole folder: images and zip archives, read, looked through, downloaded."""
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from importlib.resources import files as files_in
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 import gradio as gr
 
 from kalamos.app.errors import Limits
-from kalamos.app.page.context import Context, columns_html
-from kalamos.app.page.html import data_uri, fit_within, hint_html, percent, problem_html
+from kalamos.app.page.context import (
+    PRIVATE,
+    QUIET,
+    Context,
+    UploadedFile,
+    asset_text,
+    charset_field,
+    confidence_field,
+    files_input,
+    saves_file,
+)
+from kalamos.app.page.html import (
+    columns_html,
+    data_uri,
+    fit_within,
+    hint_html,
+    percent,
+    problem_html,
+    render,
+)
 from kalamos.app.page.session import CONFIDENCE_BINS, ROW_FILTERS, SORT_ORDERS, Review, Row, Session, Sheet
-from kalamos.app.visits import base_name, current_visit
 from kalamos.datasets.sources import Source, open_source
 from kalamos.errors import (
     CorruptImageError,
@@ -46,74 +49,212 @@ from kalamos.errors import (
 from kalamos.images import EXTENSIONS, decode_grey, read_file
 from kalamos.images.files import display_name
 from kalamos.inputs.files import name_order
+from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
 from kalamos.writers import Summary, open_writer
 
-__all__ = [
-    "ROWS_PER_PAGE",
-    "SAVE_FILE_JS",
-    "UploadedFile",
-    "build_folder",
-    "export",
-    "files_input",
-    "pages",
-    "picture_input",
-    "read_sheet",
-    "table_html",
-]
+__all__ = ["ROWS_PER_PAGE", "build_folder", "export", "found_images", "pages", "read_sheet", "table_html"]
 
 MAX_IMAGES = 10_000
 """In one folder. Their table, thumbnails included, has a few MB by then."""
 
-FOLDER_SLASH: Final = "\u2044"
-"""What `assets/folder.js` writes for the slashes in the path of a file of a folder: a name has none."""
+MAX_UNPACKED_RATIO = 10
+"""All images together may have so many times the bytes that may be uploaded at once."""
 
-UploadedFile = tuple[str, Path]
-"""A file's own name, and where it lies."""
+READ_BATCH_IMAGES = 64
+THUMBNAIL_PX = 40
+ROWS_PER_PAGE = 100
 
+MAX_BARS = 60
+"""Labels in the plot; the rarest of a large alphabet are left out."""
 
-def files_input(**named: Any) -> gr.File:
-    """A `gr.File` whose value is a list of `UploadedFile`.
+DOWNLOAD_FORMATS: Final = {"CSV": "csv", "JSON": "json", "Parquet": "parquet"}
 
-    `gr.File` itself hands on the names of its copies, and leaves an empty temporary file behind for each.
-    """
-    component = gr.File(type="filepath", **named)
-    # Not a subclass: for each, Gradio writes a stub file beside its source.
-    component.preprocess = _uploads  # type: ignore[assignment, method-assign]
-    return component
+FOLDER_START = hint_html(
+    "Drop images, a folder or a zip file of images. Every image becomes a row; "
+    "one that cannot be read is a row with its error."
+)
 
-
-def picture_input(**named: Any) -> gr.Image:
-    """A `gr.Image` whose value is the file's bytes: kalamos decodes them itself, within its limits."""
-    component = gr.Image(type="filepath", image_mode=None, **named)
-    component.preprocess = _picture_bytes  # type: ignore[assignment, method-assign]
-    return component
-
-
-def _uploads(payload: Any) -> list[UploadedFile]:
-    given = payload.root if hasattr(payload, "root") else [payload] if payload else []
-    # Only a name, which nothing is opened by: so it may have slashes.
-    names = [base_name(file.orig_name or Path(file.path).name).replace(FOLDER_SLASH, "/") for file in given]
-    return [(name, _own(file.path)) for name, file in zip(names, given, strict=True)]
+CHOOSE_FOLDER_HTML: Final = """
+<div class="choose-folder">
+  <button type="button">Choose a folder</button>
+  <input type="file" webkitdirectory multiple hidden aria-label="A folder of images">
+  <span role="status" class="hint"></span>
+</div>
+"""
 
 
-def _picture_bytes(payload: Any) -> bytes | None:
-    return None if payload is None or payload.path is None else read_file(_own(payload.path))
+def build_folder(context: Context, page: gr.Blocks, tab: gr.Tab) -> None:
+    """Build the tab."""
+    files = files_input(
+        file_count="multiple",
+        file_types=[*sorted(EXTENSIONS), ".zip"],
+        label="Images, a folder, or a zip file of images",
+        elem_id="files",
+        height=150,
+    )
+    gr.HTML(
+        "",
+        html_template=CHOOSE_FOLDER_HTML,
+        js_on_load=asset_text("folder.js"),
+        endings=sorted(EXTENSIONS),
+        elem_id="choose-folder",
+    )
+    with gr.Row(elem_classes="tight"):
+        start = gr.Button("Read them", variant="primary", elem_id="read-files", min_width=140, scale=1)
+        charset = charset_field(
+            placeholder="all; or e.g. digits", elem_id="folder-charset", scale=2, min_width=140
+        )
+        least = confidence_field(elem_id="folder-least", scale=2, min_width=160)
+    summary = gr.HTML(FOLDER_START, elem_id="summary")
+    with gr.Column(visible=False) as results:
+        with gr.Row(elem_classes="tight"):
+            order = _choice(SORT_ORDERS, label="Order", elem_id="order")
+            shown = _choice(ROW_FILTERS, label="Show", elem_id="shown")
+            label = gr.Dropdown(
+                [("Any", "")], value="", label="Character", elem_id="only-label", min_width=110
+            )
+            number = gr.Number(1, label="Page", precision=0, elem_id="page", min_width=80)
+        table = gr.HTML("", elem_id="table")
+        with gr.Row(elem_classes="tight"):
+            buttons = {
+                form: gr.Button(f"Download {name}", elem_id=f"download-{form}", min_width=130)
+                for name, form in DOWNLOAD_FORMATS.items()
+            }
+        saved = gr.HTML("", elem_id="saved")
+        with gr.Row():
+            labels_plot = gr.HTML("", elem_id="labels-plot", min_width=280)
+            confidence_plot = gr.HTML("", elem_id="confidence-plot", min_width=280)
+
+    session, model = context.session, context.model
+    everything = [summary, results, label, table, number, labels_plot, confidence_plot]
+    choice = [session, order, shown, label]
+    gr.on(
+        [start.click, files.upload],
+        partial(_read_folder, context),
+        [session, model, files, least, charset],
+        everything,
+        show_progress_on=summary,
+        concurrency_limit=2,
+        **PRIVATE,
+    )
+    gr.on([order.input, shown.input, label.input], _folder_page, choice, [table, number], **QUIET)
+    number.input(_folder_page, [*choice, number], [table, number], **QUIET)
+    # What was corrected meanwhile under "Check and teach" shows at once.
+    tab.select(_folder_view, [*choice, number], everything, **QUIET)
+    # And what this visit read before the page was loaded again.
+    page.load(_folder_view, session, everything, **QUIET)
+    for form, button in buttons.items():
+        saves_file(button, form, partial(_download, form), session, saved)
 
 
-def _own(path: str) -> Path:
-    """The path of a file that the visit at hand uploaded; asked again where its bytes are about to be read.
+def _choice(values: Sequence[str], **named: Any) -> gr.Dropdown:
+    return gr.Dropdown(list(values), value=values[0], min_width=140, **named)
 
-    Raises:
-        gradio.Error: it is not, whatever let it come so far.
-    """
-    visit = current_visit.get()
-    own = None if visit is None else visit.own_path(path)
-    if own is None:
-        raise gr.Error("this file is not one that was uploaded from this browser", print_exception=False)
-    return Path(own)
+
+def _read_folder(
+    context: Context,
+    visit: Session,
+    model: str,
+    given: list[UploadedFile],
+    least: float,
+    charset: str,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008  (how Gradio asks for it)
+) -> tuple[Any, ...]:
+    visit.forget_sheet()
+    if not given:
+        return _nothing(FOLDER_START)
+    try:
+        sheet = read_sheet(
+            visit.reader(context.registry, model),
+            model,
+            given,
+            visit.folder("sheet"),
+            context.limits,
+            context.options(least, charset),
+            progress=lambda done, total: progress((done, total), desc="Reading", unit="images"),
+        )
+    except KalamosError as error:
+        return _nothing(problem_html(error))
+    visit.sheet, visit.review = sheet, Review(sheet)
+    return _folder_view(visit)
+
+
+def _nothing(said: str) -> tuple[Any, ...]:
+    return said, gr.update(visible=False), *[gr.skip()] * 5
+
+
+def _folder_view(
+    visit: Session,
+    order: str = SORT_ORDERS[0],
+    shown: str = ROW_FILTERS[0],
+    label: str | None = "",
+    page: float | None = 1,
+) -> tuple[Any, ...]:
+    """Return all that is shown of the folder, with what people said of it since it was read."""
+    sheet = visit.sheet
+    if sheet is None:
+        return _nothing(FOLDER_START)
+    counts = sheet.counts()
+    label = label if label in counts else ""
+    found = [("Any", ""), *((f"{each} ({count:,})", each) for each, count in counts.items())]
+    often = "How often each occurs, as corrected" if sheet.corrected else "How often each was read"
+    sure = {f"{100 * each // CONFIDENCE_BINS} %": count for each, count in enumerate(sheet.histogram())}
+    return (
+        _summary_html(sheet),
+        gr.update(visible=True),
+        gr.update(choices=found, value=label),
+        *_folder_page(visit, order, shown, label, page),
+        columns_html(often, dict(sorted(list(counts.items())[:MAX_BARS]))),
+        columns_html("How sure the model was, from", sure),
+    )
+
+
+def _folder_page(
+    visit: Session, order: str, shown: str, label: str | None, page: float | None = 1
+) -> tuple[str, Any]:
+    if visit.sheet is None:
+        return "", gr.skip()
+    try:
+        rows = visit.sheet.view(order, shown, label or "")
+    except KalamosError as error:
+        return problem_html(error), gr.skip()
+    last = pages(rows)
+    at = int(min(max(1, page or 1), last))
+    return table_html(visit.sheet, rows, at), gr.update(label=f"Page, of {last}", value=at)
+
+
+def _download(form: str, visit: Session) -> tuple[str, bytes | None, str]:
+    sheet = visit.sheet
+    if sheet is None:
+        return "", None, FOLDER_START
+    try:
+        document = export(sheet, form)
+    except KalamosError as error:
+        return "", None, problem_html(error)
+    said = f"kalamos.{form}: {len(sheet.rows):,} rows"
+    if sheet.checked:
+        said += f", {len(sheet.checked):,} of them checked by you"
+    return f"kalamos.{form}", document, hint_html(said)
+
+
+def _summary_html(sheet: Sheet) -> str:
+    summary = Summary()
+    for row in sheet.rows:
+        summary.add(row.prediction)
+    corrected = sheet.corrected
+    parts = [(len(sheet.rows), "images"), (summary.read, "read")]
+    others = [
+        (sum(row.prediction.abstained for row in sheet.rows), "not sure enough"),
+        (summary.failed, "with errors"),
+        (corrected, "corrected by you"),
+        (len(sheet.checked) - corrected, "checked"),
+    ]
+    n = sheet.skipped
+    skipped = f"skipped {n:,} {'file' if n == 1 else 'files'} without an image extension" if n else ""
+    return render("summary", parts=parts + [each for each in others if each[0]], skipped=skipped)
 
 
 class Found(NamedTuple):
@@ -180,23 +321,14 @@ def _file_bytes(path: Path, name: str) -> bytes:
         raise type(error)(error.problem.replace(str(path), name), remedy=error.remedy) from None
 
 
-READ_BATCH_IMAGES = 64
-THUMBNAIL_PX = 40
-"""In px."""
-
-MAX_UNPACKED_RATIO = 10
-"""All images together may have so many times the bytes that may be uploaded at once."""
-
-
 def read_sheet(
     reader: Recognizer,
     model: str,
     files: Sequence[UploadedFile],
     folder: Path,
     limits: Limits,
+    options: PredictOptions | None = None,
     *,
-    min_confidence: float | None = None,
-    charset: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sheet:
     """Read uploads as `kalamos predict` reads a folder: one row an image, errors kept.
@@ -206,8 +338,8 @@ def read_sheet(
         files: images and zip archives of images.
         folder: where to keep the images' bytes, so that they can be looked at again.
         limits: bytes and pixels of one image.
-        min_confidence, charset: as for `Recognizer.predict`.
-        progress: told how many are done, of how many.
+        options: how to answer.
+        progress: called with how many are done, of how many.
 
     Raises:
         DatasetError, UsageError: from `found_images`, and for a charset that the model lacks.
@@ -217,15 +349,15 @@ def read_sheet(
     with ExitStack() as stack:
         found, skipped = found_images(files, limits, stack)
         for start in range(0, len(found), READ_BATCH_IMAGES):
-            chunk = found[start : start + READ_BATCH_IMAGES]
-            read: list[tuple[bytes, GreyImage] | ImageError] = []
-            for each in chunk:
+            outcomes: list[tuple[bytes, GreyImage] | ImageError] = []
+            for each in found[start : start + READ_BATCH_IMAGES]:
                 outcome = _read_found(each, left, limits, reader.min_decode_pixels)
                 left -= 0 if isinstance(outcome, ImageError) else len(outcome[0])
-                read.append(outcome)
-            greys = [outcome[1] for outcome in read if not isinstance(outcome, ImageError)]
-            answers = iter(reader.predict_batch(greys, min_confidence=min_confidence, charset=charset))
-            for each, outcome in zip(chunk, read, strict=True):
+                outcomes.append(outcome)
+            # Decoded here and not by the model: the thumbnails need the pixels too.
+            greys = [outcome[1] for outcome in outcomes if not isinstance(outcome, ImageError)]
+            answers = iter(reader.predict_batch(greys, options))
+            for each, outcome in zip(found[start:], outcomes, strict=False):
                 if isinstance(outcome, ImageError):
                     rows.append(Row(len(rows), Prediction(None, None, (), each.name, outcome), "", None))
                     continue
@@ -260,69 +392,49 @@ def _read_found(
         return data, grey
 
 
-ROWS_PER_PAGE = 100
-
-
 def pages(rows: Sequence[Row]) -> int:
-    """How many pages the rows fill, at least 1."""
+    """Return how many pages of the table the rows fill, at least 1."""
     return max(1, -(-len(rows) // ROWS_PER_PAGE))
 
 
 def table_html(sheet: Sheet, rows: Sequence[Row], page: int = 1) -> str:
-    """One page of rows.
+    """Return one page of rows as a table.
 
     Args:
         sheet: what they belong to.
         rows: a view of it.
-        page: from 1; one that there is not is taken for the nearest.
+        page: from 1; one that does not exist stands for the nearest.
     """
     page = min(max(1, page), pages(rows))
-    shown = rows[(page - 1) * ROWS_PER_PAGE : page * ROWS_PER_PAGE]
+    first = (page - 1) * ROWS_PER_PAGE
+    shown = rows[first : first + ROWS_PER_PAGE]
     if not shown:
-        return '<p class="hint">No image matches.</p>'
-    body = "".join(_row_html(sheet, row) for row in shown)
-    first = (page - 1) * ROWS_PER_PAGE + 1
-    caption = f"{first:,} to {first + len(shown) - 1:,} of {len(rows):,} images"
-    return (
-        f'<div class="sheet"><table><caption>{caption}</caption>'
-        "<thead><tr><th>Image</th><th>Character</th><th>Sure</th><th>File</th></tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
-    )
+        return hint_html("No image matches.")
+    caption = f"{first + 1:,} to {first + len(shown):,} of {len(rows):,} images"
+    return render("table", caption=caption, rows=[_table_row(sheet, row) for row in shown])
 
 
-def _row_html(sheet: Sheet, row: Row) -> str:
-    prediction = row.prediction
-    picture = f'<img src="{row.thumbnail}" alt="" loading="lazy">' if row.thumbnail else ""
-    sure = "" if prediction.confidence is None else percent(prediction.confidence)
-    answer = _label_html(sheet, row)
-    if sheet.is_corrected(row):
-        guess = f"<bdi>{html.escape(prediction.top[0].label)}</bdi>" if prediction.top else "nothing"
-        answer += f' <span class="tag done">corrected</span> <small>the model read {guess}</small>'
-    elif row.index in sheet.checked:
-        answer += ' <span class="tag done">checked</span>'
-    name = f"<bdi>{html.escape(display_name(prediction.path or ''))}</bdi>"
-    if prediction.error is not None:
-        name += f"<br><small>{html.escape(_printable(str(prediction.error)))}</small>"
-    return f"<tr><td>{picture}</td><td>{answer}</td><td>{sure}</td><td>{name}</td></tr>"
-
-
-def _label_html(sheet: Sheet, row: Row) -> str:
-    """The label that counts, or why there is none."""
-    prediction, label = row.prediction, sheet.label(row)
-    if label is not None:
-        return f'<bdi class="label">{html.escape(label)}</bdi>'
-    if row.index in sheet.checked:
-        return '<span class="tag">not a character</span>'
-    if prediction.error is not None:
-        summary = "no ink" if isinstance(prediction.error, NoInkError) else prediction.error.summary
-        return f'<span class="tag error">{html.escape(summary)}</span>'
-    best = prediction.top[0].label if prediction.top else "?"
-    return f'<span class="tag">not sure: <bdi>{html.escape(best)}</bdi>?</span>'
-
-
-def _printable(text: str) -> str:
-    # Undecodable bytes of a name are lone surrogates, which no response can carry.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _table_row(sheet: Sheet, row: Row) -> dict[str, Any]:
+    """Return what the table shows of a row: the label that counts, or why there is none."""
+    prediction, error, checked = row.prediction, row.prediction.error, row.index in sheet.checked
+    best = prediction.top[0].label if prediction.top else None
+    if error is not None and not checked:
+        problem = "no ink" if isinstance(error, NoInkError) else error.summary
+    else:
+        problem = "not a character"
+    return {
+        "thumbnail": row.thumbnail,
+        "label": sheet.label(row),
+        "guess": None if checked or error is not None else best or "?",
+        "problem": problem,
+        "failed": error is not None and not checked,
+        "corrected": (best or "") if sheet.is_corrected(row) else None,
+        "checked": checked,
+        "sure": "" if prediction.confidence is None else percent(prediction.confidence),
+        "name": display_name(prediction.path or ""),
+        # Undecodable bytes of a name are lone surrogates, which no response can carry.
+        "error": "" if error is None else str(error).encode("utf-8", "backslashreplace").decode("utf-8"),
+    }
 
 
 def export(sheet: Sheet, format_name: str, *, top_k: int = 5) -> bytes:
@@ -401,246 +513,3 @@ def _with_column(document: bytes, checked: list[bool]) -> bytes:
     table = pq.read_table(io.BytesIO(document))
     pq.write_table(table.append_column("checked", pa.array(checked, pa.bool_())), sink)
     return sink.getvalue()
-
-
-DOWNLOAD_FORMATS: Final = {"CSV": "csv", "JSON": "json", "Parquet": "parquet"}
-
-MAX_BARS = 60
-"""Labels in the plot; the rarest of a large alphabet are left out."""
-
-FOLDER_START = hint_html(
-    "Drop images, a folder or a zip file of images. Every image becomes a row; "
-    "one that cannot be read is a row with its error."
-)
-
-CHOOSE_FOLDER_HTML: Final = """
-<div class="choose-folder">
-  <button type="button">Choose a folder</button>
-  <input type="file" webkitdirectory multiple hidden aria-label="A folder of images">
-  <span role="status" class="hint"></span>
-</div>
-"""
-
-SAVE_FILE_JS: Final = """(name, content) => {
-  if (!content) return [name, content];
-  const link = document.createElement("a");
-  link.href = "data:application/octet-stream;base64," + content;
-  link.download = name;
-  link.click();
-  return [name, ""];
-}"""
-"""Saves what an event put into two hidden fields: no file of results ever lies on the server."""
-
-
-def build_folder(context: Context, whole: gr.Blocks, tab: gr.Tab) -> None:
-    files = files_input(
-        file_count="multiple",
-        file_types=[*sorted(EXTENSIONS), ".zip"],
-        label="Images, a folder, or a zip file of images",
-        elem_id="files",
-        height=150,
-    )
-    gr.HTML(
-        "",
-        html_template=CHOOSE_FOLDER_HTML,
-        js_on_load=(files_in("kalamos.app") / "assets" / "folder.js").read_text(encoding="utf-8"),
-        endings=sorted(EXTENSIONS),
-        elem_id="choose-folder",
-    )
-    with gr.Row(elem_classes="tight"):
-        start = gr.Button("Read them", variant="primary", elem_id="read-files", min_width=140, scale=1)
-        charset = gr.Textbox(
-            label="Only these characters",
-            value="",
-            placeholder="all; or e.g. digits",
-            max_length=400,
-            elem_id="folder-charset",
-            scale=2,
-            min_width=140,
-        )
-        least = gr.Slider(
-            0,
-            0.99,
-            value=0,
-            step=0.01,
-            label="Minimum confidence",
-            elem_id="folder-least",
-            scale=2,
-            min_width=160,
-        )
-    summary = gr.HTML(FOLDER_START, elem_id="summary")
-    with gr.Column(visible=False) as results:
-        with gr.Row(elem_classes="tight"):
-            order = gr.Dropdown(
-                list(SORT_ORDERS), value=SORT_ORDERS[0], label="Order", elem_id="order", min_width=140
-            )
-            shown = gr.Dropdown(
-                list(ROW_FILTERS), value=ROW_FILTERS[0], label="Show", elem_id="shown", min_width=140
-            )
-            label = gr.Dropdown(
-                [("Any", "")], value="", label="Character", elem_id="only-label", min_width=110
-            )
-            page = gr.Number(1, label="Page", precision=0, elem_id="page", min_width=80)
-        table = gr.HTML("", elem_id="table")
-        with gr.Row(elem_classes="tight"):
-            buttons = {
-                name: gr.Button(f"Download {name}", elem_id=f"download-{form}", min_width=130)
-                for name, form in DOWNLOAD_FORMATS.items()
-            }
-        saved = gr.HTML("", elem_id="saved")
-        with gr.Row():
-            labels_plot = gr.HTML("", elem_id="labels-plot", min_width=280)
-            confidence_plot = gr.HTML("", elem_id="confidence-plot", min_width=280)
-    file_name = gr.Textbox(visible="hidden", elem_id="file-name")
-    content = gr.Textbox(visible="hidden", elem_id="file-content")
-
-    session = context.session
-    private: dict[str, Any] = {"api_visibility": "private"}
-    quiet: dict[str, Any] = {"show_progress": "hidden", **private}
-    gr.on(
-        [start.click, files.upload],
-        partial(_read_folder, context),
-        [session, context.model, files, least, charset],
-        [summary, results, label, table, page, labels_plot, confidence_plot],
-        show_progress_on=summary,
-        concurrency_limit=2,
-        **private,
-    )
-    gr.on(
-        [order.input, shown.input, label.input],
-        _folder_page,
-        [session, order, shown, label],
-        [table, page],
-        **quiet,
-    )
-    page.input(_folder_page, [session, order, shown, label, page], [table, page], **quiet)
-    # What was corrected meanwhile under "Check and teach" shows at once.
-    tab.select(
-        _folder_view,
-        [session, order, shown, label, page],
-        [summary, results, label, table, page, labels_plot, confidence_plot],
-        **quiet,
-    )
-    # And what this visit read before the page was loaded again.
-    whole.load(
-        _folder_view, session, [summary, results, label, table, page, labels_plot, confidence_plot], **quiet
-    )
-    for name, form in DOWNLOAD_FORMATS.items():
-        told = buttons[name].click(partial(_download, form), session, [file_name, content, saved], **quiet)
-        told.then(None, [file_name, content], [file_name, content], js=SAVE_FILE_JS, **quiet)
-
-
-def _read_folder(
-    context: Context,
-    visit: Session,
-    model: str,
-    given: list[UploadedFile],
-    least: float,
-    charset: str,
-    progress: gr.Progress = gr.Progress(),  # noqa: B008  (how Gradio asks for it)
-) -> tuple[Any, ...]:
-    visit.forget_sheet()
-    nothing = (gr.update(visible=False), *[gr.skip()] * 5)
-    if not given:
-        return FOLDER_START, *nothing
-    try:
-        sheet = read_sheet(
-            visit.reader(context.registry, model),
-            model,
-            given,
-            visit.folder("sheet"),
-            context.limits,
-            min_confidence=least or None,
-            charset=charset.strip() or None,
-            progress=lambda done, total: progress((done, total), desc="Reading", unit="images"),
-        )
-    except KalamosError as error:
-        return problem_html(error), *nothing
-    visit.sheet, visit.review = sheet, Review(sheet)
-    return _folder_view(visit)
-
-
-def _folder_view(
-    visit: Session,
-    order: str = SORT_ORDERS[0],
-    shown: str = ROW_FILTERS[0],
-    label: str | None = "",
-    page: float | None = 1,
-) -> tuple[Any, ...]:
-    """All that is shown of the folder, with what people said of it since it was read."""
-    sheet = visit.sheet
-    if sheet is None:
-        return FOLDER_START, gr.update(visible=False), *[gr.skip()] * 5
-    counts = sheet.counts()
-    label = label if label in counts else ""
-    found = [("Any", ""), *((f"{each} ({count:,})", each) for each, count in counts.items())]
-    return (
-        _summary_html(sheet),
-        gr.update(visible=True),
-        gr.update(choices=found, value=label),
-        *_folder_page(visit, order, shown, label, page),
-        _labels_plot(sheet),
-        _confidence_plot(sheet),
-    )
-
-
-def _folder_page(
-    visit: Session,
-    order: str = SORT_ORDERS[0],
-    shown: str = ROW_FILTERS[0],
-    label: str | None = "",
-    page: float | None = 1,
-) -> tuple[str, Any]:
-    if visit.sheet is None:
-        return "", gr.skip()
-    try:
-        rows = visit.sheet.view(order, shown, label or "")
-    except KalamosError as error:
-        return problem_html(error), gr.skip()
-    last = pages(rows)
-    at = int(min(max(1, page or 1), last))
-    return table_html(visit.sheet, rows, at), gr.update(label=f"Page, of {last}", value=at)
-
-
-def _download(form: str, visit: Session) -> tuple[str, str, str]:
-    if visit.sheet is None:
-        return "", "", FOLDER_START
-    try:
-        document = export(visit.sheet, form)
-    except KalamosError as error:
-        return "", "", problem_html(error)
-    told = f"kalamos.{form}: {len(visit.sheet.rows):,} rows"
-    if visit.sheet.checked:
-        told += f", {len(visit.sheet.checked):,} of them checked by you"
-    return f"kalamos.{form}", base64.b64encode(document).decode("ascii"), hint_html(told)
-
-
-def _summary_html(sheet: Sheet) -> str:
-    summary = Summary()
-    for row in sheet.rows:
-        summary.add(row.prediction)
-    parts = [f"<b>{len(sheet.rows):,}</b> images", f"<b>{summary.read:,}</b> read"]
-    abstained = sum(row.prediction.abstained for row in sheet.rows)
-    parts += [f"<b>{abstained:,}</b> not sure enough"] if abstained else []
-    parts += [f"<b>{summary.failed:,}</b> with errors"] if summary.failed else []
-    corrected, others = sheet.corrected, len(sheet.checked) - sheet.corrected
-    parts += [f"<b>{corrected:,}</b> corrected by you"] if corrected else []
-    parts += [f"<b>{others:,}</b> checked"] if others else []
-    parts += [_skipped_text(sheet.skipped)] if sheet.skipped else []
-    return f'<p class="verdict" role="status">{" · ".join(parts)}</p>'
-
-
-def _skipped_text(count: int) -> str:
-    return f"skipped {count:,} {'file' if count == 1 else 'files'} without an image extension"
-
-
-def _labels_plot(sheet: Sheet) -> str:
-    most = sorted(list(sheet.counts().items())[:MAX_BARS])
-    return columns_html(
-        "How often each occurs, as corrected" if sheet.corrected else "How often each was read", dict(most)
-    )
-
-
-def _confidence_plot(sheet: Sheet) -> str:
-    bins = {f"{100 * each // CONFIDENCE_BINS} %": count for each, count in enumerate(sheet.histogram())}
-    return columns_html("How sure the model was, from", bins)

@@ -1,45 +1,30 @@
-"""Answers as HTML, letter names, pictures.
+"""Answers as HTML, letter names, and pictures inside the page.
 
-Pictures inside the page itself: nothing is written to disk, so nobody else can ask for it.
-
-What letters are called, for people who are learning them.
-
-Answers in words and bars, as HTML. Every text that comes from outside is escaped here.
+The HTML comes from the macros of `assets/page.html`, which escape what comes from outside. Pictures lie in
+the page itself: nothing is written to disk, so nobody else can ask for it.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
+from jinja2 import Environment, PackageLoader
+from jinja2.environment import TemplateModule
 from numpy.typing import NDArray
 
-from kalamos.errors import ImageError, NoInkError
+from kalamos.errors import NoInkError
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.steps import GreyImage
 
-__all__ = [
-    "MIN_EXAMPLES_FOR_PERCENT",
-    "NAMES",
-    "alphabet_summary",
-    "answer_html",
-    "channel_grid",
-    "correct_of",
-    "data_uri",
-    "fit_within",
-    "glyph_html",
-    "hint_html",
-    "letter_name",
-    "percent",
-    "problem_html",
-    "verdict",
-]
+MIN_EXAMPLES_FOR_PERCENT: Final = 20
+"""Examples of which a percentage may be told: one of fewer moves it by more than 5 points."""
 
 MIN_TILE_PX = 64
 """The least side of one feature map, in px: they are a few px wide in the last stages."""
@@ -161,10 +146,6 @@ def letter_name(label: str) -> LetterName | None:
     return known
 
 
-MIN_EXAMPLES_FOR_PERCENT: Final = 20
-"""Examples of which a percentage may be told: one of fewer moves it by more than 5 points."""
-
-
 def percent(share: float) -> str:
     """A share in [0, 1], never rounded up to certainty nor down to nothing; of two shares, the larger one
     never shows less.
@@ -209,45 +190,67 @@ def verdict(prediction: Prediction) -> str:
     return f"Read as {prediction.label}, {confidence} sure."
 
 
+def render(macro: str, **values: Any) -> str:
+    """Fill one of the macros of `assets/page.html`, which escapes the values.
+
+    >>> render("hint", text="a < b")
+    '<p class="hint">a &lt; b</p>'
+    """
+    return str(getattr(_macros(), macro)(**values))
+
+
+@cache
+def _macros() -> TemplateModule:
+    environment = Environment(loader=PackageLoader("kalamos.app", "assets"), autoescape=True)
+    return environment.get_template("page.html").module
+
+
+def hint_html(text: str) -> str:
+    """Return a quiet line that says what to do next."""
+    return render("hint", text=text)
+
+
+def problem_html(error: Exception | str) -> str:
+    """Return what went wrong, and how to mend it."""
+    return render("problem", text=str(error))
+
+
 def answer_html(prediction: Prediction, prepared: GreyImage | None) -> str:
-    """The verdict, the label in large, a bar for each candidate, and what the model saw."""
-    parts = [f'<p class="verdict">{html.escape(verdict(prediction))}</p>']
-    if prediction.label is not None:
-        parts.insert(0, glyph_html(prediction.label))
-    elif prediction.error is None:
-        parts.insert(0, '<div class="glyph unsure" aria-hidden="true">?</div>')
-    if prediction.top:
-        parts.append(_bars(prediction))
-    if prediction.removed is not None:
-        excluded = percent(prediction.removed)
-        parts.append(f'<p class="aside">Without the restriction, other characters had {excluded}.</p>')
-    if prepared is not None:
-        parts.append(model_input_html(prepared))
-    return f'<div class="answer" role="status" aria-live="polite">{"".join(parts)}</div>'
-
-
-def glyph_html(label: str) -> str:
-    """A label in large, in its own direction, with its name where it has one."""
-    name = letter_name(label)
-    shown = f'<div class="glyph" dir="{_direction(label)}">{html.escape(label)}</div>'
-    if name is None:
-        return shown
-    native = f' <bdi lang="ar" dir="rtl">{html.escape(name.native)}</bdi>' if name.native else ""
-    return f'{shown}<p class="name">{html.escape(name.latin)}{native}</p>'
-
-
-def model_input_html(prepared: GreyImage) -> str:
-    """The thumbnail of what the model is given."""
-    size = f"{prepared.shape[1]}×{prepared.shape[0]}"
-    return (
-        f'<figure class="seen"><img src="{data_uri(prepared)}" alt="What the model saw, {size} pixels">'
-        f"<figcaption>What the model saw<br><small>{size} pixels</small></figcaption></figure>"
+    """Return the verdict, the label in large, a bar for each candidate, and what the model saw."""
+    bars = []
+    for label, confidence in prediction.top[:5]:
+        name = letter_name(label)
+        bars.append((label, name and name.latin, f"{confidence:.4f}", percent(confidence)))
+    return render(
+        "answer",
+        glyph=None if prediction.label is None else glyph_html(prediction.label),
+        verdict=verdict(prediction),
+        bars=bars,
+        excluded=None if prediction.removed is None else percent(prediction.removed),
+        seen=None
+        if prepared is None
+        else {"uri": data_uri(prepared), "size": f"{prepared.shape[1]}×{prepared.shape[0]}"},
     )
 
 
-def problem_html(error: ImageError | Exception | str) -> str:
-    """What went wrong, and how to mend it."""
-    return f'<div class="problem" role="alert">{html.escape(str(error))}</div>'
+def glyph_html(label: str) -> str:
+    """Return a label in large, in its own direction, with its name if it has one."""
+    rtl = any(unicodedata.bidirectional(each) in {"R", "AL"} for each in label)
+    return render("glyph", label=label, direction="rtl" if rtl else "ltr", name=letter_name(label))
+
+
+def columns_html(title: str, counts: Mapping[str, int]) -> str:
+    """Return a column for each label, with its count above and its label beneath.
+
+    Gradio's own plot shows data that came while it was still being drawn, or behind another tab, at times
+    only in part: the title of the new and the columns of the old.
+
+    >>> columns_html("How often", {"7": 2, "1": 1}).count('class="column"')
+    2
+    """
+    most = max(counts.values(), default=0) or 1
+    bars = [(label, f"{count:,}", f"{count / most:.4f}") for label, count in counts.items()]
+    return render("columns", title=title, bars=bars)
 
 
 def alphabet_summary(labels: Sequence[str]) -> str:
@@ -270,25 +273,3 @@ def _kind(label: str) -> str:
     categories = [unicodedata.category(each)[0] for each in label]
     first = next((each for each in categories if each != "M"), "M")
     return {"L": "letters", "N": "digits", "M": "letters"}.get(first, "signs")
-
-
-def hint_html(text: str) -> str:
-    """A quiet line that says what to do next."""
-    return f'<p class="hint">{html.escape(text)}</p>'
-
-
-def _bars(prediction: Prediction) -> str:
-    rows = []
-    for label, confidence in prediction.top[:5]:
-        name = letter_name(label)
-        spoken = f" <small>{html.escape(name.latin)}</small>" if name else ""
-        rows.append(
-            f'<tr><th scope="row"><bdi>{html.escape(label)}</bdi>{spoken}</th>'
-            f'<td><div class="bar" style="--share:{confidence:.4f}"></div></td>'
-            f"<td>{percent(confidence)}</td></tr>"
-        )
-    return f'<table class="bars"><caption>Most likely characters</caption>{"".join(rows)}</table>'
-
-
-def _direction(label: str) -> str:
-    return "rtl" if any(unicodedata.bidirectional(each) in ("R", "AL") for each in label) else "ltr"

@@ -1,65 +1,84 @@
-"""The Read tab: draw, photograph or upload one image.
-
-A pad to draw on.
-
-Gradio's own Sketchpad draws with WebGL: with a software renderer on two busy cores it took 19 seconds until
-one could draw, and what it uploads of a stroke that another follows stays in the server's memory. A character
-needs one pen, so this is a plain canvas.
-
-Asking before a label is kept that the model does not have: a slip would become a class of its own.
-
-Pictures to try the page with, which ship with it: drawn by `samples/make_samples.py`.
-
-The tab for one character: drawn, uploaded, pasted or photographed.
-"""
+"""The tabs for one character, drawn, uploaded, pasted or photographed, and for what the model makes of it."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import html
-import unicodedata
-from collections.abc import Collection
+import json
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 import cv2
 import gradio as gr
+import numpy as np
 
-from kalamos.alphabets import Alphabet
-from kalamos.app.page.context import Context
-from kalamos.app.page.crop import frame_of, framed, framing_pad, preview
-from kalamos.app.page.folder_tab import picture_input
-from kalamos.app.page.html import answer_html, hint_html, problem_html
-from kalamos.app.page.model_picker import chosen_model
-from kalamos.app.page.session import LastRead, Session, checked_label, save_correction
+from kalamos.app.page.context import (
+    ASSETS,
+    QUIET,
+    Context,
+    asset_text,
+    charset_field,
+    chosen_model,
+    confidence_field,
+    picture_input,
+)
+from kalamos.app.page.corrections import (
+    NO_QUESTION,
+    SHOW_QUESTION_JS,
+    accepted_label,
+    build_question,
+    question,
+    save_correction,
+)
+from kalamos.app.page.html import (
+    answer_html,
+    channel_grid,
+    data_uri,
+    fit_within,
+    hint_html,
+    problem_html,
+    render,
+    verdict,
+)
+from kalamos.app.page.session import LastRead, Session
 from kalamos.errors import CorruptImageError, ImageError, KalamosError, UsageError
+from kalamos.explain import occlusion, overlay
 from kalamos.images import decode_grey
+from kalamos.postprocessing import Inference, predictions_of
+from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.steps import GreyImage
-
-__all__ = [
-    "EXAMPLES",
-    "MAX_DRAWING_CHARACTERS",
-    "NO_QUESTION",
-    "SHOW_QUESTION_JS",
-    "Example",
-    "build_question",
-    "build_single",
-    "drawing_bytes",
-    "examples_html",
-    "known_label",
-    "question",
-]
+from kalamos.recognizer import Recognizer
 
 MAX_DRAWING_CHARACTERS = 2_000_000
 """Of a drawing as the browser sends it. One of 320 x 320 px has some ten thousand."""
 
-_PNG_DATA_URL = "data:image/png;base64,"
+MAX_PREVIEW_PX: Final = 480
+"""The longer side of the copy that the browser shows, in px."""
 
-_PAD_HTML = """
+MAX_CROP_PX: Final = 1024
+"""The longer side that is kept of the part cut out, in px: models see far fewer."""
+
+MAX_FRAME_CHARACTERS: Final = 1000
+"""Characters of what the browser sends."""
+
+FRAMING_HTML = """
+<div class="framing">
+  <canvas width="320" height="240" tabindex="0" role="img"
+    aria-label="The picture: drag a rectangle around the character. Arrow keys move it, with Shift they resize it"></canvas>
+  <div class="pad-tools">
+    <button type="button" data-do="left">Turn left</button>
+    <button type="button" data-do="right">Turn right</button>
+    <button type="button" data-do="whole">Whole picture</button>
+  </div>
+  <label>Turn a little <input type="range" min="-45" max="45" step="1" value="0"> <output>0°</output></label>
+</div>
+"""  # noqa: E501
+
+PAD_HTML = """
 <div class="pad">
   <canvas width="320" height="320" tabindex="0" role="img"
     aria-label="Drawing area: draw one character with the mouse, a finger or a pen"></canvas>
@@ -70,140 +89,17 @@ _PAD_HTML = """
 </div>
 """
 
+MAX_CHANNELS = 12
+"""Feature maps of one stage that are shown."""
 
-def drawing_pad(**named: Any) -> gr.HTML:
-    """A square of white paper and a black pen. Its value is a PNG as a data URI, "" while it is empty.
+SINGLE_START = hint_html("Draw one character, or open or paste a picture of one. The answer appears here.")
+INSIDE_START = hint_html("Read one character first; then see here how the model arrives at its answer.")
 
-    `input` is triggered while one draws, at most every 250 ms, and at the end of each stroke.
-    """
-    script = (files("kalamos.app") / "assets" / "pad.js").read_text(encoding="utf-8")
-    return gr.HTML("", html_template=_PAD_HTML, js_on_load=script, **named)
-
-
-def drawing_bytes(value: str | None) -> bytes | None:
-    r"""The PNG in the value of a pad; None where nothing is drawn.
-
-    Raises:
-        CorruptImageError: not what a pad makes.
-
-    >>> drawing_bytes("") is None, drawing_bytes("data:image/png;base64,AAAA")
-    (True, b'\x00\x00\x00')
-    """
-    if not value:
-        return None
-    if (
-        not isinstance(value, str)
-        or len(value) > MAX_DRAWING_CHARACTERS
-        or not value.startswith(_PNG_DATA_URL)
-    ):
-        raise CorruptImageError("the drawing did not arrive whole", remedy="draw it again")
-    try:
-        return base64.b64decode(value[len(_PNG_DATA_URL) :], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise CorruptImageError("the drawing did not arrive whole", remedy="draw it again") from error
-
-
-SHOW_QUESTION_JS: Final = """() => setTimeout(() => {
-  const asked = [...document.querySelectorAll(".question")].find((each) => each.offsetParent !== null);
-  asked?.scrollIntoView({ block: "nearest" });
-}, 50)"""
-"""Brings a question into view, which appears beneath what one types into."""
-
-ZERO_WIDTH_JOINER = "\u200d"
-
-
-@dataclass(frozen=True)
-class Question:
-    """The question's components; hidden while there is nothing to ask."""
-
-    box: gr.Column
-    text: gr.HTML
-    label: gr.Textbox
-    """What was typed, as it would be kept."""
-    keep: gr.Button
-    nothing: gr.Button
-    """Pressed for "not a character"."""
-    cancel: gr.Button
-
-    @property
-    def outputs(self) -> list[Any]:
-        """What `question` and `NO_QUESTION` are for."""
-        return [self.box, self.text, self.label]
-
-
-NO_QUESTION: tuple[Any, ...] = (gr.update(visible=False), "", "")
-
-
-def build_question(name: str) -> Question:
-    """The place for a question; its components' ids begin with `name`."""
-    with gr.Column(visible=False, elem_id=f"{name}-question", elem_classes="question") as box:
-        text = gr.HTML("", elem_id=f"{name}-question-text")
-        with gr.Row(elem_classes="tight"):
-            keep = gr.Button("Keep it as a new character", elem_id=f"{name}-question-keep", min_width=120)
-            nothing = gr.Button("Not a character", elem_id=f"{name}-question-nothing", min_width=120)
-            cancel = gr.Button("Cancel", elem_id=f"{name}-question-cancel", min_width=80)
-    label = gr.Textbox(visible="hidden", elem_id=f"{name}-question-label")
-    return Question(box, text, label, keep, nothing, cancel)
-
-
-def question(label: str, alphabet: Alphabet) -> tuple[Any, ...]:
-    """Ask whether a label that the model lacks is to be kept; for `Question.outputs`."""
-    said = html.escape(question_text(label, alphabet))
-    return gr.update(visible=True), f'<p class="ask" role="alert">{said}</p>', label
-
-
-def question_text(label: str, alphabet: Alphabet) -> str:
-    """What to ask, and what may have been meant.
-
-    >>> from kalamos.alphabets import DIGITS
-    >>> question_text("Q", DIGITS)
-    "The model has no 'Q': keep it as a new character?"
-    >>> question_text("12", DIGITS)
-    "The model has no '12', which is 2 characters, not one: keep it as one new character?"
-    >>> question_text("٣", DIGITS)
-    "The model has no '٣' (it has '3'): keep it as a new character?"
-    """
-    count = _length(label)
-    if count > 1:
-        return (
-            f"The model has no '{label}', which is {count} characters, not one: keep it as one new character?"
-        )
-    near = _near(label, alphabet)
-    meant = "" if near is None else f" (it has '{near}')"
-    return f"The model has no '{label}'{meant}: keep it as a new character?"
-
-
-def known_label(label: str, alphabet: Alphabet) -> str | None:
-    """The alphabet's own label for what was typed; None where it has none.
-
-    >>> from kalamos.alphabets import LATIN_47
-    >>> known_label("a", LATIN_47), known_label("c", LATIN_47), known_label("ß", LATIN_47)
-    ('a', 'C', None)
-    """
-    position = alphabet.class_of(label)
-    return None if position is None else alphabet.labels[position]
-
-
-def _length(label: str) -> int:
-    """Characters as people count them: marks, variants and what is joined belong to the one before."""
-    count, joined = 0, False
-    for each in label:
-        follows = unicodedata.category(each)[0] == "M" or each == ZERO_WIDTH_JOINER or "🏻" <= each <= "🏿"
-        count += not (follows or joined)
-        joined = each == ZERO_WIDTH_JOINER
-    flags = sum("🇦" <= each <= "🇿" for each in label)
-    return max(1, count - flags // 2)
-
-
-def _near(label: str, alphabet: Alphabet) -> str | None:
-    """A label of the alphabet's that is the same character in another case, width or script's digits."""
-    folded = unicodedata.normalize("NFKC", label)
-    digit = str(unicodedata.decimal(label, "")) if len(label) == 1 else ""
-    return next((each for each in (folded, label.upper(), label.lower(), digit) if each in alphabet), None)
+_PNG_DATA_URL = "data:image/png;base64,"
 
 
 class Example(NamedTuple):
-    """One picture of one character."""
+    """A picture of one character to try the page with, drawn by `samples/make_samples.py`."""
 
     label: str
     file: str
@@ -223,38 +119,17 @@ EXAMPLES: Final = (
 )
 
 
-def examples_html(labels: Collection[str], text: str = "Or try one of these:") -> str:
-    """Buttons with the examples of characters that a model has; "" where it has none of them.
-
-    A click gives the picture to the field for pictures, as if it had been dropped there.
-    """
-    known = [example for example in EXAMPLES if example.label in labels]
-    if not known:
-        return ""
-    buttons = "".join(
-        f'<button type="button" data-example="{each.file}" title="{html.escape(each.text)}">'
-        f'<img src="{_data_uri(each.file)}" alt="{html.escape(each.text)}"></button>'
-        for each in known
-    )
-    return f'<div class="examples"><p class="hint">{html.escape(text)}</p>{buttons}</div>'
-
-
-@cache
-def _data_uri(file: str) -> str:
-    content = (files("kalamos.app") / "assets" / "examples" / file).read_bytes()
-    kind = "png" if file.endswith(".png") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-SINGLE_START = hint_html("Draw one character, or open or paste a picture of one. The answer appears here.")
-
-
 def build_single(context: Context, page: gr.Blocks) -> None:
+    """Build the tab for one character."""
     labels = context.registry.spec(context.registry.default).alphabet.labels
     with gr.Row(elem_classes="two"):
         with gr.Column(min_width=300), gr.Tabs(elem_id="sources"):
             with gr.Tab("Draw"):
-                pad = drawing_pad(elem_id="pad")
+                # Gradio's own Sketchpad draws with WebGL: with a software renderer on two busy cores it took
+                # 19 seconds until one could draw, and what it uploads of a stroke that another follows stays
+                # in the server's memory. The value of this pad is a PNG as a data URL, "" while it is empty;
+                # `input` is triggered while one draws, at most every 250 ms, and at the end of each stroke.
+                pad = gr.HTML("", html_template=PAD_HTML, js_on_load=asset_text("pad.js"), elem_id="pad")
             with gr.Tab("Picture or camera"):
                 picture = picture_input(
                     sources=["upload", "clipboard", "webcam"],
@@ -265,7 +140,11 @@ def build_single(context: Context, page: gr.Blocks) -> None:
                     buttons=[],
                 )
                 with gr.Accordion("Crop or turn it", open=False, visible=False, elem_id="framing") as opened:
-                    frame = framing_pad(elem_id="frame")
+                    # A value of `preview` shows a picture to turn and to drag a rectangle on; `input` is
+                    # triggered with a value for `frame_of`.
+                    frame = gr.HTML(
+                        "", html_template=FRAMING_HTML, js_on_load=asset_text("framing.js"), elem_id="frame"
+                    )
                 tried = gr.HTML(examples_html(labels, "Examples:"), elem_id="examples-to-try")
         with gr.Column(min_width=300):
             answer = gr.HTML(SINGLE_START + examples_html(labels), elem_id="answer")
@@ -283,71 +162,133 @@ def build_single(context: Context, page: gr.Blocks) -> None:
             asked = build_question("right")
             kept = gr.HTML("", elem_id="kept")
     with gr.Accordion("Reading options", open=False):
-        least = gr.Slider(
-            0, 0.99, value=0, step=0.01, label="Minimum confidence", elem_id="least",
-            info="Below this, the answer is “not sure enough”. 0 leaves it to the model.",
-        )  # fmt: skip
-        charset = gr.Textbox(
-            label="Only these characters",
-            value="",
+        least = confidence_field(
+            elem_id="least", info="Below this, the answer is “not sure enough”. 0 leaves it to the model."
+        )
+        charset = charset_field(
             placeholder="e.g. digits, or 0 1 2 3",
             info="Leave it empty for all characters of the model. Groups: digits, upper, lower, letters.",
-            max_length=400,
             elem_id="charset",
         )
         again = gr.Button("Read again", elem_id="read")
 
-    drawn = partial(_read_drawing, context)
     session, model = context.session, context.model
     options = [least, charset]
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
+    quick = {**QUIET, "concurrency_limit": 4}
     # While one image is read, only the newest of those that come in waits.
-    pad.input(drawn, [session, model, pad, *options], answer, trigger_mode="always_last", **quiet)
-    picture.change(
-        partial(_read_picture, context), [session, model, picture, *options], [answer, opened, frame], **quiet
-    )
-    opened.expand(partial(_preview, context), session, frame, **quiet)
-    frame.input(
-        partial(_read_part, context),
-        [session, model, frame, *options],
-        answer,
-        trigger_mode="always_last",
-        **quiet,
-    )
+    newest = {**quick, "trigger_mode": "always_last"}
+    pad.input(partial(_read_drawing, context), [session, model, pad, *options], answer, **newest)
+    read_picture = partial(_read_picture, context)
+    picture.change(read_picture, [session, model, picture, *options], [answer, opened, frame], **quick)
+    opened.expand(partial(_preview, context), session, frame, **quick)
+    frame.input(partial(_read_part, context), [session, model, frame, *options], answer, **newest)
     gr.on(
         [model.change, again.click, charset.submit, least.release],
         partial(_read_again, context),
         [session, model, *options],
         answer,
-        **quiet,
+        **quick,
     )
     model.change(
         lambda visit, name: examples_html(_model_labels(context, visit, name), "Examples:"),
         [session, model],
         tried,
-        **quiet,
+        **quick,
     )
-    page.load(partial(_restore, context), session, answer, **quiet)
+    page.load(partial(_restore, context), session, answer, **quick)
     told = [kept, right, *asked.outputs]
-    settled = gr.on(
-        [right.submit, kept_button.click],
-        partial(_check_and_save, context),
-        [session, right],
-        told,
-        **quiet,
+    check, save = partial(_check_and_save, context), partial(_save_example, context)
+    settled = gr.on([right.submit, kept_button.click], check, [session, right], told, **quick)
+    settled.then(None, js=SHOW_QUESTION_JS, **quick)
+    asked.keep.click(partial(check, asked=True), [session, asked.label], told, **quick)
+    asked.nothing.click(partial(save, label=None), session, told, **quick)
+    asked.cancel.click(lambda: ("", *NO_QUESTION), None, [right, *asked.outputs], **quick)
+
+
+def build_inside(context: Context, tab: gr.Tab) -> None:
+    """Build the tab that shows what happens inside the model."""
+    spec = context.registry.spec(context.registry.default)
+    stages = gr.Dropdown(
+        list(spec.feature_maps),
+        value=first_stages(spec.feature_maps),
+        multiselect=True,
+        label="Stages of the network, from the image to the answer",
+        elem_id="stages",
     )
-    settled.then(None, js=SHOW_QUESTION_JS, **quiet)
-    asked.keep.click(partial(_check_and_save, context, asked=True), [session, asked.label], told, **quiet)
-    asked.nothing.click(partial(_save_example, context, label=None), session, told, **quiet)
-    asked.cancel.click(lambda: ("", *NO_QUESTION), None, [right, *asked.outputs], **quiet)
+    view = gr.HTML(INSIDE_START, elem_id="inside")
+
+    def choose(visit: Session, model: str) -> Any:
+        try:
+            found = visit.reader(context.registry, model).spec.feature_maps
+        except KalamosError:  # the list of models says it
+            found = ()
+        return gr.update(choices=list(found), value=first_stages(found))
+
+    def look(visit: Session, model: str, chosen: list[str] | None) -> str:
+        if visit.last is None:
+            return INSIDE_START
+        try:
+            reader = visit.reader(context.registry, model)
+            return inside_html(reader, visit.last, chosen or (), context.limits.pixels)
+        except KalamosError as error:
+            return problem_html(error)
+
+    session, model = context.session, context.model
+    model.change(choose, [session, model], stages, **QUIET)
+    gr.on([tab.select, stages.change], look, [session, model, stages], view, **QUIET)
 
 
-def _model_labels(context: Context, visit: Session, model: str) -> tuple[str, ...]:
-    """What a model can answer; nothing for one that cannot be opened, which the switcher says."""
-    try:
-        return visit.reader(context.registry, model).labels
-    except KalamosError:
-        return ()
+def first_stages(stages: Sequence[str]) -> list[str]:
+    """Return three stages: the first, one in the middle, the last; all if there are no more than three.
+
+    >>> first_stages(["a", "b", "c", "d", "e"])
+    ['a', 'c', 'e']
+    """
+    if len(stages) <= 3:
+        return list(stages)
+    return [stages[0], stages[len(stages) // 2], stages[-1]]
+
+
+def inside_html(reader: Recognizer, last: LastRead, stages: Sequence[str], max_pixels: int) -> str:
+    """Return the image as the model sees it, where the answer lies in it, and the stages' feature maps."""
+    # Decoded once; what is prepared again is as small as the picture that the model needs.
+    grey = decode_grey(last.image, where="the picture", max_pixels=max_pixels)
+    prepared = reader.prepare(grey)
+    prediction = _predict_prepared(reader, prepared, PredictOptions())
+    best = prediction.top[0].label
+    heat, maps = occlusion(reader, grey, label=best), reader.feature_maps(grey)
+    size = f"{prepared.shape[1]}×{prepared.shape[0]} px"
+    inputs = [
+        ("seen", data_uri(prepared), "What the model saw", size),
+        (
+            "saliency",
+            data_uri(overlay(prepared, heat)),
+            f"Evidence for {best}",
+            "Orange: covering it makes the answer less likely. Blue: more likely.",
+        ),
+    ]
+    grids = [
+        (
+            f"stage-{number}",
+            data_uri(channel_grid(maps[stage], most=MAX_CHANNELS)),
+            stage,
+            f"{min(MAX_CHANNELS, len(maps[stage]))} of {len(maps[stage])} channels, "
+            f"{maps[stage].shape[2]}×{maps[stage].shape[1]} px each; bright is strong",
+        )
+        for number, stage in enumerate(stages)
+        if stage in maps
+    ]
+    note = "" if reader.spec.feature_maps else "This model file has no feature maps to show."
+    return render("figures", verdict=verdict(prediction), inputs=inputs, stages=grids, note=note)
+
+
+def _predict_prepared(reader: Recognizer, prepared: GreyImage, options: PredictOptions) -> Prediction:
+    """Do what `Recognizer.predict` does, with an image that is prepared already."""
+    rule = reader.answer_rule(options)
+    logits = reader.logits([prepared])
+    found = Inference.of_logits(np.zeros(1, np.int64), logits, reader.spec.temperature, rule.class_mask)
+    [prediction] = predictions_of(found, [None], rule)
+    return prediction
 
 
 def _read_single(
@@ -359,26 +300,51 @@ def _read_single(
         return SINGLE_START + examples_html(_model_labels(context, visit, model))
     try:
         reader = visit.reader(context.registry, model)
+        options = context.options(least, charset)
+        reader.answer_rule(options)  # whatever the picture is, options that are wrong are said
         try:
-            grey = decode_grey(
-                image,
-                where="the picture",
-                max_pixels=context.limits.pixels,
-                min_decode_pixels=reader.min_decode_pixels,
-            )
-            asked = charset.strip() or None
-            prediction = reader.predict(grey, min_confidence=least or None, charset=asked)
-            prepared = None if prediction.error else reader.prepare(grey)
+            prepared = reader.prepare(image, max_pixels=options.max_pixels)
         except ImageError as error:
-            prediction, prepared = Prediction(None, None, error=error), None
-        if prediction.error is None:
-            last = LastRead(image, prediction, model)
+            return answer_html(Prediction(None, None, error=error), None)
+        prediction = _predict_prepared(reader, prepared, options)
+        last = LastRead(image, prediction, model)
         return answer_html(prediction, prepared)
     except KalamosError as error:
         return problem_html(error)
     finally:
         # Not before: whoever looks inside meanwhile sees what was there until now.
         visit.last = last
+
+
+def _read_drawing(
+    context: Context, visit: Session, model: str, drawing: str, least: float, charset: str
+) -> str:
+    try:
+        image = drawing_bytes(drawing)
+    except ImageError as error:
+        return problem_html(error)
+    return _read_single(context, visit, model, image, least, charset)
+
+
+def drawing_bytes(value: str | None) -> bytes | None:
+    r"""Return the PNG in the value of a pad; None if nothing is drawn.
+
+    Raises:
+        CorruptImageError: not what a pad makes.
+
+    >>> drawing_bytes("") is None, drawing_bytes("data:image/png;base64,AAAA")
+    (True, b'\x00\x00\x00')
+    """
+    if not value:
+        return None
+    problem = CorruptImageError("the drawing did not arrive whole", remedy="draw it again")
+    is_drawing = isinstance(value, str) and value.startswith(_PNG_DATA_URL)
+    if not is_drawing or len(value) > MAX_DRAWING_CHARACTERS:
+        raise problem
+    try:
+        return base64.b64decode(value.removeprefix(_PNG_DATA_URL), validate=True)
+    except (binascii.Error, ValueError):
+        raise problem from None
 
 
 def _read_picture(
@@ -391,7 +357,7 @@ def _read_picture(
 
 
 def _preview(context: Context, visit: Session) -> str:
-    """A copy of the picture to choose a part on; nothing where it cannot be read, which the answer says."""
+    """Return a copy of the picture to choose a part on; "" if it cannot be read, which the answer says."""
     if visit.picture is None:
         return ""
     try:
@@ -416,22 +382,12 @@ def _decoded(context: Context, image: bytes) -> GreyImage:
     return decode_grey(image, where="the picture", max_pixels=context.limits.pixels)
 
 
-def _read_drawing(
-    context: Context, visit: Session, model: str, drawing: str, least: float, charset: str
-) -> str:
-    try:
-        image = drawing_bytes(drawing)
-    except ImageError as error:
-        return problem_html(error)
-    return _read_single(context, visit, model, image, least, charset)
-
-
 def _read_again(context: Context, visit: Session, model: str, least: float, charset: str) -> str:
     return _read_single(context, visit, model, visit.source, least, charset)
 
 
 def _restore(context: Context, visit: Session) -> Any:
-    """What this visit read last, before the page was loaded again."""
+    """Return what this visit read last, before the page was loaded again."""
     if visit.source is None:
         return gr.skip()
     return _read_again(context, visit, chosen_model(visit, context.registry), 0, "")
@@ -443,16 +399,14 @@ def _check_and_save(context: Context, visit: Session, text: str, *, asked: bool 
         last = visit.last
         if last is None:
             raise UsageError("there is nothing to keep yet", remedy="draw or open a character first")
-        label = checked_label(text)
-        if not label:
+        if not text:
             raise UsageError("the label is empty", remedy="type what the character is")
-        alphabet = visit.reader(context.registry, last.model).spec.alphabet
-        known = known_label(label, alphabet)
-        if known is None and not asked and label not in {kept.label for kept in visit.examples(last.model)}:
-            return "", text, *question(label, alphabet)
+        label, lacking = accepted_label(context, visit, last.model, text, asked=asked)
     except KalamosError as error:
         return problem_html(error), text, *NO_QUESTION
-    return _save_example(context, visit, known or label)
+    if lacking is not None:
+        return "", text, *question(label, lacking)
+    return _save_example(context, visit, label)
 
 
 def _save_example(context: Context, visit: Session, label: str | None) -> tuple[Any, ...]:
@@ -464,7 +418,123 @@ def _save_example(context: Context, visit: Session, label: str | None) -> tuple[
         save_correction(context, visit, "one", last.model, last.image, label, last.prediction)
     except KalamosError as error:
         return problem_html(error), label or "", *NO_QUESTION
-    count = len(visit.kept)
     what = "“not a character”" if label is None else label
-    said = f"Kept as {what}. {count} kept in this visit; teach them under “Check and teach”."
+    said = f"Kept as {what}. {len(visit.kept)} kept in this visit; teach them under “Check and teach”."
     return hint_html(said), "", *NO_QUESTION
+
+
+def _model_labels(context: Context, visit: Session, model: str) -> tuple[str, ...]:
+    """Return what a model can answer; nothing if it cannot be opened, which the list of models says."""
+    try:
+        return visit.reader(context.registry, model).labels
+    except KalamosError:
+        return ()
+
+
+def examples_html(labels: Collection[str], text: str = "Or try one of these:") -> str:
+    """Return buttons with the examples of characters that a model has; "" if it has none of them.
+
+    A click gives the picture to the field for pictures, as if it had been dropped there.
+    """
+    known = [(each.file, each.text, _example_uri(each.file)) for each in EXAMPLES if each.label in labels]
+    return render("examples", title=text, pictures=known) if known else ""
+
+
+@cache
+def _example_uri(file: str) -> str:
+    content = (ASSETS / "examples" / file).read_bytes()
+    kind = "png" if file.endswith(".png") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A part of a picture.
+
+    Attributes:
+        turn: clockwise, in degrees, which comes first.
+        box: left, top, right and bottom of the part, as shares in [0, 1] of the turned picture's sides.
+    """
+
+    turn: float = 0.0
+    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+
+def preview(grey: GreyImage) -> str:
+    """Return what shows a picture to cut from: a small copy.
+
+    The browser sends numbers alone; the part itself is cut out of the picture as it was given, so that
+    nothing of it is lost, whatever the browser can show.
+    """
+    _, content = cv2.imencode(".jpg", fit_within(grey, MAX_PREVIEW_PX), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    uri = f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
+    return json.dumps({"picture": uri})
+
+
+def frame_of(value: str | None) -> Frame:
+    """Return what was chosen of a picture in the browser.
+
+    Raises:
+        UsageError: not what the page sends.
+
+    >>> frame_of('{"turn": 90, "box": [0, 0, 0.5, 1]}')
+    Frame(turn=90.0, box=(0.0, 0.0, 0.5, 1.0))
+    >>> frame_of('{"turn": 0, "box": null}') == Frame()
+    True
+    """
+    problem = UsageError("what was cut out did not arrive whole", remedy="drag the rectangle again")
+    if not isinstance(value, str) or len(value) > MAX_FRAME_CHARACTERS:
+        raise problem
+    try:
+        given = json.loads(value)
+        turn, box = float(given["turn"]), given["box"]
+        left, top, right, bottom = (0.0, 0.0, 1.0, 1.0) if box is None else map(float, box)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        raise problem from None
+    if not (-360 <= turn <= 360 and 0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise problem
+    return Frame(turn, (left, top, right, bottom))
+
+
+def framed(grey: GreyImage, frame: Frame) -> GreyImage:
+    """Cut the part out of a picture, turned upright.
+
+    Args:
+        grey: uint8 [H, W].
+        frame: a turn by quarters moves pixels, any other interpolates; corners that come from outside the
+            picture repeat its border.
+
+    Returns:
+        uint8, its longer side at most 1,024 px.
+
+    >>> framed(np.array([[1, 2], [3, 4]], np.uint8), Frame(90, (0, 0, 1, 0.5))).tolist()
+    [[3, 1]]
+    """
+    left, top, right, bottom = frame.box
+    height, width = _turned_size(grey.shape, frame.turn)
+    longest = max((right - left) * width, (bottom - top) * height)
+    if longest > MAX_CROP_PX:
+        grey = fit_within(grey, max(1, math.floor(max(grey.shape) * MAX_CROP_PX / longest)))
+    turned = _turned(grey, frame.turn)
+    height, width = turned.shape
+    x0, y0 = min(width - 1, math.floor(left * width)), min(height - 1, math.floor(top * height))
+    x1, y1 = max(x0 + 1, math.ceil(right * width)), max(y0 + 1, math.ceil(bottom * height))
+    return np.ascontiguousarray(turned[y0:y1, x0:x1])
+
+
+def _turned_size(shape: tuple[int, ...], turn: float) -> tuple[float, float]:
+    """Height and width of what holds a turned picture."""
+    sine, cosine = abs(math.sin(math.radians(turn))), abs(math.cos(math.radians(turn)))
+    return shape[0] * cosine + shape[1] * sine, shape[1] * cosine + shape[0] * sine
+
+
+def _turned(grey: GreyImage, turn: float) -> GreyImage:
+    if turn % 90 == 0:
+        return np.rot90(grey, -round(turn / 90) % 4)
+    height, width = (max(1, round(side)) for side in _turned_size(grey.shape, turn))
+    # OpenCV turns anticlockwise, around a pixel's middle.
+    matrix = cv2.getRotationMatrix2D(((grey.shape[1] - 1) / 2, (grey.shape[0] - 1) / 2), -turn, 1)
+    matrix[:, 2] += (width - grey.shape[1]) / 2, (height - grey.shape[0]) / 2
+    return cv2.warpAffine(  # type: ignore[return-value]
+        grey, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )

@@ -1,33 +1,18 @@
-"""What belongs to a visit on the page: its rows and its review queue.
-
-A folder that was read: its rows, in the order and the choice that a person looks at them.
-
-Looking through a sheet, the least sure first.
-
-What belongs to one person's visit, and to nobody else's.
-
-Models that were taught on this computer, found again when the app is started anew.
-
-Checked characters, saved at once in a folder that `kalamos train` and `kalamos teach` take as it is.
-"""
+"""What belongs to one visit on the page, and to nobody else; models that were taught on this computer."""
 
 from __future__ import annotations
 
 import logging
-import os
-import re
 import shutil
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kalamos.app.batching import ModelRegistry
-from kalamos.app.page.context import Context
 from kalamos.errors import KalamosError, ModelNotFoundError, UsageError, suggest
 from kalamos.finetune.examples import check_label
 from kalamos.model_file import ModelSpec, read_spec
@@ -37,31 +22,20 @@ from kalamos.recognizer import Recognizer, load
 if TYPE_CHECKING:
     from kalamos.finetune.corrections import Corrections
 
-__all__ = [
-    "MAX_TAUGHT_MODELS",
-    "ROW_FILTERS",
-    "SORT_ORDERS",
-    "LastRead",
-    "Review",
-    "Row",
-    "SavedExample",
-    "Session",
-    "Sheet",
-    "TaughtModelRegistry",
-    "checked_label",
-    "corrections_folder",
-    "note_origin",
-    "save_correction",
-    "shown_path",
-    "slug",
-    "taught_folder",
-    "undo_correction",
-]
-
 SORT_ORDERS: Final = ("Least sure first", "Most sure first", "By name")
 ROW_FILTERS: Final = ("All", "Errors", "Not sure enough", "Checked", "Corrected")
 
 CONFIDENCE_BINS: Final = 10
+
+
+MAX_OWN_MODELS = 20
+"""Models that one visit may give or teach: each is kept open, in memory."""
+
+
+MAX_TAUGHT_MODELS: Final = 200
+"""Files of the folder that are listed, the newest."""
+
+_log = logging.getLogger("kalamos.app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +46,7 @@ class Row:
     """Its place in the sheet, from 0."""
     prediction: Prediction
     thumbnail: str
-    """A data URI; "" where the image cannot be read."""
+    """A data URI; "" if the image cannot be read."""
     stored: Path | None
     """Where its bytes lie as long as the session lasts."""
 
@@ -92,16 +66,16 @@ class Sheet:
     """All that the model can answer."""
     rows: list[Row]
     skipped: int = 0
-    """Files of an archive that are no images by name."""
+    """Files of an archive without an image extension."""
     checked: dict[int, str | None] = field(default_factory=dict)
-    """Row -> the label that a person gave or agreed to; None where it is not a character."""
+    """Row -> the label that a person gave or agreed to; None if it is not a character."""
 
     def label(self, row: Row) -> str | None:
-        """The label that counts: a person's, else the model's."""
+        """Return the label that counts: a person's, else the model's."""
         return self.checked.get(row.index, row.prediction.label)
 
     def is_corrected(self, row: Row) -> bool:
-        """Whether a person said something else than the model's best guess."""
+        """Tell whether a person disagreed with the model's best guess."""
         top = row.prediction.top
         guess = top[0].label if top else row.prediction.label
         return row.index in self.checked and self.checked[row.index] != guess
@@ -112,7 +86,7 @@ class Sheet:
         return sum(map(self.is_corrected, self.rows))
 
     def view(self, order: str = "Least sure first", shown: str = "All", label: str = "") -> list[Row]:
-        """The rows to show.
+        """Return the rows to show.
 
         Args:
             order: one of `SORT_ORDERS`. Errors count as less sure than any answer.
@@ -120,7 +94,7 @@ class Sheet:
             label: only rows with this label; "" for any.
 
         Raises:
-            UsageError: an order or a choice that there is not.
+            UsageError: an unknown order or filter.
         """
         for asked, known in ((order, SORT_ORDERS), (shown, ROW_FILTERS)):
             if asked not in known:
@@ -139,17 +113,17 @@ class Sheet:
         return sorted(rows, key=_certainty, reverse=order == "Most sure first")
 
     def doubtful(self) -> list[Row]:
-        """What a person should look at, the least sure first: all that could be read and has ink."""
+        """Return what a person should look at, the least sure first: all that could be read and has ink."""
         rows = [row for row in self.rows if row.prediction.error is None]
         return sorted(rows, key=_certainty)
 
     def counts(self) -> Mapping[str, int]:
-        """Label -> rows, the most frequent first."""
+        """Count the rows of each label, the most frequent first."""
         labels = (self.label(row) for row in self.rows)
         return dict(Counter(label for label in labels if label is not None).most_common())
 
     def histogram(self) -> list[int]:
-        """Rows in each tenth of the confidence."""
+        """Count the rows in each tenth of the confidence."""
         bins = [0] * CONFIDENCE_BINS
         for row in self.rows:
             if row.prediction.confidence is not None:
@@ -161,12 +135,9 @@ def _certainty(row: Row) -> float:
     return -1.0 if row.prediction.confidence is None else row.prediction.confidence
 
 
-T = TypeVar("T")
-
-
 @dataclass
-class Review(Generic[T]):
-    """A queue of rows, and the way back.
+class Review:
+    """A queue of rows to check, the least sure first, with undo.
 
     >>> from kalamos.predictions import Candidate, Prediction
     >>> sheet = Sheet("digits", ("1", "7"), [
@@ -174,16 +145,17 @@ class Review(Generic[T]):
     ...     for at, (label, sure) in enumerate([("7", 0.9), ("1", 0.5)])
     ... ])
     >>> review = Review(sheet)
-    >>> review.current.index, review.settle("7", "kept 1"), review.current.index
+    >>> kept = SavedExample("digits", "7", Path("1.png"))
+    >>> review.current.index, review.settle("7", kept), review.current.index
     (1, None, 0)
-    >>> review.undo(), review.current.index, sheet.checked
-    ('kept 1', 1, {})
+    >>> review.undo() is kept, review.current.index, sheet.checked
+    (True, 1, {})
     """
 
     sheet: Sheet
     queue: list[Row] = field(default_factory=list)
     position: int = 0
-    _settled: list[tuple[int, T]] = field(default_factory=list)
+    _settled: list[tuple[int, SavedExample]] = field(default_factory=list)
     """Positions that were given a label, in the order in which they were, and what was kept of each."""
 
     def __post_init__(self) -> None:
@@ -199,7 +171,7 @@ class Review(Generic[T]):
         """How many have been given a label."""
         return len(self._settled)
 
-    def settle(self, label: str | None, kept: T) -> None:
+    def settle(self, label: str | None, kept: SavedExample) -> None:
         """Give the current row a label, None for "not a character", and go on; `undo` gives `kept` back.
 
         Raises:
@@ -215,8 +187,8 @@ class Review(Generic[T]):
         """Go on without a label."""
         self.position = min(self.position + 1, len(self.queue))
 
-    def undo(self) -> T | None:
-        """Take the last label back and return to its row; returns what was kept of it, None for none."""
+    def undo(self) -> SavedExample | None:
+        """Take the last label back and return to its row; returns what was kept of it, if anything."""
         if not self._settled:
             return None
         self.position, kept = self._settled.pop()
@@ -225,7 +197,7 @@ class Review(Generic[T]):
 
 
 def checked_label(text: str | None) -> str:
-    """A label as a person typed it, composed (NFC) and without the spaces around it; "" for none.
+    """Return a label as a person typed it, composed (NFC), without the spaces around it; "" for none.
 
     Raises:
         AlphabetError: too long, of spaces alone, or with control characters.
@@ -234,10 +206,6 @@ def checked_label(text: str | None) -> str:
     'ب'
     """
     return check_label(text) if text else ""
-
-
-MAX_OWN_MODELS = 20
-"""Models that one visit may give or teach: each is kept open, in memory."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +218,7 @@ class LastRead:
 
 
 class SavedExample(NamedTuple):
-    """What was kept in this visit: an example of a label, or, where that is None, of no character."""
+    """An example that was kept in this visit: of a label, or of what is not a character (None)."""
 
     model: str
     label: str | None
@@ -262,7 +230,7 @@ class Session:
     """What the page remembers of one visit; `close` is called when the visit has ended.
 
     A `gr.State(Session())` among an event's inputs is that of the cookie's visit, whichever tab it comes
-    from: `kalamos.app.page_mount` sees to it, and Gradio's own keeping of states has no part in it.
+    from: `kalamos.app.page_access` sees to it, and Gradio's own keeping of states has no part in it.
 
     >>> session = Session()
     >>> folder = session.folder("sheet")
@@ -278,7 +246,7 @@ class Session:
     """The picture that was given last, whole."""
     last: LastRead | None = None
     sheet: Sheet | None = None
-    review: Review[SavedExample] | None = None
+    review: Review | None = None
     kept: list[SavedExample] = field(default_factory=list)
     own_models: dict[str, Recognizer] = field(default_factory=dict)
     """Models that were uploaded or taught here."""
@@ -290,7 +258,7 @@ class Session:
     """By the first model's name, and where on the page they come from: undo takes the last one there."""
     _root: Path | None = field(default=None, compare=False)
     _check_room: Callable[[], None] | None = field(default=None, compare=False)
-    """Raises a `UsageError` where the visit holds as much as it may."""
+    """Raises a `UsageError` if the visit holds as much as it may."""
 
     @property
     def is_empty(self) -> bool:
@@ -327,7 +295,7 @@ class Session:
                 setattr(self, each.name, getattr(Session(), each.name))
 
     def reader(self, registry: ModelRegistry, name: str) -> Recognizer:
-        """A model of this visit, or one of the registry's.
+        """Return a model of this visit, or one of the registry's.
 
         Raises:
             ModelError: there is none of this name, or its file must not be used.
@@ -336,14 +304,14 @@ class Session:
         return registry.get(name) if own is None else own
 
     def model_names(self, registry: ModelRegistry) -> list[str]:
-        """All models that can be chosen in this visit."""
+        """Return all models that can be chosen in this visit."""
         return [*registry.names(), *(name for name in self.own_models if name not in registry)]
 
     def add_model(self, registry: ModelRegistry, name: str, reader: Recognizer) -> str:
-        """Take a model into this visit; returns the name it goes by, which none other has.
+        """Add a model to this visit; returns its name, made unique by a number.
 
         Raises:
-            UsageError: there are `MAX_OWN_MODELS` already.
+            UsageError: the visit has `MAX_OWN_MODELS` already.
         """
         if len(self.own_models) >= MAX_OWN_MODELS:
             raise UsageError(
@@ -358,24 +326,18 @@ class Session:
         return free
 
     def origin(self, model: str) -> str:
-        """The model that a model goes back to: itself, where it was not taught here."""
+        """Return the model that a model was first taught from: itself if it was not taught here."""
         while model in self.taught_from:
             model = self.taught_from[model]
         return model
 
     def examples(self, model: str) -> list[SavedExample]:
-        """What was kept of the answers of a model, of those it goes back to, and of those taught from it.
+        """Return what was kept of the answers of a model and of all models with the same origin.
 
-        Images that are no characters are among them, with the label None.
+        Images that are not characters are among them, with the label None.
         """
         origin = self.origin(model)
         return [kept for kept in self.kept if self.origin(kept.model) == origin]
-
-
-MAX_TAUGHT_MODELS: Final = 200
-"""Files of the folder that are listed, the newest."""
-
-_log = logging.getLogger("kalamos.app")
 
 
 class _Listed(NamedTuple):
@@ -385,18 +347,18 @@ class _Listed(NamedTuple):
     version: tuple[int, int]
     """Time of its last change in ns, and its size in bytes."""
     spec: ModelSpec | None
-    """None where it is no model file."""
+    """None if it is not a model file."""
 
 
 class TaughtModelRegistry(ModelRegistry):
-    """A shelf's models, and after them those in a folder of taught ones, which may change at any time.
+    """A registry's models, and after them those in a folder of taught ones, which may change at any time.
 
-    For a page that only this computer reaches: what one visit taught, every visit sees. A file that is no
-    model is passed over, and logged once.
+    For a page that only this computer reaches: what one visit taught, every visit sees. A file that is not a
+    model is skipped, and logged once.
 
     Args:
         registry: its models come first, and keep their names.
-        folder: need not be there yet.
+        folder: need not exist yet.
     """
 
     def __init__(self, registry: ModelRegistry, folder: Path) -> None:
@@ -430,7 +392,7 @@ class TaughtModelRegistry(ModelRegistry):
         return opened[1]
 
     def taught_from(self, name: str) -> str | None:
-        """The model that one in the folder was taught from, where its file says so and that one is here."""
+        """Return what a model in the folder was taught from, if its file says so and that model is here."""
         try:
             training = None if name in self._registry else self.spec(name).training
         except ModelNotFoundError:
@@ -440,7 +402,7 @@ class TaughtModelRegistry(ModelRegistry):
         return base if isinstance(base, str) and base != name and base in self else None
 
     def _taught(self) -> dict[str, _Listed]:
-        """The models in the folder by name, as they are now; only what changed is looked into."""
+        """Return the models in the folder by name, as they are now; only files that changed are read."""
         try:
             found = [(path, path.stat()) for path in self._folder.glob("*.onnx") if path.is_file()]
         except OSError:  # not there, or one went meanwhile: the next look will tell
@@ -465,74 +427,5 @@ def _listed(path: Path, version: tuple[int, int]) -> _Listed:
     try:
         return _Listed(path, version, read_spec(path))
     except KalamosError as error:
-        _log.warning("passed over among the taught models: %s", error)
+        _log.warning("skipped among the taught models: %s", error)
         return _Listed(path, version, None)
-
-
-def corrections_folder(context: Context, visit: Session, model: str) -> Path:
-    """Where the corrections of a model's answers lie; those of a model taught from it join them."""
-    return context.corrections_dir / slug(visit.origin(model))
-
-
-def taught_folder(corrections_dir: str | os.PathLike[str]) -> Path:
-    """Where taught models lie: beside the corrections, each of which has a folder of its model's name."""
-    return Path(corrections_dir) / "taught models"
-
-
-def shown_path(context: Context, path: Path) -> str:
-    """A path as the page shows it: whole to who sits at this computer, to others its last part alone."""
-    return str(path.absolute()) if context.local else path.name
-
-
-def note_origin(context: Context, visit: Session, model: str) -> None:
-    """Let a visit know what a model was taught from, where that was in another visit."""
-    base = context.registry.taught_from(model) if isinstance(context.registry, TaughtModelRegistry) else None
-    if base is not None:
-        visit.taught_from.setdefault(model, base)
-
-
-def save_correction(
-    context: Context,
-    visit: Session,
-    place: str,
-    model: str,
-    image: bytes,
-    label: str | None,
-    guess: Prediction,
-) -> None:
-    """Save one at once, with the model's guess and the time.
-
-    Args:
-        place: the part of the page, which `undo_correction` takes the last one of.
-        image: the bytes as they came.
-        label: None for what is not a character.
-
-    Raises:
-        KalamosError: the label cannot be kept, or the disk does not take it.
-    """
-    note_origin(context, visit, model)
-    copy = visit.folder("kept") / os.urandom(8).hex()
-    _corrections(context, visit, place, model).add(image, label, guess, datetime.now(UTC))
-    copy.write_bytes(image)
-    visit.kept.append(SavedExample(model, label, copy))
-
-
-def undo_correction(context: Context, visit: Session, place: str, kept: SavedExample) -> None:
-    """Take the last one of a part of the page away again."""
-    _corrections(context, visit, place, kept.model).undo()
-    visit.kept.remove(kept)
-    kept.image.unlink(missing_ok=True)
-
-
-def _corrections(context: Context, visit: Session, place: str, model: str) -> Corrections:
-    from kalamos.finetune.corrections import Corrections
-
-    key = visit.origin(model), place
-    if key not in visit.corrections:
-        visit.corrections[key] = Corrections(corrections_folder(context, visit, model))
-    return visit.corrections[key]
-
-
-def slug(model: str) -> str:
-    """A model's name as a file's, on every system; uploaded files are called anything."""
-    return re.sub(r"[^\w-]+", "-", model).strip("-")[:60] or "model"
