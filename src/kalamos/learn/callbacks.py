@@ -29,6 +29,8 @@ __all__ = [
     "write_curves",
 ]
 
+LOG_FILE, CURVES_FILE, EVENTS_FOLDER = "log.csv", "curves.png", "tensorboard"
+
 
 @dataclass(frozen=True)
 class EpochReport:
@@ -105,9 +107,6 @@ class CallbackList(Callback):
     def on_epoch(self, report: EpochReport) -> None:
         for callback in self._callbacks:
             callback.on_epoch(report)
-
-
-LOG_FILE, CURVES_FILE, EVENTS_FOLDER = "log.csv", "curves.png", "tensorboard"
 
 
 class CsvLog(Callback):

@@ -46,6 +46,17 @@ NO_IMAGES = torch.empty(0, dtype=torch.uint8)
 OUTLIER_STREAM, PHOTO_STREAM = 1, 2
 """What else is drawn in a step, each from a seed of its own: a recipe without it draws as it always did."""
 
+EXTRAS_FILE = "extras.safetensors"
+
+_DTYPES = {
+    "also": torch.uint8,
+    "also_labels": torch.int64,
+    "photographs": torch.uint8,
+    "outliers": torch.uint8,
+}
+"""What took minutes to draw is kept while a run goes on: taken up again, even by a later kalamos, it learns
+from the same images."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -215,18 +226,6 @@ def _slices(count: int, size: int, world: int) -> list[slice]:
     slices = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     last = slices[-1].stop - slices[-1].start
     return slices[:-1] if len(slices) > 1 and size > world and last < 2 * world else slices
-
-
-EXTRAS_FILE = "extras.safetensors"
-
-_DTYPES = {
-    "also": torch.uint8,
-    "also_labels": torch.int64,
-    "photographs": torch.uint8,
-    "outliers": torch.uint8,
-}
-"""What took minutes to draw is kept while a run goes on: taken up again, even by a later kalamos, it learns
-from the same images."""
 
 
 def with_extras(

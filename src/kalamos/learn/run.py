@@ -65,7 +65,9 @@ __all__ = [
 ]
 
 METADATA_FILE: Final = "run.json"
+
 SPLIT_FILE: Final = "split.safetensors"
+
 WEIGHTS_FILE: Final = "model.safetensors"
 
 MAX_METADATA_BYTES: Final = 4 << 20
@@ -74,8 +76,9 @@ MAX_METADATA_BYTES: Final = 4 << 20
 MAX_LABELS: Final = 100_000
 """The network's last layer has a row for each."""
 
-
 Rows = NDArray[np.int64]
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 @dataclass(frozen=True)
@@ -153,9 +156,6 @@ def _split(labels: Rows, groups: Rows | None, fraction: float, seed: int) -> tup
     if groups is None:
         return stratified_split(labels, fraction, seed)
     return grouped_split(labels, groups, fraction, seed)
-
-
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class _Record(msgspec.Struct, forbid_unknown_fields=True):

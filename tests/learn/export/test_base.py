@@ -14,7 +14,6 @@ from kalamos.learn import Run
 from kalamos.learn.export.base import (
     BATCH_SIZES,
     MAX_LOGIT_DIFFERENCE,
-    answer_of,
     check_destination,
     check_parity,
     default_destination,
@@ -124,14 +123,14 @@ def exported(tiny_model: Path) -> LoadedModel:
 
 
 def test_the_network_it_came_from_passes(exported: LoadedModel, tiny_run: Run) -> None:
-    worst = check_parity(tiny_run.network, answer_of(exported), exported.spec)
+    worst = check_parity(tiny_run.network, exported.logits, exported.spec)
     assert 0 <= worst <= MAX_LOGIT_DIFFERENCE
 
 
 def test_another_network_does_not(exported: LoadedModel) -> None:
     torch.manual_seed(1)
     with pytest.raises(ExportError, match=r"^the pt2 file differs from the network by .*, where 0\.0001 and"):
-        check_parity(create_model("kalamos_xs", 10), answer_of(exported), exported.spec, "the pt2 file")
+        check_parity(create_model("kalamos_xs", 10), exported.logits, exported.spec, "the pt2 file")
 
 
 @pytest.mark.parametrize("name", ["stages.stem.0.weight", "stages.deep.2.1.bias", "head.bias"])
@@ -140,13 +139,13 @@ def test_a_weight_changed_a_little_is_noticed(exported: LoadedModel, tiny_run: R
     with torch.no_grad():
         network.get_parameter(name).add_(0.01)  # all of it: a single channel may be dead
     with pytest.raises(ExportError, match="nothing was written"):
-        check_parity(network, answer_of(exported), exported.spec)
+        check_parity(network, exported.logits, exported.spec)
 
 
 def test_a_network_left_in_training_mode_is_judged_as_it_will_be_used(
     exported: LoadedModel, tiny_run: Run
 ) -> None:
-    check_parity(copy.deepcopy(tiny_run.network).train(), answer_of(exported), exported.spec)
+    check_parity(copy.deepcopy(tiny_run.network).train(), exported.logits, exported.spec)
 
 
 def test_not_a_number_is_a_difference(exported: LoadedModel, tiny_run: Run) -> None:
@@ -154,7 +153,7 @@ def test_not_a_number_is_a_difference(exported: LoadedModel, tiny_run: Run) -> N
     with torch.no_grad():
         network.get_parameter("head.bias")[3] = float("nan")
     with pytest.raises(ExportError, match="by nan"):
-        check_parity(network, answer_of(exported), exported.spec)
+        check_parity(network, exported.logits, exported.spec)
 
 
 def test_another_best_class_is_noticed_within_the_tolerance(exported: LoadedModel, tiny_run: Run) -> None:
@@ -172,7 +171,7 @@ def test_another_best_class_is_noticed_within_the_tolerance(exported: LoadedMode
 
 @pytest.mark.parametrize("frozen", BATCH_SIZES)
 def test_a_frozen_batch_is_noticed(exported: LoadedModel, tiny_run: Run, frozen: int) -> None:
-    whole = answer_of(exported)
+    whole = exported.logits
 
     def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
         if len(images) != frozen:
@@ -185,7 +184,7 @@ def test_a_frozen_batch_is_noticed(exported: LoadedModel, tiny_run: Run, frozen:
 
 
 def test_a_lost_batch_dimension_is_noticed(exported: LoadedModel, tiny_run: Run) -> None:
-    whole = answer_of(exported)
+    whole = exported.logits
     with pytest.raises(
         ExportError, match=r"answers \[10\] at batch size 1, where the network answers \[1, 10\]"
     ):

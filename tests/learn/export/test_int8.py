@@ -15,7 +15,7 @@ from kalamos.errors import DatasetError, ExportError, ModelError, ModelFileError
 from kalamos.evaluation.calibration import selective_accuracy
 from kalamos.learn import Run
 from kalamos.learn.export import int8
-from kalamos.learn.export.base import Exported, Source, answer_of
+from kalamos.learn.export.base import Exported, Source
 from kalamos.learn.export.int8 import CalibrationData, calibration_data, export_int8
 from kalamos.learn.export.onnx_format import with_spec
 from kalamos.learn.run import SplitPlan, plan_split
@@ -167,7 +167,7 @@ def test_the_spec_says_that_it_is_int8(done: Exported, data: CalibrationData, ti
 
 def test_the_figures_are_the_files(done: Exported, data: CalibrationData, tiny_model: Path) -> None:
     images = Preprocessor(done.spec.preprocessing).batch(data.validation.stack())
-    ours, theirs = (answer_of(open_model(path))(images) for path in (done.path, tiny_model))
+    ours, theirs = (open_model(path).logits(images) for path in (done.path, tiny_model))
     record = done.spec.quantisation
     assert record.accuracy == (ours.argmax(1) == data.validation.labels).mean()
     assert record.float_accuracy == (theirs.argmax(1) == data.validation.labels).mean()
@@ -233,7 +233,7 @@ def test_a_model_that_would_lose_is_refused_with_figures(
 ) -> None:
     wide = widen_one_channel(measured)
     images = Preprocessor(read_spec_of(wide).preprocessing).batch(data.validation.stack())
-    answers = [answer_of(open_model(content))(images) for content in (measured, wide)]
+    answers = [open_model(content).logits(images) for content in (measured, wide)]
     np.testing.assert_allclose(*answers, atol=1e-2)
     with pytest.raises(
         ExportError,

@@ -19,7 +19,7 @@ from kalamos.images import EXTENSIONS, image_format
 from kalamos.images.files import display_name
 from kalamos.learn.loop import infer
 from kalamos.learn.models import StagedNetwork
-from kalamos.model_file import LoadedModel, ModelSpec
+from kalamos.model_file import ModelSpec
 from kalamos.preprocessing import Preprocessor
 from kalamos.privacy import temporary_torch_folder
 from kalamos.utils.atomic_write import atomic_write
@@ -32,7 +32,6 @@ __all__ = [
     "Exported",
     "Format",
     "Source",
-    "answer_of",
     "check_destination",
     "check_ending",
     "check_parity",
@@ -52,158 +51,6 @@ BATCH_SIZES = (1, 2, 7)
 
 Answer: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Images float32 [N, 1, S, S], normalised -> logits float32 [N, C]."""
-
-
-def check_parity(
-    network: nn.Module, answer: Answer, spec: ModelSpec, what: str = "the exported file", *, seed: int = 0
-) -> float:
-    """Compare logits on drawn strokes, at several batch sizes.
-
-    Args:
-        network: the truth; put into evaluation mode.
-        answer: what was read back, run as whoever opens the file would run it.
-        spec: tells the images' size and normalisation.
-        what: what to call it in messages.
-
-    Returns:
-        The largest difference that was seen.
-
-    Raises:
-        ExportError: a logit differs by more than `MAX_LOGIT_DIFFERENCE`, or a best class differs.
-    """
-    prepare = Preprocessor(spec.preprocessing)
-    generator = np.random.default_rng(seed)
-    worst = 0.0
-    for count in BATCH_SIZES:
-        images = prepare.batch(strokes(count, spec.input_size, generator))
-        expected = infer(network, images)
-        try:
-            answered = answer(images)
-        except Exception as error:  # whatever runs it has errors of its own
-            raise ExportError(f"{what} fails at batch size {count}: {first_line(error)}") from error
-        if answered.shape != expected.shape:
-            raise ExportError(
-                f"{what} answers {list(answered.shape)} at batch size {count}, "
-                f"where the network answers {list(expected.shape)}"
-            )
-        difference = float(np.abs(expected - answered).max())
-        worst = max(worst, difference)
-        if not difference <= MAX_LOGIT_DIFFERENCE or (expected.argmax(1) != answered.argmax(1)).any():
-            raise ExportError(
-                f"{what} differs from the network by {difference:.2g} at batch size {count}, "
-                f"where {MAX_LOGIT_DIFFERENCE:g} and the same best class are asked for",
-                remedy="nothing was written; the network may hold an operator that this format changes",
-            )
-    return worst
-
-
-def answer_of(model: LoadedModel) -> Answer:
-    """How an open model file answers."""
-    return model.logits
-
-
-def strokes(count: int, size: int, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Curves as a pen draws them, bright on black: uint8 [count, size, size].
-
-    >>> images = strokes(2, 28, np.random.default_rng(0))
-    >>> images.shape, bool((images == 0).mean() > 0.5), int(images.max())
-    ((2, 28, 28), True, 255)
-    """
-    images = np.zeros((count, size, size), np.uint8)
-    along = np.linspace(0, 1, 20)[:, np.newaxis]  # [20, 1]
-    fraction = 4  # bits of sub-pixel position in OpenCV's coordinates
-    for image in images:
-        for _ in range(generator.integers(1, 4)):
-            start, bend, end = generator.uniform(0.15, 0.85, (3, 2)) * size
-            curve = (1 - along) ** 2 * start + 2 * along * (1 - along) * bend + along**2 * end  # [20, 2]
-            points = np.round(curve * 2**fraction).astype(np.int32)
-            cv2.polylines(image, [points], False, 255, max(1, size // 12), cv2.LINE_AA, fraction)
-    return images
-
-
-def default_destination(source: str | os.PathLike[str], suffix: str, *, shipped: bool = False) -> Path:
-    """Beside the source: RUN -> RUN.onnx, MODEL.onnx -> MODEL.pt2; in the current folder for a shipped model.
-
-    Args:
-        source: a run folder, a model file, or the name of a shipped model.
-        suffix: of the file to be written, such as ".onnx" or ".int8.onnx".
-        shipped: whether `source` is a shipped model's name.
-
-    >>> default_destination("runs/digits/", ".onnx").as_posix()
-    'runs/digits.onnx'
-    >>> default_destination("digits", ".int8.onnx", shipped=True).as_posix()
-    'digits.int8.onnx'
-    """
-    path = Path(source)
-    if shipped:
-        return Path(f"{path.name}{suffix}")
-    if path.name in {"", ".."}:
-        path = path.resolve()  # `.` has a name only by its place
-    stem = path.stem if path.suffix.lower() == ".onnx" else path.name
-    return path.with_name(f"{stem}{suffix}")
-
-
-def name_of(destination: Path, suffix: str) -> str:
-    """What a model in this file calls itself: the file's name without its format's suffix.
-
-    >>> name_of(Path("v1.2.torchscript.pt"), ".torchscript.pt"), name_of(Path("mine.ts.pt"), ".pt2")
-    ('v1.2', 'mine.ts')
-    """
-    name = destination.name
-    return name.removesuffix(suffix) if name.endswith(suffix) and name != suffix else destination.stem
-
-
-def check_ending(destination: Path, suffix: str) -> None:
-    """Refuse a file whose name promises another format: kalamos and other programs go by it.
-
-    Args:
-        suffix: the format's, such as ".int8.onnx"; its last part decides, and `.pth` is as good as `.pt`. A
-            folder is left to whoever writes.
-
-    Raises:
-        UsageError: it does.
-
-    >>> check_ending(Path("mine.bin"), ".int8.onnx")
-    Traceback (most recent call last):
-    kalamos.errors.UsageError: mine.bin: the file's name has to end in .onnx; call it mine.onnx
-    """
-    wanted = f".{suffix.rpartition('.')[2]}"
-    ending = destination.suffix.lower()
-    if ending != wanted and (ending, wanted) != (".pth", ".pt") and not destination.is_dir():
-        raise UsageError(
-            f"{display_name(destination)}: the file's name has to end in {wanted}",
-            remedy=f"call it {display_name(destination.stem or 'model')}{wanted}",
-        )
-
-
-def check_destination(destination: Path, source: Path | None) -> None:
-    """Refuse to write over an image, or over what is being exported.
-
-    Args:
-        source: the run folder or the model file; None for a run without a folder.
-
-    Raises:
-        UsageError: `destination` is one of those.
-    """
-    remedy = "name another file after -o"
-    if destination.suffix.lower() in EXTENSIONS or _is_image(destination):
-        raise UsageError(f"{destination}: this is an image", remedy=remedy)
-    if source is None or not destination.is_file():
-        return
-    if source.is_file() and destination.samefile(source):
-        raise UsageError(f"{destination}: this is the very model that is to be exported", remedy=remedy)
-    if source.is_dir() and destination.resolve().is_relative_to(source.resolve()):
-        raise UsageError(f"{destination}: this is a file of the run that is to be exported", remedy=remedy)
-
-
-def _is_image(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            image_format(stream.read(64))
-    except (OSError, ValueError, ImageError):  # absent, or a name that no file can have
-        return False
-    return True
-
 
 SPEC_FILE = "kalamos.json"
 """Under this name formats that hold extra files carry the spec."""
@@ -311,6 +158,100 @@ def opened(destination: Path, spec_beside: ModelSpec | None = None) -> Iterator[
         yield stack.enter_context(atomic_write(destination))
 
 
+def check_parity(
+    network: nn.Module, answer: Answer, spec: ModelSpec, what: str = "the exported file", *, seed: int = 0
+) -> float:
+    """Compare logits on drawn strokes, at several batch sizes.
+
+    Args:
+        network: the truth; put into evaluation mode.
+        answer: what was read back, run as whoever opens the file would run it.
+        spec: tells the images' size and normalisation.
+        what: what to call it in messages.
+
+    Returns:
+        The largest difference that was seen.
+
+    Raises:
+        ExportError: a logit differs by more than `MAX_LOGIT_DIFFERENCE`, or a best class differs.
+    """
+    prepare = Preprocessor(spec.preprocessing)
+    generator = np.random.default_rng(seed)
+    worst = 0.0
+    for count in BATCH_SIZES:
+        images = prepare.batch(strokes(count, spec.input_size, generator))
+        expected = infer(network, images)
+        try:
+            answered = answer(images)
+        except Exception as error:  # whatever runs it has errors of its own
+            raise ExportError(f"{what} fails at batch size {count}: {first_line(error)}") from error
+        if answered.shape != expected.shape:
+            raise ExportError(
+                f"{what} answers {list(answered.shape)} at batch size {count}, "
+                f"where the network answers {list(expected.shape)}"
+            )
+        difference = float(np.abs(expected - answered).max())
+        worst = max(worst, difference)
+        if not difference <= MAX_LOGIT_DIFFERENCE or (expected.argmax(1) != answered.argmax(1)).any():
+            raise ExportError(
+                f"{what} differs from the network by {difference:.2g} at batch size {count}, "
+                f"where {MAX_LOGIT_DIFFERENCE:g} and the same best class are asked for",
+                remedy="nothing was written; the network may hold an operator that this format changes",
+            )
+    return worst
+
+
+def strokes(count: int, size: int, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Curves as a pen draws them, bright on black: uint8 [count, size, size].
+
+    >>> images = strokes(2, 28, np.random.default_rng(0))
+    >>> images.shape, bool((images == 0).mean() > 0.5), int(images.max())
+    ((2, 28, 28), True, 255)
+    """
+    images = np.zeros((count, size, size), np.uint8)
+    along = np.linspace(0, 1, 20)[:, np.newaxis]  # [20, 1]
+    fraction = 4  # bits of sub-pixel position in OpenCV's coordinates
+    for image in images:
+        for _ in range(generator.integers(1, 4)):
+            start, bend, end = generator.uniform(0.15, 0.85, (3, 2)) * size
+            curve = (1 - along) ** 2 * start + 2 * along * (1 - along) * bend + along**2 * end  # [20, 2]
+            points = np.round(curve * 2**fraction).astype(np.int32)
+            cv2.polylines(image, [points], False, 255, max(1, size // 12), cv2.LINE_AA, fraction)
+    return images
+
+
+def default_destination(source: str | os.PathLike[str], suffix: str, *, shipped: bool = False) -> Path:
+    """Beside the source: RUN -> RUN.onnx, MODEL.onnx -> MODEL.pt2; in the current folder for a shipped model.
+
+    Args:
+        source: a run folder, a model file, or the name of a shipped model.
+        suffix: of the file to be written, such as ".onnx" or ".int8.onnx".
+        shipped: whether `source` is a shipped model's name.
+
+    >>> default_destination("runs/digits/", ".onnx").as_posix()
+    'runs/digits.onnx'
+    >>> default_destination("digits", ".int8.onnx", shipped=True).as_posix()
+    'digits.int8.onnx'
+    """
+    path = Path(source)
+    if shipped:
+        return Path(f"{path.name}{suffix}")
+    if path.name in {"", ".."}:
+        path = path.resolve()  # `.` has a name only by its place
+    stem = path.stem if path.suffix.lower() == ".onnx" else path.name
+    return path.with_name(f"{stem}{suffix}")
+
+
+def name_of(destination: Path, suffix: str) -> str:
+    """What a model in this file calls itself: the file's name without its format's suffix.
+
+    >>> name_of(Path("v1.2.torchscript.pt"), ".torchscript.pt"), name_of(Path("mine.ts.pt"), ".pt2")
+    ('v1.2', 'mine.ts')
+    """
+    name = destination.name
+    return name.removesuffix(suffix) if name.endswith(suffix) and name != suffix else destination.stem
+
+
 def spec_path(destination: Path) -> Path:
     """Where the spec goes for a format that cannot hold it.
 
@@ -318,3 +259,55 @@ def spec_path(destination: Path) -> Path:
     'runs/digits.full.pt.json'
     """
     return destination.with_name(f"{destination.name}.json")
+
+
+def check_ending(destination: Path, suffix: str) -> None:
+    """Refuse a file whose name promises another format: kalamos and other programs go by it.
+
+    Args:
+        suffix: the format's, such as ".int8.onnx"; its last part decides, and `.pth` is as good as `.pt`. A
+            folder is left to whoever writes.
+
+    Raises:
+        UsageError: it does.
+
+    >>> check_ending(Path("mine.bin"), ".int8.onnx")
+    Traceback (most recent call last):
+    kalamos.errors.UsageError: mine.bin: the file's name has to end in .onnx; call it mine.onnx
+    """
+    wanted = f".{suffix.rpartition('.')[2]}"
+    ending = destination.suffix.lower()
+    if ending != wanted and (ending, wanted) != (".pth", ".pt") and not destination.is_dir():
+        raise UsageError(
+            f"{display_name(destination)}: the file's name has to end in {wanted}",
+            remedy=f"call it {display_name(destination.stem or 'model')}{wanted}",
+        )
+
+
+def check_destination(destination: Path, source: Path | None) -> None:
+    """Refuse to write over an image, or over what is being exported.
+
+    Args:
+        source: the run folder or the model file; None for a run without a folder.
+
+    Raises:
+        UsageError: `destination` is one of those.
+    """
+    remedy = "name another file after -o"
+    if destination.suffix.lower() in EXTENSIONS or _is_image(destination):
+        raise UsageError(f"{destination}: this is an image", remedy=remedy)
+    if source is None or not destination.is_file():
+        return
+    if source.is_file() and destination.samefile(source):
+        raise UsageError(f"{destination}: this is the very model that is to be exported", remedy=remedy)
+    if source.is_dir() and destination.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"{destination}: this is a file of the run that is to be exported", remedy=remedy)
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            image_format(stream.read(64))
+    except (OSError, ValueError, ImageError):  # absent, or a name that no file can have
+        return False
+    return True

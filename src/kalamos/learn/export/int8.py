@@ -28,7 +28,7 @@ from kalamos.datasets import Split, load_dataset, stratified_split
 from kalamos.datasets.dataset import prepare_split
 from kalamos.errors import ExportError, first_line
 from kalamos.evaluation.calibration import selective_accuracy
-from kalamos.learn.export.base import Exported, answer_of, check_ending, opened
+from kalamos.learn.export.base import Exported, check_ending, opened
 from kalamos.learn.export.onnx_format import INPUT, with_spec
 from kalamos.learn.recipe import Recipe
 from kalamos.learn.run import SplitPlan, plan_split
@@ -41,6 +41,58 @@ __all__ = ["CalibrationData", "calibration_data", "export_int8"]
 
 CALIBRATION_IMAGES = 320
 """Images that activation ranges are found on: more changed no answer on MNIST."""
+
+MAX_ACCURACY_LOSS = 0.0005
+"""Share of the validation images that may be lost: 0.05 percentage points."""
+
+CALIBRATION_METHODS = ("minmax", "entropy", "percentile")
+
+CALIBRATION_BATCH = 10
+"""Images a calibration run; the histogram methods want all batches of one size."""
+
+INFERENCE_BATCH = 64
+
+WEIGHTED_OPERATORS = frozenset({"Conv", "Gemm", "MatMul"})
+
+
+def export_int8(content: bytes, data: CalibrationData, destination: Path) -> Exported:
+    """Quantise a float model file; nothing is written where that loses accuracy.
+
+    Args:
+        content: the float model file's bytes.
+        data: see `kalamos.learn.export.int8.calibration_data`.
+        destination: the `.onnx` file, written whole or not at all.
+
+    Raises:
+        UsageError: the name does not end in `.onnx`.
+        ExportError: it is int8 already, or loses more than `MAX_ACCURACY_LOSS` whatever the method.
+        ModelError: `content` is not a kalamos model.
+        OutputError: the file cannot be written.
+    """
+    check_ending(destination, ".onnx")
+    with opened(destination) as stream:
+        attempt = _quantise(content, data)
+        stream.write(attempt.content)
+    return Exported(destination, attempt.spec, len(attempt.content), attempt.difference, len(content))
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    content: bytes
+    spec: ModelSpec
+    record: Quantisation
+    difference: float
+
+    @property
+    def passes(self) -> bool:
+        # In images, with room for rounding: shares that differ by exactly the limit do not say so.
+        lost = round((self.record.float_accuracy - self.record.accuracy) * self.record.n)
+        return lost <= MAX_ACCURACY_LOSS * self.record.n + 1e-6
+
+    def __str__(self) -> str:
+        record = self.record
+        kept = f", {' and '.join(record.float_nodes)} in float" if record.float_nodes else ""
+        return f"{record.accuracy:.2%} ({record.method}{kept})"
 
 
 @dataclass(frozen=True)
@@ -111,59 +163,6 @@ def _some(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return chosen
 
 
-MAX_ACCURACY_LOSS = 0.0005
-"""Share of the validation images that may be lost: 0.05 percentage points."""
-
-CALIBRATION_METHODS = ("minmax", "entropy", "percentile")
-
-CALIBRATION_BATCH = 10
-"""Images a calibration run; the histogram methods want all batches of one size."""
-
-INFERENCE_BATCH = 64
-
-WEIGHTED_OPERATORS = frozenset({"Conv", "Gemm", "MatMul"})
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    content: bytes
-    spec: ModelSpec
-    record: Quantisation
-    difference: float
-
-    @property
-    def passes(self) -> bool:
-        # In images, with room for rounding: shares that differ by exactly the limit do not say so.
-        lost = round((self.record.float_accuracy - self.record.accuracy) * self.record.n)
-        return lost <= MAX_ACCURACY_LOSS * self.record.n + 1e-6
-
-    def __str__(self) -> str:
-        record = self.record
-        kept = f", {' and '.join(record.float_nodes)} in float" if record.float_nodes else ""
-        return f"{record.accuracy:.2%} ({record.method}{kept})"
-
-
-def export_int8(content: bytes, data: CalibrationData, destination: Path) -> Exported:
-    """Quantise a float model file; nothing is written where that loses accuracy.
-
-    Args:
-        content: the float model file's bytes.
-        data: see `kalamos.learn.export.int8.calibration_data`.
-        destination: the `.onnx` file, written whole or not at all.
-
-    Raises:
-        UsageError: the name does not end in `.onnx`.
-        ExportError: it is int8 already, or loses more than `MAX_ACCURACY_LOSS` whatever the method.
-        ModelError: `content` is not a kalamos model.
-        OutputError: the file cannot be written.
-    """
-    check_ending(destination, ".onnx")
-    with opened(destination) as stream:
-        attempt = _quantise(content, data)
-        stream.write(attempt.content)
-    return Exported(destination, attempt.spec, len(attempt.content), attempt.difference, len(content))
-
-
 def _quantise(content: bytes, data: CalibrationData) -> _Attempt:
     """The int8 model that agrees most often with the float one, if it is accurate enough.
 
@@ -232,7 +231,7 @@ def _attempt(
 
 
 def _logits(model: LoadedModel, images: NDArray[np.uint8], prepare: Preprocessor) -> NDArray[np.float32]:
-    answer = answer_of(model)
+    answer = model.logits
     chunks = (images[start : start + INFERENCE_BATCH] for start in range(0, len(images), INFERENCE_BATCH))
     return np.concatenate([answer(prepare.batch(chunk)) for chunk in chunks])
 

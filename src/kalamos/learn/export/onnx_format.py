@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kalamos.errors import ExportError
-from kalamos.learn.export.base import Answer, Format, answer_of
+from kalamos.learn.export.base import Answer, Format
 from kalamos.learn.models import StagedNetwork
 from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, RobustnessRecord, open_model
 from kalamos.utils.atomic_write import write_bytes
@@ -69,7 +69,7 @@ def encode_onnx(network: StagedNetwork, spec: ModelSpec) -> bytes:
 
 
 def decode_onnx(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001  (the content holds it)
-    return answer_of(open_model(content))
+    return open_model(content).logits
 
 
 class _WithMaps(nn.Module):

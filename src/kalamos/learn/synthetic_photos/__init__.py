@@ -37,50 +37,6 @@ sensor's noise and JPEG's blocks are finer than that."""
 LARGE_SIZE_EXPONENT = 8
 """The power of a uniform number that makes large photographs, which cost more, the rarer ones."""
 
-
-def photograph(glyph: NDArray[np.uint8], camera: Camera, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A glyph as somebody wrote it on paper and photographed it.
-
-    Args:
-        glyph: uint8 [H, W], antialiased, bright on black; a black one gives a photograph of blank paper.
-        camera: the ranges.
-        generator: makes it reproducible.
-
-    Returns:
-        uint8 [H', W'], dark ink on lighter paper, rarely the other way round.
-
-    Raises:
-        InvalidArrayError: the glyph has no pixels, is not uint8 or not two-dimensional.
-
-    >>> glyph = np.zeros((28, 28), np.uint8)
-    >>> _ = cv2.circle(glyph, (14, 14), 8, 255, 2)
-    >>> photo = photograph(glyph, Camera(smallest=100, largest=100), np.random.default_rng(5))
-    >>> bool(photo.min() + 40 < np.median(photo))
-    True
-    """
-    if not isinstance(glyph, np.ndarray) or glyph.dtype != np.uint8 or glyph.ndim != 2 or not glyph.size:
-        told = f"{glyph.dtype} {glyph.shape}" if isinstance(glyph, np.ndarray) else type(glyph).__name__
-        raise InvalidArrayError(f"a glyph is {told}, where uint8 [H, W] is needed")
-    longer = camera.smallest * (camera.largest / camera.smallest) ** (
-        generator.random() ** LARGE_SIZE_EXPONENT
-    )
-    drawn = min(longer, MAX_DRAWN_INK_PIXELS)
-    strokes = trace(glyph)
-    drawing = _nothing(drawn) if strokes is None else draw(strokes, drawn, camera, generator)
-    shape = drawing.ink.shape
-    scene = paper(shape, drawn, drawing.margins, camera, generator)
-    scene *= 1 - drawing.ink
-    scene *= light(shape, camera, generator)
-    if longer > drawn:
-        enlarged = round(shape[1] * longer / drawn), round(shape[0] * longer / drawn)
-        scene = cv2.resize(scene, enlarged, interpolation=cv2.INTER_CUBIC)  # type: ignore[assignment]
-    return expose(scene, longer, camera, generator)
-
-
-def _nothing(side: float) -> Drawing:
-    return Drawing(np.zeros((round(side), round(side)), np.float32), (0, 0, 0, 0))
-
-
 COPY_CHUNK_IMAGES = 64
 
 MIN_COPY_COSINE = 0.82
@@ -169,3 +125,46 @@ def resembles(copy: NDArray[np.uint8], clean: NDArray[np.uint8]) -> bool:
 
 def _blurred(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return cv2.GaussianBlur(image.astype(np.float32), (0, 0), COPY_BLUR_FRACTION * len(image))  # type: ignore[return-value]
+
+
+def photograph(glyph: NDArray[np.uint8], camera: Camera, generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A glyph as somebody wrote it on paper and photographed it.
+
+    Args:
+        glyph: uint8 [H, W], antialiased, bright on black; a black one gives a photograph of blank paper.
+        camera: the ranges.
+        generator: makes it reproducible.
+
+    Returns:
+        uint8 [H', W'], dark ink on lighter paper, rarely the other way round.
+
+    Raises:
+        InvalidArrayError: the glyph has no pixels, is not uint8 or not two-dimensional.
+
+    >>> glyph = np.zeros((28, 28), np.uint8)
+    >>> _ = cv2.circle(glyph, (14, 14), 8, 255, 2)
+    >>> photo = photograph(glyph, Camera(smallest=100, largest=100), np.random.default_rng(5))
+    >>> bool(photo.min() + 40 < np.median(photo))
+    True
+    """
+    if not isinstance(glyph, np.ndarray) or glyph.dtype != np.uint8 or glyph.ndim != 2 or not glyph.size:
+        told = f"{glyph.dtype} {glyph.shape}" if isinstance(glyph, np.ndarray) else type(glyph).__name__
+        raise InvalidArrayError(f"a glyph is {told}, where uint8 [H, W] is needed")
+    longer = camera.smallest * (camera.largest / camera.smallest) ** (
+        generator.random() ** LARGE_SIZE_EXPONENT
+    )
+    drawn = min(longer, MAX_DRAWN_INK_PIXELS)
+    strokes = trace(glyph)
+    drawing = _nothing(drawn) if strokes is None else draw(strokes, drawn, camera, generator)
+    shape = drawing.ink.shape
+    scene = paper(shape, drawn, drawing.margins, camera, generator)
+    scene *= 1 - drawing.ink
+    scene *= light(shape, camera, generator)
+    if longer > drawn:
+        enlarged = round(shape[1] * longer / drawn), round(shape[0] * longer / drawn)
+        scene = cv2.resize(scene, enlarged, interpolation=cv2.INTER_CUBIC)  # type: ignore[assignment]
+    return expose(scene, longer, camera, generator)
+
+
+def _nothing(side: float) -> Drawing:
+    return Drawing(np.zeros((round(side), round(side)), np.float32), (0, 0, 0, 0))

@@ -42,6 +42,51 @@ __all__ = [
 
 InkSize = Annotated[int, Meta(ge=16, description="a whole number of at least 16")]
 
+Floats = NDArray[np.float32]
+
+WHITE_NOISE, FINE_GRAIN, MEDIUM_GRAIN, BROAD_GRAIN = 0.0, 0.8, 2.0, 6.0
+"""Standard deviation, in px, of the blur that gives noise its grain."""
+
+TEXTURE_SIDE_PIXELS = 1024
+
+FIELD_INK_PIXELS = 56
+"""The ink's longer side in the field, in its px."""
+
+FIELD_PAD_FRACTION = 0.22
+"""Field around the ink, in which strokes may become wider, as a share of `FIELD_INK_PIXELS`."""
+
+SMALL_INK_PIXELS = 8
+"""Ink whose longer side has fewer px than this (a full stop) stays small against its picture."""
+
+MIN_PEAK_LEVEL = 40
+"""What never reaches this level (of 255) is ground."""
+
+STROKE_EDGE_FRACTION = 0.45
+"""A stroke ends at this share of its own level. Below half, so that a dot beside a darker stroke stays."""
+
+MAX_BLOB_WIDTH_FACTOR = 1.15
+"""Times the strokes' own half width; what is wider is no stroke."""
+
+MIN_WIDTH_FACTOR, MAX_WIDTH_FACTOR = 0.35, 1.5
+"""How many times as wide a stroke may become. Beyond that counters fill and dots run together, or vanish."""
+
+MIN_MARGIN_FRACTION = 0.06
+"""The least margin around the ink, as a share of its longer side."""
+
+DEFORMATION_POINTS = 24
+"""Points a side on which the deformation is computed: between them no bend is left to see."""
+
+PAPER_LEVELS = 120.0, 248.0
+"""Grey levels of well-lit paper."""
+
+LIGHT_GRID_POINTS = 48
+"""Light is drawn on so many points a side: nothing in it is finer than a shadow's edge."""
+
+LIGHT_AXIS = np.linspace(-1, 1, LIGHT_GRID_POINTS, dtype=np.float32)
+
+JPEG_QUALITY_RANGE = 35, 95
+"""JPEG quality, from a messenger's to a camera's."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -116,14 +161,6 @@ class Camera:
                 )
 
 
-Floats = NDArray[np.float32]
-
-WHITE_NOISE, FINE_GRAIN, MEDIUM_GRAIN, BROAD_GRAIN = 0.0, 0.8, 2.0, 6.0
-"""Standard deviation, in px, of the blur that gives noise its grain."""
-
-TEXTURE_SIDE_PIXELS = 1024
-
-
 def cut(grain: float, shape: tuple[int, int], generator: np.random.Generator) -> Floats:
     """A random piece of texture, float32 [H, W] of mean 0 and standard deviation 1. Read it only.
 
@@ -153,26 +190,6 @@ def _tile(grain: float) -> Floats:
     tile: Floats = (noise - noise.mean()) / noise.std()
     tile.setflags(write=False)
     return tile
-
-
-FIELD_INK_PIXELS = 56
-"""The ink's longer side in the field, in its px."""
-
-FIELD_PAD_FRACTION = 0.22
-"""Field around the ink, in which strokes may become wider, as a share of `FIELD_INK_PIXELS`."""
-
-SMALL_INK_PIXELS = 8
-"""Ink whose longer side has fewer px than this (a full stop) stays small against its picture."""
-
-MIN_PEAK_LEVEL = 40
-"""What never reaches this level (of 255) is ground."""
-
-STROKE_EDGE_FRACTION = 0.45
-"""A stroke ends at this share of its own level. Below half, so that a dot beside a darker stroke stays."""
-
-
-MAX_BLOB_WIDTH_FACTOR = 1.15
-"""Times the strokes' own half width; what is wider is no stroke."""
 
 
 class Strokes(NamedTuple):
@@ -236,17 +253,6 @@ def trace(glyph: NDArray[np.uint8]) -> Strokes | None:
     return Strokes(depth, radius, typical, height * scale, width * scale)
 
 
-MIN_WIDTH_FACTOR, MAX_WIDTH_FACTOR = 0.35, 1.5
-"""How many times as wide a stroke may become. Beyond that counters fill and dots run together, or vanish."""
-
-MIN_MARGIN_FRACTION = 0.06
-"""The least margin around the ink, as a share of its longer side."""
-
-
-DEFORMATION_POINTS = 24
-"""Points a side on which the deformation is computed: between them no bend is left to see."""
-
-
 class Pen(NamedTuple):
     """Ranges (low, high); widths are shares of the ink's longer side."""
 
@@ -259,11 +265,6 @@ class Pen(NamedTuple):
     """How much less or more of it the paper's tooth takes (standard deviation)."""
     softness: tuple[float, float]
     """Width of the stroke's edge in px."""
-
-
-BALLPOINT = Pen((0.035, 0.11), (0.4, 0.9), (0.95, 1.3), (0.0, 0.25), (1.0, 1.6))
-PENCIL = Pen((0.04, 0.12), (0.2, 0.6), (0.6, 1.0), (0.2, 0.45), (1.4, 2.4))
-MARKER = Pen((0.11, 0.2), (0.6, 0.95), (1.0, 1.3), (0.0, 0.12), (1.0, 2.2))
 
 
 class Drawing(NamedTuple):
@@ -347,15 +348,6 @@ def _places(
 def _swell(strength: float, generator: np.random.Generator) -> Floats:
     """A random displacement (x, y) at a few places, float32 [5, 5, 2]."""
     return generator.standard_normal((5, 5, 2), np.float32) * np.float32(strength)
-
-
-PAPER_LEVELS = 120.0, 248.0
-"""Grey levels of well-lit paper."""
-
-LIGHT_GRID_POINTS = 48
-"""Light is drawn on so many points a side: nothing in it is finer than a shadow's edge."""
-
-LIGHT_AXIS = np.linspace(-1, 1, LIGHT_GRID_POINTS, dtype=np.float32)
 
 
 def paper(
@@ -466,10 +458,6 @@ def _print(longer: float, generator: np.random.Generator) -> Callable[[Floats, f
     return leave
 
 
-JPEG_QUALITY_RANGE = 35, 95
-"""JPEG quality, from a messenger's to a camera's."""
-
-
 def expose(scene: Floats, longer: float, camera: Camera, generator: np.random.Generator) -> NDArray[np.uint8]:
     """The file that the camera writes, decoded: uint8 [H, W].
 
@@ -507,3 +495,10 @@ def _streak(length: float, generator: np.random.Generator) -> Floats:
     middle = 16 * reach
     cv2.line(kernel, (middle - x, middle - y), (middle + x, middle + y), 255, 1, cv2.LINE_AA, shift=4)
     return kernel.astype(np.float32) / np.float32(kernel.sum(dtype=np.int64))
+
+
+BALLPOINT = Pen((0.035, 0.11), (0.4, 0.9), (0.95, 1.3), (0.0, 0.25), (1.0, 1.6))
+
+PENCIL = Pen((0.04, 0.12), (0.2, 0.6), (0.6, 1.0), (0.2, 0.45), (1.4, 2.4))
+
+MARKER = Pen((0.11, 0.2), (0.6, 0.95), (1.0, 1.3), (0.0, 0.12), (1.0, 2.2))
