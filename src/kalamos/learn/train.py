@@ -106,7 +106,7 @@ def choose_recipe(
         raise UsageError("there is nothing to train on", remedy="name a dataset or give a recipe")
     if dataset is not None and Path(dataset).suffix.lower() == ".toml":
         raise UsageError(
-            f"{display_name(dataset)}: a recipe, not a dataset", remedy="give it as the recipe (--recipe)"
+            f"{display_name(dataset)}: a recipe, not a dataset", remedy="give it after --recipe (recipe=)"
         )
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe)) if recipe else Recipe()
     if dataset is not None:
