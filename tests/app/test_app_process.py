@@ -25,7 +25,7 @@ pytestmark = [
 
 @contextmanager
 def app(folder: Path, corrections: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    command = [sys.executable, "-m", "kalamos", "app", "--port", "0", "-q", "-m", "digits"]
+    command = [sys.executable, "-m", "kalamos", "app", "--port", "0", "-q", "-m", "digits", "--timeout", "5"]
     with subprocess.Popen(
         [*command, "--corrections", str(corrections)],
         env={**os.environ, "TMPDIR": str(folder)},

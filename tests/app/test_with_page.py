@@ -103,7 +103,7 @@ def build(*given, **options):
         gr.Button().click(slowly, given, taken, api_name="slowly")
     return blocks
 page.build_page = build
-sys.argv = ["kalamos", "app", "--port", "0", "--timeout", "40"]
+sys.argv = ["kalamos", "app", "-m", "digits", "--port", "0", "--timeout", "40"]
 cli.main()
 """
 
@@ -116,7 +116,9 @@ def test_with_a_page_open_the_end_is_quiet_and_an_event_under_way_is_answered(tm
             assert run.stdout is not None
             told = run.stdout.readline()
             address = next(word for word in told.split() if word.startswith("http://"))
-            with httpx.Client(base_url=address, timeout=60) as browser:
+            # An idle connection would hold up the server's end: nobody reads that it was closed.
+            limits = httpx.Limits(max_keepalive_connections=0)
+            with httpx.Client(base_url=address, timeout=60, limits=limits) as browser:
                 browser.get("/")
                 said = threading.Thread(target=_listen, args=(browser, "/gradio_api/heartbeat/abc", []))
                 said.start()

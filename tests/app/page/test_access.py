@@ -59,8 +59,12 @@ def stroke() -> bytes:
 class Visitor:
     """A browser's cookie, and one open page."""
 
-    def __init__(self, address: str, *, cookies: Any = None, page: str = "abcdefghijk") -> None:
-        self.http = httpx.Client(base_url=address, timeout=60, cookies=cookies)
+    def __init__(
+        self, address: str, *, cookies: Any = None, page: str = "abcdefghijk", keep_alive: bool = True
+    ) -> None:
+        # Idle connections hold up the end of a server for seconds: nobody reads that they were closed.
+        limits = httpx.Limits(max_keepalive_connections=None if keep_alive else 0)
+        self.http = httpx.Client(base_url=address, timeout=60, cookies=cookies, limits=limits)
         self.page = page
         self.config = self.http.get("/config").json()
         self.kinds = {
@@ -433,7 +437,7 @@ def test_who_comes_when_all_places_are_taken_is_asked_to_come_later(
     page = build_page(ModelRegistry(["digits"]), Limits(), tmp_path)
     app = create_app(ModelRegistry(["digits"]), Limits(), page, visit_limits=VisitLimits(visits=2))
     with start(app) as address:
-        first, second, third = (Visitor(address) for _ in range(3))
+        first, second, third = (Visitor(address, keep_alive=False) for _ in range(3))
         paths = [first.upload(stroke())[0], second.upload(stroke())[0]]
         event = third.event(trigger="read")
         for answer in (
@@ -448,9 +452,9 @@ def test_who_comes_when_all_places_are_taken_is_asked_to_come_later(
 
 def test_uploads_go_when_the_visit_is_over(start: Start, folder: Path, tmp_path: Path) -> None:
     page = build_page(ModelRegistry(["digits"]), Limits(), tmp_path)
-    limits = VisitLimits(idle_seconds=2)
+    limits = VisitLimits(idle_seconds=1)
     with start(create_app(ModelRegistry(["digits"]), Limits(), page, visit_limits=limits)) as address:
-        visitor = Visitor(address)
+        visitor = Visitor(address, keep_alive=False)
         [path] = visitor.upload(stroke())
         assert "Read as 1" in visitor.read(path)
         until = time.monotonic() + 30
@@ -469,7 +473,7 @@ def test_without_model_upload_there_is_no_place_and_no_event_for_one(
     def outcomes(*, allowed: bool) -> tuple[set[str], int]:
         page = build_page(ModelRegistry(["digits"]), Limits(), tmp_path, model_upload=allowed)
         with start(create_app(ModelRegistry(["digits"]), Limits(), page)) as address:
-            visitor = Visitor(address)
+            visitor = Visitor(address, keep_alive=False)
             [path] = visitor.upload(two_letters.read_bytes(), name="two-letters.onnx")
             ways = {name for _, name in visitor.kinds.values() if name} & {"model-file"}
             found = 0
