@@ -170,7 +170,7 @@ def test_a_loss_that_is_not_a_number_is_told_and_the_run_stays(command: Any) -> 
     assert load_config(Path("run")).recipe.lr == 1e6
     again = command("train", "mnist", *QUICK, "--run-dir", "run")
     assert again.code == 1
-    assert "go on with it (--resume run), or choose another --run-dir" in again.err
+    assert "continue it (--resume run), or choose another --run-dir" in again.err
 
 
 def test_a_finished_run_is_only_shown(command: Any, tiny_run_folder: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_plan_comes_back_and_is_no_finished_run(plan: RunConfig, tmp_path: Pat
     assert replace(again, split=plan.split) == plan
     for name in ("train", "val", "test"):
         np.testing.assert_array_equal(getattr(again.split, name), getattr(plan.split, name))
-    with pytest.raises(TrainingError, match="not finished; go on with it: kalamos train --resume"):
+    with pytest.raises(TrainingError, match="not finished; continue it: kalamos train --resume"):
         load_run(tmp_path)
 
 
@@ -155,7 +155,7 @@ def test_a_finished_run_still_has_its_plan(tiny_run: Run, tiny_run_folder: Path)
 
 def test_an_unfinished_run_in_the_way_can_be_gone_on_with(plan: RunConfig, tmp_path: Path) -> None:
     save_config(plan, tmp_path)
-    with pytest.raises(TrainingError, match=rf"is not empty; go on with it \(--resume {tmp_path}\)"):
+    with pytest.raises(TrainingError, match=rf"is not empty; continue it \(--resume {tmp_path}\)"):
         claim_folder(tmp_path)
 
 

@@ -51,7 +51,7 @@ def augment(
     Args:
         images: float32 [B, 1, H, W]: of a batch of `count`, those at `mine`.
         how: the ranges.
-        generator: makes it reproducible, and lies on the images' device. All of the batch is drawn for,
+        generator: makes it reproducible; on the images' device. Numbers are drawn for the whole batch,
             so that no image's deformation depends on which process it falls to.
         count: size of the whole batch.
         mine: which of it `images` are.

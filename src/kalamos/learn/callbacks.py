@@ -74,10 +74,10 @@ class StepReport:
 
 
 class Callback:
-    """Is told how a training goes; does nothing of it. Override what is wanted."""
+    """Base callback: every hook is a no-op. Override what you want."""
 
     def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
-        """Nothing is learnt from these: files that cannot be read, images without ink. Comes first."""
+        """Called first, with what is not trained on: files that cannot be read, images without ink."""
 
     def on_start(self, start: Start) -> None: ...
 

@@ -92,7 +92,7 @@ class TrainingState:
 
     @property
     def kept(self) -> StagedNetwork:
-        """The network whose weights count: the averaged one where there is one."""
+        """The network whose weights count: the averaged one, if there is one."""
         if self.average is None:
             return self.network
         assert isinstance(self.average.module, StagedNetwork)  # noqa: S101  (it is typed as any Module)
@@ -178,7 +178,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A PyTorch schedule, and when it wants to be told: after each step, or after each epoch."""
+    """A PyTorch schedule, and when to advance it: after each step, or after each epoch."""
 
     scheduler: LRScheduler
     each_step: bool
@@ -320,7 +320,7 @@ class Checkpoints:
         write_weights(self._folder / LAST_FILE, state.to_tensors(), {"state": plain})
 
     def restore(self, state: TrainingState) -> None:
-        """Bring `state` to where the last checkpoint was; nothing happens where there is none yet.
+        """Restore `state` from the last checkpoint, if there is one yet.
 
         Raises:
             TrainingError: a checkpoint is damaged, or belongs to another recipe.
@@ -336,7 +336,7 @@ class Checkpoints:
             state.restore(read_weights(last), plain, weights)
         except TrainingError as error:
             raise TrainingError(f"{last}: {error.problem}", remedy=RESTART_REMEDY) from error
-        except Exception as error:  # whatever safetensors and JSON have against what somebody else wrote
+        except Exception as error:  # safetensors and JSON raise several kinds for files of unknown origin
             raise TrainingError(
                 f"{self._folder}: its checkpoint cannot be read ({first_line(error)})", remedy=RESTART_REMEDY
             ) from error

@@ -54,8 +54,8 @@ _DTYPES = {
     "photographs": torch.uint8,
     "outliers": torch.uint8,
 }
-"""What took minutes to draw is kept while a run goes on: taken up again, even by a later kalamos, it learns
-from the same images."""
+"""What took minutes to draw is kept until a run is finished: resumed, even by a later kalamos, it trains
+on the same images."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Batch:
-    """A step's images and what they are; where there are outliers, they come last and have no target.
+    """A step's images and what they are; outliers, if any, come last and have no target.
 
     `images` is float32 [B + M, 1, S, S], `targets` the labels, int64 [B].
     """
@@ -248,7 +248,7 @@ def with_extras(
         data_dir: where the named datasets are.
         run_dir: where they are kept, or found again; None keeps nothing.
         main: whether this is the process that writes.
-        callback: is told what of the other datasets is passed over.
+        callback: gets the skipped files of the other datasets.
 
     Raises:
         TrainingError: what was kept is damaged, or made for another run.
@@ -307,7 +307,7 @@ def _further(
 def _read(path: Path, data: Examples, recipe: Recipe) -> dict[str, Tensor]:
     try:
         tensors = read_weights(path)
-    except Exception as error:  # whatever safetensors has against what somebody else wrote
+    except Exception as error:  # safetensors raises several kinds for files of unknown origin
         raise TrainingError(
             f"{path}: cannot be read ({error})", remedy="remove it: it is drawn anew"
         ) from error

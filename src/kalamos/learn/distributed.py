@@ -56,7 +56,7 @@ def choose_precision(asked: str, device: str, network: nn.Module) -> torch.dtype
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     features: Mapping[str, object] = getattr(
         torch.cpu, "get_capabilities", dict
-    )()  # older PyTorch cannot tell
+    )()  # older PyTorch has no such function
     depthwise = any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in network.modules())
     capable = features.get("amx_bf16") or features.get("avx512_bf16")
     return torch.bfloat16 if capable and not depthwise else None
@@ -91,7 +91,7 @@ class Engine:
         return torch.autocast(self.kind, dtype=self.precision)
 
     def wrap_ddp(self, network: nn.Module) -> nn.Module:
-        """The network, its gradients averaged over the processes where there are several."""
+        """The network, its gradients averaged over the processes if there are several."""
         if self.world == 1:
             return network
         return DistributedDataParallel(network)

@@ -53,10 +53,10 @@ def train_network(
         data: N prepared images, on the engine's device.
         validation: M prepared images; only watched, and chosen on where the recipe keeps the best.
         engine: device, precision, and this process's rank among others.
-        checkpoints: where the state is kept after each epoch, and taken up from; None keeps none.
+        checkpoints: where the state is kept after each epoch, and resumed from; None keeps none.
         teacher: on the engine's device, where the recipe distils.
         workers: threads that prepare batches ahead; the result does not depend on them.
-        callback: is told of each step and epoch.
+        callback: called at each step and epoch.
 
     Returns:
         The state after the last epoch, `network` and `best` in it.
@@ -123,7 +123,7 @@ def check_enough(recipe: Recipe, network: nn.Module, count: int, world: int) -> 
     """See whether the batches of `count` images suffice, before anything is written.
 
     Raises:
-        TrainingError: a process would get none, or, where there is batch norm, a single one.
+        TrainingError: a process would get no image, or, if the network has batch norm, a single one.
     """
     fewest = min(count, recipe.batch_size)
     norm = any(isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) for module in network.modules())
@@ -237,7 +237,7 @@ class Objective:
         )
 
     def _teachers(self, logits: Tensor, images: Tensor) -> Tensor:
-        assert self._teacher is not None  # noqa: S101  (only called where there is one)
+        assert self._teacher is not None  # noqa: S101  (only called if there is one)
         temperature = self._teacher.temperature
         wanted = self._teacher(images.contiguous(memory_format=torch.channels_last))
         divergence = F.kl_div(F.log_softmax(logits / temperature, dim=1), wanted, reduction="sum")
@@ -275,7 +275,7 @@ def load_teacher(recipe: Recipe, alphabet: Alphabet) -> Teacher | None:
     Raises:
         TrainingError: a teacher's folder is not a finished run.
         ModelError: a teacher's file is not a model.
-        RecipeError: a teacher is neither, tells other classes apart, or sees images otherwise prepared.
+        RecipeError: a teacher is neither, has other classes, or another preprocessing.
     """
     networks = [_network(teacher, recipe, alphabet) for teacher in recipe.teachers]
     return Teacher(networks, recipe.distillation_temperature) if networks else None
@@ -305,7 +305,7 @@ def _check(
     alphabet: Alphabet,
 ) -> None:
     if theirs.labels != alphabet.labels:
-        raise RecipeError(f"teacher {teacher} tells other classes apart than {alphabet.name}'s")
+        raise RecipeError(f"teacher {teacher} has other classes than {alphabet.name}")
     if tuple(preprocessing) != recipe.preprocessing:
         raise RecipeError(
             f"teacher {teacher} sees images that are prepared otherwise",

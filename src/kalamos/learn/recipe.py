@@ -165,7 +165,7 @@ class Recipe:
     dataset: Name = "mnist"
     """A name, or the path of a folder, a CSV manifest or a zip of either."""
     extra_datasets: Names = ()
-    """Further datasets whose training images are learnt from, all of them: none is held out. Their labels
+    """Further datasets whose training images are all trained on: none is held out. Their labels
     are among the dataset's."""
     arch: Name = "kalamos_xs"
     weights: Name = ""
@@ -178,7 +178,7 @@ class Recipe:
     """Fraction of the training images held out for validation; not used with `folds`, nor where the
     dataset has an official validation split."""
     test_fraction: Fraction = 0.0
-    """Fraction held out beyond that and never looked at, for a dataset without an official test split."""
+    """Fraction held out beyond that and never trained on, for a dataset without an official test split."""
     folds: Count = 0
     """Of k-fold cross-validation; 0 is off."""
     fold: Count = 0
@@ -220,8 +220,8 @@ class Recipe:
     accuracy then flatters)."""
 
     teachers: Names = ()
-    """Run folders, model files or shipped models whose answers, averaged, this one learns from (Hinton et al.
-    2015)."""
+    """Run folders, model files or shipped models whose averaged answers this one is distilled from (Hinton
+    et al. 2015)."""
     distillation: Probability = 0.0
     """The teachers' share of the loss; the labels have the rest."""
     distillation_temperature: NonNegative = 4.0

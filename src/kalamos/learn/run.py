@@ -261,7 +261,7 @@ class Run:
     created: str
     environment: dict[str, str]
     split: SplitPlan | None = field(default=None, compare=False)
-    """Which rows of the dataset it learnt from, watched and held out; None if its folder lacks the file."""
+    """Rows of the dataset trained on, validated on and held out; None if its folder lacks the file."""
     folder: Path | None = field(default=None, compare=False)
     """Its run folder; None if nothing was kept on disk."""
 
@@ -327,7 +327,7 @@ def claim_folder(folder: Path) -> None:
     if occupied:
         remedy = "choose another --run-dir, or remove it first"
         if (folder / METADATA_FILE).exists() and not is_finished(folder):
-            remedy = f"go on with it (--resume {folder}), or choose another --run-dir"
+            remedy = f"continue it (--resume {folder}), or choose another --run-dir"
         raise TrainingError(f"{folder}: is not empty", remedy=remedy)
 
 
@@ -337,7 +337,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def save_config(plan: RunConfig, folder: Path) -> None:
-    """Write what is known before the first epoch; `run.json` last, since with it the run can go on."""
+    """Write what is known before the first epoch; `run.json` last, as the run can be resumed with it."""
     write_split(folder, plan.split)
     _write_metadata(folder, plan, len(plan.split.train), len(plan.split.val), None)
 
@@ -348,7 +348,7 @@ def load_config(folder: Path) -> RunConfig:
     Raises:
         TrainingError: not a run folder, or its files do not fit together.
     """
-    with _damage_told(folder):
+    with _explain_damage(folder):
         metadata = _read_metadata(folder)
         recipe, alphabet = metadata.parse()
         return RunConfig(
@@ -380,7 +380,7 @@ def load_run(folder: Path) -> Run:
     Raises:
         TrainingError: not a finished run, or its files do not fit together.
     """
-    with _damage_told(folder):
+    with _explain_damage(folder):
         metadata = _read_metadata(folder)
         recipe, alphabet = metadata.parse()
         outcome = metadata.outcome
@@ -427,16 +427,16 @@ def _write_metadata(
 
 
 @contextmanager
-def _damage_told(folder: Path) -> Iterator[None]:
+def _explain_damage(folder: Path) -> Iterator[None]:
     try:
         yield
     except _UnfinishedError as error:
-        remedy = f"go on with it: kalamos train --resume {folder}"
+        remedy = f"continue it: kalamos train --resume {folder}"
         raise TrainingError(f"{folder}: this run is not finished", remedy=remedy) from error
     except FileNotFoundError as error:
         remedy = "give the folder that `kalamos train` wrote"
         raise TrainingError(f"{folder}: has no {Path(error.filename).name}", remedy=remedy) from error
-    except Exception as error:  # what libraries raise for a file that somebody else wrote is anybody's guess
+    except Exception as error:  # libraries raise many kinds for files of unknown origin
         raise TrainingError(
             f"{folder}: is not a run folder that fits together ({first_line(error)})"
         ) from error

@@ -65,7 +65,7 @@ def train(
         data_dir: the folder that holds the named datasets; see `kalamos.datasets.data_dir`.
         device: `auto`, `cpu` or `cuda`.
         workers: threads that prepare batches ahead; the result does not depend on them.
-        callback: hears of each step and epoch.
+        callback: called at each step and epoch.
         settings: keys of a recipe, which override it: `epochs=20`, `arch="cnn3"`, `augmentation="pens"`.
 
     Raises:
@@ -133,7 +133,7 @@ def run_recipe(
         device: `auto`, `cpu` or `cuda`.
         run_dir: a new folder for checkpoints, logs and the outcome; None keeps nothing on disk.
         workers: threads that prepare batches ahead; the result does not depend on them.
-        callback: is told how it goes.
+        callback: called at each step and epoch.
 
     Raises:
         DatasetError, RecipeError, TrainingError: see there.
@@ -153,10 +153,10 @@ def resume_run(
     workers: int = 0,
     callback: Callback = Callback(),  # noqa: B008  (has no state)
 ) -> Run:
-    """Go on with an interrupted run after its last finished epoch, as if nothing had happened.
+    """Resume an interrupted run after its last finished epoch, as if it had never stopped.
 
     On the same CPU, the result is equal bit for bit to that of a run that was never interrupted. A
-    finished run is returned as it is.
+    finished run is returned unchanged.
 
     Raises:
         TrainingError: not a run folder, or a damaged one, or the data have changed since.

@@ -15,8 +15,8 @@ from kalamos.learn.models import ARCHITECTURES, create_model
 from kalamos.model_file import ModelSpec, open_model
 from kalamos.preprocessing.pipeline import default_steps
 
-TIMM = {"resnet18": 64, "mobilenetv3_small_050": 64, "vit_tiny_patch16_224": 224, "convnext_atto": 64}
-"""timm's networks of different kinds, and the side of the images they are exported for here."""
+TIMM = {"vit_tiny_patch16_224": 224, "convnext_atto": 64}
+"""Networks of timm whose operators the others lack, and the side of the images they are exported for here."""
 
 
 def exported(name: str, size: int) -> bytes:

@@ -58,10 +58,10 @@ TIMED_IMAGES = 16
 
 
 class ComparisonCallback(Callback):
-    """Is told how a comparison goes, and each of its trainings; does nothing of it."""
+    """Base callback of a comparison and its trainings: every hook is a no-op."""
 
     def on_member(self, system: System, member: SeededRun, state: str) -> None:
-        """`state` is "given", "finished" (taken as it is), "interrupted" (goes on) or "new"."""
+        """`state` is "given", "finished" (not trained again), "interrupted" (resumed) or "new"."""
 
     def on_trained(self) -> None:
         """The member has a run; it is exported and measured next."""
@@ -89,7 +89,7 @@ def compare(
 ) -> Comparison:
     """Train what is not trained yet, and measure all systems on the same images.
 
-    Killed and called again, it goes on where it was. The figures are also written to `folder`, as
+    If killed, call it again to continue. The figures are also written to `folder`, as
     comparison.json, comparison.md and comparison.png, beside the runs and the model files.
 
     Args:
@@ -101,7 +101,7 @@ def compare(
         seeds: that each system is trained with; empty: the recipe's own.
         folder: None for `runs/compare-DATASET`.
         data_dir, device, workers: see `kalamos.learn.train`.
-        callback: hears of each run, step and epoch.
+        callback: called at each run, step and epoch.
         settings: keys of a recipe that override every system's: `epochs=20`, `augmentation="pens"`.
 
     Raises:
@@ -165,7 +165,7 @@ def run_comparison(
     workers: int = 0,
     callback: ComparisonCallback = ComparisonCallback(),  # noqa: B008  (has no state)
 ) -> Comparison:
-    """Train, export and measure; killed and called again, it goes on where it was.
+    """Train, export and measure; if killed, call it again to continue.
 
     What goes wrong with one member becomes a `Failure`, and the others are still compared.
 
@@ -174,7 +174,7 @@ def run_comparison(
         systems: see `assemble`.
         folder: that they were assembled for; made where it is not there.
         data_dir, device, workers: see `run_recipe`.
-        callback: is told how it goes.
+        callback: called at each run, step and epoch.
 
     Raises:
         DatasetError: the dataset cannot be had, or cannot be split as is asked for.
@@ -317,7 +317,7 @@ def time_side_by_side(
     >>> seconds.shape, bool((seconds[:, 0] > seconds[:, 1]).all())
     ((5, 2), True)
     """
-    # The first call pays for memory that later ones find ready; the second tells how long one takes.
+    # The first call allocates memory that later ones reuse; the second is timed.
     repeats = []
     for call in calls:
         call()

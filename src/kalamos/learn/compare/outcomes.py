@@ -64,7 +64,7 @@ class SystemOutcome:
     architecture: str
     members: tuple[Measured | Failure, ...]
     speed: Speed | None
-    """Of its first model; None where there is none."""
+    """The first model's; None if there is no model."""
 
     @property
     def measured(self) -> tuple[Measured, ...]:

@@ -19,7 +19,7 @@ systems               in the order given, each with
   train_images_per_second   median over the epochs, mean over the seeds
   runs                [{"seed", "folder", "model", "sha256", "n", "accuracy", "interval_95", "val_accuracy",
                       "train_count", "epochs", "train_seconds", "train_images_per_second", "error"}, ...];
-                      `sha256` is that of the images measured on; after an `error` only seed and folder tell
+                      `sha256` is that of the images measured on; after an `error` only seed and folder
 pairs                 every two systems with a model each:
   a, b                their names, in the order of `systems`
   accuracy_a, accuracy_b   means over the seeds that both have
@@ -353,7 +353,7 @@ def _finish_curves(axes: Axes, shown: list[SystemOutcome]) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
     wrong = [1 - e.val_accuracy for system in shown for member in system.measured for e in member.epochs]
-    # Errors that differ tenfold are told apart on a logarithmic axis; but that has no room for none at all.
+    # Errors that differ tenfold need a logarithmic axis, which has no place for zero.
     if wrong and min(wrong) > 0 and max(wrong) > 4 * min(wrong):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

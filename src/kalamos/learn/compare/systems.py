@@ -38,7 +38,7 @@ class SeededRun:
         recipe: what it is trained with, or was.
         folder: of its run.
         model: the `.onnx` file that it is exported to.
-        run: given finished, and then nothing is trained; None where `folder` is ours to fill.
+        run: a finished run, of which nothing is trained; None if it is to be trained in `folder`.
     """
 
     recipe: Recipe
@@ -237,7 +237,7 @@ def check_runs(dataset: Dataset, systems: Sequence[System]) -> None:
 
 
 def prepare_eval_splits(dataset: Dataset, systems: Sequence[System]) -> EvalSplits:
-    """The official test split where there is one, else what the runs held out.
+    """Choose the official test split if there is one, else what the runs held out.
 
     Raises:
         DatasetError: a recipe asks for a split that the dataset cannot have.
@@ -297,7 +297,7 @@ def _check_data(folder: Path, sha256: str, alphabet: Alphabet, dataset: Dataset)
 
 def _check_recipe(folder: Path, found: Recipe, wanted: Recipe) -> None:
     was, asked = found.to_mapping(), wanted.to_mapping()
-    free = {"dataset"}  # told by the images' fingerprint: one folder can be named in many ways
+    free = {"dataset"}  # the images' fingerprint decides: one folder can be named in many ways
     if not wanted.preprocessing:  # a run fills in the default steps
         free.add("preprocessing")
     for key, value in asked.items():

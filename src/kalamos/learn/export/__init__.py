@@ -170,10 +170,10 @@ def _model_file(source: str | os.PathLike[str]) -> Path | None:
 
 
 def from_run(run: Run, name: str, licence: str = NOT_STATED) -> Source:
-    """A run's network, and the spec that tells of its training.
+    """Take a run's network, and describe its training in a spec.
 
-    A temperature that an earlier kalamos fitted on too few images is not believed, nor what was measured with
-    it.
+    A temperature that an earlier kalamos fitted on too few images is bounded, and what was measured with it
+    is left out.
 
     Args:
         name: what the model calls itself.

@@ -75,7 +75,7 @@ class Format:
 
     Attributes:
         encode: network in evaluation mode, spec -> the file's content.
-        decode: that content, spec -> how whoever opens it will see it answer.
+        decode: that content, spec -> the answers that a program which opens the file gets.
         opens_with: Python that opens the file, with `{}` for its path.
         spec_beside: whether the spec is a file of its own, `FILE.json`: the format has no place for it.
     """
@@ -136,7 +136,7 @@ def export(source: Source, form: Format, destination: Path) -> Exported:
         OutputError: the file cannot be written.
     """
     check_ending(destination, form.suffix)
-    source.spec.to_json()  # PyTorch's exporters take their time; what is wrong already is told before
+    source.spec.to_json()  # fails early: PyTorch's exporters take their time
     with opened(destination, source.spec if form.spec_beside else None) as stream:
         content, difference = form.checked(source)
         stream.write(content)
@@ -154,7 +154,7 @@ def opened(destination: Path, spec_beside: ModelSpec | None = None) -> Iterator[
         if spec_beside is not None:
             beside = stack.enter_context(atomic_write(spec_path(destination)))
             beside.write(spec_beside.to_json().encode() + b"\n")
-        # Entered last and so renamed first: the spec never stands beside a file that it does not describe.
+        # Entered last and so renamed first: there is never a spec beside a file that it does not describe.
         yield stack.enter_context(atomic_write(destination))
 
 
@@ -165,8 +165,8 @@ def check_parity(
 
     Args:
         network: the truth; put into evaluation mode.
-        answer: what was read back, run as whoever opens the file would run it.
-        spec: tells the images' size and normalisation.
+        answer: the file as read back, run as a program that opens it would.
+        spec: for the images' size and normalisation.
         what: what to call it in messages.
 
     Returns:
@@ -266,7 +266,7 @@ def check_ending(destination: Path, suffix: str) -> None:
 
     Args:
         suffix: the format's, such as ".int8.onnx"; its last part decides, and `.pth` is as good as `.pt`. A
-            folder is left to whoever writes.
+            folder is left to the write itself.
 
     Raises:
         UsageError: it does.

@@ -56,7 +56,7 @@ WEIGHTED_OPERATORS = frozenset({"Conv", "Gemm", "MatMul"})
 
 
 def export_int8(content: bytes, data: CalibrationData, destination: Path) -> Exported:
-    """Quantise a float model file; nothing is written where that loses accuracy.
+    """Quantise a float model file; nothing is written if that loses accuracy.
 
     Args:
         content: the float model file's bytes.
@@ -123,7 +123,7 @@ def calibration_data(
         count: about how many images to calibrate with.
 
     Raises:
-        ExportError: the spec tells of no training, or the data is not the one that it tells of.
+        ExportError: the spec records no training, or the data differ from those that it records.
         DatasetError: the dataset is absent or damaged.
         RecipeError: the spec's recipe is not one of this kalamos.
     """
@@ -144,7 +144,7 @@ def calibration_data(
     rows = split or plan_split(dataset, recipe)
     preprocessor = Preprocessor(spec.preprocessing)
     learnt, _ = prepare_split(dataset.train.take(rows.train), preprocessor)
-    # What a recipe learns from besides is counted too, and may not be here.
+    # Extra datasets of the recipe are counted too, and may not be on this machine.
     if len(learnt) != training.n and not (recipe.extra_datasets and len(learnt) < training.n):
         raise ExportError(
             f"the split of {recipe.dataset!r} cannot be made again: {len(learnt):,} images to learn from, "
@@ -237,7 +237,7 @@ def _logits(model: LoadedModel, images: NDArray[np.uint8], prepare: Preprocessor
 
 
 def _pre_process(content: bytes) -> onnx.ModelProto:
-    """The step that onnxruntime wants before quantisation: shapes told, constants and batch norms folded."""
+    """Prepare for quantisation as onnxruntime asks: infer shapes, fold constants and batch norms."""
     from onnxruntime.quantization.shape_inference import (  # type: ignore[import-untyped]
         quant_pre_process,
     )

@@ -79,7 +79,7 @@ def _encode_network(network: StagedNetwork, spec: ModelSpec) -> bytes:  # noqa: 
 
 
 def _decode_network(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001
-    # Our own bytes, made a moment ago. Its mode stays as it was saved, as for whoever will load it.
+    # Our own bytes, made a moment ago. Its mode stays as it was saved, as it will for every user.
     return _answer_of(torch.load(io.BytesIO(content), weights_only=False))
 
 

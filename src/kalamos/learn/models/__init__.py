@@ -75,7 +75,7 @@ def create_model(
     torch.Size([3, 10])
     """
     if num_classes < 1:
-        raise RecipeError(f"a network tells at least one class, not {num_classes}")
+        raise RecipeError(f"a network needs at least one class, not {num_classes}")
     network = find_architecture(name)(num_classes)
     if weights is not None:
         load_weights(network, name, weights)

@@ -72,7 +72,7 @@ class PooledLinear(nn.Linear):
 class RGBConv2d(nn.Conv2d):
     """A first convolution made for colour that also takes grey: [N, 3, S, S] or [N, 1, S, S].
 
-    Grey stands in all three channels. Convolving it thrice by three filters is convolving it once
+    Grey is the same in all three channels. Convolving it by three filters is convolving it once
     by their sum, at a third of the cost.
 
     >>> convolution, grey = RGBConv2d(3, 8, 3), torch.rand(2, 1, 9, 9)

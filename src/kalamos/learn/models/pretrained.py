@@ -190,7 +190,7 @@ def timm_builder(name: str) -> Callable[[int], StagedNetwork]:
         import timm
     except ImportError as error:
         raise MissingExtraError(f"'timm:{name}' needs timm, which is not installed", extra="timm") from error
-    # Also keeps out `hf-hub:` and `local-dir:`, under which timm loads what it is told to.
+    # Also keeps out `hf-hub:` and `local-dir:`, under which timm loads anything from anywhere.
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=1)
         remedy = f"did you mean 'timm:{near[0]}'?" if near else "timm.list_models() knows them all"
@@ -199,10 +199,10 @@ def timm_builder(name: str) -> Callable[[int], StagedNetwork]:
 
 
 class TimmNetwork(StagedNetwork):
-    """timm's network as it is, for one channel; its tensors are named `model.` and what timm calls them.
+    """A network of timm, unchanged, for one channel; its tensors are named `model.` and their name in timm.
 
     It runs whole, not stage by stage, so `stages` hold names alone: those that timm gives to its
-    feature maps (`layer1`, `blocks_0`), where the network can tell them. `head` is its last layer.
+    feature maps (`layer1`, `blocks_0`), if the network can output them. `head` is its last layer.
 
     Args:
         name: timm's, `resnet18` or `resnet18.a1_in1k`.
@@ -213,7 +213,7 @@ class TimmNetwork(StagedNetwork):
 
         nn.Module.__init__(self)
         self._name = name
-        # Any, for what timm's networks have in common stands in no base class.
+        # Any, as timm's networks share no base class with what they have in common.
         model: Any = timm.create_model(name, in_chans=1, num_classes=num_classes)
         self.model: Any = model
         config = model.pretrained_cfg
@@ -234,7 +234,7 @@ class TimmNetwork(StagedNetwork):
         return logits
 
     def forward_features(self, images: Tensor) -> tuple[Tensor, ...]:
-        """float32 [N, 1, S, S] -> (logits, then each feature map [N, C, h, w] that timm tells of)."""
+        """float32 [N, 1, S, S] -> (logits, then each feature map [N, C, h, w] that timm lists)."""
         if not self.stages:
             return (self.model(images),)
         features, maps = self.model.forward_intermediates(images)

@@ -62,10 +62,10 @@ def photographed(
     seed: int,
     jobs: int | None = None,
 ) -> NDArray[np.uint8]:
-    """A photograph of every glyph, prepared as photographs are.
+    """Photograph every glyph, and preprocess the photographs.
 
     Where the ink was not found again (the photograph reads as blank, or a stroke of the glyph is nowhere
-    near in the copy), the copy is the glyph itself, prepared: a label must not stand on half a letter.
+    near in the copy), the copy is the glyph itself, prepared: half a letter must not keep the label.
 
     Args:
         images: glyphs uint8 [N, H, W], bright on black.
@@ -82,8 +82,8 @@ def photographed(
         PreprocessingError: the steps do not make squares of one size.
     """
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 3:
-        told = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
-        raise InvalidArrayError(f"glyphs are {told}, where uint8 [N, H, W] is needed")
+        found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
+        raise InvalidArrayError(f"glyphs are {found}, where uint8 [N, H, W] is needed")
     size = preprocessor.output_size()
 
     def take(rows: list[int]) -> list[NDArray[np.uint8]]:
@@ -128,7 +128,7 @@ def _blurred(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def photograph(glyph: NDArray[np.uint8], camera: Camera, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A glyph as somebody wrote it on paper and photographed it.
+    """Photograph a glyph as if written on paper.
 
     Args:
         glyph: uint8 [H, W], antialiased, bright on black; a black one gives a photograph of blank paper.
@@ -148,8 +148,8 @@ def photograph(glyph: NDArray[np.uint8], camera: Camera, generator: np.random.Ge
     True
     """
     if not isinstance(glyph, np.ndarray) or glyph.dtype != np.uint8 or glyph.ndim != 2 or not glyph.size:
-        told = f"{glyph.dtype} {glyph.shape}" if isinstance(glyph, np.ndarray) else type(glyph).__name__
-        raise InvalidArrayError(f"a glyph is {told}, where uint8 [H, W] is needed")
+        found = f"{glyph.dtype} {glyph.shape}" if isinstance(glyph, np.ndarray) else type(glyph).__name__
+        raise InvalidArrayError(f"a glyph is {found}, where uint8 [H, W] is needed")
     longer = camera.smallest * (camera.largest / camera.smallest) ** (
         generator.random() ** LARGE_SIZE_EXPONENT
     )

@@ -207,7 +207,7 @@ class Strokes(NamedTuple):
 
 
 def trace(glyph: NDArray[np.uint8]) -> Strokes | None:
-    """The strokes of a glyph uint8 [H, W], bright on black; None where there is nothing to draw."""
+    """The strokes of a glyph uint8 [H, W], bright on black; None if there is nothing to draw."""
     x, y, width, height = cv2.boundingRect((glyph >= MIN_PEAK_LEVEL).view(np.uint8))
     if not width:
         return None
@@ -412,7 +412,7 @@ def _rule(
     *,
     squared: bool,
 ) -> None:
-    """Print lines on the page, a little askew as it lay; in half the cases the ink stands on one."""
+    """Print lines on the page, a little askew as it lay; in half of the cases the ink rests on one."""
     height, width = page.shape
     spacing = longer * (generator.uniform(0.3, 0.8) if squared else generator.uniform(0.7, 1.6))
     slope = math.tan(math.radians(generator.uniform(-3, 3)))
