@@ -83,17 +83,17 @@ def create_app(
     hosts: Iterable[str] | None = LOOPBACK_HOSTS,
     visit_limits: VisitLimits | None = None,
 ) -> FastAPI:
-    """The ASGI application of `kalamos app`.
+    """Build the ASGI application of `kalamos app`.
 
     Args:
         readers: the models.
         limits: the default ones if None.
-        page: what is shown at `/`; None leaves the API alone.
-        hosts: names, without port, that the server may be called by; None takes any.
+        page: the page at `/`; None for the API alone.
+        hosts: names, without port, that the server answers to; None for any.
         visit_limits: bounds on what visitors of the page hold; the default ones if None.
 
     Returns:
-        It; `state.end_page()` is to be called when the server is about to end.
+        The application; call its `state.end_page()` when the server is about to end.
 
     >>> app = create_app(ModelRegistry(["digits"]))
     >>> sorted(app.openapi()["paths"])
@@ -134,7 +134,7 @@ def create_app(
 
 class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """With the schemas of the bodies, which FastAPI does not read and so does not know."""
+        """Add the schemas of the bodies, which FastAPI does not read and so does not know."""
         if self.openapi_schema is None:
             document = super().openapi()
             document["components"]["schemas"] |= body_schemas()
@@ -143,7 +143,7 @@ class _Application(FastAPI):
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """Every refusal in the one form; what nobody foresaw is left to the guard."""
+    """Answer every refused request in one form; unforeseen errors are left to the guard."""
     match error:
         case APIError():
             refusal = error
@@ -179,7 +179,7 @@ def add_api(app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: Ba
         },
     )
     async def predict(request: Request) -> Response:
-        """Read the characters on images: one row an image, in the order they were sent.
+        """Read the characters on images: one row per image, in the order they were sent.
 
         An image that cannot be read is a row with its error and the error's code; the others are read.
         """
@@ -206,7 +206,7 @@ def add_api(app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: Ba
 
     @app.get("/v1/models", response_model=Models)
     async def models() -> Models:
-        """The models there are, and what each says of itself."""
+        """List the models, with what each says about itself."""
         return Models(
             default=registry.default,
             models=[described(name, registry.spec(name)) for name in registry.names()],
@@ -214,21 +214,21 @@ def add_api(app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: Ba
 
     @app.get("/health", response_model=Health)
     async def health() -> Health:
-        """Whether the server answers, and how much it has to do."""
+        """Tell that the server answers, and how much it has to do."""
         return Health(status="ok", version=__version__, waiting=scheduler.waiting, queue=limits.queue)
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         return HTMLResponse(openapi_html(request.app.openapi(), limits, requested_address(request.scope)))
 
-    # Found first, and called without what FastAPI does for parameters, which there are none of: half the
-    # cost of a small request. FastAPI's own route tells its document.
+    # Found first, and called without FastAPI's work on parameters, half the cost of a small request: this
+    # route has none. FastAPI's own route describes it in the document.
     app.router.routes.insert(0, Route(PREDICT_ROUTE, predict, methods=["POST"]))
     _close_api_paths(app)
 
 
 def _close_api_paths(app: FastAPI) -> None:
-    """Answer for every path of the API's, with any method: the page, which takes all others, comes behind."""
+    """Answer every path of the API, with any method: all other paths go to the page."""
     methods: defaultdict[str, set[str]] = defaultdict(set)
     for route in app.router.routes:
         path = getattr(route, "path", "")
@@ -239,7 +239,7 @@ def _close_api_paths(app: FastAPI) -> None:
 
 
 class _NotHere:
-    """An ASGI application that refuses: 405 where other methods are allowed, 404 where there is nothing."""
+    """An ASGI application that answers 405 if other methods are allowed, else 404."""
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = ", ".join(sorted(allowed))
@@ -251,7 +251,7 @@ class _NotHere:
 
 
 def _content_kind(request: Request) -> str:
-    """Which of the two kinds of body this is to be; refused before any of it is read."""
+    """Return which of the two kinds of body this is; another is refused before any of it is read."""
     if request.query_params:
         raise APIError(
             422, "unknown_field", "options in the address are not looked at", remedy="send them in the body"
@@ -282,7 +282,7 @@ async def _parsed(kind: str, body: bytes, request: Request, limits: Limits) -> P
 
 
 def _checked_options(registry: ModelRegistry, model: str, predict_request: PredictRequest) -> PredictOptions:
-    """The options, checked against what the model can do."""
+    """Return the options, checked against what the model can do."""
     try:
         rule = AnswerRule.for_model(registry.spec(model), predict_request.options)
     except ModelNotFoundError as error:
@@ -300,10 +300,10 @@ def answer_json(
     top_k: int,
     removed: bool,
 ) -> bytes:
-    """`schema.Answer`, its rows written as `kalamos predict -f json` writes them.
+    """Return a `schema.Answer`, its rows written as `kalamos predict -f json` writes them.
 
     Raises:
-        APIError: 503 where a confidence is no number, which JSON has no way to write.
+        APIError: 503, a confidence is not a number, which JSON cannot write.
 
     >>> from kalamos.predictions import Candidate
     >>> read = Prediction("7", 0.998, (Candidate("7", 0.998),))
@@ -332,7 +332,7 @@ def _code(prediction: Prediction) -> str:
 
 
 def described(name: str, spec: ModelSpec) -> Model:
-    """What `/v1/models` says of a model: nothing of where it lies."""
+    """Return what `/v1/models` says about a model, without its path."""
     return Model(
         name=encodable(name),
         architecture=encodable(spec.architecture),

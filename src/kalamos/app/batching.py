@@ -169,7 +169,7 @@ class _Item:
 
 
 class _GivenUpError(Exception):
-    """Stands for the answer to an image that nobody waits for."""
+    """Stands for the answer to an image that nobody waits for any more."""
 
 
 class _TooHeavyError(Exception):
@@ -198,7 +198,7 @@ class BatchScheduler:
         """Photographs that are being read, of all models."""
 
     def admit(self, images: int = 1) -> None:
-        """Raises an `APIError` (429) where the queue has no room for so many images."""
+        """Raise an `APIError` (429) if the queue has no room for so many images."""
         if self.waiting + images > self.limits.queue:
             raise too_busy(f"{self.waiting:,} of {self.limits.queue:,} places in the queue are taken")
 
@@ -209,13 +209,13 @@ class BatchScheduler:
         options: PredictOptions,
         receive: Receive | None = None,
     ) -> list[Prediction]:
-        """One prediction an image, in order; one that cannot be read carries its error.
+        """Return one prediction per image, in order; one that cannot be read carries its error.
 
         Args:
-            model: a name on the registry.
+            model: a name in the registry.
             uploads: the images.
             options: how to answer.
-            receive: the request's ASGI channel, to hear of it where the client goes away.
+            receive: the request's ASGI channel, which tells when the client goes away.
 
         Raises:
             APIError: 429 the queue is full, 504 it took too long.
@@ -250,7 +250,7 @@ class BatchScheduler:
         return [answer for answer in request.answers if answer is not None]
 
     def _give_up(self, request: _Request) -> None:
-        """Count out what has not been begun; who works on the rest sees that it is given up."""
+        """Count out what has not been begun; the threads see that the rest is given up."""
         request.done.cancel()
         request.stop.set()
         for item in request.items:
@@ -340,7 +340,7 @@ class _Worker:
         thread.start()
 
     def add(self, request: _Request) -> None:
-        """Called in the event loop, as are those below up to the threads' own."""
+        """Queue a request. Called in the event loop, as are the methods below up to `_work`."""
         quick: deque[_Item] = deque()
         heavy: deque[_Item] = deque()
         for item in request.items:
@@ -371,7 +371,7 @@ class _Worker:
             if items[0].is_given_up():
                 given_up += [(item, _GivenUpError()) for item in items]
                 continue
-            # Each request in its turn, an image at a time where there are several of them.
+            # Each request in its turn, an image at a time if there are several requests.
             count = self._most - len(batch) if not self._gathered else 1
             while items and count:
                 batch.append(items.popleft())
@@ -405,7 +405,10 @@ class _Worker:
             self._photographs.put(item)
 
     def _next_heavy(self) -> _Item | None:
-        """Each request in its turn; none has all threads, and each model has one in any case."""
+        """Return the next photograph, of each request in turn.
+
+        No request has all threads, and each model has one in any case.
+        """
         threads = default_jobs() + 1
         if self._heavy_under_way >= (
             threads if self.scheduler.heavy_under_way < MAX_PHOTOGRAPHS_AT_ONCE else 1

@@ -34,7 +34,7 @@ MAX_IDLE_SECONDS: Final = 30.0
 """For which a connection is kept between requests."""
 
 MAX_BODY_STALL_SECONDS: Final = 30.0
-"""For which a body may stand still. How long it may take in all is for those to say who read it."""
+"""For which a body may stand still. Its reader decides how long it may take in all."""
 
 MIN_BODY_BYTES_PER_SECOND: Final = 1024
 """At least, once `MAX_BODY_STALL_SECONDS` have gone."""
@@ -49,11 +49,11 @@ MIN_READ_BYTES: Final = 16 * 1024
 
 MAX_LINGER_SECONDS: Final = 5.0
 MAX_LINGER_BYTES: Final = 12 * 2**20
-"""How long, and how much, is still taken and thrown away after the last answer. A connection that is closed
-with bytes unread is reset, and the reset can overtake the answer."""
+"""How long, and how much, is still read and discarded after the last answer. Closing a connection with unread
+bytes resets it, and the reset can overtake the answer."""
 
 LAST_REQUEST_SECONDS: Final = 0.5
-"""For a request that was on its way when the server was told to end."""
+"""For a request that was on its way when the server's end began."""
 
 _NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
@@ -76,9 +76,9 @@ class Traffic:
         """Since when (`time.monotonic`) the server takes no more requests."""
 
     def make_room(self) -> bool:
-        """Whether one more connection can be taken; the one that has kept us waiting longest may go for it.
+        """Tell whether one more connection can be taken; the one waited for longest may be dropped for it.
 
-        Who has opened many connections and sends nothing displaces his own, and nobody who is served.
+        A client that opens many connections and sends nothing displaces its own, never one that is served.
         """
         if len(self.connections) < self.most:
             return True
@@ -89,7 +89,7 @@ class Traffic:
         return True
 
     def tick(self) -> None:
-        """Let go of those who have taken too long; to be called several times a second."""
+        """End connections whose clients have taken too long; to be called several times a second."""
         now = time.monotonic()
         for connection in list(self.connections):
             connection.tick(now)
@@ -199,7 +199,7 @@ class Connection:
         super().data_received(data)  # type: ignore[misc]
 
     def set_reading(self, *, protocol_pauses: bool | None = None) -> None:
-        """Read from the socket, or leave it: where the protocol wants no more, or enough has come."""
+        """Read from the socket, or stop if the protocol wants no more or enough has come."""
         if protocol_pauses is not None:
             self._protocol_pauses = protocol_pauses
         if self.closing or self._raw.is_closing():
@@ -210,7 +210,7 @@ class Connection:
             self._raw.resume_reading()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application, or 503 where the server is full or ends; says so where this answer is the last."""
+        """Run the application, or answer 503 if the server is full or ends; announce a last answer."""
         refusal = self._refusal()
         if refusal is not None:
             await error_response(refusal, "-")(scope, receive, send)
@@ -232,10 +232,10 @@ class Connection:
         return None
 
     def _is_the_last(self) -> bool:
-        """Whether no request is taken after this one.
+        """Tell whether no request is taken after this one.
 
-        Where the server ends; and where the rest of this one's body would have to come first, and it is long
-        or perhaps never sent.
+        That is if the server ends, or if the rest of this one's body would have to come first and is long, or
+        perhaps is never sent.
         """
         body = self._body
         if body is None:
@@ -243,11 +243,11 @@ class Connection:
         return isinstance(body, Chunks) or body.left > MAX_HEAD_BYTES or self.cycle.waiting_for_100_continue
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """What uvicorn calls for what is no HTTP."""
+        """Answer what is not HTTP; called by uvicorn."""
         self.refuse(malformed())
 
     def refuse(self, refusal: APIError) -> None:
-        """The last answer on this connection; none where another has begun."""
+        """Send the last answer on this connection, unless another has begun."""
         if self.closing:
             return
         if not self._is_at_work() or not self.cycle.response_started:
@@ -277,7 +277,7 @@ class Connection:
         self._raw.resume_reading()
 
     def drop(self) -> None:
-        """Make room for another at once: with a word where the client has not had one."""
+        """Make room for another connection at once; answer first if the client has had no answer."""
         self.traffic.connections.discard(self)
         if self._raw.get_write_buffer_size():
             self.abort()
@@ -288,7 +288,7 @@ class Connection:
         self._raw.close()
 
     def abort(self) -> None:
-        """Close at once, whatever has not been sent; what the system holds of it is thrown away as well."""
+        """Close at once, whatever has not been sent; what the system holds of it is discarded too."""
         self.closing = True
         with suppress(OSError, AttributeError):
             self._raw.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
@@ -308,7 +308,7 @@ class Connection:
         return self.cycle is not None and not self.cycle.response_complete
 
     def tick(self, now: float) -> None:
-        """Let go of a client that has taken too long."""
+        """End the connection if its client has taken too long."""
         waited = now - self.since
         if self._raw.get_write_buffer_size() and (self.closing or self.flow.write_paused):
             self._tick_unsent(now)
@@ -321,7 +321,7 @@ class Connection:
             self.linger()
 
     def _seconds_allowed(self) -> float:
-        """Seconds for which the next request, or the rest of its head, is waited for."""
+        """Return for how many seconds to wait for the next request, or for the rest of its head."""
         allowed = MAX_IDLE_SECONDS if self.is_idle and self.cycle is not None else MAX_HEADER_SECONDS
         if self.traffic.ending is None:
             return allowed
@@ -391,7 +391,7 @@ def take_head(pending: bytearray, searched: int) -> bytes | None:
         searched: how many of them an earlier call has looked through.
 
     Raises:
-        APIError: 431 the head is larger than `MAX_HEAD_BYTES`, 400 it is no head.
+        APIError: 431 the head is larger than `MAX_HEAD_BYTES`, 400 it is not a head.
 
     >>> pending = bytearray(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET")
     >>> take_head(pending, 0), pending
@@ -403,7 +403,7 @@ def take_head(pending: bytearray, searched: int) -> bytes | None:
         searched = 0
     if not pending:
         return None
-    # What is no HTTP at all, as TLS sent to this port, need not wait for an end that does not come.
+    # What is not HTTP, such as TLS sent to this port, need not wait for an end that does not come.
     line_end = pending.find(b"\n", 0, MAX_HEAD_BYTES)
     if not _METHOD.match(pending) or (line_end >= 0 and pending[line_end - 1 : line_end] != b"\r"):
         raise malformed()
@@ -424,7 +424,7 @@ def take_head(pending: bytearray, searched: int) -> bytes | None:
 
 
 def malformed() -> APIError:
-    """What is no HTTP."""
+    """Return the error of what is not HTTP."""
     return APIError(400, "no_http", "Invalid HTTP request received", close=True)
 
 
@@ -499,7 +499,7 @@ class Chunks:
         return b"".join(pieces), complete
 
     def _take_chunk_line(self, pending: bytearray, place: int, pieces: list[bytes]) -> int:
-        """How long the line at `place` is; 0 where it has not come whole."""
+        """Return the length of the line at `place`; 0 if it has not come whole."""
         found = _CHUNK_LINE.match(pending, place)
         if found is None:
             waiting = len(pending) - place
@@ -529,10 +529,10 @@ def _head_too_large(problem: str, remedy: str) -> APIError:
 
 
 def body_of(head: bytes) -> Length | Chunks | None:
-    r"""The body that a head announces; None for none.
+    r"""Return the body that a head announces, if any.
 
     Raises:
-        APIError: 400; a length that is none, two of them, or a length beside an encoding: two programs
+        APIError: 400; a malformed length, two lengths, or a length beside an encoding: two programs
             could take the body to end in two places (request smuggling).
 
     >>> body_of(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") is None

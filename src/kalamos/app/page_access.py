@@ -109,17 +109,17 @@ _INLINE_TYPES: Final = frozenset(
 def mount_page(
     app: FastAPI, page: gradio.Blocks, limits: Limits, visit_limits: VisitLimits | None = None
 ) -> Callable[[], None]:
-    """Mount a page at `/`: no other files, no history, no server of its own, all kept to each one's visit.
+    """Mount a page at `/`, without files of others, history, or a server of its own.
 
     Args:
         app: the application.
-        page: its `gr.State(Session())`, where it has one, becomes that of each event's visit.
+        page: its `gr.State(Session())`, if it has one, becomes that of each event's visit.
         limits: bounds on one request.
         visit_limits: bounds on visits; the default ones if None.
 
     Returns:
-        What lets the page's browsers go, which hold a connection open for as long as they show it; called in
-        the event loop. Events under way are still worked on.
+        A function, to be called in the event loop, that lets the page's browsers go, which hold a connection
+        open while they show the page. Events under way are still worked on.
     """
     from gradio import mount_gradio_app
     from gradio.utils import get_upload_folder
@@ -155,7 +155,7 @@ def mount_page(
     app.add_middleware(
         PageGuard, visits=visits, limits=limits, pending=keeping.pending, forget=keeping.forget_sessions
     )
-    # Not `page.close`: it tells whoever waits for an event's answer that the server has stopped, and drops
+    # Not `page.close`: it says to whoever waits for an event's answer that the server has stopped, and drops
     # the answer. And of Gradio's several applications it ends the heartbeats of one that is not served.
     served: Any = [route.app for route in app.router.routes if isinstance(route, Mount)][-1]
     end: Callable[[], None] = served.stop_event.set
@@ -163,7 +163,7 @@ def mount_page(
 
 
 class _Keeping:
-    """What goes between Gradio's page and the visits."""
+    """The link between Gradio's page and the visits."""
 
     visits: Visits
 
@@ -176,7 +176,7 @@ class _Keeping:
     async def process_api(
         self, block_fn: Any, inputs: Any, state: Any = None, request: Any = None, **options: Any
     ) -> dict[str, Any]:
-        """Work on an event as its visit's, and tell the log what goes wrong: Gradio would print it there.
+        """Work on an event as its visit's, and log what goes wrong, which Gradio would print.
 
         An event whose values are not what its components take is one line, as other requests are. For what
         goes wrong in the page's own functions, the log has where.
@@ -241,7 +241,7 @@ class _Keeping:
                 yield path
 
     def pending(self, session: str) -> int:
-        """Events of one of Gradio's sessions whose answer has not been fetched."""
+        """Count the events of one of Gradio's sessions whose answer has not been fetched."""
         return len(self._queue.pending_event_ids_session.get(session, ()))
 
     def forget_sessions(self, sessions: list[str]) -> None:
@@ -272,13 +272,13 @@ class _Keeping:
 
 
 def _is_about_values(error: Exception) -> bool:
-    """Whether an event failed before any function of the page was called."""
+    """Tell whether an event failed before any function of the page was called."""
     names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__)}
     return isinstance(error, APIError) or bool(names & {"preprocess_data", "validate_inputs"})
 
 
 def _visit_of(request: Any) -> Visit | None:
-    """The visit that the guard found for a request; None for what came past it."""
+    """Return the visit that the guard found for a request; None for what came past it."""
     visit = _state_of(request).get("visit")
     return visit if isinstance(visit, Visit) else None
 
@@ -291,7 +291,7 @@ def _state_of(request: Any) -> dict[str, Any]:
 
 
 def _paths_in(value: Any, folder: Path) -> Iterator[str]:
-    """The resolved paths of the files that Gradio gives out with a value."""
+    """Find the resolved paths of the files that Gradio gives out with a value."""
     stack = [value]
     while stack:
         each = stack.pop()
@@ -318,10 +318,10 @@ class PageGuard:
       and ends none: the page's own addresses give it a cookie, the others refuse it (403).
     - The `session_hash` of a request is replaced by a name that only this visit has.
     - Uploads are taken in by `FileReceiver`; a file goes only to the visit that has it.
-    - An event may name such files alone: none of others, none anywhere else, none by URL (403).
+    - An event may name only files of its visit: none of others, none elsewhere, none by URL (403).
 
     Args:
-        visits: who is here.
+        visits: all visits.
         limits: bytes of an event and of one uploaded file, seconds for either to arrive.
         pending: events of one of Gradio's sessions that are not answered yet.
         forget: called with the names of Gradio's sessions that are not needed any more.
@@ -359,7 +359,7 @@ class PageGuard:
                 pass
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Look for visits that are over as long as the server runs, and end all with it."""
+        """End visits that are over as long as the server runs, and all with it."""
 
         async def sweep() -> None:
             while True:
@@ -414,7 +414,7 @@ class PageGuard:
         return visit
 
     async def _entered(self, token: str, receive: Receive) -> Visit:
-        """The visit of a request that brings something; a new one if need be."""
+        """Return the visit of a request that brings something; a new one if need be."""
         try:
             if not token:
                 # With a cookie, so that the next try is somebody's.
@@ -425,16 +425,16 @@ class PageGuard:
             raise
 
     def _session(self, visit: Visit, name: Any) -> str:
-        """Gradio's session for one of the visit's open pages."""
+        """Return Gradio's session for one of the visit's open pages."""
         if not isinstance(name, str) or not 0 < len(name) <= MAX_HASH_CHARACTERS:
-            raise APIError(422, "invalid_field", "'session_hash' is no short text")
+            raise APIError(422, "invalid_field", "'session_hash' is not a short text")
         session, displaced = visit.page(name)
         if displaced:
             self._forget(displaced)
         return session
 
     def _with_own_session(self, scope: Scope) -> Scope:
-        """The scope of a heartbeat. It comes as soon as a page is shown, and makes no visit."""
+        """Return the scope of a heartbeat, which comes as soon as a page is shown and makes no visit."""
         visit: Visit | None = scope["state"]["visit"]
         name = scope["path"].removeprefix(_HEARTBEAT_PREFIX)
         session = secrets.token_hex(16) if visit is None else self._session(visit, name)
@@ -512,7 +512,7 @@ class PageGuard:
         return HeldBytes((self._held, visit.queued), size)
 
     async def _ask_of_event(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What asks for the results or the end of an event, which has to be the visit's own."""
+        """Pass on a request for the results or the end of an event, which has to be the visit's own."""
         visit = self._existing(scope)
         if scope["path"].startswith(_CALL_PREFIX):
             event_id: Any = scope["path"].rpartition("/")[2]
@@ -535,14 +535,14 @@ def _parsed(body: bytes) -> dict[str, Any]:
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
-        raise APIError(422, "invalid_json", "the event is no JSON") from None
+        raise APIError(422, "invalid_json", "the event is not JSON") from None
     if not isinstance(event, dict):
-        raise APIError(422, "invalid_json", "the event is no JSON object")
+        raise APIError(422, "invalid_json", "the event is not a JSON object")
     return event
 
 
 def _with_body(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Receive]:
-    """A request's scope with another body, and what gives that out."""
+    """Return a request's scope with another body, and the channel that gives it out."""
     headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
     headers = [(name, value) for name, value in headers if name != b"transfer-encoding"]
     headers.append((b"content-length", str(len(body)).encode()))
@@ -584,7 +584,7 @@ def _query_value(query: dict[str, list[str]], name: str) -> str:
 
 
 def _cookie(header: str) -> str:
-    """The cookie's value; "" for none that this page could have given."""
+    """Return the cookie's value; "" if this page could not have given it."""
     try:
         found = SimpleCookie(header).get(COOKIE_NAME)
     except CookieError:

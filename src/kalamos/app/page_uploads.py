@@ -1,4 +1,4 @@
-"""Files that the page uploads, written to the visit's folder as they come, within its limits."""
+"""Uploads to the page: files written to the visit's folder as they come, within its limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MIN_UPLOAD_BYTES_PER_SECOND: Final = 16 * 1024
 """Bytes a second that an upload has to bring on average, once its first seconds are over."""
 
 MAX_PROGRESS_ENTRIES: Final = 16
-"""Uploads of one visit whose progress is told."""
+"""Uploads of one visit whose progress is kept."""
 
 PROGRESS_SECONDS: Final = 0.1
 """Between two looks at an upload's progress."""
@@ -66,7 +66,7 @@ class FileReceiver:
     async def receive(
         self, visit: Visit, receive: Receive, content_type: str, length: int | None, upload_id: str
     ) -> Response:
-        """Store the files; the answer is the list of their paths.
+        """Store the files, and answer with the list of their paths.
 
         Args:
             visit: whose they are.
@@ -148,7 +148,7 @@ class FileReceiver:
             await asyncio.sleep(PROGRESS_SECONDS)
         progress = self._progress.get(key)
         if progress is None:
-            raise APIError(404, "not_found", "there is no such upload")
+            raise APIError(404, "not_found", "unknown upload")
         return StreamingResponse(self._told(key, progress), media_type="text/event-stream")
 
     async def _told(self, key: tuple[Path, str], progress: _Progress) -> AsyncIterator[str]:
@@ -184,7 +184,7 @@ class _Upload(FormParser):
         self._path, self._name, self._size = Path(), "", 0
 
     def keep(self) -> list[str]:
-        """Put the files on the visit's record; returns their paths."""
+        """Record the files as the visit's, and return their paths."""
         self._visits.release(self._visit, self._reserved)
         for stored in self._files:
             self._visit.uploads[str(stored.path)] = stored
@@ -234,7 +234,7 @@ class _Upload(FormParser):
 
 
 def _safe_name(name: str) -> str:
-    """A name that every file system takes, with the suffix of the given one.
+    """Return a name that every file system takes, with the suffix of the given one.
 
     >>> _safe_name("=é ط:1.PNG"), _safe_name("...")
     ('é ط_1.PNG', 'file')

@@ -151,7 +151,7 @@ class PredictRequest:
 
 
 def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
-    r"""Reads `multipart/form-data` (RFC 7578): files called `image` or `images`, options as fields.
+    r"""Read `multipart/form-data` (RFC 7578): files called `image` or `images`, options as fields.
 
     Raises:
         APIError: 422, or 413 for more than `most` images or very many parts.
@@ -183,7 +183,7 @@ def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
 
 
 def read_json(body: bytes, *, most: int) -> PredictRequest:
-    r"""Reads the JSON of `schema.JsonRequest`.
+    r"""Read the JSON of `schema.JsonRequest`.
 
     Raises:
         APIError: 422, or 413 for more than `most` images or very many values.
@@ -192,7 +192,7 @@ def read_json(body: bytes, *, most: int) -> PredictRequest:
     >>> wish.images[0].content, wish.options.top_k
     (b'\x89PNG', 1)
     """
-    # Base64 has none of these, so that they count the values; before they are all made and held.
+    # Base64 has none of these, so they count the values before they are all made and held.
     if sum(map(body.count, (b",", b"[", b"{"))) > 8 * (most + MAX_OTHER_PARTS):
         raise APIError(
             413, "too_many_values", "the JSON has too many values", remedy="send fewer images at once"
@@ -237,7 +237,7 @@ def _decoded(item: str | Image, place: int) -> UploadedImage:
     if url := _DATA_URL.match(text):
         text = text[url.end() :]
     try:
-        # Line ends, as `base64` writes them, are no error.
+        # Line ends, as `base64` writes them, are not an error.
         return _upload(base64.b64decode("".join(text.split()), validate=True), name, place)
     except (binascii.Error, ValueError):  # ValueError: not ASCII
         upload = _upload(b"", name, place)
@@ -256,11 +256,11 @@ def _text(name: str, content: bytes) -> str:
 
 def _unknown(name: str, known: Iterable[str] = (*IMAGE_FIELDS, *FormRequest.model_fields)) -> APIError:
     remedy = suggest(name[:100], known)
-    return APIError(422, "unknown_field", f"there is no field {_short(name)!r}", remedy=remedy)
+    return APIError(422, "unknown_field", f"unknown field {_short(name)!r}", remedy=remedy)
 
 
 def _invalid(error: ValidationError) -> APIError:
-    """The innermost thing that pydantic found, in one line: of a union, what says most."""
+    """Return the innermost error that pydantic found, in one line: of a union, the most telling."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     worst = max(found, key=lambda each: len(each["loc"]))
     place, kind = worst["loc"], worst["type"]
@@ -269,7 +269,7 @@ def _invalid(error: ValidationError) -> APIError:
     if kind == "extra_forbidden":
         name = str(place[-1])
         return _unknown(name) if len(place) == 1 else _unknown(name, Image.model_fields)
-    # The members of a union are told apart by the name of their type, which is no part of the request.
+    # pydantic names the member of a union by its type, which is not part of the request.
     where = ".".join(str(part) for part in place if part not in {"str", "Image"})
     return APIError(422, "invalid_field", f"{where}: {worst['msg']}" if where else worst["msg"])
 

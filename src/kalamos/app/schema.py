@@ -1,4 +1,4 @@
-"""The API's JSON: what the checks of a request are made of, and what the OpenAPI document tells."""
+"""The API's JSON: pydantic models that check requests and make the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RequestFields(_Exact):
     ] = None
 
     def options(self) -> PredictOptions:
-        """Raises `UsageError` for options that contradict each other."""
+        """Return the options; raises `UsageError` if they contradict each other."""
         return PredictOptions(**self.model_dump(include=set(_OPTIONS)))
 
 
@@ -47,7 +47,7 @@ class _JsonFields(RequestFields):
 
 
 def _option_fields() -> dict[str, Any]:
-    """The fields of `PredictOptions` that a request may have, as pydantic takes them."""
+    """Return the fields of `PredictOptions` that a request may have, as pydantic takes them."""
     kinds = get_type_hints(PredictOptions)
     spelled = {name: f"`{name}`" for name in option_infos()}
     fields: dict[str, Any] = {}
@@ -82,7 +82,7 @@ class Row(_Exact):
     """The answer for one image: the fields of `kalamos predict -f json`, and the error's code."""
 
     path: Annotated[str | None, Field(description="The image's name as it was sent.")]
-    label: Annotated[str | None, Field(description="None where the model abstained or the image failed.")]
+    label: Annotated[str | None, Field(description="None if the model abstained or the image failed.")]
     confidence: Annotated[float | None, Field(ge=0, le=1)]
     removed: Annotated[
         float | None,
@@ -91,7 +91,7 @@ class Row(_Exact):
         ),
     ] = None
     abstained: bool
-    error: Annotated[str | None, Field(description="What is wrong with this image, and how to mend it.")]
+    error: Annotated[str | None, Field(description="What is wrong with this image, and how to fix it.")]
     code: Annotated[
         str | None,
         Field(description="The error's kind: `no_ink`, `damaged`, `unsupported_format` or `too_large`."),
@@ -127,7 +127,9 @@ class Model(_Exact):
     parameters: int
     alphabet: Alphabet
     input_size: Annotated[int, Field(description="Pixels a side.")]
-    min_confidence: Annotated[float, Field(description="It abstains below this confidence unless told else.")]
+    min_confidence: Annotated[
+        float, Field(description="It abstains below this confidence, unless a request says otherwise.")
+    ]
     target_accuracies: Annotated[
         list[float], Field(description="Accuracies for which its validation knows a confidence.")
     ]
@@ -161,7 +163,7 @@ class Failure(_Exact):
 
 
 def body_schemas() -> dict[str, Any]:
-    """What `POST /v1/predict` takes, by the names that the OpenAPI document's `components` has."""
+    """Return the schemas of the bodies of `POST /v1/predict`, by their names in the OpenAPI document."""
     request = JsonRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     form = FormRequest.model_json_schema()
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}

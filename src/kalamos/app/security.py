@@ -1,4 +1,4 @@
-"""What stands before every route: who may ask, what the browser may do with the answer, and the log."""
+"""Middleware before every route: host and origin checks, security headers, the access log."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ _log = logging.getLogger("kalamos.app")
 class Guard:
     """ASGI middleware.
 
-    - A `Host` that is none of `hosts` is refused (421): a web page whose name was made to point at this
-      machine (DNS rebinding) would else be taken for our own.
+    - A `Host` that is not among `hosts` is refused (421): otherwise a web page whose name was made to point
+      at this machine (DNS rebinding) would be taken for our own.
     - A request that can change something and comes from another site's page (`Origin`) is refused (403).
-    - What fails is answered 500 without a word of why.
+    - An unforeseen error is answered 500 without details.
     - Every answer has an id, `X-Request-ID`, which the log has too, and headers that forbid the browser
-      what is not needed. The log has no names and no contents.
+      what is not needed. The log has neither names nor contents.
 
     Args:
         hosts: names without port; None takes any, for a server that is meant to be reached under any.
@@ -100,7 +100,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application; where it fails, the log hears why, and the client only that it did."""
+        """Run the application; if it fails, the log has the reason, and the client only the fact."""
         started = False
 
         async def watched(message: Message) -> None:
@@ -138,7 +138,7 @@ class Guard:
 
 
 def _host_name(host: str) -> str:
-    """The name in a `Host` header, without port and brackets.
+    """Return the name in a `Host` header, without port and brackets.
 
     >>> _host_name("[::1]:7860"), _host_name("localhost"), _host_name("127.0.0.1:80")
     ('::1', 'localhost', '127.0.0.1')
@@ -159,7 +159,7 @@ def _log_request(scope: Scope, request_id: str, status: int, seconds: float) -> 
 
 
 def _loggable(text: str) -> str:
-    r"""What a line of the log may have of a request: nothing that ends it or commands a terminal.
+    r"""Return a text of a request as the log may have it: nothing that ends a line or commands a terminal.
 
     >>> _loggable("/health\n\x1b[2J")
     '/health??[2J'

@@ -27,10 +27,10 @@ __all__ = ["PlainFormatter", "bind", "server_for"]
 _log = logging.getLogger("kalamos.app")
 
 MAX_CONNECTIONS: Final = 500
-"""At once; who comes beyond that is answered 503."""
+"""At once; further ones are answered 503."""
 
 SPARE_CONNECTIONS: Final = 32
-"""Connections beyond those, to be told so; and files kept free for all else."""
+"""Connections beyond those, to be answered 503; and files kept free for all else."""
 
 LAST_CONNECTIONS_SECONDS: Final = 0.05
 """For which the end waits for connections that are being made."""
@@ -42,10 +42,10 @@ TICK_SECONDS: Final = 0.05
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one.
+    """Return a listening socket; port 0 takes a free port.
 
     Raises:
-        UsageError: the port is in use or reserved, or the address is none of this machine's.
+        UsageError: the port is in use or reserved, or the address is not one of this machine's.
 
     >>> with bind("127.0.0.1", 0) as first:
     ...     bind("127.0.0.1", first.getsockname()[1])
@@ -55,7 +55,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"{host!r} is no address: {error}", remedy="give one after --host") from error
+        raise UsageError(f"{host!r} is not an address: {error}", remedy="give one after --host") from error
     # With the protocol named: else asyncio leaves Nagle's algorithm on, and the second part of an answer
     # waits 40 ms for the client's delayed acknowledgement of the first.
     listener = socket.socket(family, kind, protocol)
@@ -86,7 +86,7 @@ def _cannot_bind(host: str, port: int, error: OSError) -> UsageError:
 def server_for(
     app: Any, *, shutdown_timeout: float, ready: Callable[[], None], ending: Callable[[], None]
 ) -> uvicorn.Server:
-    """A server whose `run(sockets=[...])` answers until SIGINT or SIGTERM, and then ends what was begun.
+    """Return a server whose `run(sockets=[...])` answers until SIGINT or SIGTERM, then ends what was begun.
 
     When the end comes, connections that were made are taken, requests under way are answered, requests that
     still come are answered 503, and so are at last those that the timeout was too short for.
@@ -115,10 +115,10 @@ def server_for(
 
 
 def _most_connections() -> int:
-    """As many as there are to be, or as the system lets this process have files for."""
+    """Return the number of connections: `MAX_CONNECTIONS`, or fewer if the process may open few files."""
     try:
         import resource
-    except ImportError:  # on Windows, where sockets are no files
+    except ImportError:  # on Windows, where sockets are not files
         return MAX_CONNECTIONS
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # A request can need a file for what it uploads, and the rest of the program has some open.
@@ -253,7 +253,7 @@ class _Server(uvicorn.Server):
         await self.lifespan.shutdown()
 
     async def _until_idle(self, end: float) -> None:
-        """Wait for those who are connected, until a time on the monotonic clock; a second Ctrl-C ends it."""
+        """Wait for the open connections, until a time on the monotonic clock; a second Ctrl-C ends it."""
         while self._traffic.connections or self._arriving or self.server_state.tasks:
             if self.force_exit or time.monotonic() > end:
                 return

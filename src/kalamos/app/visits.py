@@ -85,9 +85,9 @@ class VisitLimits:
     """
 
     idle_seconds: float = 2 * 3600.0
-    """Without a request, after which a visit is over and what it holds is deleted."""
+    """Without a request, after which a visit ends and what it holds is deleted."""
     visits: int = 100
-    """At once; whoever comes when there are so many is asked to come later."""
+    """At once; the next visitor is asked to come later."""
     visit_bytes: int = 400 * 2**20
     """Of the files of one visit, those still arriving included."""
     visit_files: int = 20_000
@@ -121,7 +121,7 @@ class ByteCount:
 class HeldBytes:
     """Bytes of an event that are accounted for until `release`, or until nothing holds the event any more.
 
-    Gradio drops events in several ways, and tells of none.
+    Gradio drops events in several ways, and reports none.
 
     >>> count = ByteCount()
     >>> held = HeldBytes([count], 7)
@@ -137,7 +137,7 @@ class HeldBytes:
         self._finalizer.atexit = False
 
     def release(self) -> None:
-        """Account for them no more; once is enough."""
+        """Stop accounting for them; further calls do nothing."""
         self._finalizer()
 
 
@@ -378,7 +378,7 @@ def app_folder() -> Iterator[Path]:
     """Make a folder that only this user may look into, and delete it with all that is in it at the end.
 
     As long as it is in use, a file in it is locked. The lock ends with the process, however that ends; so
-    the next app can tell a folder that was left by a process that was killed, and deletes it first.
+    the next app recognises a folder that a killed process left, and deletes it first.
 
     Raises:
         OutputError: the system's temporary folder takes none.
@@ -441,7 +441,7 @@ def _make(parent: Path) -> tuple[Path, int]:
 
 
 def _lock_of_left(folder: Path) -> int | None:
-    """The lock, now ours, of a folder that an app of this user left; None for any other folder."""
+    """Return the lock, now ours, of a folder that an app of this user left; None for any other folder."""
     with suppress(OSError):
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
@@ -480,11 +480,11 @@ def admit_files(value: Any, visit: Visit | None, *, host: str | None = None) -> 
 
     Args:
         value: what came with a request, as parsed from JSON.
-        visit: whose request it is; None for nobody's, who may name no file.
-        host: the request's `Host`, which a `url` may name; None where no `url` may name any.
+        visit: whose request it is; None if nobody's, which may name no file.
+        host: the request's `Host`, which a `url` may name; None if a `url` may name none.
 
     Raises:
-        APIError: 403, the first file that is not the visit's.
+        APIError: 403, a file is not the visit's.
     """
     stack = [value]
     while stack:  # without recursion, which has its limit

@@ -273,7 +273,7 @@ def connect_model_picker(page: gr.Blocks, context: Context, about: gr.HTML) -> N
     """Let the list of models follow the visit, and the visit the list."""
     registry, session, model = context.registry, context.session, context.model
 
-    def tell(visit: Session, name: str) -> str:
+    def describe(visit: Session, name: str) -> str:
         visit.model = name
         try:
             return hint_html(model_line(visit.reader(registry, name).spec))
@@ -284,7 +284,7 @@ def connect_model_picker(page: gr.Blocks, context: Context, about: gr.HTML) -> N
         return gr.update(choices=choices(visit, registry), value=chosen_model(visit, registry))
 
     page.load(restore, session, model, **QUIET)
-    model.change(tell, [session, model], about, **QUIET)
+    model.change(describe, [session, model], about, **QUIET)
 
 
 def build_model_file() -> tuple[gr.File, gr.HTML]:

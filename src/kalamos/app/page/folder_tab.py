@@ -267,7 +267,7 @@ class Found(NamedTuple):
 
 
 def found_images(files: Sequence[UploadedFile], limits: Limits, stack: ExitStack) -> tuple[list[Found], int]:
-    """All images of the uploads, in the order in which the command line lists a folder.
+    """Find all images of the uploads, in the order in which the command line lists a folder.
 
     Args:
         files: images, and zip archives of images.
@@ -275,11 +275,11 @@ def found_images(files: Sequence[UploadedFile], limits: Limits, stack: ExitStack
         stack: closes the archives, which are read through `Found.read`.
 
     Returns:
-        The images, and how many members of archives were passed over, as their names are not an image's.
+        The images, and how many members of archives were skipped for want of an image extension.
 
     Raises:
         DatasetError: an archive is damaged, encrypted or unsafe.
-        UsageError: there is no image, or more than `MAX_IMAGES`.
+        UsageError: no image was found, or more than `MAX_IMAGES`.
     """
     found: list[Found] = []
     skipped = 0
@@ -438,14 +438,14 @@ def _table_row(sheet: Sheet, row: Row) -> dict[str, Any]:
 
 
 def export(sheet: Sheet, format_name: str, *, top_k: int = 5) -> bytes:
-    """The document that `kalamos predict` writes, with the labels that people gave.
+    """Return the document that `kalamos predict` writes, with the labels that people gave.
 
     Once something was checked, there is one more column, the last: `checked`, which is yes or no in CSV, true
     or false in JSON and Parquet. A checked row has the person's label; the confidence and the candidates stay
     the model's. What a person called "not a character" has no label, and that as its error.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: unknown format.
         MissingExtraError: the format needs an extra.
 
     >>> sheet = Sheet("digits", ("1", "7"), [Row(0, Prediction("7", 0.6, path="a.png"), "", None)])
@@ -482,7 +482,7 @@ def _as_checked(sheet: Sheet, row: Row) -> Prediction:
 
 
 def _taken(sink: io.BytesIO) -> bytes:
-    """What a writer has written since the last call."""
+    """Take what a writer has written since the last call."""
     part = sink.getvalue()
     sink.seek(0)
     sink.truncate()
@@ -490,13 +490,13 @@ def _taken(sink: io.BytesIO) -> bytes:
 
 
 def _csv_part(part: bytes, checked: bool | None) -> bytes:
-    """The head (None) or a row of a CSV document, with one cell more."""
+    """Add a cell to the head (None) or to a row of a CSV document."""
     cell = {None: b"checked", True: b"yes", False: b"no"}[checked]
     return part.removesuffix(b"\n") + b"," + cell + b"\n"
 
 
 def _json_part(part: bytes, checked: bool | None) -> bytes:
-    """The beginning (None) or an object of a JSON document, with one key more."""
+    """Add a key to an object of a JSON document; its beginning (None) stays."""
     if checked is None:
         return part
     return part.removesuffix(b"}") + b', "checked": ' + (b"true}" if checked else b"false}")

@@ -24,7 +24,7 @@ from kalamos.predictions import Prediction
 from kalamos.preprocessing.steps import GreyImage
 
 MIN_EXAMPLES_FOR_PERCENT: Final = 20
-"""Examples of which a percentage may be told: one of fewer moves it by more than 5 points."""
+"""Examples from which on a percentage is shown: each one of fewer moves it by more than 5 points."""
 
 MIN_TILE_PX = 64
 """The least side of one feature map, in px: they are a few px wide in the last stages."""
@@ -33,7 +33,7 @@ TILE_GAP_PX = 4
 
 
 def data_uri(image: NDArray[np.uint8]) -> str:
-    """A PNG for an `<img src>`.
+    """Return a PNG for an `<img src>`.
 
     Args:
         image: uint8 [H, W] grey, [H, W, 3] RGB or [H, W, 4] RGBA.
@@ -49,7 +49,7 @@ def data_uri(image: NDArray[np.uint8]) -> str:
 
 
 def fit_within(grey: GreyImage, side: int) -> GreyImage:
-    """An image made to fit into side x side px; one that fits is returned as it is."""
+    """Scale an image down to fit into side x side px; one that fits is returned as it is."""
     scale = side / max(grey.shape)
     if scale >= 1:
         return grey
@@ -58,7 +58,7 @@ def fit_within(grey: GreyImage, side: int) -> GreyImage:
 
 
 def channel_grid(maps: NDArray[np.float32], *, most: int = 12, columns: int = 4) -> NDArray[np.uint8]:
-    """The first channels of a stage side by side, each from its own least to its own greatest value.
+    """Draw the first channels of a stage side by side, each from its own least to its own greatest value.
 
     Args:
         maps: float32 [C, h, w], C at least 1.
@@ -126,7 +126,7 @@ NAMES: Final[Mapping[str, LetterName]] = MappingProxyType(
 
 
 def letter_name(label: str) -> LetterName | None:
-    """What a label is called; None where it says its own name, as "7" and "A" do.
+    """Return what a label is called; None if it says its own name, as "7" and "A" do.
 
     Other Arabic letters (Persian, Urdu) go by their names in Unicode.
 
@@ -147,8 +147,8 @@ def letter_name(label: str) -> LetterName | None:
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1], never rounded up to certainty nor down to nothing; of two shares, the larger one
-    never shows less.
+    """Format a share in [0, 1], never rounded up to certainty nor down to nothing; of two shares, the larger
+    one never shows less.
 
     >>> percent(0.5), percent(0.99996), percent(0.004), percent(0.0004)
     ('50 %', 'over 99.9 %', '0.4 %', 'under 0.1 %')
@@ -164,7 +164,7 @@ def percent(share: float) -> str:
 
 
 def correct_of(right: int, n: int) -> str:
-    """How many of n examples were read right; with a percentage only where n is enough for one.
+    """Say how many of n examples were read right; with a percentage only if n is enough for one.
 
     >>> correct_of(1, 1), correct_of(38, 40)
     ('1 of 1', '38 of 40 (95 %)')
@@ -174,7 +174,7 @@ def correct_of(right: int, n: int) -> str:
 
 
 def verdict(prediction: Prediction) -> str:
-    """One sentence on a prediction, in plain words.
+    """Describe a prediction in one plain sentence.
 
     >>> verdict(Prediction("7", 0.98))
     'Read as 7, 98 % sure.'
@@ -211,7 +211,7 @@ def hint_html(text: str) -> str:
 
 
 def problem_html(error: Exception | str) -> str:
-    """Return what went wrong, and how to mend it."""
+    """Return what went wrong, and how to fix it."""
     return render("problem", text=str(error))
 
 
@@ -254,7 +254,7 @@ def columns_html(title: str, counts: Mapping[str, int]) -> str:
 
 
 def alphabet_summary(labels: Sequence[str]) -> str:
-    """What a model's alphabet consists of, in a few words.
+    """Describe what a model's alphabet consists of, in a few words.
 
     >>> alphabet_summary("0123456789"), alphabet_summary(["a", "B", "7"]), alphabet_summary(["ا", "لا"])
     ('0-9', '3 letters and digits', '2 letters')
@@ -269,7 +269,7 @@ def alphabet_summary(labels: Sequence[str]) -> str:
 
 
 def _kind(label: str) -> str:
-    """Of the first character that is no mark above or below another."""
+    """Return the kind of the first character that is not a mark above or below another."""
     categories = [unicodedata.category(each)[0] for each in label]
     first = next((each for each in categories if each != "M"), "M")
     return {"L": "letters", "N": "digits", "M": "letters"}.get(first, "signs")

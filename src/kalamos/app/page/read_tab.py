@@ -196,12 +196,12 @@ def build_single(context: Context, page: gr.Blocks) -> None:
         **quick,
     )
     page.load(partial(_restore, context), session, answer, **quick)
-    told = [kept, right, *asked.outputs]
+    outcome = [kept, right, *asked.outputs]
     check, save = partial(_check_and_save, context), partial(_save_example, context)
-    settled = gr.on([right.submit, kept_button.click], check, [session, right], told, **quick)
+    settled = gr.on([right.submit, kept_button.click], check, [session, right], outcome, **quick)
     settled.then(None, js=SHOW_QUESTION_JS, **quick)
-    asked.keep.click(partial(check, asked=True), [session, asked.label], told, **quick)
-    asked.nothing.click(partial(save, label=None), session, told, **quick)
+    asked.keep.click(partial(check, asked=True), [session, asked.label], outcome, **quick)
+    asked.nothing.click(partial(save, label=None), session, outcome, **quick)
     asked.cancel.click(lambda: ("", *NO_QUESTION), None, [right, *asked.outputs], **quick)
 
 

@@ -241,7 +241,7 @@ def _kept_html(visit: Session, model: str) -> str:
 
 
 class Taught(NamedTuple):
-    """A model that was taught, and the name it goes by in the list of models."""
+    """A model that was taught, and its name in the list of models."""
 
     name: str
     lesson: FineTuned
@@ -301,7 +301,7 @@ def lesson_html(taught: Taught) -> str:
 
 
 def _held_back(lesson: FineTuned) -> dict[str, Any] | None:
-    """Return how the held-back examples were read, before and after; None for none of them."""
+    """Return how the held-back examples were read, before and after; None if there are none."""
     before, after = lesson.before, lesson.after
     if not before.n:
         return None

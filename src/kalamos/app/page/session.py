@@ -98,7 +98,7 @@ class Sheet:
         """
         for asked, known in ((order, SORT_ORDERS), (shown, ROW_FILTERS)):
             if asked not in known:
-                raise UsageError(f"there is no {asked!r} here", remedy=suggest(asked, known))
+                raise UsageError(f"unknown choice {asked!r}", remedy=suggest(asked, known))
         rows = [
             row
             for row in self.rows
@@ -298,7 +298,7 @@ class Session:
         """Return a model of this visit, or one of the registry's.
 
         Raises:
-            ModelError: there is none of this name, or its file must not be used.
+            ModelError: no model has this name, or its file must not be used.
         """
         own = self.own_models.get(name)
         return registry.get(name) if own is None else own
@@ -405,7 +405,7 @@ class TaughtModelRegistry(ModelRegistry):
         """Return the models in the folder by name, as they are now; only files that changed are read."""
         try:
             found = [(path, path.stat()) for path in self._folder.glob("*.onnx") if path.is_file()]
-        except OSError:  # not there, or one went meanwhile: the next look will tell
+        except OSError:  # not there, or a file went meanwhile: the next look will show
             return {}
         found = sorted(found, key=lambda each: each[1].st_mtime_ns)[-MAX_TAUGHT_MODELS:]
         with self._listing:
