@@ -102,7 +102,7 @@ def _one_pass(reader: Recognizer, folder: str) -> dict[str, float]:
     with ExitStack() as patches, open_writer("csv", sink, labels=reader.labels, top_k=5) as writer:
         for stage, owner, name in (
             ("list", recognizer, "is_large"),
-            ("read", item, "_fetched"),
+            ("read", item, "_fetch"),
             ("prepare", Preprocessor, "image"),
             ("prepare", Preprocessor, "images"),
             ("infer", Recognizer, "logits"),
