@@ -11,8 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,14 +55,6 @@ server.wait(30)
 NEEDS = {"train": "torch", "export": "torch", "compare": "torch", "evaluate": "matplotlib", "teach": "onnx"}
 NEEDS |= {"api": "uvicorn", "page": "gradio", "inspect": "sklearn"}
 COMMANDS = ("predict", "load", "api", "page", "teach", "evaluate", "inspect", "train", "export", "compare")
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command left and did."""
-
-    left: list[str]
-    trace: str | None
 
 
 @cache
@@ -158,22 +148,16 @@ def arguments(name: str, characters: Path, work: Path) -> tuple[str, ...]:
             )
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
-def ran(
-    request: pytest.FixtureRequest, characters: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ran]:
-    name: str = request.param
-    pytest.importorskip(NEEDS.get(name, "kalamos"))
-    folder = tmp_path_factory.mktemp(name)
+def run(name: str, characters: Path, folder: Path) -> str | None:
+    """Run a command as a new user would; return its trace, None without strace."""
     work, log = folder / "work", folder / "trace"
     work.mkdir()
-    given = arguments(name, characters, work)
     tracer = strace()
     tracing = (
         (tracer, "-f", "--seccomp-bpf", "-qq", "-s", "300", "-e", TRACED, "-o", str(log)) if tracer else ()
     )
     done = subprocess.run(
-        [*tracing, sys.executable, *given],
+        [*tracing, sys.executable, *arguments(name, characters, work)],
         cwd=ROOT,
         env=fresh(folder),
         capture_output=True,
@@ -181,30 +165,33 @@ def ran(
         timeout=300,
     )
     assert done.returncode == 0, done.stderr.decode()[-2000:]
-    yield Ran(left_in(folder), log.read_text(errors="replace") if tracer else None)
-    shutil.rmtree(folder)
+    return log.read_text(errors="replace") if tracer else None
 
 
-def test_nothing_is_left_in_the_home_or_the_temporary_folder(ran: Ran) -> None:
-    assert ran.left == []
-
-
-def test_no_socket_goes_beyond_loopback_and_no_name_is_looked_up(ran: Ran) -> None:
-    if ran.trace is None:
-        pytest.skip("strace is not installed, or may not trace here")
-    assert "openat(" in ran.trace  # it did trace
-    assert reached(ran.trace) == []
-
-
-def test_nothing_is_created_elsewhere(ran: Ran) -> None:
-    if ran.trace is None:
-        pytest.skip("strace is not installed, or may not trace here")
+def created_elsewhere(trace: str) -> list[str]:
+    """The paths beyond the folders of the tests that were created."""
+    given = re.findall(r'"(/[^"]+)", [^"]*O_CREAT[^"]*\) = \d', trace)
+    given += re.findall(r'mkdir(?:at)?\((?:AT_FDCWD, )?"(/[^"]+)"[^"]*\) = 0', trace)
     # /dev: semaphores of Python's multiprocessing, and the terminal.
-    given = re.findall(r'"(/[^"]+)", [^"]*O_CREAT[^"]*\) = \d', ran.trace)
-    given += re.findall(r'mkdir(?:at)?\((?:AT_FDCWD, )?"(/[^"]+)"[^"]*\) = 0', ran.trace)
     base = str(Path(os.environ.get("PYTEST_DEBUG_TEMPROOT", "/tmp")))  # noqa: S108
     expected = ("/dev/", base, "/private/")
-    assert [path for path in given if not path.startswith(expected) and "__pycache__" not in path] == []
+    return [path for path in given if not path.startswith(expected) and "__pycache__" not in path]
+
+
+# One test a command: each runs for seconds, and tests are spread over processes that share no fixture.
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_leaves_nothing_and_reaches_nobody(name: str, characters: Path, tmp_path: Path) -> None:
+    """Nothing in the home or the temporary folder; under strace, no socket beyond loopback, no name looked
+    up, and nothing created elsewhere.
+    """
+    pytest.importorskip(NEEDS.get(name, "kalamos"))
+    trace = run(name, characters, tmp_path)
+    assert left_in(tmp_path) == []
+    if trace is not None:
+        assert "openat(" in trace  # it did trace
+        assert reached(trace) == []
+        assert created_elsewhere(trace) == []
+    shutil.rmtree(tmp_path / "work")
 
 
 def reached(trace: str) -> list[str]:

@@ -28,7 +28,7 @@ FOR, AGAINST = (255, 122, 0), (0, 122, 255)
 
 
 def occlusion(reader: Recognizer, source: ImageSource, *, label: str | None = None) -> NDArray[np.float32]:
-    """How much less probable a label becomes where the ink is covered.
+    """Measure how much less probable a label becomes as parts of the ink are covered.
 
     A square cover moves over the image that the model sees. Each place gets the mean, over the covers that
     lie on it, of the fall of the label's log-probability.
@@ -76,7 +76,7 @@ def occlusion(reader: Recognizer, source: ImageSource, *, label: str | None = No
 
 
 def overlay(prepared: GreyImage, heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A heat map over what the model saw.
+    """Draw a heat map over what the model saw.
 
     Args:
         prepared: uint8 [S, S], as `Recognizer.prepare` makes it.
@@ -98,7 +98,7 @@ def overlay(prepared: GreyImage, heat: NDArray[np.float32]) -> NDArray[np.uint8]
 
 
 def _windows(side: int) -> Iterator[tuple[slice, slice]]:
-    """Squares that together lie on every place of a side x side image."""
+    """Yield squares that together cover every place of a side x side image."""
     patch, stride = max(1, round(side * PATCH)), max(1, round(side * STRIDE))
     starts = sorted({*range(0, side - patch, stride), side - patch})
     for top in starts:
@@ -107,7 +107,7 @@ def _windows(side: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _log_probabilities(reader: Recognizer, prepared: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """uint8 [N, S, S] -> [N, C], calibrated. In logarithms, as a probability of 0.99999 hardly moves."""
+    """Compute calibrated log-probabilities, uint8 [N, S, S] -> [N, C]: probabilities near 1 hardly move."""
     scaled = reader.logits(list(prepared)).astype(np.float64) / reader.spec.temperature
     scaled -= scaled.max(axis=1, keepdims=True)
     result: NDArray[np.float64] = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))

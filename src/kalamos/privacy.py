@@ -86,7 +86,7 @@ def import_matplotlib() -> None:
 
 
 def _uses_matplotlib() -> bool:
-    """Whether the user's home has a folder of Matplotlib's."""
+    """Return whether the user's home has a folder of Matplotlib's."""
     from pathlib import Path  # `import kalamos` does without
 
     try:

@@ -106,14 +106,14 @@ class Encoded(NamedTuple):
     """The bytes; or an absolute path, which the worker opens."""
 
     def to_send(self) -> Encoded:
-        """The same, for a message to a worker: bytes travel without being copied into it."""
+        """Prepare the image for a message to a worker: bytes travel without being copied into it."""
         if isinstance(self.source, str):
             return self
         return self._replace(source=pickle.PickleBuffer(self.source))  # type: ignore[arg-type]
 
     @property
     def size(self) -> int:
-        """In bytes; 0 for a file that is not there."""
+        """In bytes; 0 for a file that does not exist."""
         if isinstance(self.source, bytes):
             return len(self.source)
         try:
@@ -166,7 +166,7 @@ def image_format(data: bytes, where: str = "the bytes") -> str:
 
 
 def is_decoded_here(data: bytes) -> bool:
-    """Whether the start of a file is that of a PNG or JPEG, which may be decoded outside a worker."""
+    """Return whether a file starts as a PNG or JPEG, which may be decoded outside a worker."""
     return data.startswith((png.SIGNATURE, jpeg.SIGNATURE))
 
 
@@ -183,7 +183,7 @@ def _refusal(data: bytes, where: str) -> CorruptImageError | UnsupportedImageErr
 
 
 def _is_start(data: bytes) -> bool:
-    """Whether these few bytes could be the start of a BMP or WEBP."""
+    """Return whether these few bytes could be the start of a BMP or WEBP."""
     return data[:2] == b"BM" or (data[:4] == b"RIFF" and b"WEBP".startswith(data[8:12]))
 
 
@@ -215,7 +215,7 @@ def decode_grey(
 ) -> Grey:
     """Decode an encoded image to grey uint8 [H, W], C-contiguous and upright.
 
-    PNG, JPEG, BMP, GIF, WEBP and TIFF are told apart by content. Of several frames or pages the first
+    PNG, JPEG, BMP, GIF, WEBP and TIFF are recognised by content. Of several frames or pages the first
     is taken; transparent pictures are composed so that their ink shows; dark and light are as in the
     picture.
 
@@ -375,7 +375,7 @@ def _decode_by_workers(
                 image = left[done]
                 done += 1
                 if done == batch:
-                    # Whoever has what it asked for leaves, and leaving before the end kills the worker.
+                    # The caller leaves once it has all outcomes, and leaving before the end kills the worker.
                     for _ in outcomes:
                         pass
                 if isinstance(outcome, ImageNotFoundError):
@@ -402,7 +402,7 @@ def _is_held(image: Encoded) -> bool:
 
 
 def _batch(sizes: Sequence[int]) -> int:
-    """How many images go to a worker together: at least one, and not more than `BATCH_BYTES`."""
+    """Count the images that go to a worker together: at least one, and not more than `BATCH_BYTES`."""
     total = 0
     for count, size in enumerate(sizes):
         total += size
@@ -412,7 +412,7 @@ def _batch(sizes: Sequence[int]) -> int:
 
 
 def _memory_beside(held: int, where: str) -> int:
-    """Bytes that a worker may take beside so many."""
+    """Return the bytes that a worker may take beside `held`."""
     if held > MEMORY_BYTES // 4 * 3:
         raise ImageTooLargeError(
             f"{where}: too large to decode here: it needs more memory than one image may take",

@@ -1,4 +1,4 @@
-"""Reading a file's bytes, with a cap, from regular files alone."""
+"""Read the bytes of regular files and open streams, up to a limit, and show paths safely."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
     "read_stream",
 ]
 
-SIBLINGS = 2000
+MAX_SIBLINGS = 2000
 """Names of a folder that a misspelt one is compared with."""
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -34,7 +34,7 @@ MAX_MEMBER_BYTES = 96 * 1024 * 1024
 it."""
 
 # Without O_NONBLOCK, opening a FIFO would wait for a writer for ever. Windows has neither that nor
-# O_CLOEXEC, but translates line ends unless told that a file is binary.
+# O_CLOEXEC, but translates line ends unless a file is opened as binary.
 _FLAGS = os.O_RDONLY
 for _name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
@@ -47,7 +47,7 @@ class BinaryStream(Protocol):
 
 
 def display_name(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:
-    r"""A path as one printable line: escaped where it holds control characters or undecodable bytes.
+    r"""Show a path as one printable line, escaped if it holds control characters or undecodable bytes.
 
     >>> display_name("forms/a.png")
     'forms/a.png'
@@ -59,9 +59,9 @@ def display_name(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> s
 
 
 def native_separators(path: str) -> str:
-    r"""A path out of a table that was written on Windows, as this system wants it.
+    r"""Adapt a path out of a table that was written on Windows to this system.
 
-    Backslashes become slashes where no file is called so but one is called otherwise.
+    Backslashes become slashes if no file has the name as it is, but one has the other.
 
     >>> native_separators(r"samples\0-pen.png"), native_separators(r"no\such.png")
     ('samples/0-pen.png', 'no\\such.png')
@@ -73,9 +73,9 @@ def native_separators(path: str) -> str:
 
 
 def perhaps_meant(path: str) -> str:
-    """A remedy for a path that is not there: the most similar name beside its first part that is not.
+    """Suggest the most similar name for the first part of a path that does not exist.
 
-    Names are compared with at most `SIBLINGS` others; empty where none is similar.
+    Names are compared with at most `MAX_SIBLINGS` others; empty if none is similar.
 
     >>> perhaps_meant("sampels/0-pen.png"), perhaps_meant("no-such-folder")
     ("did you mean 'samples'?", '')
@@ -90,7 +90,7 @@ def perhaps_meant(path: str) -> str:
             continue
         try:
             with os.scandir(here) as entries:
-                names = [entry.name for entry in islice(entries, SIBLINGS)]
+                names = [entry.name for entry in islice(entries, MAX_SIBLINGS)]
         except (OSError, ValueError):
             return ""
         near = difflib.get_close_matches(part, names, n=1, cutoff=0.6)
@@ -135,7 +135,7 @@ def read_stream(stream: BinaryStream) -> bytes:
     else:
         data = b""
         try:
-            # A raw file may give less than it is asked for.
+            # A raw file may return less than was requested.
             while len(data) <= MAX_FILE_BYTES and (more := stream.read(MAX_FILE_BYTES + 1 - len(data))):
                 data += more
         except TypeError as error:

@@ -33,7 +33,7 @@ def to_grey(
     where: str,
     refuse: type[ImageError],
 ) -> Grey:
-    """Makes pixels grey: [H, W] grey, or [H, W, C] with C = 1 grey, 2 grey and alpha, 3 colour, 4 colour
+    """Make pixels grey: [H, W] grey, or [H, W, C] with C = 1 grey, 2 grey and alpha, 3 colour, 4 colour
     and alpha.
 
     The result is uint8 [H, W], BT.601 luminance; it may be `pixels` itself. Transparent pixels are
@@ -76,13 +76,13 @@ def _in_bands(function: Callable[..., Grey], *images: NDArray[Any]) -> Grey:
 
 
 def with_key(pixels: NDArray[Any], key: int, *, where: str, refuse: type[ImageError]) -> Grey:
-    """Grey [H, W] in which one value stands for "nothing here", as uint8 [H, W, 2], grey and alpha."""
+    """Turn grey [H, W], in which one value means "nothing here", into uint8 [H, W, 2], grey and alpha."""
     alpha = np.where(pixels == key, np.uint8(0), np.uint8(255))
     return np.dstack([eight_bits(pixels, where=where, refuse=refuse), alpha])
 
 
 def eight_bits(values: NDArray[Any], *, where: str, refuse: type[ImageError]) -> Grey:
-    """Values of any depth as uint8, of the same shape; uint8 is passed through.
+    """Convert values of any depth to uint8, of the same shape; return uint8 as it is.
 
     - bool: True is 255.
     - uint16 and other integers: scaled from the smallest of 8, 10, 12, 14, 16 bits that holds the
@@ -101,7 +101,7 @@ def eight_bits(values: NDArray[Any], *, where: str, refuse: type[ImageError]) ->
 def _to_eight_bits(
     values: NDArray[Any], where: str, refuse: type[ImageError]
 ) -> Callable[[NDArray[Any]], Grey]:
-    """What makes any part of `values` uint8, by the range of all of them; raises as `eight_bits` does."""
+    """Return what converts any part of `values`, by the range of all of them; raise as `eight_bits` does."""
     if values.dtype == np.uint8:
         return lambda part: part
     if values.dtype == np.bool_:
@@ -127,7 +127,7 @@ def _to_eight_bits(
 
 
 def luminance(colour: Grey, order: Order) -> Grey:
-    """BT.601 luminance of uint8 [H, W], [H, W, 1] or [H, W, 3], as uint8 [H, W]."""
+    """Compute the BT.601 luminance of uint8 [H, W], [H, W, 1] or [H, W, 3], as uint8 [H, W]."""
     if colour.ndim == 2:
         return colour
     if colour.shape[2] == 1:
@@ -137,7 +137,7 @@ def luminance(colour: Grey, order: Order) -> Grey:
 
 
 def compose(grey: Grey, alpha: Grey, *, premultiplied: bool = False) -> Grey:
-    """Lays a partly transparent picture (uint8 [H, W] each) on a background that shows its ink.
+    """Lay a partly transparent picture (uint8 [H, W] each) on a background that shows its ink.
 
     What lies under alpha 0 is arbitrary, often black, so black ink on nothing would vanish if alpha
     were merely dropped. The visible pixels, weighted by alpha, choose the background:
@@ -194,7 +194,7 @@ def _background(grey: Grey, alpha: Grey) -> int:
 
 
 def upright(image: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Undoes an EXIF orientation, 1 to 8, of [H, W] or [H, W, C]; the result is a view.
+    """Undo an EXIF orientation, 1 to 8, of [H, W] or [H, W, C]; the result is a view.
 
     >>> upright(np.array([[1, 2], [3, 4]]), 6)
     array([[3, 1],

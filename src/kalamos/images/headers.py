@@ -108,17 +108,17 @@ class ImageHeader:
 
 
 def damaged(where: str, kind: str, what: str) -> CorruptImageError:
-    """The error for contents that contradict the format."""
+    """Make the error for contents that contradict the format."""
     return CorruptImageError(f"{where}: the {kind} is damaged: {what}", remedy="use an intact copy")
 
 
 def truncated(where: str, kind: str, what: str) -> CorruptImageError:
-    """The error for contents that end too early."""
+    """Make the error for contents that end too early."""
     return CorruptImageError(f"{where}: the {kind} is truncated: {what}", remedy="use a complete copy")
 
 
 def unsupported(where: str, what: str, *, remedy: str = "save it as an 8-bit PNG") -> UnsupportedImageError:
-    """The error for a variant that is valid but cannot be read faithfully."""
+    """Make the error for a variant that is valid but cannot be read faithfully."""
     return UnsupportedImageError(f"{where}: {what} cannot be read", remedy=remedy)
 
 
@@ -248,7 +248,7 @@ def _kind_fits(kind: int, bits: int) -> bool:
 
 
 def _alpha(extra: int) -> Alpha:
-    """What OpenCV's fourth channel means, by the ExtraSamples tag."""
+    """Return what OpenCV's fourth channel means, by the ExtraSamples tag."""
     return {0: "ignored", 1: "premultiplied"}.get(extra, "straight")  # type: ignore[return-value]
 
 
@@ -279,7 +279,7 @@ def read_webp(data: bytes, where: str) -> ImageHeader:
 
 
 def _chunks(data: bytes, where: str) -> Iterator[tuple[bytes, int, int]]:
-    """Each chunk's name and where its payload starts and stops."""
+    """Yield each chunk's name and where its payload starts and stops."""
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data):
         raise truncated(where, "WEBP", f"{end} bytes are announced, {len(data)} are there")
@@ -308,5 +308,5 @@ def _bitstream_size(data: bytes, kind: bytes, start: int, stop: int, where: str)
 
 
 def _decoded_bytes(kind: bytes, width: int, height: int) -> int:
-    """Lossless pictures are decoded to 32 bits a pixel beside the pixels that come out."""
+    """Estimate memory: lossless pictures are decoded to 32 bits a pixel beside the resulting pixels."""
     return width * height * {b"VP8 ": 4, b"VP8L": 8}.get(kind, ANIMATION_BYTES_PER_PIXEL)

@@ -122,7 +122,7 @@ class _Walk:
         self.open_scan = (position + length, chosen) if self.restart else None
 
     def _progress(self, chosen: list[int], first: int, last: int, high: int, low: int) -> None:
-        """Whether a progressive scan goes on where earlier ones stopped; libjpeg complains otherwise."""
+        """Check that a progressive scan goes on where earlier ones stopped; libjpeg complains otherwise."""
         valid = first <= last <= 63 and (last == 0 if first == 0 else len(chosen) == 1)
         if not valid or low > 13 or (high and low != high - 1):
             self.ordinary = False
@@ -135,7 +135,7 @@ class _Walk:
                 self.bits[component, index] = low
 
     def close_scan(self, stop: int) -> None:
-        """Whether a scan's restart markers are as many as its blocks ask for, and in their order."""
+        """Check that a scan's restart markers match its blocks in number and order."""
         if self.open_scan is None:
             return
         start, chosen = self.open_scan
@@ -145,7 +145,7 @@ class _Walk:
         self.ordinary &= all(code[0] & 7 == index & 7 for index, code in enumerate(found))
 
     def _blocks(self, chosen: list[int]) -> int:
-        """How many blocks, or groups of blocks (MCU), a scan of these components has."""
+        """Count the blocks, or groups of blocks (MCU), of a scan of these components."""
         most = [max(pair[axis] for pair in self.components.values()) for axis in (0, 1)]
         across, down = self.components[chosen[0]] if len(chosen) == 1 else (1, 1)
         if len(chosen) == 1:
@@ -154,7 +154,7 @@ class _Walk:
         return -(-self.width // (8 * most[0])) * -(-self.height // (8 * most[1]))
 
     def working_bytes(self) -> int:
-        """Bytes that decoding takes: grey pixels, and all coefficients (16 bits) where scans come in turn."""
+        """Estimate the bytes that decoding takes: pixels, and all coefficients (16 bits) of several scans."""
         area = self.width * self.height
         pixels = area * (1 if self.count != 4 else 4)
         if self.code not in (_PROGRESSIVE, 0xCA) and self.scans <= 1:

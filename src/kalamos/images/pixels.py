@@ -162,7 +162,7 @@ def decode_here(
 
 
 def _decode(data: bytes, header: ImageHeader, where: str, min_decode_pixels: int | None) -> NDArray[Any]:
-    """OpenCV's pixels: [H, W] or [H, W, 3 or 4] in BGR(A) order, in the orientation they are stored in."""
+    """Decode with OpenCV to [H, W] or [H, W, 3 or 4] in BGR(A) order, in the stored orientation."""
     flags, factor = cv2.IMREAD_UNCHANGED, 1
     if header.has_luma and header.width * header.height > MAX_CROP_PIXELS:
         factor = _reduction(header, min_decode_pixels)
@@ -178,7 +178,7 @@ def _decode(data: bytes, header: ImageHeader, where: str, min_decode_pixels: int
 
 
 def _failure(header: ImageHeader, where: str) -> ImageError:
-    """The error for what OpenCV gave nothing for: it does not say whether memory ran out, so try."""
+    """Make the error for a failure of OpenCV, which does not say whether memory ran out: try."""
     try:
         np.empty(header.decoded_bytes, np.uint8)
     except MemoryError as error:
@@ -187,7 +187,7 @@ def _failure(header: ImageHeader, where: str) -> ImageError:
 
 
 def _reduction(header: ImageHeader, min_decode_pixels: int | None) -> int:
-    """The largest factor to divide both sides by that leaves enough pixels."""
+    """Return the largest factor to divide both sides by that leaves enough pixels."""
     if min_decode_pixels is None:
         return 1
     return next(
@@ -196,7 +196,7 @@ def _reduction(header: ImageHeader, min_decode_pixels: int | None) -> int:
 
 
 def _with_alpha(pixels: NDArray[Any], header: ImageHeader, where: str) -> tuple[NDArray[Any], bool]:
-    """The pixels with an alpha channel where the header knows of one, and whether it is premultiplied."""
+    """Return the pixels, with the alpha channel that the header tells of, and whether it is premultiplied."""
     if header.transparent is not None and pixels.ndim == 2:
         return with_key(pixels, header.transparent, where=where, refuse=UnsupportedImageError), False
     if header.alpha == "ignored" and pixels.ndim == 3:
@@ -370,7 +370,7 @@ def _bounded_gif(opener: Any) -> Any:
 
 
 def _on_canvas(image: ImageFile, data: bytes, where: str) -> Image:
-    """A GIF's first frame; on a transparent canvas if it does not fill it.
+    """Load a GIF's first frame, on a transparent canvas if it does not fill it.
 
     Pillow would fill the canvas with the first colour, which may be that of the ink.
     """
@@ -392,7 +392,7 @@ def _on_canvas(image: ImageFile, data: bytes, where: str) -> Image:
 
 
 def _strips_are_inside(image: ImageFile, size: int) -> bool:
-    """Whether the strips or tiles of a TIFF lie in the file: libtiff leaves some that do not blank."""
+    """Return whether a TIFF's strips or tiles lie in the file: libtiff leaves some that do not blank."""
     tags = image.tag_v2  # type: ignore[attr-defined]
     parts = [
         zip(tags[offsets], tags[sizes], strict=False) for offsets, sizes in _TIFF_PARTS if offsets in tags

@@ -64,7 +64,7 @@ class PngFile(NamedTuple):
     chunks: dict[bytes, tuple[int, int]]
     """Where the first chunk of each name has its body."""
     pixels: list[tuple[int, int]]
-    """Where each IDAT chunk has its body; empty where there is just one."""
+    """Where each IDAT chunk has its body; empty if there is just one."""
     plain: bool
     """IHDR, IDAT and IEND are all there is."""
 
@@ -73,10 +73,10 @@ class PngFile(NamedTuple):
         return not self.chunks.keys().isdisjoint((b"acTL", b"fcTL", b"fdAT"))
 
     def harmless(self, data: bytes) -> bytes | None:
-        """The same picture as a file that libpng decodes quickly, without failing or printing anything.
+        """Rewrite the file so that libpng decodes it quickly, without failing or printing anything.
 
         The pixels are inflated for that: what is wrong with them cannot be known otherwise. They stay so in
-        the file that is returned, so that nothing is inflated twice. None where they are damaged, deeper than
+        the file that is returned, so that nothing is inflated twice. None if they are damaged, deeper than
         8 bits, or more than `MAX_PIXEL_BYTES`, and for animations.
         """
         rows, expected = _layout(data[16:29])
@@ -104,7 +104,7 @@ class PngFile(NamedTuple):
         return start + _chunk(b"IDAT", _stored(raw[:expected])) + _END
 
     def essential(self, data: bytes) -> bytes:
-        """The same picture with those chunks alone that make its pixels: no text, profile or animation."""
+        """Keep only the chunks that make its pixels: no text, profile or animation."""
         if self.plain:
             return data
         view = memoryview(data)
@@ -112,7 +112,7 @@ class PngFile(NamedTuple):
         return b"".join([*self._start(data), *pixels, _END])
 
     def _start(self, data: bytes) -> list[bytes]:
-        """The signature and the chunks before the pixels that these cannot be read without."""
+        """Return the signature and the chunks that are needed to read the pixels."""
         colour = data[25]
         parts = [data[:_HEADER_END]]
         if colour == _PALETTE:
@@ -129,7 +129,7 @@ class PngFile(NamedTuple):
         return parts
 
     def _before_pixels(self, *kinds: bytes) -> bool:
-        """Whether the chunks come in this order, and then the pixels."""
+        """Return whether the chunks come in this order, and then the pixels."""
         starts = [self.chunks[kind][0] for kind in (*kinds, b"IDAT")]
         return starts == sorted(starts)
 
@@ -184,7 +184,7 @@ def inspect_png(data: bytes, where: str) -> PngFile:
 
 @lru_cache(maxsize=64)
 def _plain_header(width: int, height: int, depth: int, colour: int) -> ImageHeader:
-    """The header of a PNG with IHDR, IDAT and IEND alone.
+    """Make the header of a PNG with IHDR, IDAT and IEND alone.
 
     Characters come by the thousand in one size, and building a frozen dataclass takes as long as
     checking two CRCs.
@@ -252,7 +252,7 @@ def _check_palette(palette: tuple[int, int], pixels: tuple[int, int], where: str
 
 @lru_cache(maxsize=64)
 def _layout(header: bytes) -> tuple[list[tuple[int, int]], int]:
-    """What `_row_bytes` says of an IHDR's body, and how many bytes that is; 0 for what goes to a worker."""
+    """Return the rows (see `_row_bytes`) of an IHDR's body and their bytes in all; 0 for a worker's work."""
     width, height, depth, colour, _, _, interlaced = _IHDR(header, 0)
     if depth > 8 or width > LIBPNG_SIDE or height > LIBPNG_SIDE:
         return [], 0
@@ -261,7 +261,7 @@ def _layout(header: bytes) -> tuple[list[tuple[int, int]], int]:
 
 
 def _stored(raw: bytes) -> bytes:
-    """A zlib stream (RFC 1950) that holds bytes as they are."""
+    """Make a zlib stream (RFC 1950) that holds bytes as they are."""
     parts = [b"\x78\x01"]
     for start in range(0, len(raw), 0xFFFF):
         block = raw[start : start + 0xFFFF]
@@ -272,7 +272,7 @@ def _stored(raw: bytes) -> bytes:
 
 
 def _row_bytes(width: int, height: int, bits: int, interlaced: int) -> list[tuple[int, int]]:
-    """The rows of each pass, and how many bytes each has, its filter byte included."""
+    """Count the rows of each pass, and the bytes of each, its filter byte included."""
     if not interlaced:
         return [(height, 1 + (width * bits + 7) // 8)]
     sizes = ((-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in _ADAM7)
@@ -280,7 +280,7 @@ def _row_bytes(width: int, height: int, bits: int, interlaced: int) -> list[tupl
 
 
 def _transparent_grey(body: bytes, depth: int) -> int | None:
-    """The grey value that tRNS makes transparent, as OpenCV decodes it: below 8 bits widened to 8."""
+    """Return the grey value that tRNS makes transparent, as OpenCV decodes it: widened to 8 bits."""
     if len(body) != 2:
         return None
     top = (1 << depth) - 1

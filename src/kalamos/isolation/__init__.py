@@ -134,7 +134,7 @@ def _item_value(values: Sequence[R], item: int) -> R:
 
 
 def processor_seconds(size: int) -> float:
-    """Seconds of processor time that input of `size` bytes may take; see `SMALL_BYTES`.
+    """Return the processor time, in seconds, that input of `size` bytes may take; see `SMALL_BYTES`.
 
     >>> processor_seconds(5_000), processor_seconds(4 * 2**20)
     (1.5, 6.0)

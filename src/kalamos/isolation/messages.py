@@ -125,7 +125,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _lengths(stream: IO[bytes], most: int = sys.maxsize) -> Sequence[int]:
-    """The lengths of a message's parts: the pickle's, and those of its buffers."""
+    """Read the lengths of a message's parts: the pickle's, and those of its buffers."""
     lengths: list[int] = []
     while (length := _LENGTH.unpack(_bytes(stream, _LENGTH.size))[0]) != _END:
         if len(lengths) > most:
@@ -135,7 +135,7 @@ def _lengths(stream: IO[bytes], most: int = sys.maxsize) -> Sequence[int]:
 
 
 def _bytes(stream: IO[bytes], size: int) -> bytes:
-    """Read so many bytes, into memory that is asked for once."""
+    """Read so many bytes, into memory that is allocated once."""
     data = stream.read(size)
     while data and len(data) < size:  # an unbuffered stream gives what there is
         more = stream.read(size - len(data))

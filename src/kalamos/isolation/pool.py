@@ -54,7 +54,7 @@ _PROGRAM = (
 
 
 def _search_path() -> list[str]:
-    """`sys.path` made absolute: a worker may start after a change of the working folder."""
+    """Make `sys.path` absolute: a worker may start after a change of the working folder."""
     found = []
     for entry in sys.path:
         if entry:
@@ -94,7 +94,7 @@ class Worker:
         if not sys.executable or getattr(sys, "frozen", False):
             # Inside another program, which must not be started once more.
             raise FileNotFoundError(errno.ENOENT, "this program does not know where its Python is")
-        # One thread: the caller has others. Address space, which the memory limit counts, is asked for as it
+        # One thread: the caller has others. Address space, which the memory limit counts, is allocated as it
         # is used, and not in large reserves.
         settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         settings |= {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
@@ -146,7 +146,7 @@ class Worker:
         return read_answer(self._process.stdout)
 
     def wait(self) -> int:
-        """The exit status of a worker that has ended or is about to; kills it if it does not."""
+        """Wait for the exit status of a worker that has ended or is about to; kill it if it does not."""
         import subprocess
 
         with contextlib.suppress(subprocess.TimeoutExpired):

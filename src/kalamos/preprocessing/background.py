@@ -420,7 +420,7 @@ def _surface_of_light(overview: Levels) -> Levels:
 
 @lru_cache(maxsize=1)
 def _least_squares() -> Levels:
-    """From the fit's levels [FIT_SIDE_PX^2] to the surface's coefficients [6], all weighing the same."""
+    """Return the matrix from the fit's levels [FIT_SIDE_PX^2] to the surface's coefficients [6]."""
     values = _surface_monomials(FIT_SIDE_PX, FIT_SIDE_PX)
     coefficients: Levels = np.linalg.solve(values @ values.T + FIT_RIDGE, values)
     return coefficients
@@ -428,7 +428,7 @@ def _least_squares() -> Levels:
 
 @lru_cache(maxsize=1)
 def _products() -> Levels:
-    """The products of any two monomials at each of the fit's pixels: [6 * 6, FIT_SIDE_PX * FIT_SIDE_PX].
+    """Return the products of any two monomials at each of the fit's pixels: [6 * 6, FIT_SIDE_PX^2].
 
     Weighted sums of them are the weighted least squares' equations.
     """
@@ -438,7 +438,7 @@ def _products() -> Levels:
 
 @lru_cache(maxsize=64)
 def _surface_monomials(height: int, width: int) -> Levels:
-    """1, x, y, x^2, xy, y^2 at the pixels' centres, the picture from -1 to 1: [6, H * W]."""
+    """Return 1, x, y, x^2, xy, y^2 at the pixels' centres, from -1 to 1: [6, H * W]."""
     return monomials(_centres(height), _centres(width), degree=2)
 
 
@@ -447,9 +447,9 @@ def _centres(side: int) -> Levels:
 
 
 def _noise(paper: Grey, image: Grey) -> tuple[float, float]:
-    """How far the paper lies below its estimate, and its standard deviation there, in grey levels.
+    """Measure how far the paper lies below its estimate, and its deviation, in grey levels.
 
-    Both from the pixels brighter than the median, among which there is no ink.
+    Both from the pixels brighter than the median, none of which is ink.
     """
     stride = max(1, math.isqrt(image.size // NOISE_SAMPLE_PIXELS))
     gap = np.subtract(paper[::stride, ::stride], image[::stride, ::stride], dtype=np.int16).ravel()

@@ -38,7 +38,7 @@ MIN_STROKE_AREA_FRACTION = 0.0003
 """Fewer pixels than this share of the picture are its brightest speck, not its strokes."""
 
 MIN_COMPONENT_AREA_PX = 3
-"""A part of fewer pixels is a speck."""
+"""A smaller component is a speck."""
 
 MIN_DOT_TO_MAIN_FRACTION, MIN_DOT_TO_PEN_FRACTION = 0.01, 0.35
 """A dot has this share of the largest part's area, or this share of the square of the pen's width."""
@@ -70,7 +70,7 @@ EDGE_WIDTH_FRACTION, MIN_EDGE_RISE = 0.02, 0.35
 longer side."""
 
 BORDER_STRIP_FRACTION = 0.02
-"""This share of the longer side along the border is where the table and other characters look in."""
+"""Border strip, as a fraction of the longer side, where neighbouring content is expected."""
 
 MIN_STRIP_LENGTH, MAX_STRIP_DEPTH = 0.7, 0.4
 """A strip along a border takes this share of its length, and is at most so deep."""
@@ -79,7 +79,7 @@ MIN_CHARACTER_FRACTION = 0.03
 """Nothing that spans a smaller share of the longer side was written there."""
 
 MAX_COMPONENTS = 64
-"""Parts that are looked at, largest first; the rest is texture."""
+"""Components that are examined, largest first; the rest is texture."""
 
 GREY_LEVELS = np.arange(256)
 
@@ -108,7 +108,7 @@ MIN_WRITTEN_SPAN_FRACTION = 0.12
 """What spans this share of the longer side is more than a crumb of a line."""
 
 MIN_SIDE_FOR_LINES_PX = 48
-"""With a shorter side of fewer pixels, lines cannot be told from strokes."""
+"""With a shorter side, lines cannot be distinguished from strokes."""
 
 MAX_LINES = 40
 """Lines a direction; the finest squared paper has fewer behind one character."""
@@ -127,7 +127,7 @@ class Box(NamedTuple):
         return max(self.right - self.left, self.bottom - self.top)
 
     def gap(self, other: Box) -> int:
-        """How far apart the two boxes are, along one axis."""
+        """Return how far apart the two boxes are, along one axis."""
         return max(
             self.left - other.right,
             other.left - self.right,
@@ -137,7 +137,7 @@ class Box(NamedTuple):
         )
 
     def margin(self, shape: tuple[int, ...]) -> int:
-        """The distance from the picture's nearest border."""
+        """Return the distance from the picture's nearest border."""
         return min(self.left, self.top, shape[1] - self.right, shape[0] - self.bottom)
 
     def joined(self, other: Box) -> Box:
@@ -149,7 +149,7 @@ class Box(NamedTuple):
         )
 
     def grown(self, px: int, shape: tuple[int, ...]) -> Box:
-        """As far as the picture goes."""
+        """Grow on all sides, within the picture."""
         height, width = shape
         return Box(
             max(self.left - px, 0),
@@ -163,13 +163,13 @@ class Box(NamedTuple):
 
     @property
     def pixels(self) -> tuple[slice, slice]:
-        """The index of its pixels."""
+        """The slices of its pixels."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 @dataclass(frozen=True, eq=False)
 class Component:
-    """A connected part of the mask.
+    """A connected component of the mask.
 
     Attributes:
         mask: uint8 [h, w], 255 where it is in its box.
@@ -186,7 +186,7 @@ class Component:
         return stroke_width(self.mask)
 
     def turned(self) -> Component:
-        """The same in the transposed picture."""
+        """Return the same component of the transposed picture."""
         left, top, right, bottom = self.box
         return Component(self.mask.T, Box(top, left, bottom, right), self.area)
 
@@ -234,13 +234,13 @@ def extract_strokes(ink: Grey) -> Grey:
 
 
 def remove_lines(mask: Grey) -> Grey:
-    """The mask without printed lines; the mask itself where there is none.
+    """Remove printed lines from a mask; return the mask itself if it has none.
 
     A line stays where it is all that is written (a dash, a 1, an alef or a T that fills its crop), and where
     it may be a stroke of a character that fills its crop from border to border (a T, a 4).
 
     Args:
-        mask: uint8 [H, W], 255 where there is ink.
+        mask: uint8 [H, W], 255 for ink.
 
     >>> page = np.zeros((100, 100), np.uint8)
     >>> page[20:80, 45:52] = 255            # a stroke ...
@@ -272,7 +272,7 @@ def _above(ink: Grey, level: float) -> Grey:
 
 
 def _stroke_level(ink: Grey) -> float:
-    """The typical level inside strokes: the mean above Otsu's threshold among what is not black."""
+    """Measure the typical level inside strokes: the mean above Otsu's threshold among what is not black."""
     stride = max(1, math.isqrt(ink.size // LEVEL_SAMPLE_PIXELS))
     sample = np.ascontiguousarray(ink[::stride, ::stride])
     counts = cv2.calcHist([sample], [0], None, [256], [0, 256]).ravel().astype(np.float64)
@@ -291,7 +291,7 @@ def _stroke_level(ink: Grey) -> float:
 
 
 def _character(ink: Grey, mask: Grey, level: float, box: Box) -> Grey:
-    """The mask of the parts that make the character; `box` holds all parts."""
+    """Return the mask of the components that make the character; `box` holds all components."""
     character = np.zeros_like(mask)
     found = list(_components(ink, mask, level, box))
     parts = [part for part in found if not _is_foreign(ink, part)]
@@ -307,7 +307,7 @@ def _character(ink: Grey, mask: Grey, level: float, box: Box) -> Grey:
 
 
 def _components(ink: Grey, mask: Grey, level: float, box: Box) -> Iterator[Component]:
-    """The parts in which there is sure ink, largest first."""
+    """Yield the components with sure ink, largest first."""
     within = mask[box.pixels]
     height, width = within.shape
     most = ((height + 1) // 2) * ((width + 1) // 2)
@@ -324,7 +324,7 @@ def _components(ink: Grey, mask: Grey, level: float, box: Box) -> Iterator[Compo
 
 
 def _is_cut_out(parts: list[Component], ink: Grey, level: float) -> bool:
-    """Whether the picture was cut out around these parts, of which the largest is blurred."""
+    """Return whether the picture was cut out around these components, the largest of them blurred."""
     part = parts[0]
     whole = reduce(Box.joined, (each.box for each in parts))
     (height, width), (down, across) = ink.shape, part.mask.shape
@@ -346,7 +346,7 @@ def _is_cut_out(parts: list[Component], ink: Grey, level: float) -> bool:
 
 
 def _is_foreign(ink: Grey, part: Component, *, cropped: bool = False) -> bool:
-    """Whether a part is a soft shadow, a flash, or a strip along the border.
+    """Return whether a component is a soft shadow, a flash, or a strip along the border.
 
     Args:
         cropped: whether a blurred stroke may run to the border.
@@ -362,7 +362,7 @@ def _is_foreign(ink: Grey, part: Component, *, cropped: bool = False) -> bool:
 
 
 def _is_strip(part: Component, shape: tuple[int, ...]) -> bool:
-    """Whether a part is what the table, or the paper's own edge, shows along the top or the bottom.
+    """Return whether a component is the table, or the paper's edge, along the top or the bottom.
 
     On a picture that is narrow itself, such a part may well be a 1 in a tight crop.
     """
@@ -377,7 +377,7 @@ def _is_strip(part: Component, shape: tuple[int, ...]) -> bool:
 
 
 def _is_sharp(ink: Grey, part: Component) -> bool:
-    """Whether a part has an outline as a pen leaves it."""
+    """Return whether a component has a pen's outline."""
     reach = 2 * max(1, round(EDGE_WIDTH_FRACTION * max(ink.shape) / 2)) + 1
     around = part.box.grown(reach, ink.shape)
     own = part.box.moved(-around.left, -around.top).pixels
@@ -388,7 +388,7 @@ def _is_sharp(ink: Grey, part: Component) -> bool:
 
 
 def _belonging(parts: list[Component], shape: tuple[int, ...]) -> list[Component]:
-    """The largest part and those, largest first, that go with it."""
+    """Return the largest component and those, largest first, that go with it."""
     main = parts[0]
     least = min(MIN_DOT_TO_MAIN_FRACTION * main.area, MIN_DOT_TO_PEN_FRACTION * main.stroke_width**2)
     rim = 1 + round(BORDER_STRIP_FRACTION * max(shape))
@@ -414,7 +414,7 @@ def _is_written(rest: Grey) -> bool:
 
 
 def _may_be_stroke(line: Line, rest: Grey, pen: float) -> bool:
-    """Whether the line is as thick as the pen, and makes, with the rest, ink that fills its crop."""
+    """Return whether a line is as thick as the pen, and makes, with the rest, ink that fills its crop."""
     height = len(rest)
     rows = np.flatnonzero(rest.any(axis=1))
     slack = 1 + 0.02 * height
@@ -426,7 +426,7 @@ def _may_be_stroke(line: Line, rest: Grey, pen: float) -> bool:
 
 
 def _find_lines(mask: Grey) -> list[Line]:
-    """The lines that cross the picture from left to right."""
+    """Find the lines that cross the picture from left to right."""
     height, width = mask.shape
     strips = cv2.resize(np.ascontiguousarray(mask), (LINE_STRIPS, height), interpolation=cv2.INTER_AREA)
     tolerance = 1 + height // 150  # lens and paper bend lines a little
@@ -469,7 +469,7 @@ def _find_lines(mask: Grey) -> list[Line]:
 
 @lru_cache(maxsize=16)
 def _tracks(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.float64], int]:
-    """Where a line of each rise through each row is in each strip.
+    """Compute where a line of each rise through each row lies in each strip.
 
     Returns:
         Rows [R, H, LINE_STRIPS] counted from `margin` px above the picture; the rises [R] in px; the margin.

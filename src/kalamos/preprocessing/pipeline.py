@@ -82,12 +82,12 @@ class AlreadyNormalized:
         return self._stays(x, width, moments["m10"], mass) and self._stays(y, height, moments["m01"], mass)
 
     def _stays(self, first: int, extent: int, moment: float, mass: float) -> bool:
-        """Whether `centre` would put the ink where it is, along one axis."""
+        """Return whether `centre` would leave the ink where it is, along one axis."""
         placed = round(self.size / 2 - (moment - first * mass) / mass)
         return min(max(placed, 0), self.size - extent) == first
 
     def check_batch(self, stack: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Which of the images uint8 [N, size, size] are prepared: bool [N].
+        """Return which of the images uint8 [N, size, size] are prepared: bool [N].
 
         Never true for an image that the steps would change; false for a few that they would not.
         """
@@ -109,7 +109,7 @@ class AlreadyNormalized:
         return prepared
 
     def _centred(self, masses: NDArray[np.int32], occupied: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether `centre` would put the ink, its masses along one axis [N, S], where it is."""
+        """Return whether `centre` would leave the ink, its masses along one axis [N, S], where it is."""
         total = np.maximum(masses.sum(axis=1), 1)
         first, extent = occupied.argmax(axis=1), _extent(occupied)
         middle = (masses @ np.arange(self.size) - first * total) / total
@@ -124,13 +124,13 @@ def _sums(values: NDArray[np.uint8], *, axis: int) -> NDArray[np.int32]:
 
 
 def _extent(occupied: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """From the first to the last true of each row, [N, S] -> [N]."""
+    """Measure from the first to the last true of each row, [N, S] -> [N]."""
     extent: NDArray[np.int64] = occupied.shape[1] - occupied.argmax(axis=1) - occupied[:, ::-1].argmax(axis=1)
     return extent
 
 
 def default_steps(size: int) -> tuple[Mapping[str, object], ...]:
-    """Steps that make squares of `size` px in MNIST's own geometry (LeCun et al. 1998).
+    """Return steps that make squares of `size` px in MNIST's own geometry (LeCun et al. 1998).
 
     The ink's longer side is 20/28 of the side, its centre of mass in the middle, bright on black. An
     image that already looks so passes through unchanged.
@@ -192,7 +192,7 @@ class Preprocessor:
         self.shift = np.float32(mean / std)
 
     def image(self, grey: GreyImage) -> GreyImage:
-        """One grey image uint8 [H, W], any size -> uint8 [S, S], as the network will see it.
+        """Prepare one grey image uint8 [H, W], any size -> uint8 [S, S], as the network will see it.
 
         Raises:
             NoInkError: nothing is written on it.
@@ -255,7 +255,7 @@ class Preprocessor:
         return int(height)
 
     def images(self, greys: Sequence[GreyImage]) -> list[GreyImage | NoInkError]:
-        """`image` of each, in order, a blank one's error in its place.
+        """Prepare each image, in order, with a blank one's error in its place.
 
         Several times faster than one by one where they `stacks` and are prepared already.
         """
@@ -265,17 +265,17 @@ class Preprocessor:
         return [grey if keep else self._attempt(grey) for grey, keep in zip(greys, kept, strict=True)]
 
     def images_with_ink(self, greys: Sequence[GreyImage]) -> tuple[list[int], list[GreyImage]]:
-        """Which of the images have ink, rising, and `images` of those."""
+        """Return the indices of the images with ink, rising, and those images, prepared."""
         outcomes = enumerate(self.images(greys))
         inked = [(row, image) for row, image in outcomes if not isinstance(image, NoInkError)]
         return [row for row, _ in inked], [image for _, image in inked]
 
     def stacks(self, grey: GreyImage) -> bool:
-        """Whether an image has the size at which `images` looks at many at once."""
+        """Return whether an image has the size at which `images` checks many at once."""
         return self._prepared is not None and self._prepared.has_size(grey)
 
     def _is_prepared(self, grey: GreyImage) -> bool:
-        """Whether the steps, which would clean and sharpen it again, have done so already."""
+        """Return whether the steps, which would clean and sharpen it again, have done so already."""
         return self._prepared is not None and self._prepared.check(grey)
 
     def _attempt(self, grey: GreyImage) -> GreyImage | NoInkError:
