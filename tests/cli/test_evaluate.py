@@ -1,4 +1,4 @@
-"""`kalamos evaluate`: parts, formats, reports and exit statuses."""
+"""`kalamos evaluate`, `robustness` and `ood`: splits, formats, reports and exit statuses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 import kalamos
 from kalamos.datasets import Dataset
+from kalamos.evaluation.robustness import CORRUPTIONS
 from kalamos.zoo import model_path
 
 
@@ -173,3 +174,127 @@ def test_a_charset_that_cannot_be_measured_is_refused(
     outcome = command("evaluate", "digits", "pages", *options)
     assert (outcome.code, outcome.out) == (2, b"")
     assert problem in outcome.err
+
+
+# -------------------------------------------------------------------------- kalamos robustness
+
+
+@pytest.fixture
+def few_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Dataset) -> Path:
+    """A folder of three classes, three images each, black on white."""
+    monkeypatch.chdir(tmp_path)
+    for label in range(3):
+        folder = tmp_path / "pages" / str(label)
+        folder.mkdir(parents=True)
+        for row in np.flatnonzero(digits.train.labels == label)[:3]:
+            cv2.imwrite(str(folder / f"{row}.png"), 255 - digits.train.images[row])
+    return tmp_path / "pages"
+
+
+def test_robustness_table_and_report(command, few_pages: Path) -> None:
+    outcome = command("robustness", "digits", "pages", "--limit", "3", "--report", "out")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.rows[0].endswith("n = 3, seed 42")
+    assert {row.split()[0] for row in outcome.rows if row.startswith("  ")} >= set(CORRUPTIONS)
+    assert "wrote out/shift.html and " in outcome.rows[-1]
+    stored = json.loads(Path("out/shift.json").read_text("utf-8"))
+    assert (stored["n"], {cell["corruption"] for cell in stored["cells"]}) == (3, set(CORRUPTIONS))
+    assert not Path("out/metrics.json").exists()
+
+
+def test_robustness_json_and_blank_images_are_exit_status_1(command, few_pages: Path) -> None:
+    cv2.imwrite(str(few_pages / "2" / "blank.png"), np.full((28, 28), 255, np.uint8))
+    outcome = command("robustness", "digits", "pages", "--limit", "0", "--seed", "3", "-f", "json")
+    assert outcome.code == 1
+    stored = json.loads(outcome.out)
+    assert (stored["n"], stored["seed"], stored["clean_no_ink"]) == (10, 3, 1)
+    assert stored["no_ink"] >= 1
+
+
+def test_evaluate_shift_is_robustness_with_a_warning(command, few_pages: Path) -> None:
+    new = command("robustness", "digits", "pages", "--limit", "1", "--seed", "3", "-f", "json")
+    old = command(
+        *("evaluate", "digits", "pages", "--shift", "--shift-limit", "1", "--seed=3"),
+        *("-f", "json", "--part=all"),
+    )
+    assert old.out == new.out
+    assert old.err.splitlines() == [
+        "kalamos: evaluate --shift is deprecated; use kalamos robustness",
+        "kalamos: --shift-limit is deprecated; use --limit",
+        "kalamos: --part is deprecated; use --split",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["evaluate", "--limit", "5"], "No such option '--limit'"),
+        (["evaluate", "--shift", "--record"], "No such option '--record'"),
+        (["robustness", "--charset", "digits"], "No such option '--charset'"),
+        (["robustness", "--limit", "-1"], "-1 is not in the range"),
+        (["evaluate", "--shift", "--seed", "-1"], "-1 is not in the range"),
+    ],
+)
+def test_robustness_wrong_usage(command, few_pages: Path, arguments: list[str], told: str) -> None:
+    verb, *options = arguments
+    outcome = command(verb, "digits", "pages", *options)
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert told in outcome.err
+
+
+# --------------------------------------------------------------------------------- kalamos ood
+
+
+@pytest.fixture
+def sklearn() -> None:
+    pytest.importorskip("sklearn", reason="needs the extra 'train'")
+
+
+@pytest.mark.usefixtures("here", "sklearn")
+def test_ood_table_and_report(command, digits_folder: Path) -> None:
+    options = ["--count", "20", "--data-dir", digits_folder, "--report", "out"]
+    outcome = command("ood", "digits", "mnist", *options)
+    assert outcome.code == 0
+    assert outcome.rows[0] == "digits on mnist test, known n = 60"
+    for name in (
+        "paper",
+        "scribbles",
+        "shapes",
+        "textures",
+        "skipped script:ahcd",
+        "skipped script:emnist-47",
+    ):
+        assert any(row.startswith(name) for row in outcome.rows)
+    assert sorted(path.name for path in Path("out").iterdir()) == ["outliers.html", "outliers.json"]
+    assert "wrote out/outliers.json and out/outliers.html" in outcome.rows[-1]
+
+
+@pytest.mark.usefixtures("here", "sklearn")
+def test_ood_json_is_what_the_report_holds_and_the_old_spelling(command, digits_folder: Path) -> None:
+    shared = ["--seed", "3", "-f", "json", "--data-dir", digits_folder]
+    outcome = command("ood", "digits", "mnist", "--set", "shapes", "--count", "9", *shared, "--report", "out")
+    assert outcome.out == Path("out/outliers.json").read_bytes()
+    figures = json.loads(outcome.out)
+    assert ([each["name"] for each in figures["sets"]], figures["seed"]) == (["shapes"], 3)
+    old = ["--outliers", "--outlier-set", "shapes", "--outlier-count", "9"]
+    before = command("evaluate", "digits", "mnist", *old, *shared)
+    assert before.out == outcome.out
+    assert before.err.startswith("kalamos: evaluate --outliers is deprecated; use kalamos ood\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["evaluate", "--count", "5"], "No such option '--count'"),
+        (["evaluate", "--outliers", "--shift-limit", "5"], "No such option '--shift-limit'"),
+        (["ood", "--charset", "123"], "No such option '--charset'"),
+        (["ood", "--set", "papre"], "there is no outlier set 'papre'; did you mean 'paper'?"),
+        (["evaluate", "--outliers", "--outlier-count", "0"], "0 is not in the range"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_ood_wrong_usage(command, digits_folder: Path, arguments: list[str], told: str) -> None:
+    verb, *options = arguments
+    outcome = command(verb, "digits", "mnist", "--data-dir", digits_folder, *options)
+    assert (outcome.code, outcome.out) == (2, b"")
+    assert told in outcome.err

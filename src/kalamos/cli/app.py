@@ -6,9 +6,9 @@ import ipaddress
 import logging
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -16,11 +16,43 @@ from kalamos.cli._shared import MODEL_NAME
 from kalamos.errors import require_extra
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    import gradio
 
     from kalamos.app.batching import ModelRegistry
     from kalamos.app.errors import Limits
-    from kalamos.app.visits import VisitLimits
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LIMIT_OPTIONS: Final = (
+    ("--max-upload-mb", click.IntRange(1, 4096), 20, "MB", "Maximum size of a request."),
+    ("--max-images", click.IntRange(1), 256, "N", "Maximum images per request."),
+    ("--queue", click.IntRange(1), 1024, "N", "Maximum images waiting, in all."),
+    (
+        "--timeout",
+        click.FloatRange(0, 3600, min_open=True),
+        30,
+        "SECONDS",
+        "Maximum time for a request to arrive, and for it to be answered.",
+    ),
+    (
+        "--visit-minutes",
+        click.FloatRange(0, 60 * 24 * 30, min_open=True),
+        120,
+        "MINUTES",
+        "Delete a visitor's uploads after this time without a request.",
+    ),
+    ("--max-visits", click.IntRange(1), 100, "N", "Maximum visitors of the page at once."),
+    ("--visit-mb", click.IntRange(1), 400, "MB", "Maximum size of one visitor's files."),
+    ("--all-visits-mb", click.IntRange(1), 4096, "MB", "Maximum size of all visitors' files."),
+)
+
+
+def _limit_options(command: F) -> F:
+    for flag, kind, default, metavar, text in reversed(_LIMIT_OPTIONS):
+        option = click.option(flag, type=kind, default=default, show_default=True, metavar=metavar, help=text)
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -48,56 +80,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Another host name of the server, for example behind a proxy.  [repeatable]",
 )
-@click.option(
-    "--max-upload-mb",
-    type=click.IntRange(1, 4096),
-    default=20,
-    show_default=True,
-    help="Maximum size of a request.",
-)
-@click.option(
-    "--max-images", type=click.IntRange(1), default=256, show_default=True, help="Maximum images per request."
-)
-@click.option(
-    "--queue", type=click.IntRange(1), default=1024, show_default=True, help="Maximum images waiting, in all."
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, 3600, min_open=True),
-    default=30,
-    show_default=True,
-    metavar="SECONDS",
-    help="Maximum time for a request to arrive, and for it to be answered.",
-)
-@click.option(
-    "--visit-minutes",
-    type=click.FloatRange(0, 60 * 24 * 30, min_open=True),
-    default=120,
-    show_default=True,
-    metavar="MINUTES",
-    help="Delete a visitor's uploads after this time without a request.",
-)
-@click.option(
-    "--max-visits",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Maximum visitors of the page at once.",
-)
-@click.option(
-    "--visit-mb",
-    type=click.IntRange(1),
-    default=400,
-    show_default=True,
-    help="Maximum size of one visitor's files.",
-)
-@click.option(
-    "--all-visits-mb",
-    type=click.IntRange(1),
-    default=4096,
-    show_default=True,
-    help="Maximum size of all visitors' files.",
-)
+@_limit_options
 @click.option(
     "--allow-model-upload/--no-model-upload",
     default=None,
@@ -118,98 +101,75 @@ def app(
     api_only: bool,
     models: tuple[str, ...],
     names: tuple[str, ...],
-    max_upload_mb: int,
-    max_images: int,
-    queue: int,
-    timeout: float,
-    visit_minutes: float,
-    max_visits: int,
-    visit_mb: int,
-    all_visits_mb: int,
     allow_model_upload: bool | None,
     corrections: Path,
     quiet: bool,
+    **limit: float,
 ) -> None:
     """Draw, upload, look inside and correct in the browser; and an HTTP API for programs.
 
     Listens on this machine only, unless --host says otherwise. There is no login: anyone who can reach the
     address can use it. docs/app.md says what is safe to expose, and how. Ctrl-C ends it.
     """
-    _require_app(api_only)
+    require_extra("app", ("fastapi", "uvicorn", "python_multipart", *(() if api_only else ("gradio",))))
+    from kalamos.app.api import create_app
     from kalamos.app.batching import ModelRegistry
     from kalamos.app.errors import Limits
     from kalamos.app.server import bind, server_for
     from kalamos.app.visits import VisitLimits, app_folder
 
     limits = Limits(
-        upload_bytes=max_upload_mb * 2**20,
-        images=min(max_images, queue),
-        queue=queue,
-        seconds=timeout,
+        upload_bytes=int(limit["max_upload_mb"]) * 2**20,
+        images=int(min(limit["max_images"], limit["queue"])),
+        queue=int(limit["queue"]),
+        seconds=limit["timeout"],
     )
     visit_limits = VisitLimits(
-        idle_seconds=60 * visit_minutes,
-        visits=max_visits,
-        visit_bytes=visit_mb * 2**20,
-        total_bytes=all_visits_mb * 2**20,
+        idle_seconds=60 * limit["visit_minutes"],
+        visits=int(limit["max_visits"]),
+        visit_bytes=int(limit["visit_mb"]) * 2**20,
+        total_bytes=int(limit["all_visits_mb"]) * 2**20,
     )
     registry = ModelRegistry(models or None)
+    loopback = _is_loopback(host)
+    local = loopback and not names  # behind a proxy, which has another name for it, others can reach it
+    model_upload = local if allow_model_upload is None else allow_model_upload
     _log_to_stderr(quiet)
     with bind(host, port) as listener, app_folder() as folder:
-        paged = None
+        page = None
         if not api_only:
-            local = _is_for_this_computer(host, names)
-            takes_models = local if allow_model_upload is None else allow_model_upload
-            paged = _Paged(corrections, folder, visit_limits, model_upload=takes_models, local=local)
-        application = _application(registry, limits, paged, _hosts(host, names))
+            page = _build_page(registry, limits, corrections, folder, local=local, model_upload=model_upload)
+        application = create_app(registry, limits, page, hosts=_hosts(host, names), visit_limits=visit_limits)
         address = _address(*listener.getsockname()[:2])
 
         def ready() -> None:
-            _print_address(address, api_only=api_only, local=_is_loopback(host))
+            _print_address(address, api_only=api_only, local=loopback)
 
         try:
             server = server_for(
-                application, shutdown_timeout=timeout, ready=ready, ending=application.state.end_page
+                application, shutdown_timeout=limits.seconds, ready=ready, ending=application.state.end_page
             )
             server.run(sockets=[listener])
         except KeyboardInterrupt:  # the way to end it
             print("ended", file=sys.stderr)
 
 
-def _require_app(api_only: bool) -> None:
-    wanted = ("fastapi", "uvicorn", "python_multipart", *(() if api_only else ("gradio",)))
-    require_extra("app", wanted)
-
-
-@dataclass(frozen=True)
-class _Paged:
-    """What the page needs besides the API."""
-
-    corrections: Path
-    """The folder for corrections and models made from them."""
-    folder: Path
-    """The folder for uploads."""
-    limits: VisitLimits
-    model_upload: bool
-    local: bool
-    """Whether only this computer can reach the page."""
-
-
-def _application(
-    registry: ModelRegistry, limits: Limits, paged: _Paged | None, hosts: frozenset[str] | None
-) -> FastAPI:
-    from kalamos.app.api import create_app
-
-    if paged is None:
-        return create_app(registry, limits, hosts=hosts)
+def _build_page(
+    registry: ModelRegistry,
+    limits: Limits,
+    corrections: Path,
+    folder: Path,
+    *,
+    local: bool,
+    model_upload: bool,
+) -> gradio.Blocks:
     # Uploads are deleted with the server, and lie in a folder that only this user can read. Gradio reads
     # these variables when it is imported.
-    os.environ["GRADIO_TEMP_DIR"] = str(paged.folder)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from kalamos.app.page import build_page
 
-    page = build_page(registry, limits, paged.corrections, local=paged.local, model_upload=paged.model_upload)
-    return create_app(registry, limits, page, hosts=hosts, visit_limits=paged.limits)
+    return build_page(registry, limits, corrections, local=local, model_upload=model_upload)
 
 
 def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:
@@ -219,11 +179,6 @@ def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:
     if names or _is_loopback(host):
         return LOOPBACK_HOSTS | {host.lower(), *map(str.lower, names)}
     return None
-
-
-def _is_for_this_computer(host: str, names: tuple[str, ...]) -> bool:
-    """Return whether only this computer can reach the server, not even through a proxy (--allow-host)."""
-    return _is_loopback(host) and not names
 
 
 def _is_loopback(host: str) -> bool:

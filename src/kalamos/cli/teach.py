@@ -65,34 +65,38 @@ def teach(
     measured on held-out examples; the new model then learns from all of them. Takes seconds on a CPU, and
     needs no PyTorch. `kalamos fine-tune` is the same command.
     """
-    from kalamos.finetune import check_target, fine_tune, load_examples
+    from kalamos.finetune import check_target, fine_tune
     from kalamos.model_file.spec import NOT_STATED, check_licence
-    from kalamos.recognizer import load
     from kalamos.zoo import find_model
 
     chosen = NOT_STATED if licence is None else check_licence(licence)
     check_target(output, find_model(model), force=force)
-    examples = load_examples(folder, data_dir)
-    lesson = fine_tune(
-        load(model), examples, name=name or output.stem, holdout=holdout, seed=seed, licence=chosen
+    tuned = fine_tune(
+        model,
+        folder,
+        name=name or output.stem,
+        holdout=holdout,
+        seed=seed,
+        licence=chosen,
+        data_dir=data_dir,
     )
-    lesson.save(output, force=force)
+    tuned.save(output, force=force)
     print_result(
         format_name,
-        lambda: json.dumps(_as_json(lesson, model, output), ensure_ascii=False, indent=2),
-        lambda _: _print_outcome(lesson, model, output),
+        lambda: json.dumps(_as_json(tuned, model, output), ensure_ascii=False, indent=2),
+        lambda _: _print_outcome(tuned, model, output),
     )
-    print_skipped(folder, lesson.problems)
-    if lesson.problems:
+    print_skipped(folder, tuned.problems)
+    if tuned.problems:
         context.exit(1)
 
 
-def _print_outcome(lesson: FineTuned, model: str, output: Path) -> None:
+def _print_outcome(tuned: FineTuned, model: str, output: Path) -> None:
 
-    before, after = lesson.before, lesson.after
-    echo(f"{output}: {len(lesson.labels):,} classes, fine-tuned from {model} on {lesson.n:,} examples")
-    if lesson.new_labels:
-        echo(f"new classes: {' '.join(lesson.new_labels)}")
+    before, after = tuned.before, tuned.after
+    echo(f"{output}: {len(tuned.labels):,} classes, fine-tuned from {model} on {tuned.n:,} examples")
+    if tuned.new_labels:
+        echo(f"new classes: {' '.join(tuned.new_labels)}")
     if not after.n:
         echo("nothing held out, so nothing measured: that takes at least two examples per class")
     if after.new_n:
@@ -100,28 +104,28 @@ def _print_outcome(lesson: FineTuned, model: str, output: Path) -> None:
     if after.known_n:
         was, now = _share(before.known_right, before.known_n), _share(after.known_right, after.known_n)
         echo(f"known classes {now} held-out examples right, before: {was}")
-    elif lesson.new_labels:
+    elif tuned.new_labels:
         echo("no examples of known classes, so the accuracy on those is not measured")
-    print_licence(lesson.spec)
+    print_licence(tuned.spec)
 
 
 def _share(right: int, n: int) -> str:
     return f"{right:,} of {n:,} ({right / n:.1%})"
 
 
-def _as_json(lesson: FineTuned, model: str, output: Path) -> dict[str, Any]:
+def _as_json(tuned: FineTuned, model: str, output: Path) -> dict[str, Any]:
     return {
         "model": output.as_posix(),
-        "name": lesson.spec.name,
+        "name": tuned.spec.name,
         "taught_from": model,
-        "examples": lesson.n,
-        "temperature": lesson.spec.temperature,
-        "licence": lesson.spec.licence,
-        "labels": list(lesson.labels),
-        "new_labels": list(lesson.new_labels),
-        "before": _score_json(lesson.before),
-        "after": _score_json(lesson.after),
-        "problems": [{"where": each.where, "what": each.what} for each in lesson.problems],
+        "examples": tuned.n,
+        "temperature": tuned.spec.temperature,
+        "licence": tuned.spec.licence,
+        "labels": list(tuned.labels),
+        "new_labels": list(tuned.new_labels),
+        "before": _score_json(tuned.before),
+        "after": _score_json(tuned.after),
+        "problems": [{"where": each.where, "what": each.what} for each in tuned.problems],
     }
 
 

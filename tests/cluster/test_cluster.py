@@ -34,8 +34,8 @@ from kalamos.cluster import (
     Stream,
     TableStream,
     WorkerConfig,
+    _find_all_tables,
     blocks_of,
-    job,
 )
 from kalamos.cluster.storage import PartFolder
 from kalamos.errors import CorruptImageError, ImageNotFoundError, KalamosError, UsageError
@@ -52,7 +52,7 @@ from kalamos.zoo import model_path
 READ = """
 import pickle, sys
 from kalamos.cluster import RayJob
-from kalamos.cluster.worker import WorkerConfig
+from kalamos.cluster import WorkerConfig
 from kalamos.zoo import model_path
 
 path, address, target = sys.argv[1:]
@@ -258,7 +258,7 @@ def test_blocks_are_whole_chunks_of_the_local_engine(folder: Path, most: int) ->
 
 
 def test_large_members_make_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "MAX_BLOCK_BYTES", 300_000)
+    monkeypatch.setattr("kalamos.cluster.MAX_BLOCK_BYTES", 300_000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for index in range(10):
             archive.writestr(f"{index}.png", bytes(140_000))
@@ -406,3 +406,14 @@ def test_uris_are_fetched_where_paths_are_uris(tmp_path: Path) -> None:
 def test_another_version_of_kalamos_does_not_read() -> None:
     with pytest.raises(KalamosError, match=r"a worker has kalamos .*, the command 0\.0\.0; install the same"):
         BlockReader(replace(READING, version="0.0.0"))
+
+
+def test_a_table_that_is_not_there_is_a_row_among_others_and_refused_alone(tmp_path: Path) -> None:
+    there, absent = (tmp_path / "a.parquet").as_uri(), (tmp_path / "b.parquet").as_uri()
+    parquet.write_table(pa.table({"image": [b"x"]}), tmp_path / "a.parquet")
+    assert _find_all_tables([absent, there]) == [there, absent]
+    [row] = TableStream(absent, None, alone=False).search()[1]
+    assert isinstance(row, NamedImage)
+    assert isinstance(row.content, ImageNotFoundError)
+    with pytest.raises(UsageError, match="no such file or folder"):
+        _find_all_tables([absent, absent])
