@@ -77,14 +77,12 @@ class Workload(NamedTuple):
         batch_size: how many images a run may have, of 1 to `MAX_BATCH`.
         work: multiply-adds of one image.
         run_bytes: of one image's tensors between the nodes.
-        constant_bytes: of what is computed when the file is opened.
     """
 
     values: dict[str, Value]
     batch_size: int
     work: int
     run_bytes: int
-    constant_bytes: int
 
 
 def infer(graph: Graph, input_size: int) -> Workload:
@@ -219,7 +217,7 @@ class _Costs:
             self.work(batch_size) > MAX_WORK or self.run_bytes(batch_size) > MAX_RUN_BYTES
         ):
             batch_size //= 2
-        return Workload(values, batch_size, work, run_bytes, self._constant_bytes)
+        return Workload(values, batch_size, work, run_bytes)
 
 
 @dataclass(frozen=True, slots=True)
