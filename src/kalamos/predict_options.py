@@ -1,9 +1,9 @@
 """The options of `predict`, each declared once.
 
 `PredictOptions` is what Python, the command line and the HTTP API share: its fields make the click options
-(`kalamos.cli.options.predict_options`), the fields and the JSON schema of an API request
+(`kalamos.cli._shared.predict_options`), the fields and the JSON schema of an API request
 (`kalamos.app.schema`) and the keyword arguments of `Recognizer`. To add an option, add a field here and its
-name to `PredictKeywords`, and use it where predictions are made (`kalamos.answering`).
+name to `PredictKeywords`, and use it where predictions are made (`kalamos.postprocessing`).
 
 This module imports neither numpy nor the model code, so that `kalamos predict --help` stays fast.
 """

@@ -62,7 +62,7 @@ def train(
             manifest, or a zip of either; None takes the recipe's.
         recipe: a `Recipe` or a TOML file that says how; None takes the defaults.
         run_dir: a new folder for checkpoints, logs and the outcome; None keeps nothing on disk.
-        data_dir: the folder that holds the named datasets; see `kalamos.datasets.data_dir`.
+        data_dir: the folder that holds the named datasets; see `kalamos.datasets.named.data_dir`.
         device: `auto`, `cpu` or `cuda`.
         workers: threads that prepare batches ahead; the result does not depend on them.
         callback: called at each step and epoch.
@@ -129,7 +129,7 @@ def run_recipe(
     """Train what the recipe says. The official test split is not touched.
 
     Args:
-        data_dir: see `kalamos.datasets.data_dir`.
+        data_dir: see `kalamos.datasets.named.data_dir`.
         device: `auto`, `cpu` or `cuda`.
         run_dir: a new folder for checkpoints, logs and the outcome; None keeps nothing on disk.
         workers: threads that prepare batches ahead; the result does not depend on them.
