@@ -119,7 +119,7 @@ class Target:
     """Of the images answered."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The result of measuring one split; every figure follows from the probabilities.
 
@@ -145,6 +145,10 @@ class Evaluation:
     charset: str | None = None
     removed: NDArray[np.float32] | None = None
     validated: SelectiveAccuracy | None = None
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return f"Evaluation(n = {self.n}, accuracy {self.accuracy:.2%} [{low:.2%}, {high:.2%}])"
 
     @property
     def n(self) -> int:

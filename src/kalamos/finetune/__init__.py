@@ -96,7 +96,7 @@ class Score:
         return self.new_right / self.new_n if self.new_n else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FineTuned:
     """A fine-tuned model, not yet on disk.
 
@@ -120,6 +120,10 @@ class FineTuned:
     n: int
     problems: tuple[SkippedFile, ...]
     taught_from: Path | None
+
+    def __repr__(self) -> str:
+        new = f", new: {' '.join(self.new_labels)}" if self.new_labels else ""
+        return f"FineTuned({self.spec.name!r}, {len(self.labels)} classes, {self.n} examples{new})"
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ DEFAULT_LABEL_SAMPLE: Final = 50_000
 """Images whose labels are checked: a quarter of a minute of one core."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InspectionReport:
     """The problems of a dataset, and what was measured to find them.
 
@@ -77,6 +77,13 @@ class InspectionReport:
     polarities: NDArray[np.int8]
     labels: LabelCheck | None
     findings: tuple[Finding, ...]
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(finding.kind for finding in self.findings) or "no findings"
+        classes = len(self.dataset.alphabet)
+        return (
+            f"InspectionReport({self.dataset.name!r}, {len(self.images)} images, {classes} classes: {kinds})"
+        )
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -238,7 +238,7 @@ class RunConfig:
         return cls(recipe, alphabet, data_sha256, split, created, environment())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A finished training."""
 
@@ -264,6 +264,11 @@ class Run:
     """Rows of the dataset trained on, validated on and held out; None if its folder lacks the file."""
     folder: Path | None = field(default=None, compare=False)
     """Its run folder; None if nothing was kept on disk."""
+
+    def __repr__(self) -> str:
+        kept = f", in {self.folder}" if self.folder else ""
+        accuracy = f"val accuracy {self.val_accuracy:.2%}"
+        return f"Run({self.recipe.arch!r}, {self.train_count} images, {accuracy}{kept})"
 
     def export(
         self,
@@ -374,12 +379,13 @@ def save_run(run: Run, folder: Path) -> None:
     write_weights(folder / WEIGHTS_FILE, dict(run.network.state_dict()))
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: str | os.PathLike[str]) -> Run:
     """Read a finished run back, the network in evaluation mode.
 
     Raises:
         TrainingError: not a finished run, or its files do not fit together.
     """
+    folder = Path(folder)
     with _explain_damage(folder):
         metadata = _read_metadata(folder)
         recipe, alphabet = metadata.parse()

@@ -32,7 +32,7 @@ SIGNIFICANCE_LEVEL = 0.05
 Answers = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Systems on the same images.
 
@@ -49,6 +49,13 @@ class Comparison:
     passed_over: int
     systems: tuple[SystemOutcome, ...]
     verdicts: tuple[PairwiseTest, ...]
+
+    def __repr__(self) -> str:
+        figures = [
+            f"{system.name} {system.accuracy:.2%}" if system.measured else f"{system.name} failed"
+            for system in self.systems
+        ]
+        return f"Comparison({self.dataset!r}, {self.part}, n = {self.n}: {', '.join(figures)})"
 
     @property
     def failures(self) -> tuple[tuple[str, Failure], ...]:
