@@ -216,7 +216,7 @@ def test_kinds_of_files_passed_over(command, folder: Path, one: bytes) -> None:
         (folder / name).write_bytes(one if name == "scan" else b"x")
     outcome = command("predict", folder)
     assert outcome.err.splitlines()[-5:] == [
-        "passed over 5 files that are no image by name:",
+        "skipped 5 files without an image extension:",
         "  2 PDFs: save the pages of them as PNG (c.PDF, d.pdf)",
         "  1 HEIC photo: convert it to JPEG or PNG (b.heic)",
         "  1 image under another name: let the name of it end in .png or .jpg, as it is (scan)",

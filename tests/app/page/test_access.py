@@ -458,9 +458,10 @@ def test_uploads_go_when_the_visit_is_over(start: Start, folder: Path, tmp_path:
         [path] = visitor.upload(stroke())
         assert "Read as 1" in visitor.read(path)
         until = time.monotonic() + 30
-        while Path(path).exists() and time.monotonic() < until:
+        folder_of_visit = Path(path).parents[2]
+        while folder_of_visit.exists() and time.monotonic() < until:
             time.sleep(0.2)
-        assert not Path(path).parents[2].exists()
+        assert not folder_of_visit.exists()
         assert visitor.http.get(f"/gradio_api/file={path}").status_code == 403
         assert "Draw one character" in visitor.read_again()  # a new visit, under the same cookie
         [path] = visitor.upload(stroke())
