@@ -506,7 +506,7 @@ FIT = [{"step": "ink_box"}, {"step": "resize", "size": 20}, {"step": "centre", "
         ([*FIT[:2], {"step": "centre", "size": 32}], "makes images of 32 px, its graph takes 28"),
         (FIT[:2], "does not make every image a square of one size"),
         ([*FIT[:1], {"step": "resize", "size": 30}, FIT[2]], "does not fit into 28x28"),
-        ([{"step": "twist"}], "there is no preprocessing step 'twist'"),
+        ([{"step": "twist"}], "unknown preprocessing step 'twist'"),
     ],
 )
 def test_a_model_whose_preprocessing_does_not_fit_is_refused(

@@ -265,7 +265,7 @@ def restrict(alphabet: Alphabet, charset: str) -> ClassMask:
     '0123456789cijklmopsuvwxyzabdefghnqrt'
     >>> restrict(LATIN_47, "digit")
     Traceback (most recent call last):
-    kalamos.errors.UsageError: there is no group of characters 'digit'; did you mean 'digits'? For these \
+    kalamos.errors.UsageError: unknown group of characters 'digit'; did you mean 'digits'? For these \
 characters themselves, put a space between them
     """
     _check_text(charset)
@@ -335,7 +335,7 @@ def _refuse_misspelt_group(word: str) -> None:
     near = [name for name in GROUPS if lower.startswith(name)] or get_close_matches(lower, GROUPS, 1, 0.85)
     if near:
         raise UsageError(
-            f"there is no group of characters {word!r}",
+            f"unknown group of characters {word!r}",
             remedy=f"did you mean {near[0]!r}? For these characters themselves, put a space between them",
         )
 

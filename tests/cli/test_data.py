@@ -94,10 +94,10 @@ def test_the_list_shows_which_files_are_here(command, digits_folder: Path, tmp_p
 def test_a_verb_or_a_name_misspelt(command) -> None:
     outcome = command("data", "lst")
     assert outcome.code == 2
-    assert "there is no command 'data lst'; did you mean 'list'?" in outcome.err
+    assert "unknown command 'data lst'; did you mean 'list'?" in outcome.err
     outcome = command("data", "get", "mnits")
     assert (outcome.code, outcome.out) == (2, b"")
-    assert outcome.err == "kalamos: there is no dataset 'mnits'; did you mean 'mnist'?\n"
+    assert outcome.err == "kalamos: unknown dataset 'mnits'; did you mean 'mnist'?\n"
     for arguments in ((), ("get",)):
         outcome = command("data", *arguments)
         assert outcome.code == 2

@@ -288,7 +288,7 @@ def test_ood_json_is_what_the_report_holds_and_the_old_spelling(command, digits_
         (["evaluate", "--count", "5"], "No such option '--count'"),
         (["evaluate", "--outliers", "--shift-limit", "5"], "No such option '--shift-limit'"),
         (["ood", "--charset", "123"], "No such option '--charset'"),
-        (["ood", "--set", "papre"], "there is no outlier set 'papre'; did you mean 'paper'?"),
+        (["ood", "--set", "papre"], "unknown outlier set 'papre'; did you mean 'paper'?"),
         (["evaluate", "--outliers", "--outlier-count", "0"], "0 is not in the range"),
     ],
 )

@@ -37,4 +37,4 @@ def test_nothing_asked_is_wrong_usage_with_help(command) -> None:
 def test_a_misspelt_verb(command) -> None:
     outcome = command("predct", "a.png")
     assert outcome.code == 2
-    assert "there is no command 'predct'; did you mean 'predict'?" in outcome.err
+    assert "unknown command 'predct'; did you mean 'predict'?" in outcome.err

@@ -185,7 +185,7 @@ def test_a_finished_run_is_only_shown(command: Any, tiny_run_folder: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["mnst"], 2, "there is no dataset 'mnst'; did you mean 'mnist'?"),
+        (["mnst"], 2, "unknown dataset 'mnst'; did you mean 'mnist'?"),
         (["mnist", "--arch", "kalamos_x"], 2, "did you mean 'kalamos_xs'?"),
         (["mnist", "--data-dir", "none"], 2, "none/mnist"),
         (["--recipe", "none.toml"], 2, "none.toml: cannot be read as TOML"),

@@ -328,9 +328,9 @@ def test_members_that_no_line_names_are_reported(as_zip: Write, png: Png) -> Non
     [
         (
             "path,label,split\nx.png,a,train\ny.png,b,tset\n",
-            r"letters\.csv:3: there is no split 'tset'.*'test'",
+            r"letters\.csv:3: unknown split 'tset'.*'test'",
         ),
-        ("path,label,split\nx.png,a,train\ny.png,b\n", r"letters\.csv:3: there is no split ''"),
+        ("path,label,split\nx.png,a,train\ny.png,b\n", r"letters\.csv:3: unknown split ''"),
         ('path,label\nx.png,"a\n', r"letters\.csv:\d: unexpected end of data"),
         ("path,label\nx.png,a\n", "one class with images, 'a'"),
         ("path,label\n", "no class with images"),
@@ -441,14 +441,14 @@ def test_nothing_is_read_to_tell_name_from_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("mnsit", "there is no dataset 'mnsit'; did you mean 'mnist'"),
-        ("qqq", "there is no dataset 'qqq'; name a folder, a .csv or .zip file, or one of: .*mnist"),
+        ("mnsit", "unknown dataset 'mnsit'; did you mean 'mnist'"),
+        ("qqq", "unknown dataset 'qqq'; name a folder, a .csv or .zip file, or one of: .*mnist"),
         ("./mnist-", "no such file or folder"),
         ("~nobody-of-this-name/x", "no such file or folder"),
         ("no/where.csv", "no such file or folder"),
-        ("", "there is no dataset ''"),
+        ("", "unknown dataset ''"),
         ("a\0b", "no such file or folder"),
-        ("x" * 5000, "there is no dataset 'xxx"),
+        ("x" * 5000, "unknown dataset 'xxx"),
     ],
 )
 def test_what_is_nowhere_says_so(
@@ -474,7 +474,7 @@ def test_an_archive_is_known_by_its_content(as_zip: Write, png: Png) -> None:
 def test_a_folder_s_misspelt_name_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "letters" / "a").mkdir(parents=True)
-    with pytest.raises(DatasetError, match=r"there is no dataset 'leters'; did you mean 'letters'\?"):
+    with pytest.raises(DatasetError, match=r"unknown dataset 'leters'; did you mean 'letters'\?"):
         load_dataset("leters")
     with pytest.raises(DatasetError, match=r"no such file or folder; did you mean 'letters'\?"):
         load_dataset("leters/a")

@@ -79,7 +79,7 @@ def test_stacking_needs_one_size() -> None:
     )
     assert ragged[::2].stack().shape == (2, 2, 3)
     for mixed in (ragged, ragged[:0]):
-        with pytest.raises(DatasetError, match="different sizes are no array"):
+        with pytest.raises(DatasetError, match="different sizes do not form an array"):
             mixed.stack()
 
 

@@ -156,7 +156,7 @@ def test_what_cannot_begin_leaves_an_empty_folder_at_most(
 def test_a_missing_dataset_is_said_before_anything_is_trained(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"mnist: there is no .*train-images-idx3-ubyte"):
         run_recipe(Recipe(), data_dir=tmp_path)
-    with pytest.raises(DatasetError, match="there is no dataset 'minst'"):
+    with pytest.raises(DatasetError, match="unknown dataset 'minst'"):
         run_recipe(replace(Recipe(), dataset="minst"), data_dir=tmp_path)
 
 
@@ -275,7 +275,7 @@ def test_train_is_one_call(digits_folder: Path, quick_recipe: Recipe, tmp_path: 
         (None, None, {}, "there is nothing to train on; name a dataset or give a recipe"),
         ("mine.toml", None, {}, r"mine\.toml: a recipe, not a dataset"),
         ("mnist", None, {"epoch": 3}, "did you mean 'epochs'"),
-        ("mnist", None, {"arch": "cnn4"}, "there is no architecture 'cnn4'"),
+        ("mnist", None, {"arch": "cnn4"}, "unknown architecture 'cnn4'"),
     ],
 )
 def test_what_cannot_be_trained(

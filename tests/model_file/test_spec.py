@@ -167,7 +167,7 @@ def test_what_is_no_json_object_is_refused(text: str, problem: str) -> None:
         ({"parameters": True}, "'parameters'"),
         ({"parameters": -1}, "'parameters'"),
         ({"alphabet": ["a", "b"]}, "'alphabet'"),
-        ({"alphabet__labels": ["a", "a"]}, "'alphabet' is no alphabet: .*twice"),
+        ({"alphabet__labels": ["a", "a"]}, "'alphabet' is not an alphabet: .*twice"),
         ({"alphabet__labels": "ab"}, r"'alphabet.labels'"),
         ({"alphabet__labels": ["a", 1]}, r"'alphabet.labels\[1\]'"),
         ({"alphabet__size": 2}, "'alphabet' has an unknown key 'size'"),

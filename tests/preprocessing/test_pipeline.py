@@ -34,7 +34,7 @@ def test_all_steps_are_known_by_name() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ({"step": "polarty"}, "no preprocessing step 'polarty'; did you mean 'polarity'"),
+        ({"step": "polarty"}, "unknown preprocessing step 'polarty'; did you mean 'polarity'"),
         ({"step": "blur"}, "choose from: centre, grey, ink_box, pad, polarity, resize, stroke"),
         ({"step": "resize", "sise": 20}, "'resize' has no parameter 'sise'; did you mean 'size'"),
         ({"step": "resize"}, "'resize' lacks 'size'"),

@@ -27,7 +27,7 @@ def test_the_decorator_returns_what_it_registers() -> None:
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest(shapes: Registry[int]) -> None:
-    with pytest.raises(UsageError, match="there is no shape 'triangel'; did you mean 'triangle'"):
+    with pytest.raises(UsageError, match="unknown shape 'triangel'; did you mean 'triangle'"):
         shapes.get("triangel")
 
 

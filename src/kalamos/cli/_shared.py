@@ -368,7 +368,7 @@ class SuggestingGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
             name = " ".join([*ctx.command_path.split()[1:], args[0]])
-            ctx.fail(f"there is no command {name!r}; {suggest(args[0], self.list_commands(ctx))}")
+            ctx.fail(f"unknown command {name!r}; {suggest(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
 

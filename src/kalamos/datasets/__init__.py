@@ -88,7 +88,7 @@ def load_dataset(
     (('cross', 'ring'), (2, 28, 28), [0, 1])
     >>> load_dataset("mnits")
     Traceback (most recent call last):
-    kalamos.errors.DatasetError: there is no dataset 'mnits'; did you mean 'mnist'?
+    kalamos.errors.DatasetError: unknown dataset 'mnits'; did you mean 'mnist'?
     """
     found = resolve_dataset(name_or_path)
     if isinstance(found, str):
@@ -133,7 +133,7 @@ def resolve_dataset(name_or_path: str | os.PathLike[str]) -> str | Path:
     meant = perhaps_meant(os.fspath(name_or_path))
     if given == Path(name_or_path).name:  # a bare word
         remedy = suggest(given, DATASETS.names(), otherwise="name a folder, a .csv or .zip file, or one of")
-        raise DatasetError(f"there is no dataset {given!r}", remedy=meant or remedy)
+        raise DatasetError(f"unknown dataset {given!r}", remedy=meant or remedy)
     raise DatasetError(
         f"{given}: no such file or folder", remedy=meant or "name a folder, a .csv or .zip file"
     )

@@ -453,6 +453,6 @@ def _part_of_line(values: dict[str, str]) -> Part:
     name = values["split"].strip()
     if name.casefold() not in PART_OF_FOLDER:
         raise DatasetError(
-            f"there is no split {name!r}", remedy=suggest(name.casefold(), ("train", "val", "test"))
+            f"unknown split {name!r}", remedy=suggest(name.casefold(), ("train", "val", "test"))
         )
     return PART_OF_FOLDER[name.casefold()]

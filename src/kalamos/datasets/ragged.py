@@ -100,7 +100,8 @@ class RaggedImages:
         """
         if not self.uniform:
             raise DatasetError(
-                f"{len(self)} images of different sizes are no array", remedy="prepare them to one size first"
+                f"{len(self)} images of different sizes do not form an array",
+                remedy="prepare them to one size first",
             )
         return np.stack(list(self))
 

@@ -244,7 +244,7 @@ def _paths(stream: io.BufferedReader, separator: bytes) -> Iterator[str]:
             if path := entry.removesuffix(line_end):
                 yield os.fsdecode(path)
         if len(left) > MAX_PATH_BYTES:
-            problem = f"{_STDIN_WHERE}: more than {MAX_PATH_BYTES:,} bytes without an end are no path"
+            problem = f"{_STDIN_WHERE}: more than {MAX_PATH_BYTES:,} bytes without an end are not a path"
             raise CorruptImageError(problem, remedy="give a path a line")
         data = stream.read1()
     if path := left.removesuffix(line_end):

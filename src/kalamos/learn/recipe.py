@@ -340,9 +340,7 @@ def _current_keys(mapping: Mapping[str, Any]) -> dict[str, Any]:
 def _augmentation(value: object) -> Augmentation:
     if isinstance(value, str):
         if value not in AUGMENTATIONS:
-            raise RecipeError(
-                f"there is no augmentation policy {value!r}", remedy=suggest(value, AUGMENTATIONS)
-            )
+            raise RecipeError(f"unknown augmentation policy {value!r}", remedy=suggest(value, AUGMENTATIONS))
         return AUGMENTATIONS[value]
     table = _mapping("augmentation", value)
     _refuse_unknown("[augmentation]", table, Augmentation)

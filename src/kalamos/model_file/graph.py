@@ -339,7 +339,7 @@ def _value_type(payload: memoryview) -> ValueType:
         return ValueType(name, 0, None)
     declared = _Message(type_bytes, f"the type of {name[:60]!r}")
     if any(declared.messages(number) for number in (4, 5, 7, 8, 9)):
-        raise _unsupported(f"{name[:60]!r} is no plain tensor")
+        raise _unsupported(f"{name[:60]!r} is not a plain tensor")
     tensor_bytes = declared.single(1)
     if tensor_bytes is None:
         return ValueType(name, 0, None)

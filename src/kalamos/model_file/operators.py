@@ -171,13 +171,13 @@ class Call:
     def integer(self, name: str, default: int) -> int:
         value = self.node.attributes.get(name, default)
         if not isinstance(value, int):
-            self.refuse(f"its attribute {name!r} is no whole number")
+            self.refuse(f"its attribute {name!r} is not a whole number")
         return value
 
     def number(self, name: str, default: float) -> float:
         value = self.node.attributes.get(name, default)
         if not isinstance(value, float):
-            self.refuse(f"its attribute {name!r} is no number")
+            self.refuse(f"its attribute {name!r} is not a number")
         return value
 
     def text(self, name: str, default: str, allowed: Iterable[str]) -> str:
@@ -191,7 +191,7 @@ class Call:
         if value is None:
             return None if default is None else tuple(default)
         if not isinstance(value, tuple) or not all(isinstance(each, int) for each in value):
-            self.refuse(f"its attribute {name!r} is no list of whole numbers")
+            self.refuse(f"its attribute {name!r} is not a list of whole numbers")
         return tuple(each for each in value if isinstance(each, int))
 
     def known(self, place: int) -> tuple[Dimension | float, ...]:
@@ -199,7 +199,7 @@ class Call:
         value = self.value(place)
         if value.numbers is None:
             self.refuse(
-                f"its input {place} cannot be told before it runs, so neither can the size of its output"
+                f"its input {place} is not known before it runs, so neither is the size of its output"
             )
         return value.numbers
 
@@ -265,7 +265,7 @@ class Call:
         if given is None:
             return DataType.FLOAT, 0.0
         if not isinstance(given, Tensor) or given.shape != (1,):
-            self.refuse("its value is no tensor of one element")
+            self.refuse("its value is not a tensor of one element")
         return given.data_type, None if given.numbers is None else given.numbers[0]
 
 
@@ -494,7 +494,7 @@ def _comparison(call: Call) -> Sequence[Value]:
 def _logic(call: Call) -> Sequence[Value]:
     first, second = call.value(0), call.value(1)
     if {first.data_type, second.data_type} != {DataType.BOOL}:
-        call.refuse("its inputs are no truth values")
+        call.refuse("its inputs are not booleans")
     result = call.output(DataType.BOOL, broadcast(call, first.shape, second.shape))
     _elementwise(call, result)
     return [result]
@@ -516,7 +516,7 @@ def _clip(call: Call) -> Sequence[Value]:
     for place in (1, 2):
         bound = call.optional(place)
         if bound is not None and (bound.data_type != value.data_type or count_of(bound.shape) != Count(1)):
-            call.refuse("its bounds are no single numbers of its input's type")
+            call.refuse("its bounds are not single numbers of its input's type")
     result = call.output(value.data_type, value.shape)
     _elementwise(call, result)
     return [result]

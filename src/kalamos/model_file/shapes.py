@@ -173,7 +173,7 @@ def _slice(call: Call) -> Sequence[Value]:
                 call.refuse("it leaves out images of a run")
             continue
         if not isinstance(end, int) or step == 0:
-            call.refuse("it cannot be told what it keeps")
+            call.refuse("what it keeps is not known")
         kept = range(side)[start:end:step]
         shape[axis] = len(kept)
         numbers = None if numbers is None or rank > 1 else tuple(numbers[place] for place in kept)
@@ -184,7 +184,7 @@ def _slice(call: Call) -> Sequence[Value]:
 def _gather(call: Call) -> Sequence[Value]:
     value, places = call.value(0), call.value(1)
     if places.data_type not in INTEGERS:
-        call.refuse("its places are no whole numbers")
+        call.refuse("its places are not whole numbers")
     axis = call.axis(call.integer("axis", 0), len(value.shape))
     side = value.shape[axis]
     chosen = places.numbers
@@ -215,7 +215,7 @@ def _pad(call: Call) -> Sequence[Value]:
     axes = tuple(range(rank)) if axes is None else axes
     filling = call.optional(2)
     if filling is not None and (filling.data_type != value.data_type or count_of(filling.shape) != Count(1)):
-        call.refuse("its value is no single number of its input's type")
+        call.refuse("its value is not a single number of its input's type")
     if len(pads) != 2 * len(axes) or any(not 0 <= pad <= FAR for pad in pads):
         call.refuse(f"its pads {list(pads[:16])} do not fit {shown_shape(value.shape)}")
     shape = list(value.shape)
@@ -328,7 +328,7 @@ def _resized(call: Call, shape: Shape) -> Shape:
     if sizes is not None and sizes.shape != (0,):
         return call.sides(3)
     if scales is None or scales.numbers is None or len(scales.numbers) != len(shape):
-        call.refuse("its output's size cannot be told before it runs")
+        call.refuse("its output's size is not known before it runs")
     found: list[Dimension] = []
     for side, scale in zip(shape, scales.numbers, strict=True):
         if isinstance(scale, Batch) or not 0 < scale < 2**16:

@@ -411,7 +411,7 @@ def _build(cls: Any, value: object, key: str) -> Any:
     try:
         return cls(**converted)
     except AlphabetError as error:
-        raise ModelFileError(f"the spec{where} is no alphabet: {error.problem}") from error
+        raise ModelFileError(f"the spec{where} is not an alphabet: {error.problem}") from error
 
 
 _hints = cache(get_type_hints)  # a spec is built of dozens of records

@@ -24,7 +24,7 @@ class Registry(Generic[T]):
     >>> shapes.get("triangel")
     Traceback (most recent call last):
     ...
-    kalamos.errors.UsageError: there is no shape 'triangel'; did you mean 'triangle'?
+    kalamos.errors.UsageError: unknown shape 'triangel'; did you mean 'triangle'?
     """
 
     def __init__(self, kind: str, error: type[KalamosError]) -> None:
@@ -46,7 +46,7 @@ class Registry(Generic[T]):
             return self._entries[name]
         except KeyError:
             remedy = suggest(name, self._entries)
-            raise self._error(f"there is no {self._kind} {name!r}", remedy=remedy) from None
+            raise self._error(f"unknown {self._kind} {name!r}", remedy=remedy) from None
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._entries))

@@ -137,11 +137,11 @@ def test_scribbles_have_ink_and_paper_mostly_not() -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("scribles", "there is no outlier set 'scribles'; did you mean 'scribbles'?"),
-        ("", "there is no outlier set ''"),
+        ("scribles", "unknown outlier set 'scribles'; did you mean 'scribbles'?"),
+        ("", "unknown outlier set ''"),
         ("script", "outlier set 'script' names no dataset; write script:NAME"),
         ("script:", "names no dataset"),
-        ("SHAPES", "there is no outlier set 'SHAPES'"),
+        ("SHAPES", "unknown outlier set 'SHAPES'"),
     ],
 )
 def test_a_name_that_is_none(name: str, told: str) -> None:

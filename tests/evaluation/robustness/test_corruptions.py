@@ -80,7 +80,7 @@ def test_a_photograph_of_any_size_is_reduced() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("shotnoise", 1), "there is no corruption 'shotnoise'; did you mean 'shot_noise'?"),
+        (("shotnoise", 1), "unknown corruption 'shotnoise'; did you mean 'shot_noise'?"),
         (("fog", 0), "strength 0 of fog; choose 1, 2 or 3"),
         (("fog", 4), "strength 4 of fog"),
         (("fog", 1, -1), "seed -1 is negative"),

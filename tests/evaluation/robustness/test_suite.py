@@ -180,7 +180,7 @@ def test_progress_reaches_the_end(reader: Recognizer, digits: Dataset) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"names": ["fogg"]}, "there is no corruption 'fogg'; did you mean 'fog'"),
+        ({"names": ["fogg"]}, "unknown corruption 'fogg'; did you mean 'fog'"),
         ({"names": []}, "no corruption is chosen"),
         ({"limit": -5}, "-5 images cannot be drawn"),
         ({"seed": -5}, "seed -5 is negative"),

@@ -101,7 +101,7 @@ def test_long_names_are_folded(found: Comparison) -> None:
     lines = printed(Comparison("d", "test", 1000, 2, (long, *found.systems), ()))
     assert max(map(len, lines)) <= WIDTH
     assert sum(line.count("n" * 20) for line in lines) >= 12
-    assert lines[0] == "d, test: 1,000 images, 2 files passed over"
+    assert lines[0] == "d, test: 1,000 images, 2 files skipped"
 
 
 def test_nothing_left_to_compare_is_said(lone: Comparison) -> None:

@@ -91,7 +91,7 @@ def test_what_is_no_run_is_left_alone(digits: Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "a"
     folder.mkdir()
     (folder / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"is no run, but holds thesis\.txt"):
+    with pytest.raises(UsageError, match=r"is not a run: it holds thesis\.txt"):
         check_runs(digits, one(folder, Recipe()))
     clear_leftovers(folder)
     assert (folder / "thesis.txt").exists()

@@ -276,7 +276,7 @@ def test_export_model_quantises_with_the_runs_own_split(
     ("source", "options", "message"),
     [
         ("digits", {}, "digits: already an onnx model"),
-        ("digits", {"format": "onxx"}, "there is no export format 'onxx'; did you mean 'onnx'"),
+        ("digits", {"format": "onxx"}, "unknown export format 'onxx'; did you mean 'onnx'"),
         ("digits", {"format": "pt2", "int8": True}, "int8 is for onnx, not for pt2"),
         ("digits", {"format": "pt2", "destination": "a.onnx"}, "has to end in .pt2"),
         ("digist", {"format": "pt2"}, "did you mean 'digits'"),

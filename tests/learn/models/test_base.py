@@ -173,7 +173,7 @@ def test_a_copy_is_a_network_of_its_own(name: str) -> None:
 
 
 def test_a_misspelt_architecture_is_answered_with_the_nearest() -> None:
-    with pytest.raises(RecipeError, match="there is no architecture 'kalamos-xs'; did you mean 'kalamos_xs'"):
+    with pytest.raises(RecipeError, match="unknown architecture 'kalamos-xs'; did you mean 'kalamos_xs'"):
         create_model("kalamos-xs", num_classes=10)
 
 

@@ -161,7 +161,7 @@ def open_set(name: str, context: OODContext) -> OutlierSet:
     (dtype('uint8'), True)
     >>> open_set("scribles", OODContext(DIGITS, "eval"))
     Traceback (most recent call last):
-    kalamos.errors.UsageError: there is no outlier set 'scribles'; did you mean 'scribbles'?
+    kalamos.errors.UsageError: unknown outlier set 'scribles'; did you mean 'scribbles'?
     """
     kind, _, dataset = name.partition(":")
     if kind != "script":

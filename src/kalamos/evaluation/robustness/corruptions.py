@@ -430,7 +430,7 @@ def corrupt(image: Grey, name: str, strength: int, seed: int | Sequence[int] = 0
     (np.uint8(128), (200, 200))
     """
     if name not in CORRUPTIONS:
-        raise UsageError(f"there is no corruption {name!r}", remedy=suggest(name, CORRUPTIONS))
+        raise UsageError(f"unknown corruption {name!r}", remedy=suggest(name, CORRUPTIONS))
     if strength not in STRENGTHS:
         raise UsageError(f"strength {strength!r} of {name}", remedy="choose 1, 2 or 3")
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 2 or not image.size:

@@ -289,7 +289,7 @@ def _chosen(names: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(CORRUPTIONS)
     for name in names:
         if name not in CORRUPTIONS:
-            raise UsageError(f"there is no corruption {name!r}", remedy=suggest(name, CORRUPTIONS))
+            raise UsageError(f"unknown corruption {name!r}", remedy=suggest(name, CORRUPTIONS))
     if not names:
         raise UsageError("no corruption is chosen", remedy="omit `names` for all of them")
     return tuple(dict.fromkeys(names))

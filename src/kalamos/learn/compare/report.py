@@ -230,7 +230,7 @@ def as_markdown(found: Comparison) -> str:
 
 
 def _title(found: Comparison) -> str:
-    over = f", {found.passed_over:,} files passed over" if found.passed_over else ""
+    over = f", {found.passed_over:,} files skipped" if found.passed_over else ""
     return f"{one_line(found.dataset)}, {found.part}: {found.n:,} images{over}"
 
 

@@ -231,7 +231,7 @@ def check_runs(dataset: Dataset, systems: Sequence[System]) -> None:
             _check_recipe(member.folder, plan.recipe, member.recipe)
         elif strangers := [p.name for p in _entries(member.folder) if not _LEFTOVER_FILE.fullmatch(p.name)]:
             raise UsageError(
-                f"{member.folder}: is no run, but holds {min(strangers)}",
+                f"{member.folder}: is not a run: it holds {min(strangers)}",
                 remedy="choose another folder (-o), or move that away",
             )
 

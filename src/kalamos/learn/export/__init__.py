@@ -94,7 +94,7 @@ def export_model(
     """
     licence = None if licence is None else check_licence(licence)
     if format not in FORMATS:
-        raise UsageError(f"there is no export format {format!r}", remedy=suggest(format, FORMATS))
+        raise UsageError(f"unknown export format {format!r}", remedy=suggest(format, FORMATS))
     form = FORMATS[format]
     if int8 and form is not ONNX:
         raise UsageError(f"int8 is for onnx, not for {format}", remedy="leave out one of the two")
