@@ -198,6 +198,6 @@ def test_ragged_images_keep_their_groups_and_names_for_any_number_of_jobs(digits
 
 
 def test_steps_that_make_no_squares_are_refused() -> None:
-    steps = [{"step": "polarity"}, {"step": "normalise"}]
+    steps = [{"step": "ink"}, {"step": "normalise"}]
     with pytest.raises(PreprocessingError, match="square of one size"):
         prepare_split(Split(np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.int64)), Preprocessor(steps))

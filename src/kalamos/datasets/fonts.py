@@ -279,6 +279,11 @@ class FontFile:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DatasetError(f"{display_name(path)}: not a font that can be read ({reason})") from error
 
+    @property
+    def code_points(self) -> frozenset[int]:
+        """The code points that the font has glyphs for."""
+        return self._characters
+
     def has(self, character: str) -> bool:
         """Whether the font has all code points of a character."""
         return all(ord(point) in self._characters for point in character)

@@ -167,4 +167,5 @@ def photograph(glyph: NDArray[np.uint8], camera: Camera, generator: np.random.Ge
 
 
 def _nothing(side: float) -> Drawing:
-    return Drawing(np.zeros((round(side), round(side)), np.float32), (0, 0, 0, 0))
+    nothing = np.zeros((round(side), round(side)), np.float32)
+    return Drawing(nothing, (0, 0, 0, 0), nothing)

@@ -26,6 +26,7 @@ from kalamos.learn.recipe import Fraction, NonNegative, Probability, check_field
 __all__ = [
     "BROAD_GRAIN",
     "FINE_GRAIN",
+    "MARKER",
     "MEDIUM_GRAIN",
     "WHITE_NOISE",
     "Camera",
@@ -272,15 +273,27 @@ class Drawing(NamedTuple):
     """The share of its light that the paper loses, float32 [H, W]."""
     margins: tuple[int, int, int, int]
     """Paper above, right of, below and left of the ink's box, in px."""
+    coverage: Floats
+    """The share of each pixel that lies within a stroke, float32 [H, W], however dark the pen is."""
 
 
-def draw(strokes: Strokes, longer: float, camera: Camera, generator: np.random.Generator) -> Drawing:
+def draw(
+    strokes: Strokes,
+    longer: float,
+    camera: Camera,
+    generator: np.random.Generator,
+    *,
+    thinnest: float = 0.0,
+    pen: Pen | None = None,
+) -> Drawing:
     """The strokes anew, with some pen, on a piece of paper somewhat larger than they.
 
     Args:
         longer: px that the ink's longer side shall have, before it is turned.
+        thinnest: in `coverage`, strokes of a smaller width, in px, are drawn so wide.
+        pen: None takes one of the camera's.
     """
-    pen = _choose(camera, generator)
+    pen = _choose(camera, generator) if pen is None else pen
     wider = generator.uniform(*pen.width) * FIELD_INK_PIXELS / (2 * strokes.typical)
     half = strokes.typical * min(max(wider, MIN_WIDTH_FACTOR), MAX_WIDTH_FACTOR)
     growth = 2 * (half - strokes.typical)  # of the ink's box, whose strokes keep their middle lines
@@ -299,7 +312,7 @@ def draw(strokes: Strokes, longer: float, camera: Camera, generator: np.random.G
     top, right, bottom, left = (
         np.rint(least + generator.random(4) * camera.margin * longer).astype(int).tolist()
     )
-    shape = round(height) + top + bottom, round(width) + left + right
+    shape = max(1, round(height) + top + bottom), max(1, round(width) + left + right)
 
     middle = (field.shape[1] - 1) / 2, (field.shape[0] - 1) / 2
     strength = generator.random() * camera.elastic * FIELD_INK_PIXELS
@@ -313,6 +326,8 @@ def draw(strokes: Strokes, longer: float, camera: Camera, generator: np.random.G
     if wobble:
         depth += np.float32(wobble) * cut(BROAD_GRAIN, shape, generator)
 
+    wider = max(0.0, thinnest / 2 - half * scale)
+    coverage: Floats = np.clip(depth * np.float32(scale) + np.float32(wider + 0.5), 0, 1)
     depth *= np.float32(scale / generator.uniform(*pen.softness))
     depth += np.float32(0.5)
     ink = np.clip(depth, 0, 1, out=depth)
@@ -321,7 +336,7 @@ def draw(strokes: Strokes, longer: float, camera: Camera, generator: np.random.G
     load += np.float32(generator.uniform(*pen.load))
     ink *= np.clip(load, 0, 1, out=load)
     ink *= np.float32(generator.uniform(*pen.darkness))
-    return Drawing(ink, (top, right, bottom, left))
+    return Drawing(ink, (top, right, bottom, left), coverage)
 
 
 def _choose(camera: Camera, generator: np.random.Generator) -> Pen:
