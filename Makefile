@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint fuzz bench limits bench-training results zoo teaching fonts notebook samples constraints clean
+.PHONY: demo test lint fuzz ink bench limits bench-training results zoo teaching fonts notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -35,6 +35,9 @@ lint: $(VENV)/.everything  ## format, lint, types, layers, import circles, dead 
 fuzz: $(VENV)/.everything  ## hostile files, models and requests: minutes; what is found lies in build/fuzz
 	$(BIN)/python -m fuzz $(FUZZ)
 
+ink: $(VENV)/.everything  ## real images, frames and paddings: the table, and what was misread in build/ink
+	$(BIN)/python benchmarks/ink.py --write --sheets
+
 bench: $(VENV)/.everything  ## measure speed and memory, write the tables
 	$(BIN)/python benchmarks/bench.py --write
 
@@ -49,7 +52,7 @@ results: $(VENV)/.everything  ## train the recipes that are not trained yet, mea
 
 zoo: $(VENV)/.everything  ## train and measure the shipped models, install them with their cards
 	$(BIN)/python benchmarks/zoo.py
-	$(BIN)/python benchmarks/hands.py
+	$(BIN)/python benchmarks/judged_fonts.py
 	$(BIN)/python benchmarks/frontier.py --measure
 
 teaching: $(VENV)/.everything  ## measure teaching on letters held out of training, write docs/teaching.md

@@ -1,9 +1,9 @@
 """How the shipped models read hands that no training saw: the handwriting fonts kept to judge by.
 
-Usage: python benchmarks/hands.py [NAME ...] [--table]
+Usage: python benchmarks/judged_fonts.py [NAME ...] [--table]
 Needs `make fonts`. Every character of these fonts as drawn, then under every corruption of the shift suite
 that makes a photograph of it, at all strengths, and as crops along the ink's own box, as a segmentation
-makes them. Writes docs/hands.json and its table in docs/results.md; `--table` only writes the table.
+makes them. Writes docs/judged-fonts.json and its table in docs/results.md; `--table` only writes the table.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]
 from markers import replace_part  # noqa: E402  (the path must be set first)
 
-KEPT, PAGE = ROOT / "docs" / "hands.json", ROOT / "docs" / "results.md"
+KEPT, PAGE = ROOT / "docs" / "judged-fonts.json", ROOT / "docs" / "results.md"
 DRAWN = ROOT / "build" / "judged"
 MODELS = {"digits": "digits", "digits-large": "digits", "latin": "latin-47", "latin-large": "latin-47"}
 LIMIT = 1000
@@ -137,7 +137,7 @@ def main() -> None:
     for name in () if asked.table else asked.names or MODELS:
         kept[name] = figures(name)
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
-    PAGE.write_text(replace_part(PAGE.read_text("utf-8"), "hands", table(kept)), "utf-8")
+    PAGE.write_text(replace_part(PAGE.read_text("utf-8"), "judged-fonts", table(kept)), "utf-8")
 
 
 if __name__ == "__main__":

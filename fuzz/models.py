@@ -37,8 +37,8 @@ FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
 STEPS: list[dict[str, Any]] = [
     {"step": "grey"},
-    {"step": "polarity"},
-    {"step": "ink_box"},
+    {"step": "ink"},
+    {"step": "crop"},
     {"step": "resize", "size": 20},
     {"step": "centre", "size": SIDE},
     {"step": "normalise", "mean": 0.13, "std": 0.3},
@@ -239,7 +239,7 @@ def _steps(rng: random.Random) -> Case:
             "thinnest": rng.choice((1e9, 5.0)),
             "thickest": 1e9,
         },
-        {"step": rng.choice(("polarity", "ink_box", "grey"))},
+        {"step": rng.choice(("ink", "crop", "grey", "polarity", "ink_box"))},
     ]
     chosen = [rng.choice(extra) for _ in range(rng.choice((1, 2, 3)))] * rng.choice((1, 1, 3, 20, 2_000))
     at = rng.randint(0, len(STEPS) - 1)

@@ -497,7 +497,7 @@ def test_the_repr_names_the_model(reader: kalamos.Recognizer) -> None:
     assert repr(reader) == "Recognizer('digits', 10 classes)"
 
 
-FIT = [{"step": "ink_box"}, {"step": "resize", "size": 20}, {"step": "centre", "size": 28}]
+FIT = [{"step": "crop"}, {"step": "resize", "size": 20}, {"step": "centre", "size": 28}]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
@@ -24,7 +23,7 @@ from kalamos.images.pixels import out_of_memory
 from kalamos.inputs.files import find_images
 from kalamos.inputs.item import NamedImage, is_large, load_item, load_items, name_of, nbytes
 from kalamos.model_file import LoadedModel, ModelSpec, open_model
-from kalamos.parallel import GilGate, ProcessPool, default_jobs, ordered_map
+from kalamos.parallel import GilGate, default_jobs, ordered_map
 from kalamos.postprocessing import AnswerRule, Inference, predictions_of
 from kalamos.predict_options import PredictKeywords, PredictOptions, spell_out_options
 from kalamos.predictions import Prediction
@@ -239,7 +238,6 @@ class Recognizer:
         options: PredictOptions | None = None,
         *,
         jobs: int | None = None,
-        processes: bool = False,
         **keywords: Unpack[PredictKeywords],
     ) -> Iterator[Prediction]:
         """Like `predict_folder`, over any stream of paths and `kalamos.inputs.NamedImage`s, in its order.
@@ -247,16 +245,13 @@ class Recognizer:
         `kalamos.inputs.InputSearch` makes such a stream of all that the command line takes: zip and tar
         archives, Parquet and CSV files, standard input.
 
-        With `processes`, all but one of the `jobs` are processes of their own where preparing the images
-        takes long, as for crops of photographs: see `kalamos.parallel`.
-
         >>> from kalamos.inputs import NamedImage
         >>> [result] = load("digits").predict_files([NamedImage("forms.zip/7.png", b"")])
         >>> result
         Prediction(label=None, path='forms.zip/7.png', error='forms.zip/7.png: the file is empty; ...')
         """
         options = self._options(options, keywords)
-        return self._stream(paths, options, jobs, processes=processes)
+        return self._stream(paths, options, jobs)
 
     def evaluate(
         self,
@@ -322,7 +317,7 @@ class Recognizer:
         >>> page = np.full((80, 60), 255, np.uint8)
         >>> page[10:70, 27:33] = 0
         >>> [name for name, image in load("digits").trace(page)]
-        ['input', 'polarity', 'ink_box', 'stroke', 'resize', 'centre']
+        ['input', 'ink', 'crop', 'stroke', 'resize', 'centre']
         """
         grey = self._load(source, timeout, max_pixels)
         yield "input", grey
@@ -354,56 +349,39 @@ class Recognizer:
         """
         return AnswerRule.for_model(self.spec, options)
 
-    def read_chunk(self, chunk: list[ImageSource | NamedImage], options: PredictOptions) -> list[Prediction]:
-        """What `predict_files` makes of up to 64 images, in this thread."""
-        return self._read_chunk(chunk, options, self.answer_rule(options), GilGate(), threading.Event())
-
     def _stream(
         self,
         sources: Iterable[ImageSource | NamedImage],
         options: PredictOptions,
         jobs: int | None,
-        *,
-        processes: bool = False,
     ) -> Iterator[Prediction]:
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs = {jobs} leaves no worker", remedy="use 1 or more")
-        if options.max_pixels is None:  # the helpers have to know it too
-            options = replace(options, max_pixels=self._max_pixels)
         rule = self.answer_rule(options)
-        turns, stopping, workers = GilGate(), threading.Event(), jobs or default_jobs()
-        model = self._model
-        most = workers - 1 if processes and Path(model.where).is_file() else 0
-        pool = ProcessPool(_read_in_process, model.where, model.sha256, options, max_workers=most)
+        gate, stopping = GilGate(), threading.Event()
 
         def read(chunk: list[ImageSource | NamedImage]) -> list[Prediction]:
-            answers = pool.run(chunk, turns)
-            return self._read_chunk(chunk, options, rule, turns, stopping) if answers is None else answers
+            return self._read_chunk(chunk, options, rule, gate, stopping)
 
-        def mapped() -> Iterator[Prediction]:
-            with pool:
-                yield from ordered_map(
-                    read,
-                    sources,
-                    chunk=CHUNK,
-                    jobs=workers,
-                    is_large=is_large,
-                    nbytes=nbytes,
-                    stopping=stopping,
-                )
-
-        return mapped()
+        return ordered_map(
+            read,
+            sources,
+            chunk=CHUNK,
+            jobs=jobs or default_jobs(),
+            is_large=is_large,
+            nbytes=nbytes,
+            stopping=stopping,
+        )
 
     def _read_chunk(
         self,
         sources: list[ImageSource | NamedImage],
         options: PredictOptions,
         rule: AnswerRule,
-        turns: GilGate,
+        gate: GilGate,
         stopping: threading.Event,
     ) -> list[Prediction]:
-        with turns.take() as done:
-            outcomes = self._prepare_all(sources, options, done, stopping)
+        outcomes = self._prepare_all(sources, options, gate, stopping)
         paths = [name_of(source) for source in sources[: len(outcomes)]]
         found = self._infer(outcomes, rule.class_mask)
         read = iter(predictions_of(found, [paths[i] for i in found.rows.tolist()], rule))
@@ -428,7 +406,7 @@ class Recognizer:
         >>> found.rows.tolist(), found.probabilities.argmax(axis=1).tolist()
         ([1], [1])
         """
-        outcomes = self._prepare_all(list(sources), PredictOptions(), lambda: None, threading.Event())
+        outcomes = self._prepare_all(list(sources), PredictOptions(), GilGate(), threading.Event())
         return self._infer(outcomes, class_mask)
 
     def _infer(self, outcomes: Sequence[GreyImage | ImageError], class_mask: ClassMask | None) -> Inference:
@@ -441,11 +419,10 @@ class Recognizer:
         self,
         sources: list[ImageSource | NamedImage],
         options: PredictOptions,
-        done: Callable[[], None],
+        gate: GilGate,
         stopping: threading.Event,
     ) -> list[GreyImage | ImageError]:
         outcomes: list[GreyImage | ImageError] = []
-        together: dict[int, GreyImage] = {}
         loaded = load_items(
             sources,
             max_pixels=self._max_pixels if options.max_pixels is None else int(options.max_pixels),
@@ -453,19 +430,27 @@ class Recognizer:
             timeout=options.timeout,
             stopping=stopping,
         )
-        with contextlib.closing(loaded):
-            for source in sources:
+        with gate.take() as done, contextlib.closing(loaded):
+            for _ in sources:
                 if stopping.is_set():  # 64 photographs can take half a minute
                     break
                 grey = next(loaded)
-                if not isinstance(grey, ImageError):
-                    if self._preprocessor.stacks(grey):
-                        together[len(outcomes)] = grey
-                    else:  # at once, so that no more than one photograph is held
-                        grey = self._prepared(grey, source)
-                outcomes.append(grey)
+                # Reduced at once, so that no more than one photograph is held whole.
+                outcomes.append(grey if isinstance(grey, ImageError) else self._preprocessor.reduce(grey))
                 done()
-        for i, outcome in zip(together, self._preprocessor.images([*together.values()]), strict=True):
+        # Past the gate: a run of the ink finder is long, and does without the GIL.
+        return self._prepare_together(outcomes, sources)
+
+    def _prepare_together(
+        self, outcomes: list[GreyImage | ImageError], sources: list[ImageSource | NamedImage]
+    ) -> list[GreyImage | ImageError]:
+        """Prepare what was decoded; errors stay where they are."""
+        greys = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
+        try:
+            prepared: Sequence[GreyImage | ImageError] = self._preprocessor.images([*greys.values()])
+        except (ImageError, MemoryError, cv2.error):
+            prepared = [self._prepared(grey, sources[i]) for i, grey in greys.items()]
+        for i, outcome in zip(greys, prepared, strict=True):
             outcomes[i] = outcome
         return outcomes
 
@@ -479,21 +464,6 @@ class Recognizer:
             if (too_large := out_of_memory(error, _display_name(source))) is None:
                 raise
             return too_large
-
-
-def _read_in_process(
-    path: str, sha256: str, options: PredictOptions, chunk: list[ImageSource | NamedImage]
-) -> list[Prediction]:
-    """Do what `Recognizer.read_chunk` does, in a process of its own with the model file at `path`."""
-    return _recognizer_of(path, sha256).read_chunk(chunk, options)
-
-
-@lru_cache(maxsize=1)
-def _recognizer_of(path: str, sha256: str) -> Recognizer:
-    model = open_model(path)
-    if model.sha256 != sha256:
-        raise ModelFileError(f"{model.where}: the model file is another by now")
-    return Recognizer(model)
 
 
 def _display_name(source: ImageSource | NamedImage) -> str:

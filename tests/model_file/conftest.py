@@ -22,7 +22,7 @@ def spec() -> ModelSpec:
         architecture="flat",
         parameters=51,
         alphabet=Alphabet("abc", ("a", "ب", "ch")),
-        preprocessing=({"step": "ink_box"}, {"step": "normalise", "mean": 0.0, "std": 1.0}),
+        preprocessing=({"step": "crop"}, {"step": "normalise", "mean": 0.0, "std": 1.0}),
         input_size=SIZE,
         temperature=1.25,
         min_confidence=0.5,

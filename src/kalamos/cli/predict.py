@@ -207,7 +207,7 @@ def _local_engine(command: PredictCommand) -> _Engine:
     items = iter(search) if shown_items is None else _copy_to(shown_items, search)
     # Look for the first image now, so that a wrong path is reported before any output is opened.
     found = chain([next(items)], items)
-    results = reader.predict_files(found, command.options, jobs=command.jobs, processes=True)
+    results = reader.predict_files(found, command.options, jobs=command.jobs)
     gallery: AbstractContextManager[Gallery | None] = nullcontext()
     if command.show is not None:
         from kalamos.cli.gallery import Gallery

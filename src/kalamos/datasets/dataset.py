@@ -19,7 +19,7 @@ from kalamos.datasets.ragged import RaggedImages
 from kalamos.errors import DatasetError, NoInkError
 from kalamos.images.files import display_name
 from kalamos.inputs.files import foreign_files
-from kalamos.parallel import GilGate, default_jobs, ordered_map
+from kalamos.parallel import default_jobs, ordered_map
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 
@@ -223,14 +223,9 @@ def prepare_each(
     chunk: int = PREPARE_CHUNK_IMAGES,
 ) -> Iterator[GreyImage | NoInkError]:
     """Prepare `image_at(0)`, `image_at(1)`, ... on several threads, in order; a blank one gives its error."""
-    turns = GilGate()
 
     def prepare(rows: list[int]) -> list[GreyImage | NoInkError]:
-        with turns.take() as done:
-            prepared = preprocessor.images([image_at(row) for row in rows])
-            for _ in rows:
-                done()
-            return prepared
+        return preprocessor.images([image_at(row) for row in rows])
 
     return ordered_map(prepare, range(count), chunk=chunk, jobs=jobs or default_jobs())
 

@@ -5,8 +5,8 @@ A pipeline is data, stored in the model file:
 >>> import numpy as np
 >>> from kalamos.preprocessing import Preprocessor
 >>> prepare = Preprocessor([
-...     {"step": "polarity"},
-...     {"step": "ink_box"},
+...     {"step": "ink"},
+...     {"step": "crop"},
 ...     {"step": "resize", "size": 20, "tolerance": 0.15},
 ...     {"step": "centre", "size": 28},
 ...     {"step": "normalise", "mean": 0.0, "std": 1.0},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,14 +18,20 @@ from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError, PreprocessingError, suggest
 from kalamos.preprocessing.resizing import border_bytes
-from kalamos.preprocessing.steps import FULL_CONTRAST, MAX_SIDE, MAX_WORKING_PIXELS, STEPS, GreyImage, Step
+from kalamos.preprocessing.steps import (
+    FULL_CONTRAST,
+    MAX_SIDE,
+    MAX_WORKING_PIXELS,
+    STEPS,
+    GreyImage,
+    Step,
+    ink_of_all,
+    limit_size,
+)
 
 __all__ = ["DEFAULT_STEPS", "AlreadyNormalized", "Preprocessor", "default_steps"]
 
-NORMALIZING_STEPS = (
-    ("polarity", "ink_box", "resize", "centre"),
-    ("polarity", "ink_box", "stroke", "resize", "centre"),
-)
+NORMALIZING_STEPS = (("ink", "crop", "resize", "centre"), ("ink", "crop", "stroke", "resize", "centre"))
 """The lists of steps for which `AlreadyNormalized` knows what they leave alone."""
 
 
@@ -50,8 +57,8 @@ class AlreadyNormalized:
         if tuple(step["step"] for step in steps) not in NORMALIZING_STEPS:
             return None
         declared = {str(step["step"]): step for step in steps}
-        polarity, resize, centre = declared["polarity"], declared["resize"], declared["centre"]
-        contrast = polarity.get("min_contrast", 0)
+        resize, centre = declared["resize"], declared["centre"]
+        contrast = declared["ink"].get("min_contrast", 0)
         if not isinstance(contrast, int) or contrast > FULL_CONTRAST:  # then full contrast may be no ink
             return None
         size, longest = centre["size"], resize["size"]
@@ -140,8 +147,8 @@ def default_steps(size: int) -> tuple[Mapping[str, object], ...]:
     """
     longer = max(1, round(size * 20 / 28))
     return (
-        {"step": "polarity", "min_contrast": 24},
-        {"step": "ink_box"},
+        {"step": "ink", "min_contrast": 24},
+        {"step": "crop"},
         {"step": "stroke", "size": longer},
         {"step": "resize", "size": longer, "tolerance": 0.15},
         {"step": "centre", "size": size},
@@ -180,10 +187,15 @@ class Preprocessor:
         if len(steps) > MAX_STEPS:
             raise PreprocessingError(f"{len(steps):,} preprocessing steps are more than {MAX_STEPS}")
         self.steps = tuple(dict(step) for step in steps)
-        self._chain = [_compile(step) for step in steps[:-1]]
-        self._prepared = AlreadyNormalized.from_steps(steps[:-1])
-        first = next((step["step"] for step in steps if step["step"] != "grey"), None)
-        self.min_decode_pixels: int | None = MAX_WORKING_PIXELS if first == "polarity" else None
+        """As declared."""
+        current = [_current(step) for step in steps[:-1]]
+        self._chain = [(str(step.get("step")), _compile(step)) for step in current]
+        self._ink_parameters: dict[str, Any] = next(
+            ({k: v for k, v in step.items() if k != "step"} for step in current if step["step"] == "ink"), {}
+        )
+        self._prepared = AlreadyNormalized.from_steps(current)
+        first = next((name for name, _ in self._chain if name != "grey"), None)
+        self.min_decode_pixels: int | None = MAX_WORKING_PIXELS if first == "ink" else None
         """Pixels (height x width) that a picture may be scaled down to before the steps; None where each
         counts. It is what the first step does with more, so that a photograph may be decoded reduced."""
         mean, std = _mean_and_std(steps[-1])
@@ -197,17 +209,7 @@ class Preprocessor:
         Raises:
             NoInkError: nothing is written on it.
         """
-        if self._is_prepared(grey):
-            return grey
-        try:
-            for step in self._chain:
-                grey = step(grey)
-        except (cv2.error, ArithmeticError) as error:
-            # Parameters that are each in range may still make nothing of an image.
-            raise PreprocessingError(
-                f"the preprocessing fails on an image ({type(error).__name__})"
-            ) from error
-        return grey
+        return grey if self._is_prepared(grey) else _apply(self._chain, grey)
 
     def trace(self, grey: GreyImage) -> Iterator[tuple[str, GreyImage]]:
         """Apply the steps one after the other; the last result is what the network sees.
@@ -222,13 +224,13 @@ class Preprocessor:
         >>> page[10:70, 27:33] = 0
         >>> [(name, image.shape) for name, image in Preprocessor(DEFAULT_STEPS).trace(page)]
         ... # doctest: +NORMALIZE_WHITESPACE
-        [('polarity', (80, 60)), ('ink_box', (60, 6)), ('stroke', (60, 6)), ('resize', (20, 2)),
+        [('ink', (80, 60)), ('crop', (60, 6)), ('stroke', (60, 6)), ('resize', (20, 2)),
          ('centre', (28, 28))]
         """
         prepared = self._is_prepared(grey)
-        for declared, step in zip(self.steps[:-1], self._chain, strict=True):
+        for name, step in self._chain:
             grey = grey if prepared else step(grey)
-            yield str(declared["step"]), grey
+            yield name, grey
 
     def output_size(self) -> int:
         """S, the side in px of the squares that `image` makes; found by trying, once for each list of steps.
@@ -254,15 +256,28 @@ class Preprocessor:
             )
         return int(height)
 
+    def reduce(self, grey: GreyImage) -> GreyImage:
+        """Scale a large picture down as the first step would, if that is what it does."""
+        return grey if self.min_decode_pixels is None else limit_size(grey)
+
     def images(self, greys: Sequence[GreyImage]) -> list[GreyImage | NoInkError]:
         """Prepare each image, in order, with a blank one's error in its place.
 
         Several times faster than one by one where they `stacks` and are prepared already.
         """
-        if not greys or self._prepared is None or not all(map(self.stacks, greys)):
-            return [self._attempt(grey) for grey in greys]
-        kept = self._prepared.check_batch(np.stack(greys)).tolist()
-        return [grey if keep else self._attempt(grey) for grey, keep in zip(greys, kept, strict=True)]
+        outcomes: dict[int, GreyImage | NoInkError] = {}
+        square = [row for row, grey in enumerate(greys) if self.stacks(grey)]
+        if square and self._prepared is not None:
+            kept = self._prepared.check_batch(np.stack([greys[row] for row in square]))
+            outcomes = {row: greys[row] for row, keep in zip(square, kept.tolist(), strict=True) if keep}
+        rest = [row for row in range(len(greys)) if row not in outcomes]
+        chain = self._chain
+        begun: list[GreyImage | NoInkError] = [greys[row] for row in rest]
+        if rest and chain and chain[0][0] == "ink":
+            chain, begun = chain[1:], ink_of_all([greys[row] for row in rest], **self._ink_parameters)
+        for row, grey in zip(rest, begun, strict=True):
+            outcomes[row] = grey if isinstance(grey, NoInkError) else self._attempt(grey, chain)
+        return [outcomes[row] for row in range(len(greys))]
 
     def images_with_ink(self, greys: Sequence[GreyImage]) -> tuple[list[int], list[GreyImage]]:
         """Return the indices of the images with ink, rising, and those images, prepared."""
@@ -278,9 +293,9 @@ class Preprocessor:
         """Return whether the steps, which would clean and sharpen it again, have done so already."""
         return self._prepared is not None and self._prepared.check(grey)
 
-    def _attempt(self, grey: GreyImage) -> GreyImage | NoInkError:
+    def _attempt(self, grey: GreyImage, chain: Sequence[tuple[str, Step]]) -> GreyImage | NoInkError:
         try:
-            return self.image(grey)
+            return _apply(chain, grey)
         except NoInkError as error:
             return error
 
@@ -291,6 +306,36 @@ class Preprocessor:
         if self.shift:
             values -= self.shift
         return values
+
+
+_FIRST_VERSION: Mapping[object, tuple[str, frozenset[str]]] = {
+    "polarity": ("ink", frozenset()),
+    "ink_box": ("crop", frozenset({"faint"})),
+}
+"""Steps in model files of the first version: what they are called now, and the parameters that are gone."""
+
+
+def _current(declared: Mapping[str, object]) -> Mapping[str, object]:
+    """Return a step as it is called now.
+
+    >>> _current({"step": "ink_box", "faint": 2})
+    {'step': 'crop'}
+    """
+    name, gone = _FIRST_VERSION.get(declared.get("step"), (None, frozenset()))
+    if name is None:
+        return declared
+    kept = {key: value for key, value in declared.items() if key not in gone}
+    return {**kept, "step": name}
+
+
+def _apply(chain: Sequence[tuple[str, Step]], grey: GreyImage) -> GreyImage:
+    try:
+        for _, step in chain:
+            grey = step(grey)
+    except (cv2.error, ArithmeticError) as error:
+        # Parameters that are each in range may still make nothing of an image.
+        raise PreprocessingError(f"the preprocessing fails on an image ({type(error).__name__})") from error
+    return grey
 
 
 def _compile(declared: Mapping[str, object]) -> Step:

@@ -7,20 +7,20 @@ out byte for byte as it went in, and quickly: the steps run on every image.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import ImageTooLargeError, NoInkError, PreprocessingError
-from kalamos.preprocessing.background import foreground_intensity, foreground_intensity_small
-from kalamos.preprocessing.components import extract_strokes
-from kalamos.preprocessing.resizing import border_bytes, enlarge, set_stroke_width, shrink
-from kalamos.preprocessing.small_crops import clean_small_crop, remove_stains
+from kalamos.preprocessing.cut_out import ink_of_cut_out
+from kalamos.preprocessing.ink import find_ink
+from kalamos.preprocessing.plain_ground import ink_on_plain_ground, trim_padding
+from kalamos.preprocessing.resizing import enlarge, set_stroke_width, shrink
 from kalamos.utils import Registry
 
-__all__ = ["MAX_SIDE", "MAX_WORKING_PIXELS", "STEPS", "GreyImage", "Step", "limit_size"]
+__all__ = ["MAX_SIDE", "MAX_WORKING_PIXELS", "STEPS", "GreyImage", "Step", "ink_of_all", "limit_size"]
 
 GreyImage = NDArray[np.uint8]
 Step = Callable[[GreyImage], GreyImage]
@@ -37,19 +37,13 @@ MAX_WORKING_PIXELS = 512 * 512
 """Above this many pixels a picture shows more than a character has detail, and noise besides."""
 
 MAX_STEP_PIXELS = 4096 * 4096
-"""Larger pictures are not padded, nor searched for parts, which takes 15 bytes a pixel."""
+"""Larger pictures are not padded."""
 
 MAX_SIDE = 2048
 """In px, of what `resize` and `centre` make; a model takes at most half of that."""
 
 STROKE_DETAIL = 8
 """The pen's width is measured on at most this many times the pixels that the model sees a side."""
-
-MAX_BLURRED_SIDE_PX = 16
-"""Below this shorter side (px) the pen's blur is most of the ink, and has to go as texture goes."""
-
-MAX_TINY_SIDE_PX = 40
-"""At or below this longer side (px) there are no specks to tell from dots."""
 
 
 @STEPS.register("grey")
@@ -63,58 +57,57 @@ def limit_size(image: GreyImage) -> GreyImage:
     return shrink(image, math.sqrt(MAX_WORKING_PIXELS / image.size))
 
 
-@STEPS.register("polarity")
-def polarity(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
-    """Make the ink bright on black: the paper flattened to 0, the ink stretched to 255.
+@STEPS.register("ink")
+def ink(image: GreyImage, *, min_contrast: int = 24) -> GreyImage:
+    """Show the ink alone, bright on black, whatever surrounds it and whichever of the two is the darker.
 
-    A picture of more than `MAX_WORKING_PIXELS` pixels is scaled down to that first.
+    A character alone on a plain ground is taken by subtraction. Elsewhere the ink finder answers with a map
+    of the part of the picture that has ink. A picture of more than `MAX_WORKING_PIXELS` pixels is scaled down
+    to that first.
 
     Args:
-        min_contrast: what differs from its paper by fewer grey levels (of 255) is no ink; nor is what a
-            noisy paper's own grain may reach.
+        min_contrast: what differs from a plain ground by fewer grey levels (of 255) is no ink.
 
     Raises:
         NoInkError: the image is blank.
     """
-    image = limit_size(image)
-    if max(image.shape) <= MAX_TINY_SIDE_PX:
-        image = clean_small_crop(image)
-    ink = _on_plain_ground(image)
-    if ink is not None:
-        difference: float = _peak(ink)
-    elif max(image.shape) <= MAX_TINY_SIDE_PX:
-        ink, difference = foreground_intensity_small(image)
-    else:
-        ink, difference = foreground_intensity(image)
-    least = max(min_contrast, 1)
-    peak = _peak(ink)
-    if difference < least or not peak:
-        raise NoInkError(
-            f"no ink: nothing on it differs from the paper by {least} of 255 grey levels",
-            remedy="if something is written there, scan it with more contrast",
-        )
-    return ink if peak >= FULL_CONTRAST else _full_contrast(ink)
+    [strokes] = ink_of_all([image], min_contrast=min_contrast)
+    if isinstance(strokes, NoInkError):
+        raise strokes
+    return strokes
 
 
-@STEPS.register("ink_box")
-def ink_box(image: GreyImage, *, faint: int = 1) -> GreyImage:
-    """Crop to the ink with all its parts (dots, bars, broken strokes), at full contrast.
+def ink_of_all(images: Sequence[GreyImage], *, min_contrast: int = 24) -> list[GreyImage | NoInkError]:
+    """Do the same for many images, which share the runs of the ink finder."""
+    images = [limit_size(image) for image in images]
+    strokes = [ink_on_plain_ground(image, max(min_contrast, 1)) for image in images]
+    for row, found in enumerate(strokes):
+        if found is None:
+            images[row] = trim_padding(images[row])
+            strokes[row] = ink_of_cut_out(images[row])
+    others = [row for row, found in enumerate(strokes) if found is None]
+    for row, ink_map in zip(others, find_ink([images[row] for row in others]), strict=True):
+        strokes[row] = ink_map.strokes()
+    return [
+        _full_contrast(found) if found is not None and cv2.countNonZero(found) else _no_ink()
+        for found in strokes
+    ]
 
-    Specks, printed lines, soft shadows and what looks in at the border are left out.
 
-    Args:
-        faint: on a crop of few pixels, what is faint and farther than so many px from the strokes is left
-            out too; more than 1 for alphabets with dots.
+def _no_ink() -> NoInkError:
+    return NoInkError("no ink was found", remedy="if something is written there, scan it with more contrast")
+
+
+@STEPS.register("crop")
+def crop(image: GreyImage) -> GreyImage:
+    """Crop to what is not black.
 
     Raises:
-        NoInkError: there is nothing else.
-        ImageTooLargeError: more than `MAX_STEP_PIXELS`.
+        NoInkError: there is nothing.
     """
-    _check_pixels("ink_box", *image.shape)
-    image = extract_strokes(image) if max(image.shape) > MAX_TINY_SIDE_PX else remove_stains(image, faint)
     x, y, width, height = cv2.boundingRect(image)
     if not width:
-        raise NoInkError("no ink: only dust, printed lines or shadows were found")
+        raise _no_ink()
     return image[y : y + height, x : x + width]
 
 
@@ -197,28 +190,8 @@ def _check_pixels(step: str, height: int, width: int) -> None:
     if height * width > MAX_STEP_PIXELS:
         raise ImageTooLargeError(
             f"step {step!r}: {width:,} x {height:,} pixels are more than {MAX_STEP_PIXELS:,}",
-            remedy="scale the image down, or use a model whose preprocessing begins with 'polarity'",
+            remedy="scale the image down, or use a model whose preprocessing begins with 'ink'",
         )
-
-
-def _on_plain_ground(image: GreyImage) -> GreyImage | None:
-    """Return the ink if one value is most of the border; None if the paper has to be estimated.
-
-    No camera makes such a ground: the image was drawn so, saturates, or is prepared already.
-    """
-    border = border_bytes(image)
-    if 2 * border.count(0) > len(border):
-        return image
-    if min(image.shape) < MAX_BLURRED_SIDE_PX:
-        return None
-    levels = np.frombuffer(border, np.uint8)
-    ground = int(np.partition(levels, levels.size // 2)[levels.size // 2])
-    if 2 * border.count(ground) <= len(border):
-        return None
-    darkest, lightest, _, _ = cv2.minMaxLoc(image)
-    paper = np.full_like(image, ground)
-    dark_ink = ground - darkest >= lightest - ground
-    return cv2.subtract(paper, image) if dark_ink else cv2.subtract(image, paper)  # type: ignore[return-value]
 
 
 def _peak(image: GreyImage) -> int:

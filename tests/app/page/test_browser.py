@@ -144,7 +144,7 @@ def test_what_is_inside_is_pictures_that_change_with_the_input(open_page: Open) 
         sizes = page.locator("#inside figure img").evaluate_all("all => all.map(each => each.naturalWidth)")
         assert min(sizes) >= 28
         seen.append(dict(figures))
-    assert seen[0].keys() == {"seen", "saliency", "stage-0", "stage-1", "stage-2"}
+    assert seen[0].keys() == {"seen", "ink", "saliency", "stage-0", "stage-1", "stage-2"}
     assert all(seen[0][name] != seen[1][name] for name in seen[0])
 
 

@@ -194,7 +194,7 @@ def test_a_name_that_cannot_be_shown_is_refused(tiny_run: Run, tmp_path: Path, n
     "steps",
     [
         ({"step": "normalise"},),  # leaves every image its own size
-        ({"step": "polarity"}, {"step": "ink_box"}, {"step": "resize", "size": 20}, {"step": "normalise"}),
+        ({"step": "ink"}, {"step": "crop"}, {"step": "resize", "size": 20}, {"step": "normalise"}),
     ],
 )
 def test_preprocessing_that_makes_no_squares_is_refused(

@@ -84,7 +84,7 @@ def test_what_are_no_glyphs(images: object, preprocessor: Preprocessor) -> None:
 
 def test_steps_that_make_no_squares_are_refused(glyphs: Glyphs) -> None:
     with pytest.raises(PreprocessingError, match="a square of one size"):
-        photographed(glyphs, Camera(), Preprocessor([{"step": "polarity"}, {"step": "normalise"}]), seed=0)
+        photographed(glyphs, Camera(), Preprocessor([{"step": "ink"}, {"step": "normalise"}]), seed=0)
 
 
 @settings(max_examples=30)

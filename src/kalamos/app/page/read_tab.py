@@ -253,13 +253,24 @@ def inside_html(reader: Recognizer, last: LastRead, stages: Sequence[str], max_p
     """Return the image as the model sees it, where the answer lies in it, and the stages' feature maps."""
     # Decoded once; what is prepared again is as small as the picture that the model needs.
     grey = decode_grey(last.image, where="the picture", max_pixels=max_pixels)
-    prepared = reader.prepare(grey)
+    steps = dict(reader.trace(grey))
+    prepared = [*steps.values()][-1]
     prediction = _predict_prepared(reader, prepared, PredictOptions())
     best = prediction.top[0].label
     heat, maps = occlusion(reader, grey, label=best), reader.feature_maps(grey)
     size = f"{prepared.shape[1]}×{prepared.shape[0]} px"
     inputs = [
         ("seen", data_uri(prepared), "What the model saw", size),
+        *(
+            (
+                "ink",
+                data_uri(image),
+                "The ink that was found",
+                "Bright is ink. Small ink is seen from nearer.",
+            )
+            for name, image in steps.items()
+            if name == "ink"
+        ),
         (
             "saliency",
             data_uri(overlay(prepared, heat)),

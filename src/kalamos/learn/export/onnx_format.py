@@ -105,8 +105,8 @@ def _to_onnx(network: StagedNetwork, spec: ModelSpec) -> onnx.ModelProto:
     return model
 
 
-def _scrub(model: onnx.ModelProto) -> None:
-    """Take out what the exporter says of the machine: source paths and stack traces."""
+def scrub(model: onnx.ModelProto) -> None:
+    """Take out what PyTorch's exporter says of the machine: source paths and stack traces."""
     model.doc_string = ""
     del model.metadata_props[:]
     model.graph.name = "kalamos"
@@ -122,7 +122,7 @@ def with_spec(
     model: onnx.ModelProto, spec: ModelSpec, others: Mapping[str, str] = MappingProxyType({})
 ) -> bytes:
     """The model's bytes with the spec and no metadata but `others`, and nothing of the machine."""
-    _scrub(model)
+    scrub(model)
     onnx.helper.set_model_props(model, {**others, METADATA_KEY: spec.to_json()})
     content: bytes = model.SerializeToString(deterministic=True)
     return content

@@ -1,0 +1,207 @@
+"""Find the ink: one small network answers, for each pixel, how likely it is a character's stroke.
+
+The network (`ink.onnx`, beside this file) is trained on drawn scenes by `kalamos.learn.ink`. It leaves out
+whatever an image holds besides: frames, ruled lines, shadows, table edges, specks, neighbours cut by the
+border. Which of ink and paper is the darker need not be known.
+
+A picture is looked at as a whole first. Ink that is small on it is looked at again, from nearer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.preprocessing.resizing import SQUARE_3X3, halve
+
+if TYPE_CHECKING:
+    import onnxruntime  # type: ignore[import-untyped]
+
+__all__ = ["Box", "InkMap", "find_ink", "standardise"]
+
+Grey = NDArray[np.uint8]
+
+SIDE_PX: Final = 64
+"""The longer side of what the network looks at."""
+
+OVERVIEW_SIDE_PX: Final = 128
+"""The same for the first look at a picture larger than `LARGE_PX`."""
+
+LARGE_PX: Final = 320
+
+STRIDE: Final = 16
+"""Sides of the network's input are multiples of it."""
+
+MIN_DEVIATION_LEVELS: Final = 4.0
+"""Grey levels that vary less (standard deviation) are not made to vary more."""
+
+SURE_LEVEL, LIKELY_LEVEL = 128, 51
+"""Of the map, in 255ths: a part of a stroke has a pixel of the first, and no pixel below the second."""
+
+MIN_INK_SIDE_PX: Final = 30
+"""Ink whose longer side spans less, on the network's input, is looked at again from nearer."""
+
+NEAR_INK_FRACTION: Final = 0.68
+"""The share of the nearer view that the ink's longer side is to span."""
+
+MAX_LOOKS: Final = 3
+
+MIN_VIEW_PX: Final = 4.0
+"""Ink counts as at least so large (px of the image) when it is looked at from nearer."""
+
+
+BRIGHTER: Final = np.rint(255 * (np.arange(256) / 255) ** 0.6).astype(np.uint8)
+"""What the readers get for a level of the map: a stroke that is hardly seen is a stroke all the same."""
+
+
+class Box(NamedTuple):
+    """Rows `top` to `bottom` and columns `left` to `right`, the ends excluded, in px."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def longer(self) -> int:
+        """The longer side."""
+        return max(self.bottom - self.top, self.right - self.left)
+
+
+class InkMap(NamedTuple):
+    """Where ink is."""
+
+    levels: Grey
+    """The probability of ink in 255ths, uint8 [h, w], of the part of the image that was looked at last."""
+    view: Box
+    """That part, in px of the image."""
+
+    def strokes(self) -> Grey:
+        """The ink, uint8 [h, w]: bright, even where it is likely only; black all around."""
+        near = cv2.dilate(_mask(self.levels), SQUARE_3X3)
+        return cv2.bitwise_and(cv2.LUT(self.levels, BRIGHTER), near)  # type: ignore[return-value]
+
+
+def standardise(image: Grey, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Scale an image uint8 [H, W] to [h, w], with a mean of 0 and a standard deviation of 1.
+
+    >>> standardise(np.full((20, 20), 7, np.uint8), (64, 64)).max()
+    np.float32(0.0)
+    """
+    height, width = shape
+    if image.shape != shape:
+        image = halve(image, 2 * max(shape))
+        method = cv2.INTER_AREA if max(image.shape) > max(shape) else cv2.INTER_LINEAR
+        image = cv2.resize(image, (width, height), interpolation=method)  # type: ignore[assignment]
+    mean, deviation = cv2.meanStdDev(image)
+    scale = 1.0 / max(float(deviation[0, 0]), MIN_DEVIATION_LEVELS)
+    values: NDArray[np.float32] = image.astype(np.float32)
+    values -= np.float32(mean[0, 0])
+    values *= np.float32(scale)
+    return values
+
+
+def find_ink(images: Sequence[Grey]) -> list[InkMap]:
+    """Look for ink on images uint8 [H, W] of any size, either polarity; return a map of each.
+
+    Images of one shape on the network's input share a run of it.
+    """
+    views = [Box(0, 0, *image.shape) for image in images]
+    sides = [OVERVIEW_SIDE_PX if max(image.shape) > LARGE_PX else SIDE_PX for image in images]
+    maps = [*map(InkMap, _look(images, sides), views)]
+    rows: Iterable[int] = range(len(images))
+    for _ in range(MAX_LOOKS - 1):
+        nearer = {row: view for row in rows if (view := _nearer(maps[row], images[row].shape)) is not None}
+        parts = [images[row][view.top : view.bottom, view.left : view.right] for row, view in nearer.items()]
+        looks = _look(parts, [SIDE_PX] * len(parts))
+        # What is nothing, seen from near, stays what it seemed from afar.
+        seen = {row: levels for row, levels in zip(nearer, looks, strict=True) if ink_box(levels) is not None}
+        for row, levels in seen.items():
+            maps[row] = InkMap(levels, nearer[row])
+        rows = seen
+    return maps
+
+
+def _nearer(found: InkMap, shape: tuple[int, ...]) -> Box | None:
+    """The part of an image of this shape to look at again; None if its ink is seen from near enough."""
+    ink, view = ink_box(found.levels), found.view
+    if ink is None:
+        return None
+    height, width = found.levels.shape
+    if ink.longer * SIDE_PX / max(height, width, SIDE_PX) >= MIN_INK_SIDE_PX:
+        return None
+    rows, columns = (view.bottom - view.top) / height, (view.right - view.left) / width
+    top, left = view.top + ink.top * rows, view.left + ink.left * columns
+    bottom, right = view.top + ink.bottom * rows, view.left + ink.right * columns
+    half = max(bottom - top, right - left, MIN_VIEW_PX) / NEAR_INK_FRACTION / 2
+    y, x = (top + bottom) / 2, (left + right) / 2
+    around = Box(
+        max(round(y - half), 0),
+        max(round(x - half), 0),
+        min(round(y + half), shape[0]),
+        min(round(x + half), shape[1]),
+    )
+    return None if around == view else around
+
+
+def ink_box(levels: Grey) -> Box | None:
+    """Return the box of all ink on a map; None without ink."""
+    x, y, width, height = cv2.boundingRect(_mask(levels))
+    return Box(y, x, y + height, x + width) if width else None
+
+
+def _mask(levels: Grey) -> Grey:
+    """Ink by hysteresis (Canny 1986): 255 for all likely pixels connected to one that is sure, else 0."""
+    sure = levels >= SURE_LEVEL
+    if not sure.any():
+        return np.zeros_like(levels)
+    count, parts = cv2.connectedComponents((levels >= LIKELY_LEVEL).view(np.uint8))
+    kept = np.zeros(count, np.uint8)
+    kept[parts[sure]] = 255
+    mask: Grey = kept[parts]
+    return mask
+
+
+def _look(images: Sequence[Grey], sides: Sequence[int]) -> list[Grey]:
+    """Run the network on whole images; the longer side of each becomes so many px."""
+    by_shape: dict[tuple[int, int], list[int]] = {}
+    for row, (image, side) in enumerate(zip(images, sides, strict=True)):
+        scale = side / max(image.shape)
+        height, width = (max(STRIDE, STRIDE * round(length * scale / STRIDE)) for length in image.shape)
+        by_shape.setdefault((height, width), []).append(row)
+    levels: dict[int, Grey] = {}
+    for shape, rows in by_shape.items():
+        grey = np.empty((len(rows), 1, *shape), np.float32)
+        for place, row in enumerate(rows):
+            grey[place, 0] = standardise(images[row], shape)
+        [answer] = _session().run(None, {"grey": grey})
+        scaled = cv2.convertScaleAbs(answer.reshape(-1, shape[1]), alpha=255).reshape(len(rows), *shape)
+        levels.update(zip(rows, scaled, strict=True))
+    return [levels[row] for row in range(len(images))]
+
+
+_OPENING = threading.Lock()
+
+
+@cache
+def _open(path: str) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # on Windows; elsewhere kalamos.privacy did, before the import
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _session() -> onnxruntime.InferenceSession:
+    with _OPENING:
+        return _open(str(Path(__file__).with_name("ink.onnx")))

@@ -1,0 +1,157 @@
+"""Take the ink from a plain ground by subtraction: drawings, screens, prepared images.
+
+No camera makes such a ground, and nothing but a character lies on it. What holds more goes to the ink finder.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.preprocessing.resizing import SQUARE_3X3, border_bytes
+
+__all__ = ["ink_on_plain_ground", "trim_padding"]
+
+Grey = NDArray[np.uint8]
+
+MIN_SHADES_SIDE_PX: Final = 16
+"""On pictures with a shorter side than this, only black is taken for a plain ground."""
+
+STROKE_PEAK_FRACTION: Final = 0.25
+"""What reaches this share of the ink's peak belongs to a stroke; what is fainter may be a file's noise."""
+
+MAX_PARTS: Final = 6
+"""Of a character with its dots; more are specks, or several characters."""
+
+MAX_DEPTH_FRACTION: Final = 0.3
+"""No stroke's middle is farther from its outline than this share of the ink's longer side."""
+
+MAX_FILL_FRACTION, MAX_FILLED_ASPECT = 0.85, 3.0
+"""What fills its box by more is a picture pasted onto the ground, unless it is so many times as long as wide,
+as a single stroke is,"""
+
+MAX_PEN_DEVIATION_LEVELS: Final = 6.0
+"""or of one level within (standard deviation), as no picture is."""
+
+MAX_INK_FRACTION: Final = 0.6
+"""Of the picture; with more, what seems the ground may be a frame around the paper."""
+
+PADDING_NOISE_LEVELS: Final = 8
+"""What differs from the padding by no more grey levels is padding that was compressed."""
+
+MIN_PASTED_FRACTION: Final = 0.75
+"""Of the box of what is not padding, in a picture pasted onto it: strokes fill far less."""
+
+MIN_PASTED_SIDE_PX: Final = 8
+
+
+def ink_on_plain_ground(image: Grey, min_contrast: int) -> Grey | None:
+    """Return the ink of a picture that holds one character on a ground of one grey level, and nothing else.
+
+    Args:
+        image: uint8 [H, W], either polarity.
+        min_contrast: grey levels by which ink has to differ from the ground.
+
+    Returns:
+        uint8 [H, W], bright on black, as strong as it was; black where nothing differs enough; None for all
+        other pictures.
+
+    >>> page = np.full((40, 30), 255, np.uint8)
+    >>> page[10:30, 14:17] = 55
+    >>> ink = ink_on_plain_ground(page, 24)
+    >>> int(ink.max()), int(np.count_nonzero(ink))
+    (200, 60)
+    >>> page[2:38, 2] = page[2:38, 27] = page[2, 2:28] = page[37, 2:28] = 0      # a frame
+    >>> ink_on_plain_ground(page, 24) is None
+    True
+    """
+    ink = _difference(image)
+    if ink is None:
+        return None
+    peak = int(cv2.minMaxLoc(ink)[1])
+    if peak < min_contrast:
+        return np.zeros_like(ink)
+    level = max(1, round(STROKE_PEAK_FRACTION * peak))
+    mask: Grey = cv2.threshold(ink, level - 1, 1, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
+    if not _is_one_character(mask, ink):
+        return None
+    # Soft outlines reach a pixel beyond; what is farther away is a file's noise.
+    near = cv2.dilate(mask, SQUARE_3X3)
+    if cv2.countNonZero(ink) == cv2.countNonZero(cv2.bitwise_and(ink, ink, mask=near)):
+        return ink
+    return cv2.bitwise_and(ink, ink, mask=near)  # type: ignore[return-value]
+
+
+def trim_padding(image: Grey) -> Grey:
+    """Return the photograph that a picture was pasted around; the picture itself if there is none.
+
+    >>> photo = np.random.default_rng(0).integers(90, 160, (20, 30)).astype(np.uint8)
+    >>> trim_padding(np.pad(photo, ((5, 5), (0, 0)))).shape
+    (20, 30)
+    """
+    ink = _difference(image)
+    if ink is None:
+        return image
+    apart = cv2.absdiff(image, np.full_like(image, _ground(image)))
+    other: Grey = cv2.threshold(apart, PADDING_NOISE_LEVELS, 1, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
+    x, y, width, height = cv2.boundingRect(other)
+    filled = cv2.countNonZero(other) >= MIN_PASTED_FRACTION * width * height
+    if not filled or min(width, height) < MIN_PASTED_SIDE_PX or (height, width) == image.shape:
+        return image
+    return image[y : y + height, x : x + width]
+
+
+def _difference(image: Grey) -> Grey | None:
+    """The difference from the ground, if one level is most of the border; None if none is."""
+    border = border_bytes(image)
+    if 2 * border.count(0) > len(border):
+        return image
+    if min(image.shape) < MIN_SHADES_SIDE_PX:
+        return None
+    ground = _ground(image)
+    if 2 * border.count(ground) <= len(border):
+        return None
+    darkest, lightest, _, _ = cv2.minMaxLoc(image)
+    paper = np.full_like(image, ground)
+    dark_ink = ground - darkest >= lightest - ground
+    return cv2.subtract(paper, image) if dark_ink else cv2.subtract(image, paper)  # type: ignore[return-value]
+
+
+def _ground(image: Grey) -> int:
+    """The median of the border's levels."""
+    levels = np.frombuffer(border_bytes(image), np.uint8)
+    return int(np.partition(levels, levels.size // 2)[levels.size // 2])
+
+
+def _is_one_character(mask: Grey, ink: Grey) -> bool:
+    """Return whether a mask of 0 and 1 shows strokes of one character, and neither frame nor neighbour.
+
+    Args:
+        ink: what the mask was cut from.
+    """
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+    boxes = stats[1:, :4]
+    if count - 1 > MAX_PARTS or cv2.mean(mask)[0] > MAX_INK_FRACTION:
+        return False
+    if count > 2 and border_bytes(mask).count(1):  # a neighbour that looks in, or a line of a cell
+        return False
+    _, _, width, height = cv2.boundingRect(mask)
+    depth = cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[1]
+    if depth > max(MAX_DEPTH_FRACTION * max(width, height), 2.0):
+        return False
+    is_filled = cv2.countNonZero(mask) > MAX_FILL_FRACTION * width * height
+    if is_filled and depth > 2.0 and max(width, height) < MAX_FILLED_ASPECT * min(width, height):
+        inside = cv2.erode(mask, SQUARE_3X3)
+        if float(cv2.meanStdDev(ink, mask=inside)[1][0, 0]) > MAX_PEN_DEVIATION_LEVELS:
+            return False
+    return not _is_framed(boxes)
+
+
+def _is_framed(boxes: NDArray[Any]) -> bool:
+    """Return whether one of the boxes [N, 4] (x, y, width, height) encloses another."""
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    encloses = (low[:, None] < low[None]).all(axis=2) & (high[:, None] > high[None]).all(axis=2)
+    return bool(encloses.any())

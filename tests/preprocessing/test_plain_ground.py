@@ -1,0 +1,123 @@
+"""What lies alone on a plain ground is taken as it is; all else is for the ink finder."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kalamos.preprocessing.plain_ground import ink_on_plain_ground, trim_padding
+
+Grey = NDArray[np.uint8]
+
+
+def letter(height: int = 80, width: int = 60, ground: int = 255, pen: int = 0) -> Grey:
+    """An i with its dot."""
+    page = np.full((height, width), ground, np.uint8)
+    page[30:60, 28:33] = page[18:23, 28:33] = pen
+    return page
+
+
+@pytest.mark.parametrize(("ground", "pen"), [(255, 0), (0, 255), (200, 90), (90, 200), (128, 255)])
+def test_the_ink_is_the_difference_from_the_ground(ground: int, pen: int) -> None:
+    ink = ink_on_plain_ground(letter(ground=ground, pen=pen), 24)
+    assert ink is not None
+    np.testing.assert_array_equal(ink, (letter(ground=0, pen=1) * abs(ground - pen)).astype(np.uint8))
+
+
+def test_bright_ink_on_black_is_the_picture_itself() -> None:
+    page = letter(ground=0, pen=255)
+    assert ink_on_plain_ground(page, 24) is page
+
+
+def test_a_picture_of_one_level_has_black_ink() -> None:
+    ink = ink_on_plain_ground(np.full((40, 40), 77, np.uint8), 24)
+    assert ink is not None
+    assert not ink.any()
+
+
+@pytest.mark.parametrize("pen", [232, 255])
+def test_what_differs_too_little_is_no_ink(pen: int) -> None:
+    ink = ink_on_plain_ground(letter(pen=pen), 24)
+    assert ink is not None
+    assert not ink.any()
+
+
+def test_the_noise_of_a_file_goes_and_soft_outlines_stay() -> None:
+    page = cv2.GaussianBlur(letter(), (5, 5), 1)
+    noisy = page.copy()
+    noisy[2:12, 2:12] = 250
+    ink = ink_on_plain_ground(noisy, 24)
+    assert ink is not None
+    assert not ink[:13, :13].any()
+    near = cv2.dilate((page < 191).view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    np.testing.assert_array_equal(ink[near], 255 - page[near])
+
+
+@pytest.mark.parametrize("inset", [1, 2, 4, 8])
+@pytest.mark.parametrize("line", [1, 2, 4])
+@pytest.mark.parametrize("grey", [0, 80, 160])
+def test_a_frame_is_for_the_ink_finder(inset: int, line: int, grey: int) -> None:
+    page = letter(100, 100)
+    cv2.rectangle(page, (inset, inset), (99 - inset, 99 - inset), grey, line)
+    ink = ink_on_plain_ground(page, 24)
+    # A frame along the border, darker than its paper and lighter than the ink, is a ground like any other.
+    assert ink is None or np.array_equal(ink > 0, letter(100, 100) == 0)
+
+
+def specks(page: Grey) -> None:
+    page[2:75:8, 4] = 0
+
+
+def neighbour(page: Grey) -> None:
+    page[20:50, :4] = 0
+
+
+def grain(page: Grey) -> None:
+    page -= np.random.default_rng(0).integers(0, 9, page.shape).astype(np.uint8)
+
+
+def paper_in_a_frame_along_the_border(page: Grey) -> None:
+    page[[0, 1, -1, -2]] = page[:, [0, 1, -1, -2]] = 60
+
+
+@pytest.mark.parametrize(
+    "change", [specks, neighbour, grain, paper_in_a_frame_along_the_border], ids=lambda f: f.__name__
+)
+def test_what_holds_more_is_for_the_ink_finder(change: object) -> None:
+    page = letter()
+    change(page)  # type: ignore[operator]
+    assert ink_on_plain_ground(page, 24) is None
+
+
+def test_a_single_stroke_may_reach_the_border() -> None:
+    page = letter()[:, 28:50]
+    page[18:30] = 255
+    assert ink_on_plain_ground(np.ascontiguousarray(page), 24) is not None
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize("width", [1, 10, 120])
+def test_padding_is_trimmed_to_the_photograph(level: int, width: int) -> None:
+    photo = np.random.default_rng(0).integers(140, 190, (50, 70)).astype(np.uint8)
+    np.testing.assert_array_equal(trim_padding(np.pad(photo, width, constant_values=level)), photo)
+    sides = ((width, width), (0, 0))
+    np.testing.assert_array_equal(trim_padding(np.pad(photo, sides, constant_values=level)), photo)
+
+
+def test_a_character_is_no_padded_photograph() -> None:
+    page = letter()
+    assert trim_padding(page) is page
+
+
+@given(
+    height=st.integers(1, 30), width=st.integers(1, 30), seed=st.integers(0, 1000), levels=st.integers(1, 256)
+)
+def test_any_image_comes_through(height: int, width: int, seed: int, levels: int) -> None:
+    image = np.random.default_rng(seed).integers(0, levels, (height, width)).astype(np.uint8)
+    ink = ink_on_plain_ground(image, 24)
+    assert ink is None or (ink.shape == image.shape and ink.dtype == np.uint8)
+    assert trim_padding(image).size > 0
