@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from kalamos.errors import RecipeError
+from kalamos.errors import RecipeError, TrainingError
 from kalamos.learn.ink.glyphs import GlyphPool, draw_bars, draw_scribble
 from kalamos.learn.ink.network import InkNet
 from kalamos.learn.ink.recipe import InkRecipe, load_ink_recipe
@@ -56,6 +56,15 @@ def test_the_same_recipe_learns_the_same(pool: GlyphPool) -> None:
     one, other = (train_ink(short, pool, workers=workers) for workers in (0, 2))
     for first, second in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
         assert torch.equal(first, second)
+
+
+def test_a_training_goes_on_from_earlier_weights(pool: GlyphPool) -> None:
+    still = InkRecipe(steps=2, batch_size=4, warmup_steps=1, lr=0.0, channels=(8, 8, 8, 8), blocks=(0, 0, 0))
+    earlier = InkNet(still.channels, still.blocks).state_dict()
+    later = train_ink(still, pool, begin_with=earlier, workers=0).state_dict()
+    assert torch.equal(later["head.0.weight"], earlier["head.0.weight"])
+    with pytest.raises(TrainingError, match="another network"):
+        train_ink(still, pool, begin_with=InkNet().state_dict(), workers=0)
 
 
 def test_the_export_answers_as_the_network_with_rounded_weights() -> None:

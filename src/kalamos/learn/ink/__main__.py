@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save
 
 from kalamos.datasets.named import data_dir
 from kalamos.datasets.named.unipen import UNIPEN
@@ -56,7 +57,12 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, required=True, help="a folder of fonts")
     parser.add_argument("--data-dir", type=Path, help="where the datasets lie")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the ONNX file to write")
+    parser.add_argument(
+        "--weights", type=Path, help="a .safetensors file of an earlier training to go on from"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="the ONNX file to write; its weights go beside it"
+    )
     given = parser.parse_args()
     recipe = load_ink_recipe(given.recipe)
     torch.set_num_threads(1)
@@ -70,8 +76,10 @@ def main() -> None:
         overlap = measure_masks(network, validation)
         print(f"step {step:,}: mean overlap {overlap.mean():.4f}, below a half {(overlap < 0.5).mean():.1%}")
         write_bytes(given.output, encode_ink(network, recipe))
+        write_bytes(given.output.with_suffix(".safetensors"), save(network.state_dict()))
 
-    train_ink(recipe, learnt, workers=given.workers, report=report, keep=keep)
+    weights = None if given.weights is None else load_file(given.weights)
+    train_ink(recipe, learnt, begin_with=weights, workers=given.workers, report=report, keep=keep)
 
 
 if __name__ == "__main__":

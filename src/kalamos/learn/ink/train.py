@@ -8,7 +8,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from typing import Final
@@ -131,6 +131,7 @@ def train_ink(
     recipe: InkRecipe,
     glyphs: GlyphPool,
     *,
+    begin_with: Mapping[str, Tensor] | None = None,
     workers: int = 1,
     report: Callable[[int, float, float], None] = lambda step, loss, rate: None,
     keep: Callable[[int, InkNet], None] = lambda step, network: None,
@@ -140,15 +141,24 @@ def train_ink(
 
     Args:
         glyphs: the characters that scenes are drawn of.
+        begin_with: weights by their names, as a network of this recipe has them; None begins at random.
         workers: processes that draw; the result does not depend on them.
         report: called now and then with the step, the mean loss since the last call, and scenes a second.
         keep: called every `keep_every` steps with the averaged network.
 
     Raises:
-        TrainingError: the loss is not finite any more.
+        TrainingError: the weights are of another network, or the loss is not finite any more.
     """
     torch.manual_seed(recipe.seed)
-    network = InkNet(recipe.channels, recipe.blocks).to(memory_format=torch.channels_last)
+    network = InkNet(recipe.channels, recipe.blocks)
+    if begin_with is not None:
+        try:
+            network.load_state_dict(begin_with)
+        except RuntimeError as error:
+            raise TrainingError(
+                "the weights to begin with are those of another network", remedy="leave out --weights"
+            ) from error
+    network.to(memory_format=torch.channels_last)
     average = deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share_of_lr(step, recipe))
