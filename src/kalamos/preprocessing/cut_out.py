@@ -47,7 +47,7 @@ MAX_DEPTH_FRACTION: Final = 0.2
 MIN_SHAPE_FRACTION: Final = 0.85
 """Of what is not paper: the rest are dots and noise. A frame with a character in it has two shapes."""
 
-MIN_DOT_FRACTION: Final = 0.02
+MIN_DOT_FRACTION: Final = 0.035
 """Of what is not paper: less is a speck, which does not count for what reaches the sides."""
 
 FAINT_FRACTION: Final = 0.3
@@ -106,15 +106,13 @@ def _is_cut_out(mask: Grey) -> bool:
     padded: Grey = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)  # type: ignore[assignment]
     _, parts, stats, _ = cv2.connectedComponentsWithStats(padded)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    if not len(areas):
+    if not len(areas) or areas.max() < MIN_SHAPE_FRACTION * areas.sum():
         return False
     main = 1 + int(areas.argmax())
     boxes = stats[1:][areas >= MIN_DOT_FRACTION * areas.sum(), :4]
     first, last = boxes[:, :2].min(axis=0), (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
     farthest = max(*(first - 1), *((mask.shape[1] + 1, mask.shape[0] + 1) - last))
     if farthest > max(1, MAX_GAP_FRACTION * max(mask.shape)):
-        return False
-    if int(areas.max()) < MIN_SHAPE_FRACTION * int(areas.sum()):
         return False
     depths = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
     deepest = float(depths[parts == main].max())
