@@ -135,7 +135,9 @@ def test_what_it_says(key: str, value: object, told: str) -> None:
     assert str(caught.value) == told
 
 
-SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+SHIPPED = sorted(
+    path for path in (Path(__file__).parents[2] / "recipes").glob("*.toml") if path.stem != "ink"
+)
 
 FULL = """
 dataset = "mnist"

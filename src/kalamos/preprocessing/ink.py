@@ -132,10 +132,13 @@ def find_ink(images: Sequence[Grey]) -> list[InkMap]:
 def _nearer(found: InkMap, shape: tuple[int, ...]) -> Box | None:
     """The part of an image of this shape to look at again; None if its ink is seen from near enough."""
     ink, view = ink_box(found.levels), found.view
-    if ink is None:
-        return None
     height, width = found.levels.shape
-    if ink.longer * SIDE_PX / max(height, width, SIDE_PX) >= MIN_INK_SIDE_PX:
+    if ink is None:  # what is likely only may be sure from nearer
+        x, y, across, down = cv2.boundingRect((found.levels >= LIKELY_LEVEL).view(np.uint8))
+        if not across:
+            return None
+        ink = Box(y, x, y + down, x + across)
+    elif ink.longer * SIDE_PX / max(height, width, SIDE_PX) >= MIN_INK_SIDE_PX:
         return None
     rows, columns = (view.bottom - view.top) / height, (view.right - view.left) / width
     top, left = view.top + ink.top * rows, view.left + ink.left * columns

@@ -23,6 +23,9 @@ MIN_SHADES_SIDE_PX: Final = 16
 STROKE_PEAK_FRACTION: Final = 0.25
 """What reaches this share of the ink's peak belongs to a stroke; what is fainter may be a file's noise."""
 
+MAX_CROP_SIDE_PX: Final = 40
+"""Pictures of at most so many px are a dataset's: their parts are the character's, at the border too."""
+
 MAX_PARTS: Final = 6
 """Of a character with its dots; more are specks, or several characters."""
 
@@ -134,10 +137,11 @@ def _is_one_character(mask: Grey, ink: Grey) -> bool:
     """
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
     boxes = stats[1:, :4]
-    if count - 1 > MAX_PARTS or cv2.mean(mask)[0] > MAX_INK_FRACTION:
-        return False
-    if count > 2 and border_bytes(mask).count(1):  # a neighbour that looks in, or a line of a cell
-        return False
+    if max(mask.shape) > MAX_CROP_SIDE_PX:
+        if count - 1 > MAX_PARTS or cv2.mean(mask)[0] > MAX_INK_FRACTION:
+            return False
+        if count > 2 and border_bytes(mask).count(1):  # a neighbour that looks in, or a line of a cell
+            return False
     _, _, width, height = cv2.boundingRect(mask)
     depth = cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[1]
     if depth > max(MAX_DEPTH_FRACTION * max(width, height), 2.0):

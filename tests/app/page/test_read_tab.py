@@ -309,7 +309,7 @@ def test_three_stages_from_first_to_last(count: int, first: list[int]) -> None:
 def test_pictures_of_the_stages_asked_for_and_of_no_others() -> None:
     reader = load("digits")
     shown = inside_html(reader, _last(40), ["deep", "no such stage"], 10**6)
-    assert shown.count("<img") == 3
+    assert shown.count("<img") == 4
     assert "<b>deep</b>" in shown
     assert "12 of 88 channels, 2×2 px each" in shown
     assert shown != inside_html(reader, _last(30), ["deep"], 10**6)
