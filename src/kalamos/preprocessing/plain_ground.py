@@ -26,6 +26,9 @@ STROKE_PEAK_FRACTION: Final = 0.25
 MAX_CROP_SIDE_PX: Final = 40
 """Pictures of at most so many px are a dataset's: their parts are the character's, at the border too."""
 
+FAINT_DOT_REACH_PX: Final = 6
+"""On such a picture, what is fainter than a stroke may be a dot if it is so near to one."""
+
 MAX_PARTS: Final = 6
 """Of a character with its dots; more are specks, or several characters."""
 
@@ -82,7 +85,9 @@ def ink_on_plain_ground(image: Grey, min_contrast: int) -> Grey | None:
     if not _is_one_character(mask, ink):
         return None
     # Soft outlines reach a pixel beyond; what is farther away is a file's noise.
-    near = cv2.dilate(mask, SQUARE_3X3)
+    # On few pixels a dot may be as faint as that.
+    reach = FAINT_DOT_REACH_PX if max(image.shape) <= MAX_CROP_SIDE_PX else 1
+    near = cv2.dilate(mask, SQUARE_3X3, iterations=reach)
     if cv2.countNonZero(ink) == cv2.countNonZero(cv2.bitwise_and(ink, ink, mask=near)):
         return ink
     return cv2.bitwise_and(ink, ink, mask=near)  # type: ignore[return-value]
