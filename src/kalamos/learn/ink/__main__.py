@@ -7,6 +7,7 @@ scripts (Debian's fonts-noto-core).
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save
 from kalamos.datasets.named import data_dir
 from kalamos.datasets.named.unipen import UNIPEN
 from kalamos.datasets.strokes import read_strokes
+from kalamos.errors import KalamosError
 from kalamos.learn.ink.glyphs import (
     GlyphPool,
     draw_bars,
@@ -83,4 +85,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KalamosError as error:
+        sys.exit(f"kalamos: {error}")

@@ -117,9 +117,9 @@ class SceneRanges:
     tight: Probability = 0.12
     """Crops whose longer side is the ink's."""
     tiny: Probability = 0.16
+    """Ink that spans less than a quarter of the crop."""
     steady: Probability = 0.3
     """Characters that are not bent: those of straight strokes stay straight."""
-    """Ink that spans less than a quarter of the crop."""
     frame: Probability = 0.26
     grid: Probability = 0.14
     ruled: Probability = 0.1
