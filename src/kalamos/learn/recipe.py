@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -36,9 +36,14 @@ __all__ = [
     "PositiveCount",
     "Probability",
     "Recipe",
+    "build_table",
     "check_fields",
     "load_recipe",
+    "load_toml",
+    "refuse_unknown",
 ]
+
+Config = TypeVar("Config")
 
 Count = Annotated[int, Meta(ge=0, description="a whole number of at least 0")]
 PositiveCount = Annotated[int, Meta(ge=1, description="a whole number of at least 1")]
@@ -273,7 +278,7 @@ class Recipe:
             RecipeError: an unknown key, a key given twice, or a value of the wrong type or range.
         """
         values = _current_keys(mapping)
-        _refuse_unknown("a recipe", values, cls)
+        refuse_unknown("a recipe", values, cls)
         if "augmentation" in values:
             values["augmentation"] = _augmentation(values["augmentation"])
         for key in ("extra_datasets", "teachers"):
@@ -313,12 +318,21 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: the file is absent, is not TOML, or does not say a valid recipe.
     """
+    return load_toml(path, Recipe.from_mapping)
+
+
+def load_toml(path: Path, build: Callable[[dict[str, Any]], Config]) -> Config:
+    """Read a TOML file and build a recipe of it; what is wrong with its values names the file too.
+
+    Raises:
+        RecipeError: the file is absent, is not TOML, or does not say a valid recipe.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # not TOML, or beyond what Python takes of it
         raise RecipeError(f"{path}: cannot be read as TOML ({error})") from error
     try:
-        return Recipe.from_mapping(content)
+        return build(content)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error.problem}", remedy=error.remedy) from error
 
@@ -342,9 +356,18 @@ def _augmentation(value: object) -> Augmentation:
         if value not in AUGMENTATIONS:
             raise RecipeError(f"unknown augmentation policy {value!r}", remedy=suggest(value, AUGMENTATIONS))
         return AUGMENTATIONS[value]
-    table = _mapping("augmentation", value)
-    _refuse_unknown("[augmentation]", table, Augmentation)
-    return Augmentation(**table)
+    return build_table("augmentation", value, Augmentation)
+
+
+def build_table(key: str, value: object, cls: type[Config]) -> Config:
+    """Build a dataclass from the table under a key.
+
+    Raises:
+        RecipeError: not a table, an unknown key in it, or a value of the wrong type or range.
+    """
+    table = _mapping(key, value)
+    refuse_unknown(f"[{key}]", table, cls)
+    return cls(**table)
 
 
 def _mapping(key: str, value: object) -> dict[str, Any]:
@@ -353,7 +376,8 @@ def _mapping(key: str, value: object) -> dict[str, Any]:
     return dict(value)
 
 
-def _refuse_unknown(what: str, values: Mapping[str, Any], cls: type[Recipe | Augmentation]) -> None:
+def refuse_unknown(what: str, values: Mapping[str, Any], cls: type[Any]) -> None:
+    """Raise `RecipeError` for a key that is no field of a dataclass."""
     known = [f.name for f in fields(cls)]
     for key in values:
         if key not in known:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from kalamos.errors import RecipeError, suggest
-from kalamos.images.files import display_name
+from kalamos.errors import RecipeError
 from kalamos.learn.ink.scenes import SceneRanges
-from kalamos.learn.recipe import Count, NonNegative, PositiveCount, check_fields
+from kalamos.learn.recipe import (
+    Count,
+    NonNegative,
+    PositiveCount,
+    build_table,
+    check_fields,
+    load_toml,
+    refuse_unknown,
+)
 
 __all__ = ["GlyphShares", "InkRecipe", "load_ink_recipe"]
-
-Config = TypeVar("Config")
 
 HELD_OUT_WRITERS: Final = 7
 """One in so many of UNIPEN's writers is kept for validation."""
@@ -76,26 +80,16 @@ def load_ink_recipe(path: Path) -> InkRecipe:
     Raises:
         RecipeError: the file cannot be read, is not TOML, or has an unknown key or a value out of range.
     """
-    where = display_name(path)
-    try:
-        given = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{where}: cannot be read ({error})") from error
-    tables = {
-        key: _build(kind, given.pop(key, {}), f"{where}: {key}.")
-        for key, kind in (("shares", GlyphShares), ("scenes", SceneRanges))
-    }
+    return load_toml(path, _from_mapping)
+
+
+def _from_mapping(mapping: dict[str, Any]) -> InkRecipe:
+    values = dict(mapping)
+    refuse_unknown("a recipe", values, InkRecipe)
+    for key, kind in (("shares", GlyphShares), ("scenes", SceneRanges)):
+        if key in values:
+            values[key] = build_table(key, values[key], kind)
     for key in ("channels", "blocks"):
-        if isinstance(given.get(key), list):
-            given[key] = tuple(given[key])
-    return _build(InkRecipe, {**given, **tables}, f"{where}: ")
-
-
-def _build(kind: type[Config], given: Any, where: str) -> Config:
-    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(given, dict):
-        raise RecipeError(f"{where.rstrip('.: ')} is not a table")
-    for key in given:
-        if key not in known:
-            raise RecipeError(f"{where}{key} is unknown", remedy=suggest(key, known))
-    return kind(**given)
+        if isinstance(values.get(key), list):
+            values[key] = tuple(values[key])
+    return InkRecipe(**values)
