@@ -151,9 +151,17 @@ def test_steps_of_the_first_version_are_those_of_today(contrast: int) -> None:
     assert old.steps[:2] == tuple(first)
 
 
-@pytest.mark.parametrize("step", [{"step": "polarity", "faint": 1}, {"step": "ink_box", "size": 3}])
-def test_steps_of_the_first_version_are_checked(step: Mapping[str, object]) -> None:
-    with pytest.raises(PreprocessingError, match="has no parameter"):
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"step": "polarity", "faint": 1}, "has no parameter"),
+        ({"step": "ink_box", "size": 3}, "has no parameter"),
+        ({"step": "ink_box", "faint": "much"}, "faint = 'much' is not a whole number"),
+        ({"step": "ink_box", "faint": -1}, "faint = -1 is not a whole number"),
+    ],
+)
+def test_steps_of_the_first_version_are_checked(step: Mapping[str, object], message: str) -> None:
+    with pytest.raises(PreprocessingError, match=message):
         compiled(step)
 
 

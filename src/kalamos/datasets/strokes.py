@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import DatasetError
 
-__all__ = ["StrokeSet", "read_strokes"]
+__all__ = ["StrokeSet", "draw_line", "read_strokes"]
 
 SPAN: Final = 1000
 """The longer side of a character, in the units of its points."""
@@ -88,14 +88,26 @@ class StrokeSet:
         extent = np.concatenate(lines).max(axis=0)
         image = np.zeros((round(extent[1] + 2 * pad + 1), round(extent[0] + 2 * pad + 1)), np.uint8)
         for line in lines:
-            places = np.rint((line + pad) * (1 << SUBPIXEL_BITS)).astype(np.int32)
-            if (places == places[0]).all():  # a dot, which a line of no length would not show
-                radius = max(1, round(width / 2 * (1 << SUBPIXEL_BITS)))
-                x, y = places[0].tolist()
-                cv2.circle(image, (x, y), radius, 255, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
-            else:
-                cv2.polylines(image, [places], False, 255, max(1, round(width)), cv2.LINE_AA, SUBPIXEL_BITS)
+            draw_line(image, line + pad, width)
         return image
+
+
+def draw_line(
+    image: NDArray[np.uint8], points: Sequence[Sequence[float]] | NDArray[np.float64], width: float
+) -> None:
+    """Draw an antialiased polyline of 255 into an image uint8 [H, W]; a disc where it has no length.
+
+    Args:
+        points: (x, y) each, in px.
+        width: of the pen, in px; lines are as wide as the nearest whole number from 1 on.
+    """
+    places = np.rint(np.asarray(points) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+    if (places == places[0]).all():  # a dot, which a line of no length would not show
+        radius = max(1, round(width / 2 * (1 << SUBPIXEL_BITS)))
+        x, y = places[0].tolist()
+        cv2.circle(image, (x, y), radius, 255, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+    else:
+        cv2.polylines(image, [places], False, 255, max(1, round(width)), cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def read_strokes(path: Path) -> StrokeSet:

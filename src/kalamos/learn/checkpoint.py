@@ -46,9 +46,11 @@ __all__ = [
     "Checkpoints",
     "Schedule",
     "TrainingState",
+    "averaging",
     "make_optimizer",
     "make_schedule",
     "read_weights",
+    "warm_cosine",
     "write_weights",
 ]
 
@@ -81,7 +83,7 @@ class TrainingState:
     ) -> TrainingState:
         average = None
         if recipe.ema_decay:
-            average = AveragedModel(network, multi_avg_fn=_averaging(recipe.ema_decay), use_buffers=True)
+            average = AveragedModel(network, multi_avg_fn=averaging(recipe.ema_decay), use_buffers=True)
         optimizer = make_optimizer(network, recipe)
         return cls(network, average, optimizer, make_schedule(optimizer, recipe, steps), scaler)
 
@@ -227,12 +229,7 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> Schedule:
             )
             return Schedule(plateau, each_step=False)
         case "cosine":
-            climb = round(recipe.warmup * steps)
-            cosine = CosineAnnealingLR(optimizer, max(1, steps - climb))
-            if not climb:
-                return Schedule(cosine, each_step=True)
-            linear = LinearLR(optimizer, start_factor=1 / (climb + 1), total_iters=climb)
-            return Schedule(SequentialLR(optimizer, [linear, cosine], [climb]), each_step=True)
+            return Schedule(warm_cosine(optimizer, steps, round(recipe.warmup * steps)), each_step=True)
         case _:
             total = steps + 1  # one-cycle's own last step lies one beyond
             # A climb of one step would divide by its length, zero. The momentum stays the recipe's.
@@ -243,7 +240,16 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> Schedule:
             return Schedule(cycle, each_step=True)
 
 
-def _averaging(decay: float) -> Callable[..., None]:
+def warm_cosine(optimizer: Optimizer, steps: int, climb: int) -> LRScheduler:
+    """Rise linearly over `climb` steps, then fall along a cosine to 0 at the last of `steps`."""
+    cosine = CosineAnnealingLR(optimizer, max(1, steps - climb))
+    if not climb:
+        return cosine
+    linear = LinearLR(optimizer, start_factor=1 / (climb + 1), total_iters=climb)
+    return SequentialLR(optimizer, [linear, cosine], [climb])
+
+
+def averaging(decay: float) -> Callable[..., None]:
     """An exponential moving average that soon forgets where it began (TensorFlow's `num_updates` rule).
 
     Batch norm's variances begin at 1. Where a layer's own are a thousandth of that, as a depthwise

@@ -50,6 +50,7 @@ from kalamos.model_file.operators import (
 )
 from kalamos.model_file.protobuf import EXPORT_REMEDY, check_tensors, read_metadata
 from kalamos.model_file.spec import METADATA_KEY, ModelSpec
+from kalamos.utils.sessions import open_onnx
 
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
@@ -280,27 +281,8 @@ def open_session(data: bytes, graph: Graph, workload: Workload, where: str, *, t
     Raises:
         ModelFileError: onnxruntime does not take it.
     """
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # on Windows; elsewhere kalamos.privacy did, before the import
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4
-    # Spinning threads would win microseconds and take a core from whoever decodes the images.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Else a flatbuffer that looks like a protocol buffer would be opened, past all checks of the latter.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        # The fallback would print to standard output, the model's own configuration undo the above.
-        session = onnxruntime.InferenceSession(
-            data,
-            options,
-            providers=["CPUExecutionProvider"],
-            enable_fallback=0,
-            read_config_from_model=0,
-        )
+        session = open_onnx(data, threads=threads)
     except Exception as error:  # as above
         raise ModelFileError(
             f"onnxruntime cannot run this model ({_first_line(error)})", remedy=EXPORT_REMEDY

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.preprocessing.resizing import SQUARE_3X3, halve
+from kalamos.utils.sessions import open_onnx
 
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
 
-__all__ = ["Box", "InkMap", "find_ink", "standardise"]
+__all__ = ["STRIDE", "Box", "InkMap", "find_ink", "standardise"]
 
 Grey = NDArray[np.uint8]
 
@@ -73,6 +74,15 @@ class Box(NamedTuple):
     def longer(self) -> int:
         """The longer side."""
         return max(self.bottom - self.top, self.right - self.left)
+
+    def overlaps(self, other: Box) -> bool:
+        """Return whether two boxes share a pixel."""
+        return (
+            self.top < other.bottom
+            and other.top < self.bottom
+            and self.left < other.right
+            and other.left < self.right
+        )
 
 
 class InkMap(NamedTuple):
@@ -190,21 +200,14 @@ def _look(images: Sequence[Grey], sides: Sequence[int]) -> list[Grey]:
     return [levels[row] for row in range(len(images))]
 
 
-_OPENING = threading.Lock()
+_OPENING: Final = threading.Lock()
 
 
 @cache
-def _open(path: str) -> onnxruntime.InferenceSession:
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # on Windows; elsewhere kalamos.privacy did, before the import
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+def _open(path: Path) -> onnxruntime.InferenceSession:
+    return open_onnx(path.read_bytes())
 
 
 def _session() -> onnxruntime.InferenceSession:
-    with _OPENING:
-        return _open(str(Path(__file__).with_name("ink.onnx")))
+    with _OPENING:  # once, whichever thread comes first
+        return _open(Path(__file__).with_name("ink.onnx"))

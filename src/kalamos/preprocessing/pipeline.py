@@ -324,6 +324,8 @@ def _current(declared: Mapping[str, object]) -> Mapping[str, object]:
     name, gone = _FIRST_VERSION.get(declared.get("step"), (None, frozenset()))
     if name is None:
         return declared
+    for key in gone & declared.keys():
+        _check_number(str(declared["step"]), key, declared[key], whole=True)
     kept = {key: value for key, value in declared.items() if key not in gone}
     return {**kept, "step": name}
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from kalamos.errors import DatasetError, RecipeError
 from kalamos.learn.ink.glyphs import GlyphPool, draw_bars, draw_scribble
 from kalamos.learn.ink.scenes import SceneRanges, draw_scene
-from kalamos.learn.ink.surroundings import Box, border_frame, pad_photo
+from kalamos.learn.ink.surroundings import border_frame, pad_photo
+from kalamos.preprocessing.ink import Box
 
 SOURCES = {"scribbles": draw_scribble, "bars": draw_bars}
 NOTHING = SceneRanges(**{field.name: 0.0 for field in fields(SceneRanges)})

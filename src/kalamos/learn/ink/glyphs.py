@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kalamos.datasets import load_dataset
 from kalamos.datasets.fonts import FontFile, GlyphForm, find_families
-from kalamos.datasets.strokes import StrokeSet
+from kalamos.datasets.strokes import StrokeSet, draw_line
 from kalamos.errors import DatasetError
 from kalamos.learn.synthetic_photos.render import FIELD_INK_PIXELS, Strokes, trace
 
@@ -149,7 +149,7 @@ def draw_scribble(generator: np.random.Generator) -> NDArray[np.uint8]:
     for _ in range(int(generator.integers(1, 4))):
         corners = generator.uniform(8, side + 8, (int(generator.integers(*SCRIBBLE_TURNS)), 2))
         curve = _smooth(corners) if generator.random() < 0.7 else corners
-        cv2.polylines(image, [np.rint(curve * 16).astype(np.int32)], False, 255, width, cv2.LINE_AA, shift=4)
+        draw_line(image, curve, width)
     for _ in range(int(generator.integers(0, 4)) if generator.random() < 0.4 else 0):
         x, y = generator.integers(6, side + 10, 2).tolist()
         cv2.circle(image, (x, y), max(2, round(width * generator.uniform(0.5, 0.8))), 255, cv2.FILLED)
@@ -169,7 +169,7 @@ def draw_bars(generator: np.random.Generator) -> NDArray[np.uint8]:
         if (new == last).all():
             continue
         ends = np.stack([last, new]) * steps + pad + generator.normal(0, 0.6, (2, 2))
-        cv2.polylines(image, [np.rint(ends * 16).astype(np.int32)], False, 255, width, cv2.LINE_AA, shift=4)
+        draw_line(image, ends, width)
         # Strokes join more often than not.
         last = new if generator.random() < 0.6 else generator.integers(0, 3, 2)
     return image

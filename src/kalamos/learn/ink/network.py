@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["STRIDE", "InkNet"]
-
-STRIDE = 16
-"""Sides of the input are multiples of it."""
+__all__ = ["InkNet"]
 
 
 class Residual(nn.Module):

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from kalamos.learn.ink.glyphs import GlyphPool
 from kalamos.learn.ink.surroundings import (
-    Box,
     border_frame,
     draw_frame,
     draw_grid,
@@ -42,11 +41,13 @@ from kalamos.learn.synthetic_photos.render import (
     Camera,
     Drawing,
     Floats,
+    compress,
     cut,
     draw,
     expose,
     light,
 )
+from kalamos.preprocessing.ink import Box
 
 __all__ = ["Scene", "SceneRanges", "draw_scene"]
 
@@ -237,9 +238,7 @@ def _draw_once(
     if padded:
         grey, mask = pad_photo(grey, mask, shape, generator)
     if not is_digital and chance() < RECOMPRESSED_SHARE:
-        quality = int(generator.integers(30, 95))
-        _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        grey = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)  # type: ignore[assignment]
+        grey = compress(grey, generator)
     return Scene(grey, mask)
 
 

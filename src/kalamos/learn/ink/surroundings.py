@@ -7,19 +7,20 @@ the character's longer side in px, which sizes go with; `box` is where it stands
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.datasets.strokes import draw_line
 from kalamos.learn.synthetic_photos.render import BROAD_GRAIN, Camera, Floats, cut, draw
+from kalamos.preprocessing.ink import Box
 
 if TYPE_CHECKING:
     from kalamos.learn.ink.glyphs import GlyphPool
 
 __all__ = [
-    "Box",
     "border_frame",
     "draw_frame",
     "draw_grid",
@@ -34,34 +35,9 @@ __all__ = [
     "pad_photo",
 ]
 
-SUBPIXEL_BITS: Final = 4
-
 PRINT_HAND: Final = Camera(
     smallest=16, margin=0.0, pencil=0.0, marker=0.3, wobble=0.0, elastic=0.0, rotate=1.0, slant=1.0
 )
-
-
-class Box(NamedTuple):
-    """Rows `top` to `bottom` and columns `left` to `right`, the ends excluded, in px."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    def overlaps(self, other: Box) -> bool:
-        """Return whether two boxes share a pixel."""
-        return (
-            self.top < other.bottom
-            and other.top < self.bottom
-            and self.left < other.right
-            and other.left < self.right
-        )
-
-
-def _stroke(cover: NDArray[np.uint8], points: list[tuple[float, float]], width: float) -> None:
-    places = np.rint(np.array(points) * (1 << SUBPIXEL_BITS)).astype(np.int32)
-    cv2.polylines(cover, [places], False, 255, max(1, round(width)), cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _blend(page: Floats, cover: NDArray[np.uint8], level: float, opacity: float) -> None:
@@ -94,9 +70,9 @@ def draw_grid(page: Floats, longer: float, generator: np.random.Generator) -> No
     slope = math.tan(math.radians(generator.uniform(-6, 6)))
     start = generator.uniform(0, spacing, 2)
     for y in np.arange(start[0] - abs(slope) * width, height + abs(slope) * width, spacing).tolist():
-        _stroke(cover, [(-2, y), (width + 2, y + slope * width)], thick)
+        draw_line(cover, [(-2, y), (width + 2, y + slope * width)], thick)
     for x in np.arange(start[1] - abs(slope) * height, width + abs(slope) * height, spacing).tolist():
-        _stroke(cover, [(x, -2), (x - slope * height, height + 2)], thick)
+        draw_line(cover, [(x, -2), (x - slope * height, height + 2)], thick)
     _blend(page, cover, _line_level(page, generator), generator.uniform(0.08, 0.8) * min(1.0, thick))
 
 
@@ -111,7 +87,7 @@ def _rule_all(
     turned = generator.random() < 0.15
     for y in np.arange(first, height + abs(slope) * width + 1, spacing).tolist():
         line = [(-2.0, y), (width + 2.0, y + slope * width)]
-        _stroke(cover, [(b, a) for a, b in line] if turned else line, thick)
+        draw_line(cover, [(b, a) for a, b in line] if turned else line, thick)
     _blend(page, cover, _line_level(page, generator), generator.uniform(0.1, 0.9) * min(1.0, thick))
 
 
@@ -152,11 +128,11 @@ def draw_frame(
         (x0, y0), (x1, y1) = corners[side], corners[(side + 1) % 4]
         length = max(math.hypot(x1 - x0, y1 - y0), 1.0)
         ax, ay = (x1 - x0) / length * beyond, (y1 - y0) / length * beyond
-        _stroke(cover, [(x0 - ax, y0 - ay), (x1 + ax, y1 + ay)], thick)
+        draw_line(cover, [(x0 - ax, y0 - ay), (x1 + ax, y1 + ay)], thick)
         if chance() < 0.2:  # double
             apart = generator.uniform(1.5, 4) * thick
             nx, ny = (y1 - y0) / length * apart, -(x1 - x0) / length * apart
-            _stroke(cover, [(x0 + nx - ax, y0 + ny - ay), (x1 + nx + ax, y1 + ny + ay)], thick)
+            draw_line(cover, [(x0 + nx - ax, y0 + ny - ay), (x1 + nx + ax, y1 + ny + ay)], thick)
     _blend(page, cover, level, opacity * min(1.0, thick))
 
 
@@ -221,13 +197,12 @@ def draw_specks(page: Floats, longer: float, ink: Floats, generator: np.random.G
     for _ in range(int(generator.integers(1, 12))):
         x, y = generator.uniform(0, width), generator.uniform(0, height)
         radius = generator.uniform(0.25, 1.0) * max(0.5, 0.016 * longer)
-        place = round(x * 16), round(y * 16)
-        cv2.circle(cover, place, max(4, round(radius * 16)), 255, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+        draw_line(cover, [(x, y), (x, y)], 2 * max(0.25, radius))
     if generator.random() < 0.25:
         start = generator.uniform(0, (width, height))
         bend = start + generator.normal(0, 0.25 * longer, 2)
         end = bend + generator.normal(0, 0.25 * longer, 2)
-        _stroke(cover, [tuple(start), tuple(bend), tuple(end)], 1)
+        draw_line(cover, np.stack([start, bend, end]), 1)
     away = cv2.dilate(ink, np.ones((3, 3), np.uint8)) < 0.02
     cover *= away
     _blend(page, cover, generator.uniform(0, 120), generator.uniform(0.2, 0.9))

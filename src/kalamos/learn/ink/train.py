@@ -21,16 +21,18 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
 from kalamos.errors import ExportError, TrainingError
+from kalamos.learn.checkpoint import averaging, warm_cosine
 from kalamos.learn.export.onnx_format import scrub
 from kalamos.learn.ink.glyphs import GlyphPool
-from kalamos.learn.ink.network import STRIDE, InkNet
+from kalamos.learn.ink.network import InkNet
 from kalamos.learn.ink.recipe import InkRecipe
 from kalamos.learn.ink.scenes import draw_scene
 from kalamos.learn.models.base import fold_batch_norms
-from kalamos.preprocessing.ink import standardise
+from kalamos.preprocessing.ink import STRIDE, standardise
 
 __all__ = ["SceneBatches", "encode_ink", "mask_loss", "measure_masks", "part_weights", "train_ink"]
 
@@ -159,9 +161,9 @@ def train_ink(
                 "the weights to begin with are those of another network", remedy="leave out --weights"
             ) from error
     network.to(memory_format=torch.channels_last)
-    average = deepcopy(network)
+    average = AveragedModel(network, multi_avg_fn=averaging(recipe.ema_decay), use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share_of_lr(step, recipe))
+    schedule = warm_cosine(optimizer, recipe.steps, recipe.warmup_steps)
     batches = SceneBatches(glyphs, recipe, seed=recipe.seed, count=recipe.steps)
     loader = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None)
     total, seen, started = 0.0, 0, time.perf_counter()
@@ -174,7 +176,7 @@ def train_ink(
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        _average(average, network, min(recipe.ema_decay, step / (step + 10)))
+        average.update_parameters(network)
         total, seen = total + float(loss.detach()), seen + len(inputs)
         if step % 100 == 0 or step == recipe.steps:
             mean = total / (step % 100 or 100)
@@ -183,24 +185,14 @@ def train_ink(
             report(step, mean, seen / (time.perf_counter() - started))
             total, seen, started = 0.0, 0, time.perf_counter()
         if step % keep_every == 0 or step == recipe.steps:
-            keep(step, deepcopy(average).eval())
-    return average.eval()
+            keep(step, _network_of(average))
+    return _network_of(average)
 
 
-def _share_of_lr(step: int, recipe: InkRecipe) -> float:
-    if step < recipe.warmup_steps:
-        return (step + 1) / recipe.warmup_steps
-    done = (step - recipe.warmup_steps) / (recipe.steps - recipe.warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
-@torch.no_grad()
-def _average(average: InkNet, network: InkNet, decay: float) -> None:
-    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)
+def _network_of(average: AveragedModel) -> InkNet:
+    network = deepcopy(average.module).eval()
+    assert isinstance(network, InkNet)  # noqa: S101  (what was averaged)
+    return network
 
 
 @torch.no_grad()

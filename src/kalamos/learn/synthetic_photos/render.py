@@ -33,6 +33,7 @@ __all__ = [
     "Drawing",
     "Floats",
     "Strokes",
+    "compress",
     "cut",
     "draw",
     "expose",
@@ -494,11 +495,14 @@ def expose(scene: Floats, longer: float, camera: Camera, generator: np.random.Ge
     if generator.random() < camera.inverted:
         np.subtract(255, scene, out=scene)
     photo: NDArray[np.uint8] = np.clip(scene, 0, 255, out=scene).astype(np.uint8)
-    if generator.random() < camera.jpeg:
-        quality = int(generator.integers(*JPEG_QUALITY_RANGE, endpoint=True))
-        _, data = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        photo = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)  # type: ignore[assignment]
-    return photo
+    return compress(photo, generator) if generator.random() < camera.jpeg else photo
+
+
+def compress(photo: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """A photograph uint8 [H, W] written as a JPEG of some quality, and read again."""
+    quality = int(generator.integers(*JPEG_QUALITY_RANGE, endpoint=True))
+    _, data = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)  # type: ignore[return-value]
 
 
 def _streak(length: float, generator: np.random.Generator) -> Floats:
