@@ -89,3 +89,5 @@ if __name__ == "__main__":
         main()
     except KalamosError as error:
         sys.exit(f"kalamos: {error}")
+    except KeyboardInterrupt:  # what was kept last stays
+        sys.exit(130)
