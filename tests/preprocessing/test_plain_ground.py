@@ -57,6 +57,12 @@ def test_the_noise_of_a_file_goes_and_soft_outlines_stay() -> None:
     np.testing.assert_array_equal(ink[near], 255 - page[near])
 
 
+def test_dust_goes_and_the_dot_stays() -> None:
+    page = letter()
+    page[2:75:8, 4] = page[40, 50] = 0
+    np.testing.assert_array_equal(ink_on_plain_ground(page, 24), ink_on_plain_ground(letter(), 24))
+
+
 @pytest.mark.parametrize("inset", [1, 2, 4, 8])
 @pytest.mark.parametrize("line", [1, 2, 4])
 @pytest.mark.parametrize("grey", [0, 80, 160])
@@ -68,8 +74,8 @@ def test_a_frame_is_for_the_ink_finder(inset: int, line: int, grey: int) -> None
     assert ink is None or np.array_equal(ink > 0, letter(100, 100) == 0)
 
 
-def specks(page: Grey) -> None:
-    page[2:75:8, 4] = 0
+def spots(page: Grey) -> None:
+    page[2:75:8, 3:6] = 0
 
 
 def neighbour(page: Grey) -> None:
@@ -85,7 +91,7 @@ def paper_in_a_frame_along_the_border(page: Grey) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [specks, neighbour, grain, paper_in_a_frame_along_the_border], ids=lambda f: f.__name__
+    "change", [spots, neighbour, grain, paper_in_a_frame_along_the_border], ids=lambda f: f.__name__
 )
 def test_what_holds_more_is_for_the_ink_finder(change: object) -> None:
     page = letter()

@@ -29,18 +29,20 @@ MAX_CROP_SIDE_PX: Final = 40
 FAINT_DOT_REACH_PX: Final = 6
 """On such a picture, what is fainter than a stroke may be a dot if it is so near to one."""
 
+MIN_PART_FRACTION: Final = 0.01
+"""Of the largest part's area: on larger pictures, what is smaller is dust."""
+
 MAX_PARTS: Final = 6
 """Of a character with its dots; more are specks, or several characters."""
 
 MAX_DEPTH_FRACTION: Final = 0.3
-"""No stroke's middle is farther from its outline than this share of the ink's longer side."""
+"""What has a middle farther from its outline than this share of the ink's longer side,"""
 
 MAX_FILL_FRACTION, MAX_FILLED_ASPECT = 0.85, 3.0
-"""What fills its box by more is a picture pasted onto the ground, unless it is so many times as long as wide,
-as a single stroke is,"""
+"""or fills its box by more, without being so many times as long as wide as a single stroke is,"""
 
 MAX_PEN_DEVIATION_LEVELS: Final = 6.0
-"""or of one level within (standard deviation), as no picture is."""
+"""is a picture pasted onto the ground, unless it varies less within (standard deviation)."""
 
 MAX_INK_FRACTION: Final = 0.6
 """Of the picture; with more, what seems the ground may be a frame around the paper."""
@@ -82,6 +84,8 @@ def ink_on_plain_ground(image: Grey, min_contrast: int) -> Grey | None:
         return np.zeros_like(ink)
     level = max(1, round(STROKE_PEAK_FRACTION * peak))
     mask: Grey = cv2.threshold(ink, level - 1, 1, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
+    if max(image.shape) > MAX_CROP_SIDE_PX:
+        mask = _without_specks(mask)
     if not _is_one_character(mask, ink):
         return None
     # Soft outlines reach a pixel beyond; what is farther away is a file's noise.
@@ -134,6 +138,18 @@ def _ground(image: Grey) -> int:
     return int(np.partition(levels, levels.size // 2)[levels.size // 2])
 
 
+def _without_specks(mask: Grey) -> Grey:
+    """Black out the parts of a mask of 0 and 1 that are too small for a dot."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    kept = areas >= MIN_PART_FRACTION * areas[1:].max(initial=0)
+    if kept.all():
+        return mask
+    kept[0] = False
+    large: Grey = kept[parts].view(np.uint8)
+    return large
+
+
 def _is_one_character(mask: Grey, ink: Grey) -> bool:
     """Return whether a mask of 0 and 1 shows strokes of one character, and neither frame nor neighbour.
 
@@ -149,10 +165,10 @@ def _is_one_character(mask: Grey, ink: Grey) -> bool:
             return False
     _, _, width, height = cv2.boundingRect(mask)
     depth = cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[1]
-    if depth > max(MAX_DEPTH_FRACTION * max(width, height), 2.0):
-        return False
+    is_deep = depth > max(MAX_DEPTH_FRACTION * max(width, height), 2.0)
     is_filled = cv2.countNonZero(mask) > MAX_FILL_FRACTION * width * height
-    if is_filled and depth > 2.0 and max(width, height) < MAX_FILLED_ASPECT * min(width, height):
+    is_block = is_filled and depth > 2.0 and max(width, height) < MAX_FILLED_ASPECT * min(width, height)
+    if is_deep or is_block:
         inside = cv2.erode(mask, SQUARE_3X3)
         if float(cv2.meanStdDev(ink, mask=inside)[1][0, 0]) > MAX_PEN_DEVIATION_LEVELS:
             return False
