@@ -35,6 +35,8 @@ class InkNet(nn.Module):
     >>> import torch
     >>> InkNet()(torch.zeros(1, 1, 64, 48)).shape
     torch.Size([1, 1, 64, 48])
+    >>> sum(weights.numel() for weights in InkNet().parameters())
+    189340
     """
 
     def __init__(
