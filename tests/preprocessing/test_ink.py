@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.ink import find_ink, ink_box, standardise
+from kalamos.preprocessing.ink import find_ink, standardise
 
 Grey = NDArray[np.uint8]
 
@@ -35,7 +35,7 @@ def test_ink_is_found_where_it_is(size: int, inverted: bool) -> None:
     write_five(page, 50, 120, size, max(2, size // 12))
     image = photo(page)
     [found] = find_ink([255 - image if inverted else image])
-    box = ink_box(found.levels)
+    box = found.box()
     assert box is not None
     rows = (found.view.bottom - found.view.top) / found.levels.shape[0]
     columns = (found.view.right - found.view.left) / found.levels.shape[1]
@@ -60,7 +60,7 @@ def test_a_frame_is_no_ink(inset: int, grey: int) -> None:
 
 @pytest.mark.parametrize("side", [20, 64, 300, 900])
 def test_blank_paper_has_none(side: int) -> None:
-    assert ink_box(find_ink([photo(paper(side, side))])[0].levels) is None
+    assert find_ink([photo(paper(side, side))])[0].box() is None
 
 
 @settings(max_examples=40)

@@ -49,10 +49,10 @@ def test_what_differs_too_little_is_no_ink(pen: int) -> None:
 def test_the_noise_of_a_file_goes_and_soft_outlines_stay() -> None:
     page = cv2.GaussianBlur(letter(), (5, 5), 1)
     noisy = page.copy()
-    noisy[2:12, 2:12] = 250
+    noisy[2:9, 2:9] = 250
     ink = ink_on_plain_ground(noisy, 24)
     assert ink is not None
-    assert not ink[:13, :13].any()
+    assert not ink[:10, :10].any()
     near = cv2.dilate((page < 191).view(np.uint8), np.ones((3, 3), np.uint8)) > 0
     np.testing.assert_array_equal(ink[near], 255 - page[near])
 
@@ -112,6 +112,25 @@ def test_padding_is_trimmed_to_the_photograph(level: int, width: int) -> None:
     np.testing.assert_array_equal(trim_padding(np.pad(photo, width, constant_values=level)), photo)
     sides = ((width, width), (0, 0))
     np.testing.assert_array_equal(trim_padding(np.pad(photo, sides, constant_values=level)), photo)
+
+
+@pytest.mark.parametrize("level", [0, 128, 175, 255])
+@pytest.mark.parametrize("dark", [0.5, 0.9])
+def test_a_padded_photograph_is_for_the_ink_finder(level: int, dark: float) -> None:
+    rng = np.random.default_rng(0)
+    light = np.linspace(150, 200, 60)  # half of it is nearer to the ink than to a white padding
+    photo = np.tile(light, (80, 1)) + rng.normal(0, 2, (80, 60))
+    photo[20:60, 26:32] *= 1 - dark
+    padded = np.pad(photo.astype(np.uint8), 20, constant_values=level)
+    assert ink_on_plain_ground(padded, 24) is None
+
+
+def test_a_broken_bar_is_no_padded_photograph() -> None:
+    page = np.full((200, 120), 235, np.uint8)
+    for top, bottom in ((20, 70), (85, 130), (145, 180)):
+        page[top:bottom, 52:68] = 30
+    assert ink_on_plain_ground(page, 24) is not None
+    assert trim_padding(page) is page
 
 
 def test_a_character_is_no_padded_photograph() -> None:

@@ -124,7 +124,9 @@ def _parse(setting: str) -> dict[str, Any]:
 @click.command(no_args_is_help=True)
 @click.argument("dataset", required=False, type=DATASET_NAME)
 @click.option("--arch", type=ARCHITECTURE_NAME, help="Network architecture.  [default: kalamos_xs]")
-@click.option("--weights", metavar="FILE", help="Start from a file, a run folder, or 'imagenet'.")
+@click.option(
+    "--weights", metavar="FILE", help="Start from a model, a file of weights, a run folder, or 'imagenet'."
+)
 @click.option("--recipe", type=click.Path(path_type=Path), help="A TOML recipe; options override it.")
 @click.option("--seed", type=click.IntRange(0), help="Random seed.  [default: 42]")
 @training_options

@@ -291,16 +291,16 @@ def _further(
     images, labels = [], []
     for source in recipe.extra_datasets:
         dataset = load_dataset(source, data_dir)
-        unknown = [label for label in dataset.alphabet.labels if label not in alphabet.labels]
+        classes = [alphabet.class_of(label) for label in dataset.alphabet.labels]
+        unknown = [label for label, at in zip(dataset.alphabet.labels, classes, strict=True) if at is None]
         if unknown:
             raise RecipeError(
                 f"extra_datasets = {source!r} has labels that {alphabet.name} lacks: {', '.join(unknown[:5])}"
             )
         prepared, blank = prepare_split(dataset.train, preprocessor)
         callback.on_skipped_files(dataset.name, (*dataset.problems, *blank_images(dataset.train, blank)))
-        meaning = np.array([alphabet.labels.index(label) for label in dataset.alphabet.labels])
         images.append(prepared.stack())
-        labels.append(meaning[prepared.labels])
+        labels.append(np.array(classes, np.int64)[prepared.labels])
     return torch.from_numpy(np.concatenate(images)), torch.from_numpy(np.concatenate(labels))
 
 

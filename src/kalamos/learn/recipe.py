@@ -174,7 +174,8 @@ class Recipe:
     are among the dataset's."""
     arch: Name = "kalamos_xs"
     weights: Name = ""
-    """To begin from: `imagenet`, a file, or a run folder; empty for fresh ones."""
+    """To begin from: `imagenet`, a shipped model, a model file, a file of weights, or a run folder; empty for
+    fresh ones."""
     seed: Count = 42
 
     split: Literal["stratified", "grouped"] = "stratified"

@@ -22,7 +22,14 @@ from kalamos.learn.callbacks import Callback, CallbackList, CsvLog, TensorBoardL
 from kalamos.learn.checkpoint import Checkpoints, TrainingState
 from kalamos.learn.data import Examples, forget_extras, with_extras
 from kalamos.learn.distributed import Engine, choose_device, choose_precision, process_group
-from kalamos.learn.loop import check_enough, infer_examples, load_teacher, train_network
+from kalamos.learn.loop import (
+    check_enough,
+    infer_examples,
+    is_model_file,
+    load_model_file,
+    load_teacher,
+    train_network,
+)
 from kalamos.learn.models import StagedNetwork, check_input_size, create_model, find_architecture
 from kalamos.learn.recipe import Recipe, load_recipe
 from kalamos.learn.run import (
@@ -200,6 +207,8 @@ def _run(
         data = with_extras(
             data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main, callback=callback
         )
+        if is_model_file(recipe.weights):
+            load_model_file(network, recipe, dataset.alphabet, data)
         with _logs(run_dir, plan, callback, wanted=engine.is_main) as callbacks:
             state = train_network(
                 recipe,
@@ -222,7 +231,8 @@ def _run(
 def _build(recipe: Recipe, num_classes: int) -> tuple[StagedNetwork, Recipe]:
     """The network, and the recipe with the preprocessing that fits it."""
     torch.manual_seed(recipe.seed % 2**64)  # which takes no larger one
-    network = create_model(recipe.arch, num_classes, weights=recipe.weights or None)
+    weights = None if is_model_file(recipe.weights) else recipe.weights or None
+    network = create_model(recipe.arch, num_classes, weights=weights)
     if not recipe.preprocessing:
         recipe = replace(recipe, preprocessing=default_steps(network.input_size))
     check_input_size(network, recipe.arch, Preprocessor(recipe.preprocessing).output_size())

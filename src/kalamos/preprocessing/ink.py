@@ -90,12 +90,18 @@ class InkMap(NamedTuple):
 
     levels: Grey
     """The probability of ink in 255ths, uint8 [h, w], of the part of the image that was looked at last."""
+    mask: Grey
+    """255 where a stroke is, else 0, uint8 [h, w]."""
     view: Box
     """That part, in px of the image."""
 
+    def box(self) -> Box | None:
+        """Return the box of all ink on the map; None without ink."""
+        return _box_of(self.mask)
+
     def strokes(self) -> Grey:
         """The ink, uint8 [h, w]: bright, even where it is likely only; black all around."""
-        near = cv2.dilate(_mask(self.levels), SQUARE_3X3)
+        near = cv2.dilate(self.mask, SQUARE_3X3)
         return cv2.bitwise_and(cv2.LUT(self.levels, BRIGHTER), near)  # type: ignore[return-value]
 
 
@@ -125,29 +131,26 @@ def find_ink(images: Sequence[Grey]) -> list[InkMap]:
     """
     views = [Box(0, 0, *image.shape) for image in images]
     sides = [OVERVIEW_SIDE_PX if max(image.shape) > LARGE_PX else SIDE_PX for image in images]
-    maps = [*map(InkMap, _look(images, sides), views)]
+    maps = _look(images, views, sides)
     rows: Iterable[int] = range(len(images))
     for _ in range(MAX_LOOKS - 1):
         nearer = {row: view for row in rows if (view := _nearer(maps[row], images[row].shape)) is not None}
-        parts = [images[row][view.top : view.bottom, view.left : view.right] for row, view in nearer.items()]
-        looks = _look(parts, [SIDE_PX] * len(parts))
+        looks = _look([images[row] for row in nearer], [*nearer.values()], [SIDE_PX] * len(nearer))
         # What is nothing, seen from near, stays what it seemed from afar.
-        seen = {row: levels for row, levels in zip(nearer, looks, strict=True) if ink_box(levels) is not None}
-        for row, levels in seen.items():
-            maps[row] = InkMap(levels, nearer[row])
-        rows = seen
+        rows = {row: look for row, look in zip(nearer, looks, strict=True) if look.box() is not None}
+        for row, look in rows.items():
+            maps[row] = look
     return maps
 
 
 def _nearer(found: InkMap, shape: tuple[int, ...]) -> Box | None:
     """The part of an image of this shape to look at again; None if its ink is seen from near enough."""
-    ink, view = ink_box(found.levels), found.view
+    ink, view = found.box(), found.view
     height, width = found.levels.shape
     if ink is None:  # what is likely only may be sure from nearer
-        x, y, across, down = cv2.boundingRect((found.levels >= LIKELY_LEVEL).view(np.uint8))
-        if not across:
+        ink = _box_of((found.levels >= LIKELY_LEVEL).view(np.uint8))
+        if ink is None:
             return None
-        ink = Box(y, x, y + down, x + across)
     elif ink.longer * SIDE_PX / max(height, width, SIDE_PX) >= MIN_INK_SIDE_PX:
         return None
     rows, columns = (view.bottom - view.top) / height, (view.right - view.left) / width
@@ -164,9 +167,8 @@ def _nearer(found: InkMap, shape: tuple[int, ...]) -> Box | None:
     return None if around == view else around
 
 
-def ink_box(levels: Grey) -> Box | None:
-    """Return the box of all ink on a map; None without ink."""
-    x, y, width, height = cv2.boundingRect(_mask(levels))
+def _box_of(mask: Grey) -> Box | None:
+    x, y, width, height = cv2.boundingRect(mask)
     return Box(y, x, y + height, x + width) if width else None
 
 
@@ -182,22 +184,28 @@ def _mask(levels: Grey) -> Grey:
     return mask
 
 
-def _look(images: Sequence[Grey], sides: Sequence[int]) -> list[Grey]:
-    """Run the network on whole images; the longer side of each becomes so many px."""
+def _look(images: Sequence[Grey], views: Sequence[Box], sides: Sequence[int]) -> list[InkMap]:
+    """Run the network on a part of each image; the longer side of each part becomes so many px."""
+    parts = [
+        image[view.top : view.bottom, view.left : view.right]
+        for image, view in zip(images, views, strict=True)
+    ]
     by_shape: dict[tuple[int, int], list[int]] = {}
-    for row, (image, side) in enumerate(zip(images, sides, strict=True)):
-        scale = side / max(image.shape)
-        height, width = (max(STRIDE, STRIDE * round(length * scale / STRIDE)) for length in image.shape)
+    for row, (part, side) in enumerate(zip(parts, sides, strict=True)):
+        scale = side / max(part.shape)
+        height, width = (max(STRIDE, STRIDE * round(length * scale / STRIDE)) for length in part.shape)
         by_shape.setdefault((height, width), []).append(row)
-    levels: dict[int, Grey] = {}
+    maps: dict[int, InkMap] = {}
     for shape, rows in by_shape.items():
         grey = np.empty((len(rows), 1, *shape), np.float32)
         for place, row in enumerate(rows):
-            grey[place, 0] = standardise(images[row], shape)
+            grey[place, 0] = standardise(parts[row], shape)
         [answer] = _session().run(None, {"grey": grey})
         scaled = cv2.convertScaleAbs(answer.reshape(-1, shape[1]), alpha=255).reshape(len(rows), *shape)
-        levels.update(zip(rows, scaled, strict=True))
-    return [levels[row] for row in range(len(images))]
+        maps.update(
+            {row: InkMap(levels, _mask(levels), views[row]) for row, levels in zip(rows, scaled, strict=True)}
+        )
+    return [maps[row] for row in range(len(images))]
 
 
 _OPENING: Final = threading.Lock()

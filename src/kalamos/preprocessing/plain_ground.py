@@ -35,17 +35,24 @@ MIN_PART_FRACTION: Final = 0.01
 MAX_PARTS: Final = 6
 """Of a character with its dots; more are specks, or several characters."""
 
-MAX_DEPTH_FRACTION: Final = 0.3
+MAX_DEPTH_FRACTION: Final = 0.22
 """What has a middle farther from its outline than this share of the ink's longer side,"""
 
 MAX_FILL_FRACTION, MAX_FILLED_ASPECT = 0.85, 3.0
 """or fills its box by more, without being so many times as long as wide as a single stroke is,"""
 
-MAX_PEN_DEVIATION_LEVELS: Final = 6.0
+MAX_PEN_DEVIATION_LEVELS: Final = 3.0
 """is a picture pasted onto the ground, unless it varies less within (standard deviation)."""
 
 MAX_INK_FRACTION: Final = 0.6
 """Of the picture; with more, what seems the ground may be a frame around the paper."""
+
+FILE_NOISE_REACH_PX: Final = 17
+"""JPEG's noise is within its blocks of 8 px, or of 16, around a stroke: half of this on each side."""
+
+MAX_FAR_NOISE_FRACTION, FAR_NOISE_LEVELS = 0.025, 2
+"""At most this share of the picture differs from the ground by more levels farther away: a photograph's
+grain and light, padded with one level, are more."""
 
 PADDING_NOISE_LEVELS: Final = 8
 """What differs from the padding by no more grey levels is padding that was compressed."""
@@ -53,7 +60,11 @@ PADDING_NOISE_LEVELS: Final = 8
 MIN_PASTED_FRACTION: Final = 0.75
 """Of the box of what is not padding, in a picture pasted onto it: strokes fill far less."""
 
-MIN_PASTED_SIDE_PX: Final = 8
+MIN_BLOCK_FRACTION: Final = 0.88
+"""A filled box is a stroke if ink fills as much of it, soft outlines included."""
+
+MIN_PASTED_SIDE_PX, MAX_PASTED_ASPECT = 8, 5.0
+"""What is narrower is a stroke, broken perhaps."""
 
 
 def ink_on_plain_ground(image: Grey, min_contrast: int) -> Grey | None:
@@ -86,7 +97,7 @@ def ink_on_plain_ground(image: Grey, min_contrast: int) -> Grey | None:
     mask: Grey = cv2.threshold(ink, level - 1, 1, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
     if max(image.shape) > MAX_CROP_SIDE_PX:
         mask = _without_specks(mask)
-    if not _is_one_character(mask, ink):
+    if not _is_one_character(mask, ink) or _is_padded_photo(image, mask):
         return None
     # Soft outlines reach a pixel beyond; what is farther away is a file's noise.
     # On few pixels a dot may be as faint as that.
@@ -104,16 +115,39 @@ def trim_padding(image: Grey) -> Grey:
     >>> trim_padding(np.pad(photo, ((5, 5), (0, 0)))).shape
     (20, 30)
     """
-    ink = _difference(image)
-    if ink is None:
+    level = _padding_level(image)
+    pasted = None if level is None else _pasted(image, level)
+    if pasted is None:
         return image
-    apart = cv2.absdiff(image, np.full_like(image, _ground(image)))
-    other: Grey = cv2.threshold(apart, PADDING_NOISE_LEVELS, 1, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
+    x, y, width, height = pasted
+    return image[y : y + height, x : x + width]
+
+
+def _pasted(image: Grey, level: int) -> tuple[int, int, int, int] | None:
+    """Return x, y, width and height of a picture that lies on a ground of one level."""
+    if min(image.shape) < MIN_PASTED_SIDE_PX:
+        return None
+    other = _apart(image, level, PADDING_NOISE_LEVELS)
     x, y, width, height = cv2.boundingRect(other)
     filled = cv2.countNonZero(other) >= MIN_PASTED_FRACTION * width * height
-    if not filled or min(width, height) < MIN_PASTED_SIDE_PX or (height, width) == image.shape:
-        return image
-    return image[y : y + height, x : x + width]
+    narrow = max(MIN_PASTED_SIDE_PX, max(width, height) / MAX_PASTED_ASPECT)
+    if not filled or min(width, height) < narrow or (height, width) == image.shape:
+        return None
+    return x, y, width, height
+
+
+def _apart(image: Grey, level: int, least: int) -> Grey:
+    """1 where an image differs from a level by more than `least` grey levels, else 0."""
+    apart = cv2.absdiff(image, np.full_like(image, level))
+    return cv2.threshold(apart, least, 1, cv2.THRESH_BINARY)[1]  # type: ignore[return-value]
+
+
+def _padding_level(image: Grey) -> int | None:
+    """The grey level of one whole side of the picture or of several, if there is such a side."""
+    for side in (image[0], image[-1], image[:, 0], image[:, -1]):
+        if int(side.max()) - int(side.min()) <= 2:
+            return int(side[len(side) // 2])
+    return None
 
 
 def _difference(image: Grey) -> Grey | None:
@@ -136,6 +170,20 @@ def _ground(image: Grey) -> int:
     """The median of the border's levels."""
     levels = np.frombuffer(border_bytes(image), np.uint8)
     return int(np.partition(levels, levels.size // 2)[levels.size // 2])
+
+
+def _is_padded_photo(image: Grey, mask: Grey) -> bool:
+    """Return whether more lies on the ground than the strokes, a mask of 0 and 1."""
+    if max(image.shape) <= MAX_CROP_SIDE_PX:
+        return False
+    ground = _ground(image)
+    pasted = _pasted(image, ground)
+    if pasted is not None and cv2.countNonZero(mask) < MIN_BLOCK_FRACTION * pasted[2] * pasted[3]:
+        return True
+    near = cv2.dilate(mask, np.ones((FILE_NOISE_REACH_PX, FILE_NOISE_REACH_PX), np.uint8))
+    far = _apart(image, ground, FAR_NOISE_LEVELS)
+    far[near > 0] = 0
+    return cv2.countNonZero(far) > MAX_FAR_NOISE_FRACTION * image.size
 
 
 def _without_specks(mask: Grey) -> Grey:

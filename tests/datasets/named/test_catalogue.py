@@ -14,7 +14,7 @@ from kalamos.errors import DatasetError
 ALL = {
     "mnist", "emnist-balanced", "emnist-byclass", "emnist-bymerge", "emnist-letters", "emnist-digits",
     "emnist-mnist", "kmnist", "usps", "ocr-arabic", "ocr-arabic-punctuation", "ahcd", "hijja", "emnist-47",
-    "hijja-28", "arabic-letters", "unipen",
+    "hijja-28", "arabic-letters", "unipen", "unipen-digits",
 }  # fmt: skip
 
 

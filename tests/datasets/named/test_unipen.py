@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kalamos.alphabets import DIGITS
 from kalamos.datasets import load_dataset
+from kalamos.datasets.named import describe
 from kalamos.errors import DatasetError
 
 
@@ -34,6 +36,17 @@ def test_strokes_become_images_with_their_writers(tmp_path: Path) -> None:
     assert again.train.sha256 == dataset.train.sha256
 
 
+def test_the_digits_among_them(tmp_path: Path) -> None:
+    save(tmp_path, ["1", "l", "7"])
+    dataset = load_dataset("unipen-digits", data_dir=tmp_path)
+    assert dataset.alphabet == DIGITS
+    assert [dataset.alphabet.labels[label] for label in dataset.train.labels] == ["1", "7"]
+    assert dataset.train.groups is not None
+    assert dataset.train.groups.tolist() == [0, 2]
+    both = load_dataset("unipen", data_dir=tmp_path).train.images
+    np.testing.assert_array_equal(dataset.train.images[1], both[2])
+
+
 def test_a_label_beyond_digits_and_letters_is_refused(tmp_path: Path) -> None:
     save(tmp_path, ["1", "é"])
     with pytest.raises(DatasetError, match="the label 'é'"):
@@ -49,3 +62,4 @@ def test_the_real_one() -> None:
     assert train.groups is not None
     assert len(np.unique(train.groups)) == 212
     assert np.bincount(train.labels, minlength=62).min() > 0
+    assert len(load_dataset("unipen-digits").train) == describe("unipen-digits").train

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from kalamos.errors import RecipeError, TrainingError
+from kalamos.learn.checkpoint import read_weights, write_weights
 from kalamos.learn.ink.glyphs import GlyphPool, draw_bars, draw_scribble
 from kalamos.learn.ink.network import InkNet
 from kalamos.learn.ink.recipe import InkRecipe, load_ink_recipe
@@ -65,6 +67,16 @@ def test_a_training_goes_on_from_earlier_weights(pool: GlyphPool) -> None:
     assert torch.equal(later["head.0.weight"], earlier["head.0.weight"])
     with pytest.raises(TrainingError, match="another network"):
         train_ink(still, pool, begin_with=InkNet().state_dict(), workers=0)
+
+
+def test_weights_are_kept_as_they_come_from_a_training(pool: GlyphPool, tmp_path: Path) -> None:
+    short = InkRecipe(steps=2, batch_size=4, warmup_steps=1, channels=(8, 8, 8, 8), blocks=(0, 0, 0))
+    learnt = dict(train_ink(short, pool, workers=0).state_dict())
+    write_weights(tmp_path / "ink.safetensors", learnt)
+    again = train_ink(
+        replace(short, lr=0.0), pool, begin_with=read_weights(tmp_path / "ink.safetensors"), workers=0
+    )
+    assert torch.equal(again.state_dict()["down4.0.0.weight"], learnt["down4.0.0.weight"])
 
 
 def test_the_export_answers_as_the_network_with_rounded_weights() -> None:

@@ -257,7 +257,7 @@ def test_deformation_is_as_strong_as_asked(write: Write, ideal: Camera) -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"smallest": 15}, "smallest = 15 is not a whole number of at least 16"),
+        ({"smallest": 7}, "smallest = 7 is not a whole number of at least 8"),
         ({"smallest": 64.0}, "smallest = 64.0 is not a whole number"),
         ({"smallest": 400}, "smallest = 400 is above largest = 320; exchange the two"),
         ({"pencil": 1.01}, "pencil = 1.01 is not a probability"),

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from kalamos.datasets.named import data_dir
 from kalamos.datasets.named.unipen import UNIPEN
 from kalamos.datasets.strokes import read_strokes
 from kalamos.errors import KalamosError
+from kalamos.learn.checkpoint import write_weights
 from kalamos.learn.ink.glyphs import (
     GlyphPool,
     draw_bars,
@@ -78,10 +79,10 @@ def main() -> None:
         overlap = measure_masks(network, validation)
         print(f"step {step:,}: mean overlap {overlap.mean():.4f}, below a half {(overlap < 0.5).mean():.1%}")
         write_bytes(given.output, encode_ink(network, recipe))
-        write_bytes(given.output.with_suffix(".safetensors"), save(network.state_dict()))
+        write_weights(given.output.with_suffix(".safetensors"), dict(network.state_dict()))
 
-    weights = None if given.weights is None else load_file(given.weights)
-    train_ink(recipe, learnt, begin_with=weights, workers=given.workers, report=report, keep=keep)
+    begin_with = None if given.weights is None else load_file(given.weights)
+    train_ink(recipe, learnt, begin_with=begin_with, workers=given.workers, report=report, keep=keep)
 
 
 if __name__ == "__main__":

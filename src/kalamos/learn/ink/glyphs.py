@@ -163,9 +163,13 @@ def draw_bars(generator: np.random.Generator) -> NDArray[np.uint8]:
     width = max(2, round(_pen(generator) * side))
     wide, tall = generator.uniform(0.3, 1.0, 2)
     steps = np.array([wide, tall]) * side / 2
+    upright = generator.random() < 0.6  # E, F, H, I, L, T: what is most like a printed frame
     last = generator.integers(0, 3, 2)
-    for _ in range(int(generator.integers(1, 5))):
+    for _ in range(int(generator.integers(1, 6))):
         new = generator.integers(0, 3, 2)
+        if upright:
+            along = int(generator.integers(2))
+            new[along] = last[along]
         if (new == last).all():
             continue
         ends = np.stack([last, new]) * steps + pad + generator.normal(0, 0.6, (2, 2))

@@ -62,7 +62,7 @@ RULER: Final = replace(HAND, pencil=0.1, wobble=0.0, elastic=0.0, rotate=3, slan
 FELT_PEN, FELT_PEN_SHARE = MARKER._replace(width=(0.18, 0.34)), 0.12
 """Broader than a marker: a brush, a finger on glass; and the share of characters that it draws."""
 
-FINELINER, FINELINER_SHARE = BALLPOINT._replace(width=(0.012, 0.04)), 0.16
+FINELINER, FINELINER_SHARE = BALLPOINT._replace(width=(0.012, 0.04)), 0.22
 """Finer than a ballpoint, on letters as large as a hand."""
 
 LENS: Final = Camera(smallest=16, light=0.45, vignette=0.3, shadow=0.3, haze=0.3, noise=7.0, inverted=0.0)
@@ -286,7 +286,8 @@ def _cut_out(layers: _Layers, scale: int, generator: np.random.Generator) -> _La
     left, right = max(round(box.left - margins[3]), 0), min(round(box.right + margins[1]), width)
     short = max(0, height // 2 - (bottom - top)), max(0, width // 2 - (right - left))
     top, left = max(top - short[0] // 2, 0), max(left - short[1] // 2, 0)
-    bottom, right = min(bottom + short[0] // 2, height), min(right + short[1] // 2, width)
+    bottom = min(max(bottom + short[0] // 2, top + height // 2), height)
+    right = min(max(right + short[1] // 2, left + width // 2), width)
     # Sides of whole pixels once the scene is reduced.
     bottom, right = bottom - (bottom - top) % scale, right - (right - left) % scale
     part = slice(top, bottom), slice(left, right)

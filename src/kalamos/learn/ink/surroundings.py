@@ -120,10 +120,11 @@ def draw_frame(
     cover = np.zeros(page.shape, np.uint8)
     is_closed = closed or chance() < 0.6
     sides = list(range(4)) if is_closed else generator.permutation(4)[: generator.integers(1, 4)].tolist()
-    # A straight stroke by itself is a character's. What is printed goes on, to the border most often.
+    # A straight stroke by itself is a character's. What is printed goes on to the border, or meets another.
     beyond = generator.uniform(0, 0.4) * longer if chance() < 0.3 else 0.0
     if not is_closed:
-        beyond = float(height + width) if chance() < 0.7 else max(beyond, 0.3 * longer)
+        several = len(sides) > 1 and chance() < 0.15
+        beyond = max(beyond, 0.3 * longer) if several else float(height + width)
     for side in sides:
         (x0, y0), (x1, y1) = corners[side], corners[(side + 1) % 4]
         length = max(math.hypot(x1 - x0, y1 - y0), 1.0)
@@ -209,7 +210,7 @@ def draw_specks(page: Floats, longer: float, ink: Floats, generator: np.random.G
 
 
 def hard_shadow(shape: tuple[int, int], generator: np.random.Generator) -> Floats:
-    """The share of light that a shadow with a hard, straight or wavy edge leaves, float32 [H, W]."""
+    """The share of light that a shadow with a straight or wavy edge leaves, float32 [H, W]."""
     height, width = shape
     rows = np.arange(height, dtype=np.float32)[:, np.newaxis] / max(shape)
     columns = np.arange(width, dtype=np.float32) / max(shape)
@@ -222,7 +223,7 @@ def hard_shadow(shape: tuple[int, int], generator: np.random.Generator) -> Float
             along * np.float32(generator.uniform(6, 25)) + np.float32(generator.uniform(0, 6))
         )
     across -= np.float32(generator.uniform(float(across.min()), float(across.max())))
-    soft = np.float32(max(shape) * generator.uniform(0.1, 1.0))
+    soft = np.float32(max(shape) ** generator.uniform(0.3, 1.0))  # one over the penumbra's width
     shade: Floats = 1 - np.float32(generator.uniform(0.15, 0.65)) * np.clip(soft * across + 0.5, 0, 1)
     return shade
 

@@ -34,8 +34,11 @@ MAX_DRAWN_INK_PIXELS = 112
 """Ink, paper and light of a larger photograph are drawn at this size (px of ink) and enlarged: only the
 sensor's noise and JPEG's blocks are finer than that."""
 
-LARGE_SIZE_EXPONENT = 8
+LARGE_SIZE_EXPONENT = 1.5
 """The power of a uniform number that makes large photographs, which cost more, the rarer ones."""
+
+DOUBLE_INK_PIXELS = 56
+"""A smaller photograph is drawn at twice its size and reduced, as a lens does."""
 
 COPY_CHUNK_IMAGES = 64
 
@@ -153,16 +156,17 @@ def photograph(glyph: NDArray[np.uint8], camera: Camera, generator: np.random.Ge
     longer = camera.smallest * (camera.largest / camera.smallest) ** (
         generator.random() ** LARGE_SIZE_EXPONENT
     )
-    drawn = min(longer, MAX_DRAWN_INK_PIXELS)
+    drawn = 2 * longer if longer < DOUBLE_INK_PIXELS else min(longer, MAX_DRAWN_INK_PIXELS)
     strokes = trace(glyph)
     drawing = _nothing(drawn) if strokes is None else draw(strokes, drawn, camera, generator)
     shape = drawing.ink.shape
     scene = paper(shape, drawn, drawing.margins, camera, generator)
     scene *= 1 - drawing.ink
     scene *= light(shape, camera, generator)
-    if longer > drawn:
-        enlarged = round(shape[1] * longer / drawn), round(shape[0] * longer / drawn)
-        scene = cv2.resize(scene, enlarged, interpolation=cv2.INTER_CUBIC)  # type: ignore[assignment]
+    if longer != drawn:
+        size = max(1, round(shape[1] * longer / drawn)), max(1, round(shape[0] * longer / drawn))
+        method = cv2.INTER_CUBIC if longer > drawn else cv2.INTER_AREA
+        scene = cv2.resize(scene, size, interpolation=method)  # type: ignore[assignment]
     return expose(scene, longer, camera, generator)
 
 

@@ -42,7 +42,7 @@ __all__ = [
     "trace",
 ]
 
-InkSize = Annotated[int, Meta(ge=16, description="a whole number of at least 16")]
+InkSize = Annotated[int, Meta(ge=8, description="a whole number of at least 8")]
 
 Floats = NDArray[np.float32]
 
@@ -106,7 +106,7 @@ class Camera:
     kalamos.errors.RecipeError: pencil = 0.8 and marker = 0.3 are more than all photographs; ...
     """
 
-    smallest: InkSize = 64
+    smallest: InkSize = 12
     """The ink's longer side on the photograph, in px; small ones are the most frequent."""
     largest: InkSize = 320
     margin: NonNegative = 0.4

@@ -1,0 +1,136 @@
+"""Begin a training with the weights of a model file: shipped ones, exports, int8 files.
+
+An export has each batch norm folded into the convolution before it. To be trained on, a network needs them
+back: each gets the mean and the deviation that its convolution has on a few training images, and the scale
+and the shift that undo them, so that the network answers as the file does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Final
+
+import onnx
+import onnx.numpy_helper
+import torch
+from torch import Tensor, nn
+
+from kalamos.errors import RecipeError
+from kalamos.learn.models.base import StagedNetwork
+
+__all__ = ["load_folded", "read_folded"]
+
+PREFIX: Final = "network."
+"""Names of weights in a model file begin so."""
+
+DEQUANTISED: Final = "_DequantizeLinear_Output"
+
+TEACHABLE: Final = "teaching"
+"""The last layer of a file that can be taught has this name instead of its own."""
+
+Folded = Mapping[str, tuple[Tensor, Tensor]]
+"""Name of a layer -> its weight and its bias."""
+
+
+def read_folded(content: bytes) -> dict[str, tuple[Tensor, Tensor]]:
+    """Read the weight and the bias of each convolution and dense layer; int8 ones are scaled back.
+
+    Args:
+        content: a model file that was opened without error.
+    """
+    graph = onnx.load_from_string(content).graph
+    tensors = {each.name: torch.tensor(onnx.numpy_helper.to_array(each)) for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in tensors:
+            values, scale, zero = (tensors[name].float() for name in node.input)
+            along = (-1, *[1] * (values.ndim - 1)) if scale.ndim else ()
+            tensors[node.output[0]] = (values - zero.view(along)) * scale.view(along)
+    layers = {}
+    for node in graph.node:
+        if node.op_type in {"Conv", "Gemm"} and all(name in tensors for name in node.input[1:]):
+            name = node.input[1].removesuffix(DEQUANTISED).removesuffix(".weight").removeprefix(PREFIX)
+            layers[name] = tensors[node.input[1]], tensors[node.input[2]]
+    return layers
+
+
+def load_folded(network: StagedNetwork, folded: Folded, images: Tensor, *, head: bool, where: str) -> None:
+    """Give a network the weights of a model file.
+
+    Args:
+        network: of the architecture that the file was exported from.
+        folded: see `read_folded`.
+        images: a few training images, float32 [N, 1, S, S], on the network's device.
+        head: whether the classes are the same, so that the layers that tell them apart come along.
+        where: the file, for messages.
+
+    Raises:
+        RecipeError: the file has other layers, or layers of other shapes.
+    """
+    norms = dict(_normed(network))
+    named = {
+        name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)
+    }
+    wanted = {
+        name: layer for name, layer in named.items() if head or not f"{name}.".startswith(network.head_keys)
+    }
+    linear = [name for name, layer in wanted.items() if isinstance(layer, nn.Linear)]
+    if TEACHABLE in folded and linear:
+        folded = {**folded, linear[-1]: folded[TEACHABLE]}
+    for name, layer in wanted.items():
+        if name not in folded or folded[name][0].shape != layer.weight.shape:
+            raise RecipeError(
+                f"{where}: does not fit this architecture: layer {name} is "
+                f"{'of another shape' if name in folded else 'missing'}",
+                remedy="name the architecture that the model file has (kalamos models NAME)",
+            )
+    with torch.no_grad():
+        for name, layer in wanted.items():
+            weight, bias = folded[name]
+            layer.weight.copy_(weight)
+            if name in norms:
+                _as_bias(norms[name], bias)
+            elif layer.bias is not None:
+                layer.bias.copy_(bias)
+        _set_statistics(network, [norms[name] for name in wanted if name in norms], images)
+
+
+def _normed(network: nn.Module) -> Iterator[tuple[str, nn.BatchNorm2d]]:
+    """Each convolution's name with the batch norm after it."""
+    for name, chain in network.named_modules():
+        if isinstance(chain, nn.Sequential):
+            for (index, layer), (_, norm) in pairwise(chain.named_children()):
+                if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    yield f"{name}.{index}", norm
+
+
+def _as_bias(norm: nn.BatchNorm2d, bias: Tensor) -> None:
+    """Let a batch norm only add a bias."""
+    assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018  (these track)
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1 - norm.eps)
+    norm.weight.fill_(1)
+    norm.bias.copy_(bias)
+
+
+def _set_statistics(network: nn.Module, norms: list[nn.BatchNorm2d], images: Tensor) -> None:
+    """Make batch norms that only add a bias normalise, and undo it, by what they see of these images."""
+    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
+
+    def watch(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101  (hooked below)
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
+        seen[norm] = mean, variance
+
+    hooks = [norm.register_forward_pre_hook(watch) for norm in norms]
+    training = network.training
+    network.eval()(images)
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    for norm, (mean, variance) in seen.items():
+        assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018  (these track)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.add_(mean)

@@ -1,0 +1,67 @@
+"""A training that begins with a model file's weights answers, at first, as the file does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kalamos.alphabets import DIGITS
+from kalamos.errors import ModelNotFoundError, RecipeError
+from kalamos.learn import Recipe, train
+from kalamos.learn.models import create_model
+from kalamos.learn.models.model_file_weights import load_folded, read_folded
+from kalamos.model_file import open_model
+from kalamos.zoo import model_path
+
+ARCHITECTURES = {"digits": "kalamos_xs", "digits-large": "kalamos_s", "arabic-print": "mobilenet_v3_small"}
+
+
+def images(count: int, side: int = 28) -> torch.Tensor:
+    rng = np.random.default_rng(3)
+    blurred = torch.from_numpy(rng.random((count, 1, side, side), np.float32))
+    return torch.nn.functional.avg_pool2d(blurred, 5, 1, 2)
+
+
+@pytest.mark.parametrize(("model", "gap"), [("digits", 1e-4), ("digits-large", 0.3)])
+def test_a_network_with_a_file_s_weights_answers_as_the_file_does(model: str, gap: float) -> None:
+    path = model_path(model)
+    network = create_model(ARCHITECTURES[model], num_classes=10)
+    some = images(256)
+    load_folded(network, read_folded(path.read_bytes()), some, head=True, where=model)
+    expected = open_model(path).logits(some.numpy())
+    with torch.no_grad():
+        frozen, learning = network.eval()(some).numpy(), network.train()(some).numpy()
+    # int8 files round what goes from layer to layer, which the network does not.
+    np.testing.assert_allclose(frozen, expected, atol=gap)
+    np.testing.assert_allclose(learning, frozen, atol=1e-2)
+
+
+def test_other_classes_have_a_fresh_last_layer() -> None:
+    network = create_model("kalamos_xs", num_classes=7)
+    before = network.state_dict()["head.weight"].clone()
+    folded = read_folded(model_path("digits").read_bytes())
+    load_folded(network, folded, images(32), head=False, where="digits")
+    assert torch.equal(network.state_dict()["head.weight"], before)
+    assert torch.equal(network.state_dict()["stages.stem.0.weight"], folded["stages.stem.0"][0])
+
+
+def test_another_architecture_is_refused_by_name() -> None:
+    network = create_model("kalamos_s", num_classes=10)
+    folded = read_folded(model_path("digits").read_bytes())
+    with pytest.raises(RecipeError, match=r"digits: does not fit this architecture: layer stages\.\S+ is"):
+        load_folded(network, folded, images(8), head=True, where="digits")
+
+
+def test_a_training_goes_on_from_a_shipped_model(digits_folder: Path) -> None:
+    recipe = Recipe(weights="digits", epochs=1, lr=0.0, optimizer="sgd", val_fraction=0.3)
+    run = train(recipe=recipe, data_dir=digits_folder)
+    assert run.alphabet.labels == DIGITS.labels
+    assert run.val_accuracy > 0.9
+
+
+def test_a_file_that_is_not_there_is_named(digits_folder: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"gone\.onnx: no such model file"):
+        train(recipe=Recipe(weights="gone.onnx", epochs=1), data_dir=digits_folder)
