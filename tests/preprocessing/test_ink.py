@@ -63,6 +63,27 @@ def test_blank_paper_has_none(side: int) -> None:
     assert find_ink([photo(paper(side, side))])[0].box() is None
 
 
+def test_dust_alone_is_no_ink() -> None:
+    page = paper(240, 240)
+    for x, y in ((20, 30), (200, 25), (225, 130), (15, 190), (120, 228)):
+        page[y : y + 3, x : x + 3] = 70
+    assert find_ink([photo(page)])[0].box() is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ink_that_leaves_a_nearer_view_is_looked_at_from_farther(seed: int) -> None:
+    page = paper(400, 400, seed)
+    for line in ((100, 90, 104, 310), (290, 90, 286, 310), (100, 200, 290, 200)):  # an H by a hard pencil
+        cv2.line(page, line[:2], line[2:], 150.0, 3, cv2.LINE_AA)
+    [found] = find_ink([photo(page)])
+    box = found.box()
+    assert box is not None
+    rows = (found.view.bottom - found.view.top) / found.levels.shape[0]
+    assert found.view.top + box.top * rows == pytest.approx(90, abs=12)
+    assert found.view.top + box.bottom * rows == pytest.approx(310, abs=12)
+    assert np.count_nonzero(found.mask) > box.longer  # not its corners alone
+
+
 @settings(max_examples=40)
 @given(height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 100))
 def test_any_image_gives_a_map(height: int, width: int, seed: int) -> None:

@@ -4,7 +4,8 @@ The network (`ink.onnx`, beside this file) is trained on drawn scenes by `kalamo
 whatever an image holds besides: frames, ruled lines, shadows, table edges, specks, neighbours cut by the
 border. Which of ink and paper is the darker need not be known.
 
-A picture is looked at as a whole first. Ink that is small on it is looked at again, from nearer.
+A picture is looked at as a whole first. Ink that is small on it is looked at again, from nearer; ink that
+leaves such a nearer view, from farther.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.preprocessing.resizing import SQUARE_3X3, halve
+from kalamos.preprocessing.whole_strokes import follow_strokes, lone_strokes
 from kalamos.utils.sessions import open_onnx
 
 if TYPE_CHECKING:
@@ -46,13 +48,19 @@ MIN_DEVIATION_LEVELS: Final = 4.0
 SURE_LEVEL, LIKELY_LEVEL = 128, 51
 """Of the map, in 255ths: a part of a stroke has a pixel of the first, and no pixel below the second."""
 
+MIN_STROKE_PX: Final = 4
+"""The longer side of the largest part of a character, on the map."""
+
 MIN_INK_SIDE_PX: Final = 30
 """Ink whose longer side spans less, on the network's input, is looked at again from nearer."""
 
 NEAR_INK_FRACTION: Final = 0.68
 """The share of the nearer view that the ink's longer side is to span."""
 
-MAX_LOOKS: Final = 3
+WIDER_FRACTION: Final = 0.5
+"""Of a view's longer side, by which it grows where ink leaves it."""
+
+MAX_LOOKS: Final = 4
 
 MIN_VIEW_PX: Final = 4.0
 """Ink counts as at least so large (px of the image) when it is looked at from nearer."""
@@ -134,37 +142,56 @@ def find_ink(images: Sequence[Grey]) -> list[InkMap]:
     maps = _look(images, views, sides)
     rows: Iterable[int] = range(len(images))
     for _ in range(MAX_LOOKS - 1):
-        nearer = {row: view for row in rows if (view := _nearer(maps[row], images[row].shape)) is not None}
-        looks = _look([images[row] for row in nearer], [*nearer.values()], [SIDE_PX] * len(nearer))
+        views_now = {
+            row: view for row in rows if (view := _next_view(maps[row], images[row].shape)) is not None
+        }
+        looks = _look([images[row] for row in views_now], [*views_now.values()], [SIDE_PX] * len(views_now))
         # What is nothing, seen from near, stays what it seemed from afar.
-        rows = {row: look for row, look in zip(nearer, looks, strict=True) if look.box() is not None}
+        rows = {row: look for row, look in zip(views_now, looks, strict=True) if look.box() is not None}
         for row, look in rows.items():
             maps[row] = look
     return maps
 
 
-def _nearer(found: InkMap, shape: tuple[int, ...]) -> Box | None:
-    """The part of an image of this shape to look at again; None if its ink is seen from near enough."""
+def _next_view(found: InkMap, shape: tuple[int, ...]) -> Box | None:
+    """The part of an image of this shape to look at next; None if its ink is seen well enough."""
     ink, view = found.box(), found.view
     height, width = found.levels.shape
     if ink is None:  # what is likely only may be sure from nearer
         ink = _box_of((found.levels >= LIKELY_LEVEL).view(np.uint8))
         if ink is None:
             return None
-    elif ink.longer * SIDE_PX / max(height, width, SIDE_PX) >= MIN_INK_SIDE_PX:
-        return None
+    else:
+        wider = _wider(ink, found, shape)
+        if wider is not None or ink.longer * SIDE_PX / max(height, width, SIDE_PX) >= MIN_INK_SIDE_PX:
+            return wider
     rows, columns = (view.bottom - view.top) / height, (view.right - view.left) / width
     top, left = view.top + ink.top * rows, view.left + ink.left * columns
     bottom, right = view.top + ink.bottom * rows, view.left + ink.right * columns
     half = max(bottom - top, right - left, MIN_VIEW_PX) / NEAR_INK_FRACTION / 2
     y, x = (top + bottom) / 2, (left + right) / 2
-    around = Box(
-        max(round(y - half), 0),
-        max(round(x - half), 0),
-        min(round(y + half), shape[0]),
-        min(round(x + half), shape[1]),
-    )
+    around = _clipped(y - half, x - half, y + half, x + half, shape)
     return None if around == view else around
+
+
+def _wider(ink: Box, found: InkMap, shape: tuple[int, ...]) -> Box | None:
+    """A larger part of the image, if the ink leaves the view on sides where the image goes on."""
+    view, (height, width) = found.view, found.levels.shape
+    more = WIDER_FRACTION * max(view.bottom - view.top, view.right - view.left)
+    wider = _clipped(
+        view.top - more * (ink.top == 0),
+        view.left - more * (ink.left == 0),
+        view.bottom + more * (ink.bottom == height),
+        view.right + more * (ink.right == width),
+        shape,
+    )
+    return None if wider == view else wider
+
+
+def _clipped(top: float, left: float, bottom: float, right: float, shape: tuple[int, ...]) -> Box:
+    return Box(
+        max(round(top), 0), max(round(left), 0), min(round(bottom), shape[0]), min(round(right), shape[1])
+    )
 
 
 def _box_of(mask: Grey) -> Box | None:
@@ -173,13 +200,19 @@ def _box_of(mask: Grey) -> Box | None:
 
 
 def _mask(levels: Grey) -> Grey:
-    """Ink by hysteresis (Canny 1986): 255 for all likely pixels connected to one that is sure, else 0."""
+    """Ink by hysteresis (Canny 1986): 255 for all likely pixels connected to one that is sure, else 0.
+
+    Where the largest part is a speck, it is seen from too far, or dust: there is no ink on this view.
+    """
     sure = levels >= SURE_LEVEL
     if not sure.any():
         return np.zeros_like(levels)
-    count, parts = cv2.connectedComponents((levels >= LIKELY_LEVEL).view(np.uint8))
+    count, parts, stats, _ = cv2.connectedComponentsWithStats((levels >= LIKELY_LEVEL).view(np.uint8))
     kept = np.zeros(count, np.uint8)
     kept[parts[sure]] = 255
+    sides = stats[kept > 0, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1]
+    if sides.max() < MIN_STROKE_PX:
+        return np.zeros_like(levels)
     mask: Grey = kept[parts]
     return mask
 
@@ -202,10 +235,18 @@ def _look(images: Sequence[Grey], views: Sequence[Box], sides: Sequence[int]) ->
             grey[place, 0] = standardise(parts[row], shape)
         [answer] = _session().run(None, {"grey": grey})
         scaled = cv2.convertScaleAbs(answer.reshape(-1, shape[1]), alpha=255).reshape(len(rows), *shape)
-        maps.update(
-            {row: InkMap(levels, _mask(levels), views[row]) for row, levels in zip(rows, scaled, strict=True)}
-        )
+        for place, (row, levels) in enumerate(zip(rows, scaled, strict=True)):
+            maps[row] = InkMap(*_completed(grey[place, 0], levels), views[row])
     return [maps[row] for row in range(len(images))]
+
+
+def _completed(grey: NDArray[np.float32], levels: Grey) -> tuple[Grey, Grey]:
+    """Levels and mask, with the strokes that the network saw in part or not at all."""
+    mask = _mask(levels)
+    if cv2.countNonZero(mask):
+        return follow_strokes(grey, levels, mask)
+    alone = lone_strokes(grey)
+    return (levels, mask) if alone is None else (alone, _mask(alone))
 
 
 _OPENING: Final = threading.Lock()
