@@ -104,6 +104,9 @@ def _is_cut_out(mask: Grey) -> bool:
     border = border_bytes(mask)
     if border.count(1) > MAX_BORDER_FRACTION * len(border):
         return False
+    gap = max(1, round(MAX_GAP_FRACTION * max(mask.shape))) + 1
+    if not all(map(cv2.countNonZero, (mask[:gap], mask[-gap:], mask[:, :gap], mask[:, -gap:]))):
+        return False  # it does not reach all sides; most pictures end here
     padded: Grey = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)  # type: ignore[assignment]
     _, parts, stats, _ = cv2.connectedComponentsWithStats(padded)
     areas = stats[1:, cv2.CC_STAT_AREA]

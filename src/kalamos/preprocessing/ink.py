@@ -51,6 +51,9 @@ SURE_LEVEL, LIKELY_LEVEL = 128, 51
 MIN_STROKE_PX: Final = 4
 """The longer side of the largest part of a character, on the map."""
 
+MAX_SPECKS_PX: Final = 100
+"""Specks are no more pixels than these, all together."""
+
 MIN_INK_SIDE_PX: Final = 30
 """Ink whose longer side spans less, on the network's input, is looked at again from nearer."""
 
@@ -204,17 +207,24 @@ def _mask(levels: Grey) -> Grey:
 
     Where the largest part is a speck, it is seen from too far, or dust: there is no ink on this view.
     """
-    sure = levels >= SURE_LEVEL
-    if not sure.any():
-        return np.zeros_like(levels)
-    count, parts, stats, _ = cv2.connectedComponentsWithStats((levels >= LIKELY_LEVEL).view(np.uint8))
-    kept = np.zeros(count, np.uint8)
-    kept[parts[sure]] = 255
-    sides = stats[kept > 0, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1]
-    if sides.max() < MIN_STROKE_PX:
-        return np.zeros_like(levels)
-    mask: Grey = kept[parts]
-    return mask
+    sure: Grey = cv2.threshold(levels, SURE_LEVEL - 1, 255, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
+    if not cv2.countNonZero(sure):
+        return sure
+    likely = cv2.threshold(levels, LIKELY_LEVEL - 1, 255, cv2.THRESH_BINARY)[1]
+    count, parts = cv2.connectedComponents(likely)
+    if count > 2:  # the paper and one part need no choice
+        kept = np.zeros(count, np.uint8)
+        kept[parts[sure > 0]] = 255
+        likely = kept[parts]
+    return np.zeros_like(levels) if _is_specks(likely) else likely  # type: ignore[return-value, arg-type]
+
+
+def _is_specks(mask: Grey) -> bool:
+    """Return whether no part of a mask is as long as a stroke."""
+    if cv2.countNonZero(mask) > MAX_SPECKS_PX:
+        return False
+    stats = cv2.connectedComponentsWithStats(mask)[2][1:]
+    return int(stats[:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max()) < MIN_STROKE_PX
 
 
 def _look(images: Sequence[Grey], views: Sequence[Box], sides: Sequence[int]) -> list[InkMap]:

@@ -60,12 +60,16 @@ def follow_strokes(grey: NDArray[np.float32], levels: Grey, mask: Grey) -> tuple
     """
     if not cv2.countNonZero(mask):
         return levels, mask
-    line = max(_lines(grey), key=lambda each: cv2.mean(each, mask=mask)[0])
-    contrast = cv2.mean(line, mask=mask)[0]
+    dark, light = _lines(grey)
+    contrasts = cv2.mean(dark, mask=mask)[0], cv2.mean(light, mask=mask)[0]
+    line, contrast = (dark, contrasts[0]) if contrasts[0] > contrasts[1] else (light, contrasts[1])
     if contrast < MIN_CONTRAST_DEVIATIONS:
         return levels, mask
-    found = cv2.threshold(line, MIN_CONTRAST_FRACTION * contrast, 255, cv2.THRESH_BINARY)[1].astype(np.uint8)
-    count, parts = cv2.connectedComponents(cv2.bitwise_or(found, mask))
+    strong: Grey = (line >= MIN_CONTRAST_FRACTION * contrast).view(np.uint8)
+    beside = cv2.bitwise_and(cv2.dilate(mask, SQUARE_3X3), cv2.bitwise_not(mask))
+    if not cv2.countNonZero(cv2.bitwise_and(strong, beside)):  # no stroke goes on
+        return levels, mask
+    count, parts = cv2.connectedComponents(cv2.bitwise_or(strong, mask))
     follows = np.zeros(count, bool)
     follows[parts[mask > 0]] = True
     for side in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):

@@ -90,17 +90,16 @@ def photographed(
     size = preprocessor.output_size()
 
     def take(rows: list[int]) -> list[NDArray[np.uint8]]:
+        cleans = preprocessor.images([images[row] for row in rows])
+        photos = [photograph(images[row], camera, np.random.default_rng((seed, row))) for row in rows]
         taken = []
-        for row, clean in zip(rows, preprocessor.images([images[row] for row in rows]), strict=True):
+        for clean, copy in zip(cleans, preprocessor.images(photos), strict=True):
             if isinstance(clean, NoInkError):
                 taken.append(np.zeros((size, size), np.uint8))
-                continue
-            photo = photograph(images[row], camera, np.random.default_rng((seed, row)))
-            try:
-                copy = preprocessor.image(photo)
-            except NoInkError:
-                copy = clean
-            taken.append(copy if resembles(copy, clean) else clean)
+            elif isinstance(copy, NoInkError) or not resembles(copy, clean):
+                taken.append(clean)
+            else:
+                taken.append(copy)
         return taken
 
     copies = np.empty((len(images), size, size), np.uint8)
