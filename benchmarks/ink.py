@@ -1,9 +1,10 @@
 """What the ink finder leaves to the readers: real images by other hands, frames, paddings, the shift suite.
 
 Usage: python benchmarks/ink.py [--write] [--sheets]
-Needs real-dev.zip and MNIST in the data folder. Prints a table; `--write` keeps it in docs/ink.json and in
-docs/results.md; `--sheets` draws what was misread, beside what the model saw, to build/ink (the real images
-have no clear licence: they are looked at, and not passed on).
+Needs real-dev.zip and MNIST in the data folder. Prints a table, and another of what is read without each of
+the rules beside the network; `--write` keeps them in docs/ink.json and in docs/results.md; `--sheets` draws
+what was misread, beside what the model saw, to build/ink (the real images have no clear licence: they are
+looked at, and not passed on).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -31,6 +33,7 @@ from kalamos.errors import NoInkError
 from kalamos.evaluation.metrics import wilson_interval
 from kalamos.images import decode_grey
 from kalamos.learn.synthetic_photos import Camera, photograph
+from kalamos.preprocessing import ink, steps
 from kalamos.recognizer import Recognizer
 
 ROOT = Path(__file__).parent.parent
@@ -56,6 +59,8 @@ PAPER, INK, FRAME_SIDE, DIGIT_SIDE = 235, 30, 100, 60
 PADDINGS, PADDING_SHARES = {"white": 255, "grey": 128, "black": 0, "the paper's own": None}, (0.25, 1.0, 3.0)
 
 TILE, TILES_A_ROW = 96, 7
+
+RULES_TOLD = "What the rules beside the network are worth: each left out in turn."
 
 
 class Sample(NamedTuple):
@@ -190,6 +195,48 @@ def measure(*, sheets: bool) -> Iterator[Measured]:
             yield read(f"padded with {name} by {share:.0%}", readers["digits"], samples)
 
 
+def without_rules() -> Iterator[tuple[str, list[Measured]]]:
+    """The real sets, read with all rules, and with each of them left out."""
+    readers = {name: kalamos.load(name) for name in ("digits", "latin-large")}
+    with zipfile.ZipFile(data_dir(None) / "real-dev.zip") as archive:
+        sets = [(what, real_samples(archive, folder), readers[model]) for what, folder, model in REAL]
+    digits = digit_samples(200)
+    sets.append(
+        (
+            "photographed digits",
+            [photographed(one, seed) for seed, one in enumerate(digits)],
+            readers["digits"],
+        )
+    )
+    sets.append(("the same at 28 px", digits, readers["digits"]))
+
+    def measured() -> list[Measured]:
+        return [read(what, reader, samples, fold="folded" in what) for what, samples, reader in sets]
+
+    yield "all", measured()
+    for what, module, name, stand_in in (
+        ("a plain ground is subtracted", steps, "ink_on_plain_ground", lambda image, contrast: None),
+        ("a crop along the ink is two levels", steps, "ink_of_cut_out", lambda image: None),
+        ("padding is cut off", steps, "trim_padding", lambda image: image),
+        (
+            "strokes found in part are followed",
+            ink,
+            "follow_strokes",
+            lambda grey, levels, mask: (levels, mask),
+        ),
+        ("lone strokes are seen", ink, "lone_strokes", lambda grey: None),
+    ):
+        with mock.patch.object(module, name, stand_in):
+            yield f"without: {what}", measured()
+
+
+def table_of_rules(tried: list[tuple[str, list[Measured]]]) -> str:
+    heads = [row.what for row in tried[0][1]]
+    lines = [f"| rules | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    lines += [f"| {what} | {' | '.join(f'{row.accuracy:.1%}' for row in rows)} |" for what, rows in tried]
+    return "\n".join(lines)
+
+
 def table(rows: list[Measured]) -> str:
     lines = ["| what | model | right | 95 % interval | n |", "|---|---|---|---|---|"]
     for row in rows:
@@ -209,11 +256,21 @@ def main() -> None:
     for row in measure(sheets=given.sheets):
         rows.append(row)
         print(f"{row.what}, {row.model}: {row.accuracy:.1%} of {row.n:,}", flush=True)
+    tried = []
+    for what, measured in without_rules():
+        tried.append((what, measured))
+        print(what, *(f"{row.what} {row.accuracy:.1%}" for row in measured), sep=", ", flush=True)
     if given.write:
         date = datetime.now(UTC).date().isoformat()
-        kept = {"date": date, "rows": [row._asdict() for row in rows]}
+        kept = {
+            "date": date,
+            "rows": [row._asdict() for row in rows],
+            "rules": {what: [row._asdict() for row in measured] for what, measured in tried},
+        }
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
-        page = f"{table(rows)}\n\nMeasured by `make ink` on {date}."
+        page = (
+            f"{table(rows)}\n\n{RULES_TOLD}\n\n{table_of_rules(tried)}\n\nMeasured by `make ink` on {date}."
+        )
         PAGE.write_text(replace_part(PAGE.read_text("utf-8"), "ink", page), "utf-8")
 
 
