@@ -1,11 +1,10 @@
 """`make zoo`: the shipped models, from their recipes to their cards.
 
-Usage: python benchmarks/zoo.py [NAME ...] [--runs runs/zoo] [--train] [--tune] [--again] [--pages]
+Usage: python benchmarks/zoo.py [NAME ...] [--runs runs/zoo] [--train] [--again] [--pages]
 For each model: train what is not trained (an interrupted run goes on), export, give the file its memory for
 teaching, measure it once on the test splits, under shift and against outliers, keep that in
 docs/zoo/NAME.json, in pictures and in the file, install the first seed's file and card in src/kalamos/zoo.
-`--train` stops after the training; `--tune` trains what ships on for a few epochs, as recipes/tune.toml says;
-`--again` trains nothing and measures the files that ship (preprocessing
+`--train` stops after the training; `--again` trains nothing and measures the files that ship (preprocessing
 changed, say: other seeds keep their figures and dates); `--pages` only writes docs/results.md and docs/zoo.md
 anew. Teachers come first: a recipe names their run folders, or what ships. Recipes that learn from drawn
 fonts too need `make fonts` before.
@@ -16,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from kalamos.datasets import load_dataset
 from kalamos.errors import ExportError, ModelFileError
 from kalamos.finetune.examples import Examples
 from kalamos.finetune.replay import store_embedding_stats
-from kalamos.learn import Callback, EpochReport, Recipe, load_recipe, load_run, resume_run, run_recipe
+from kalamos.learn import Callback, EpochReport, load_recipe, load_run, resume_run, run_recipe
 from kalamos.learn.export import export_run
 from kalamos.learn.export.int8 import calibration_data, export_int8
 from kalamos.learn.run import read_split
@@ -56,23 +54,11 @@ class _Lines(Callback):
 def train(model: Shipped, seed: int, runs: Path) -> Path:
     """The finished run's folder."""
     folder = runs / (model.name if seed == model.seeds[0] else f"{model.name}-{seed}")
-    recipe = replace(load_recipe(ROOT / "recipes" / f"{model.name}.toml"), seed=seed)
-    return run(recipe, folder)
-
-
-def tune(model: Shipped, runs: Path) -> Path:
-    """The folder of a finished run that began with the weights that ship."""
-    changes = tomllib.loads((ROOT / "recipes" / "tune.toml").read_text("utf-8"))
-    recipe = load_recipe(ROOT / "recipes" / f"{model.name}.toml")
-    recipe = recipe.with_overrides(changes["all"] | changes[model.name] | {"weights": model.name})
-    return run(recipe, runs / f"{model.name}-tuned")
-
-
-def run(recipe: Recipe, folder: Path) -> Path:
     print(folder.name, flush=True)
     if (folder / "run.json").exists():
         resume_run(folder, callback=_Lines())
     else:
+        recipe = replace(load_recipe(ROOT / "recipes" / f"{model.name}.toml"), seed=seed)
         run_recipe(recipe, run_dir=folder, callback=_Lines())
     return folder
 
@@ -115,7 +101,6 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="models; all by default")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "zoo")
     parser.add_argument("--train", action="store_true", help="train only")
-    parser.add_argument("--tune", action="store_true", help="train what ships on")
     parser.add_argument("--again", action="store_true", help="train nothing, measure what ships")
     parser.add_argument("--pages", action="store_true", help="write the pages only")
     asked = parser.parse_args()
@@ -132,18 +117,12 @@ def main() -> None:
                 keep(kept, [measure(model, model_path(model.name), PICTURES, first), *others])
                 write_card(model_path(model.name))
             continue
-        if asked.tune:
-            folders = [tune(model, asked.runs)]
-        else:
-            folders = [train(model, seed, asked.runs) for seed in model.seeds]
+        folders = [train(model, seed, asked.runs) for seed in model.seeds]
         if asked.train:
             continue
         paths = [export(model, folder) for folder in folders]
         told = map(learning, folders)
-        rows = [measure(model, path, PICTURES, each) for path, each in zip(paths, told, strict=True)]
-        if asked.tune and kept.exists():  # other seeds keep their figures and dates
-            rows += json.loads(kept.read_text("utf-8"))[1:]
-        keep(kept, rows)
+        keep(kept, [measure(model, path, PICTURES, each) for path, each in zip(paths, told, strict=True)])
         write_bytes(model_path(model.name), paths[0].read_bytes())
         write_card(model_path(model.name))
     if not asked.train:

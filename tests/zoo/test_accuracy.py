@@ -56,7 +56,5 @@ def test_a_model_reads_as_its_file_says(name: str, recorded: Metric) -> None:
     assert (measured.n, dataset.test.sha256) == (recorded.n, recorded.sha256)
     assert recorded.accuracy >= LEAST.get(recorded.dataset, 0)
     # A few images in ten thousand may fall on the other side with another OpenCV or processor.
-    # Figures of the first version were measured with rules for finding ink, which a few of the images need.
-    near = 3.5e-3 if any(step["step"] == "ink_box" for step in reader.spec.preprocessing) else 5e-4
-    assert measured.accuracy == pytest.approx(recorded.accuracy, abs=near)
-    assert measured.ece == pytest.approx(recorded.ece, abs=max(2e-3, near))
+    assert measured.accuracy == pytest.approx(recorded.accuracy, abs=5e-4)
+    assert measured.ece == pytest.approx(recorded.ece, abs=2e-3)

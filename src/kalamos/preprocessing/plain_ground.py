@@ -51,8 +51,8 @@ FILE_NOISE_REACH_PX: Final = 17
 """JPEG's noise is within its blocks of 8 px, or of 16, around a stroke: half of this on each side."""
 
 MAX_FAR_NOISE_FRACTION, FAR_NOISE_LEVELS = 0.025, 2
-"""At most this share of the picture differs from the ground by more levels farther away: a photograph's
-grain and light, padded with one level, are more."""
+"""At most this share of the box around all that is not the ground differs from it by more levels, farther
+away: a photograph's grain and light, padded with one level, are more."""
 
 PADDING_NOISE_LEVELS: Final = 8
 """What differs from the padding by no more grey levels is padding that was compressed."""
@@ -181,9 +181,10 @@ def _is_padded_photo(image: Grey, mask: Grey) -> bool:
     if pasted is not None and cv2.countNonZero(mask) < MIN_BLOCK_FRACTION * pasted[2] * pasted[3]:
         return True
     near = cv2.dilate(mask, np.ones((FILE_NOISE_REACH_PX, FILE_NOISE_REACH_PX), np.uint8))
-    far = _apart(image, ground, FAR_NOISE_LEVELS)
-    far[near > 0] = 0
-    return cv2.countNonZero(far) > MAX_FAR_NOISE_FRACTION * image.size
+    apart = _apart(image, ground, FAR_NOISE_LEVELS)
+    _, _, width, height = cv2.boundingRect(apart)
+    apart[near > 0] = 0
+    return cv2.countNonZero(apart) > MAX_FAR_NOISE_FRACTION * width * height
 
 
 def _without_specks(mask: Grey) -> Grey:
