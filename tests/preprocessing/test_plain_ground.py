@@ -125,6 +125,14 @@ def test_a_padded_photograph_is_for_the_ink_finder(level: int, dark: float) -> N
     assert ink_on_plain_ground(padded, 24) is None
 
 
+@pytest.mark.parametrize(("side", "is_plain"), [(28, True), (64, False)])
+def test_tiny_ink_on_a_larger_picture_is_looked_at_from_nearer(side: int, is_plain: bool) -> None:
+    page = np.full((side, side), 255, np.uint8)
+    cv2.line(page, (10, 10), (13, 16), 30, 1, cv2.LINE_AA)
+    cv2.line(page, (16, 10), (13, 16), 30, 1, cv2.LINE_AA)
+    assert (ink_on_plain_ground(page, 24) is not None) == is_plain
+
+
 def test_a_broken_bar_is_no_padded_photograph() -> None:
     page = np.full((200, 120), 235, np.uint8)
     for top, bottom in ((20, 70), (85, 130), (145, 180)):

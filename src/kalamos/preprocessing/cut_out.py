@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.resizing import border_bytes, halve, shrink
+from kalamos.preprocessing.resizing import border_bytes, halve, is_nested, shrink
 
 __all__ = ["ink_of_cut_out"]
 
@@ -123,12 +123,4 @@ def _is_cut_out(mask: Grey) -> bool:
     if not deepest <= MAX_DEPTH_FRACTION * max(mask.shape):
         return False
     # Dots are no broader than the pen; a character is than the lines of the cell around it.
-    return float(depths.max()) <= deepest and not _is_nested(padded)
-
-
-def _is_nested(mask: Grey) -> bool:
-    """Return whether a shape lies within the hole of another."""
-    _, tree = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
-    parents = tree[0, :, 3]
-    grandparents = parents[parents[parents >= 0]]
-    return bool((grandparents >= 0).any())
+    return float(depths.max()) <= deepest and not is_nested(padded)

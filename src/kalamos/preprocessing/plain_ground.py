@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.resizing import SQUARE_3X3, border_bytes
+from kalamos.preprocessing.resizing import SQUARE_3X3, border_bytes, is_nested
 
 __all__ = ["ink_on_plain_ground", "trim_padding"]
 
@@ -29,14 +29,18 @@ MAX_CROP_SIDE_PX: Final = 40
 FAINT_DOT_REACH_PX: Final = 6
 """On such a picture, what is fainter than a stroke may be a dot if it is so near to one."""
 
+MIN_INK_SIDE_PX: Final = 12
+"""Smaller ink on a larger picture is left to the network."""
+
 MIN_PART_FRACTION: Final = 0.01
 """Of the largest part's area: on larger pictures, what is smaller is dust."""
 
 MAX_PARTS: Final = 6
 """Of a character with its dots; more are specks, or several characters."""
 
-MAX_DEPTH_FRACTION: Final = 0.22
-"""What has a middle farther from its outline than this share of the ink's longer side,"""
+MAX_DEPTH_FRACTION, MAX_CROP_DEPTH_FRACTION = 0.22, 0.35
+"""What has a middle farther from its outline than this share of the ink's longer side (the second: on a
+dataset's picture, where broad pens and grown dots are),"""
 
 MAX_FILL_FRACTION, MAX_FILLED_ASPECT = 0.85, 3.0
 """or fills its box by more, without being so many times as long as wide as a single stroke is,"""
@@ -97,7 +101,7 @@ def ink_on_plain_ground(image: Grey, min_contrast: int) -> Grey | None:
     mask: Grey = cv2.threshold(ink, level - 1, 1, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
     if max(image.shape) > MAX_CROP_SIDE_PX:
         mask = _without_specks(mask)
-    if not _is_one_character(mask, ink) or _is_padded_photo(image, mask):
+    if not _is_one_character(mask, ink) or _is_padded_photo(image, mask) or _is_tiny(mask):
         return None
     # Soft outlines reach a pixel beyond; what is farther away is a file's noise.
     # On few pixels a dot may be as faint as that.
@@ -187,6 +191,12 @@ def _is_padded_photo(image: Grey, mask: Grey) -> bool:
     return cv2.countNonZero(apart) > MAX_FAR_NOISE_FRACTION * width * height
 
 
+def _is_tiny(mask: Grey) -> bool:
+    """Return whether ink has so few pixels that the network, which looks from nearer, draws it sharper."""
+    _, _, width, height = cv2.boundingRect(mask)
+    return max(mask.shape) > MAX_CROP_SIDE_PX and max(width, height) < MIN_INK_SIDE_PX
+
+
 def _without_specks(mask: Grey) -> Grey:
     """Black out the parts of a mask of 0 and 1 that are too small for a dot."""
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask)
@@ -214,17 +224,19 @@ def _is_one_character(mask: Grey, ink: Grey) -> bool:
             return False
     _, _, width, height = cv2.boundingRect(mask)
     depth = cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[1]
-    is_deep = depth > max(MAX_DEPTH_FRACTION * max(width, height), 2.0)
+    is_crop = max(mask.shape) <= MAX_CROP_SIDE_PX
+    deepest = (MAX_CROP_DEPTH_FRACTION if is_crop else MAX_DEPTH_FRACTION) * max(width, height)
+    is_deep = depth > max(deepest, 2.0)
     is_filled = cv2.countNonZero(mask) > MAX_FILL_FRACTION * width * height
     is_block = is_filled and depth > 2.0 and max(width, height) < MAX_FILLED_ASPECT * min(width, height)
     if is_deep or is_block:
         inside = cv2.erode(mask, SQUARE_3X3)
         if float(cv2.meanStdDev(ink, mask=inside)[1][0, 0]) > MAX_PEN_DEVIATION_LEVELS:
             return False
-    return not _is_framed(boxes)
+    return not (_encloses(boxes) and is_nested(mask))
 
 
-def _is_framed(boxes: NDArray[Any]) -> bool:
+def _encloses(boxes: NDArray[Any]) -> bool:
     """Return whether one of the boxes [N, 4] (x, y, width, height) encloses another."""
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     encloses = (low[:, None] < low[None]).all(axis=2) & (high[:, None] > high[None]).all(axis=2)

@@ -6,7 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SQUARE_3X3", "border_bytes", "enlarge", "halve", "set_stroke_width", "shrink", "stroke_width"]
+__all__ = [
+    "SQUARE_3X3",
+    "border_bytes",
+    "enlarge",
+    "halve",
+    "is_nested",
+    "set_stroke_width",
+    "shrink",
+    "stroke_width",
+]
 
 Grey = NDArray[np.uint8]
 
@@ -102,3 +111,22 @@ def set_stroke_width(ink: Grey, thinnest: float, thickest: float) -> Grey:
 def _is_solid(mask: Grey) -> bool:
     hull = cv2.convexHull(cv2.findNonZero(mask))
     return cv2.countNonZero(mask) >= SOLID_HULL_FRACTION * cv2.contourArea(hull)
+
+
+def is_nested(mask: Grey) -> bool:
+    """Return whether a shape lies within the hole of another, as a character within a frame.
+
+    >>> ring = np.zeros((20, 20), np.uint8)
+    >>> _ = cv2.rectangle(ring, (2, 2), (17, 17), 255, 1)
+    >>> is_nested(ring)
+    False
+    >>> ring[9:11, 9:11] = 255
+    >>> is_nested(ring)
+    True
+    """
+    contours, tree = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return False
+    parents = tree[0, :, 3]
+    grandparents = parents[parents[parents >= 0]]
+    return bool((grandparents >= 0).any())
