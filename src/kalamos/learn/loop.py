@@ -22,7 +22,6 @@ from kalamos.learn.data import Batch, Examples, Shard, count_steps, epoch_batche
 from kalamos.learn.distributed import Engine
 from kalamos.learn.models import StagedNetwork, count_parameters
 from kalamos.learn.models.base import fold_batch_norms
-from kalamos.learn.models.model_file_weights import load_folded, read_folded
 from kalamos.learn.recipe import Recipe
 from kalamos.learn.run import load_run
 from kalamos.model_file import LoadedModel, open_model
@@ -341,6 +340,9 @@ def load_model_file(network: StagedNetwork, recipe: Recipe, alphabet: Alphabet, 
         ModelError: there is no such file, or it is not a model.
         RecipeError: it is of another architecture.
     """
+    # Only such a training needs the library onnx.
+    from kalamos.learn.models.model_file_weights import load_folded, read_folded
+
     path = find_model(recipe.weights)
     content = path.read_bytes()
     spec = open_model(path).spec
