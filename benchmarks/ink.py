@@ -208,7 +208,7 @@ def without_rules() -> Iterator[tuple[str, list[Measured]]]:
             readers["digits"],
         )
     )
-    sets.append(("the same at 28 px", digits, readers["digits"]))
+    sets.append(("the same digits at 28 px", digits, readers["digits"]))
 
     def measured() -> list[Measured]:
         return [read(what, reader, samples, fold="folded" in what) for what, samples, reader in sets]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from kalamos.alphabets import DIGITS, Alphabet
+from kalamos.alphabets import DIGITS, LATIN_47, Alphabet
 from kalamos.datasets import Dataset, SkippedFile
 from kalamos.errors import RecipeError, TrainingError
 from kalamos.learn import Callback, Recipe
@@ -276,6 +276,16 @@ def test_further_datasets_stay_what_they_were_when_the_run_began(
     assert torch.equal(made.labels, found.labels)
     with pytest.raises(TrainingError, match="of another run"):
         with_extras(examples, DIGITS, replace(RECIPE, outliers=5), None, run)
+
+
+def test_cases_that_the_alphabet_merges_are_learnt_as_one(
+    examples: Examples, sevens_and_threes: Path
+) -> None:
+    for old, new in (("7", "c"), ("3", "a")):
+        (sevens_and_threes / old).rename(sevens_and_threes / new)
+    recipe = replace(RECIPE, extra_datasets=(str(sevens_and_threes),))
+    made = with_extras(examples, LATIN_47, recipe, None)
+    assert sorted(made.labels[-6:].tolist()) == sorted(3 * [LATIN_47.index("C")] + 3 * [LATIN_47.index("a")])
 
 
 def test_a_further_dataset_with_other_labels_is_refused(examples: Examples, sevens_and_threes: Path) -> None:

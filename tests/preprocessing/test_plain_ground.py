@@ -49,10 +49,10 @@ def test_what_differs_too_little_is_no_ink(pen: int) -> None:
 def test_the_noise_of_a_file_goes_and_soft_outlines_stay() -> None:
     page = cv2.GaussianBlur(letter(), (5, 5), 1)
     noisy = page.copy()
-    noisy[2:9, 2:9] = 250
+    noisy[2:12, 2:12] = 250
     ink = ink_on_plain_ground(noisy, 24)
     assert ink is not None
-    assert not ink[:10, :10].any()
+    assert not ink[:13, :13].any()
     near = cv2.dilate((page < 191).view(np.uint8), np.ones((3, 3), np.uint8)) > 0
     np.testing.assert_array_equal(ink[near], 255 - page[near])
 
@@ -114,14 +114,15 @@ def test_padding_is_trimmed_to_the_photograph(level: int, width: int) -> None:
     np.testing.assert_array_equal(trim_padding(np.pad(photo, sides, constant_values=level)), photo)
 
 
+@pytest.mark.parametrize("width", [20, 150])
 @pytest.mark.parametrize("level", [0, 128, 175, 255])
 @pytest.mark.parametrize("dark", [0.5, 0.9])
-def test_a_padded_photograph_is_for_the_ink_finder(level: int, dark: float) -> None:
+def test_a_padded_photograph_is_for_the_ink_finder(width: int, level: int, dark: float) -> None:
     rng = np.random.default_rng(0)
     light = np.linspace(150, 200, 60)  # half of it is nearer to the ink than to a white padding
     photo = np.tile(light, (80, 1)) + rng.normal(0, 2, (80, 60))
     photo[20:60, 26:32] *= 1 - dark
-    padded = np.pad(photo.astype(np.uint8), 20, constant_values=level)
+    padded = np.pad(photo.astype(np.uint8), width, constant_values=level)
     assert ink_on_plain_ground(padded, 24) is None
 
 
@@ -131,6 +132,39 @@ def test_tiny_ink_on_a_larger_picture_is_looked_at_from_nearer(side: int, is_pla
     cv2.line(page, (10, 10), (13, 16), 30, 1, cv2.LINE_AA)
     cv2.line(page, (16, 10), (13, 16), 30, 1, cv2.LINE_AA)
     assert (ink_on_plain_ground(page, 24) is not None) == is_plain
+
+
+def beh(height: int = 50, width: int = 44) -> Grey:
+    """A letter cut out along its ink, white on black, a dot below it at the border."""
+    page = np.zeros((height, width), np.uint8)
+    page[20:25] = page[8:22, -6:] = 255
+    page[-8:, 18:26] = 255
+    return page
+
+
+def test_a_crop_along_the_ink_keeps_its_dots() -> None:
+    page = beh()
+    np.testing.assert_array_equal(ink_on_plain_ground(page, 24), page)
+
+
+def test_a_dot_within_a_letter_s_bowl_is_no_character_in_a_frame() -> None:
+    page = np.full((60, 80), 255, np.uint8)
+    cv2.ellipse(page, (40, 25), (26, 22), 0, 0, 180, 20, 5)
+    cv2.circle(page, (40, 26), 4, 20, cv2.FILLED)
+    assert ink_on_plain_ground(page, 24) is not None
+
+
+def test_a_line_along_the_border_is_for_the_ink_finder() -> None:
+    page = letter()
+    page[:, :8] = 0  # of more ink than the letter
+    assert ink_on_plain_ground(page, 24) is None
+
+
+def test_a_narrow_crop_of_a_single_stroke() -> None:
+    page = np.zeros((36, 3), np.uint8)
+    page[8:, 1:] = page[:6, 0] = 255
+    np.testing.assert_array_equal(ink_on_plain_ground(page, 24), page)
+    assert ink_on_plain_ground(255 - page, 24) is None
 
 
 def test_a_broken_bar_is_no_padded_photograph() -> None:

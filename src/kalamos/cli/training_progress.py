@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -59,7 +60,7 @@ def training_context(folder: Path) -> Iterator[TrainingProgress]:
     except KeyboardInterrupt:
         progress.close()
         if is_main_process() and (folder / "run.json").exists():
-            echo(f"\nstopped; continue with: kalamos train --resume {folder}", err=True)
+            echo(f"\nstopped; continue with: kalamos train --resume {shlex.quote(str(folder))}", err=True)
         raise
     except Exception:
         if is_main_process():

@@ -27,23 +27,10 @@ from kalamos.learn.run import load_run
 from kalamos.model_file import LoadedModel, open_model
 from kalamos.zoo import find_model, names
 
-__all__ = [
-    "Objective",
-    "Teacher",
-    "check_enough",
-    "infer",
-    "infer_examples",
-    "is_model_file",
-    "load_model_file",
-    "load_teacher",
-    "train_network",
-]
+__all__ = ["Objective", "Teacher", "check_enough", "infer", "infer_examples", "load_teacher", "train_network"]
 
 SYNCED_LOG_STEPS = 20
 """Steps between two looks at the loss where each look waits: for the GPU, or for other processes."""
-
-BATCH_NORM_IMAGES = 1024
-"""Training images from which batch norms get back their statistics when a model file is trained on."""
 
 
 def train_network(
@@ -324,36 +311,6 @@ def _check(
             f"teacher {teacher} sees images that are prepared otherwise",
             remedy="copy its preprocessing into this recipe",
         )
-
-
-def is_model_file(weights: str) -> bool:
-    """Return whether a recipe's weights are those of a shipped model or of a model file."""
-    return weights in names() or Path(weights).suffix.lower() == ".onnx"
-
-
-def load_model_file(network: StagedNetwork, recipe: Recipe, alphabet: Alphabet, data: Examples) -> None:
-    """Begin with the weights of the model file that the recipe names.
-
-    The last layer comes along where the file answers with this alphabet's classes; else it stays fresh.
-
-    Raises:
-        ModelError: there is no such file, or it is not a model.
-        RecipeError: it is of another architecture.
-    """
-    # Only such a training needs the library onnx.
-    from kalamos.learn.models.model_file_weights import load_folded, read_folded
-
-    path = find_model(recipe.weights)
-    content = path.read_bytes()
-    spec = open_model(path).spec
-    some = torch.linspace(0, len(data) - 1, min(len(data), BATCH_NORM_IMAGES)).long()
-    load_folded(
-        network,
-        read_folded(content),
-        data.normalised(some.to(data.images.device)),
-        head=spec.alphabet.labels == alphabet.labels,
-        where=recipe.weights,
-    )
 
 
 class _Reading(nn.Module):

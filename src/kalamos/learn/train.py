@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, SkippedFile, load_dataset
 from kalamos.datasets.dataset import blank_images, prepare_split
 from kalamos.errors import TrainingError, UsageError
@@ -22,14 +23,7 @@ from kalamos.learn.callbacks import Callback, CallbackList, CsvLog, TensorBoardL
 from kalamos.learn.checkpoint import Checkpoints, TrainingState
 from kalamos.learn.data import Examples, forget_extras, with_extras
 from kalamos.learn.distributed import Engine, choose_device, choose_precision, process_group
-from kalamos.learn.loop import (
-    check_enough,
-    infer_examples,
-    is_model_file,
-    load_model_file,
-    load_teacher,
-    train_network,
-)
+from kalamos.learn.loop import check_enough, infer_examples, load_teacher, train_network
 from kalamos.learn.models import StagedNetwork, check_input_size, create_model, find_architecture
 from kalamos.learn.recipe import Recipe, load_recipe
 from kalamos.learn.run import (
@@ -47,8 +41,12 @@ from kalamos.model_file.spec import bound_temperature
 from kalamos.postprocessing import softmax
 from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.utils.atomic_write import remove_all_stale
+from kalamos.zoo import names
 
 __all__ = ["choose_recipe", "resume_run", "run_recipe", "train"]
+
+BATCH_NORM_IMAGES: Final = 1024
+"""Training images from which batch norms get their statistics when a model file is trained on."""
 
 
 def train(
@@ -186,7 +184,7 @@ def _run(
 ) -> Run:
     device = choose_device(device)
     dataset = load_dataset(recipe.dataset, data_dir)
-    network, recipe = _build(recipe, len(dataset.alphabet))
+    network, recipe = _build(recipe, dataset.alphabet)
     network.to(device)
     if earlier is None:
         plan = RunConfig.now(recipe, dataset.alphabet, dataset.train.sha256, plan_split(dataset, recipe))
@@ -207,8 +205,8 @@ def _run(
         data = with_extras(
             data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main, callback=callback
         )
-        if is_model_file(recipe.weights):
-            load_model_file(network, recipe, dataset.alphabet, data)
+        if _is_model_file(recipe.weights):
+            _restore_batch_norms(network, data)
         with _logs(run_dir, plan, callback, wanted=engine.is_main) as callbacks:
             state = train_network(
                 recipe,
@@ -228,15 +226,32 @@ def _run(
         return run
 
 
-def _build(recipe: Recipe, num_classes: int) -> tuple[StagedNetwork, Recipe]:
+def _build(recipe: Recipe, alphabet: Alphabet) -> tuple[StagedNetwork, Recipe]:
     """The network, and the recipe with the preprocessing that fits it."""
     torch.manual_seed(recipe.seed % 2**64)  # which takes no larger one
-    weights = None if is_model_file(recipe.weights) else recipe.weights or None
-    network = create_model(recipe.arch, num_classes, weights=weights)
+    weights = None if _is_model_file(recipe.weights) else recipe.weights or None
+    network = create_model(recipe.arch, len(alphabet), weights=weights)
+    if _is_model_file(recipe.weights):
+        # Only such a training needs the library onnx.
+        from kalamos.learn.models.model_file_weights import load_model_file
+
+        load_model_file(network, recipe.weights, alphabet)
     if not recipe.preprocessing:
         recipe = replace(recipe, preprocessing=default_steps(network.input_size))
     check_input_size(network, recipe.arch, Preprocessor(recipe.preprocessing).output_size())
     return network, recipe
+
+
+def _is_model_file(weights: str) -> bool:
+    """Return whether a recipe's weights are those of a shipped model or of a model file."""
+    return weights in names() or Path(weights).suffix.lower() == ".onnx"
+
+
+def _restore_batch_norms(network: StagedNetwork, data: Examples) -> None:
+    from kalamos.learn.models.model_file_weights import restore_batch_norms
+
+    some = torch.linspace(0, len(data) - 1, min(len(data), BATCH_NORM_IMAGES)).long()
+    restore_batch_norms(network, data.normalised(some.to(data.images.device)))
 
 
 def _check_unchanged(earlier: RunConfig, dataset: Dataset) -> RunConfig:

@@ -20,6 +20,9 @@ Grey = NDArray[np.uint8]
 MIN_SHADES_SIDE_PX: Final = 16
 """On pictures with a shorter side than this, only black is taken for a plain ground."""
 
+MIN_NARROW_BLACK_FRACTION: Final = 0.4
+"""Of the border of such a picture, if no more of it is bright."""
+
 STROKE_PEAK_FRACTION: Final = 0.25
 """What reaches this share of the ink's peak belongs to a stroke; what is fainter may be a file's noise."""
 
@@ -48,13 +51,19 @@ MAX_FILL_FRACTION, MAX_FILLED_ASPECT = 0.85, 3.0
 MAX_PEN_DEVIATION_LEVELS: Final = 3.0
 """is a picture pasted onto the ground, unless it varies less within (standard deviation)."""
 
+MAX_BORDER_FRACTION: Final = 0.45
+"""Of the border that is ink, on a crop along it; a cell's lines on two sides take more."""
+
+MAX_LINE_FRACTION: Final = 0.15
+"""Of the picture's side: how thick a line from border to border may be, and how short of it."""
+
 MAX_INK_FRACTION: Final = 0.6
 """Of the picture; with more, what seems the ground may be a frame around the paper."""
 
 FILE_NOISE_REACH_PX: Final = 17
 """JPEG's noise is within its blocks of 8 px, or of 16, around a stroke: half of this on each side."""
 
-MAX_FAR_NOISE_FRACTION, FAR_NOISE_LEVELS = 0.025, 2
+MAX_FAR_NOISE_FRACTION, FAR_NOISE_LEVELS = 0.06, 2
 """At most this share of the box around all that is not the ground differs from it by more levels, farther
 away: a photograph's grain and light, padded with one level, are more."""
 
@@ -99,13 +108,14 @@ def ink_on_plain_ground(image: Grey, min_contrast: int) -> Grey | None:
         return np.zeros_like(ink)
     level = max(1, round(STROKE_PEAK_FRACTION * peak))
     mask: Grey = cv2.threshold(ink, level - 1, 1, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
-    if max(image.shape) > MAX_CROP_SIDE_PX:
+    is_large = max(image.shape) > MAX_CROP_SIDE_PX
+    if is_large:
         mask = _without_specks(mask)
-    if not _is_one_character(mask, ink) or _is_padded_photo(image, mask) or _is_tiny(mask):
+    if not _is_one_character(mask, ink) or (is_large and (_is_padded_photo(image, mask) or _is_tiny(mask))):
         return None
     # Soft outlines reach a pixel beyond; what is farther away is a file's noise.
     # On few pixels a dot may be as faint as that.
-    reach = FAINT_DOT_REACH_PX if max(image.shape) <= MAX_CROP_SIDE_PX else 1
+    reach = 1 if is_large else FAINT_DOT_REACH_PX
     near = cv2.dilate(mask, SQUARE_3X3, iterations=reach)
     if cv2.countNonZero(ink) == cv2.countNonZero(cv2.bitwise_and(ink, ink, mask=near)):
         return ink
@@ -157,10 +167,12 @@ def _padding_level(image: Grey) -> int | None:
 def _difference(image: Grey) -> Grey | None:
     """The difference from the ground, if one level is most of the border; None if none is."""
     border = border_bytes(image)
-    if 2 * border.count(0) > len(border):
+    black = border.count(0)
+    if 2 * black > len(border):
         return image
-    if min(image.shape) < MIN_SHADES_SIDE_PX:
-        return None
+    if min(image.shape) < MIN_SHADES_SIDE_PX:  # a stroke takes much of the border
+        white = sum(level > 127 for level in border)
+        return image if white < black >= MIN_NARROW_BLACK_FRACTION * len(border) else None
     ground = _ground(image)
     if 2 * border.count(ground) <= len(border):
         return None
@@ -178,8 +190,6 @@ def _ground(image: Grey) -> int:
 
 def _is_padded_photo(image: Grey, mask: Grey) -> bool:
     """Return whether more lies on the ground than the strokes, a mask of 0 and 1."""
-    if max(image.shape) <= MAX_CROP_SIDE_PX:
-        return False
     ground = _ground(image)
     pasted = _pasted(image, ground)
     if pasted is not None and cv2.countNonZero(mask) < MIN_BLOCK_FRACTION * pasted[2] * pasted[3]:
@@ -194,7 +204,7 @@ def _is_padded_photo(image: Grey, mask: Grey) -> bool:
 def _is_tiny(mask: Grey) -> bool:
     """Return whether ink has so few pixels that the network, which looks from nearer, draws it sharper."""
     _, _, width, height = cv2.boundingRect(mask)
-    return max(mask.shape) > MAX_CROP_SIDE_PX and max(width, height) < MIN_INK_SIDE_PX
+    return max(width, height) < MIN_INK_SIDE_PX
 
 
 def _without_specks(mask: Grey) -> Grey:
@@ -215,17 +225,23 @@ def _is_one_character(mask: Grey, ink: Grey) -> bool:
     Args:
         ink: what the mask was cut from.
     """
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask)
     boxes = stats[1:, :4]
-    if max(mask.shape) > MAX_CROP_SIDE_PX:
-        if count - 1 > MAX_PARTS or cv2.mean(mask)[0] > MAX_INK_FRACTION:
+    is_large = max(mask.shape) > MAX_CROP_SIDE_PX
+    if is_large:
+        if count - 1 > MAX_PARTS:
             return False
-        if count > 2 and border_bytes(mask).count(1):  # a neighbour that looks in, or a line of a cell
+        if cv2.mean(mask)[0] > MAX_INK_FRACTION and min(mask.shape) >= MIN_SHADES_SIDE_PX:
+            return False
+        if (
+            count > 2
+            and border_bytes(mask).count(1)
+            and not _is_cut_out(mask, np.asarray(parts), np.asarray(stats))
+        ):
             return False
     _, _, width, height = cv2.boundingRect(mask)
     depth = cv2.minMaxLoc(cv2.distanceTransform(mask, cv2.DIST_L2, 3))[1]
-    is_crop = max(mask.shape) <= MAX_CROP_SIDE_PX
-    deepest = (MAX_CROP_DEPTH_FRACTION if is_crop else MAX_DEPTH_FRACTION) * max(width, height)
+    deepest = (MAX_DEPTH_FRACTION if is_large else MAX_CROP_DEPTH_FRACTION) * max(width, height)
     is_deep = depth > max(deepest, 2.0)
     is_filled = cv2.countNonZero(mask) > MAX_FILL_FRACTION * width * height
     is_block = is_filled and depth > 2.0 and max(width, height) < MAX_FILLED_ASPECT * min(width, height)
@@ -234,6 +250,22 @@ def _is_one_character(mask: Grey, ink: Grey) -> bool:
         if float(cv2.meanStdDev(ink, mask=inside)[1][0, 0]) > MAX_PEN_DEVIATION_LEVELS:
             return False
     return not (_encloses(boxes) and is_nested(mask))
+
+
+def _is_cut_out(mask: Grey, parts: NDArray[Any], stats: NDArray[Any]) -> bool:
+    """Return whether it is the character that reaches the border of a mask of 0 and 1, in its largest part.
+
+    Else a neighbour looks in, or the line of a cell does.
+    """
+    border = border_bytes(mask)
+    if border.count(1) > MAX_BORDER_FRACTION * len(border):
+        return False
+    main = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    if border_bytes((parts == main).view(np.uint8)).count(1) == 0:
+        return False
+    width, height = stats[main, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1] / mask.shape[::-1]
+    is_line = min(width, height) < MAX_LINE_FRACTION and max(width, height) > 1 - MAX_LINE_FRACTION
+    return not is_line
 
 
 def _encloses(boxes: NDArray[Any]) -> bool:

@@ -58,8 +58,6 @@ def follow_strokes(grey: NDArray[np.float32], levels: Grey, mask: Grey) -> tuple
     Returns:
         Levels and mask, the same arrays if nothing is to be added.
     """
-    if not cv2.countNonZero(mask):
-        return levels, mask
     dark, light = _lines(grey)
     contrasts = cv2.mean(dark, mask=mask)[0], cv2.mean(light, mask=mask)[0]
     line, contrast = (dark, contrasts[0]) if contrasts[0] > contrasts[1] else (light, contrasts[1])

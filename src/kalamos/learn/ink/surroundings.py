@@ -298,7 +298,7 @@ def invert_sides(grey: NDArray[np.uint8], generator: np.random.Generator) -> Non
     """Invert the left side, the right one or both, or the top or bottom, uint8 [H, W] in place."""
     turned = grey.T if generator.random() < 0.3 else grey
     which = int(generator.integers(3))
-    wide = [round(share * turned.shape[1]) for share in generator.uniform(0.08, 0.32, 2)]
+    wide = [max(1, round(share * turned.shape[1])) for share in generator.uniform(0.08, 0.32, 2)]
     if which != 1:
         turned[:, : wide[0]] = 255 - turned[:, : wide[0]]
     if which != 0:

@@ -7,7 +7,7 @@ and the shift that undo them, so that the network answers as the file does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
@@ -16,25 +16,26 @@ import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
 
+from kalamos.alphabets import Alphabet
 from kalamos.errors import RecipeError
+from kalamos.finetune.head import WEIGHT
 from kalamos.learn.models.base import StagedNetwork
+from kalamos.model_file import open_model
+from kalamos.zoo import find_model
 
-__all__ = ["load_folded", "read_folded"]
+__all__ = ["load_model_file", "read_folded", "restore_batch_norms"]
 
 PREFIX: Final = "network."
 """Names of weights in a model file begin so."""
 
 DEQUANTISED: Final = "_DequantizeLinear_Output"
 
-TEACHABLE: Final = "teaching"
+TEACHABLE: Final = WEIGHT.removesuffix(".weight")
 """The last layer of a file that can be taught has this name instead of its own."""
-
-Folded = Mapping[str, tuple[Tensor, Tensor]]
-"""Name of a layer -> its weight and its bias."""
 
 
 def read_folded(content: bytes) -> dict[str, tuple[Tensor, Tensor]]:
-    """Read the weight and the bias of each convolution and dense layer; int8 ones are scaled back.
+    """Read weight and bias of each convolution and dense layer, by its name; int8 ones are scaled back.
 
     Args:
         content: a model file that was opened without error.
@@ -54,25 +55,29 @@ def read_folded(content: bytes) -> dict[str, tuple[Tensor, Tensor]]:
     return layers
 
 
-def load_folded(network: StagedNetwork, folded: Folded, images: Tensor, *, head: bool, where: str) -> None:
-    """Give a network the weights of a model file.
+def load_model_file(network: StagedNetwork, model: str, alphabet: Alphabet) -> None:
+    """Give a network the weights of a model file; it then answers as the file does.
+
+    Each batch norm only adds a bias at first: `restore_batch_norms` before it is trained. The last layer
+    comes along where the file answers with this alphabet's classes; else it stays fresh.
 
     Args:
         network: of the architecture that the file was exported from.
-        folded: see `read_folded`.
-        images: a few training images, float32 [N, 1, S, S], on the network's device.
-        head: whether the classes are the same, so that the layers that tell them apart come along.
-        where: the file, for messages.
+        model: a shipped model's name, or a file.
+        alphabet: what the network is to answer with.
 
     Raises:
-        RecipeError: the file has other layers, or layers of other shapes.
+        ModelError: there is no such file, or it is not a model.
+        RecipeError: it has other layers, or layers of other shapes.
     """
-    norms = dict(_normed(network))
-    named = {
-        name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)
-    }
+    path = find_model(model)
+    has_classes = open_model(path).spec.alphabet.labels == alphabet.labels
+    folded = read_folded(path.read_bytes())
     wanted = {
-        name: layer for name, layer in named.items() if head or not f"{name}.".startswith(network.head_keys)
+        name: layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+        and (has_classes or not f"{name}.".startswith(network.head_keys))
     }
     linear = [name for name, layer in wanted.items() if isinstance(layer, nn.Linear)]
     if TEACHABLE in folded and linear:
@@ -80,10 +85,11 @@ def load_folded(network: StagedNetwork, folded: Folded, images: Tensor, *, head:
     for name, layer in wanted.items():
         if name not in folded or folded[name][0].shape != layer.weight.shape:
             raise RecipeError(
-                f"{where}: does not fit this architecture: layer {name} is "
+                f"{model}: does not fit this architecture: layer {name} is "
                 f"{'of another shape' if name in folded else 'missing'}",
                 remedy="name the architecture that the model file has (kalamos models NAME)",
             )
+    norms = dict(_normed(network))
     with torch.no_grad():
         for name, layer in wanted.items():
             weight, bias = folded[name]
@@ -92,7 +98,35 @@ def load_folded(network: StagedNetwork, folded: Folded, images: Tensor, *, head:
                 _as_bias(norms[name], bias)
             elif layer.bias is not None:
                 layer.bias.copy_(bias)
-        _set_statistics(network, [norms[name] for name in wanted if name in norms], images)
+
+
+@torch.no_grad()
+def restore_batch_norms(network: nn.Module, images: Tensor) -> None:
+    """Make batch norms that only add a bias normalise, and undo it, by what they see of some images.
+
+    Args:
+        network: see `load_model_file`.
+        images: training images, float32 [N, 1, S, S], on the network's device.
+    """
+    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
+
+    def watch(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101  (hooked below)
+        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
+        seen[norm] = mean, variance
+
+    hooks = [norm.register_forward_pre_hook(watch) for _, norm in _normed(network)]
+    training = network.training
+    network.eval()(images)
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    for norm, (mean, variance) in seen.items():
+        assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018  (these track)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_((variance + norm.eps).sqrt())
+        norm.bias.add_(mean)
 
 
 def _normed(network: nn.Module) -> Iterator[tuple[str, nn.BatchNorm2d]]:
@@ -111,26 +145,3 @@ def _as_bias(norm: nn.BatchNorm2d, bias: Tensor) -> None:
     norm.running_var.fill_(1 - norm.eps)
     norm.weight.fill_(1)
     norm.bias.copy_(bias)
-
-
-def _set_statistics(network: nn.Module, norms: list[nn.BatchNorm2d], images: Tensor) -> None:
-    """Make batch norms that only add a bias normalise, and undo it, by what they see of these images."""
-    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
-
-    def watch(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(norm, nn.BatchNorm2d)  # noqa: S101  (hooked below)
-        variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
-        seen[norm] = mean, variance
-
-    hooks = [norm.register_forward_pre_hook(watch) for norm in norms]
-    training = network.training
-    network.eval()(images)
-    network.train(training)
-    for hook in hooks:
-        hook.remove()
-    for norm, (mean, variance) in seen.items():
-        assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018  (these track)
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.add_(mean)
