@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.preprocessing.dataset_noise import ink_on_bands, without_impulses
 from kalamos.preprocessing.resizing import SQUARE_3X3, border_bytes, is_nested
 
 __all__ = ["ink_on_plain_ground", "trim_padding"]
@@ -106,11 +107,17 @@ def ink_on_plain_ground(image: Grey, min_contrast: int) -> Grey | None:
     peak = int(cv2.minMaxLoc(ink)[1])
     if peak < min_contrast:
         return np.zeros_like(ink)
-    level = max(1, round(STROKE_PEAK_FRACTION * peak))
-    mask: Grey = cv2.threshold(ink, level - 1, 1, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
+    mask = _strokes(ink, peak)
     is_large = max(image.shape) > MAX_CROP_SIDE_PX
     if is_large:
         mask = _without_specks(mask)
+    else:
+        clean = ink_on_bands(image, mask)
+        clean = without_impulses(ink, mask) if clean is None else clean
+        if clean is not ink:
+            ink, mask = clean, _strokes(clean, peak)
+        if not cv2.countNonZero(mask):
+            return None
     if not _is_one_character(mask, ink) or (is_large and (_is_padded_photo(image, mask) or _is_tiny(mask))):
         return None
     # Soft outlines reach a pixel beyond; what is farther away is a file's noise.
@@ -154,6 +161,12 @@ def _apart(image: Grey, level: int, least: int) -> Grey:
     """1 where an image differs from a level by more than `least` grey levels, else 0."""
     apart = cv2.absdiff(image, np.full_like(image, level))
     return cv2.threshold(apart, least, 1, cv2.THRESH_BINARY)[1]  # type: ignore[return-value]
+
+
+def _strokes(ink: Grey, peak: int) -> Grey:
+    """1 where ink is as strong as strokes are, else 0."""
+    level = max(1, round(STROKE_PEAK_FRACTION * peak))
+    return cv2.threshold(ink, level - 1, 1, cv2.THRESH_BINARY)[1]  # type: ignore[return-value]
 
 
 def _padding_level(image: Grey) -> int | None:

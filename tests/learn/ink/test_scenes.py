@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kalamos.errors import DatasetError, RecipeError
 from kalamos.learn.ink.glyphs import GlyphPool, draw_bars, draw_scribble
 from kalamos.learn.ink.scenes import SceneRanges, draw_scene
-from kalamos.learn.ink.surroundings import border_frame, draw_impulses, invert_sides, pad_photo
+from kalamos.learn.ink.surroundings import border_frame, pad_photo
 from kalamos.preprocessing.ink import Box
 
 SOURCES = {"scribbles": draw_scribble, "bars": draw_bars}
@@ -111,23 +111,3 @@ def test_boxes_overlap_where_they_share_a_pixel() -> None:
     box = Box(0, 0, 10, 10)
     assert box.overlaps(Box(9, 9, 20, 20))
     assert not box.overlaps(Box(10, 0, 20, 10))
-
-
-@settings(max_examples=40)
-@given(seed=st.integers(0, 1000), height=st.integers(4, 40), width=st.integers(4, 40))
-def test_sides_are_inverted_and_the_middle_stays(seed: int, height: int, width: int) -> None:
-    grey = np.full((height, width), 40, np.uint8)
-    invert_sides(grey, np.random.default_rng(seed))
-    assert set(np.unique(grey)) == {40, 215}
-    along = grey[0] if (grey[0] == 215).any() and (grey[0] == 40).any() else grey[:, 0]
-    assert 0 < np.count_nonzero(along == 215) <= 0.8 * len(along)
-    assert along[len(along) // 2] == 40
-
-
-def test_impulses_are_few_and_of_both_kinds() -> None:
-    grey = np.full((64, 64), 100, np.uint8)
-    draw_impulses(grey, np.random.default_rng(0))
-    black, white = (grey == 0).mean(), (grey == 255).mean()
-    assert 0 < black < 0.08
-    assert 0 < white < 0.08
-    assert (grey == 100).mean() == pytest.approx(1 - black - white)

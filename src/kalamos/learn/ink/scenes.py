@@ -21,14 +21,12 @@ from kalamos.learn.ink.surroundings import (
     draw_frame,
     draw_grid,
     draw_hole_row,
-    draw_impulses,
     draw_print,
     draw_rules,
     draw_specks,
     draw_stamp,
     flash,
     hard_shadow,
-    invert_sides,
     lay_on_table,
     pad_photo,
 )
@@ -144,10 +142,6 @@ class SceneRanges:
     border: Probability = 0.1
     """A crisp frame of a program around the crop."""
     padded: Probability = 0.1
-    impulses: Probability = 0.04
-    """Salt and pepper: dead pixels, bits that flipped."""
-    stripes: Probability = 0.03
-    """Pictures with one side or both inverted."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -239,25 +233,13 @@ def _draw_once(
         grey = expose(photo, longer, LENS, generator)
         if is_thresholded:
             grey = _thresholded(grey, generator)
-    _damage(grey, mask, ranges, generator)
+    if chance() < ranges.border:
+        border_frame(grey, mask, generator)
     if padded:
         grey, mask = pad_photo(grey, mask, shape, generator)
     if not is_digital and chance() < RECOMPRESSED_SHARE:
         grey = compress(grey, generator)
     return Scene(grey, mask)
-
-
-def _damage(
-    grey: NDArray[np.uint8], mask: Floats, ranges: SceneRanges, generator: np.random.Generator
-) -> None:
-    """Do to a file, in place, what programs and transmissions do."""
-    chance = generator.random
-    if chance() < ranges.border:
-        border_frame(grey, mask, generator)
-    if chance() < ranges.stripes:
-        invert_sides(grey, generator)
-    if chance() < ranges.impulses:
-        draw_impulses(grey, generator)
 
 
 def _surround(

@@ -25,14 +25,12 @@ __all__ = [
     "draw_frame",
     "draw_grid",
     "draw_hole_row",
-    "draw_impulses",
     "draw_print",
     "draw_rules",
     "draw_specks",
     "draw_stamp",
     "flash",
     "hard_shadow",
-    "invert_sides",
     "lay_on_table",
     "pad_photo",
 ]
@@ -284,25 +282,6 @@ def border_frame(grey: NDArray[np.uint8], mask: Floats, generator: np.random.Gen
         return  # it would cross the character
     grey[outer] = level
     mask[outer] = 0
-
-
-def draw_impulses(grey: NDArray[np.uint8], generator: np.random.Generator) -> None:
-    """Turn some pixels white and some black, uint8 [H, W] in place."""
-    chance = generator.random(grey.shape)
-    share = generator.uniform(0.005, 0.14)
-    grey[chance < share / 2] = 0
-    grey[chance > 1 - share / 2] = 255
-
-
-def invert_sides(grey: NDArray[np.uint8], generator: np.random.Generator) -> None:
-    """Invert the left side, the right one or both, or the top or bottom, uint8 [H, W] in place."""
-    turned = grey.T if generator.random() < 0.3 else grey
-    which = int(generator.integers(3))
-    wide = [max(1, round(share * turned.shape[1])) for share in generator.uniform(0.08, 0.32, 2)]
-    if which != 1:
-        turned[:, : wide[0]] = 255 - turned[:, : wide[0]]
-    if which != 0:
-        turned[:, -wide[1] :] = 255 - turned[:, -wide[1] :]
 
 
 def pad_photo(
