@@ -121,7 +121,7 @@ def ink_on_bands(image: Grey, mask: Grey) -> Grey | None:
 
 
 def _subtracted(image: Grey) -> Grey:
-    """The difference of each column from the level at its ends; where they differ, at those of the nearest one."""
+    """The difference of each column from its ends; where those differ, from those of the nearest one."""
     is_ground = cv2.absdiff(image[0], image[-1]).ravel() <= SAME_LEVELS
     ground = np.flatnonzero(is_ground)
     nearest = ground[np.abs(np.subtract.outer(np.arange(len(is_ground)), ground)).argmin(axis=1)]
