@@ -69,8 +69,9 @@ def ink_of_cut_out(image: Grey) -> Grey | None:
     >>> int(ink[3, 3]), int(ink[40, 20]), int(ink[40, 3])
     (255, 255, 0)
     """
-    small = halve(image, 2 * OVERVIEW_SIDE_PX)
-    small = shrink(small, OVERVIEW_SIDE_PX / max(small.shape))
+    small = halve(image, OVERVIEW_SIDE_PX + 1)
+    if max(small.shape) > OVERVIEW_SIDE_PX:
+        small = shrink(small, OVERVIEW_SIDE_PX / max(small.shape))
     if max(small.shape) < OVERVIEW_SIDE_PX // 4:
         return None
     bright = np.asarray(cv2.threshold(small, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1], np.uint8)

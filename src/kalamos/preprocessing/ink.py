@@ -263,10 +263,10 @@ _OPENING: Final = threading.Lock()
 
 
 @cache
-def _open(path: Path) -> onnxruntime.InferenceSession:
-    return open_onnx(path.read_bytes())
+def _open() -> onnxruntime.InferenceSession:
+    return open_onnx(Path(__file__).with_name("ink.onnx").read_bytes())
 
 
 def _session() -> onnxruntime.InferenceSession:
     with _OPENING:  # once, whichever thread comes first
-        return _open(Path(__file__).with_name("ink.onnx"))
+        return _open()
