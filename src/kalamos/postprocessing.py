@@ -17,7 +17,7 @@ from kalamos.alphabets import ClassMask, restrict
 from kalamos.errors import UsageError
 from kalamos.model_file import ModelSpec
 from kalamos.predict_options import PredictOptions
-from kalamos.predictions import Candidate, Prediction
+from kalamos.predictions import NOT_A_CHARACTER, NOT_SURE, Candidate, Prediction
 
 __all__ = ["AnswerRule", "Inference", "predictions_of", "restricted_softmax", "softmax"]
 
@@ -72,6 +72,10 @@ class AnswerRule(NamedTuple):
     """What can be answered: the model's labels, or those that the charset leaves."""
     class_mask: ClassMask | None = None
     """Under a charset, its classes."""
+    known_threshold: float = 0.0
+    """The probability of being a character at all below which no label is given."""
+    columns: tuple[str, ...] = ()
+    """The fields that rows have besides those that all have, see `kalamos.writers.open_writer`."""
 
     @classmethod
     def for_model(cls, spec: ModelSpec, options: PredictOptions) -> AnswerRule:
@@ -88,11 +92,15 @@ class AnswerRule(NamedTuple):
         """
         mask = None if options.charset is None else restrict(spec.alphabet, options.charset)
         labels = spec.alphabet.labels if mask is None else mask.labels
-        return cls(min(options.top_k, len(labels)), _threshold(spec, options), labels, mask)
-
-    @property
-    def restricted(self) -> bool:
-        return self.class_mask is not None
+        columns = (*(["known", "reason"] if spec.known else []), *([] if mask is None else ["removed"]))
+        return cls(
+            min(options.top_k, len(labels)),
+            _threshold(spec, options),
+            labels,
+            mask,
+            _known_threshold(spec, options),
+            columns,
+        )
 
 
 def _threshold(spec: ModelSpec, options: PredictOptions) -> float:
@@ -117,6 +125,17 @@ def _threshold(spec: ModelSpec, options: PredictOptions) -> float:
     return spec.selective.at(options.target_accuracy).threshold
 
 
+def _known_threshold(spec: ModelSpec, options: PredictOptions) -> float:
+    if options.min_known is None:
+        return 0.0 if spec.known is None else spec.known.threshold
+    if spec.known is None and options.min_known > 0:
+        raise UsageError(
+            f"the model {spec.name!r} does not tell characters from other images",
+            remedy="leave min_known out, or train it with outliers (outliers = 20000)",
+        )
+    return float(options.min_known)
+
+
 class Inference(NamedTuple):
     """The model's answers to the images, of N, that could be read and have ink."""
 
@@ -128,6 +147,8 @@ class Inference(NamedTuple):
     """float64 [M, C], or [M, K] under a mask of K classes; rows sum to 1."""
     removed: NDArray[np.float64] | None
     """Under a mask, float64 [M]: the probability in [0, 1] of the classes left out."""
+    known: NDArray[np.float64] | None = None
+    """float64 [M]: the probability in [0, 1] of being a character at all; None if the model does not tell."""
 
     @classmethod
     def of_logits(
@@ -136,11 +157,12 @@ class Inference(NamedTuple):
         logits: NDArray[np.float32],
         temperature: float,
         class_mask: ClassMask | None = None,
+        known: NDArray[np.float64] | None = None,
     ) -> Inference:
         """Divide logits by the temperature and take the softmax, over the classes of the mask alone."""
         if class_mask is None:
-            return cls(rows, logits, softmax(logits, temperature), None)
-        return cls(rows, logits, *restricted_softmax(logits, class_mask.indices, temperature))
+            return cls(rows, logits, softmax(logits, temperature), None, known)
+        return cls(rows, logits, *restricted_softmax(logits, class_mask.indices, temperature), known)
 
 
 def predictions_of(found: Inference, paths: Sequence[str | None], rule: AnswerRule) -> list[Prediction]:
@@ -154,19 +176,27 @@ def predictions_of(found: Inference, paths: Sequence[str | None], rule: AnswerRu
     >>> found = Inference.of_logits(np.arange(2), np.array([[4, 0], [1, 0]], np.float32), 1.0)
     >>> predictions_of(found, ["x.png", "y.png"], rule)
     [Prediction(label='a', confidence=0.982, path='x.png'), \
-Prediction(label=None, confidence=0.731, path='y.png', abstained=True)]
+Prediction(label=None, confidence=0.731, path='y.png', abstained='not sure enough')]
     """
-    removed: Sequence[float | None] = [None] * len(paths) if found.removed is None else found.removed.tolist()
+    nothing: Sequence[float | None] = [None] * len(paths)
+    removed = nothing if found.removed is None else found.removed.tolist()
+    known = nothing if found.known is None else found.known.tolist()
     order = np.argsort(-found.probabilities, axis=1, kind="stable")[:, : rule.top_k]
     # Half the cost of take_along_axis, which one image alone would feel.
     confidences = found.probabilities[np.arange(len(order))[:, np.newaxis], order]
     predictions = []
-    for path, indices, values, share in zip(
-        paths, order.tolist(), confidences.tolist(), removed, strict=True
+    for path, indices, values, share, character in zip(
+        paths, order.tolist(), confidences.tolist(), removed, known, strict=True
     ):
         top = tuple([Candidate(rule.labels[i], value) for i, value in zip(indices, values, strict=True)])
         best, confidence = top[0]
-        abstained = not confidence >= rule.threshold  # of NaN too
-        label = None if abstained else best
-        predictions.append(Prediction(label, confidence, top, path, None, abstained, share))
+        reason = None
+        if character is not None and not character >= rule.known_threshold:
+            reason = NOT_A_CHARACTER
+        elif not confidence >= rule.threshold:  # of NaN too
+            reason = NOT_SURE
+        label = best if reason is None else None
+        predictions.append(
+            Prediction(label, confidence, top, path, None, reason is not None, share, character, reason)
+        )
     return predictions

@@ -80,6 +80,9 @@ class PredictOptions:
         target_accuracy: abstain below the confidence that reached this accuracy among the images answered,
             in (0, 1], when the model was validated (`spec.selective`): an estimate, for images like those.
             Instead of `min_confidence`.
+        min_known: abstain below this probability that the image is one of the model's characters at all, in
+            [0, 1]; None takes the model's own, 0 answers whatever it is. For models that tell
+            (`ModelSpec.known`).
         charset: answer with these characters alone: `digits`, `upper`, `lower`, `letters`, or the characters
             themselves (see `kalamos.alphabets.restrict`). Confidences are then shares of the probability that
             these characters have, and abstention looks at those; `Prediction.removed` is the probability of
@@ -126,6 +129,16 @@ class PredictOptions:
         le=1,
         flags=("--target-accuracy",),
         metavar="A",
+    )
+    min_known: float | None = _option(
+        None,
+        "Give no label below this probability of being a character at all, whichever it is; 0 answers "
+        "everything. Instead of the model's own.",
+        expected="a probability in [0, 1]",
+        ge=0,
+        le=1,
+        flags=("--min-known",),
+        metavar="P",
     )
     charset: str | None = _option(
         None,
@@ -175,6 +188,7 @@ class PredictKeywords(TypedDict, total=False):
     top_k: int
     min_confidence: float | None
     target_accuracy: float | None
+    min_known: float | None
     charset: str | None
     timeout: float | None
     max_pixels: int | None

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Candidate", "Prediction"]
+__all__ = ["NOT_A_CHARACTER", "NOT_SURE", "Candidate", "Prediction"]
+
+NOT_A_CHARACTER, NOT_SURE = "not a character", "not sure enough"
+"""Why a model abstains: its `known` is low, or its confidence."""
 
 
 class Candidate(NamedTuple):
@@ -29,7 +32,7 @@ class Prediction:
     Exactly one of three cases holds:
 
     - read: `label` and `confidence` are set;
-    - abstained: `label` is None, `confidence` and `top` say how unsure the model was;
+    - abstained: `label` is None, `confidence` and `top` say how unsure the model was, `reason` why;
     - failed: `label` and `confidence` are None, `top` is empty and `error` says why (a blank
       image carries a `NoInkError`).
 
@@ -49,6 +52,11 @@ class Prediction:
     abstained: bool = False
     removed: float | None = None
     """Under a charset, the probability in [0, 1] that the labels left out had; None without one."""
+    known: float | None = None
+    """Calibrated probability that the image is one of the model's characters at all, in [0, 1], whichever it
+    is; None if the model does not tell."""
+    reason: str | None = None
+    """Why the model abstained; None if it did not."""
     prepared: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
     """What the model saw, uint8 [S, S], of an image without a path that was read by itself; for notebooks."""
 
@@ -63,8 +71,10 @@ class Prediction:
             shown.append(f"confidence={self.confidence:.3f}")
         if self.path is not None:
             shown.append(f"path={self.path!r}")
+        if self.known is not None:
+            shown.append(f"known={self.known:.3f}")
         if self.abstained:
-            shown.append("abstained=True")
+            shown.append("abstained=True" if self.reason is None else f"abstained={self.reason!r}")
         if self.removed is not None:
             shown.append(f"removed={self.removed:.3f}")
         if self.error is not None:

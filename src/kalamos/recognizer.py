@@ -327,6 +327,12 @@ class Recognizer:
         """Prepared images, N of uint8 [S, S] -> logits float32 [N, C], before the temperature."""
         return self._model.logits(self._preprocessor.batch(prepared))
 
+    def answers(
+        self, prepared: Sequence[GreyImage]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+        """Do as `logits`; with the probability float64 [N] of being a character, if the model tells."""
+        return self._model.answers(self._preprocessor.batch(prepared))
+
     def _load(
         self, source: ImageSource | NamedImage, timeout: float | None, max_pixels: int | None
     ) -> GreyImage:
@@ -411,9 +417,13 @@ class Recognizer:
 
     def _infer(self, outcomes: Sequence[GreyImage | ImageError], class_mask: ClassMask | None) -> Inference:
         ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
-        logits = self.logits([*ready.values()]) if ready else np.zeros((0, len(self.labels)), np.float32)
         rows = np.fromiter(ready, np.int64, len(ready))
-        return Inference.of_logits(rows, logits, self.spec.temperature, class_mask)
+        if not ready:
+            return Inference.of_logits(
+                rows, np.zeros((0, len(self.labels)), np.float32), self.spec.temperature, class_mask
+            )
+        logits, known = self.answers([*ready.values()])
+        return Inference.of_logits(rows, logits, self.spec.temperature, class_mask, known)
 
     def _prepare_all(
         self,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from kalamos.errors import ImageError, MissingExtraError, UsageError
 from kalamos.predictions import Prediction
 from kalamos.utils.atomic_write import atomic_write
-from kalamos.writers import CsvStyle, Summary, check_ending, format_for, open_writer
+from kalamos.writers import CsvStyle, Summary, check_ending, columns_of, format_for, open_writer
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped, unused-ignore]
@@ -123,12 +123,12 @@ class _PredictionTable(ABC):
     ) -> None:
         check_ending(os.fspath(path), format)
         rows = self._all()
-        restricted = any(prediction.removed is not None for prediction in rows)
+        optional = columns_of(rows)
         # No labels: only the ascii format asks for them.
         with (
             atomic_write(path) as sink,
             open_writer(
-                format, sink, labels=(), top_k=top_k, removed=restricted, csv_style=csv_style
+                format, sink, labels=(), top_k=top_k, columns=optional, csv_style=csv_style
             ) as writer,
         ):
             for prediction in rows:
@@ -183,12 +183,13 @@ class _PredictionTable(ABC):
             ("path", str, [row.path for row in rows]),
             ("label", str, [row.label for row in rows]),
             ("confidence", float, [row.confidence for row in rows]),
-            ("removed", float, [row.removed for row in rows]),
+            *(
+                (name, str if name == "reason" else float, [getattr(row, name) for row in rows])
+                for name in columns_of(rows)
+            ),
             ("abstained", bool, [row.abstained for row in rows]),
             ("error", str, [None if row.error is None else str(row.error) for row in rows]),
         ]
-        if all(value is None for value in columns[3][2]):
-            del columns[3]
         for rank in range(1, top_k + 1):
             tops = [row.top[rank - 1] if len(row.top) >= rank else (None, None) for row in rows]
             columns.append((f"top{rank}", str, [label for label, _ in tops]))
@@ -296,9 +297,9 @@ def predictions_html(predictions: Sequence[Prediction]) -> str:
 def _remark(prediction: Prediction) -> str:
     if prediction.error is not None:
         return str(prediction.error)
-    abstained = (
-        f"abstained; best: {prediction.top[0].label}" if prediction.abstained and prediction.top else ""
-    )
+    abstained = ""
+    if prediction.abstained and prediction.top:
+        abstained = f"{prediction.reason or 'abstained'}; best: {prediction.top[0].label}"
     return "; ".join(filter(None, (prediction.path, abstained)))
 
 

@@ -380,7 +380,7 @@ def test_options_travel(items: list[Item]) -> None:
 
 def test_parts_are_written_and_only_counts_come_back(items: list[Item], tmp_path: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'cluster'")
-    outcome = read(replace(READING, parts=PartFolder(str(tmp_path), 3, removed=False)), items)
+    outcome = read(replace(READING, parts=PartFolder(str(tmp_path), 3)), items)
     assert outcome.predictions == []
     [part] = tmp_path.iterdir()
     assert part.name == "part-00004-00000002.parquet"
@@ -388,7 +388,7 @@ def test_parts_are_written_and_only_counts_come_back(items: list[Item], tmp_path
 
 
 def test_an_empty_block_is_no_part(tmp_path: Path) -> None:
-    outcome = read(replace(READING, parts=PartFolder(str(tmp_path), 3, removed=False)), [])
+    outcome = read(replace(READING, parts=PartFolder(str(tmp_path), 3)), [])
     assert outcome.summary.images == 0
     assert list(tmp_path.iterdir()) == []
 

@@ -33,7 +33,7 @@ ROWS = [
 @pytest.fixture(params=["path", "uri"])
 def parts(request: pytest.FixtureRequest, tmp_path: Path) -> PartFolder:
     folder = tmp_path / "new" / "labels"
-    return PartFolder(str(folder) if request.param == "path" else folder.as_uri(), 5, removed=False)
+    return PartFolder(str(folder) if request.param == "path" else folder.as_uri(), 5)
 
 
 def test_which_outputs_are_folders_of_parts() -> None:
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for place in (f"{tmp_path}/file/x", "gopher://host/x"):
         with pytest.raises(OutputError, match="cannot write "):
-            PartFolder(place, 5, removed=False).prepare()
+            PartFolder(place, 5).prepare()
 
 
 pytest.importorskip("pyarrow", reason="needs the extra 'cluster'")

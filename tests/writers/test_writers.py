@@ -154,7 +154,7 @@ blank.png  failed: no ink
 
 def written(name: str, *, removed: bool) -> bytes:
     sink = io.BytesIO()
-    with open_writer(name, sink, labels="17", top_k=1, removed=removed) as writer:
+    with open_writer(name, sink, labels="17", top_k=1, columns=["removed"] if removed else []) as writer:
         for prediction in RESTRICTED:
             writer.write(prediction)
     return sink.getvalue()

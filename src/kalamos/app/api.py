@@ -200,7 +200,7 @@ def add_api(app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: Ba
             predict_request.images,
             predictions,
             top_k=options.top_k,
-            removed=options.charset is not None,
+            columns=AnswerRule.for_model(registry.spec(model), options).columns,
         )
         return Response(answer, media_type=JSON_TYPE)
 
@@ -298,7 +298,7 @@ def answer_json(
     predictions: Sequence[Prediction],
     *,
     top_k: int,
-    removed: bool,
+    columns: Sequence[str] = (),
 ) -> bytes:
     """Return a `schema.Answer`, its rows written as `kalamos predict -f json` writes them.
 
@@ -308,7 +308,7 @@ def answer_json(
     >>> from kalamos.predictions import Candidate
     >>> read = Prediction("7", 0.998, (Candidate("7", 0.998),))
     >>> image = UploadedImage(b"", "7.png", "7.png")
-    >>> print(answer_json("digits", [image], [read], top_k=1, removed=False).decode())
+    >>> print(answer_json("digits", [image], [read], top_k=1).decode())
     {"model": "digits", "results": [
     {"path": "7.png", "label": "7", "confidence": 0.998000, "abstained": false, "error": null, \
 "top": [{"label": "7", "confidence": 0.998000}], "code": null}
@@ -319,7 +319,7 @@ def answer_json(
             503, "model_unusable", f"the model {model!r} gave no numbers", remedy="use another model"
         )
     rows = [
-        f"{json_object(replace(prediction, path=upload.name), top_k, removed)[:-1]}, "
+        f"{json_object(replace(prediction, path=upload.name), top_k, columns)[:-1]}, "
         f'"code": {_code(prediction)}}}'
         for upload, prediction in zip(uploads, predictions, strict=True)
     ]

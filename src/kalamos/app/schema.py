@@ -84,12 +84,21 @@ class Row(_Exact):
     path: Annotated[str | None, Field(description="The image's name as it was sent.")]
     label: Annotated[str | None, Field(description="None if the model abstained or the image failed.")]
     confidence: Annotated[float | None, Field(ge=0, le=1)]
+    known: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            description="The probability of being one of the model's characters at all, of models that tell.",
+        ),
+    ] = None
     removed: Annotated[
         float | None,
         Field(
             ge=0, le=1, description="With a `charset` alone: the probability that the labels left out had."
         ),
     ] = None
+    reason: Annotated[str | None, Field(description="Why such a model abstained; null if it did not.")] = None
     abstained: bool
     error: Annotated[str | None, Field(description="What is wrong with this image, and how to fix it.")]
     code: Annotated[

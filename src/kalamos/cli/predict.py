@@ -242,7 +242,7 @@ def _ray_engine(command: PredictCommand) -> _Engine:
     rule = reader.answer_rule(command.options)
     if output is not None and partitioned:
         folder = output.rstrip("/") if is_uri(output) else str(Path(output).absolute())
-        parts = PartFolder(folder, rule.top_k, rule.restricted)
+        parts = PartFolder(folder, rule.top_k, rule.columns)
     model = Path(reader.model.where).read_bytes()  # for machines that do not have the file
     config = WorkerConfig(model, command.options, parts=parts)
     job = RayJob(command.paths, config, column=command.column, jobs=command.jobs, address=command.address)
@@ -282,7 +282,7 @@ def _write_rows(command: PredictCommand, engine: _Engine) -> Summary:
                     sink,
                     labels=engine.rule.labels,
                     top_k=engine.rule.top_k,
-                    removed=engine.rule.restricted,
+                    columns=engine.rule.columns,
                     csv_style=command.csv_style(),
                 )
             )

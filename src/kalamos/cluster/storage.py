@@ -164,7 +164,7 @@ class PartFolder:
     uri: str
     """A URI, or an absolute path."""
     top_k: int
-    removed: bool
+    columns: tuple[str, ...] = ()
 
     def prepare(self) -> None:
         """Make the folder.
@@ -191,7 +191,7 @@ class PartFolder:
     def write(self, stream: int, number: int, predictions: Iterable[Prediction]) -> None:
         """Write one part, from a worker."""
         sink = io.BytesIO()
-        with open_writer("parquet", sink, labels=(), top_k=self.top_k, removed=self.removed) as writer:
+        with open_writer("parquet", sink, labels=(), top_k=self.top_k, columns=self.columns) as writer:
             for prediction in predictions:
                 writer.write(prediction)
         self._put(f"part-{stream:05}-{number:08}.parquet", sink.getvalue())

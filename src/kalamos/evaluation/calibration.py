@@ -7,19 +7,20 @@ gained by leaving the least confident answers to a person.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.model_file import OperatingPoint, SelectiveAccuracy
+from kalamos.model_file import KnownRecord, OperatingPoint, SelectiveAccuracy
 from kalamos.postprocessing import softmax
 
 __all__ = [
     "ACCURACIES",
     "COVERAGES",
     "RiskCoverage",
+    "fit_known",
     "fit_temperature",
     "negative_log_likelihood",
     "risk_coverage",
@@ -32,6 +33,14 @@ COVERAGES: Final = (0.8, 0.9, 0.95, 0.99)
 
 ACCURACIES: Final = (0.95, 0.99, 0.995, 0.999)
 """Target accuracies in reports and model cards."""
+
+MAX_WITHHELD: Final = 0.005
+"""Of validation characters, the share that is not answered because it seems to be no character."""
+
+MAX_KNOWN_THRESHOLD: Final = 0.5
+"""What is more likely a character than not is answered, however sure all validation images are."""
+
+MIN_KNOWN_SCALE: Final = 1e-3
 
 _TARGETS: Final = (
     *((10 - wrong) / 10 for wrong in range(9, 1, -1)),
@@ -74,6 +83,37 @@ def fit_temperature(
         method="bounded",
     )
     return float(math.exp(found.x))
+
+
+def fit_known(characters: NDArray[np.floating], outliers: NDArray[np.floating]) -> KnownRecord:
+    """Find what a network's answers to characters and to outliers mean, and below which one not to answer.
+
+    Platt scaling (1999) over both, weighted as if there were as many of one as of the other.
+
+    Args:
+        characters: [N] outputs for characters, N >= 1, that the network was not trained on.
+        outliers: [M] outputs for what is no character, M >= 1.
+
+    >>> generator = np.random.default_rng(0)
+    >>> found = fit_known(generator.normal(3, 1, 2000), generator.normal(-3, 1, 500))
+    >>> found.withheld <= 0.005, found.answered < 0.02
+    (True, True)
+    """
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
+    outputs = np.concatenate([characters, outliers]).astype(np.float64)
+    truth = np.arange(len(outputs)) < len(characters)
+    fitted = LogisticRegression(class_weight="balanced").fit(outputs[:, np.newaxis], truth)
+    scale = max(float(fitted.coef_[0, 0]), MIN_KNOWN_SCALE)
+    record = KnownRecord(scale, float(fitted.intercept_[0]), 0.0, len(characters), 0.0, len(outliers), 1.0)
+    known, others = record.probabilities(characters), record.probabilities(outliers)
+    threshold = min(float(np.sort(known)[int(MAX_WITHHELD * len(known))]), MAX_KNOWN_THRESHOLD)
+    return replace(
+        record,
+        threshold=threshold,
+        withheld=float((known < threshold).mean()),
+        answered=float((others >= threshold).mean()),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The training loop, and the loss that it minimises: cross-entropy, distillation, outlier exposure."""
+"""The training loop, and the loss that it minimises: cross-entropy, distillation, known or not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,16 @@ from kalamos.learn.run import load_run
 from kalamos.model_file import LoadedModel, open_model
 from kalamos.zoo import find_model, names
 
-__all__ = ["Objective", "Teacher", "check_enough", "infer", "infer_examples", "load_teacher", "train_network"]
+__all__ = [
+    "Objective",
+    "Teacher",
+    "check_enough",
+    "infer",
+    "infer_examples",
+    "infer_known",
+    "load_teacher",
+    "train_network",
+]
 
 SYNCED_LOG_STEPS = 20
 """Steps between two looks at the loss where each look waits: for the GPU, or for other processes."""
@@ -70,7 +79,7 @@ def train_network(
     state = TrainingState.begin(recipe, network, steps * recipe.epochs, engine.scaler)
     if checkpoints is not None:
         checkpoints.restore(state)
-    model, shard = engine.wrap_ddp(network), Shard(engine.rank, engine.world)
+    model, shard = engine.wrap_ddp(_Answers(network)), Shard(engine.rank, engine.world)
     look_every = 1 if engine.device == "cpu" and engine.world == 1 else SYNCED_LOG_STEPS
     objective = Objective(recipe, data.log_priors(), teacher)
     callback.on_start(
@@ -145,8 +154,9 @@ def _step(
 ) -> Tensor:
     """One optimiser step; returns this process's part of the batch's mean loss."""
     with engine.autocast():
-        logits = model(batch.images.contiguous(memory_format=torch.channels_last))  # [B + M, C]
-    loss = objective(logits.float(), batch)
+        # [B + M, C], and [B + M] where outliers are learnt
+        logits, known = model(batch.images.contiguous(memory_format=torch.channels_last))
+    loss = objective(logits.float(), batch, None if known is None else known.float())
     state.optimizer.zero_grad(set_to_none=True)
     # Gradients are averaged over the processes; each one's loss is its part of the sum.
     engine.scaler.scale(loss * engine.world).backward()  # type: ignore[no-untyped-call]
@@ -159,6 +169,20 @@ def _step(
     if state.average is not None:
         state.average.update_parameters(state.network)
     return loss.detach()
+
+
+class _Answers(nn.Module):
+    """A network answering what is learnt: its logits, and those of its known head if it has one."""
+
+    def __init__(self, network: StagedNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.network.known is None:
+            return self.network(images), None
+        logits, known, *_ = self.network.forward_answers(images)
+        return logits, known
 
 
 def _validate(network: nn.Module, validation: Examples, engine: Engine) -> tuple[float, float]:
@@ -184,6 +208,24 @@ def infer_examples(
     mine = torch.arange(len(data), device=data.images.device)[shard.rank :: shard.world]
     with torch.inference_mode():
         return torch.cat([network(data.normalised(rows)) for rows in torch.split(mine, batch_size)])
+
+
+def infer_known(
+    network: StagedNetwork, images: NDArray[np.float32], *, batch_size: int = 500
+) -> NDArray[np.float32]:
+    """Images float32 [N, 1, S, S] -> the known head's logits float32 [N], in evaluation mode.
+
+    Args:
+        network: with a known head.
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        parts = [
+            network.forward_answers(torch.from_numpy(images[i : i + batch_size]).to(device))[1].cpu().numpy()
+            for i in range(0, len(images), batch_size)
+        ]
+    return np.concatenate(parts)
 
 
 def infer(network: nn.Module, images: NDArray[np.float32], *, batch_size: int = 500) -> NDArray[np.float32]:
@@ -212,22 +254,25 @@ class Objective:
         self._adjustment = recipe.logit_adjustment * log_priors  # [C]
         self._teacher = teacher
 
-    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, logits: Tensor, batch: Batch, known: Tensor | None = None) -> Tensor:
         """The batch's mean loss, or this process's part of it.
 
         Args:
             logits: float32 [B + M, C], the last M of the outliers.
             batch: the images that they answer to.
+            known: float32 [B + M], the logit that an image is a character; outliers teach it alone, and
+                leave the answer to which character to the characters.
         """
-        known = len(batch.targets)
-        loss = self._labels(logits[:known], batch) / batch.whole
+        count = len(batch.targets)
+        loss = self._labels(logits[:count], batch) / batch.whole
         if self._teacher is not None:
-            taught = self._teachers(logits[:known], batch.images[:known]) / batch.whole
+            taught = self._teachers(logits[:count], batch.images[:count]) / batch.whole
             loss = torch.lerp(loss, taught, self._recipe.distillation)
-        if batch.whole_outliers:
-            # Cross-entropy with the uniform distribution.
-            doubt = -F.log_softmax(logits[known:], dim=1).mean(dim=1).sum() / batch.whole_outliers
-            loss = loss + self._recipe.outlier_weight * doubt
+        if known is not None and batch.whole_outliers:
+            # Binary cross-entropy, characters and outliers counting equally, however many there are.
+            missed = F.softplus(-known[:count]).sum() / batch.whole
+            taken = F.softplus(known[count:]).sum() / batch.whole_outliers
+            loss = loss + self._recipe.outlier_weight * (missed + taken) / 2
         return loss
 
     def _labels(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -42,7 +42,7 @@ from kalamos.learn.callbacks import CsvLog, EpochReport, read_log
 from kalamos.learn.checkpoint import read_weights, write_weights
 from kalamos.learn.models import StagedNetwork, create_model
 from kalamos.learn.recipe import Recipe
-from kalamos.model_file import SelectiveAccuracy, open_model
+from kalamos.model_file import KnownRecord, SelectiveAccuracy, open_model
 from kalamos.recognizer import Recognizer
 from kalamos.utils.atomic_write import remove_all_stale, write_text
 
@@ -177,6 +177,7 @@ class _Outcome(_Record):
     val_accuracy: Annotated[float, Meta(ge=0, le=1)]
     kept_epoch: Count
     selective: SelectiveAccuracy | None = None  # runs of an earlier kalamos have none
+    known: KnownRecord | None = None
 
 
 class RunMetadata(_Record):
@@ -260,6 +261,8 @@ class Run:
     epochs: tuple[EpochReport, ...]
     created: str
     environment: dict[str, str]
+    known: KnownRecord | None = None
+    """What the known head's answer means; None if the network has none."""
     split: SplitPlan | None = field(default=None, compare=False)
     """Rows of the dataset trained on, validated on and held out; None if its folder lacks the file."""
     folder: Path | None = field(default=None, compare=False)
@@ -374,6 +377,7 @@ def save_run(run: Run, folder: Path) -> None:
         "val_accuracy": run.val_accuracy,
         "kept_epoch": run.kept_epoch,
         "selective": None if run.selective is None else asdict(run.selective),
+        "known": None if run.known is None else asdict(run.known),
     }
     _write_metadata(folder, run, run.train_count, run.val_count, outcome)
     write_weights(folder / WEIGHTS_FILE, dict(run.network.state_dict()))
@@ -393,6 +397,8 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         if outcome is None:
             raise _UnfinishedError
         network = create_model(recipe.arch, len(alphabet))
+        if outcome.known is not None:
+            network.add_known_head()
         network.load_state_dict(read_weights(folder / WEIGHTS_FILE))
         return Run(
             recipe=recipe,
@@ -405,6 +411,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
             val_accuracy=outcome.val_accuracy,
             kept_epoch=outcome.kept_epoch,
             selective=outcome.selective,
+            known=outcome.known,
             epochs=read_log(folder),
             created=metadata.created,
             environment=metadata.environment,

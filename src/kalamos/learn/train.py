@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,18 +13,19 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, SkippedFile, load_dataset
 from kalamos.datasets.dataset import blank_images, prepare_split
 from kalamos.errors import TrainingError, UsageError
-from kalamos.evaluation.calibration import fit_temperature, selective_accuracy
+from kalamos.evaluation.calibration import fit_known, fit_temperature, selective_accuracy
 from kalamos.images.files import display_name
 from kalamos.learn.callbacks import Callback, CallbackList, CsvLog, TensorBoardLog, write_curves
 from kalamos.learn.checkpoint import Checkpoints, TrainingState
-from kalamos.learn.data import Examples, forget_extras, with_extras
+from kalamos.learn.data import Examples, forget_extras, seed_of, with_extras
 from kalamos.learn.distributed import Engine, choose_device, choose_precision, process_group
-from kalamos.learn.loop import check_enough, infer_examples, load_teacher, train_network
+from kalamos.learn.loop import check_enough, infer_examples, infer_known, load_teacher, train_network
 from kalamos.learn.models import StagedNetwork, check_input_size, create_model, find_architecture
 from kalamos.learn.recipe import Recipe, load_recipe
 from kalamos.learn.run import (
@@ -37,6 +39,7 @@ from kalamos.learn.run import (
     save_config,
     save_run,
 )
+from kalamos.model_file import KnownRecord
 from kalamos.model_file.spec import bound_temperature
 from kalamos.postprocessing import softmax
 from kalamos.preprocessing import Preprocessor, default_steps
@@ -44,6 +47,15 @@ from kalamos.utils.atomic_write import remove_all_stale
 from kalamos.zoo import names
 
 __all__ = ["choose_recipe", "resume_run", "run_recipe", "train"]
+
+KNOWN_IMAGES: Final = 2000
+"""Validation images by which the known head is read."""
+
+KNOWN_STREAM: Final = 3
+"""Of the seed of their photographs; see `kalamos.learn.data`."""
+
+HELD_OUTLIERS: Final = 0.1
+"""Share of the outliers that are not trained on: the known head is read by them."""
 
 BATCH_NORM_IMAGES: Final = 1024
 """Training images from which batch norms get their statistics when a model file is trained on."""
@@ -205,6 +217,8 @@ def _run(
         data = with_extras(
             data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main, callback=callback
         )
+        held = math.ceil(HELD_OUTLIERS * len(data.outliers))
+        outliers, data = data.outliers[:held], replace(data, outliers=data.outliers[held:])
         if _is_model_file(recipe.weights):
             _restore_batch_norms(network, data)
         with _logs(run_dir, plan, callback, wanted=engine.is_main) as callbacks:
@@ -219,7 +233,7 @@ def _run(
                 workers=workers,
                 callback=callbacks,
             )
-        run = _finish(plan, state, data, validation, run_dir)
+        run = _finish(plan, state, data, validation, outliers, run_dir)
         if run_dir is not None and engine.is_main:
             save_run(run, run_dir)
             forget_extras(run_dir)
@@ -231,6 +245,8 @@ def _build(recipe: Recipe, alphabet: Alphabet) -> tuple[StagedNetwork, Recipe]:
     torch.manual_seed(recipe.seed % 2**64)  # which takes no larger one
     weights = None if _is_model_file(recipe.weights) else recipe.weights or None
     network = create_model(recipe.arch, len(alphabet), weights=weights)
+    if recipe.outliers:
+        network.add_known_head()
     if _is_model_file(recipe.weights):
         # Only such a training needs the library onnx.
         from kalamos.learn.models.model_file_weights import load_model_file
@@ -293,7 +309,12 @@ def _logs(folder: Path | None, plan: RunConfig, callback: Callback, *, wanted: b
 
 
 def _finish(
-    plan: RunConfig, state: TrainingState, data: Examples, validation: Examples, run_dir: Path | None
+    plan: RunConfig,
+    state: TrainingState,
+    data: Examples,
+    validation: Examples,
+    outliers: Tensor,
+    run_dir: Path | None,
 ) -> Run:
     network, kept_epoch = state.kept, state.epoch
     if plan.recipe.checkpoint == "best":
@@ -305,6 +326,7 @@ def _finish(
     rarity = (-plan.recipe.logit_adjustment * data.log_priors()).exp().cpu().numpy()[labels]
     temperature = bound_temperature(fit_temperature(logits, labels, rarity), len(labels))
     correct = logits.argmax(1) == labels
+    known = None if network.known is None else _known_record(plan.recipe, network, validation, outliers)
     return Run(
         recipe=plan.recipe,
         alphabet=plan.alphabet,
@@ -319,6 +341,25 @@ def _finish(
         epochs=tuple(state.reports),
         created=plan.created,
         environment=plan.environment,
+        known=known,
         split=plan.split,
         folder=run_dir,
     )
+
+
+def _known_record(
+    recipe: Recipe, network: StagedNetwork, validation: Examples, outliers: Tensor
+) -> KnownRecord:
+    """Read the known head by validation images, photographs of them, and outliers that were held out."""
+    rows = torch.linspace(0, len(validation) - 1, min(len(validation), KNOWN_IMAGES)).long()
+    characters = validation.images[rows.to(validation.images.device)]
+    if recipe.synthetic_photo_prob:
+        from kalamos.learn.synthetic_photos import Camera, photographed
+
+        glyphs, seed = characters.cpu().numpy(), seed_of(recipe.seed, KNOWN_STREAM)
+        photographs = photographed(glyphs, Camera(), Preprocessor(recipe.preprocessing), seed)
+        characters = torch.cat([characters, torch.from_numpy(photographs).to(characters.device)])
+    each = [
+        infer_known(network, validation.normalise(images).cpu().numpy()) for images in (characters, outliers)
+    ]
+    return fit_known(*each)

@@ -8,6 +8,7 @@ from kalamos.model_file.load import LoadedModel, check_model, open_graph, open_m
 from kalamos.model_file.spec import (
     FORMAT_VERSION,
     METADATA_KEY,
+    KnownRecord,
     Metric,
     ModelSpec,
     OperatingPoint,
@@ -20,6 +21,7 @@ from kalamos.model_file.spec import (
 __all__ = [
     "FORMAT_VERSION",
     "METADATA_KEY",
+    "KnownRecord",
     "LoadedModel",
     "Metric",
     "ModelSpec",

@@ -301,6 +301,8 @@ MAX_MODEL_BYTES: Final = 160 * 2**20
 
 LOGITS_OUTPUT: Final = "logits"
 
+KNOWN_OUTPUT: Final = "known"
+
 _OTHER_FORMATS: Final = (
     (0, b"\x89PNG\r\n", "a PNG image"),
     (0, b"\xff\xd8\xff", "a JPEG image"),
@@ -317,7 +319,8 @@ class LoadedModel:
 
     spec: ModelSpec
     graph: Session
-    """Maps float32 [N, 1, S, S] to "logits" float32 [N, C] and the spec's feature maps [N, c, h, w]."""
+    """Maps float32 [N, 1, S, S] to "logits" float32 [N, C], to "known" float32 [N] where the spec says how to
+    read it, and to the spec's feature maps [N, c, h, w]."""
     where: str
     """The path as it was given (POSIX separators), for messages."""
     size_bytes: int
@@ -345,6 +348,22 @@ class LoadedModel:
         [answer] = self.graph.run([LOGITS_OUTPUT], images)
         self._check_shape(LOGITS_OUTPUT, answer, (len(images), len(self.spec.alphabet)))
         return answer
+
+    def answers(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+        """Do as `logits`; with the probability float64 [N] that each image is a character at all, if known.
+
+        Raises:
+            ModelAnswerError: as `logits`.
+        """
+        known = self.spec.known
+        if known is None:
+            return self.logits(images), None
+        if not len(images):
+            return self.logits(images), np.zeros(0)
+        logits, outputs = self.graph.run([LOGITS_OUTPUT, KNOWN_OUTPUT], images)
+        self._check_shape(LOGITS_OUTPUT, logits, (len(images), len(self.spec.alphabet)))
+        self._check_shape(KNOWN_OUTPUT, outputs, (len(images),))
+        return logits, known.probabilities(outputs)
 
     def feature_maps(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Normalised images float32 [N, 1, S, S], at least one -> stage name -> float32 [N, c, h, w].
@@ -517,6 +536,10 @@ def _check_outputs(outputs: Sequence[ValueType], values: Mapping[str, Value], sp
             raise ModelFileError(f"damaged: nothing gives the graph's output {output.name[:60]!r}")
     _check_value("output", LOGITS_OUTPUT, values[LOGITS_OUTPUT], (len(spec.alphabet),))
     names = {output.name for output in outputs[1:]}
+    if spec.known is not None:
+        if KNOWN_OUTPUT not in names:
+            raise ModelFileError(f"the spec reads an output {KNOWN_OUTPUT!r} that the graph has not")
+        _check_value("output", KNOWN_OUTPUT, values[KNOWN_OUTPUT], ())
     for name in spec.feature_maps:
         if name not in names:
             raise ModelFileError(f"the spec names a feature map {name!r} that the graph has no output for")

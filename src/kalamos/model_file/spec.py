@@ -28,6 +28,9 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kalamos.alphabets import CONTROL_CHARACTERS, Alphabet
 from kalamos.errors import AlphabetError, ModelFileError, SpecVersionError, UsageError
 
@@ -38,6 +41,7 @@ __all__ = [
     "MIN_TEMPERATURE",
     "MIN_TEMPERATURE_IMAGES",
     "NOT_STATED",
+    "KnownRecord",
     "Metric",
     "ModelSpec",
     "OperatingPoint",
@@ -204,6 +208,47 @@ the highest that was reached is 0.995
 
 
 @dataclass(frozen=True)
+class KnownRecord:
+    """What the graph's output "known" means: whether an image is a character of the alphabet at all.
+
+    >>> record = KnownRecord(1.5, -0.2, 0.3, n=1000, withheld=0.004, outliers_n=500, answered=0.02)
+    >>> record.probabilities(np.array([0.0, 4.0], np.float32)).round(2).tolist()
+    [0.45, 1.0]
+    """
+
+    scale: float
+    shift: float
+    """The probability is sigmoid(scale * output + shift) (Platt 1999), where as many images are characters
+    as are not."""
+    threshold: float
+    """Probability, in [0, 1]: what is below is not answered, unless that is asked for."""
+    n: int
+    """Validation images of characters, photographs of them included."""
+    withheld: float
+    """Share of those below the threshold, in [0, 1]."""
+    outliers_n: int
+    """Outliers that the training held out."""
+    answered: float
+    """Share of those that are not below it, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        require(self.scale > 0, "known.scale", "above 0", self.scale)
+        for key in ("threshold", "withheld", "answered"):
+            share = getattr(self, key)
+            require(0 <= share <= 1, f"known.{key}", "in [0, 1]", share)
+        require(self.n >= 1, "known.n", "at least 1", self.n)
+        require(self.outliers_n >= 1, "known.outliers_n", "at least 1", self.outliers_n)
+
+    def probabilities(self, outputs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Outputs [N] of the graph -> probabilities float64 [N]."""
+        # Without overflow at either end.
+        shares: NDArray[np.float64] = 0.5 * (
+            1 + np.tanh(0.5 * (self.scale * outputs.astype(np.float64) + self.shift))
+        )
+        return shares
+
+
+@dataclass(frozen=True)
 class RobustnessRecord:
     """A figure on images that are not like those trained on."""
 
@@ -312,6 +357,8 @@ class ModelSpec:
     """Which thresholds reach which accuracies on validation images; None where that is not known."""
     robustness: tuple[RobustnessRecord, ...] = ()
     """Figures under shift and against outliers."""
+    known: KnownRecord | None = None
+    """How to read the graph's output "known"; None where it has none."""
 
     def __post_init__(self) -> None:
         size, temperature = self.input_size, self.temperature

@@ -11,11 +11,21 @@ from types import MappingProxyType
 from typing import BinaryIO, Final, NamedTuple
 
 from kalamos.errors import UsageError, suggest
-from kalamos.writers.base import Summary, Writer, one_line
+from kalamos.writers.base import OPTIONAL_COLUMNS, Summary, Writer, columns_of, one_line
 from kalamos.writers.tables import CsvStyle, CsvWriter, JsonLinesWriter, JsonWriter, ParquetWriter
 from kalamos.writers.text import AsciiWriter, TextWriter
 
-__all__ = ["FORMATS", "CsvStyle", "Summary", "Writer", "check_ending", "format_for", "open_writer"]
+__all__ = [
+    "FORMATS",
+    "OPTIONAL_COLUMNS",
+    "CsvStyle",
+    "Summary",
+    "Writer",
+    "check_ending",
+    "columns_of",
+    "format_for",
+    "open_writer",
+]
 
 
 class Format(NamedTuple):
@@ -110,7 +120,7 @@ def open_writer(
     *,
     labels: Sequence[str],
     top_k: int,
-    removed: bool = False,
+    columns: Sequence[str] = (),
     csv_style: CsvStyle = CsvStyle(),  # noqa: B008  (frozen)
 ) -> Writer:
     r"""Open a writer of `format` to `sink`, which stays open when the writer is closed.
@@ -120,7 +130,7 @@ def open_writer(
         sink: a binary file.
         labels: all labels that the model can give.
         top_k: candidates to write of each prediction, 0 or more.
-        removed: whether rows of csv, json, jsonl and parquet have `Prediction.removed` too.
+        columns: which of `OPTIONAL_COLUMNS` rows of csv, json, jsonl and parquet have too.
         csv_style: how CSV is written.
 
     Raises:
@@ -140,5 +150,5 @@ def open_writer(
     if top_k < 0:
         raise UsageError(f"top_k is {top_k}", remedy="give the number of candidates to write, 0 or more")
     if format == "csv":
-        return CsvWriter(sink, labels=labels, top_k=top_k, removed=removed, style=csv_style)
-    return _FORMATS[format].writer(sink, labels=labels, top_k=top_k, removed=removed)
+        return CsvWriter(sink, labels=labels, top_k=top_k, columns=columns, style=csv_style)
+    return _FORMATS[format].writer(sink, labels=labels, top_k=top_k, columns=columns)

@@ -7,14 +7,23 @@ import re
 import textwrap
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
-from kalamos.errors import ImageNotFoundError
+from kalamos.errors import ImageNotFoundError, UsageError
 from kalamos.predictions import Prediction
 
-__all__ = ["Summary", "Writer", "encodable", "lines_without_controls", "one_line", "without_controls"]
+__all__ = [
+    "OPTIONAL_COLUMNS",
+    "Summary",
+    "Writer",
+    "columns_of",
+    "encodable",
+    "lines_without_controls",
+    "one_line",
+    "without_controls",
+]
 
 _HIGH_CONFIDENCE, _LOW_CONFIDENCE = 0.95, 0.5
 """Confidences above the first and below the second are counted."""
@@ -38,6 +47,22 @@ _CONTROLS_BUT_SPACE = re.compile(
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
+OPTIONAL_COLUMNS: Final = ("known", "removed", "reason")
+"""Fields of a `Prediction` that rows of csv, json, jsonl and parquet have where they say something."""
+
+
+def columns_of(predictions: Iterable[Prediction]) -> tuple[str, ...]:
+    """Return which of `OPTIONAL_COLUMNS` say something about these predictions.
+
+    >>> columns_of([Prediction("7", 0.9), Prediction("7", 0.9, known=0.99)])
+    ('known', 'reason')
+    """
+    known = removed = False
+    for prediction in predictions:
+        known, removed = known or prediction.known is not None, removed or prediction.removed is not None
+    return tuple(name for name, says in zip(OPTIONAL_COLUMNS, (known, removed, known), strict=True) if says)
+
+
 class Writer(ABC):
     """Writes predictions to a binary file as they come, one row per image.
 
@@ -49,15 +74,21 @@ class Writer(ABC):
         sink: the binary file.
         labels: all labels that the model can give.
         top_k: candidates to write of each prediction.
-        removed: whether rows have `Prediction.removed`, the probability of the labels that a charset
-            excludes.
+        columns: which of `OPTIONAL_COLUMNS` rows have, in their order there.
+
+    Raises:
+        UsageError: there is no such column.
     """
 
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
+    def __init__(
+        self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, columns: Sequence[str] = ()
+    ) -> None:
+        if not {*columns} <= {*OPTIONAL_COLUMNS}:
+            raise UsageError(f"no columns {', '.join(columns)}", remedy=f"use {', '.join(OPTIONAL_COLUMNS)}")
         self._sink = sink
         self._labels = labels
         self._top_k = top_k
-        self._removed = removed
+        self._columns = tuple(name for name in OPTIONAL_COLUMNS if name in columns)
 
     @abstractmethod
     def write(self, prediction: Prediction) -> None:

@@ -94,16 +94,16 @@ class CsvWriter(Writer):
         *,
         labels: Sequence[str],
         top_k: int,
-        removed: bool = False,
+        columns: Sequence[str] = (),
         style: CsvStyle = CsvStyle(),
     ) -> None:
-        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
+        super().__init__(sink, labels=labels, top_k=top_k, columns=columns)
         self._cell, self._label_cell = _cells(style)
         ranks = [f",top{rank},top{rank}_confidence" for rank in range(1, top_k + 1)]
-        share = ",removed" if removed else ""
+        optional = "".join(f",{name}" for name in self._columns)
         if style.bom:
             sink.write(_BYTE_ORDER_MARK)
-        sink.write(f"path,label,confidence{share},abstained,error{''.join(ranks)}\n".encode())
+        sink.write(f"path,label,confidence{optional},abstained,error{''.join(ranks)}\n".encode())
 
     def write(self, prediction: Prediction) -> None:
         path, error, confidence = prediction.path, prediction.error, prediction.confidence
@@ -112,13 +112,18 @@ class CsvWriter(Writer):
             "" if path is None else self._cell(path),
             "" if prediction.label is None else self._label_cell(prediction.label),
             "" if confidence is None else f"{confidence:.6f}",
-            *(["" if prediction.removed is None else f"{prediction.removed:.6f}"] if self._removed else []),
+            *[_cell_of(getattr(prediction, name)) for name in self._columns],
             "true" if prediction.abstained else "false",
             "" if error is None else self._cell(str(error)),
             *[f"{self._label_cell(label)},{share:.6f}" for label, share in top],
             *[","] * (self._top_k - len(top)),
         ]
         self._sink.write(f"{','.join(cells)}\n".encode())
+
+
+def _cell_of(value: float | str | None) -> str:
+    """An optional column's cell: a share, or words of our own."""
+    return "" if value is None else value if isinstance(value, str) else f"{value:.6f}"
 
 
 @lru_cache
@@ -161,7 +166,7 @@ class JsonLinesWriter(Writer):
     """
 
     def write(self, prediction: Prediction) -> None:
-        self._sink.write(f"{json_object(prediction, self._top_k, self._removed)}\n".encode())
+        self._sink.write(f"{json_object(prediction, self._top_k, self._columns)}\n".encode())
 
 
 class JsonWriter(Writer):
@@ -175,20 +180,22 @@ class JsonWriter(Writer):
     []
     """
 
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
-        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
+    def __init__(
+        self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, columns: Sequence[str] = ()
+    ) -> None:
+        super().__init__(sink, labels=labels, top_k=top_k, columns=columns)
         # With the first row, so that what fails before it, such as the model, leaves nothing behind.
         self._separator = "[\n"
 
     def write(self, prediction: Prediction) -> None:
-        self._sink.write(f"{self._separator}{json_object(prediction, self._top_k, self._removed)}".encode())
+        self._sink.write(f"{self._separator}{json_object(prediction, self._top_k, self._columns)}".encode())
         self._separator = ",\n"
 
     def close(self) -> None:
         self._sink.write(b"[\n]\n" if self._separator.startswith("[") else b"\n]\n")
 
 
-def json_object(prediction: Prediction, top_k: int, with_removed: bool) -> str:
+def json_object(prediction: Prediction, top_k: int, columns: Sequence[str] = ()) -> str:
     """Write a prediction as the object of which every JSON output consists."""
     # By hand, around the encoder for strings: three times as fast as a dict through the encoder.
     label, confidence = prediction.label, prediction.confidence
@@ -198,15 +205,19 @@ def json_object(prediction: Prediction, top_k: int, with_removed: bool) -> str:
             for label, confidence in prediction.top[:top_k]
         ]
     )
-    removed = f'"removed": {_number(prediction.removed)}, ' if with_removed else ""
+    optional = "".join([f'"{name}": {_value(getattr(prediction, name))}, ' for name in columns])
     return (
         f'{{"path": {"null" if prediction.path is None else _string(prediction.path)}, '
         f'"label": {"null" if label is None else _label_string(label)}, '
         f'"confidence": {_number(confidence)}, '
-        f'{removed}"abstained": {"true" if prediction.abstained else "false"}, '
+        f'{optional}"abstained": {"true" if prediction.abstained else "false"}, '
         f'"error": {"null" if prediction.error is None else _string(str(prediction.error))}, '
         f'"top": [{top}]}}'
     )
+
+
+def _value(value: float | str | None) -> str:
+    return _string(value) if isinstance(value, str) else _number(value)
 
 
 def _number(value: float | None) -> str:
@@ -243,8 +254,10 @@ class ParquetWriter(Writer):
     ['7']
     """
 
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
-        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
+    def __init__(
+        self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, columns: Sequence[str] = ()
+    ) -> None:
+        super().__init__(sink, labels=labels, top_k=top_k, columns=columns)
         try:
             import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
             import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
@@ -256,7 +269,7 @@ class ParquetWriter(Writer):
                 ("path", pa.string()),
                 ("label", pa.string()),
                 ("confidence", pa.float64()),
-                *([("removed", pa.float64())] if removed else []),
+                *((name, pa.string() if name == "reason" else pa.float64()) for name in self._columns),
                 ("abstained", pa.bool_()),
                 ("error", pa.string()),
                 ("top", pa.list_(candidate)),
@@ -275,7 +288,7 @@ class ParquetWriter(Writer):
                 _text(prediction.path),
                 _text(prediction.label),
                 _rounded(prediction.confidence),
-                *([_rounded(prediction.removed)] if self._removed else []),
+                *[_optional(getattr(prediction, name)) for name in self._columns],
                 prediction.abstained,
                 None if error is None else _text(str(error)),
                 [(_text(label), _rounded(share)) for label, share in prediction.top[: self._top_k]],
@@ -324,6 +337,10 @@ class _ParquetSink(io.RawIOBase):
 
 def _text(text: str | None) -> str | None:
     return None if text is None else encodable(text)
+
+
+def _optional(value: float | str | None) -> float | str | None:
+    return value if isinstance(value, str) else _rounded(value)
 
 
 def _rounded(share: float | None) -> float | None:

@@ -51,7 +51,8 @@ class TextWriter(Writer):
             return f"failed: {one_line(str(prediction.error))}"
         top = prediction.top[: self._top_k]
         if prediction.label is None:
-            label, rest = "?", "abstained" + (f": {_listed(top)}" if top else "")
+            reason = "abstained" if prediction.reason is None else prediction.reason
+            label, rest = "?", reason + (f": {_listed(top)}" if top else "")
         else:
             label, rest = one_line(prediction.label), f"then {_listed(top[1:])}" if top[1:] else ""
         if prediction.removed is not None and prediction.removed > _MAX_REMOVED:
@@ -81,8 +82,10 @@ class AsciiWriter(Writer):
     65, img/a.png
     """
 
-    def __init__(self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, removed: bool = False) -> None:
-        super().__init__(sink, labels=labels, top_k=top_k, removed=removed)
+    def __init__(
+        self, sink: BinaryIO, *, labels: Sequence[str], top_k: int, columns: Sequence[str] = ()
+    ) -> None:
+        super().__init__(sink, labels=labels, top_k=top_k, columns=columns)
         longer = [label for label in labels if len(unicodedata.normalize("NFC", label)) != 1]
         if longer:
             shown = ", ".join(map(repr, longer[:3])) + (", …" if longer[3:] else "")

@@ -53,7 +53,7 @@ from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
-from kalamos.writers import Summary, open_writer
+from kalamos.writers import Summary, columns_of, open_writer
 
 __all__ = ["ROWS_PER_PAGE", "build_folder", "export", "found_images", "pages", "read_sheet", "table_html"]
 
@@ -455,10 +455,10 @@ def export(sheet: Sheet, format_name: str, *, top_k: int = 5) -> bytes:
     a.png,1,0.600000,false,,,,yes
     """
     sink, document = io.BytesIO(), io.BytesIO()
-    restricted = any(row.prediction.removed is not None for row in sheet.rows)
+    optional = columns_of([row.prediction for row in sheet.rows])
     add = _ADD.get(format_name) if sheet.checked else None
     with open_writer(
-        format_name, sink, labels=sheet.labels, top_k=min(top_k, len(sheet.labels)), removed=restricted
+        format_name, sink, labels=sheet.labels, top_k=min(top_k, len(sheet.labels)), columns=optional
     ) as writer:
         document.write(_taken(sink) if add is None else add(_taken(sink), None))
         for row in sheet.rows:

@@ -296,8 +296,10 @@ def inside_html(reader: Recognizer, last: LastRead, stages: Sequence[str], max_p
 def _predict_prepared(reader: Recognizer, prepared: GreyImage, options: PredictOptions) -> Prediction:
     """Do what `Recognizer.predict` does, with an image that is prepared already."""
     rule = reader.answer_rule(options)
-    logits = reader.logits([prepared])
-    found = Inference.of_logits(np.zeros(1, np.int64), logits, reader.spec.temperature, rule.class_mask)
+    logits, known = reader.answers([prepared])
+    found = Inference.of_logits(
+        np.zeros(1, np.int64), logits, reader.spec.temperature, rule.class_mask, known
+    )
     [prediction] = predictions_of(found, [None], rule)
     return prediction
 

@@ -213,6 +213,7 @@ def from_run(run: Run, name: str, licence: str = NOT_STATED) -> Source:
         kalamos_version=__version__,
         created=run.created[:10],
         selective=run.selective if temperature == run.temperature else None,
+        known=run.known,
     )
     return Source(run.network, spec)
 
@@ -246,7 +247,10 @@ def rebuild(content: bytes, model: LoadedModel) -> StagedNetwork:
             f"{model.where}: its weights are int8, the network's own are gone",
             remedy="export from the float model, or from the run folder",
         )
-    network = create_model(spec.architecture, len(spec.alphabet)).eval()
+    network = create_model(spec.architecture, len(spec.alphabet))
+    if spec.known is not None:
+        network.add_known_head()
+    network.eval()
     try:
         _load(network, _weights(content, network), spec)
         check_parity(network, model.logits, spec, "the model file")

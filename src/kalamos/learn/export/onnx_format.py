@@ -18,6 +18,7 @@ from kalamos.errors import ExportError
 from kalamos.learn.export.base import Answer, Format
 from kalamos.learn.models import StagedNetwork
 from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, RobustnessRecord, open_model
+from kalamos.model_file.load import KNOWN_OUTPUT
 from kalamos.utils.atomic_write import write_bytes
 
 __all__ = ["ONNX", "record_metric", "record_robustness", "with_spec"]
@@ -73,14 +74,14 @@ def decode_onnx(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001  (th
 
 
 class _WithMaps(nn.Module):
-    """The network, answering its logits and its stages' maps."""
+    """The network, answering its logits, its known head's logit if it has one, and its stages' maps."""
 
     def __init__(self, network: StagedNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self.network.forward_features(images)
+        return self.network.forward_answers(images)
 
 
 def _to_onnx(network: StagedNetwork, spec: ModelSpec) -> onnx.ModelProto:
@@ -94,7 +95,7 @@ def _to_onnx(network: StagedNetwork, spec: ModelSpec) -> onnx.ModelProto:
             dynamo=True,
             external_data=False,
             input_names=[INPUT],
-            output_names=[LOGITS, *spec.feature_maps],
+            output_names=[LOGITS, *([] if network.known is None else [KNOWN_OUTPUT]), *spec.feature_maps],
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
             verbose=False,
         )

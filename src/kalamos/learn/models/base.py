@@ -26,6 +26,7 @@ from kalamos.utils import Registry
 
 __all__ = [
     "ARCHITECTURES",
+    "KnownHead",
     "MeanMaxPool",
     "PooledLinear",
     "RGBConv2d",
@@ -38,6 +39,10 @@ __all__ = [
     "load_weights",
     "read_tensors",
 ]
+
+
+KNOWN_WIDTH = 32
+"""Hidden units of a `KnownHead`."""
 
 
 def conv_bn_relu(inputs: int, outputs: int, kernel: int, padding: int = 0) -> nn.Sequential:
@@ -67,6 +72,24 @@ class PooledLinear(nn.Linear):
 
     def forward(self, *maps: Tensor) -> Tensor:
         return super().forward(torch.cat([self.pool(each) for each in maps], dim=1))
+
+
+class KnownHead(nn.Module):
+    """Maps of all stages, [N, C, h, w] each -> [N]: the logit that an image is one of the classes at all.
+
+    Args:
+        channels: C of each stage, in order.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.pool = MeanMaxPool()
+        self.hidden = nn.Linear(2 * sum(channels), KNOWN_WIDTH)
+        self.out = nn.Linear(KNOWN_WIDTH, 1)
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        seen = torch.cat([self.pool(each) for each in maps], dim=1)
+        return self.out(F.relu(self.hidden(seen))).squeeze(1)  # type: ignore[no-any-return]
 
 
 class RGBConv2d(nn.Conv2d):
@@ -130,6 +153,31 @@ class StagedNetwork(nn.Module):
         self.head_inputs = tuple(head_inputs or list(stages)[-1:])
         self.input_size = input_size
         self.head_keys = head_keys
+        self.known: KnownHead | None = None
+
+    def add_known_head(self) -> None:
+        """Let `forward_answers` say whether an image is one of the classes at all; freshly initialised.
+
+        Raises:
+            RecipeError: the network has no stages to look at.
+
+        >>> from kalamos.learn.models import create_model
+        >>> network = create_model("kalamos_xs", num_classes=10).eval()
+        >>> network.add_known_head()
+        >>> [answer.shape for answer in network.forward_answers(torch.zeros(3, 1, 28, 28))[:2]]
+        [torch.Size([3, 10]), torch.Size([3])]
+        """
+        training, like = self.training, next(self.parameters())
+        with torch.no_grad():
+            maps = self.eval().forward_features(like.new_zeros(1, 1, self.input_size, self.input_size))[1:]
+        self.train(training)
+        if not maps:
+            raise RecipeError(
+                "this network has no stages to judge by whether an image is a character",
+                remedy="train it without outliers (outliers = 0)",
+            )
+        self.known = KnownHead([each.shape[1] for each in maps]).to(like.device)
+        self.head_keys = (*self.head_keys, "known.")
 
     def forward(self, images: Tensor) -> Tensor:
         """float32 [N, 1, S, S] -> logits float32 [N, num_classes]."""
@@ -143,11 +191,18 @@ class StagedNetwork(nn.Module):
             maps[name] = images
         return self.head(*[maps[name] for name in self.head_inputs]), *maps.values()
 
+    def forward_answers(self, images: Tensor) -> tuple[Tensor, ...]:
+        """float32 [N, 1, S, S] -> (logits, with a known head its logit [N], then each stage's output)."""
+        logits, *maps = self.forward_features(images)
+        return (logits, *maps) if self.known is None else (logits, self.known(*maps), *maps)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickles of kalamos 0.1 have the two attributes under their names of that time.
         for old, name in (("seen", "head_inputs"), ("fresh", "head_keys")):
             if old in state:
                 state[name] = state.pop(old)
+        if "known" not in state["_modules"]:
+            state.setdefault("known", None)
         super().__setstate__(state)  # type: ignore[no-untyped-call]
 
     def map_key(self, name: str) -> str:

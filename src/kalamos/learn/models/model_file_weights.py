@@ -78,8 +78,13 @@ def load_model_file(network: StagedNetwork, model: str, alphabet: Alphabet) -> N
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
         and (has_classes or not f"{name}.".startswith(network.head_keys))
+        and (name in folded or not name.startswith("known."))
     }
-    linear = [name for name, layer in wanted.items() if isinstance(layer, nn.Linear)]
+    linear = [
+        name
+        for name, layer in wanted.items()
+        if isinstance(layer, nn.Linear) and not name.startswith("known.")
+    ]
     if TEACHABLE in folded and linear:
         folded = {**folded, linear[-1]: folded[TEACHABLE]}
     for name, layer in wanted.items():

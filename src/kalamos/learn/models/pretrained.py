@@ -212,7 +212,7 @@ class TimmNetwork(StagedNetwork):
         import timm
 
         nn.Module.__init__(self)
-        self._name = name
+        self._name, self.known = name, None
         # Any, as timm's networks share no base class with what they have in common.
         model: Any = timm.create_model(name, in_chans=1, num_classes=num_classes)
         self.model: Any = model
