@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint fuzz ink bench limits bench-training results zoo teaching fonts notebook samples constraints clean
+.PHONY: demo test lint fuzz hands ink bench limits bench-training results zoo teaching fonts notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -37,6 +37,9 @@ fuzz: $(VENV)/.everything  ## hostile files, models and requests: minutes; what 
 
 ink: $(VENV)/.everything  ## real images, frames and paddings: the table, and what was misread in build/ink
 	$(BIN)/python benchmarks/ink.py --write --sheets
+
+hands: $(VENV)/.everything  ## how real people's hands are read, and what is withheld; what was misread in build/hands
+	$(BIN)/python benchmarks/hands.py --write --sheets
 
 bench: $(VENV)/.everything  ## measure speed and memory, write the tables
 	$(BIN)/python benchmarks/bench.py --write

@@ -35,7 +35,7 @@ def test_a_target_takes_the_threshold_that_reached_it(spec: ModelSpec) -> None:
     assert threshold_of(spec, target_accuracy=0.97) == 0.0
     assert threshold_of(spec, target_accuracy=0.9701) == 0.75
     assert threshold_of(spec, target_accuracy=np.float32(0.98)) == 0.75
-    assert rule_for(spec, top_k=3, target_accuracy=0.99) [:4] == (3, 0.75, tuple("0123456789"), None)
+    assert rule_for(spec, top_k=3, target_accuracy=0.99)[:4] == (3, 0.75, tuple("0123456789"), None)
 
 
 def test_no_more_candidates_than_labels_are_left(spec: ModelSpec) -> None:

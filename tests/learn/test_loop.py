@@ -365,25 +365,31 @@ def test_without_extras_it_is_the_labels_cross_entropy() -> None:
 def test_processes_parts_add_up() -> None:
     recipe = Recipe(outliers=9, outlier_weight=0.7)
     answers = logits(12)
-    whole = Objective(recipe, NO_PRIORS)(answers, batch(8, 4))
+    known = torch.randn(12, generator=torch.Generator().manual_seed(1))
+    whole = Objective(recipe, NO_PRIORS)(answers, batch(8, 4), known)
     parts = 0.0
     for rank in range(2):
-        known = answers[:8][rank::2]
-        part = torch.cat([known, answers[8:][rank::2]])
+        part, told = (torch.cat([each[:8][rank::2], each[8:][rank::2]]) for each in (answers, known))
         targets = (torch.arange(8) % C)[rank::2]
-        parts += Objective(recipe, NO_PRIORS)(part, Batch(torch.zeros(6, 1, 8, 8), targets, 8, 4)).item()
+        shard = Batch(torch.zeros(6, 1, 8, 8), targets, 8, 4)
+        parts += Objective(recipe, NO_PRIORS)(part, shard, told).item()
     assert parts == pytest.approx(whole.item(), rel=1e-5)
 
 
-def test_outliers_are_wanted_to_be_anything() -> None:
+def test_outliers_teach_whether_and_not_which() -> None:
     recipe = Recipe(outliers=1, outlier_weight=0.5)
-    known = logits(4)
-    unsure = torch.cat([known, torch.zeros(2, C)])
-    sure = torch.cat([known, 9 * torch.eye(C)[:2]])
+    characters = logits(4)
+    unsure = torch.cat([characters, torch.zeros(2, C)])
+    sure = torch.cat([characters, 9 * torch.eye(C)[:2]])
     loss = Objective(recipe, NO_PRIORS)
-    of_labels = Objective(Recipe(), NO_PRIORS)(known, batch(4)).item()
-    assert loss(unsure, batch(4, 2)).item() == pytest.approx(of_labels + 0.5 * torch.tensor(5.0).log().item())
-    assert loss(sure, batch(4, 2)) > loss(unsure, batch(4, 2)) + 1
+    of_labels = Objective(Recipe(), NO_PRIORS)(characters, batch(4)).item()
+    undecided = torch.zeros(6)
+    expected = pytest.approx(of_labels + 0.5 * torch.tensor(2.0).log().item())
+    assert loss(unsure, batch(4, 2), undecided).item() == expected
+    assert loss(sure, batch(4, 2), undecided).item() == expected
+    told = torch.tensor([9.0, 9, 9, 9, -9, -9])
+    assert loss(sure, batch(4, 2), told).item() == pytest.approx(of_labels, abs=1e-3)
+    assert loss(sure, batch(4, 2), -told).item() > of_labels + 4
 
 
 def test_a_student_that_answers_as_its_teacher_learns_nothing_from_it() -> None:

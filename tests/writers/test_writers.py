@@ -174,6 +174,49 @@ def test_json_and_parquet_tell_it_as_jsonl_does() -> None:
     assert table.to_pylist() == objects
 
 
+def test_rows_of_models_that_tell_say_so_and_why() -> None:
+    rows = [
+        Prediction("7", 0.75, (Candidate("7", 0.75),), path="7.png", known=0.98765432),
+        Prediction(
+            None,
+            0.9,
+            (Candidate("1", 0.9),),
+            path="tick.png",
+            abstained=True,
+            known=0.01,
+            reason="not a character",
+        ),
+        Prediction(None, None, path="blank.png", error=NoInkError("no ink")),
+    ]
+    golden = {
+        "csv": """path,label,confidence,known,reason,abstained,error,top1,top1_confidence
+7.png,7,0.750000,0.987654,,false,,7,0.750000
+tick.png,,0.900000,0.010000,not a character,true,,1,0.900000
+blank.png,,,,,false,no ink,,
+""",
+        "jsonl": """{"path": "7.png", "label": "7", "confidence": 0.750000, "known": 0.987654, \
+"reason": null, "abstained": false, "error": null, "top": [{"label": "7", "confidence": 0.750000}]}
+{"path": "tick.png", "label": null, "confidence": 0.900000, "known": 0.010000, \
+"reason": "not a character", "abstained": true, "error": null, \
+"top": [{"label": "1", "confidence": 0.900000}]}
+{"path": "blank.png", "label": null, "confidence": null, "known": null, "reason": null, \
+"abstained": false, "error": "no ink", "top": []}
+""",
+        "text": """7.png  7   75.0%
+tick.png  ?   90.0%  not a character: 1 90.0%
+blank.png  failed: no ink
+""",
+    }
+    for name, expected in golden.items():
+        sink = io.BytesIO()
+        with open_writer(name, sink, labels="17", top_k=1, columns=("reason", "known")) as writer:
+            for row in rows:
+                writer.write(row)
+        assert sink.getvalue().decode() == expected
+    with pytest.raises(UsageError, match="no columns nonsense"):
+        open_writer("csv", io.BytesIO(), labels="17", top_k=1, columns=["nonsense"])
+
+
 @pytest.mark.parametrize("name", ["csv", "jsonl", "json"])
 def test_without_a_charset_the_key_is_not_there(name: str) -> None:
     assert b"removed" not in written(name, removed=False)

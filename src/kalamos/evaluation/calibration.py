@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.model_file import KnownRecord, OperatingPoint, SelectiveAccuracy
+from kalamos.model_file.spec import MAX_WITHHELD
 from kalamos.postprocessing import softmax
 
 __all__ = [
@@ -33,9 +34,6 @@ COVERAGES: Final = (0.8, 0.9, 0.95, 0.99)
 
 ACCURACIES: Final = (0.95, 0.99, 0.995, 0.999)
 """Target accuracies in reports and model cards."""
-
-MAX_WITHHELD: Final = 0.005
-"""Of validation characters, the share that is not answered because it seems to be no character."""
 
 MAX_KNOWN_THRESHOLD: Final = 0.5
 """What is more likely a character than not is answered, however sure all validation images are."""

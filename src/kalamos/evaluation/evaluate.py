@@ -135,6 +135,8 @@ class Evaluation:
         charset: what the answers were restricted to; None for no restriction.
         removed: float32 [N], under a charset the probability of the excluded labels; 0 if unread.
         validated: the thresholds that reached target accuracies in validation.
+        known: float32 [N], the probability of being a character at all, of a model that tells; 0 if unread.
+        known_threshold: what is below is not answered.
     """
 
     truth: NDArray[np.int64]
@@ -145,6 +147,8 @@ class Evaluation:
     charset: str | None = None
     removed: NDArray[np.float32] | None = None
     validated: SelectiveAccuracy | None = None
+    known: NDArray[np.float32] | None = None
+    known_threshold: float = 0.0
 
     def __repr__(self) -> str:
         low, high = self.interval
@@ -180,6 +184,19 @@ class Evaluation:
     @property
     def unread(self) -> int:
         return int(self.n - self.read.sum())
+
+    @cached_property
+    def answered(self) -> NDArray[np.bool_]:
+        """Which images were read and not taken for something else than a character, bool [N]."""
+        if self.known is None:
+            return self.read
+        taken: NDArray[np.bool_] = self.read & (self.known >= self.known_threshold)
+        return taken
+
+    @property
+    def withheld(self) -> int:
+        """How many images were read and taken for something else than a character."""
+        return int(self.read.sum() - self.answered.sum())
 
     @property
     def accuracy(self) -> float:
@@ -244,8 +261,8 @@ class Evaluation:
 
     @cached_property
     def reliability(self) -> Reliability:
-        """Confidence against accuracy in 15 bins."""
-        return reliability(self.confidence[self.read], self.correct[self.read])
+        """Confidence against accuracy in 15 bins, of the images that were answered."""
+        return reliability(self.confidence[self.answered], self.correct[self.answered])
 
     @property
     def ece(self) -> float:
@@ -434,12 +451,16 @@ def evaluate_split(
     answers = reader.labels if restriction is None else restriction.labels
     probabilities = np.zeros((len(split), len(answers)), np.float32)
     removed = None if restriction is None else np.zeros(len(split), np.float32)
+    record = reader.spec.known
+    known = None if record is None else np.zeros(len(split), np.float32)
     for start in range(0, len(split), CHUNK):
         stop = min(start + CHUNK, len(split))
         found = reader.infer([split.images[row] for row in range(start, stop)], restriction)
         probabilities[start + found.rows] = found.probabilities
         if removed is not None:
             removed[start + found.rows] = found.removed
+        if known is not None:
+            known[start + found.rows] = found.known
         on_progress(stop)
     return Evaluation(
         to_answer[split.labels],
@@ -450,6 +471,8 @@ def evaluate_split(
         charset,
         removed,
         reader.spec.selective,
+        known,
+        0.0 if record is None else record.threshold,
     )
 
 

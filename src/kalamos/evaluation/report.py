@@ -8,6 +8,7 @@ dataset, split        on what
 sha256                fingerprint of the split's images and labels
 passed_over           files of the dataset without a usable image; not in n
 n, unread             images; those without ink, which count as wrong
+withheld              images taken for something else than a character; null of a model that does not tell
 accuracy, interval_95 and its Wilson interval, [low, high]
 top_k                 {"1": share, ...}: the true label is among the k best candidates
 charset, left_out     what the answers were restricted to, and the images of other labels, which are not in
@@ -138,6 +139,8 @@ def _summary(measured: Evaluation, figures: Mapping[str, Any]) -> Iterator[tuple
     yield percent(measured.selective.accuracy_at(0.95)), "right among the most confident 95 %"
     if measured.unread:
         yield f"{measured.unread:,}", "without ink, counted as misread"
+    if measured.known is not None:
+        yield f"{measured.withheld:,}", "taken for something else than a character, and withheld"
 
 
 def _figure_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, str | list[str], str]]:
@@ -216,6 +219,7 @@ def metrics(
         "passed_over": subject.passed_over,
         "n": measured.n,
         "unread": measured.unread,
+        "withheld": None if measured.known is None else measured.withheld,
         "accuracy": measured.accuracy,
         "interval_95": list(measured.interval),
         "top_k": {str(k): measured.top_k(k) for k in range(1, min(top_k, len(measured.labels)) + 1)},

@@ -42,8 +42,8 @@ from kalamos.finetune.replay import (
     implied_embedding_stats,
 )
 from kalamos.images.files import display_name
-from kalamos.model_file import METADATA_KEY, ModelSpec, TrainingRecord, open_model
-from kalamos.model_file.spec import NOT_STATED
+from kalamos.model_file import METADATA_KEY, KnownRecord, LoadedModel, ModelSpec, TrainingRecord, open_model
+from kalamos.model_file.spec import MAX_WITHHELD, NOT_STATED
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
@@ -192,7 +192,8 @@ def fine_tune(
     if not 0 <= holdout < 1:
         raise UsageError(f"a holdout of {holdout:g} is not in [0, 1)", remedy="0.2 holds back a fifth")
     content, where, path = _content(model)
-    spec = open_model(content).spec
+    model_file = open_model(content)
+    spec = model_file.spec
     backbone, head = split_model(content, spec, where)
     stats = decode_embedding_stats(content, head, where)
     if isinstance(examples, str | os.PathLike):
@@ -225,6 +226,7 @@ def fine_tune(
         metrics=(),
         quantisation=None,
         selective=None,
+        known=_known_record(spec, model_file, preprocessor, images) if not new_labels else None,
         robustness=(),
         licence=licence,
         kalamos_version=__version__,
@@ -245,6 +247,18 @@ def fine_tune(
         problems=(*given.problems, *problems),
         taught_from=path,
     )
+
+
+def _known_record(
+    spec: ModelSpec, model: LoadedModel, preprocessor: Preprocessor, images: list[GreyImage]
+) -> KnownRecord | None:
+    """The old model's, with a threshold that hardly any of the examples is below."""
+    if spec.known is None:
+        return None
+    _, known = model.answers(preprocessor.batch(images))
+    assert known is not None  # noqa: S101  (the spec has the record)
+    lowest = float(np.sort(known)[int(MAX_WITHHELD * len(known))])
+    return replace(spec.known, threshold=min(spec.known.threshold, lowest))
 
 
 def check_target(target: Path, source: Path | None, *, force: bool) -> None:

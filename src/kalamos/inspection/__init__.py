@@ -1,7 +1,8 @@
 """Inspection of a dataset: what is wrong with it, before a network learns it. Nothing is changed.
 
 ```
-near_duplicates ─ checks ─ label_errors ─ inspect() ─ report (console, JSON, HTML)
+near_duplicates ─ checks ─ label_errors ─┐
+                        orientation ─────┴─ inspect() ─ report (console, JSON, HTML)
 ```
 
 >>> import numpy as np
@@ -43,6 +44,7 @@ from kalamos.inspection.checks import (
     polarities,
 )
 from kalamos.inspection.label_errors import LabelCheck, check_labels, require_cleanlab
+from kalamos.inspection.orientation import find_turn
 
 __all__ = [
     "DEFAULT_LABEL_SAMPLE",
@@ -154,6 +156,9 @@ def inspect(
         *check_copies(index, first, blank_rows),
         *check_near(index, first, blank_rows),
     ]
+    turned = find_turn(index, alphabet, seed)
+    if turned is not None:
+        found.append(("turned", Case(what=turned)))
     label_check = None
     if labels:
         # Only the first of equal images: a copy in training would give another's label away.

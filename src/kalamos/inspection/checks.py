@@ -76,6 +76,14 @@ FINDING_TYPES: Final[dict[str, FindingType]] = {
         "No model can learn them.",
         "collect some images, or remove the class",
     ),
+    "turned": FindingType(
+        "images that lie on their side or in a mirror",
+        "error",
+        "A shipped model reads them far better once they are turned: a network that learns them as they are "
+        "will not read what people write.",
+        "turn them back as said; EMNIST's own files are transposed, and the datasets emnist-... of kalamos "
+        "turn them",
+    ),
     "near-two-labels": FindingType(
         "near duplicates under different labels",
         "warning",

@@ -37,6 +37,7 @@ from kalamos.errors import AlphabetError, ModelFileError, SpecVersionError, Usag
 __all__ = [
     "FORMAT_VERSION",
     "MAX_TEMPERATURE",
+    "MAX_WITHHELD",
     "METADATA_KEY",
     "MIN_TEMPERATURE",
     "MIN_TEMPERATURE_IMAGES",
@@ -205,6 +206,10 @@ the highest that was reached is 0.995
             f"no threshold reached an accuracy of {target:g} on the {self.n:,} validation images",
             remedy=f"the highest that was reached is {highest:g}",
         )
+
+
+MAX_WITHHELD: Final = 0.005
+"""Of validation characters, the share that is not answered because it seems to be no character."""
 
 
 @dataclass(frozen=True)

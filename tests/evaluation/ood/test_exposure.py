@@ -113,9 +113,9 @@ def test_an_alphabet_that_is_known_is_no_set(tmp_path: Path) -> None:
 
 
 def test_the_default_scripts_are_foreign() -> None:
-    assert default_sets(DIGITS)[5:] == ("script:ahcd", "script:emnist-47")
+    assert default_sets(DIGITS)[5:] == ("script:ahcd", "script:emnist-47", "script:unipen")
     assert default_sets(LATIN_47)[5:] == ("script:ahcd",)
-    assert default_sets(ARABIC_28)[5:] == ("script:emnist-47", "script:mnist")
+    assert default_sets(ARABIC_28)[5:] == ("script:emnist-47", "script:mnist", "script:unipen")
 
 
 def test_real_letters_to_judge_are_of_the_test_split(data: Path) -> None:

@@ -1,4 +1,6 @@
-"""How well a reader's confidence separates characters from outliers: AUROC, FPR95 and the report.
+"""How well a reader separates characters from outliers: AUROC, FPR95 and the report.
+
+It does so by the probability of being a character, where its model tells, else by its confidence.
 
 `outliers.json` always has these keys; a figure that cannot be given is null. Shares are in [0, 1].
 
@@ -37,6 +39,7 @@ from kalamos.evaluation.reporting import print_lines, print_table, render_page, 
 from kalamos.model_file import RobustnessRecord
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
+from kalamos.results import Results
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -238,7 +241,7 @@ def measure(
     if not opened:
         reasons = "; ".join(each.reason for each in skipped)
         raise DatasetError(f"no set of outliers to measure with ({reasons})")
-    known = _confidences(reader, list(split.images)) if confidence is None else confidence
+    known = _scores(_read_all(reader, list(split.images))) if confidence is None else confidence
     own, target = reader.spec.min_confidence, _target_threshold(reader)
     on_progress(done := len(split))
     results = []
@@ -267,8 +270,12 @@ def _measure_set(
     target: float | None,
 ) -> SetResult:
     images = [each.draw(index) for index in range(n if each.size is None else min(n, each.size))]
-    answers = reader.predict_batch(images, top_k=1, min_confidence=0.0)
-    scores = np.array([answer.confidence or 0.0 for answer in answers])
+    answers = _read_all(reader, images)
+    scores = _scores(answers)
+    sure = np.array([answer.confidence or 0.0 for answer in answers])
+    is_known = np.ones(len(answers), bool)
+    if reader.spec.known is not None:
+        is_known = scores >= reader.spec.known.threshold
     labels = {row: answer.label for row, answer in enumerate(answers) if answer.label is not None}
     return SetResult(
         name=each.name,
@@ -278,8 +285,8 @@ def _measure_set(
         auroc=auroc(known, scores),
         interval=auroc_interval(known, scores),
         fpr_at_95_tpr=false_positive_rate(known, scores),
-        rejected=_rejected(scores, own),
-        rejected_at_target=None if target is None else _rejected(scores, target),
+        rejected=_rejected(sure, own, is_known),
+        rejected_at_target=None if target is None else _rejected(sure, target, is_known),
         read_as=tuple(Counter(labels.values()).most_common()),
         surest=tuple(
             Mistake(images[row], reader.prepare(images[row]), labels[row], float(scores[row]))
@@ -288,14 +295,23 @@ def _measure_set(
     )
 
 
-def _rejected(scores: NDArray[np.floating], threshold: float) -> float:
-    """Return the share that is below a threshold or blank: a confidence of 0 is never an answer."""
-    return float(((scores < threshold) | (scores == 0)).mean())
+def _rejected(confidence: NDArray[np.floating], threshold: float, is_known: NDArray[np.bool_]) -> float:
+    """Return the share that is below a threshold, blank, or seems no character.
+
+    A confidence of 0 is never an answer.
+    """
+    return float(((confidence < threshold) | (confidence == 0) | ~is_known).mean())
 
 
-def _confidences(reader: Recognizer, images: list[GreyImage]) -> NDArray[np.float64]:
-    answers = reader.predict_batch(images, top_k=1, min_confidence=0.0)
-    return np.array([answer.confidence or 0.0 for answer in answers])
+def _read_all(reader: Recognizer, images: list[GreyImage]) -> Results:
+    """Read images, whatever they seem to be."""
+    return reader.predict_batch(images, top_k=1, min_confidence=0.0, min_known=0.0)
+
+
+def _scores(answers: Results) -> NDArray[np.float64]:
+    """What tells characters from other images: `known`, or the confidence of a model that does not tell."""
+    shares = (answer.confidence if answer.known is None else answer.known for answer in answers)
+    return np.array([share or 0.0 for share in shares])
 
 
 def print_outliers(console: Console, report: OutlierReport, subject: EvalTarget) -> None:

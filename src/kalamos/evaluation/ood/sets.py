@@ -52,7 +52,7 @@ __all__ = [
 OODSplit: TypeAlias = Literal["train", "eval"]
 Draw: TypeAlias = Callable[[np.random.Generator], GreyImage]
 
-DEFAULT_SCRIPTS = ("ahcd", "emnist-47", "mnist")
+DEFAULT_SCRIPTS = ("ahcd", "emnist-47", "mnist", "unipen")
 """Datasets of other scripts in the default sets, if they have classes that the reader's alphabet lacks."""
 
 EVAL_FOLDS = 5

@@ -178,13 +178,13 @@ def _quantise(content: bytes, data: CalibrationData) -> _Attempt:
             f"the model {model.spec.name!r} is int8 already", remedy="quantise the float model it came from"
         )
     prepare = Preprocessor(model.spec.preprocessing)
-    expected = _logits(model, data.validation.stack(), prepare)
+    expected, known = _answers(model, data.validation.stack(), prepare)
     prepared = _pre_process(content)
     failed: list[_Attempt] = []
     for float_nodes in ((), _first_and_last(prepared)):
         best = max(
             (
-                _attempt(prepared, model.spec, method, float_nodes, data, expected, prepare)
+                _attempt(prepared, model.spec, method, float_nodes, data, expected, known, prepare)
                 for method in CALIBRATION_METHODS
             ),
             key=lambda attempt: (attempt.record.agreement, -attempt.difference),
@@ -207,12 +207,19 @@ def _attempt(
     float_nodes: Sequence[str],
     data: CalibrationData,
     expected: NDArray[np.float32],
+    known: NDArray[np.float64] | None,
     prepare: Preprocessor,
 ) -> _Attempt:
     quantised = _quantised(prepared, method, float_nodes, prepare.batch(data.calibration.stack()))
     # The file's figures were measured with the float model.
     unmeasured = replace(spec, metrics=(), selective=None, robustness=())
-    logits = _logits(open_model(with_spec(quantised, unmeasured)), data.validation.stack(), prepare)
+    made = open_model(with_spec(quantised, unmeasured))
+    logits, coarse = _answers(made, data.validation.stack(), prepare)
+    if spec.known is not None and known is not None and coarse is not None:
+        # As many validation images are withheld as by the float model.
+        share = float((known < spec.known.threshold).mean())
+        threshold = min(spec.known.threshold, float(np.sort(coarse)[int(share * len(coarse))]))
+        unmeasured = replace(unmeasured, known=replace(spec.known, threshold=threshold))
     truth, answers, floats = data.validation.labels, logits.argmax(1), expected.argmax(1)
     record = Quantisation(
         method=method,
@@ -230,10 +237,13 @@ def _attempt(
     return _Attempt(with_spec(quantised, recorded), recorded, record, difference)
 
 
-def _logits(model: LoadedModel, images: NDArray[np.uint8], prepare: Preprocessor) -> NDArray[np.float32]:
-    answer = model.logits
+def _answers(
+    model: LoadedModel, images: NDArray[np.uint8], prepare: Preprocessor
+) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+    """Logits float32 [N, C], and the probability float64 [N] of being a character, if the model tells."""
     chunks = (images[start : start + INFERENCE_BATCH] for start in range(0, len(images), INFERENCE_BATCH))
-    return np.concatenate([answer(prepare.batch(chunk)) for chunk in chunks])
+    logits, known = zip(*(model.answers(prepare.batch(chunk)) for chunk in chunks), strict=True)
+    return np.concatenate(logits), None if model.spec.known is None else np.concatenate(known)
 
 
 def _pre_process(content: bytes) -> onnx.ModelProto:

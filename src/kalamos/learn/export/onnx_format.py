@@ -10,15 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
 from kalamos.errors import ExportError
-from kalamos.learn.export.base import Answer, Format
+from kalamos.learn.export.base import BATCH_SIZES, MAX_LOGIT_DIFFERENCE, Answer, Format, strokes
+from kalamos.learn.loop import infer_known
 from kalamos.learn.models import StagedNetwork
 from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, RobustnessRecord, open_model
 from kalamos.model_file.load import KNOWN_OUTPUT
+from kalamos.preprocessing import Preprocessor
 from kalamos.utils.atomic_write import write_bytes
 
 __all__ = ["ONNX", "record_metric", "record_robustness", "with_spec"]
@@ -66,7 +69,24 @@ def with_licence(content: bytes, spec: ModelSpec, licence: str) -> bytes:
 
 
 def encode_onnx(network: StagedNetwork, spec: ModelSpec) -> bytes:
-    return with_spec(_to_onnx(network, spec), spec)
+    content = with_spec(_to_onnx(network, spec), spec)
+    if network.known is not None:
+        _check_known(network, content, spec)
+    return content
+
+
+def _check_known(network: StagedNetwork, content: bytes, spec: ModelSpec) -> None:
+    """Compare the output "known" on drawn strokes; the logits are compared for every format."""
+    images = strokes(max(BATCH_SIZES), spec.input_size, np.random.default_rng(0))
+    batch = Preprocessor(spec.preprocessing).batch(images)
+    [answered] = open_model(content).graph.run([KNOWN_OUTPUT], batch)
+    difference = float(np.abs(answered - infer_known(network, batch)).max())
+    if not difference <= MAX_LOGIT_DIFFERENCE:
+        raise ExportError(
+            f"the onnx file's output {KNOWN_OUTPUT!r} differs from the network's by {difference:.2g}, "
+            f"where {MAX_LOGIT_DIFFERENCE:g} is asked for",
+            remedy="nothing was written",
+        )
 
 
 def decode_onnx(content: bytes, spec: ModelSpec) -> Answer:  # noqa: ARG001  (the content holds it)

@@ -1,0 +1,176 @@
+"""Whether an image is a character at all: trained, calibrated, kept, exported, read, and taught on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from kalamos.datasets import Dataset
+from kalamos.errors import ModelFileError, UsageError
+from kalamos.evaluation.calibration import fit_known
+from kalamos.evaluation.evaluate import evaluate_split
+from kalamos.evaluation.ood import OODContext, open_set
+from kalamos.finetune import Examples, fine_tune
+from kalamos.learn import Recipe, Run, load_run, train
+from kalamos.learn.data import Batch
+from kalamos.learn.export import export_model
+from kalamos.learn.loop import Objective
+from kalamos.learn.models import create_model
+from kalamos.model_file import KnownRecord, open_model
+from kalamos.predictions import NOT_A_CHARACTER
+from kalamos.recognizer import Recognizer
+
+RECIPE = Recipe(
+    arch="kalamos_xs", epochs=4, outliers=400, outlier_share=0.25, outlier_weight=0.5, batch_size=32
+)
+
+
+@pytest.fixture(scope="module")
+def run(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(
+        "mnist", recipe=RECIPE, data_dir=digits_folder, run_dir=tmp_path_factory.mktemp("known") / "run"
+    )
+
+
+@pytest.fixture(scope="module")
+def reader(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+    return run.export(tmp_path_factory.mktemp("model") / "known.onnx")
+
+
+@pytest.fixture(scope="module")
+def scribbles(reader: Recognizer) -> list[NDArray[np.uint8]]:
+    drawn = open_set("scribbles", OODContext(reader.spec.alphabet, "eval"))
+    return [drawn.draw(number) for number in range(60)]
+
+
+def test_characters_are_answered_and_scribbles_are_not(
+    reader: Recognizer, digits: Dataset, scribbles: list[NDArray[np.uint8]]
+) -> None:
+    assert digits.test is not None
+    characters = reader.predict_batch(list(digits.test.images))
+    others = reader.predict_batch(scribbles)
+    assert np.mean([each.reason == NOT_A_CHARACTER for each in characters]) <= 0.1
+    withheld = [each for each in others if each.reason == NOT_A_CHARACTER]
+    assert len(withheld) >= 0.6 * len(others)
+    assert all(each.abstained and each.label is None and each.top for each in withheld)
+    assert all(each.known is not None and 0 <= each.known <= 1 for each in [*characters, *withheld])
+
+
+def test_the_threshold_can_be_chosen(reader: Recognizer, scribbles: list[NDArray[np.uint8]]) -> None:
+    everything = reader.predict_batch(scribbles, min_known=0)
+    nothing = reader.predict_batch(scribbles, min_known=1)
+    assert all(each.label is not None for each in everything if each.error is None)
+    assert all(each.label is None for each in nothing)
+    with pytest.raises(UsageError, match="does not tell characters from other images"):
+        kalamos_digits().predict(scribbles[0], min_known=0.5)
+
+
+def kalamos_digits() -> Recognizer:
+    """A model file of the first version's kind, which has no such output."""
+    from kalamos.zoo import model_path
+
+    model = open_model(model_path("digits"))
+    return Recognizer(replace(model, spec=replace(model.spec, known=None)))
+
+
+def test_a_charset_and_a_target_accuracy_go_with_it(reader: Recognizer, digits: Dataset) -> None:
+    assert digits.test is not None
+    [answer, *_] = reader.predict_batch(list(digits.test.images), charset="0 1 2", min_known=0)
+    assert answer.known is not None
+    assert answer.removed is not None
+    assert answer.label in {"0", "1", "2"}
+
+
+def test_a_run_folder_keeps_it(run: Run) -> None:
+    assert run.folder is not None
+    found = load_run(run.folder)
+    assert found.known == run.known
+    assert isinstance(found.known, KnownRecord)
+    assert found.known.withheld <= 0.005
+    assert found.known.outliers_n == 40
+    assert found.network.known is not None
+    assert run.network.known is not None
+    assert torch.equal(found.network.known.out.weight, run.network.known.out.weight)
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("pt2", ".pt2"), ("state-dict", ".state-dict.pt")])
+def test_other_formats_hold_it_or_do_without(run: Run, tmp_path: Path, form: str, suffix: str) -> None:
+    assert run.folder is not None
+    assert export_model(run.folder, tmp_path / f"model{suffix}", format=form).difference <= 1e-4
+
+
+def test_an_exported_file_is_built_again_with_it(run: Run, reader: Recognizer, tmp_path: Path) -> None:
+    run.export(tmp_path / "again.onnx")
+    done = export_model(tmp_path / "again.onnx", tmp_path / "again.pt2", format="pt2")
+    assert done.spec.known == reader.spec.known
+
+
+def test_evaluation_counts_what_is_withheld(reader: Recognizer, digits: Dataset) -> None:
+    assert digits.test is not None
+    measured = evaluate_split(reader, digits.test, digits.alphabet.labels)
+    assert measured.known is not None
+    assert measured.withheld == int((measured.known < measured.known_threshold).sum())
+    assert measured.reliability.counts.sum() == measured.n - measured.unread - measured.withheld
+
+
+def test_teaching_keeps_it_for_the_same_characters_and_drops_it_for_others(
+    run: Run, digits: Dataset, tmp_path: Path
+) -> None:
+    run.export(tmp_path / "base.onnx")
+    images = [np.asarray(image) for image in digits.train.images[:40]]
+    texts = [digits.alphabet.labels[label] for label in digits.train.labels[:40]]
+    same = fine_tune(tmp_path / "base.onnx", Examples.of(images, texts))
+    assert same.spec.known is not None
+    assert run.known is not None
+    assert same.spec.known.threshold <= run.known.threshold
+    more = fine_tune(tmp_path / "base.onnx", Examples.of(images, ["x"] * 20 + texts[20:]))
+    assert more.spec.known is None
+    assert open_model(more.content).answers(np.zeros((1, 1, 28, 28), np.float32))[1] is None
+
+
+def test_outliers_leave_the_softmax_alone() -> None:
+    logits = torch.zeros(6, 10, requires_grad=True)
+    known = torch.zeros(6, requires_grad=True)
+    batch = Batch(torch.zeros(6, 1, 28, 28), torch.arange(4), 4, 2)
+    Objective(replace(RECIPE, dataset="x"), torch.zeros(10))(logits, batch, known).backward()
+    assert logits.grad is not None
+    assert known.grad is not None
+    assert not logits.grad[4:].any()
+    assert (known.grad[:4] < 0).all()
+    assert (known.grad[4:] > 0).all()
+
+
+def test_a_network_without_outliers_has_no_such_head() -> None:
+    assert create_model("kalamos_xs", 10).known is None
+
+
+def test_separable_scores_do_not_raise_the_threshold_beyond_a_half() -> None:
+    record = fit_known(np.linspace(5, 9, 500), np.linspace(-9, -5, 100))
+    assert record.threshold == 0.5
+    assert (record.withheld, record.answered) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"scale": 0.0}, {"threshold": 1.5}, {"withheld": -0.1}, {"n": 0}, {"outliers_n": 0}]
+)
+def test_a_spec_with_an_impossible_record_is_refused(wrong: dict[str, float]) -> None:
+    record = KnownRecord(1.0, 0.0, 0.5, 100, 0.0, 100, 0.0)
+    with pytest.raises(ModelFileError, match=f"known.{next(iter(wrong))}"):
+        replace(record, **wrong)
+
+
+def test_a_graph_without_the_output_is_refused(reader: Recognizer) -> None:
+    import onnx
+
+    from kalamos.learn.export.onnx_format import with_spec
+    from kalamos.zoo import model_path
+
+    spec = open_model(model_path("digits")).spec
+    content = with_spec(onnx.load(model_path("digits")), replace(spec, known=reader.spec.known))
+    with pytest.raises(ModelFileError, match="an output 'known' that the graph has not"):
+        open_model(content)
