@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalamos.errors import CorruptImageError, ImageError, ImageNotFoundError, NoInkError
-from kalamos.predictions import Prediction
+from kalamos.predictions import NOT_A_CHARACTER, NOT_SURE, Prediction
 from kalamos.writers import Summary
 from kalamos.writers.base import encodable, one_line
 
@@ -81,6 +81,21 @@ def test_all_that_a_run_came_to() -> None:
     assert str(summary) == "\n".join(summary.lines())
 
 
+def test_what_seems_no_character_is_told_apart() -> None:
+    summary = summed(
+        Prediction(None, 0.9, abstained=True, known=0.01, reason=NOT_A_CHARACTER),
+        Prediction(None, 0.9, abstained=True, known=0.02, reason=NOT_A_CHARACTER),
+        Prediction(None, 0.2, abstained=True, known=0.99, reason=NOT_SURE),
+    )
+    assert summary.lines()[:2] == [
+        "3 images: 0 read, 3 abstained, 0 failed",
+        "abstained: 2 not a character, 1 not sure enough",
+    ]
+    merged = Summary()
+    merged.merge(summary)
+    assert merged.as_dict()["reasons"] == {NOT_A_CHARACTER: 2, NOT_SURE: 1}
+
+
 def test_no_images() -> None:
     assert Summary().lines() == ["0 images: 0 read, 0 abstained, 0 failed"]
     assert summed(elapsed=0.0).lines()[-1] == "0.00 s"
@@ -112,6 +127,7 @@ def test_as_dict_is_json_and_complete() -> None:
         "images": 3,
         "read": 2,
         "abstained": 0,
+        "reasons": {},
         "failed": 1,
         "failures": {"no ink": 1},
         "labels": {"a": 1, "b": 1},

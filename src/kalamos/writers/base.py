@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
 from kalamos.errors import ImageNotFoundError, UsageError
-from kalamos.predictions import Prediction
+from kalamos.predictions import NOT_A_CHARACTER, Prediction
 
 __all__ = [
     "OPTIONAL_COLUMNS",
@@ -186,6 +186,8 @@ class Summary:
         self.elapsed = elapsed
         self.read = 0
         self.abstained = 0
+        self.reasons: Counter[str] = Counter()
+        """Why the model abstained, where it says so."""
         self.failures: Counter[str] = Counter()
         self.labels: Counter[str] = Counter()
         self.not_found: list[str] = []
@@ -217,6 +219,8 @@ class Summary:
                 self.not_found = [*self.not_found, prediction.path][:_MAX_NAMED_PATHS]
         elif prediction.label is None:
             self.abstained += 1
+            if prediction.reason is not None:
+                self.reasons[prediction.reason] += 1
         else:
             self.read += 1
             self.labels[prediction.label] += 1
@@ -233,6 +237,7 @@ class Summary:
         """Add the counts of another."""
         for count in ("read", "abstained", "_rated", "_total", "_high", "_low"):
             setattr(self, count, getattr(self, count) + getattr(other, count))
+        self.reasons.update(other.reasons)
         self.failures.update(other.failures)
         self.labels.update(other.labels)
         self.not_found = [*self.not_found, *other.not_found][:_MAX_NAMED_PATHS]
@@ -250,6 +255,7 @@ class Summary:
             "images": self.images,
             "read": self.read,
             "abstained": self.abstained,
+            "reasons": dict(self.reasons.most_common()),
             "failed": self.failed,
             "failures": dict(self.failures.most_common()),
             "labels": dict(sorted(self.labels.items())),
@@ -268,6 +274,9 @@ class Summary:
         """Give lines of less than 80 columns, except for paths; what is zero is left out."""
         images = "1 image" if self.images == 1 else f"{self.images:,} images"
         lines = [f"{images}: {self.read:,} read, {self.abstained:,} abstained, {self.failed:,} failed"]
+        if self.reasons[NOT_A_CHARACTER]:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
+            lines += _wrapped(f"abstained: {reasons}")
         if self.failures:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.failures.most_common())
             lines += _wrapped(f"failures: {kinds}")

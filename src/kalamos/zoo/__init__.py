@@ -15,6 +15,7 @@ from typing import Final
 
 from kalamos.errors import ModelNotFoundError, suggest
 from kalamos.model_file import (
+    KnownRecord,
     Metric,
     ModelSpec,
     Quantisation,
@@ -79,7 +80,8 @@ _ROBUSTNESS: Final = {
     ),
     "outliers": (
         "Against what is no character of it",
-        "How well the confidence tells clean test images from these, 50 % being chance.",
+        "How well the model tells clean test images from these, 50 % being chance: by the probability of being "
+        "a character, or by its confidence where it has none.",
         "AUROC",
     ),
 }
@@ -110,6 +112,8 @@ def render_card(path: Path) -> str:
         lines += ["", "## Accuracy", "", *_metrics_table(spec.metrics)]
     if spec.selective is not None:
         lines += ["", "## Answering only where it is sure", "", *_selective_table(spec.selective)]
+    if spec.known is not None:
+        lines += ["", "## What is a character at all", "", _known(spec.known)]
     for kind, (title, note, value) in _ROBUSTNESS.items():
         records = [record for record in spec.robustness if record.kind == kind]
         if records:
@@ -153,6 +157,14 @@ def _trained(training: TrainingRecord) -> str:
         f"{training.n:,} images of the official {training.split} split of `{training.dataset}` "
         f"(all of that split: SHA-256 `{training.sha256}`){besides}, seed {training.seed}, "
         f"{training.date}, torch {training.torch}."
+    )
+
+
+def _known(record: KnownRecord) -> str:
+    return (
+        f"Below a probability of {record.threshold:.3f} of being one of its characters nothing is answered: "
+        f"{record.withheld:.2%} of {record.n:,} validation images and photographs of them are withheld, and "
+        f"{record.answered:.2%} of {record.outliers_n:,} outliers that the training held out are answered."
     )
 
 
