@@ -17,7 +17,8 @@ from kalamos.alphabets import ClassMask, restrict
 from kalamos.errors import UsageError
 from kalamos.model_file import ModelSpec
 from kalamos.predict_options import PredictOptions
-from kalamos.predictions import NOT_A_CHARACTER, NOT_SURE, Candidate, Prediction
+from kalamos.predictions import NOT_A_CHARACTER, NOT_SURE, SEVERAL, Candidate, Prediction
+from kalamos.preprocessing.grouping import count_characters
 
 __all__ = ["AnswerRule", "Inference", "predictions_of", "restricted_softmax", "softmax"]
 
@@ -165,12 +166,19 @@ class Inference(NamedTuple):
         return cls(rows, logits, *restricted_softmax(logits, class_mask.indices, temperature), known)
 
 
-def predictions_of(found: Inference, paths: Sequence[str | None], rule: AnswerRule) -> list[Prediction]:
+def predictions_of(
+    found: Inference,
+    paths: Sequence[str | None],
+    rule: AnswerRule,
+    prepared: Sequence[NDArray[np.uint8]] | None = None,
+) -> list[Prediction]:
     """Make predictions of a model's answers: with the `top_k` candidates, or abstaining.
 
     Args:
         found: the answers to M images, with the rule's class mask.
         paths: M names for the predictions.
+        prepared: M images uint8 [S, S] as the model saw them: those that it took for no character are looked
+            at again, whether there are several.
 
     >>> rule = AnswerRule(top_k=1, threshold=0.9, labels=("a", "b"))
     >>> found = Inference.of_logits(np.arange(2), np.array([[4, 0], [1, 0]], np.float32), 1.0)
@@ -185,14 +193,15 @@ Prediction(label=None, confidence=0.731, path='y.png', abstained='not sure enoug
     # Half the cost of take_along_axis, which one image alone would feel.
     confidences = found.probabilities[np.arange(len(order))[:, np.newaxis], order]
     predictions = []
-    for path, indices, values, share, character in zip(
-        paths, order.tolist(), confidences.tolist(), removed, known, strict=True
+    for row, (path, indices, values, share, character) in enumerate(
+        zip(paths, order.tolist(), confidences.tolist(), removed, known, strict=True)
     ):
         top = tuple([Candidate(rule.labels[i], value) for i, value in zip(indices, values, strict=True)])
         best, confidence = top[0]
         reason = None
         if character is not None and not character >= rule.known_threshold:
-            reason = NOT_A_CHARACTER
+            several = prepared is not None and count_characters(prepared[row]) > 1
+            reason = SEVERAL if several else NOT_A_CHARACTER
         elif not confidence >= rule.threshold:  # of NaN too
             reason = NOT_SURE
         label = best if reason is None else None

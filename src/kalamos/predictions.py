@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NOT_A_CHARACTER", "NOT_SURE", "Candidate", "Prediction"]
+__all__ = ["NOT_A_CHARACTER", "NOT_SURE", "SEVERAL", "Candidate", "Prediction"]
 
-NOT_A_CHARACTER, NOT_SURE = "not a character", "not sure enough"
-"""Why a model abstains: its `known` is low, or its confidence."""
+NOT_A_CHARACTER, SEVERAL, NOT_SURE = "not a character", "several characters", "not sure enough"
+"""Why a model abstains: its `known` is low (and there seem to be several side by side), or its confidence."""
 
 
 class Candidate(NamedTuple):

@@ -179,7 +179,7 @@ class Recognizer:
             prepared = self.prepare(source, timeout=options.timeout, max_pixels=options.max_pixels)
         except NoInkError as error:
             return _failure(error, path)
-        [prediction] = predictions_of(self._infer([prepared], rule.class_mask), [path], rule)
+        [prediction] = predictions_of(self._infer([prepared], rule.class_mask), [path], rule, [prepared])
         if path is None:
             # Nobody else has it yet, and `replace` would cost a tenth of a small image's time.
             object.__setattr__(prediction, "prepared", prepared)
@@ -390,7 +390,8 @@ class Recognizer:
         outcomes = self._prepare_all(sources, options, gate, stopping)
         paths = [name_of(source) for source in sources[: len(outcomes)]]
         found = self._infer(outcomes, rule.class_mask)
-        read = iter(predictions_of(found, [paths[i] for i in found.rows.tolist()], rule))
+        ready = [outcome for outcome in outcomes if not isinstance(outcome, ImageError)]
+        read = iter(predictions_of(found, [paths[i] for i in found.rows.tolist()], rule, ready))
         return [
             _failure(outcome, path) if isinstance(outcome, ImageError) else next(read)
             for outcome, path in zip(outcomes, paths, strict=True)

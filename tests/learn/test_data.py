@@ -23,11 +23,13 @@ from kalamos.learn.data import (
     count_steps,
     epoch_batches,
     forget_extras,
+    join_characters,
     seed_of,
     with_extras,
 )
 from kalamos.learn.recipe import AUGMENTATIONS, Augmentation
 from kalamos.preprocessing import Preprocessor, default_steps
+from kalamos.preprocessing.grouping import count_characters
 
 PLAIN = Recipe(epochs=3, batch_size=16)
 DEFORMED = replace(PLAIN, augmentation=AUGMENTATIONS["seed-arabic"])
@@ -216,6 +218,16 @@ def test_outliers_join_each_batch_in_their_share(examples: Examples) -> None:
         assert batch.whole_outliers == round(0.25 * batch.whole)
         assert len(batch.images) == len(batch.targets) + batch.whole_outliers
         assert (batch.images[len(batch.targets) :].amax((1, 2, 3)) < 0.05).all()
+
+
+def test_characters_are_joined_side_by_side(examples: Examples) -> None:
+    preprocessor = Preprocessor(RECIPE.preprocessing)
+    joined = join_characters(examples.images.numpy(), preprocessor, 30, seed=1)
+    again = join_characters(examples.images.numpy(), preprocessor, 30, seed=1)
+    assert joined.shape == (30, 28, 28)
+    assert (joined == again).all()
+    assert np.mean([count_characters(image) > 1 for image in joined]) > 0.6
+    assert join_characters(examples.images.numpy(), preprocessor, 0, seed=1).shape == (0, 28, 28)
 
 
 def test_outliers_are_made_for_the_alphabet(examples: Examples) -> None:

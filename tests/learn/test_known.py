@@ -22,7 +22,7 @@ from kalamos.learn.export import export_model
 from kalamos.learn.loop import Objective
 from kalamos.learn.models import create_model
 from kalamos.model_file import KnownRecord, open_model
-from kalamos.predictions import NOT_A_CHARACTER
+from kalamos.predictions import NOT_A_CHARACTER, SEVERAL
 from kalamos.recognizer import Recognizer
 
 RECIPE = Recipe(
@@ -59,6 +59,19 @@ def test_characters_are_answered_and_scribbles_are_not(
     assert len(withheld) >= 0.6 * len(others)
     assert all(each.abstained and each.label is None and each.top for each in withheld)
     assert all(each.known is not None and 0 <= each.known <= 1 for each in [*characters, *withheld])
+
+
+def test_several_characters_are_told_as_such(reader: Recognizer, digits: Dataset) -> None:
+    assert digits.test is not None
+    images = [np.asarray(image) for image in digits.test.images[:40]]
+    pairs = [
+        np.pad(np.concatenate([one[:, 4:24], other[:, 4:24]], axis=1), 6)
+        for one, other in zip(images[:20], images[20:], strict=True)
+    ]
+    reasons = [each.reason for each in reader.predict_batch(pairs)]
+    assert reasons.count(SEVERAL) >= 10
+    assert all(reason in {SEVERAL, NOT_A_CHARACTER, None} for reason in reasons)
+    assert reader.predict(pairs[0], min_known=0).reason is None
 
 
 def test_the_threshold_can_be_chosen(reader: Recognizer, scribbles: list[NDArray[np.uint8]]) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from torch import Tensor
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import load_dataset
 from kalamos.datasets.dataset import blank_images, prepare_split
-from kalamos.errors import RecipeError, TrainingError
+from kalamos.errors import NoInkError, RecipeError, TrainingError
 from kalamos.learn.augment import augment
 from kalamos.learn.callbacks import Callback
 from kalamos.learn.checkpoint import read_weights, write_weights
@@ -36,6 +38,7 @@ __all__ = [
     "count_steps",
     "epoch_batches",
     "forget_extras",
+    "join_characters",
     "seed_of",
     "with_extras",
 ]
@@ -43,8 +46,11 @@ __all__ = [
 NO_IMAGES = torch.empty(0, dtype=torch.uint8)
 """No images."""
 
-OUTLIER_STREAM, PHOTO_STREAM = 1, 2
+OUTLIER_STREAM, PHOTO_STREAM, SEVERAL_STREAM = 1, 2, 4
 """What else is drawn in a step, each from a seed of its own: a recipe without it draws as it always did."""
+
+SEVERAL_SHARE = 0.15
+"""Of the outliers: several characters side by side."""
 
 EXTRAS_FILE = "extras.safetensors"
 
@@ -304,6 +310,34 @@ def _further(
     return torch.from_numpy(np.concatenate(images)), torch.from_numpy(np.concatenate(labels))
 
 
+def join_characters(
+    images: NDArray[np.uint8], preprocessor: Preprocessor, n: int, seed: int
+) -> NDArray[np.uint8]:
+    """Put two to four characters side by side, and prepare each picture as if it held one.
+
+    Args:
+        images: prepared characters, uint8 [N, S, S], N >= 1.
+        n: how many pictures to make.
+
+    Returns:
+        uint8 [M, S, S], M at most n: pictures without ink are left out.
+    """
+    generator = np.random.default_rng((seed, SEVERAL_STREAM))
+    made = []
+    for _ in range(n):
+        rows = generator.integers(len(images), size=generator.integers(2, 5))
+        size = images.shape[1]
+        pieces: list[NDArray[np.uint8]] = []
+        for image in images[rows]:
+            x, _, width, _ = cv2.boundingRect(image)
+            gap = np.zeros((size, int(generator.integers(1, 1 + size // 4))), np.uint8)
+            pieces += [gap, image[:, x : x + width]]
+        picture = np.pad(np.concatenate(pieces, axis=1), int(generator.integers(1, 1 + size // 4)))
+        with suppress(NoInkError):
+            made.append(preprocessor.image(picture))
+    return np.stack(made) if made else np.zeros((0, *images.shape[1:]), np.uint8)
+
+
 def _read(path: Path, data: Examples, recipe: Recipe) -> dict[str, Tensor]:
     try:
         tensors = read_weights(path)
@@ -350,6 +384,10 @@ def _draw(
     if recipe.outliers:
         from kalamos.evaluation.ood import exposure
 
-        drawn = exposure(alphabet, preprocessor, recipe.outliers, recipe.seed, data_dir)
-        tensors["outliers"] = torch.from_numpy(drawn)
+        several = join_characters(
+            data.images.cpu().numpy(), preprocessor, round(SEVERAL_SHARE * recipe.outliers), recipe.seed
+        )
+        drawn = exposure(alphabet, preprocessor, recipe.outliers - len(several), recipe.seed, data_dir)
+        mixed = np.random.default_rng(recipe.seed).permutation(np.concatenate([several, drawn]))
+        tensors["outliers"] = torch.from_numpy(mixed)
     return tensors

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
 from kalamos.errors import ImageNotFoundError, UsageError
-from kalamos.predictions import NOT_A_CHARACTER, Prediction
+from kalamos.predictions import NOT_A_CHARACTER, SEVERAL, Prediction
 
 __all__ = [
     "OPTIONAL_COLUMNS",
@@ -274,7 +274,7 @@ class Summary:
         """Give lines of less than 80 columns, except for paths; what is zero is left out."""
         images = "1 image" if self.images == 1 else f"{self.images:,} images"
         lines = [f"{images}: {self.read:,} read, {self.abstained:,} abstained, {self.failed:,} failed"]
-        if self.reasons[NOT_A_CHARACTER]:
+        if self.reasons[NOT_A_CHARACTER] or self.reasons[SEVERAL]:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.most_common())
             lines += _wrapped(f"abstained: {reasons}")
         if self.failures:

@@ -80,8 +80,8 @@ _ROBUSTNESS: Final = {
     ),
     "outliers": (
         "Against what is no character of it",
-        "How well the model tells clean test images from these, 50 % being chance: by the probability of being "
-        "a character, or by its confidence where it has none.",
+        "How well the model tells clean test images from these, 50 % being chance: by the probability of "
+        "being a character, or by its confidence where it has none.",
         "AUROC",
     ),
 }

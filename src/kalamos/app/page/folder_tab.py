@@ -50,7 +50,7 @@ from kalamos.images import EXTENSIONS, decode_grey, read_file
 from kalamos.images.files import display_name
 from kalamos.inputs.files import name_order
 from kalamos.predict_options import PredictOptions
-from kalamos.predictions import NOT_A_CHARACTER, Prediction
+from kalamos.predictions import NOT_A_CHARACTER, SEVERAL, Prediction
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
 from kalamos.writers import Summary, columns_of, open_writer
@@ -426,7 +426,7 @@ def _table_row(sheet: Sheet, row: Row) -> dict[str, Any]:
         "thumbnail": row.thumbnail,
         "label": sheet.label(row),
         "guess": None if checked or error is not None else best or "?",
-        "doubt": NOT_A_CHARACTER if prediction.reason == NOT_A_CHARACTER else "not sure",
+        "doubt": prediction.reason if prediction.reason in {NOT_A_CHARACTER, SEVERAL} else "not sure",
         "problem": problem,
         "failed": error is not None and not checked,
         "corrected": (best or "") if sheet.is_corrected(row) else None,

@@ -20,7 +20,7 @@ from jinja2.environment import TemplateModule
 from numpy.typing import NDArray
 
 from kalamos.errors import NoInkError
-from kalamos.predictions import NOT_A_CHARACTER, Prediction
+from kalamos.predictions import NOT_A_CHARACTER, SEVERAL, Prediction
 from kalamos.preprocessing.steps import GreyImage
 
 MIN_EXAMPLES_FOR_PERCENT: Final = 20
@@ -186,6 +186,8 @@ def verdict(prediction: Prediction) -> str:
     confidence = percent(prediction.confidence or 0.0)
     if prediction.label is None:
         best = prediction.top[0].label if prediction.top else "?"
+        if prediction.reason == SEVERAL:
+            return "Several characters, it seems: this model reads one at a time."
         if prediction.reason == NOT_A_CHARACTER:
             return f"Not one of this model's characters, it seems. The best guess is {best}."
         return f"Not sure enough to say. The best guess is {best}, {confidence} sure."

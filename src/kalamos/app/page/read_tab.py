@@ -300,7 +300,7 @@ def _predict_prepared(reader: Recognizer, prepared: GreyImage, options: PredictO
     found = Inference.of_logits(
         np.zeros(1, np.int64), logits, reader.spec.temperature, rule.class_mask, known
     )
-    [prediction] = predictions_of(found, [None], rule)
+    [prediction] = predictions_of(found, [None], rule, [prepared])
     return prediction
 
 
