@@ -233,11 +233,12 @@ class Recipe:
     distillation_temperature: NonNegative = 4.0
 
     outliers: Count = 0
-    """How many images that are no character to learn doubt from (Hendrycks et al. 2019); 0 is off."""
+    """How many images that are no character to learn from (Hendrycks et al. 2019); with 0 the network does
+    not tell whether an image is one."""
     outlier_share: Fraction = 0.25
     """How many join each batch, as a share of its size."""
     outlier_weight: NonNegative = 0.5
-    """Of their part of the loss: the cross-entropy with all classes being as likely."""
+    """Of the known head's part of the loss, its binary cross-entropy."""
 
     synthetic_photo_prob: Probability = 0.0
     """The share of the images that are seen as photographed, see `kalamos.learn.synthetic_photos`."""
