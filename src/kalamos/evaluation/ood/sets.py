@@ -2,8 +2,8 @@
 
 Each set comes in two splits that share no generator, photograph or dataset split: `train`, to learn from
 (outlier exposure, Hendrycks, Mazeika and Dietterich 2019), and `eval`, for measuring only. A figure on a set
-is therefore never about images, nor about the very kinds of drawing, that a network was trained to reject; it is
-about the same idea (a scribble, a photograph), and for scripts about the same alphabets.
+is therefore never about images, nor about the very kinds of drawing, that a network was trained to reject; it
+is about the same idea (a scribble, a photograph), and for scripts about the same alphabets.
 
 Nobody could reject a character of another alphabet that looks like a known one; such classes are left out.
 """
