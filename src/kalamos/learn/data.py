@@ -366,6 +366,8 @@ def _draw(
     data_dir: str | os.PathLike[str] | None,
     callback: Callback,
 ) -> dict[str, Tensor]:
+    from kalamos.learn.synthetic_photos import Camera, photographed
+
     preprocessor = Preprocessor(recipe.preprocessing)
     tensors: dict[str, Tensor] = {}
     if recipe.extra_datasets:
@@ -373,8 +375,6 @@ def _draw(
         tensors |= {"also": images, "also_labels": labels}
         data = _joined(data, images.to(data.images.device), labels.to(data.labels.device))
     if recipe.synthetic_photo_prob:
-        from kalamos.learn.synthetic_photos import Camera, photographed
-
         glyphs = data.images.cpu().numpy()
         copies = [
             photographed(glyphs, Camera(), preprocessor, seed_of(recipe.seed, copy))
@@ -389,5 +389,9 @@ def _draw(
         )
         drawn = exposure(alphabet, preprocessor, recipe.outliers - len(several), recipe.seed, data_dir)
         mixed = np.random.default_rng(recipe.seed).permutation(np.concatenate([several, drawn]))
+        if recipe.synthetic_photo_prob:  # or photographs alone would tell the characters
+            count = round(recipe.synthetic_photo_prob * len(mixed))
+            seed = seed_of(recipe.seed, OUTLIER_STREAM)
+            mixed[:count] = photographed(mixed[:count], Camera(), preprocessor, seed)
         tensors["outliers"] = torch.from_numpy(mixed)
     return tensors
