@@ -328,7 +328,7 @@ class _Reader:
 
 
 def _known_head(model: onnx.ModelProto) -> list[str]:
-    """Nodes that take a weight of the known head: small, and its one number a picture wants all its digits."""
+    """Nodes that take a weight of the known head: it is small, and its one number wants all its digits."""
     return [node.name for node in model.graph.node if any(".known." in name for name in node.input)]
 
 
