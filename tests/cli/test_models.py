@@ -48,7 +48,7 @@ def test_another_shell(command) -> None:
         ("kalamos predict -f ", [f"plain,{name}" for name in FORMATS]),
         ("kalamos predict -f js", ["plain,json", "plain,jsonl"]),
         ("kalamos predict sam", ["file,sam"]),
-        ("kalamos predict --min", ["plain,--min-confidence"]),
+        ("kalamos predict --min", ["plain,--min-confidence", "plain,--min-known"]),
         ("kalamos models ", [f"plain,{name}" for name in names()]),
         ("kalamos evaluate digits mn", ["plain,mnist"]),
         ("kalamos train mn", ["plain,mnist"]),
