@@ -52,7 +52,7 @@ def _register(name: str, alphabet: Alphabet, count: int) -> NamedDataset:
             layouts=(Layout(("unipen-train.npz",), ("", "unipen")),),
             read=partial(_read_unipen, alphabet),
             grouped_by="writer",
-            home="the makers of this selection of UNIPEN (all of it: doi.org/10.5281/zenodo.1195803)",
+            home="doi.org/10.5281/zenodo.1195803, converted by python -m kalamos.datasets.unipen_release",
         )
     )
 
