@@ -105,7 +105,7 @@ def _one_pass(reader: Recognizer, folder: str) -> dict[str, float]:
             ("read", item, "_fetch"),
             ("prepare", Preprocessor, "image"),
             ("prepare", Preprocessor, "images"),
-            ("infer", Recognizer, "logits"),
+            ("infer", Recognizer, "answers"),
         ):
             timed = clock.timed(stage, getattr(owner, name))
             # As a method where it was one: a plain function is bound to its object.

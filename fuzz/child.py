@@ -118,7 +118,7 @@ def _wrong_documents(rows: list[Any]) -> list[Problem]:
     problems: list[Problem] = []
     for form, check in (("json", _check_json), ("csv", _check_csv)):
         sink = io.BytesIO()
-        with open_writer(form, sink, labels=(), top_k=5, removed=False) as writer:
+        with open_writer(form, sink, labels=(), top_k=5) as writer:
             for row in rows:
                 writer.write(row)
         try:

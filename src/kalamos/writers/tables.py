@@ -25,7 +25,7 @@ _FORMULA: Final = re.compile(
     # Where a spreadsheet may begin a cell: at the start, and where it may split what RFC 4180 keeps together.
     "(^|[;|\\t\\n\\v\\f\\r\\x85\u2028\u2029])"
     # What it may skip before it looks for a formula; then how one begins, full width (Japanese) included.
-    '(?=[\\s"\ufeff\u200b]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r])'
+    '(?=[\\s"\ufeff\u200b]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|"*[\\t\\r])'
 )
 _MAY_BEGIN_ONE: Final = frozenset('=+-@\uff1d\uff0b\uff0d\uff20 "')
 _SPECIAL: Final = re.compile('[",;|]')

@@ -141,7 +141,7 @@ def default_sets(alphabet: Alphabet) -> tuple[str, ...]:
 
     >>> from kalamos.alphabets import ARABIC_28
     >>> default_sets(ARABIC_28)[-3:]
-    ('textures', 'script:emnist-47', 'script:mnist')
+    ('script:emnist-47', 'script:mnist', 'script:unipen')
     """
     foreign = (name for name in DEFAULT_SCRIPTS if foreign_labels(describe(name).alphabet, alphabet))
     return (*SETS.names(), *(f"script:{name}" for name in foreign))
