@@ -26,7 +26,7 @@ import kalamos
 from kalamos.datasets.named import data_dir
 from kalamos.evaluation.calibration import risk_coverage
 from kalamos.evaluation.metrics import wilson_interval
-from kalamos.predictions import NOT_A_CHARACTER, SEVERAL, Prediction
+from kalamos.predictions import NOT_A_CHARACTER, Prediction
 from kalamos.recognizer import Recognizer
 
 ROOT = Path(__file__).parent.parent
@@ -83,8 +83,8 @@ def read(what: str, reader: Recognizer, samples: list[Sample], sheet: str) -> Ro
     """Read a set, whatever its images seem to be, and count what would be withheld."""
     images = [sample.image for sample in samples]
     answers = reader.predict_batch(images, min_confidence=0, min_known=0)
-    ruled = reader.predict_batch(images)
-    withheld = [each.reason in {NOT_A_CHARACTER, SEVERAL} for each in ruled]
+    least = 0.0 if reader.spec.known is None else reader.spec.known.threshold
+    withheld = [each.known is not None and each.known < least for each in answers]
     labels = [(sample.label, answer.label or "") for sample, answer in zip(samples, answers, strict=True)]
     merged = np.array([fold(got) == fold(truth) for truth, got in labels])
     confidence = np.array(

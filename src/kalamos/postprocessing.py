@@ -93,14 +93,19 @@ class AnswerRule(NamedTuple):
         """
         mask = None if options.charset is None else restrict(spec.alphabet, options.charset)
         labels = spec.alphabet.labels if mask is None else mask.labels
-        columns = (*(["known", "reason"] if spec.known else []), *([] if mask is None else ["removed"]))
+        known = spec.known is not None
+        columns = [
+            name
+            for name, says in (("known", known), ("removed", mask is not None), ("reason", known))
+            if says
+        ]
         return cls(
             min(options.top_k, len(labels)),
             _threshold(spec, options),
             labels,
             mask,
             _known_threshold(spec, options),
-            columns,
+            tuple(columns),
         )
 
 

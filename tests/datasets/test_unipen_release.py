@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,14 @@ def test_the_dataset_reads_what_is_converted(
     assert found.labels == ("T", "1", "l")
     dataset = load_dataset("unipen", target.parent)
     assert [dataset.alphabet.labels[label] for label in dataset.train.labels] == ["T", "1", "l"]
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kalamos.datasets.unipen_release", str(tmp_path), "-o", "x.npz"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("kalamos: ")
+    assert "has no folder data" in done.stderr
 
 
 def test_writers_are_told_apart(release: Path) -> None:

@@ -230,6 +230,19 @@ def test_characters_are_joined_side_by_side(examples: Examples) -> None:
     assert join_characters(examples.images.numpy(), preprocessor, 0, seed=1).shape == (0, 28, 28)
 
 
+def test_what_is_held_out_of_the_outliers_is_of_all_kinds(
+    examples: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def white(images: np.ndarray, *_: object) -> np.ndarray:
+        return np.full_like(images, 255)
+
+    monkeypatch.setattr("kalamos.learn.synthetic_photos.photographed", white)
+    recipe = replace(RECIPE, outliers=100, synthetic_photo_prob=0.3)
+    is_photo = with_extras(examples, DIGITS, recipe, None).outliers.float().mean((1, 2)) == 255
+    assert int(is_photo.sum()) == 30
+    assert 0 < int(is_photo[:20].sum()) < 20
+
+
 def test_outliers_are_made_for_the_alphabet(examples: Examples) -> None:
     recipe = replace(RECIPE, outliers=40)
     made, again = (with_extras(examples, DIGITS, recipe, None).outliers for _ in range(2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from kalamos.datasets import Dataset
 from kalamos.errors import ModelFileError, UsageError
 from kalamos.evaluation.calibration import fit_known
-from kalamos.evaluation.evaluate import evaluate_split
-from kalamos.evaluation.ood import OODContext, open_set
+from kalamos.evaluation.evaluate import EvalTarget, evaluate_split
+from kalamos.evaluation.ood import OODContext, measure, open_set
+from kalamos.evaluation.ood.measure import outliers_json
 from kalamos.finetune import Examples, fine_tune
 from kalamos.learn import Recipe, Run, load_run, train
 from kalamos.learn.data import Batch
@@ -22,8 +24,10 @@ from kalamos.learn.export import export_model
 from kalamos.learn.loop import Objective
 from kalamos.learn.models import create_model
 from kalamos.model_file import KnownRecord, open_model
+from kalamos.predict_options import PredictOptions
 from kalamos.predictions import NOT_A_CHARACTER, SEVERAL
 from kalamos.recognizer import Recognizer
+from kalamos.writers import OPTIONAL_COLUMNS
 
 RECIPE = Recipe(
     arch="kalamos_xs", epochs=4, outliers=400, outlier_share=0.25, outlier_weight=0.5, batch_size=32
@@ -97,6 +101,23 @@ def test_a_charset_and_a_target_accuracy_go_with_it(reader: Recognizer, digits: 
     assert answer.known is not None
     assert answer.removed is not None
     assert answer.label in {"0", "1", "2"}
+
+
+def test_rows_have_the_columns_in_the_writers_order(reader: Recognizer) -> None:
+    rule = reader.answer_rule(PredictOptions(charset="digits"))
+    assert rule.columns == OPTIONAL_COLUMNS
+
+
+def test_outliers_are_measured_by_it(reader: Recognizer, digits: Dataset, run: Run) -> None:
+    assert digits.test is not None
+    assert run.known is not None
+    report = measure(reader, digits.test, ["scribbles"], 30)
+    [scribbled] = report.sets
+    assert report.known_threshold == run.known.threshold
+    assert scribbled.rejected >= 0.5
+    assert scribbled.auroc > 0.8
+    subject = EvalTarget(model="known", dataset="mnist", split="test")
+    assert json.loads(outliers_json(report, subject))["min_known"] == run.known.threshold
 
 
 def test_a_run_folder_keeps_it(run: Run) -> None:

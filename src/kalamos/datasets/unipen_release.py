@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import LATIN_62
 from kalamos.datasets.strokes import SPAN, StrokeSet
-from kalamos.errors import DatasetError
+from kalamos.errors import DatasetError, KalamosError
 from kalamos.utils.atomic_write import atomic_write
 
 __all__ = ["CATEGORIES", "read_release", "write_strokes"]
@@ -32,7 +33,7 @@ CATEGORIES: Final = ("1a", "1b", "1c")
 """Isolated digits, capitals and small letters."""
 
 MAX_FILE_BYTES: Final = 64 * 2**20
-"""Of one file; the largest of the release has 3 MB."""
+"""Of one file: more is no pen's page."""
 
 MAX_INCLUDE_DEPTH, MAX_INCLUDES = 8, 1000
 """Of one file: how deep its files include others, and how many, all together."""
@@ -216,4 +217,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KalamosError as error:
+        sys.exit(f"kalamos: {error}")

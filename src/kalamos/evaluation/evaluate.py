@@ -299,7 +299,7 @@ class Evaluation:
         return tuple(self._target(accuracy, self.validated.at(accuracy).threshold) for accuracy in reached)
 
     def _target(self, accuracy: float, threshold: float) -> Target:
-        sure = self.read & (self.confidence >= threshold)
+        sure = self.answered & (self.confidence >= threshold)
         answered = Proportion(int(sure.sum()), self.n)
         return Target(
             accuracy, threshold, answered, Proportion(int(self.correct[sure].sum()), answered.count)

@@ -32,6 +32,7 @@ from kalamos.preprocessing import Preprocessor
 
 __all__ = [
     "EXTRAS_FILE",
+    "KNOWN_STREAM",
     "Batch",
     "Examples",
     "Shard",
@@ -46,8 +47,8 @@ __all__ = [
 NO_IMAGES = torch.empty(0, dtype=torch.uint8)
 """No images."""
 
-OUTLIER_STREAM, PHOTO_STREAM, SEVERAL_STREAM = 1, 2, 4
-"""What else is drawn in a step, each from a seed of its own: a recipe without it draws as it always did."""
+OUTLIER_STREAM, PHOTO_STREAM, KNOWN_STREAM, SEVERAL_STREAM = 1, 2, 3, 4
+"""What else is drawn, each from a seed of its own: a recipe without it draws as it always did."""
 
 SEVERAL_SHARE = 0.15
 """Of the outliers: several characters side by side."""
@@ -388,10 +389,12 @@ def _draw(
             data.images.cpu().numpy(), preprocessor, round(SEVERAL_SHARE * recipe.outliers), recipe.seed
         )
         drawn = exposure(alphabet, preprocessor, recipe.outliers - len(several), recipe.seed, data_dir)
-        mixed = np.random.default_rng(recipe.seed).permutation(np.concatenate([several, drawn]))
+        shuffle = np.random.default_rng(recipe.seed)
+        mixed = shuffle.permutation(np.concatenate([several, drawn]))
         if recipe.synthetic_photo_prob:  # or photographs alone would tell the characters
             count = round(recipe.synthetic_photo_prob * len(mixed))
-            seed = seed_of(recipe.seed, OUTLIER_STREAM)
+            seed = seed_of(recipe.seed, OUTLIER_STREAM, PHOTO_STREAM)
             mixed[:count] = photographed(mixed[:count], Camera(), preprocessor, seed)
-        tensors["outliers"] = torch.from_numpy(mixed)
+        # Once more: the first ones are held out, and are to be of all kinds.
+        tensors["outliers"] = torch.from_numpy(shuffle.permutation(mixed))
     return tensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -210,31 +210,30 @@ def infer_examples(
         return torch.cat([network(data.normalised(rows)) for rows in torch.split(mine, batch_size)])
 
 
+def infer(network: nn.Module, images: NDArray[np.float32], *, batch_size: int = 500) -> NDArray[np.float32]:
+    """Images float32 [N, 1, S, S] -> logits float32 [N, C], in evaluation mode, without gradients."""
+    return _in_batches(network, network, images, batch_size)
+
+
 def infer_known(
     network: StagedNetwork, images: NDArray[np.float32], *, batch_size: int = 500
 ) -> NDArray[np.float32]:
-    """Images float32 [N, 1, S, S] -> the known head's logits float32 [N], in evaluation mode.
+    """Images float32 [N, 1, S, S] -> the known head's logits float32 [N], as `infer` does.
 
     Args:
         network: with a known head.
     """
+    return _in_batches(network, lambda some: network.forward_answers(some)[1], images, batch_size)
+
+
+def _in_batches(
+    network: nn.Module, answer: Callable[[Tensor], Tensor], images: NDArray[np.float32], batch_size: int
+) -> NDArray[np.float32]:
     network.eval()
     device = next(network.parameters()).device
     with torch.inference_mode():
         parts = [
-            network.forward_answers(torch.from_numpy(images[i : i + batch_size]).to(device))[1].cpu().numpy()
-            for i in range(0, len(images), batch_size)
-        ]
-    return np.concatenate(parts)
-
-
-def infer(network: nn.Module, images: NDArray[np.float32], *, batch_size: int = 500) -> NDArray[np.float32]:
-    """Images float32 [N, 1, S, S] -> logits float32 [N, C], in evaluation mode, without gradients."""
-    network.eval()
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        parts = [
-            network(torch.from_numpy(images[i : i + batch_size]).to(device)).cpu().numpy()
+            answer(torch.from_numpy(images[i : i + batch_size]).to(device)).cpu().numpy()
             for i in range(0, len(images), batch_size)
         ]
     return np.concatenate(parts)

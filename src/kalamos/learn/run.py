@@ -396,9 +396,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         outcome = metadata.outcome
         if outcome is None:
             raise _UnfinishedError
-        network = create_model(recipe.arch, len(alphabet))
-        if outcome.known is not None:
-            network.add_known_head()
+        network = create_model(recipe.arch, len(alphabet), known=outcome.known is not None)
         network.load_state_dict(read_weights(folder / WEIGHTS_FILE))
         return Run(
             recipe=recipe,

@@ -23,7 +23,7 @@ from kalamos.evaluation.calibration import fit_known, fit_temperature, selective
 from kalamos.images.files import display_name
 from kalamos.learn.callbacks import Callback, CallbackList, CsvLog, TensorBoardLog, write_curves
 from kalamos.learn.checkpoint import Checkpoints, TrainingState
-from kalamos.learn.data import Examples, forget_extras, seed_of, with_extras
+from kalamos.learn.data import KNOWN_STREAM, Examples, forget_extras, seed_of, with_extras
 from kalamos.learn.distributed import Engine, choose_device, choose_precision, process_group
 from kalamos.learn.loop import check_enough, infer_examples, infer_known, load_teacher, train_network
 from kalamos.learn.models import StagedNetwork, check_input_size, create_model, find_architecture
@@ -50,9 +50,6 @@ __all__ = ["choose_recipe", "resume_run", "run_recipe", "train"]
 
 KNOWN_IMAGES: Final = 2000
 """Validation images by which the known head is read."""
-
-KNOWN_STREAM: Final = 3
-"""Of the seed of their photographs; see `kalamos.learn.data`."""
 
 HELD_OUTLIERS: Final = 0.1
 """Share of the outliers that are not trained on: the known head is read by them."""
@@ -244,9 +241,7 @@ def _build(recipe: Recipe, alphabet: Alphabet) -> tuple[StagedNetwork, Recipe]:
     """The network, and the recipe with the preprocessing that fits it."""
     torch.manual_seed(recipe.seed % 2**64)  # which takes no larger one
     weights = None if _is_model_file(recipe.weights) else recipe.weights or None
-    network = create_model(recipe.arch, len(alphabet), weights=weights)
-    if recipe.outliers:
-        network.add_known_head()
+    network = create_model(recipe.arch, len(alphabet), weights=weights, known=recipe.outliers > 0)
     if _is_model_file(recipe.weights):
         # Only such a training needs the library onnx.
         from kalamos.learn.models.model_file_weights import load_model_file

@@ -70,8 +70,7 @@ def ink_of_cut_out(image: Grey) -> Grey | None:
     (255, 255, 0)
     """
     small = halve(image, OVERVIEW_SIDE_PX + 1)
-    if max(small.shape) > OVERVIEW_SIDE_PX:
-        small = shrink(small, OVERVIEW_SIDE_PX / max(small.shape))
+    small = shrink(small, OVERVIEW_SIDE_PX / max(small.shape))
     if max(small.shape) < OVERVIEW_SIDE_PX // 4:
         return None
     bright = np.asarray(cv2.threshold(small, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1], np.uint8)

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.preprocessing.resizing import border_bytes
+
 __all__ = ["ink_on_bands", "without_impulses"]
 
 Grey = NDArray[np.uint8]
@@ -101,8 +103,8 @@ def ink_on_bands(image: Grey, mask: Grey) -> Grey | None:
     >>> cv2.boundingRect(ink), int(ink[10, 10])
     ((5, 6, 19, 16), 255)
     """
-    if min(image.shape) < MIN_SIDE_PX:
-        return None
+    if min(image.shape) < MIN_SIDE_PX or not border_bytes(mask).count(1):
+        return None  # most pictures end here
     for turned, strokes in ((image, mask), (image.T, mask.T)):
         one, opposite = strokes[0], strokes[-1]
         if np.count_nonzero(one & opposite) < MIN_BAND_FRACTION * len(one) or np.count_nonzero(

@@ -8,6 +8,7 @@ model, model_name     what was measured: as asked for, and as the model file cal
 dataset, split        the known images, `known` in number; `sha256` is their fingerprint
 seed                  of the drawn sets
 min_confidence        below it the model abstains by itself
+min_known             below this probability of being a character too; null of a model that does not tell
 target_accuracy, target_min_confidence   the threshold that reached this accuracy on validation data, or null
 mean_auroc            mean over the sets
 sets                  [{"name", "note", "n", "no_ink", "auroc", "interval_95", "fpr_at_95_tpr", "rejected",
@@ -178,6 +179,8 @@ class OutlierReport:
             reached, or not measured.
         sets: the figures, one a set.
         skipped: the sets that could not be drawn.
+        known_threshold: the probability of being a character below which the model abstains by itself; None
+            if it does not tell.
     """
 
     model: str
@@ -188,6 +191,7 @@ class OutlierReport:
     target_threshold: float | None
     sets: tuple[SetResult, ...]
     skipped: tuple[SkippedSet, ...]
+    known_threshold: float | None = None
 
     @property
     def mean_auroc(self) -> float:
@@ -220,7 +224,8 @@ def measure(
         sources: names for `open_set`; by default all that `default_sets` names.
         n: images per set, at most.
         seed: of the sets, at least 0.
-        confidence: the reader's on `split`, [N] in [0, 1], if it is known already.
+        confidence: the reader's on `split`, [N] in [0, 1], if it is had already; of a model that tells, its
+            probabilities of being a character.
         data_dir: where the named datasets are.
         on_progress: called now and then with the number of images done, known ones and outliers.
 
@@ -250,7 +255,15 @@ def measure(
         results.append(result)
         on_progress(done := done + result.n)
     return OutlierReport(
-        reader.spec.name, len(split), split.sha256, seed, own, target, tuple(results), skipped
+        reader.spec.name,
+        len(split),
+        split.sha256,
+        seed,
+        own,
+        target,
+        tuple(results),
+        skipped,
+        None if reader.spec.known is None else reader.spec.known.threshold,
     )
 
 
@@ -345,6 +358,8 @@ def _figures_of(each: SetResult) -> list[str]:
 def _notes_of(report: OutlierReport) -> list[str]:
     """Return what the columns mean, and which sets were skipped."""
     own = f"no ink, or confidence below {report.threshold:.3g}" if report.threshold else "no ink"
+    if report.known_threshold is not None:
+        own += f", or below {report.known_threshold:.3g} of being a character"
     notes = ["FPR95: share that passes where 95 % of the known pass", f"rejected: {own}"]
     if report.target_threshold is not None:
         threshold = (
@@ -366,6 +381,7 @@ def outliers_json(report: OutlierReport, subject: EvalTarget) -> str:
             "sha256": report.sha256,
             "seed": report.seed,
             "min_confidence": report.threshold,
+            "min_known": report.known_threshold,
             "target_accuracy": TARGET_ACCURACY,
             "target_min_confidence": report.target_threshold,
             "mean_auroc": report.mean_auroc,

@@ -247,10 +247,7 @@ def rebuild(content: bytes, model: LoadedModel) -> StagedNetwork:
             f"{model.where}: its weights are int8, the network's own are gone",
             remedy="export from the float model, or from the run folder",
         )
-    network = create_model(spec.architecture, len(spec.alphabet))
-    if spec.known is not None:
-        network.add_known_head()
-    network.eval()
+    network = create_model(spec.architecture, len(spec.alphabet), known=spec.known is not None).eval()
     try:
         _load(network, _weights(content, network), spec)
         check_parity(network, model.logits, spec, "the model file")

@@ -88,10 +88,8 @@ def _encode_weights(network: StagedNetwork, spec: ModelSpec) -> bytes:  # noqa: 
 
 
 def _decode_weights(content: bytes, spec: ModelSpec) -> Answer:
-    network = create_model(spec.architecture, len(spec.alphabet))
-    if spec.known is not None:
-        network.add_known_head()
-    network.eval().load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
+    network = create_model(spec.architecture, len(spec.alphabet), known=spec.known is not None).eval()
+    network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
     return _answer_of(network)
 
 

@@ -53,7 +53,7 @@ def find_architecture(name: str) -> Callable[[int], StagedNetwork]:
 
 
 def create_model(
-    name: str, num_classes: int, *, weights: str | os.PathLike[str] | None = None
+    name: str, num_classes: int, *, weights: str | os.PathLike[str] | None = None, known: bool = False
 ) -> StagedNetwork:
     """Create a network, freshly initialised (by `torch.manual_seed` alone) except for what `weights` brings.
 
@@ -63,6 +63,7 @@ def create_model(
         weights: None; `"imagenet"` for a download; or a file: a state dict of the library that the
             architecture comes from (.pth, .safetensors), or a run folder of the same body. The
             tensors that depend on the classes (`StagedNetwork.head_keys`) stay fresh.
+        known: whether it has a head that says whether an image is one of the classes at all, fresh too.
 
     Raises:
         MissingExtraError: a network of timm, which is not installed.
@@ -79,4 +80,6 @@ def create_model(
     network = find_architecture(name)(num_classes)
     if weights is not None:
         load_weights(network, name, weights)
+    if known:
+        network.add_known_head()
     return network
