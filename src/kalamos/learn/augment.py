@@ -2,8 +2,8 @@
 
 The maps are composed first, so that however much is deformed, pixels are interpolated only once. Drawing
 them for the batch instead of for each image keeps training bound by the network. Strokes become wider and
-narrower, softer, noisy; gaps, remains of a ruled line and clutter are added: what the preprocessing of a
-photograph leaves behind, at the network's own input size.
+narrower, softer, shaken, noisy, and break up; gaps, remains of a ruled line and clutter are added: what the
+preprocessing of a photograph leaves behind, at the network's own input size.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ Pens = dict[str, Tensor]
 
 MAX_CLUTTER_STROKES = 3
 """Of clutter, at most."""
+
+MAX_MOTION_FRACTION = 0.2
+"""Of the side: the longest motion blur."""
 
 BINOMIAL_KERNEL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
 
@@ -220,6 +223,15 @@ def sample_stroke_params(how: Augmentation, shape: tuple[int, int, int], generat
     if how.gaps:
         inside = [uniform(-0.6, 0.6) for _ in range(2)]
         pens["gap"] = torch.cat([chosen(how.gaps), *inside, uniform(0.5, 2) * 2 / width], dim=1)
+    if how.fading:
+        # Smoothed noise of unit variance; ink goes where it falls below the level, softly or at once.
+        rough = torch.randn((count, 1, height, width), generator=generator, device=device)
+        softness = 0.15 + 0.35 * uniform(0, 1)
+        pens["fading"] = torch.cat(
+            [_smooth(rough), *(each.expand(-1, 1, height, width) for each in (uniform(-1.2, 0.3), softness))],
+            dim=1,
+        )
+        pens["fades"] = chosen(how.fading)
     if how.lines:
         # A line a x + b y = c, close to level or upright, between the edge and a fifth of the way in.
         tilt, upright = uniform(-0.12, 0.12), chosen(0.5)
@@ -236,6 +248,9 @@ def sample_stroke_params(how: Augmentation, shape: tuple[int, int, int], generat
             thick = uniform(0.2, 0.8) * 2 / width
             course = [torch.cos(angle), torch.sin(angle), uniform(-0.9, 0.9)]
             pens[f"stroke {place}"] = torch.cat([dark, *course, thick, middle, half], dim=1)
+    if how.motion:
+        course = [uniform(0, torch.pi), uniform(1, max(1.0, MAX_MOTION_FRACTION * width))]
+        pens["motion"] = torch.cat([chosen(how.motion), *course], dim=1)
     if how.noise:
         size = (count, 1, height, width)
         pens["noise"] = uniform(0, how.noise) * torch.randn(size, generator=generator, device=device)
@@ -256,6 +271,10 @@ def apply_stroke_augment(pens: Pens, ink: Tensor) -> Tensor:
         ink = _wider(ink, pens["pen"])
     if "gap" in pens:
         ink = ink * (1 - _gaps(pens["gap"], ink))
+    if "fading" in pens:
+        rough, level, softness = torch.split(pens["fading"], 1, dim=1)
+        left = ink * torch.sigmoid((rough - level) / softness)
+        ink = torch.lerp(ink, _full_contrast(left, ink), pens["fades"])
     if "line" in pens:
         ink = torch.maximum(ink, _lines(pens["line"], ink))
     for place in range(MAX_CLUTTER_STROKES):
@@ -265,6 +284,8 @@ def apply_stroke_augment(pens: Pens, ink: Tensor) -> Tensor:
         kernel = BINOMIAL_KERNEL.to(ink).view(1, 1, 3, 3)
         for share in torch.split(pens["blur"], 1, dim=1):
             ink = torch.lerp(ink, F.conv2d(ink, kernel, padding=1), share)
+    if "motion" in pens:
+        ink = _moved(ink, pens["motion"])
     if "gamma" in pens:
         ink = ink.clamp(0, 1) ** pens["gamma"]
     if "noise" in pens:
@@ -277,10 +298,38 @@ def _wider(ink: Tensor, by: Tensor) -> Tensor:
     sign = torch.where(by < 0, -1.0, 1.0)
     moved = _neighbours_maximum(sign * ink) * sign
     changed = torch.lerp(ink, moved, by.abs())
-    # Preprocessing gives every image full contrast, however thin its pen.
+    return _full_contrast(changed, ink)
+
+
+def _full_contrast(changed: Tensor, ink: Tensor) -> Tensor:
+    """Scale to the peak of `ink`, as preprocessing does however thin the pen; `ink` where little is left."""
     peak = changed.amax(dim=(2, 3), keepdim=True)
     before = ink.amax(dim=(2, 3), keepdim=True)
     return torch.where(peak > 0.1 * before, changed * (before / peak.clamp_min(1e-6)), ink)
+
+
+def _smooth(noise: Tensor) -> Tensor:
+    """Blur white noise [N, 1, H, W] to grains of some three pixels, of unit variance away from the edges."""
+    line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]).to(noise)
+    line = line / line.square().sum().sqrt()
+    return F.conv2d(
+        F.conv2d(noise, line.view(1, 1, 1, 5), padding=(0, 2)), line.view(1, 1, 5, 1), padding=(2, 0)
+    )
+
+
+def _moved(ink: Tensor, motion: Tensor) -> Tensor:
+    """Blur each chosen image along a line: `motion` is [N, 3, 1, 1], chosen, angle, length in pixels."""
+    chosen, angle, length = torch.split(motion, 1, dim=1)
+    reach = math.ceil(MAX_MOTION_FRACTION * ink.shape[-1] / 2)
+    steps = torch.arange(-reach, reach + 1, device=ink.device, dtype=ink.dtype)
+    across, down = steps.view(1, 1, 1, -1), steps.view(1, 1, -1, 1)
+    # A line one pixel wide of that length through the kernel's middle, antialiased; a point where not chosen.
+    half = chosen * length / 2
+    along = (torch.cos(angle) * across + torch.sin(angle) * down).abs()
+    aside = (torch.sin(angle) * across - torch.cos(angle) * down).abs()
+    kernels = (half + 0.5 - along).clamp(0, 1) * (1 - aside).clamp(0, 1)
+    kernels = kernels / kernels.sum(dim=(2, 3), keepdim=True)
+    return F.conv2d(ink.transpose(0, 1), kernels, padding=reach, groups=len(ink)).transpose(0, 1)
 
 
 def _neighbours_maximum(ink: Tensor) -> Tensor:

@@ -114,6 +114,10 @@ class Augmentation:
     """Largest standard deviation of grey noise; 1 is the ink's own level."""
     gaps: Probability = 0.0
     """The fraction of the images that get a gap of one to four pixels, as pens that skip leave."""
+    fading: Probability = 0.0
+    """The fraction of the images whose ink comes and goes: a dry pen, or too few pixels of a faint one."""
+    motion: Probability = 0.0
+    """The fraction of the images blurred along a line of up to a fifth of the side, by a camera that moved."""
     lines: Probability = 0.0
     """The fraction of the images that get a piece of a ruled line or of a cell's border near an edge."""
     clutter: Probability = 0.0

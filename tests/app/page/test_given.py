@@ -74,7 +74,7 @@ def test_a_folder_is_chosen_with_what_lies_in_it(open_page: Open, tmp_path: Path
         with page.expect_file_chooser() as chooser:
             page.get_by_role("button", name="Choose a folder").click()
         chooser.value.set_files(folder)
-        page.locator("#summary").get_by_text(f"{images} images").wait_for()
+        page.locator("#summary .verdict").get_by_text(f"{images} images").wait_for()
         said = page.locator("#choose-folder [role=status]").inner_text()
         assert said == f"{images} images in the folder; skipped 1 file without an image extension."
         (folder / "2.png").write_bytes(png(row_of("2")))

@@ -106,7 +106,7 @@ class Camera:
     kalamos.errors.RecipeError: pencil = 0.8 and marker = 0.3 are more than all photographs; ...
     """
 
-    smallest: InkSize = 12
+    smallest: InkSize = 8
     """The ink's longer side on the photograph, in px; small ones are the most frequent."""
     largest: InkSize = 320
     margin: NonNegative = 0.4
