@@ -223,15 +223,6 @@ def sample_stroke_params(how: Augmentation, shape: tuple[int, int, int], generat
     if how.gaps:
         inside = [uniform(-0.6, 0.6) for _ in range(2)]
         pens["gap"] = torch.cat([chosen(how.gaps), *inside, uniform(0.5, 2) * 2 / width], dim=1)
-    if how.fading:
-        # Smoothed noise of unit variance; ink goes where it falls below the level, softly or at once.
-        rough = torch.randn((count, 1, height, width), generator=generator, device=device)
-        softness = 0.15 + 0.35 * uniform(0, 1)
-        pens["fading"] = torch.cat(
-            [_smooth(rough), *(each.expand(-1, 1, height, width) for each in (uniform(-1.2, 0.3), softness))],
-            dim=1,
-        )
-        pens["fades"] = chosen(how.fading)
     if how.lines:
         # A line a x + b y = c, close to level or upright, between the edge and a fifth of the way in.
         tilt, upright = uniform(-0.12, 0.12), chosen(0.5)
@@ -248,12 +239,31 @@ def sample_stroke_params(how: Augmentation, shape: tuple[int, int, int], generat
             thick = uniform(0.2, 0.8) * 2 / width
             course = [torch.cos(angle), torch.sin(angle), uniform(-0.9, 0.9)]
             pens[f"stroke {place}"] = torch.cat([dark, *course, thick, middle, half], dim=1)
-    if how.motion:
-        course = [uniform(0, torch.pi), uniform(1, max(1.0, MAX_MOTION_FRACTION * width))]
-        pens["motion"] = torch.cat([chosen(how.motion), *course], dim=1)
     if how.noise:
         size = (count, 1, height, width)
         pens["noise"] = uniform(0, how.noise) * torch.randn(size, generator=generator, device=device)
+    return pens | _sample_wear(how, shape, generator)
+
+
+def _sample_wear(how: Augmentation, shape: tuple[int, int, int], generator: torch.Generator) -> Pens:
+    """Random numbers for ink that fades and cameras that move; see `sample_stroke_params`."""
+    count, height, width = shape
+
+    def uniform(low: float, high: float) -> Tensor:  # [N, 1, 1, 1]
+        drawn = torch.rand(count, 1, 1, 1, generator=generator, device=generator.device)
+        return low + (high - low) * drawn
+
+    pens: Pens = {}
+    if how.fading:
+        # Ink goes where grains fall below a level, softly or at once.
+        rough = torch.randn((count, 1, height, width), generator=generator, device=generator.device)
+        pens["grain"] = _smooth(rough)
+        chosen = (uniform(0, 1) < how.fading).float()
+        pens["fading"] = torch.cat([chosen, uniform(-1.2, 0.3), uniform(0.15, 0.5)], dim=1)
+    if how.motion:
+        chosen = (uniform(0, 1) < how.motion).float()
+        length = uniform(1, max(1.0, MAX_MOTION_FRACTION * width))
+        pens["motion"] = torch.cat([chosen, uniform(0, torch.pi), length], dim=1)
     return pens
 
 
@@ -272,9 +282,7 @@ def apply_stroke_augment(pens: Pens, ink: Tensor) -> Tensor:
     if "gap" in pens:
         ink = ink * (1 - _gaps(pens["gap"], ink))
     if "fading" in pens:
-        rough, level, softness = torch.split(pens["fading"], 1, dim=1)
-        left = ink * torch.sigmoid((rough - level) / softness)
-        ink = torch.lerp(ink, _full_contrast(left, ink), pens["fades"])
+        ink = _faded(ink, pens["grain"], pens["fading"])
     if "line" in pens:
         ink = torch.maximum(ink, _lines(pens["line"], ink))
     for place in range(MAX_CLUTTER_STROKES):
@@ -306,6 +314,12 @@ def _full_contrast(changed: Tensor, ink: Tensor) -> Tensor:
     peak = changed.amax(dim=(2, 3), keepdim=True)
     before = ink.amax(dim=(2, 3), keepdim=True)
     return torch.where(peak > 0.1 * before, changed * (before / peak.clamp_min(1e-6)), ink)
+
+
+def _faded(ink: Tensor, grain: Tensor, fading: Tensor) -> Tensor:
+    chosen, level, softness = torch.split(fading, 1, dim=1)
+    left = ink * torch.sigmoid((grain - level) / softness)
+    return torch.lerp(ink, _full_contrast(left, ink), chosen)
 
 
 def _smooth(noise: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ class Augmentation:
     fading: Probability = 0.0
     """The fraction of the images whose ink comes and goes: a dry pen, or too few pixels of a faint one."""
     motion: Probability = 0.0
-    """The fraction of the images blurred along a line of up to a fifth of the side, by a camera that moved."""
+    """The fraction of the images blurred along up to a fifth of the side, by a camera that moved."""
     lines: Probability = 0.0
     """The fraction of the images that get a piece of a ruled line or of a cell's border near an edge."""
     clutter: Probability = 0.0
