@@ -311,6 +311,34 @@ def test_gaps_take_a_few_pixels_of_their_share_of_the_images(bars: Tensor) -> No
     assert 0.2 < (lost > 0.5).float().mean() < 0.4  # a gap beside the bar takes nothing
 
 
+def test_ink_fades_in_grains_on_its_share_of_the_images(bars: Tensor) -> None:
+    faded = write(bars, fading=0.5)
+    assert not faded[bars == 0].any()
+    changed = (faded != bars).flatten(1).any(1)
+    assert 0.4 < changed.float().mean() < 0.6
+    # Full contrast stays, and between a little and most of the ink is gone.
+    assert faded.amax((1, 2, 3)) == pytest.approx(1.0)
+    left = (faded[changed].sum((1, 2, 3)) / bars[changed].sum((1, 2, 3))).sort().values
+    assert left[0] < 0.6
+    assert left[-1] > 0.9
+
+
+def test_motion_spreads_a_point_along_one_line(bars: Tensor) -> None:
+    point = torch.zeros(PENS_N, 1, PENS_SIZE, PENS_SIZE)
+    point[:, :, 14, 14] = 1
+    moved = write(point, motion=0.5)
+    assert moved.sum((1, 2, 3)) == pytest.approx(1.0)
+    changed = moved[:, 0, 14, 14] < 0.99
+    assert 0.35 < changed.float().mean() < 0.6
+    places = torch.arange(PENS_SIZE) - 14.0
+    y, x = torch.meshgrid(places, places, indexing="ij")
+    parts = [(moved[changed, 0] * power).sum((1, 2)) for power in (x * x, x * y, y * y)]
+    spread = torch.linalg.eigvalsh(torch.stack([parts[0], parts[1], parts[1], parts[2]], 1).view(-1, 2, 2))
+    # A line of up to a fifth of 28 px has a variance of up to 5.6**2 / 12; across it there is next to none.
+    assert 1.5 < spread[:, 1].max() < 3.5
+    assert spread[:, 0].max() < 0.3
+
+
 def test_lines_lie_near_an_edge_and_only_add(bars: Tensor) -> None:
     added = write(torch.zeros_like(bars), lines=0.5)
     has = added.amax((1, 2, 3)) > 0.05

@@ -337,13 +337,14 @@ def _moved(ink: Tensor, motion: Tensor) -> Tensor:
     reach = math.ceil(MAX_MOTION_FRACTION * ink.shape[-1] / 2)
     steps = torch.arange(-reach, reach + 1, device=ink.device, dtype=ink.dtype)
     across, down = steps.view(1, 1, 1, -1), steps.view(1, 1, -1, 1)
-    # A line one pixel wide of that length through the kernel's middle, antialiased; a point where not chosen.
-    half = chosen * length / 2
+    # A line one pixel wide of that length through the kernel's middle, antialiased.
+    half = length / 2
     along = (torch.cos(angle) * across + torch.sin(angle) * down).abs()
     aside = (torch.sin(angle) * across - torch.cos(angle) * down).abs()
     kernels = (half + 0.5 - along).clamp(0, 1) * (1 - aside).clamp(0, 1)
     kernels = kernels / kernels.sum(dim=(2, 3), keepdim=True)
-    return F.conv2d(ink.transpose(0, 1), kernels, padding=reach, groups=len(ink)).transpose(0, 1)
+    blurred = F.conv2d(ink.transpose(0, 1), kernels, padding=reach, groups=len(ink)).transpose(0, 1)
+    return torch.lerp(ink, blurred, chosen)
 
 
 def _neighbours_maximum(ink: Tensor) -> Tensor:
