@@ -22,6 +22,7 @@ KalamosError
 ├── UsageError                 options that contradict each other, or name nothing
 │   └── MissingExtraError      the feature needs `pip install 'kalamos[...]'`
 ├── OutputError                the output could not be written
+├── FormError                  a form template that is damaged or contradicts itself
 ├── DatasetError               a dataset that is absent, damaged or inconsistent
 ├── RecipeError                an unknown key or a value out of range
 ├── TrainingError              the run cannot start or went wrong
@@ -50,6 +51,7 @@ __all__ = [
     "CorruptImageError",
     "DatasetError",
     "ExportError",
+    "FormError",
     "ImageError",
     "ImageNotFoundError",
     "ImageTimeoutError",
@@ -180,6 +182,10 @@ class MissingExtraError(UsageError):
 
 
 class OutputError(KalamosError):
+    pass
+
+
+class FormError(KalamosError):
     pass
 
 

@@ -1,0 +1,1 @@
+"""Pages with many characters: found, read in order, and kept as lines, words and cells."""
