@@ -1,11 +1,11 @@
-"""kalamos reads isolated handwritten characters.
+"""kalamos reads handwritten characters: one on a picture, or many on a page.
 
 >>> import kalamos
 >>> kalamos.load("digits").labels
 ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
 
-What the command says, the library says too: `load`, `train`, `evaluate`, `compare`, `inspect`, `export`,
-`fine_tune`, `load_dataset` and `list_models`.
+What the command says, the library says too: `load`, `read`, `train`, `evaluate`, `compare`, `inspect`,
+`export`, `fine_tune`, `load_dataset` and `list_models`.
 
 Names load when they are first used, so that `import kalamos` costs nothing. It sets
 ORT_DISABLE_TELEMETRY=1 unless that is set: see `kalamos.privacy`.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kalamos.learn import Recipe, Run, train
     from kalamos.learn.compare import compare
     from kalamos.learn.export import export_model as export
+    from kalamos.pages import Page, read
     from kalamos.predict_options import PredictOptions
     from kalamos.predictions import Candidate, Prediction
     from kalamos.recognizer import Recognizer, load
@@ -42,6 +43,7 @@ _HOMES = {
     "KalamosError": "errors",
     "ModelError": "errors",
     "NoInkError": "errors",
+    "Page": "pages",
     "PredictOptions": "predict_options",
     "Prediction": "predictions",
     "Recipe": "learn",
@@ -56,6 +58,7 @@ _HOMES = {
     "list_models": "zoo:names",
     "load": "recognizer",
     "load_dataset": "datasets",
+    "read": "pages",
     "train": "learn",
 }
 """Name -> the module that has it, and what it is called there if otherwise."""
@@ -67,6 +70,7 @@ __all__ = [
     "KalamosError",
     "ModelError",
     "NoInkError",
+    "Page",
     "PredictOptions",
     "Prediction",
     "Recipe",
@@ -83,6 +87,7 @@ __all__ = [
     "list_models",
     "load",
     "load_dataset",
+    "read",
     "train",
 ]
 

@@ -23,6 +23,7 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 VERBS = {
     "predict": "predict",
+    "read": "read",
     "models": "models",
     "train": "train",
     "teach": "teach",
@@ -81,7 +82,7 @@ def _printable(error: click.UsageError) -> click.UsageError:
 )
 @click.version_option(__version__, prog_name="kalamos", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Recognise isolated handwritten characters.
+    """Read handwritten characters: one on each image, or many on a page.
 
     Digits, letters, any alphabet you can supply sample images of.
     """

@@ -11,17 +11,17 @@ import re
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from pkgutil import resolve_name
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from kalamos.errors import require_extra, suggest
+from kalamos.errors import OutputError, require_extra, suggest
 from kalamos.predict_options import PredictOptions, option_infos
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "DATASET_NAME",
     "FORMAT_NAME",
     "MODEL_NAME",
+    "PAGE_FORMAT_NAME",
     "AliasedCommand",
     "KnownName",
     "SuggestingGroup",
@@ -49,6 +50,7 @@ __all__ = [
     "echo_json",
     "format_option",
     "licence_option",
+    "open_sink",
     "predict_option",
     "predict_options",
     "print_licence",
@@ -105,6 +107,7 @@ class KnownName(click.ParamType[str]):
         return items or [CompletionItem(incomplete, type="file")]
 
 
+PAGE_FORMAT_NAME = KnownName("format", "kalamos.pages.writers:PAGE_FORMATS")
 MODEL_NAME = KnownName("model", "kalamos.zoo:names")
 FORMAT_NAME = KnownName("format", "kalamos.writers:FORMATS")
 DATASET_NAME = KnownName("dataset", "kalamos.datasets:names")
@@ -194,6 +197,28 @@ def allow_any_label() -> None:
     """Escape characters that the terminal's encoding lacks, rather than end a table with an error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
+    """Open what rows are written to: a file, whole or not at all, or standard output."""
+    if output is None:
+        return _standard_output()
+    from kalamos.utils.atomic_write import atomic_write
+
+    return atomic_write(output)
+
+
+@contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.flush()  # before the summary, in case both go to one terminal
+    except BrokenPipeError:  # the reader of the rows has enough; Click ends quietly
+        raise
+    except OSError as error:
+        # What is left in the buffer would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def print_skipped_inputs(passed_over: SkippedFiles) -> None:

@@ -8,16 +8,23 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from kalamos.cli._shared import FORMAT_NAME, MODEL_NAME, echo, predict_options, print_skipped_inputs
-from kalamos.errors import OutputError, UsageError
+from kalamos.cli._shared import (
+    FORMAT_NAME,
+    MODEL_NAME,
+    echo,
+    open_sink,
+    predict_options,
+    print_skipped_inputs,
+)
+from kalamos.errors import UsageError
 from kalamos.predict_options import PredictOptions, option_infos
 
 if TYPE_CHECKING:
@@ -275,7 +282,7 @@ def _write_rows(command: PredictCommand, engine: _Engine) -> Summary:
         stack.enter_context(engine.context)
         consumers: list[Callable[[Prediction], object]] = []
         if not engine.writes_rows:
-            sink = stack.enter_context(_open_sink(command.output))
+            sink = stack.enter_context(open_sink(command.output))
             writer = stack.enter_context(
                 open_writer(
                     engine.format_name,
@@ -332,27 +339,6 @@ def _copy_to(copies: deque[Item], items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
         copies.append(item)
         yield item
-
-
-def _open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:
-    if output is None:
-        return _standard_output()
-    from kalamos.utils.atomic_write import atomic_write
-
-    return atomic_write(output)
-
-
-@contextmanager
-def _standard_output() -> Iterator[BinaryIO]:
-    try:
-        yield sys.stdout.buffer
-        sys.stdout.flush()  # before the summary, in case both go to one terminal
-    except BrokenPipeError:  # the reader of the rows has enough; Click ends quietly
-        raise
-    except OSError as error:
-        # What is left in the buffer would fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def _controls_on_standard_output() -> str:

@@ -27,7 +27,7 @@ from kalamos.utils.sessions import open_onnx
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
 
-__all__ = ["STRIDE", "Box", "InkMap", "find_ink", "standardise"]
+__all__ = ["STRIDE", "Box", "InkMap", "find_ink", "ink_levels", "standardise"]
 
 Grey = NDArray[np.uint8]
 
@@ -156,6 +156,31 @@ def find_ink(images: Sequence[Grey]) -> list[InkMap]:
     return maps
 
 
+def ink_levels(images: NDArray[np.uint8], *, min_deviation: float = MIN_DEVIATION_LEVELS) -> Grey:
+    """Run the finder on images of one shape, uint8 [N, H, W], H and W multiples of `STRIDE`, as they are.
+
+    Args:
+        min_deviation: grey levels that vary less (standard deviation) are not made to vary more.
+
+    Returns:
+        The probability of ink in 255ths, uint8 [N, H, W].
+    """
+    grey = np.empty((len(images), 1, *images.shape[1:]), np.float32)
+    for row, image in enumerate(images):
+        mean, deviation = cv2.meanStdDev(image)
+        scale = 1.0 / max(float(deviation[0, 0]), min_deviation, MIN_DEVIATION_LEVELS)
+        grey[row, 0] = (image - np.float32(mean[0, 0])) * np.float32(scale)
+    return _levels(grey)
+
+
+def _levels(grey: NDArray[np.float32]) -> Grey:
+    """What the network answers to float32 [N, 1, H, W]: uint8 [N, H, W]."""
+    [answer] = _session().run(None, {"grey": grey})
+    count, _, height, width = grey.shape
+    scaled = cv2.convertScaleAbs(answer.reshape(-1, width), alpha=255)
+    return scaled.reshape(count, height, width)  # type: ignore[no-any-return]
+
+
 def _next_view(found: InkMap, shape: tuple[int, ...]) -> Box | None:
     """The part of an image of this shape to look at next; None if its ink is seen well enough."""
     ink, view = found.box(), found.view
@@ -243,9 +268,7 @@ def _look(images: Sequence[Grey], views: Sequence[Box], sides: Sequence[int]) ->
         grey = np.empty((len(rows), 1, *shape), np.float32)
         for place, row in enumerate(rows):
             grey[place, 0] = standardise(parts[row], shape)
-        [answer] = _session().run(None, {"grey": grey})
-        scaled = cv2.convertScaleAbs(answer.reshape(-1, shape[1]), alpha=255).reshape(len(rows), *shape)
-        for place, (row, levels) in enumerate(zip(rows, scaled, strict=True)):
+        for place, (row, levels) in enumerate(zip(rows, _levels(grey), strict=True)):
             maps[row] = InkMap(*_completed(grey[place, 0], levels), views[row])
     return [maps[row] for row in range(len(images))]
 

@@ -19,7 +19,15 @@ from kalamos.writers.base import Writer, encodable, one_line, without_controls
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["CsvStyle", "CsvWriter", "JsonLinesWriter", "JsonWriter", "ParquetWriter", "json_object"]
+__all__ = [
+    "CsvStyle",
+    "CsvWriter",
+    "JsonLinesWriter",
+    "JsonWriter",
+    "ParquetWriter",
+    "json_object",
+    "text_cell",
+]
 
 _FORMULA: Final = re.compile(
     # Where a spreadsheet may begin a cell: at the start, and where it may split what RFC 4180 keeps together.
@@ -124,6 +132,15 @@ class CsvWriter(Writer):
 def _cell_of(value: float | str | None) -> str:
     """An optional column's cell: a share, or words of our own."""
     return "" if value is None else value if isinstance(value, str) else f"{value:.6f}"
+
+
+def text_cell(text: str, style: CsvStyle) -> str:
+    """Write any text as a cell of CSV, guarded as `CsvWriter` does.
+
+    >>> text_cell("=1+1", CsvStyle()), text_cell('a "b", c', CsvStyle())
+    ("'=1+1", '"a ""b"", c"')
+    """
+    return _cells(style)[0](text)
 
 
 @lru_cache

@@ -1,0 +1,194 @@
+"""The ink of a whole page, found by the ink finder at the page's own scale.
+
+The finder (`kalamos.preprocessing.ink`) knows characters of some 10 to 80 px. A page is looked at as a whole
+first, to see how large its writing is, and then in tiles at a scale where that is `TARGET_PX` high.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.preprocessing.ink import BRIGHTER, LIKELY_LEVEL, SURE_LEVEL, ink_levels
+
+__all__ = ["PageInk", "find_page_ink", "writing_height"]
+
+Grey = NDArray[np.uint8]
+
+TARGET_PX: Final = 40
+"""The height of the writing, on the map."""
+
+OVERVIEWS_PX: Final = (768, 1536)
+"""The longer side of the page at its first look, and at its second if the writing was too small on that."""
+
+MIN_OVERVIEW_HEIGHT_PX: Final = 14
+"""Writing less high than this is looked at again from nearer."""
+
+MAX_MAP_PX: Final = 3400
+"""The longer side of the map."""
+
+MAX_ENLARGEMENT: Final = 3.0
+"""The map is at most so many times as large as the page: it holds no more than the page."""
+
+TILE_PX: Final = 256
+HALO_PX: Final = 32
+"""A tile is looked at with so much of its surroundings, which the next tile answers for."""
+
+TILES_A_RUN: Final = 8
+"""At a time, for memory's sake."""
+
+MIN_CONTRAST_FRACTION: Final = 0.35
+"""Of the typical contrast on the page: tiles that vary less are not made to vary as much."""
+
+MIN_CONTRAST_LEVELS: Final = 6.0
+MIN_CONTRAST_NOISE: Final = 2.5
+"""Ink differs from the paper around it by so many grey levels, and by so many standard deviations of the
+paper's own grain: on an empty page the finder sees shapes in that."""
+
+SURROUNDINGS_PX: Final = 31
+"""The paper around a pixel: a square of this side."""
+
+MIN_PART_PX: Final = 6
+"""The longer side of parts of the overview that count for the writing's height."""
+
+MIN_HEIGHT_FRACTION: Final = 0.3
+"""Of the largest common height: lower parts are dots, commas and broken strokes."""
+
+
+class PageInk(NamedTuple):
+    """Where ink is on a page.
+
+    Attributes:
+        levels: probability of ink in 255ths, uint8 [h, w].
+        mask: 255 where a stroke is, else 0, uint8 [h, w].
+        grey: the page at the map's scale, uint8 [h, w].
+        scale: px of the map for one px of the page.
+        height: typical height of the writing, in px of the map.
+    """
+
+    levels: Grey
+    mask: Grey
+    grey: Grey
+    scale: float
+    height: float
+
+    def strokes(self) -> Grey:
+        """The ink, uint8 [h, w]: bright, even where it is likely only; black all around."""
+        near = cv2.dilate(self.mask, np.ones((3, 3), np.uint8))
+        return cv2.bitwise_and(cv2.LUT(self.levels, BRIGHTER), near)  # type: ignore[return-value]
+
+
+def find_page_ink(image: Grey) -> PageInk | None:
+    """Look for ink on a page, uint8 [H, W], either polarity; None where there is none.
+
+    >>> page = np.full((300, 400), 230, np.uint8)
+    >>> for place in range(5):
+    ...     page[120:170, 60 + 60 * place : 66 + 60 * place] = 40       # five upright strokes
+    >>> ink = find_page_ink(page)
+    >>> round(ink.height / ink.scale / 50, 1)
+    1.0
+    >>> find_page_ink(np.full((300, 400), 230, np.uint8)) is None
+    True
+    """
+    longer = max(image.shape)
+    overview: PageInk | None = None
+    for side in OVERVIEWS_PX:
+        found = _map(image, min(side / longer, MAX_ENLARGEMENT))
+        overview = found or overview
+        if found is not None and found.height >= MIN_OVERVIEW_HEIGHT_PX:
+            break
+    if overview is None:
+        return None
+    scale = overview.scale * TARGET_PX / overview.height
+    scale = min(scale, MAX_ENLARGEMENT, MAX_MAP_PX / longer)
+    if 0.8 < scale / overview.scale < 1.25:
+        return overview
+    return _map(image, scale) or overview
+
+
+def _map(image: Grey, scale: float) -> PageInk | None:
+    height, width = (max(1, round(side * scale)) for side in image.shape)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    small: Grey = cv2.resize(image, (width, height), interpolation=method)  # type: ignore[assignment]
+    levels = _levels(small)
+    mask = _evident(small, _hysteresis(levels))
+    typical = writing_height(mask)
+    return None if typical is None else PageInk(levels, mask, small, scale, typical)
+
+
+def _levels(image: Grey) -> Grey:
+    """Run the finder on tiles of an image; uint8 of its shape."""
+    height, width = image.shape
+    rows, columns = math.ceil(height / TILE_PX), math.ceil(width / TILE_PX)
+    side = TILE_PX + 2 * HALO_PX
+    padded = cv2.copyMakeBorder(
+        image,
+        HALO_PX,
+        HALO_PX + rows * TILE_PX - height,
+        HALO_PX,
+        HALO_PX + columns * TILE_PX - width,
+        cv2.BORDER_REPLICATE,
+    )
+    corners = [(row * TILE_PX, column * TILE_PX) for row in range(rows) for column in range(columns)]
+    tiles: Grey = np.stack(
+        [np.asarray(padded[top : top + side, left : left + side], np.uint8) for top, left in corners]
+    )
+    deviations = np.array([float(cv2.meanStdDev(tile)[1][0, 0]) for tile in tiles])
+    floor = MIN_CONTRAST_FRACTION * float(np.quantile(deviations, 0.9))
+    levels = np.zeros((rows * TILE_PX, columns * TILE_PX), np.uint8)
+    for start in range(0, len(tiles), TILES_A_RUN):
+        part = slice(start, start + TILES_A_RUN)
+        answers = ink_levels(tiles[part], min_deviation=floor)
+        for (top, left), answer in zip(corners[part], answers, strict=True):
+            inner = answer[HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
+            levels[top : top + TILE_PX, left : left + TILE_PX] = inner
+    return np.ascontiguousarray(levels[:height, :width])
+
+
+def _hysteresis(levels: Grey) -> Grey:
+    """255 for all likely pixels connected to one that is sure (Canny 1986), else 0."""
+    likely = (levels >= LIKELY_LEVEL).view(np.uint8)
+    count, parts = cv2.connectedComponents(likely)
+    kept = np.zeros(count, np.uint8)
+    kept[parts[levels >= SURE_LEVEL]] = 255
+    kept[0] = 0
+    return kept[parts]  # type: ignore[no-any-return]
+
+
+def _evident(image: Grey, mask: Grey) -> Grey:
+    """Keep the parts of a mask that stand out from the paper's grain."""
+    paper = (mask == 0).astype(np.float32)
+    size = (SURROUNDINGS_PX, SURROUNDINGS_PX)
+    grey = image.astype(np.float32)
+    around = cv2.boxFilter(grey * paper, -1, size) / np.maximum(cv2.boxFilter(paper, -1, size), 1e-3)
+    difference = grey - around
+    grain = float(np.median(np.abs(difference[mask == 0]))) / 0.6745 if (mask == 0).any() else 0.0
+    count, parts = cv2.connectedComponents(mask)
+    sizes = np.bincount(parts.ravel(), minlength=count)
+    means = np.bincount(parts.ravel(), difference.ravel(), minlength=count) / np.maximum(sizes, 1)
+    kept = np.abs(means) >= max(MIN_CONTRAST_LEVELS, MIN_CONTRAST_NOISE * grain)
+    kept[0] = False
+    return np.where(kept, 255, 0).astype(np.uint8)[parts]  # type: ignore[no-any-return]
+
+
+def writing_height(mask: Grey) -> float | None:
+    """Estimate how high most characters are on a mask uint8 [h, w], in px; None without ink.
+
+    >>> mask = np.zeros((100, 200), np.uint8)
+    >>> mask[20:50, 10:14] = mask[20:52, 60:64] = mask[22:52, 90:94] = mask[48:51, 120:123] = 255
+    >>> writing_height(mask)
+    30.0
+    """
+    stats = cv2.connectedComponentsWithStats(mask)[2][1:]
+    sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].astype(np.float64)
+    heights = sides[sides.max(axis=1) >= MIN_PART_PX, 1] if len(sides) else np.zeros(0)
+    # A dash alone is as high as it is long.
+    if not len(heights):
+        return None
+    common = float(np.quantile(heights, 0.8))
+    letters = heights[(heights >= MIN_HEIGHT_FRACTION * common) & (heights <= 3 * common)]
+    return max(float(np.median(letters)), 1.0)

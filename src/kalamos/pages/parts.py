@@ -1,0 +1,239 @@
+"""The parts of a page's ink: connected strokes in upright coordinates, ruled lines and specks left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.pages.ink_map import PageInk
+from kalamos.pages.page import Box
+
+__all__ = ["Part", "Sheet", "find_parts", "skew_of", "straighten", "turn_quarters"]
+
+Grey = NDArray[np.uint8]
+
+MIN_SPECK_FRACTION: Final = 0.07
+"""Of the writing's height: parts smaller than this in both directions are dust."""
+
+MIN_PEN_FRACTION: Final = 0.6
+"""Of the pen's width: dots are no smaller."""
+
+MAX_HEIGHT_FACTOR: Final = 4.0
+"""Times the writing's height: larger parts are frames and drawings."""
+
+MIN_RULE_FACTOR: Final = 2.0
+"""Times the writing's height: thin level strokes as long as this are ruled lines."""
+
+MAX_RULE_FRACTION: Final = 0.35
+"""Of the writing's height: ruled lines and dashes are no thicker, slopes included."""
+
+CONTINUED_FRACTION: Final = 0.35
+"""Of a dash's contrast: a ruled line goes on beside it at least as dark."""
+
+LETTER_FRACTION: Final = 0.5
+"""Of the writing's height: parts at least as high are letters, which show how the lines run."""
+
+MAX_NEIGHBOUR_FACTOR: Final = 3.0
+"""Times the writing's height: how far a neighbour on the same line may be."""
+
+MAX_SKEW_DEGREES: Final = 35.0
+"""Lines that run more steeply are not looked for; quarter turns are told by the letters."""
+
+MIN_SKEW_DEGREES: Final = 0.7
+"""Less is left as it is."""
+
+
+class Part(NamedTuple):
+    """Connected ink.
+
+    Attributes:
+        box: around it, in px of the sheet.
+        ink: uint8 [h, w] of that box: bright, with nothing of its neighbours.
+    """
+
+    box: Box
+    ink: Grey
+
+    @property
+    def right(self) -> int:
+        """The column after the last."""
+        return self.box.x + self.box.width
+
+    @property
+    def bottom(self) -> int:
+        """The row after the last."""
+        return self.box.y + self.box.height
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """X and y of the box's middle."""
+        return self.box.x + self.box.width / 2, self.box.y + self.box.height / 2
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The ink of a page, turned upright.
+
+    Attributes:
+        strokes: uint8 [h, w], bright on black.
+        mask: 255 where a stroke is, else 0.
+        grey: the picture itself.
+        to_page: float64 [2, 3], from px of the sheet to px of the page.
+        height: typical height of the writing, in px of the sheet.
+        turned: how far the page was turned clockwise, in degrees.
+    """
+
+    strokes: Grey
+    mask: Grey
+    grey: Grey
+    to_page: NDArray[np.float64]
+    height: float
+    turned: float = 0.0
+
+    @classmethod
+    def of(cls, ink: PageInk) -> Sheet:
+        """Take a page's ink as it lies."""
+        half = 0.5 / ink.scale - 0.5
+        to_page = np.array([[1 / ink.scale, 0, half], [0, 1 / ink.scale, half]])
+        return cls(ink.strokes(), ink.mask, ink.grey, to_page, ink.height)
+
+    def box_on_page(self, box: Box, width: int, height: int) -> Box:
+        """Return the upright box on a page of `width` x `height` px around a box of the sheet."""
+        left, top = box.x - 0.5, box.y - 0.5
+        right, bottom = left + box.width, top + box.height
+        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        there = corners @ self.to_page[:, :2].T + self.to_page[:, 2] + 0.5
+        low = np.floor(there.min(axis=0) + 0.01).astype(int)
+        high = np.ceil(there.max(axis=0) - 0.01).astype(int)
+        x, y = (int(np.clip(low[0], 0, width - 1)), int(np.clip(low[1], 0, height - 1)))
+        return Box(x, y, max(1, min(int(high[0]), width) - x), max(1, min(int(high[1]), height) - y))
+
+
+def turn_quarters(sheet: Sheet, quarters: int) -> Sheet:
+    """Turn a sheet clockwise by so many quarters."""
+    quarters %= 4
+    if not quarters:
+        return sheet
+    height, width = sheet.mask.shape
+    # From the turned sheet back to this one.
+    back = {
+        1: np.array([[0, 1, 0], [-1, 0, height - 1], [0, 0, 1.0]]),
+        2: np.array([[-1, 0, width - 1], [0, -1, height - 1], [0, 0, 1.0]]),
+        3: np.array([[0, -1, width - 1], [1, 0, 0], [0, 0, 1.0]]),
+    }[quarters]
+    strokes, mask, grey = (
+        np.ascontiguousarray(np.rot90(image, -quarters)) for image in (sheet.strokes, sheet.mask, sheet.grey)
+    )
+    return Sheet(strokes, mask, grey, sheet.to_page @ back, sheet.height, sheet.turned + 90 * quarters)
+
+
+def straighten(sheet: Sheet, degrees: float) -> Sheet:
+    """Turn a sheet clockwise by any angle; it grows to hold all of itself."""
+    height, width = sheet.mask.shape
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    wide = math.ceil(abs(width * cos) + abs(height * sin))
+    high = math.ceil(abs(width * sin) + abs(height * cos))
+    there = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0, 0, 1]])
+    middle = there @ np.array([(width - 1) / 2, (height - 1) / 2, 1])
+    there[0, 2], there[1, 2] = (wide - 1) / 2 - middle[0], (high - 1) / 2 - middle[1]
+    paper = int(np.median(sheet.grey))
+    strokes, grey = (
+        cv2.warpAffine(image, there[:2], (wide, high), flags=cv2.INTER_LINEAR, borderValue=ground)
+        for image, ground in ((sheet.strokes, 0), (sheet.grey, paper))
+    )
+    mask = np.where(cv2.warpAffine(sheet.mask, there[:2], (wide, high)) >= 128, 255, 0).astype(np.uint8)
+    back = sheet.to_page @ np.linalg.inv(there)
+    return Sheet(strokes, mask, grey, back, sheet.height, sheet.turned + degrees)  # type: ignore[arg-type]
+
+
+def find_parts(sheet: Sheet) -> list[Part]:
+    """Return the connected parts of a sheet's ink, from left to right, without ruled lines and specks."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(sheet.mask)
+    depths = cv2.distanceTransform(sheet.mask, cv2.DIST_L2, 3)
+    pen = 2 * float(np.median(depths[depths > 0])) if count > 1 else 0.0
+    least = max(MIN_SPECK_FRACTION * sheet.height, MIN_PEN_FRACTION * pen)
+    parts = []
+    for row in range(1, count):
+        x, y, width, height = (int(number) for number in stats[row, :4])
+        if max(width, height) < least or max(width, height) > MAX_HEIGHT_FACTOR * sheet.height:
+            continue
+        own = labels[y : y + height, x : x + width] == row
+        if _is_ruled(sheet, Box(x, y, width, height), own):
+            continue
+        ink = np.where(own, sheet.strokes[y : y + height, x : x + width], 0).astype(np.uint8)
+        parts.append(Part(Box(x, y, width, height), ink))
+    return sorted(parts, key=lambda part: part.box)
+
+
+def _is_ruled(sheet: Sheet, box: Box, own: NDArray[np.bool_]) -> bool:
+    """Return whether a part is a piece of a ruled line, which the paper shows beside it too."""
+    if box.height > MAX_RULE_FRACTION * sheet.height or box.width < 1.5 * box.height:
+        return False
+    if box.width >= MIN_RULE_FACTOR * sheet.height:
+        return True
+    rows = slice(box.y, box.y + box.height)
+    reach = max(4, round(0.4 * sheet.height))
+    above = sheet.grey[max(0, box.y - reach) : box.y], sheet.grey[rows.stop : rows.stop + reach]
+    columns = slice(box.x, box.x + box.width)
+    paper = np.concatenate([side[:, columns].ravel() for side in above])
+    if not paper.size:
+        return False
+    contrast = float(np.median(paper)) - float(np.mean(sheet.grey[rows, columns][own]))
+    gap = 3  # what blur carries over
+    sides = (
+        slice(max(0, box.x - gap - reach), max(0, box.x - gap)),
+        slice(columns.stop + gap, columns.stop + gap + reach),
+    )
+    return all(_goes_on(sheet, rows, side, contrast) for side in sides)
+
+
+def _goes_on(sheet: Sheet, rows: slice, columns: slice, contrast: float) -> bool:
+    """Return whether there is a fainter line in these rows too, where no ink is."""
+    reach = rows.stop - rows.start
+    band = slice(max(0, rows.start - reach), rows.stop + reach)
+    grey, mask = sheet.grey[band, columns], sheet.mask[band, columns]
+    if grey.size == 0 or mask.any():
+        return grey.size > 0  # writing covers it: nothing speaks against a line
+    profile = grey.mean(axis=1)
+    paper = float(np.median(profile))
+    strongest = max((paper - profile).min(), (paper - profile).max(), key=abs)
+    return bool(strongest * contrast > 0 and abs(strongest) >= CONTINUED_FRACTION * abs(contrast))
+
+
+def skew_of(parts: Sequence[Part], height: float) -> float:
+    """Measure how far lines fall to the right, in degrees: the median slope to the right neighbour.
+
+    >>> dots = [Part(Box(40 * i, 10 + 4 * i, 20, 30), np.full((30, 20), 255, np.uint8)) for i in range(6)]
+    >>> round(skew_of(dots, 30), 1)
+    5.7
+    """
+    letters = [part for part in parts if part.box.height >= LETTER_FRACTION * height]
+    if len(letters) < 2:
+        return 0.0
+    middles = np.array([part.middle for part in letters])
+    across = middles[np.newaxis, :, 0] - middles[:, np.newaxis, 0]
+    down = middles[np.newaxis, :, 1] - middles[:, np.newaxis, 1]
+    steep = math.tan(math.radians(MAX_SKEW_DEGREES))
+    beside = (across > 0.2 * height) & (across < MAX_NEIGHBOUR_FACTOR * height)
+    beside &= np.abs(down) <= np.maximum(steep * across, 0.0)
+    distance = np.where(beside, np.hypot(across, 2 * down), np.inf)
+    nearest = distance.argmin(axis=1)
+    rows = np.flatnonzero(np.isfinite(distance.min(axis=1)))
+    if not len(rows):
+        return 0.0
+    # Letters on one base line differ in height: both edges of their boxes vote, the flatter one counts.
+    tops = np.array([part.box.y for part in letters])
+    bottoms = np.array([part.bottom for part in letters])
+    slopes = []
+    for row in rows.tolist():
+        other, run = int(nearest[row]), across[row, nearest[row]]
+        rises = (tops[other] - tops[row]) / run, (bottoms[other] - bottoms[row]) / run
+        slopes.append(sum(rises) / 2)
+    return math.degrees(math.atan(float(np.median(slopes))))
