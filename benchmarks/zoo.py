@@ -51,16 +51,31 @@ class _Lines(Callback):
         )
 
 
-def train(model: Shipped, seed: int, runs: Path) -> Path:
-    """The finished run's folder."""
-    folder = runs / (model.name if seed == model.seeds[0] else f"{model.name}-{seed}")
+def train(name: str, seed: int | None, runs: Path) -> Path:
+    """Train a recipe, after those that it goes on from or learns from; return the finished run's folder."""
+    folder = runs / (name if seed is None else f"{name}-{seed}")
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.toml")
+    for file in (recipe.weights, *recipe.teachers):
+        path = ROOT / file
+        if path.parent == runs.resolve() and not path.exists():
+            prepare(path, runs)
     print(folder.name, flush=True)
     if (folder / "run.json").exists():
         resume_run(folder, callback=_Lines())
     else:
-        recipe = replace(load_recipe(ROOT / "recipes" / f"{model.name}.toml"), seed=seed)
-        run_recipe(recipe, run_dir=folder, callback=_Lines())
+        run_recipe(recipe if seed is None else replace(recipe, seed=seed), run_dir=folder, callback=_Lines())
     return folder
+
+
+def prepare(path: Path, runs: Path) -> None:
+    """Make what a recipe names: RECIPE or RECIPE-SEED is a run's folder, with .onnx its model file."""
+    name, seed = path.stem, None
+    if not (ROOT / "recipes" / f"{name}.toml").exists():
+        name, _, number = name.rpartition("-")
+        seed = int(number)
+    folder = train(name, seed, runs)
+    if path.suffix:
+        export_run(load_run(folder), name, path, licence="Apache-2.0")
 
 
 def export(model: Shipped, folder: Path) -> Path:
@@ -117,7 +132,8 @@ def main() -> None:
                 keep(kept, [measure(model, model_path(model.name), PICTURES, first), *others])
                 write_card(model_path(model.name))
             continue
-        folders = [train(model, seed, asked.runs) for seed in model.seeds]
+        others = model.seeds[1:]
+        folders = [train(model.name, seed, asked.runs) for seed in (None, *others)]
         if asked.train:
             continue
         paths = [export(model, folder) for folder in folders]

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SETS = ("constraints.txt", *(f"requirements/{name}.txt" for name in ("build", "reading", "app", "forms", "train")))
+SETS = (
+    "constraints.txt",
+    *(f"requirements/{name}.txt" for name in ("build", "reading", "app", "forms", "train")),
+)
 
 
 def pins(name: str) -> dict[str, list[str]]:
