@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kalamos.errors import ImageError, KalamosError, ModelError, NoInkError
     from kalamos.evaluation.evaluate import evaluate
     from kalamos.finetune import fine_tune
+    from kalamos.forms import Form
     from kalamos.inspection import inspect
     from kalamos.learn import Recipe, Run, train
     from kalamos.learn.compare import compare
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Alphabet": "alphabets",
     "Candidate": "predictions",
+    "Form": "forms",
     "ImageError": "errors",
     "KalamosError": "errors",
     "ModelError": "errors",
@@ -66,6 +68,7 @@ _HOMES = {
 __all__ = [
     "Alphabet",
     "Candidate",
+    "Form",
     "ImageError",
     "KalamosError",
     "ModelError",

@@ -24,6 +24,7 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 VERBS = {
     "predict": "predict",
     "read": "read",
+    "forms": "forms",
     "models": "models",
     "train": "train",
     "teach": "teach",

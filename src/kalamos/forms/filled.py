@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -138,6 +138,10 @@ class FilledForm:
     def problem(self) -> str:
         """Why scans could not be read, in words; "" if all were."""
         return "; ".join(str(scan.error) for scan in self.scans if scan.error is not None)
+
+    def without_pictures(self) -> FilledForm:
+        """Return the like without the scans' pictures, which take megabytes each."""
+        return replace(self, scans=tuple(replace(scan, image=None) for scan in self.scans))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types: everything but the pictures."""

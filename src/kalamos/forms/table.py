@@ -12,13 +12,17 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kalamos.errors import OutputError, UsageError
 from kalamos.forms.filled import FilledForm
 from kalamos.forms.template import FormTemplate
 from kalamos.utils.atomic_write import write_bytes
 from kalamos.writers.tables import CsvStyle, text_cell
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["FormTable", "columns_of", "format_of", "row_of"]
 
@@ -93,12 +97,12 @@ class FormTable:
         self.path = Path(path)
         self._format = format_of(path)
         self._columns = columns_of(template)
-        self._template = template
         self.kept: list[Row] = []
         """Rows that were there before, as they were."""
         self._kept_lines: list[str] = []
         self.forms: list[FilledForm] = []
-        """What was read since."""
+        """What was read since, without pictures."""
+        self._pieces: list[dict[str, NDArray[np.uint8]]] = []
         if self._format == "xlsx":
             from kalamos.errors import require_extra
 
@@ -112,8 +116,15 @@ class FormTable:
         return frozenset(scan for row in self.kept for scan in row["scan"].split("; "))
 
     def add(self, form: FilledForm) -> None:
-        """Add a form; it is in the file once that is saved."""
-        self.forms.append(form)
+        """Add a form; it is in the file once that is saved. Of its pictures no more is kept than is shown."""
+        pieces = {}
+        if self._format == "xlsx":
+            from kalamos.forms.rendering import cut_field
+
+            doubtful = [name for name, reading in form.fields.items() if reading.status == "check"]
+            pieces = {name: piece for name in doubtful if (piece := cut_field(form, name)) is not None}
+        self.forms.append(form.without_pictures())
+        self._pieces.append(pieces)
 
     @property
     def rows(self) -> list[Row]:
@@ -147,7 +158,8 @@ class FormTable:
     def _xlsx(self) -> bytes:
         from kalamos.forms.workbook import write_workbook
 
-        return write_workbook(self._template, self._columns, self.kept, self.forms, self.path)
+        new = list(zip(self.forms, self._pieces, strict=True))
+        return write_workbook(self._columns, self.kept, new, self.path)
 
     def _read_old(self) -> None:
         """Read the rows of the file that is there.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +17,11 @@ import cv2
 
 from kalamos.errors import UsageError
 from kalamos.forms.filled import FilledForm
-from kalamos.forms.rendering import cut_field
-from kalamos.forms.template import FormTemplate
 from kalamos.writers.base import without_controls
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from openpyxl.worksheet.worksheet import Worksheet
 
 __all__ = ["read_workbook", "write_workbook"]
@@ -34,9 +34,6 @@ COLOURS: Final = {"check": "FFE0A3", "missing": "F6B8B8", "unregistered": "F6B8B
 
 MAX_CELL_CHARACTERS: Final = 32_767
 """Of a cell, Excel's own limit."""
-
-THUMBNAIL_PX: Final = 40
-"""The height of a field's picture."""
 
 MAX_THUMBNAILS: Final = 5_000
 """Pictures in a workbook: each is a file within it."""
@@ -52,19 +49,17 @@ _ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udf
 
 
 def write_workbook(
-    template: FormTemplate,
     columns: Sequence[str],
     kept: Sequence[dict[str, str]],
-    forms: Sequence[FilledForm],
+    forms: Sequence[tuple[FilledForm, Mapping[str, NDArray[np.uint8]]]],
     old: Path,
 ) -> bytes:
     """Return a workbook of old rows, as they were, and of new forms.
 
     Args:
-        template: whose fields are looked at.
         columns: of the table.
         kept: old rows.
-        forms: new ones.
+        forms: new ones, each with the pictures, uint8 [H, W], of its doubtful fields.
         old: the workbook that the old rows are from, whose "check" sheet goes on; absent for a first one.
     """
     from openpyxl import Workbook, load_workbook
@@ -85,20 +80,21 @@ def write_workbook(
     header = [cell.value for cell in table[1]]
     places = {name: header.index(name) + 1 for name in columns if name in header}
     drawn = len(getattr(check, "_images", ()))
-    for form in forms:
+    for form, pieces in forms:
         row = table.max_row + 1
         values = row_of(form)
         for name, column in places.items():
             cell = table.cell(row, column)
             _set_text(cell, values.get(name, ""))
         _colour(table.cell(row, places["status"]), form.status)
-        for field in template.fields:
-            reading = form.fields.get(field.name)
-            if reading is None or reading.status not in {"check", "missing"}:
+        for name, reading in form.fields.items():
+            if reading.status not in {"check", "missing"}:
                 continue
-            cell = table.cell(row, places[field.name])
+            cell = table.cell(row, places[name])
             _colour(cell, reading.status)
-            drawn += _add_check(check, form, field.name, f"#'{FORMS}'!{cell.coordinate}", drawn)
+            piece = pieces.get(name) if drawn < MAX_THUMBNAILS else None
+            _add_check(check, form, name, f"#'{FORMS}'!{cell.coordinate}", piece)
+            drawn += piece is not None
     _fit(table)
     sink = io.BytesIO()
     book.save(sink)
@@ -130,8 +126,10 @@ def _colour(cell: Any, status: str) -> None:
         cell.fill = PatternFill("solid", fgColor=COLOURS[status])
 
 
-def _add_check(sheet: Worksheet, form: FilledForm, name: str, link: str, drawn: int) -> int:
-    """Add a row for a doubtful field; returns how many pictures that adds."""
+def _add_check(
+    sheet: Worksheet, form: FilledForm, name: str, link: str, piece: NDArray[np.uint8] | None
+) -> None:
+    """Add a row for a doubtful field, with its picture."""
     from openpyxl.drawing.image import Image
 
     reading = form.fields[name]
@@ -141,13 +139,11 @@ def _add_check(sheet: Worksheet, form: FilledForm, name: str, link: str, drawn: 
     for column, text in enumerate(values, 1):
         _set_text(sheet.cell(row, column), text)
     sheet.cell(row, 1).hyperlink = link
-    piece = cut_field(form, name, height=THUMBNAIL_PX) if drawn < MAX_THUMBNAILS else None
     if piece is None:
-        return 0
+        return
     _, encoded = cv2.imencode(".png", piece)
-    sheet.row_dimensions[row].height = 0.8 * THUMBNAIL_PX
+    sheet.row_dimensions[row].height = 0.8 * len(piece)
     sheet.add_image(Image(io.BytesIO(encoded.tobytes())), f"F{row}")
-    return 1
 
 
 def _fit(sheet: Worksheet) -> None:

@@ -1,0 +1,144 @@
+"""Draft a template from an empty form: its frames become fields, numbered on a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import FormError
+from kalamos.forms.template import Box, Field, FormPage, FormTemplate
+from kalamos.pages.rendering import glyph
+from kalamos.pages.ruling import Cell, Grid, find_grids
+
+__all__ = ["draft_template", "draw_numbers"]
+
+Grey = NDArray[np.uint8]
+
+MAX_SIDE_FRACTION: Final = 0.2
+"""Of the page's longer side: larger cells are frames around other things."""
+
+MIN_SIDE_PX: Final = 8
+
+SAME_ROW_FRACTION: Final = 0.35
+"""Of a box's height: lone boxes whose tops and bottoms differ by less stand in one row."""
+
+MAX_GAP_FACTOR: Final = 1.6
+"""Times a box's width: lone boxes farther apart are fields of their own."""
+
+SIMILAR_FRACTION: Final = 0.25
+"""Of a box's side: boxes of one field differ by less."""
+
+NUMBER_COLOUR: Final = (200, 40, 40)
+"""RGB."""
+
+
+def draft_template(name: str, pages: Sequence[Grey], images: Sequence[str]) -> FormTemplate:
+    """Find the boxes of an empty form.
+
+    Rows of boxes become fields of as many characters, the rows of a table one field each, and each lone box a
+    field of one character. They are called "field 1", "field 2" and so on, in reading order, to be renamed.
+
+    Args:
+        name: of the form.
+        pages: grey uint8 [H, W] each.
+        images: their file names, relative to the template's folder.
+
+    Raises:
+        FormError: there are no boxes on any of them.
+
+    >>> page = np.full((300, 500), 255, np.uint8)
+    >>> for place in range(4):
+    ...     _ = cv2.rectangle(page, (60 + 50 * place, 100), (100 + 50 * place, 150), 0, 2)
+    >>> form = draft_template("test", [page], ["test.png"])
+    >>> [(field.name, len(field.boxes)) for field in form.fields]
+    [('field 1', 4)]
+    """
+    fields: list[Field] = []
+    for number, page in enumerate(pages, 1):
+        rows = _rows(find_grids(page), max(page.shape))
+        fields += [
+            Field(f"field {len(fields) + place}", tuple(row), page=number)
+            for place, row in enumerate(rows, 1)
+        ]
+    if not fields:
+        raise FormError(
+            "no boxes were found on the empty form",
+            remedy="scan it straight, at 200 dpi; or write the fields down and use forms new --fields",
+        )
+    sheets = tuple(
+        FormPage(page.shape[1], page.shape[0], image) for page, image in zip(pages, images, strict=True)
+    )
+    return FormTemplate(name, sheets, tuple(fields))
+
+
+def _rows(grids: Sequence[Grid], longest: int) -> list[list[Box]]:
+    """Boxes that belong together, in reading order."""
+    rows: list[list[Box]] = []
+    for grid in grids:
+        for row in range(min(cell.row for cell in grid.cells), max(cell.row for cell in grid.cells) + 1):
+            boxes = [_box(cell) for cell in grid.cells if cell.row == row]
+            boxes = [box for box in boxes if _is_box(box, longest)]
+            if boxes:
+                rows.append(boxes)
+    merged: list[list[Box]] = []
+    for boxes in rows:
+        if merged and _belong_together(merged[-1][-1], boxes[0]):
+            merged[-1] += boxes
+        else:
+            merged.append(boxes)
+    return merged
+
+
+def _box(cell: Cell) -> Box:
+    low, high = cell.corners.min(axis=0), cell.corners.max(axis=0)
+    mean_low = (cell.corners[[0, 3], 0].mean(), cell.corners[[0, 1], 1].mean())
+    mean_high = (cell.corners[[1, 2], 0].mean(), cell.corners[[2, 3], 1].mean())
+    x, y = (max(float(a), float(b)) for a, b in zip(low, mean_low, strict=True))
+    right, bottom = (min(float(a), float(b)) for a, b in zip(high, mean_high, strict=True))
+    return Box(round(x, 1), round(y, 1), round(right - x, 1), round(bottom - y, 1))
+
+
+def _is_box(box: Box, longest: int) -> bool:
+    return (
+        min(box.width, box.height) >= MIN_SIDE_PX
+        and box.height <= MAX_SIDE_FRACTION * longest
+        and box.width <= MAX_SIDE_FRACTION * longest
+    )
+
+
+def _belong_together(left: Box, right: Box) -> bool:
+    """Return whether a box goes on a row of lone boxes."""
+    same = SAME_ROW_FRACTION * left.height
+    gap = right.x - (left.x + left.width)
+    return (
+        abs(left.y - right.y) <= same
+        and abs(left.y + left.height - right.y - right.height) <= same
+        and abs(left.width - right.width) <= SIMILAR_FRACTION * left.width
+        and -0.1 * left.width <= gap <= MAX_GAP_FACTOR * left.width
+    )
+
+
+def draw_numbers(template: FormTemplate, page: int, image: Grey) -> NDArray[np.uint8]:
+    """Draw the fields of a page with their names over its picture: uint8 RGB [H, W, 3]."""
+    canvas: NDArray[np.uint8] = np.stack([image] * 3, axis=2).astype(np.uint8)
+    thick = max(2, round(max(image.shape) / 1000))
+    sheet = template.pages[page - 1]
+    scale = image.shape[1] / sheet.width
+    for field in template.fields:
+        if field.page != page:
+            continue
+        for box in field.boxes:
+            start = round(box.x * scale), round(box.y * scale)
+            end = round((box.x + box.width) * scale), round((box.y + box.height) * scale)
+            cv2.rectangle(canvas, start, end, NUMBER_COLOUR, thick)
+        first = field.boxes[0]
+        tile = glyph(field.name, max(12, round(0.4 * first.height * scale)), NUMBER_COLOUR)
+        x = min(max(0, round(first.x * scale)), max(0, canvas.shape[1] - tile.shape[1]))
+        y = max(0, round(first.y * scale) - tile.shape[0])
+        place = canvas[y : y + tile.shape[0], x : x + tile.shape[1]]
+        place[:] = tile[: place.shape[0], : place.shape[1]]
+    return canvas

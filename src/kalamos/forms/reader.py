@@ -1,0 +1,326 @@
+"""Scans of a form in, filled forms out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos._version import __version__
+from kalamos.alphabets import restrict
+from kalamos.errors import FormError, ImageError, KalamosError
+from kalamos.forms.decoding import DEFAULT_THRESHOLD, BoxReading, Decoded, decode
+from kalamos.forms.filled import FieldReading, FilledForm, Scan
+from kalamos.forms.registration import Registrar, Registration, cut_boxes, refine
+from kalamos.forms.template import Field, FormTemplate
+from kalamos.inputs.item import Item, NamedImage, load_item, name_of
+from kalamos.pages import Box, Character
+from kalamos.pages.cells import CELL_PX, CellReading, read_cells
+from kalamos.pages.page import around
+from kalamos.parallel import default_jobs, ordered_map
+from kalamos.postprocessing import AnswerRule
+from kalamos.predict_options import PredictOptions
+from kalamos.recognizer import Recognizer, load
+
+if TYPE_CHECKING:
+    from kalamos.images import ImageSource
+
+__all__ = ["FormReader"]
+
+Grey = NDArray[np.uint8]
+
+MAX_PIXELS: Final = 50_000_000
+"""Of a scan, height x width."""
+
+RUNNERS_UP: Final = 5
+
+TICKED_FRACTION, MAYBE_TICKED_FRACTION = 0.35, 0.18
+"""Of a box's side: ink as long as the first is a tick, ink as long as the second may be one."""
+
+SURE_TICK, UNSURE_TICK = 0.998, 0.6
+"""How likely a box to tick is what it seems."""
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model, and how it answers for one field."""
+
+    reader: Recognizer
+    rule: AnswerRule
+    allowed: tuple[frozenset[str] | None, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.reader.spec.name} {self.reader.model.sha256[:12]}"
+
+
+class FormReader:
+    """Reads scans of one form. Safe to share between threads.
+
+    Args:
+        template: the form.
+        threshold: the share of all probability that a field's text needs to be `ok`, in (0, 1].
+
+    Raises:
+        FormError: a field's charset is not of its model's alphabet, or its pattern or check does not exist.
+        ModelError: a model that a field names cannot be opened.
+    """
+
+    def __init__(self, template: FormTemplate, *, threshold: float = DEFAULT_THRESHOLD) -> None:
+        self.template = template
+        self._threshold = threshold
+        self._readers: dict[str, Recognizer] = {}
+        self._models = {
+            field.name: self._model_of(field) for field in template.fields if field.kind == "text"
+        }
+        self._registrar = Registrar(template)
+        for field in template.fields:
+            _check_rules(field)
+
+    @property
+    def made_by(self) -> str:
+        """What makes its answers: kalamos's version, the models and the threshold."""
+        names = sorted({model.name for model in self._models.values()})
+        return "; ".join([f"kalamos {__version__}", *names, f"ok from {self._threshold:g}"])
+
+    def _model_of(self, field: Field) -> _Model:
+        name = field.model or self.template.model
+        if name not in self._readers:
+            beside = os.path.join(self.template.folder, name)  # noqa: PTH118
+            self._readers[name] = load(beside if name.endswith(".onnx") and os.path.isfile(beside) else name)
+        reader = self._readers[name]
+        charsets = (field.charset,) * len(field.boxes) if isinstance(field.charset, str) else field.charset
+        try:
+            allowed = tuple(
+                frozenset(restrict(reader.spec.alphabet, charset).labels) if charset else None
+                for charset in charsets
+            )
+        except KalamosError as error:
+            raise FormError(f"field {field.name!r}: {error.problem}", remedy=error.remedy) from error
+        rule = reader.answer_rule(PredictOptions())._replace(top_k=len(reader.labels))
+        return _Model(reader, rule, allowed)
+
+    def read(self, *scans: ImageSource | NamedImage) -> FilledForm:
+        """Read one form: a scan for each of its pages, in any order.
+
+        A scan that cannot be read, or does not show the form, is told in the result.
+        """
+        return self._filled([self._load(scan) for scan in scans])
+
+    def read_all(self, items: Iterable[Item], *, jobs: int | None = None) -> Iterator[FilledForm]:
+        """Read a stream of scans, in its order; those of a form's pages follow each other.
+
+        Args:
+            items: paths and `kalamos.inputs.NamedImage`s.
+            jobs: forms read at once; None takes one for each available processor.
+        """
+        pages = len(self.template.pages)
+        groups = ([item] for item in items) if pages == 1 else self._sheets(items)
+
+        def read(chunk: list[list[Item]]) -> list[FilledForm]:
+            return [self.read(*group) for group in chunk]
+
+        return ordered_map(read, groups, chunk=1, jobs=jobs or default_jobs())
+
+    def _sheets(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        """Group scans that follow each other and show different pages of one sheet."""
+        group: list[Item] = []
+        seen: set[int] = set()
+        sheet: str | None = None
+        for item in items:
+            found = self._registered(self._load(item))[0]
+            new = (found.page in seen) or (
+                sheet is not None and found.sheet is not None and found.sheet != sheet
+            )
+            if group and (new or found.page is None):
+                yield group
+                group, seen, sheet = [], set(), None
+            group.append(item)
+            if found.page is None:
+                yield group
+                group = []
+                continue
+            seen.add(found.page)
+            sheet = found.sheet if sheet is None else sheet
+            if len(seen) == len(self.template.pages):
+                yield group
+                group, seen, sheet = [], set(), None
+        if group:
+            yield group
+
+    def _load(self, source: ImageSource | NamedImage) -> Scan:
+        path = name_of(source)
+        try:
+            image = load_item(source, max_pixels=MAX_PIXELS)
+        except ImageError as error:
+            return Scan(path, error=error)
+        return Scan(path, image=image)
+
+    def _registered(self, scan: Scan) -> tuple[Scan, Registration | None]:
+        if scan.image is None:
+            return scan, None
+        try:
+            found = self._registrar.register(scan.image)
+        except ImageError as error:
+            return Scan(scan.path, error=error, image=scan.image), None
+        return (
+            Scan(scan.path, found.page, found.method, found.error, found.sheet, image=scan.image),
+            found,
+        )
+
+    def _filled(self, loaded: Sequence[Scan]) -> FilledForm:
+        scans: list[Scan] = []
+        where: dict[int, tuple[int, Registration]] = {}
+        for number, scan in enumerate(loaded):
+            scan, found = self._registered(scan)
+            scans.append(scan)
+            if found is not None:
+                where.setdefault(found.page, (number, found))
+        fields: dict[str, FieldReading] = {}
+        for number, registration in where.values():
+            image = scans[number].image
+            assert image is not None  # noqa: S101  (what was registered has one)
+            own = [field for field in self.template.fields if field.page == registration.page]
+            fields |= self._read_fields(image, registration, own, number)
+        ordered = {
+            field.name: fields.get(field.name, FieldReading(None, "missing"))
+            for field in self.template.fields
+        }
+        return FilledForm(ordered, tuple(scans), self.made_by)
+
+    def _read_fields(
+        self, image: Grey, registration: Registration, fields: Sequence[Field], scan: int
+    ) -> dict[str, FieldReading]:
+        """Read a page's fields; those that one model reads share its runs."""
+        corners = {field.name: refine(image, registration, field) for field in fields}
+        crops = {name: cut_boxes(image, where, side=CELL_PX) for name, where in corners.items()}
+        cells: dict[str, list[CellReading]] = {}
+        for readers in self._groups(fields):
+            first = self._models.get(readers[0].name)
+            reader = first.reader if first else next(iter(self._readers.values()), None) or load("digits")
+            rule = first.rule if first else reader.answer_rule(PredictOptions())
+            read = iter(read_cells(reader, [crop for field in readers for crop in crops[field.name]], rule))
+            cells |= {field.name: [next(read) for _ in crops[field.name]] for field in readers}
+        return {
+            field.name: self._reading(field, cells[field.name], corners[field.name], scan, image.shape)
+            for field in fields
+        }
+
+    def _groups(self, fields: Sequence[Field]) -> list[list[Field]]:
+        groups: dict[str, list[Field]] = {}
+        for field in fields:
+            model = self._models.get(field.name)
+            groups.setdefault(model.name if model else "", []).append(field)
+        return list(groups.values())
+
+    def _reading(
+        self,
+        field: Field,
+        cells: Sequence[CellReading],
+        corners: NDArray[np.float32],
+        scan: int,
+        shape: tuple[int, ...],
+    ) -> FieldReading:
+        places = tuple(tuple((float(x), float(y)) for x, y in box) for box in corners)
+        boxes = [_box_of(box, shape) for box in corners]
+        if field.kind == "tick":
+            return _ticks(field, cells, boxes, places, scan)
+        model = self._models[field.name]
+        order = slice(None, None, -1) if field.direction == "rtl" else slice(None)
+        decoded = decode(
+            [box_reading(cell) for cell in cells][order],
+            pattern=field.pattern or None,
+            check=field.check or None,
+            may_be_blank=field.may_be_blank,
+            case=field.case or None,
+            allowed=model.allowed[order],
+            merged=model.reader.spec.alphabet.merged,
+            threshold=self._threshold,
+            top_k=RUNNERS_UP,
+        )
+        chosen = decoded.boxes[order]
+        characters = tuple(
+            _character(cell, label, box, decoded)
+            for cell, label, box in zip(cells, chosen, boxes, strict=True)
+        )
+        text = decoded.text if decoded.text is not None else decoded.as_read
+        return FieldReading(
+            text, decoded.status, decoded.probability, decoded.runners_up, characters, places, scan
+        )
+
+
+def box_reading(cell: CellReading) -> BoxReading:
+    """Return what decoding wants to know of a box."""
+    if cell.answer is None:
+        return BoxReading({}, known=1.0, blank=cell.blank)
+    known = 1.0 if cell.answer.known is None else cell.answer.known
+    return BoxReading(dict(cell.answer.top), known=known, blank=cell.blank)
+
+
+def _character(cell: CellReading, label: str | None, box: Box, decoded: Decoded) -> Character | None:
+    if cell.answer is None or label is None:
+        return None
+    shares = dict(cell.answer.top)
+    share = shares.get(label, shares.get(label.upper(), shares.get(label.lower(), 0.0)))
+    sure = decoded.status == "ok"
+    return Character(
+        label,
+        share,
+        box,
+        cell.answer.top[:RUNNERS_UP],
+        cell.answer.known,
+        None if sure else "not sure enough",
+    )
+
+
+def _ticks(
+    field: Field,
+    cells: Sequence[CellReading],
+    boxes: Sequence[Box],
+    places: tuple[tuple[tuple[float, float], ...], ...],
+    scan: int,
+) -> FieldReading:
+    """Read boxes to tick: one whose ink is as long as a tick's is ticked."""
+    ticked = [cell.ink >= TICKED_FRACTION for cell in cells]
+    unsure = [MAYBE_TICKED_FRACTION <= cell.ink < TICKED_FRACTION for cell in cells]
+    chosen = [option for option, is_ticked in zip(field.options, ticked, strict=True) if is_ticked]
+    probability = float(np.prod([UNSURE_TICK if doubt else SURE_TICK for doubt in unsure]))
+    status: Literal["ok", "check", "blank"] = "ok"
+    if any(unsure) or (len(chosen) > 1 and not field.several) or not (chosen or field.may_be_blank):
+        status = "check"
+    elif not chosen:
+        status = "blank"
+    characters = tuple(
+        Character("x", UNSURE_TICK if doubt else SURE_TICK, box) if is_ticked or doubt else None
+        for is_ticked, doubt, box in zip(ticked, unsure, boxes, strict=True)
+    )
+    return FieldReading("; ".join(chosen), status, probability, (), characters, places, scan)
+
+
+def _box_of(corners: NDArray[np.float32], shape: tuple[int, ...]) -> Box:
+    low = np.clip(np.floor(corners.min(axis=0)), 0, [shape[1] - 1, shape[0] - 1]).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)), low + 1, [shape[1], shape[0]]).astype(int)
+    return around([Box(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))])
+
+
+def _check_rules(field: Field) -> None:
+    """Try a field's pattern and check once, before any scan is read.
+
+    Raises:
+        FormError: one does not exist.
+    """
+    if field.kind == "tick":
+        return
+    try:
+        decode(
+            [BoxReading({}, blank=1.0)] * len(field.boxes),
+            pattern=field.pattern or None,
+            check=field.check or None,
+            may_be_blank=True,
+        )
+    except KalamosError as error:
+        raise FormError(f"field {field.name!r}: {error.problem}", remedy=error.remedy) from error
