@@ -33,7 +33,7 @@ SAID: Final = {
 
 @click.group(cls=SuggestingGroup)
 def forms() -> None:
-    """Read forms with a box for each character into a table.
+    r"""Read forms with a box for each character into a table.
 
     \b
     kalamos forms new empty.png -o form.toml     draft a template from an empty form
@@ -69,8 +69,8 @@ def new(
 ) -> None:
     """Draft a template from an empty form, EMPTY: a picture or a PDF; several are its pages.
 
-    Every row of boxes becomes a field. A picture beside the template shows their names: rename them there, and
-    say what each holds (model, charset, pattern, check).
+    Every row of boxes becomes a field. A picture beside the template shows their names: rename them there,
+    and say what each holds (model, charset, pattern, check).
     """
     if output.suffix.lower() != ".toml":
         raise UsageError(f"{output}: a template is a .toml file", remedy="name it form.toml")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -90,8 +90,8 @@ class FormReader:
     def _model_of(self, field: Field) -> _Model:
         name = field.model or self.template.model
         if name not in self._readers:
-            beside = os.path.join(self.template.folder, name)  # noqa: PTH118
-            self._readers[name] = load(beside if name.endswith(".onnx") and os.path.isfile(beside) else name)
+            beside = Path(self.template.folder, name)
+            self._readers[name] = load(beside if name.endswith(".onnx") and beside.is_file() else name)
         reader = self._readers[name]
         charsets = (field.charset,) * len(field.boxes) if isinstance(field.charset, str) else field.charset
         try:
@@ -175,8 +175,8 @@ class FormReader:
     def _filled(self, loaded: Sequence[Scan]) -> FilledForm:
         scans: list[Scan] = []
         where: dict[int, tuple[int, Registration]] = {}
-        for number, scan in enumerate(loaded):
-            scan, found = self._registered(scan)
+        for number, one in enumerate(loaded):
+            scan, found = self._registered(one)
             scans.append(scan)
             if found is not None:
                 where.setdefault(found.page, (number, found))
