@@ -20,6 +20,7 @@ from kalamos.errors import AlphabetError, UsageError, suggest
 
 __all__ = [
     "ARABIC_28",
+    "ARABIC_DIGITS",
     "CONFUSABLES",
     "CONTROL_CHARACTERS",
     "DIGITS",
@@ -53,6 +54,12 @@ _MERGED: Final = {
     "latin-26": frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
 }
 """Name of an alphabet -> its capitals that stand for their small letters too."""
+
+_FURTHER_CHARACTERS: Final[Mapping[str, Mapping[str, str]]] = {
+    # Persian and Urdu digits have code points of their own; only 4, 5 and 6 (in Urdu 7 too) look otherwise.
+    "arabic-digits": dict(zip("۰۱۲۳۴۵۶۷۸۹", "٠١٢٣٤٥٦٧٨٩", strict=True)),
+}
+"""Name of an alphabet -> character -> the label that stands for it too, beyond case."""
 
 
 def upper_code_point(label: str) -> int:
@@ -141,14 +148,38 @@ class Alphabet:
         merged = _MERGED.get(self.name, frozenset())
         return frozenset(label for label in self.labels if label in merged and label.lower() not in self)
 
+    @cached_property
+    def _further(self) -> Mapping[str, str]:
+        """`_FURTHER_CHARACTERS` whose label is here, without those that have a class of their own."""
+        further = _FURTHER_CHARACTERS.get(self.name, {})
+        return {
+            character: label
+            for character, label in further.items()
+            if label in self and character not in self
+        }
+
+    def characters(self, label: str) -> tuple[str, ...]:
+        """What a label stands for, composed: itself, the small letter of a merged one, other code points.
+
+        >>> LATIN_47.characters("C"), LATIN_47.characters("A"), ARABIC_DIGITS.characters("٤")
+        (('C', 'c'), ('A',), ('٤', '۴'))
+        """
+        composed = unicodedata.normalize("NFC", label)
+        small = (composed.lower(),) if label in self.merged else ()
+        return (composed, *small, *(each for each, known in self._further.items() if known == composed))
+
     def __contains__(self, label: object) -> bool:
         return isinstance(label, str) and unicodedata.normalize("NFC", label) in self._positions
 
     def class_of(self, character: str) -> int | None:
-        """The output that stands for a character, in [0, len): its own, or the merged one of both cases.
+        """The output that stands for a character, in [0, len): its own, or the one that has it too.
+
+        That is the capital of a merged letter, or the digit of another code point (`characters`).
 
         >>> LATIN_47.labels[LATIN_47.class_of("c")], LATIN_47.labels[LATIN_47.class_of("a")]
         ('C', 'a')
+        >>> ARABIC_DIGITS.labels[ARABIC_DIGITS.class_of("۴")]
+        '٤'
         >>> LATIN_47.class_of("ß") is None
         True
         """
@@ -157,6 +188,8 @@ class Alphabet:
         # Both ways: "ı" has the capital I, but is not its small letter.
         if position is None and upper in self.merged and upper.lower() == character:
             position = self._positions[upper]
+        if position is None and character in self._further:
+            position = self._positions[self._further[character]]
         return position
 
     @cached_property
@@ -216,6 +249,10 @@ LATIN_62: Final = Alphabet(
 ARABIC_28: Final = Alphabet("arabic-28", tuple("ابتثجحخدذرزسشصضطظعغفقكلمنهوي"))
 """The letters from alef to yaa, in the order of the dictionary."""
 
+ARABIC_DIGITS: Final = Alphabet("arabic-digits", tuple("٠١٢٣٤٥٦٧٨٩"))
+"""The digits of Arabic writing, U+0660 to U+0669; each stands for the Persian and Urdu one too, U+06F0 to
+U+06F9."""
+
 GROUPS: Final[Mapping[str, Callable[[str], bool]]] = MappingProxyType(
     {"digits": str.isdecimal, "upper": str.isupper, "lower": str.islower, "letters": str.isalpha}
 )
@@ -236,7 +273,7 @@ class ClassMask:
         charset: what was asked for.
         indices: of the classes, rising; at least one.
         labels: theirs, in that order; the small letter where a class that stands for both cases was
-            asked for by its small letter alone.
+            asked for by its small letter alone, and likewise the Persian digit.
     """
 
     charset: str
@@ -363,7 +400,8 @@ def _alike(character: str) -> Iterator[str]:
     """What may have been meant: another form of the character, its other case, one that looks like it."""
     compatible = unicodedata.normalize("NFKC", character)
     yield from (compatible, compatible.upper(), compatible.lower())
-    yield str(unicodedata.decimal(character, "")) if len(character) == 1 else ""
+    if (digit := unicodedata.decimal(character, None) if len(character) == 1 else None) is not None:
+        yield from (str(digit), ARABIC_DIGITS.labels[digit])
     yield from next((group for group in CONFUSABLES if character in group), "")
 
 

@@ -233,17 +233,18 @@ def require_fonts() -> None:
 
 
 def glyph_forms(alphabet: Alphabet, label: str) -> tuple[GlyphForm, ...]:
-    """List the ways to write a label: both cases of a merged one, the joined forms of an Arabic letter.
+    """List the ways to write a label: all its characters, an Arabic letter in its joined forms.
 
-    >>> from kalamos.alphabets import ARABIC_28, LATIN_47
+    >>> from kalamos.alphabets import ARABIC_28, ARABIC_DIGITS, LATIN_47
     >>> [drawing.character for drawing in glyph_forms(LATIN_47, "C")]
     ['C', 'c']
+    >>> [drawing.character for drawing in glyph_forms(ARABIC_DIGITS, "٤")]
+    ['٤', '۴']
     >>> [drawing.form for drawing in glyph_forms(ARABIC_28, "د")]
     ['isolated', 'final']
     """
-    characters = (label, label.lower()) if label in alphabet.merged else (label,)
     found: list[GlyphForm] = []
-    for character in characters:
+    for character in alphabet.characters(label):
         forms = _arabic_forms().get(character)
         if forms is None:
             found.append(GlyphForm(character, character))

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_47, Alphabet
+from kalamos.alphabets import ARABIC_28, ARABIC_DIGITS, DIGITS, LATIN_47, Alphabet
 from kalamos.errors import DatasetError
 from kalamos.evaluation.ood import OODContext, open_set
 from kalamos.evaluation.ood.generators import PHOTOGRAPHS, SHAPES
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 
 
 def test_training_and_judging_share_no_photograph() -> None:
@@ -41,6 +42,7 @@ def test_shapes_that_an_alphabet_has_are_left_out(side: str, monkeypatch: pytest
         (DIGITS, {"circle", "box", "diamond", "triangle"}, {"heart", "plus"}),
         (LATIN_47, {"circle", "triangle", "cross", "check", "plus"}, {"house", "star", "face"}),
         (ARABIC_28, {"circle"}, {"triangle", "cross", "face"}),
+        (ARABIC_DIGITS, {"circle", "diamond", "heart", "triangle", "check"}, {"house", "plus", "star"}),
         (CIRCLES_ONLY, {"circle", "triangle"}, {"plus", "cross"}),
     ):
         drawn.clear()
@@ -51,6 +53,19 @@ def test_shapes_that_an_alphabet_has_are_left_out(side: str, monkeypatch: pytest
         assert set(drawn) <= family
         assert set(drawn).isdisjoint(absent)
         assert family & present <= set(drawn)
+
+
+def test_a_lone_speck_is_no_outlier_where_a_dot_is_a_character() -> None:
+    prepare = Preprocessor(DEFAULT_STEPS)
+
+    def dots(alphabet: Alphabet) -> int:
+        paper = open_set("paper", OODContext(alphabet, "train"))
+        prepared = prepare.images([paper.draw(index) for index in range(200)])
+        inked = [image for image in prepared if isinstance(image, np.ndarray)]
+        # The middle of the square, which specks apart from each other leave empty.
+        return sum(int(image[10:18, 10:18].min()) > 60 for image in inked)
+
+    assert dots(DIGITS) > 5 * max(1, dots(ARABIC_DIGITS))
 
 
 class _Marked(tuple):

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_26, LATIN_47, LATIN_62, Alphabet
+from kalamos.alphabets import ARABIC_28, ARABIC_DIGITS, DIGITS, LATIN_26, LATIN_47, LATIN_62, Alphabet
 from kalamos.errors import DatasetError, UsageError
 from kalamos.evaluation.ood import SETS, OODContext, OutlierSet, open_set
-from kalamos.evaluation.ood.sets import LOOKALIKES, characters_of, foreign_labels, looks_known, procedural
+from kalamos.evaluation.ood.sets import LOOKALIKES, foreign_labels, looks_known, procedural
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 
 
@@ -23,23 +23,32 @@ def test_what_looks_like_a_digit_is_no_outlier_for_digits(letter: str) -> None:
     assert looks_known(letter, DIGITS)
 
 
+@pytest.mark.parametrize("letter", "1lاVv079qEعCFS۴۹")
+def test_what_looks_like_an_arabic_digit_is_no_outlier_for_those(letter: str) -> None:
+    assert looks_known(letter, ARABIC_DIGITS)
+
+
+@pytest.mark.parametrize("letter", "2348BHKWXbdبجشط")
+def test_what_looks_like_no_arabic_digit_is_an_outlier(letter: str) -> None:
+    assert not looks_known(letter, ARABIC_DIGITS)
+
+
 @pytest.mark.parametrize("letter", "AHKMNRWXaehnrtبجسشضقم")
 def test_letters_that_no_digit_looks_like_are_outliers(letter: str) -> None:
     assert not looks_known(letter, DIGITS)
 
 
 def test_every_label_is_known_to_its_own_alphabet() -> None:
-    for alphabet in (DIGITS, LATIN_26, LATIN_47, LATIN_62, ARABIC_28):
+    for alphabet in (DIGITS, LATIN_26, LATIN_47, LATIN_62, ARABIC_28, ARABIC_DIGITS):
         assert foreign_labels(alphabet, alphabet) == ()
 
 
 def test_the_other_case_of_a_merged_capital_is_known() -> None:
     assert looks_known("c", LATIN_47)
     assert foreign_labels(Alphabet("small", ("c", "k", "x")), LATIN_47) == ()
-    assert characters_of(LATIN_47, "O") == ("O", "o")
     # "L" is l as well, which looks like 1; in an alphabet with its own l it is L alone.
     assert "L" not in foreign_labels(LATIN_47, DIGITS)
-    assert characters_of(LATIN_62, "L") == ("L",)
+    assert LATIN_62.characters("L") == ("L",)
 
 
 def test_digits_for_a_reader_of_arabic() -> None:

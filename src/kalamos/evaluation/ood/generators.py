@@ -27,7 +27,6 @@ from kalamos.evaluation.ood.sets import (
     OODContext,
     OODSplit,
     OutlierSet,
-    characters_of,
     one_of,
     procedural,
 )
@@ -272,13 +271,13 @@ def _box(half: float = 0.9) -> Points:
 
 SHAPES: Final[dict[str, Shape]] = {
     "arrow": Shape((_line((-1, 0), (1, 0)), _line((0.5, -0.45), (1, 0), (0.5, 0.45))), "train"),
-    "triangle": Shape((_polygon(3),), "train", "A4Δ", fillable=True),
-    "pentagon": Shape((_polygon(5),), "train", "0ODQoه٥", fillable=True),
-    "diamond": Shape((_polygon(4),), "train", "0ODQoه٥", fillable=True),
-    "box": Shape((_box(),), "train", "0ODQoه٥□ロ口", fillable=True),
-    "circle": Shape((_ring(0.9),), "train", "0ODQoه٥", fillable=True),
+    "triangle": Shape((_polygon(3),), "train", "A4Δ٠", fillable=True),
+    "pentagon": Shape((_polygon(5),), "train", "0ODQoه٥٠", fillable=True),
+    "diamond": Shape((_polygon(4),), "train", "0ODQoه٥٠", fillable=True),
+    "box": Shape((_box(),), "train", "0ODQoه٥٠□ロ口", fillable=True),
+    "circle": Shape((_ring(0.9),), "train", "0ODQoه٥٠", fillable=True),
     "target": Shape((_ring(0.95), _ring(0.5)), "train", "0OoQه"),
-    "heart": Shape((_heart(),), "train", fillable=True),
+    "heart": Shape((_heart(),), "train", "۵٠", fillable=True),
     "house": Shape(
         (
             _line((-0.8, 0), (-0.8, 1), (0.8, 1), (0.8, 0)),
@@ -337,7 +336,8 @@ SHAPES: Final[dict[str, Shape]] = {
         "eval",
     ),
 }
-"""`like` is by eye; a face is not a ring, a crossed box not a cross."""
+"""`like` is by eye; a face is not a ring, a crossed box not a cross. What may be drawn as an area may be a
+dot as well, once it is as large as the other characters: ٠."""
 
 
 @SETS.register("shapes")
@@ -346,15 +346,13 @@ def shapes(context: OODContext) -> OutlierSet:
     families = [
         _drawer(shape)
         for shape in SHAPES.values()
-        if shape.split == context.split and not _known(shape, context.alphabet)
+        if shape.split == context.split and not _known(shape.like, context.alphabet)
     ]
     return procedural("shapes", context, one_of(*families))
 
 
-def _known(shape: Shape, alphabet: Alphabet) -> bool:
-    return any(
-        character in shape.like for label in alphabet.labels for character in characters_of(alphabet, label)
-    )
+def _known(like: str, alphabet: Alphabet) -> bool:
+    return any(character in like for label in alphabet.labels for character in alphabet.characters(label))
 
 
 def _drawer(shape: Shape) -> Callable[[np.random.Generator], GreyImage]:
@@ -600,8 +598,21 @@ _FAMILIES: Final[dict[str, dict[OODSplit, tuple[Draw, ...]]]] = {
 }
 
 
+_DOTTED: Final = (_specks, _hole)
+"""Families among whose images are lone dots, whole or cut."""
+
+_DOTS: Final = "٠.·•"
+"""Characters that are one."""
+
+
+def _families(name: str, context: OODContext) -> Iterable[Draw]:
+    for family in _FAMILIES[name][context.split]:
+        if family not in _DOTTED or not _known(_DOTS, context.alphabet):
+            yield family
+
+
 def _register(name: str) -> None:
-    SETS.register(name)(lambda context: procedural(name, context, one_of(*_FAMILIES[name][context.split])))
+    SETS.register(name)(lambda context: procedural(name, context, one_of(*_families(name, context))))
 
 
 for _name in _FAMILIES:

@@ -11,7 +11,6 @@ Nobody could reject a character of another alphabet that looks like a known one;
 from __future__ import annotations
 
 import os
-import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -38,7 +37,6 @@ __all__ = [
     "OODSplit",
     "OutlierSet",
     "SkippedSet",
-    "characters_of",
     "default_sets",
     "exposure",
     "foreign_labels",
@@ -71,6 +69,9 @@ LOOKALIKES: Final = (
     "1Iil|اأإآر١()!", "0Ooهة٥۵.", "9gqوؤ٩،,", "2Zzح", "6bط", "5Ssىء؟",
     # Arabic letters and Latin ones.
     "JjLlل", "Ppم", "Eeع", "Wwس", "Kkك", "Vv٧", ")ر", "Cc(<",
+    # Arabic and Persian digits one by one, for what looks like the same digit need not be alike.
+    "٠.", "٠·", "٢C", "٢c", "٢r", "٢م", "٣r", "٣م", "٤E", "٤ع", "۴F", "۴f", "٥D", "٥Q", "٦7", "۶S", "۶5",
+    "٧U", "٧u", "٧Y", "٧y", "٨A", "٨n", "٨^",
 )  # fmt: skip
 """Groups whose members look alike within or across scripts, by eye; they overlap, and are not transitive.
 
@@ -249,17 +250,6 @@ def exposure(
     return np.random.default_rng(seed).permutation(images)
 
 
-def characters_of(alphabet: Alphabet, label: str) -> tuple[str, ...]:
-    """Return what a label stands for: itself, and the small letter of a capital that stands for both cases.
-
-    >>> from kalamos.alphabets import LATIN_47
-    >>> characters_of(LATIN_47, "C"), characters_of(LATIN_47, "A")
-    (('C', 'c'), ('A',))
-    """
-    composed = unicodedata.normalize("NFC", label)
-    return (composed, composed.lower()) if label in alphabet.merged else (composed,)
-
-
 def looks_known(character: str, alphabet: Alphabet) -> bool:
     """Say whether a character is one of the alphabet's, or looks like one.
 
@@ -269,7 +259,7 @@ def looks_known(character: str, alphabet: Alphabet) -> bool:
     """
     if alphabet.class_of(character) is not None:
         return True
-    known = {each for label in alphabet.labels for each in characters_of(alphabet, label)}
+    known = {each for label in alphabet.labels for each in alphabet.characters(label)}
     return any(character in group and not known.isdisjoint(group) for group in (*CONFUSABLES, *LOOKALIKES))
 
 
@@ -283,7 +273,7 @@ def foreign_labels(other: Alphabet, known: Alphabet) -> tuple[str, ...]:
     return tuple(
         label
         for label in other.labels
-        if not any(looks_known(character, known) for character in characters_of(other, label))
+        if not any(looks_known(character, known) for character in other.characters(label))
     )
 
 
