@@ -71,6 +71,7 @@ def test_the_list_names_them_all_with_their_counts(command, tmp_path: Path) -> N
     assert set(names()) <= set(table)
     assert table["mnist"][1:7] == ["10", "60,000", "10,000", "absent,", "to", "download"]
     assert table["hijja"][1:7] == ["29", "47,434", "-", "absent,", "by", "hand"]
+    assert table["drawn-persian-digits"][4:8] == ["none,", "it", "is", "drawn"]
     text = outcome.out.decode()
     assert str(tmp_path) in text
     assert "one sub-folder per class" in text
@@ -129,6 +130,13 @@ def test_what_is_not_to_be_downloaded_says_where_to_get_it(command, tmp_path: Pa
         assert outcome.code == 2
         assert home in outcome.err
         assert str(tmp_path) in outcome.err
+
+
+def test_what_is_drawn_is_not_to_be_got(command, tmp_path: Path) -> None:
+    outcome = command("data", "get", "drawn-persian-digits", "--data-dir", tmp_path)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "needs no files" in outcome.out.decode()
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_a_network_every_file_is_named(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_26, LATIN_47, LATIN_62
+from kalamos.alphabets import ARABIC_28, ARABIC_DIGITS, DIGITS, LATIN_26, LATIN_47, LATIN_62
 from kalamos.cli._shared import (
     DATASET_NAME,
     SuggestingGroup,
@@ -33,7 +33,9 @@ PUBLISHED_SUFFIXES = frozenset({".gz", ".bz2", ".zip"})
 CHECKSUM_OK = "checksum as published"
 CHECKSUM_DIFFERS = "not byte for byte the published file, perhaps compressed again"
 
-ALPHABETS = {alphabet.name: alphabet for alphabet in (DIGITS, LATIN_26, LATIN_47, LATIN_62, ARABIC_28)}
+ALPHABETS = {
+    alphabet.name: alphabet for alphabet in (DIGITS, LATIN_26, LATIN_47, LATIN_62, ARABIC_28, ARABIC_DIGITS)
+}
 
 PATHS_TOO = """\
 DATASET may also be a path: a folder with one sub-folder per class, a CSV file
@@ -91,6 +93,9 @@ def get(name: str, data_dir: Path | None) -> None:
     from kalamos.datasets.named import describe
 
     entry = describe(name)
+    if entry.is_drawn:
+        click.echo(f"{name} needs no files: it is drawn whenever it is used")
+        return
     root = data_root(data_dir)
     try:
         paths = entry.find(root)
@@ -108,6 +113,8 @@ def get(name: str, data_dir: Path | None) -> None:
 
 
 def _files(entry: NamedDataset, root: Path) -> str:
+    if entry.is_drawn:
+        return "none, it is drawn"
     try:
         paths = entry.find(root)
     except DatasetError:

@@ -76,6 +76,21 @@ def arabic_letters() -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def hmbd() -> Dataset:
+    return _real("hmbd")
+
+
+@pytest.fixture(scope="session")
+def hmbd_15() -> Dataset:
+    return _real("hmbd-15")
+
+
+@pytest.fixture(scope="session")
+def madbase() -> Dataset:
+    return _real("madbase")
+
+
+@pytest.fixture(scope="session")
 def ocr_arabic() -> Dataset:
     return _real("ocr-arabic")
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from kalamos.alphabets import ARABIC_28
 from kalamos.datasets import Dataset, RaggedImages, SkippedFile, grouped_split, load_dataset
 from kalamos.datasets.named import describe
 from kalamos.datasets.named.arabic import (
@@ -328,6 +329,73 @@ def test_the_real_hijja_28(hijja_28: Dataset, hijja: Dataset) -> None:
     assert (shares.min() > 0.19, shares.max() < 0.22) == (True, True)
     ids = np.array([int(Path(name).stem) for name in test.names])
     assert np.bincount(ids // 5_000).min() > 50  # from the whole range
+
+
+HMBD_FILES = {
+    "Baa_Middle/00002-1.png": "ب,form-00002",
+    "Hamza_Isolated/00002-2.png": "ء,form-00002",
+    "Lam_Alf_Hamza_Isolated/00010-3.png": "لأ,form-00010",
+    "Alf_Hamza_Above_Isolated/00010-4.png": "أ,form-00010",
+    "Alf_Isolated/00010-5.png": "ا,form-00010",
+}
+
+
+def hmbd_files(png: Png, rows: dict[str, str]) -> Files:
+    table = "\n".join(["path,label,group,position", *(f"{name},{row},x" for name, row in rows.items())])
+    images = {name: png(10 * number, 64, 64) for number, name in enumerate(rows, 1)}
+    return images | {"manifest.csv": table.encode()}
+
+
+@pytest.mark.parametrize("place", ["hmbd.zip", "hmbd/hmbd.zip", "hmbd"])
+def test_hmbd_is_read_by_its_manifest(tmp_path: Path, png: Png, place: str) -> None:
+    write_hijja(tmp_path / place, hmbd_files(png, HMBD_FILES))
+    loaded = load_dataset("hmbd", tmp_path)
+    read = {
+        name: (loaded.alphabet.labels[label], int(image[0, 0]), group)
+        for name, label, image, group in zip(
+            loaded.train.names, loaded.train.labels, loaded.train.images, loaded.train.groups, strict=True
+        )
+    }
+    assert read == {
+        name: (row.partition(",")[0], 10 * number, int(row.endswith("10")))
+        for number, (name, row) in enumerate(HMBD_FILES.items(), 1)
+    }
+    assert (loaded.test, loaded.grouped_by, loaded.problems) == (None, "form", ())
+
+
+def test_hmbd_15_has_the_letters_that_are_of_the_28_and_no_alef_with_hamza(tmp_path: Path, png: Png) -> None:
+    write_hijja(tmp_path / "hmbd.zip", hmbd_files(png, HMBD_FILES))
+    loaded = load_dataset("hmbd-15", tmp_path)
+    assert sorted(loaded.train.names) == ["Alf_Isolated/00010-5.png", "Baa_Middle/00002-1.png"]
+    assert {loaded.alphabet.labels[label] for label in loaded.train.labels} == {"ا", "ب"}
+    assert set(loaded.alphabet.labels) < set(ARABIC_28.labels)
+    assert list(loaded.alphabet.labels) == sorted(loaded.alphabet.labels, key=ARABIC_28.index)
+
+
+def test_hmbd_without_its_table_or_with_another_label_is_refused(tmp_path: Path, png: Png) -> None:
+    files = hmbd_files(png, HMBD_FILES | {"x.png": "خ,form-00011"})
+    write_hijja(tmp_path / "a" / "hmbd.zip", files)
+    with pytest.raises(DatasetError, match=r"hmbd\.zip: the label 'خ' is not of HMBD's letters"):
+        load_dataset("hmbd", tmp_path / "a")
+    del files["manifest.csv"]
+    write_hijja(tmp_path / "b" / "hmbd.zip", files)
+    with pytest.raises(DatasetError, match=r"hmbd\.zip: there is no table of its images") as caught:
+        load_dataset("hmbd", tmp_path / "b")
+    assert "path,label,group" in caught.value.remedy
+
+
+def test_hmbd_the_real_one(hmbd: Dataset, hmbd_15: Dataset, aspect: Callable[..., float]) -> None:
+    counts = dict(zip(hmbd.alphabet.labels, np.bincount(hmbd.train.labels).tolist(), strict=True))
+    assert min(counts.values()) > 350
+    assert {label for label, count in counts.items() if count > 700} == set("بتجغ")
+    assert np.median(hmbd.train.images) > 200  # black on white
+    tall, flat = (
+        aspect(hmbd.train.images[hmbd.train.labels == hmbd.alphabet.index(label)]) for label in "اس"
+    )
+    assert (tall > 3, flat < 1) == (True, True)  # upright
+    assert len(np.unique(hmbd.train.groups)) == 99
+    assert len(hmbd_15.train) == sum(count for label, count in counts.items() if label in ARABIC_28)
+    assert set(hmbd_15.train.names) < set(hmbd.train.names)
 
 
 def label_of(member: str) -> int | None:

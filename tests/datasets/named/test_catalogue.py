@@ -14,8 +14,10 @@ from kalamos.errors import DatasetError
 ALL = {
     "mnist", "emnist-balanced", "emnist-byclass", "emnist-bymerge", "emnist-letters", "emnist-digits",
     "emnist-mnist", "kmnist", "usps", "ocr-arabic", "ocr-arabic-punctuation", "ahcd", "hijja", "emnist-47",
-    "hijja-28", "arabic-letters", "unipen", "unipen-digits",
+    "hijja-28", "arabic-letters", "unipen", "unipen-digits", "hmbd", "hmbd-15", "madbase",
 }  # fmt: skip
+DRAWN = {"drawn-persian-digits"}
+"""These need no files."""
 
 
 def split(count: int) -> Split:
@@ -29,7 +31,7 @@ def two(read: Parts) -> NamedDataset:
 
 
 def test_names() -> None:
-    assert set(names()) == ALL
+    assert set(names()) == ALL | DRAWN
     assert list(names()) == sorted(names())
 
 
@@ -53,6 +55,14 @@ def test_every_dataset_is_described_before_it_is_here(name: str, tmp_path: Path)
     way = f"kalamos data get {name} --data-dir {tmp_path}" if entry.torchvision else entry.home
     for hint in (way, "--data-dir", "KALAMOS_DATA"):
         assert hint in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", sorted(DRAWN))
+def test_what_is_drawn_needs_no_files(name: str, tmp_path: Path) -> None:
+    entry = describe(name)
+    assert entry.is_drawn
+    assert entry.find(tmp_path / "absent") == ()
+    entry.check(entry(tmp_path / "absent"))
 
 
 def test_the_folder_given_goes_before_the_environment_and_that_before_the_cache(

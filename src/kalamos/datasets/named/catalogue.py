@@ -130,7 +130,8 @@ class NamedDataset:
         train: the number of training images, or of all images if there is no official test split.
         test: the number of test images; 0 if there is no official test split.
         source: whom to cite.
-        layouts: where its files may lie; the first complete one counts.
+        layouts: where its files may lie; the first complete one counts. None at all, and no `made_of`: it is
+            drawn when it is read, and needs no files.
         read: reads images and labels from the paths that a layout found, in its order.
         grouped_by: what the groups are, such as "writer".
         torchvision: the class of torchvision.datasets that publishes addresses and checksums, with
@@ -151,12 +152,19 @@ class NamedDataset:
     home: str = ""
     made_of: tuple[NamedDataset, ...] = ()
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it needs no files."""
+        return not self.layouts and not self.made_of
+
     def find(self, root: Path) -> tuple[Path, ...]:
-        """Find the files or folders that it would be read from; nothing is opened.
+        """Find the files or folders that it would be read from; nothing is opened. None where it is drawn.
 
         Raises:
             DatasetError: they are not all there.
         """
+        if self.is_drawn:
+            return ()
         return tuple(path for part in self.made_of or (self,) for path in self._find(part, root))
 
     def _find(self, part: NamedDataset, root: Path) -> tuple[Path, ...]:
