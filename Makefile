@@ -61,17 +61,22 @@ zoo: $(VENV)/.everything  ## train and measure the shipped models, install them 
 teaching: $(VENV)/.everything  ## measure teaching on letters held out of training, write docs/teaching.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/teaching.py
 
-fonts: $(VENV)/.everything  ## get and draw the open fonts of recipes/handwriting-fonts.txt (needs npm)
+fonts: $(VENV)/.everything  ## get and draw the open fonts that recipes/*-fonts.txt list (needs npm)
 	$(BIN)/python benchmarks/fetch_fonts.py build/fonts
+	$(BIN)/python benchmarks/fetch_fonts.py build/arabic-fonts --list recipes/arabic-fonts.txt
 	rm -rf build/rendered build/judged
 	$(BIN)/kalamos data render build/fonts --alphabet digits --per-glyph 12 --side train \
 		--list recipes/handwriting-fonts.txt -o build/rendered/digits
 	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --per-glyph 12 --side train \
 		--list recipes/handwriting-fonts.txt -o build/rendered/latin-47
+	$(BIN)/kalamos data render build/arabic-fonts --alphabet arabic-digits --per-glyph 12 --side train \
+		--list recipes/arabic-fonts.txt -o build/rendered/arabic-digits
 	$(BIN)/kalamos data render build/fonts --alphabet digits --side judge \
 		--list recipes/handwriting-fonts.txt -o build/judged/digits
 	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --side judge \
 		--list recipes/handwriting-fonts.txt -o build/judged/latin-47
+	$(BIN)/kalamos data render build/arabic-fonts --alphabet arabic-digits --side judge \
+		--list recipes/arabic-fonts.txt -o build/judged/arabic-digits
 
 notebook: $(VENV)/.everything  ## run the notebook, keep its outputs
 	$(BIN)/python notebooks/run.py

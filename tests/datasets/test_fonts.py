@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_26, LATIN_47, LATIN_62, Alphabet
+from kalamos.alphabets import ARABIC_28, ARABIC_DIGITS, DIGITS, LATIN_26, LATIN_47, LATIN_62, Alphabet
 from kalamos.datasets.dataset import SkippedFile
 from kalamos.datasets.fonts import (
     EM_PX,
@@ -33,7 +33,8 @@ from kalamos.datasets.fonts import (
 )
 from kalamos.errors import DatasetError, MissingExtraError
 
-REVIEWED = Path(__file__).parents[2] / "recipes" / "handwriting-fonts.txt"
+RECIPES = Path(__file__).parents[2] / "recipes"
+REVIEWED = RECIPES / "handwriting-fonts.txt"
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -49,6 +50,11 @@ def test_the_reviewed_list_holds_and_keeps_about_a_fifth_for_judging() -> None:
     assert {one.script for one in listed} == {"latin", "arabic"}
     assert 0.15 < len(judges) / len(latin) < 0.3
     assert len({one.family for one in listed}) == len(listed)
+
+
+def test_the_list_of_arabic_fonts_has_both_sides() -> None:
+    listed = read_list(RECIPES / "arabic-fonts.txt")
+    assert {(one.side, one.script) for one in listed} == {("train", "arabic"), ("judge", "arabic")}
 
 
 def test_the_side_is_a_checksum_and_never_changes() -> None:
@@ -151,9 +157,10 @@ def test_choosing_a_side_tells_what_is_absent() -> None:
         (LATIN_62, "C", "C"),
         (LATIN_26, "Q", "Qq"),
         (DIGITS, "7", "7"),
+        (ARABIC_DIGITS, "٤", "٤۴"),
     ],
 )
-def test_merged_labels_are_drawn_in_both_cases(alphabet: Alphabet, label: str, characters: str) -> None:
+def test_a_label_is_drawn_as_all_its_characters(alphabet: Alphabet, label: str, characters: str) -> None:
     assert "".join(drawing.text for drawing in glyph_forms(alphabet, label)) == characters
 
 
@@ -169,6 +176,8 @@ def test_arabic_letters_are_drawn_in_the_forms_that_they_have() -> None:
 
 
 def test_keys_differ_where_file_names_ignore_case() -> None:
+    digits = [each.key for label in ARABIC_DIGITS.labels for each in glyph_forms(ARABIC_DIGITS, label)]
+    assert len(set(digits)) == 20
     keys = [drawing.key for label in LATIN_62.labels for drawing in glyph_forms(LATIN_62, label)]
     assert len({key.casefold() for key in keys}) == 62
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kalamos.alphabets import ARABIC_28, DIGITS, LATIN_47, LATIN_62, Alphabet
+from kalamos.alphabets import ARABIC_28, ARABIC_DIGITS, DIGITS, LATIN_47, LATIN_62, Alphabet
 from kalamos.datasets import load_dataset
 from kalamos.datasets.fonts import FontFile
 from kalamos.datasets.render import (
@@ -102,6 +102,32 @@ def test_both_cases_of_a_merged_letter_are_one_class(tmp_path: Path, make_font) 
     ]
     dataset = load_dataset(tmp_path / "data" / "latin-47.csv")
     assert dataset.alphabet.merged == {"C", "L"}
+
+
+FRAME = [(0, 0, 600, 100), (0, 600, 600, 700), (0, 100, 100, 600), (500, 100, 600, 600)]
+
+
+def test_persian_digits_are_drawn_under_the_arabic_labels(tmp_path: Path, make_font) -> None:
+    make_font(tmp_path / "fonts" / "pen.ttf", {"٤": TALL, "۴": FLAT, "۵": FRAME, "٠": FLAT, "۰": FRAME})
+    rendered = render_dataset(
+        find_families(tmp_path / "fonts"), ARABIC_DIGITS, tmp_path / "data", per_glyph=1
+    )
+    images = {name for name in contents(tmp_path / "data") if name.endswith(".png")}
+    assert images == {
+        "٠/pen-u0660-0.png", "٤/pen-u0664-0.png", "٤/pen-u06f4-0.png", "٥/pen-u06f5-0.png",
+    }  # fmt: skip
+    left = [str(problem) for problem in rendered.left_out]
+    assert "pen: draws as a ring, which is ٥ once it is as large: ۰" in left
+    assert "pen: has no ١ ۱ ٢ ۲ ٣ ۳ ٥ ٦ ۶ ٧ ۷ ٨ ۸ ٩ ۹" in left
+
+
+def test_a_zero_with_a_small_hole_is_still_a_dot(tmp_path: Path, make_font) -> None:
+    holed = [(0, 0, 600, 250), (0, 350, 600, 600), (0, 250, 250, 350), (350, 250, 600, 350)]
+    make_font(tmp_path / "fonts" / "pen.ttf", {"٠": holed, "١": TALL})
+    rendered = render_dataset(
+        find_families(tmp_path / "fonts"), ARABIC_DIGITS, tmp_path / "data", per_glyph=1
+    )
+    assert (rendered.images, rendered.classes) == (2, 2)
 
 
 def test_small_letters_drawn_as_capitals_are_left_out(tmp_path: Path, make_font) -> None:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.alphabets import Alphabet
+from kalamos.alphabets import ARABIC_DIGITS, Alphabet
 from kalamos.datasets.dataset import SkippedFile
 from kalamos.datasets.fonts import (
     FontFamily,
@@ -33,6 +33,7 @@ from kalamos.datasets.fonts import (
     side_of,
 )
 from kalamos.datasets.local import folder_of
+from kalamos.datasets.named.arabic_digits import MAX_DOT_HOLE_FRACTION
 from kalamos.errors import DatasetError, OutputError
 from kalamos.utils.atomic_write import temporary_folder
 
@@ -130,6 +131,14 @@ def _place(page: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint
     return image
 
 
+def _hole_fraction(glyph: NDArray[np.uint8]) -> float:
+    """The share of the ink's area, holes included, that is holes."""
+    _, ink = cv2.threshold(glyph, 127, 255, cv2.THRESH_BINARY)
+    outlines, _ = cv2.findContours(ink, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    whole = cv2.drawContours(np.zeros_like(ink), outlines, -1, 255, cv2.FILLED)
+    return 1 - cv2.countNonZero(ink) / max(cv2.countNonZero(whole), 1)
+
+
 def _jittered_margin(free: int, rng: np.random.Generator) -> int:
     return round(free * rng.uniform(0.4, 0.6))
 
@@ -143,7 +152,8 @@ class RenderedDataset:
         images: how many were written.
         classes: labels with an image, of the alphabet's.
         families: fonts with an image.
-        left_out: characters a font does not have, has no ink for, or draws as it draws the capital.
+        left_out: characters a font does not have, has no ink for, or draws as it draws the capital; an Arabic
+            zero that is an open ring.
         unreadable: font files that are damaged or not fonts.
     """
 
@@ -172,7 +182,8 @@ def render_dataset(
 
     Args:
         families: see `find_families`; the files of a family take turns.
-        alphabet: a merged label ("C" of latin-47) is drawn in both cases, an Arabic letter in all its forms.
+        alphabet: a merged label ("C" of latin-47) is drawn in both cases, an Arabic letter in all its forms,
+            an Arabic digit in its Persian form too.
         folder: where to write; missing parents are created.
         per_glyph: images of each character (case, form) in each family.
         seed: random seed of the variations.
@@ -219,18 +230,21 @@ class _DatasetWriter:
                 self._unreadable.append(SkippedFile(f"{family.name}/{path.name}", error.problem))
         absent: list[GlyphForm] = []
         repeated: list[GlyphForm] = []
+        rings: list[GlyphForm] = []
         for label, drawing in self._drawings:
             drawn = [(font, glyph) for font in fonts if (glyph := font.draw(drawing)) is not None]
-            glyphs = [glyph for font, glyph in drawn if not self._is_capital(drawing, font, glyph)]
+            dots = [(font, glyph) for font, glyph in drawn if not self._is_five(label, glyph)]
+            glyphs = [glyph for font, glyph in dots if not self._is_capital(drawing, font, glyph)]
             if glyphs:
                 self._write(family, label, drawing, glyphs)
             else:
-                (repeated if drawn else absent).append(drawing)
+                (repeated if dots else rings if drawn else absent).append(drawing)
         if fonts and len(absent) == len(self._drawings):
             self._left_out.append(SkippedFile(family.name, f"has no character of {self._alphabet.name!r}"))
         elif fonts:
             self._note(family, "has no", absent)
             self._note(family, "draws as their capitals:", repeated)
+            self._note(family, "draws as a ring, which is ٥ once it is as large:", rings)
 
     def finish(self, folder: Path) -> RenderedDataset:
         count = len({label for _, label, _ in self._rows})
@@ -254,6 +268,10 @@ class _DatasetWriter:
             tuple(self._left_out),
             tuple(self._unreadable),
         )
+
+    def _is_five(self, label: str, glyph: NDArray[np.uint8]) -> bool:
+        """Whether an Arabic zero is drawn as an open ring: only its size tells it from a five."""
+        return label == ARABIC_DIGITS.labels[0] and _hole_fraction(glyph) > MAX_DOT_HOLE_FRACTION
 
     def _is_capital(self, drawing: GlyphForm, font: FontFile, glyph: NDArray[np.uint8]) -> bool:
         """Whether a small letter is drawn as its capital: it would teach its class the other's shape."""
