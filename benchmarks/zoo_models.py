@@ -45,4 +45,5 @@ ZOO = (
     Shipped("arabic-large", (Wanted("ahcd", 0.988), Wanted("hijja-28", 0.93)), int8=True),
     Shipped("arabic", (Wanted("ahcd", 0.983), Wanted("hijja-28", 0.92))),
     Shipped("arabic-print", (Wanted("ocr-arabic", 0.995),)),
+    Shipped("arabic-digits", (Wanted("madbase", 0.0),)),
 )
