@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from tests.pages import Page, decode_uri
+from tests.html_pages import Page, decode_uri
 
 import kalamos.evaluation.report as report_module
 from kalamos._version import __version__

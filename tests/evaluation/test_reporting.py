@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.pages import Page, decode_uri
+from tests.html_pages import Page, decode_uri
 
 from kalamos.datasets import Dataset
 from kalamos.errors import MissingExtraError, OutputError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.pages import Page
+from tests.html_pages import Page
 
 from kalamos.alphabets import DIGITS, Alphabet
 from kalamos.datasets import Dataset, SkippedFile, Split

@@ -12,7 +12,7 @@ from kalamos.pages.parts import Part
 
 __all__ = ["Band", "TextLine", "find_lines", "join", "single_line", "word_gap"]
 
-SMALL_FRACTION: Final = 0.45
+SMALL_FRACTION: Final = 0.6
 """Of the writing's height: parts smaller in both directions are dots, bars and punctuation."""
 
 FLAT_FRACTION: Final = 0.3

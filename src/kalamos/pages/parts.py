@@ -36,6 +36,9 @@ MAX_RULE_FRACTION: Final = 0.35
 CONTINUED_FRACTION: Final = 0.35
 """Of a dash's contrast: a ruled line goes on beside it at least as dark."""
 
+BLUR_PX: Final = 3
+"""How far a stroke's blur reaches."""
+
 LETTER_FRACTION: Final = 0.5
 """Of the writing's height: parts at least as high are letters, which show how the lines run."""
 
@@ -186,22 +189,24 @@ def _is_ruled(sheet: Sheet, box: Box, own: NDArray[np.bool_]) -> bool:
     if not paper.size:
         return False
     contrast = float(np.median(paper)) - float(np.mean(sheet.grey[rows, columns][own]))
-    gap = 3  # what blur carries over
-    sides = (
-        slice(max(0, box.x - gap - reach), max(0, box.x - gap)),
-        slice(columns.stop + gap, columns.stop + gap + reach),
-    )
-    return all(_goes_on(sheet, rows, side, contrast) for side in sides)
+    sides = [
+        _goes_on(sheet, rows, range(columns.start - 1 - BLUR_PX, columns.start - 1 - reach, -1), contrast),
+        _goes_on(sheet, rows, range(columns.stop + BLUR_PX, columns.stop + reach), contrast),
+    ]
+    return True in sides and False not in sides
 
 
-def _goes_on(sheet: Sheet, rows: slice, columns: slice, contrast: float) -> bool:
-    """Return whether there is a fainter line in these rows too, where no ink is."""
-    reach = rows.stop - rows.start
-    band = slice(max(0, rows.start - reach), rows.stop + reach)
-    grey, mask = sheet.grey[band, columns], sheet.mask[band, columns]
-    if grey.size == 0 or mask.any():
-        return grey.size > 0  # writing covers it: nothing speaks against a line
-    profile = grey.mean(axis=1)
+def _goes_on(sheet: Sheet, rows: slice, columns: range, contrast: float) -> bool | None:
+    """Return whether a line goes on in these columns, up to the next ink; None where nothing can be seen."""
+    thick = rows.stop - rows.start
+    band = slice(max(0, rows.start - thick), rows.stop + thick)
+    inside = [column for column in columns if 0 <= column < sheet.mask.shape[1]]
+    inked = sheet.mask[band, inside].any(axis=0)
+    free = inside[: int(inked.argmax()) if inked.any() else len(inside)]
+    free = free[: len(free) - BLUR_PX] if inked.any() else free
+    if len(free) < 3:
+        return None
+    profile = sheet.grey[band, free].mean(axis=1)
     paper = float(np.median(profile))
     strongest = max((paper - profile).min(), (paper - profile).max(), key=abs)
     return bool(strongest * contrast > 0 and abs(strongest) >= CONTINUED_FRACTION * abs(contrast))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.pages import Page
+from tests.html_pages import Page
 
 from kalamos.datasets import Dataset, Split
 from kalamos.errors import DatasetError, UsageError

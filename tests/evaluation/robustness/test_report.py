@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.pages import Page
+from tests.html_pages import Page
 
 from kalamos.errors import OutputError
 from kalamos.evaluation.evaluate import EvalTarget

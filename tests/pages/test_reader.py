@@ -1,0 +1,216 @@
+"""Pages of many characters: what is read, in which order, and what is not read as nonsense."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+import kalamos
+from kalamos.errors import CorruptImageError, UsageError
+from kalamos.pages import Page, PageReader
+from kalamos.pages.reader import is_right_to_left
+
+Grey = NDArray[np.uint8]
+
+
+def paper(height: int, width: int) -> Grey:
+    """White paper in light that falls off to the right, with a little grain."""
+    light = np.linspace(238, 190, width, dtype=np.float32)[np.newaxis].repeat(height, axis=0)
+    grain = np.random.default_rng(7).normal(0, 2, (height, width))
+    return np.clip(light + grain, 0, 255).astype(np.uint8)
+
+
+def write(page: Grey, text: str, x: int, y: int, size: float = 2.0, pitch: int = 62) -> None:
+    for place, sign in enumerate(text):
+        at = (x + round(place * pitch * size / 2), y)
+        cv2.putText(
+            page, sign, at, cv2.FONT_HERSHEY_SIMPLEX, size, 45, max(2, round(2.2 * size)), cv2.LINE_AA
+        )
+
+
+@pytest.fixture(scope="module")
+def reader() -> PageReader:
+    return PageReader(kalamos.load("digits"))
+
+
+@pytest.fixture(scope="module")
+def three_lines() -> Grey:
+    page = paper(520, 640)
+    write(page, "27463", 60, 130)
+    write(page, "3825", 60, 270)
+    write(page, "94", 60, 410)
+    write(page, "67", 330, 410)
+    return page
+
+
+def test_lines_are_read_from_top_to_bottom_and_gaps_are_spaces(reader: PageReader, three_lines: Grey) -> None:
+    page = reader.read_image(three_lines)
+    assert page.text == "27463\n3825\n94 67"
+    assert [len(line.words) for line in page.lines] == [1, 1, 2]
+    assert page.error is None
+    assert page.layout == "page"
+
+
+def test_boxes_lie_around_the_ink(reader: PageReader, three_lines: Grey) -> None:
+    boxes = [character.box for character in reader.read_image(three_lines).lines[0].words[0].characters]
+    for place, box in enumerate(boxes):
+        left = 60 + 62 * place
+        assert left - 8 <= box.x <= left + 14
+        assert 20 <= box.width <= 56
+        assert 80 <= box.y <= 95
+        assert 35 <= box.height <= 60
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_pages_that_lie_sideways_or_upside_down_are_righted(
+    reader: PageReader, three_lines: Grey, quarters: int
+) -> None:
+    page = reader.read_image(np.ascontiguousarray(np.rot90(three_lines, quarters)))
+    assert page.text == "27463\n3825\n94 67"
+    assert abs(abs(page.turned) - 90 * min(quarters, 4 - quarters)) < 2
+    height, width = three_lines.shape if quarters == 2 else three_lines.shape[::-1]
+    assert (page.height, page.width) == (height, width)
+    # The boxes are of the picture as it was given.
+    first = page.lines[0].words[0].characters[0].box
+    corner = {1: (80, 640 - 60 - 40), 2: (640 - 100, 520 - 130), 3: (520 - 130, 60)}[quarters]
+    assert abs(first.x - corner[0]) < 25
+    assert abs(first.y - corner[1]) < 25
+
+
+@pytest.mark.parametrize("degrees", [-14, -5, 6, 15])
+def test_skew_is_taken_away(reader: PageReader, three_lines: Grey, degrees: float) -> None:
+    height, width = three_lines.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 0.8)
+    skewed = cv2.warpAffine(three_lines, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    page = reader.read_image(np.asarray(skewed, np.uint8))
+    assert page.text == "27463\n3825\n94 67"
+    assert page.turned == pytest.approx(degrees, abs=2.5)
+
+
+def test_ruled_lines_are_no_writing(reader: PageReader, three_lines: Grey) -> None:
+    ruled = three_lines.copy()
+    for y in range(30, 520, 35):
+        cv2.line(ruled, (0, y), (640, y), 180, 1)
+    assert reader.read_image(ruled).text == "27463\n3825\n94 67"
+
+
+@pytest.mark.parametrize("size", [0.8, 1.4, 4.0])
+def test_writing_of_any_size_is_found(reader: PageReader, size: float) -> None:
+    page = paper(round(170 * size), round(240 * size))
+    write(page, "3725", round(30 * size), round(60 * size), size)
+    write(page, "496", round(30 * size), round(130 * size), size)
+    assert reader.read_image(page).text == "3725\n496"
+
+
+def test_light_ink_on_dark_ground_is_read_too(reader: PageReader, three_lines: Grey) -> None:
+    assert reader.read_image(np.asarray(255 - three_lines, np.uint8)).text == "27463\n3825\n94 67"
+
+
+def test_signs_between_digits_are_told_by_shape_and_place(reader: PageReader) -> None:
+    page = paper(420, 560)
+    for row, sign in enumerate(",.:-"):
+        write(page, "7", 60, 90 + 95 * row)
+        write(page, "52", 160, 90 + 95 * row)
+        y = 90 + 95 * row
+        if sign == ",":
+            cv2.line(page, (130, y - 4), (124, y + 12), 45, 5, cv2.LINE_AA)
+        elif sign == ".":
+            cv2.circle(page, (130, y - 3), 4, 45, -1, cv2.LINE_AA)
+        elif sign == ":":
+            cv2.circle(page, (130, y - 8), 4, 45, -1, cv2.LINE_AA)
+            cv2.circle(page, (130, y - 30), 4, 45, -1, cv2.LINE_AA)
+        else:
+            cv2.line(page, (120, y - 22), (142, y - 22), 45, 5, cv2.LINE_AA)
+    assert reader.read_image(page).text == "7,52\n7.52\n7:52\n7-52"
+
+
+def test_a_slash_leans_and_reaches_beyond_the_digits(reader: PageReader) -> None:
+    page = paper(160, 420)
+    write(page, "12", 40, 100)
+    cv2.line(page, (196, 42), (166, 116), 45, 5, cv2.LINE_AA)
+    write(page, "57", 215, 100)
+    assert reader.read_image(page).text == "12/57"
+
+
+def test_one_line_is_one_line_whatever_its_ups_and_downs(three_lines: Grey) -> None:
+    page = paper(300, 560)
+    for place, sign in enumerate("27463"):
+        write(page, sign, 60 + 90 * place, 90 + 40 * place)
+    line = PageReader(kalamos.load("digits"), layout="line").read_image(page)
+    assert [character.label for character in line.characters] == list("27463")
+    assert len(line.lines) == 1
+    assert line.layout == "line"
+
+
+def test_blank_pages_have_no_lines(reader: PageReader) -> None:
+    for blank in (paper(300, 400), np.full((300, 400), 7, np.uint8), np.zeros((1, 1), np.uint8)):
+        page = reader.read_image(blank)
+        assert (page.text, page.lines, page.error) == ("", (), None)
+
+
+def test_arabic_is_read_from_the_right() -> None:
+    assert is_right_to_left(kalamos.load("arabic").labels)
+    assert not is_right_to_left(kalamos.load("latin").labels)
+    page = paper(160, 420)
+    # ا and ل: two strokes that a child can draw; the first letter stands on the right.
+    cv2.line(page, (330, 30), (330, 110), 45, 6, cv2.LINE_AA)
+    points = np.array([[140, 25], [140, 100], [128, 118], [100, 120], [88, 105]])
+    cv2.polylines(page, [points], isClosed=False, color=45, thickness=6, lineType=cv2.LINE_AA)
+    read = kalamos.read(page, model="arabic")
+    labels = [character.label for character in read.characters]
+    assert labels == ["ا", "ل"]
+    assert read.characters[0].box.x > read.characters[1].box.x
+
+
+def test_a_charset_and_a_threshold_hold_for_each_character(three_lines: Grey) -> None:
+    page = kalamos.read(three_lines, charset="0 2 4 6 8", min_confidence=0.999999)
+    assert {character.candidates[0].label for character in page.characters} <= set("02468")
+    withheld = [character for character in page.characters if character.label is None]
+    assert withheld
+    assert {character.reason for character in withheld} == {"not sure enough"}
+    assert page.text.count("2") == sum(character.label == "2" for character in page.characters)
+
+
+def test_what_cannot_be_read_is_an_error_or_a_page_with_one(reader: PageReader) -> None:
+    with pytest.raises(CorruptImageError):
+        kalamos.read(b"\x89PNG\r\n\x1a\nbroken")
+    page = reader.try_read(b"\x89PNG\r\n\x1a\nbroken")
+    assert isinstance(page.error, CorruptImageError)
+    assert page.lines == ()
+    with pytest.raises(UsageError, match="layout = 'gird' is unknown; did you mean 'grid'"):
+        kalamos.read(paper(100, 100), layout="gird")  # type: ignore[arg-type]
+
+
+def test_a_stream_keeps_its_order_and_its_bad_pages(reader: PageReader, tmp_path: object) -> None:
+    from kalamos.inputs import NamedImage
+
+    pages = []
+    for number in range(6):
+        page = paper(120, 200)
+        write(page, str(number + 2), 60, 90)
+        pages.append(NamedImage(f"{number}.png", cv2.imencode(".png", page)[1].tobytes()))
+    pages.insert(3, NamedImage("bad.png", b"no image"))
+    read = list(reader.read_files(pages, jobs=3))
+    assert [page.path for page in read] == ["0.png", "1.png", "2.png", "bad.png", "3.png", "4.png", "5.png"]
+    assert [page.text for page in read] == ["2", "3", "4", "", "5", "6", "7"]
+    assert read[3].error is not None
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    hnp.arrays(np.uint8, st.tuples(st.integers(1, 70), st.integers(1, 90)), elements=st.integers(0, 255)),
+)
+def test_any_picture_gives_a_page(image: Grey) -> None:
+    page = PageReader(kalamos.load("digits")).read_image(image)
+    assert isinstance(page, Page)
+    for character in page.characters:
+        box = character.box
+        assert 0 <= box.x < box.x + box.width <= image.shape[1]
+        assert 0 <= box.y < box.y + box.height <= image.shape[0]
+        assert 0 <= character.confidence <= 1
+    page.render()
