@@ -64,6 +64,7 @@ teaching: $(VENV)/.everything  ## measure teaching on letters held out of traini
 fonts: $(VENV)/.everything  ## get and draw the open fonts that recipes/*-fonts.txt list (needs npm)
 	$(BIN)/python benchmarks/fetch_fonts.py build/fonts
 	$(BIN)/python benchmarks/fetch_fonts.py build/arabic-fonts --list recipes/arabic-fonts.txt
+	$(BIN)/python benchmarks/fetch_fonts.py build/print-fonts --list recipes/print-fonts.txt
 	rm -rf build/rendered build/judged
 	$(BIN)/kalamos data render build/fonts --alphabet digits --per-glyph 12 --side train \
 		--list recipes/handwriting-fonts.txt -o build/rendered/digits
@@ -71,6 +72,10 @@ fonts: $(VENV)/.everything  ## get and draw the open fonts that recipes/*-fonts.
 		--list recipes/handwriting-fonts.txt -o build/rendered/latin-47
 	$(BIN)/kalamos data render build/arabic-fonts --alphabet arabic-digits --per-glyph 12 --side train \
 		--list recipes/arabic-fonts.txt -o build/rendered/arabic-digits
+	$(BIN)/kalamos data render build/print-fonts --alphabet digits --per-glyph 12 --side train \
+		--list recipes/print-fonts.txt -o build/rendered/print-digits
+	$(BIN)/kalamos data render build/print-fonts --alphabet digits --side judge \
+		--list recipes/print-fonts.txt -o build/judged/print-digits
 	$(BIN)/kalamos data render build/fonts --alphabet digits --side judge \
 		--list recipes/handwriting-fonts.txt -o build/judged/digits
 	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --side judge \

@@ -83,7 +83,7 @@ def _read_some(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule) -> l
     inked = [row for row, extent in enumerate(extents) if extent is not None]
     if not inked:
         return read
-    found = reader.infer([maps[row].strokes() for row in inked], rule.class_mask)
+    found = reader.infer_ink([maps[row].strokes() for row in inked], rule.class_mask)
     answers = dict(
         zip(found.rows.tolist(), predictions_of(found, [None] * len(found.rows), rule), strict=True)
     )

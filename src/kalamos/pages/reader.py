@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError, UsageError
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
+from kalamos.pages.grid import largest_grid, read_grid
 from kalamos.pages.ink_map import find_page_ink
 from kalamos.pages.lines import TextLine, find_lines, single_line, word_gap
-from kalamos.pages.page import Box, Character, Line, Page, Word, check_layout, upright
+from kalamos.pages.page import Box, Cell, Character, Line, Page, Word, check_layout, upright
 from kalamos.pages.parts import (
     MIN_SKEW_DEGREES,
     Part,
@@ -28,6 +29,7 @@ from kalamos.pages.parts import (
     turn_quarters,
 )
 from kalamos.pages.punctuation import is_slash, punctuation_of
+from kalamos.pages.ruling import Grid
 from kalamos.pages.segmentation import Candidate as Group
 from kalamos.pages.segmentation import best_path, candidates_of, pieces_of
 from kalamos.parallel import default_jobs, ordered_map
@@ -176,8 +178,14 @@ class PageReader:
         page = Page(
             path=path, number=number, width=width, height=height, model=self.model, image=image, layout="page"
         )
-        if self._layout == "line":
-            page = replace(page, layout="line")
+        if self._layout in {"auto", "grid"}:
+            grid = largest_grid(image, sure=self._layout == "grid")
+            if grid is not None:
+                return self._read_grid(page, image, grid)
+        if self._layout in {"line", "grid"}:
+            page = replace(page, layout=self._layout)
+        if self._layout == "grid":
+            return page
         ink = find_page_ink(image)
         if ink is None:
             return page
@@ -197,6 +205,21 @@ class PageReader:
         return replace(
             page, lines=self._read_lines(lines, sheet, width, height), turned=upright(sheet.turned)
         )
+
+    def _read_grid(self, page: Page, image: Grey, grid: Grid) -> Page:
+        found = read_grid(
+            self._reader,
+            image,
+            grid,
+            self._rule,
+            lambda cell: 0.0 if cell.answer is None else _probability(cell.answer),
+        )
+        cells = []
+        for (ruled, box), reading in zip(found.cells, found.readings, strict=True):
+            blank = reading.answer is None or reading.blank >= 0.5
+            character = None if blank or reading.answer is None else self._character(reading.answer, box)
+            cells.append(Cell(ruled.row + 1, ruled.column + 1, box, character))
+        return replace(page, layout="grid", cells=tuple(cells), turned=upright(90.0 * found.quarters))
 
     def _quarters(self, parts: Sequence[Part]) -> int:
         """By how many quarter turns, clockwise, the page stands upright."""
@@ -222,7 +245,7 @@ class PageReader:
         rule = self._rule._replace(threshold=0.0, known_threshold=0.0)
         for start in range(0, len(parts), CHUNK):
             chunk = [np.pad(part.ink, MARGIN_PX) for part in parts[start : start + CHUNK]]
-            found = self._reader.infer(chunk, rule.class_mask)
+            found = self._reader.infer_ink(chunk, rule.class_mask)
             rows = found.rows.tolist()
             for row, answer in zip(rows, predictions_of(found, [None] * len(rows), rule), strict=True):
                 answers[start + row] = answer
