@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.alphabets import restrict
 from kalamos.errors import FormError, ImageError, KalamosError
-from kalamos.forms.decoding import DEFAULT_THRESHOLD, BoxReading, Decoded, decode
+from kalamos.forms.decoding import DEFAULT_CERTAINTY, BoxReading, Decoded, decode
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
 from kalamos.forms.registration import Registrar, Registration, cut_boxes, refine
 from kalamos.forms.template import Field, FormTemplate
@@ -63,16 +63,16 @@ class FormReader:
 
     Args:
         template: the form.
-        threshold: the share of all probability that a field's text needs to be `ok`, in (0, 1].
+        certainty: how sure a field's text must be to be `ok`, in (0, 1]; see `kalamos.forms.decoding`.
 
     Raises:
         FormError: a field's charset is not of its model's alphabet, or its pattern or check does not exist.
         ModelError: a model that a field names cannot be opened.
     """
 
-    def __init__(self, template: FormTemplate, *, threshold: float = DEFAULT_THRESHOLD) -> None:
+    def __init__(self, template: FormTemplate, *, certainty: float = DEFAULT_CERTAINTY) -> None:
         self.template = template
-        self._threshold = threshold
+        self._certainty = certainty
         self._readers: dict[str, Recognizer] = {}
         self._models = {
             field.name: self._model_of(field) for field in template.fields if field.kind == "text"
@@ -83,9 +83,9 @@ class FormReader:
 
     @property
     def made_by(self) -> str:
-        """What makes its answers: kalamos's version, the models and the threshold."""
+        """What makes its answers: kalamos's version, the models, and how sure `ok` is."""
         names = sorted({model.name for model in self._models.values()})
-        return "; ".join([f"kalamos {__version__}", *names, f"ok from {self._threshold:g}"])
+        return "; ".join([f"kalamos {__version__}", *names, f"ok from {self._certainty:g}"])
 
     def _model_of(self, field: Field) -> _Model:
         name = field.model or self.template.model
@@ -239,7 +239,7 @@ class FormReader:
             case=field.case or None,
             allowed=model.allowed[order],
             merged=model.reader.spec.alphabet.merged,
-            threshold=self._threshold,
+            certainty=self._certainty,
             top_k=RUNNERS_UP,
         )
         chosen = decoded.boxes[order]
@@ -247,9 +247,10 @@ class FormReader:
             _character(cell, label, box, decoded)
             for cell, label, box in zip(cells, chosen, boxes, strict=True)
         )
+        # Where nothing satisfies pattern and check, a person wants to see what is written.
         text = decoded.text if decoded.text is not None else decoded.as_read
         return FieldReading(
-            text, decoded.status, decoded.probability, decoded.runners_up, characters, places, scan
+            text, decoded.status, decoded.certainty, decoded.runners_up, characters, places, scan
         )
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.pages.ink_map import sharpened
 from kalamos.postprocessing import AnswerRule, predictions_of
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.ink import InkMap, find_ink
@@ -32,6 +33,15 @@ MAX_RIM_FRACTION: Final = 0.2
 
 RIM_PX_FRACTION: Final = 0.1
 """Of a cell's side: ink that begins nearer to the edge touches the rim."""
+
+MIN_CONTRAST_LEVELS: Final = 6.0
+MIN_CONTRAST_GRAIN: Final = 1.5
+"""Ink differs from the paper around it by so many grey levels, and standard deviations of the paper."""
+
+USUAL_QUANTILE: Final = 0.75
+MIN_CONTRAST_FRACTION: Final = 0.3
+"""Ink has at least this part of the contrast that most cells' ink has: in an empty cell the finder may see
+the paper's own stains."""
 
 BLANK, MAYBE_BLANK, INKED = 0.999, 0.9, 0.0005
 """The probability that a cell is blank: without ink; with what may be dust; with a character's ink."""
@@ -78,21 +88,68 @@ def read_cells(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule) -> l
 
 def _read_some(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule) -> list[CellReading]:
     maps = find_ink(cells)
-    extents = [_extent(found, cell.shape) for found, cell in zip(maps, cells, strict=True)]
+    inks: dict[int, Ink] = {}
+    for row, (cell, found) in enumerate(zip(cells, maps, strict=True)):
+        ink = ink_of(cell, found)
+        if ink is not None:
+            inks[row] = ink
     read = [CellReading(None, BLANK, 0.0)] * len(cells)
-    inked = [row for row, extent in enumerate(extents) if extent is not None]
-    if not inked:
+    if not inks:
         return read
-    found = reader.infer_ink([maps[row].strokes() for row in inked], rule.class_mask)
-    answers = dict(
-        zip(found.rows.tolist(), predictions_of(found, [None] * len(found.rows), rule), strict=True)
-    )
-    for place, row in enumerate(inked):
-        extent = extents[row]
-        if place in answers and extent is not None:
-            longer, stray = extent
-            read[row] = CellReading(answers[place], MAYBE_BLANK if stray else INKED, longer)
+    usual = float(np.quantile([ink.contrast for ink in inks.values()], USUAL_QUANTILE))
+    inks = {row: ink for row, ink in inks.items() if ink.contrast >= MIN_CONTRAST_FRACTION * usual}
+    inference = reader.infer_ink([ink.image for ink in inks.values()], rule.class_mask)
+    rows = [*inks]
+    answers = predictions_of(inference, [None] * len(inference.rows), rule)
+    for place, answer in zip(inference.rows.tolist(), answers, strict=True):
+        ink = inks[rows[place]]
+        read[rows[place]] = CellReading(answer, MAYBE_BLANK if ink.stray else INKED, ink.longer)
     return read
+
+
+class Ink(NamedTuple):
+    """A cell's ink.
+
+    Attributes:
+        image: uint8 [h, w], bright on black.
+        contrast: to the paper around it, in grey levels.
+        longer: its longer side, as a share of the cell's.
+        stray: whether it may be dust, or left of a line or a neighbour.
+    """
+
+    image: Grey
+    contrast: float
+    longer: float
+    stray: bool
+
+
+def ink_of(cell: Grey, found: InkMap) -> Ink | None:
+    """Take a cell's ink from its grey levels, where the finder saw some; None without any.
+
+    See `kalamos.pages.ink_map.PageInk.strokes`.
+    """
+    extent = _extent(found, cell.shape)
+    if extent is None:
+        return None
+    view, shape = found.view, found.mask.shape
+    part = cell[view.top : view.bottom, view.left : view.right].astype(np.float32)
+    if part.shape != shape:
+        method = cv2.INTER_AREA if part.shape[0] > shape[0] else cv2.INTER_CUBIC
+        part = cv2.resize(part, (shape[1], shape[0]), interpolation=method)  # type: ignore[assignment]
+    inked = found.mask > 0
+    ring = _grown(found.mask, 6) & ~_grown(found.mask, 3)
+    around = part[ring] if ring.any() else part.ravel()
+    paper, grain = float(np.median(around)), float(np.std(around))
+    ink = paper - part
+    contrast = float(ink[inked].mean())
+    contrast = abs(contrast)
+    if contrast < max(MIN_CONTRAST_LEVELS, MIN_CONTRAST_GRAIN * grain):
+        return None
+    return Ink(sharpened(ink, found.mask), contrast, *extent)
+
+
+def _grown(mask: Grey, by: int) -> NDArray[np.bool_]:
+    return cv2.dilate(mask, np.ones((2 * by + 1, 2 * by + 1), np.uint8)) > 0
 
 
 def _extent(found: InkMap, shape: tuple[int, ...]) -> tuple[float, bool] | None:

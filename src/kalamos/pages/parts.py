@@ -170,9 +170,22 @@ def find_parts(sheet: Sheet) -> list[Part]:
         own = labels[y : y + height, x : x + width] == row
         if _is_ruled(sheet, Box(x, y, width, height), own):
             continue
-        ink = np.where(own, sheet.strokes[y : y + height, x : x + width], 0).astype(np.uint8)
-        parts.append(Part(Box(x, y, width, height), ink))
+        parts.append(_part(sheet.strokes, np.asarray(labels, np.int32), row, Box(x, y, width, height)))
     return sorted(parts, key=lambda part: part.box)
+
+
+def _part(strokes: Grey, labels: NDArray[np.int32], row: int, box: Box) -> Part:
+    """Cut a part out, with the pixel around it that its blur reaches; it has full contrast, however faint."""
+    top, left = max(0, box.y - 1), max(0, box.x - 1)
+    rows, columns = slice(top, box.y + box.height + 1), slice(left, box.x + box.width + 1)
+    nearby = labels[rows, columns]
+    own = cv2.dilate((nearby == row).view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    own &= (nearby == row) | (nearby == 0)
+    ink = np.where(own, strokes[rows, columns], 0).astype(np.uint8)
+    peak = int(ink.max())
+    if 0 < peak < 255:
+        ink = cv2.convertScaleAbs(ink, alpha=255 / peak)  # type: ignore[assignment]
+    return Part(Box(left, top, ink.shape[1], ink.shape[0]), ink)
 
 
 def _is_ruled(sheet: Sheet, box: Box, own: NDArray[np.bool_]) -> bool:
