@@ -210,8 +210,10 @@ def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
     separator = max(",;\t", key=first.count)  # some spreadsheets save with semicolons
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-        rows = [{key: _unguarded(value or "") for key, value in row.items() if key} for row in reader]
-        return [name for name in reader.fieldnames or () if name], rows
+        rows = [
+            {_unguarded(key): _unguarded(value or "") for key, value in row.items() if key} for row in reader
+        ]
+        return [_unguarded(name) for name in reader.fieldnames or () if name], rows
     except csv.Error as error:
         raise UsageError(f"{path}: is no CSV ({error})", remedy="name another file") from error
 
