@@ -158,7 +158,7 @@ class FormTable:
     def _xlsx(self) -> bytes:
         from kalamos.forms.workbook import write_workbook
 
-        new = list(zip(self.forms, self._pieces, strict=True))
+        new = [(form, row_of(form), pieces) for form, pieces in zip(self.forms, self._pieces, strict=True)]
         return write_workbook(self._columns, self.kept, new, self.path)
 
     def _read_old(self) -> None:
