@@ -1,10 +1,11 @@
 """How exactly printed forms are found on drawn scans: turned, photographed, photocopied, at 100 dpi.
 
-Usage: python benchmarks/registration.py [--n 100] [--kinds turned,photograph] [--methods markers] [--overlays]
-Prints the error of the boxes' corners, in sides of a box, for each kind of scan and each way to register; the
-share of scans that were not registered; and how many pages of other forms passed. `--overlays` draws the worst
-of each to build/registration. Needs no data: the boxes are filled with scribbles, or with UNIPEN's
-characters where the data folder has them.
+Usage: python benchmarks/registration.py [--n 100] [--kinds turned,photograph] [--ways markers] [--strangers 100]
+       [--overlays]
+Prints, for each kind of scan and each way to register, the error of the boxes' corners in shorter sides of their
+box, and the share of scans that were not registered; and how many pages of other forms passed. `--overlays`
+draws the worst of each to build/registration. Needs no data: the boxes are filled with scribbles, or with
+UNIPEN's characters where the data folder has them.
 """
 
 from __future__ import annotations
@@ -373,7 +374,7 @@ def main() -> None:
                 fits = measure_strangers(printed, way, asked.strangers, pens=pens)
                 passed = float(np.mean(np.array(fits) >= MIN_FIT))
                 print(
-                    f"other forms by {way}: fit at most {max(fits):.2f}, mean {np.mean(fits):.2f}, passed {passed:.1%}"
+                    f"others by {way}: fit {np.mean(fits):.2f}, at most {max(fits):.2f}; passed {passed:.1%}"
                 )
 
 

@@ -15,16 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Outlines", "cut_boxes", "find_outlines", "reduced"]
+__all__ = ["Outlines", "find_outlines", "reduced"]
 
 Grey = NDArray[np.uint8]
 Corners = NDArray[np.float32]
 
 WORKING_SIDE: Final = 56.0
-"""Px of a box's shorter side, to which larger scans are reduced: a printed line is then 2 px wide."""
+"""Px of a box's shorter side, to about which larger scans are reduced: a printed line is then 2 px wide."""
 
-TAPS: Final = 17
-"""Profiles across a side."""
+TAPS: Final = (9, 9, 17)
+"""Profiles across a side, in each of three rounds."""
 
 ENDS: Final = 0.08
 """The share of a side at either end without profiles: a corner belongs to two lines."""
@@ -109,14 +109,14 @@ def find_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
     if len(boxes) > MAX_BOXES_AT_ONCE:
         return _in_parts(scan, boxes)
     side = _middling_side(boxes)
-    scale = min(1.0, WORKING_SIDE / side)
+    scale = 1 / max(1, round(side / WORKING_SIDE))  # whole parts are reduced ten times as fast
     image = reduced(scan, scale)
     middles = boxes.mean(axis=1)
     distances = np.linalg.norm(middles[:, None] - middles[None], axis=-1) / side
     across, down = _axes(boxes)
     moved = np.zeros((len(boxes), 2))  # along each box's own axes, in px
-    for reach, spread in zip(REACHES[:2], SPREADS, strict=True):
-        profiles = _profiles(image, scale, _moved(boxes, moved, across, down), reach * side)
+    for reach, spread, taps in zip(REACHES[:2], SPREADS, TAPS[:2], strict=True):
+        profiles = _profiles(image, scale, _moved(boxes, moved, across, down), reach * side, taps)
         shared = np.exp(-0.5 * (distances / spread) ** 2)
         shared /= shared.sum(axis=1, keepdims=True)
         sides = (
@@ -144,7 +144,7 @@ def _settle(
     """Find each side's own line in the last round."""
     across, down = _axes(boxes)
     near = _moved(boxes, moved, across, down)
-    profiles = _profiles(image, scale, near, REACHES[2] * side)
+    profiles = _profiles(image, scale, near, REACHES[2] * side, TAPS[2])
     offset, strength = _peaks(profiles)
     # Top and bottom sides move down, left and right ones across: of these, neighbours tell the same.
     shared = np.exp(-0.5 * (distances / SPREADS[1]) ** 2)
@@ -204,16 +204,16 @@ def reduced(image: Grey, scale: float) -> Grey:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def _profiles(image: Grey, scale: float, boxes: NDArray[np.float64], reach: float) -> _Profiles:
+def _profiles(image: Grey, scale: float, boxes: NDArray[np.float64], reach: float, taps: int) -> _Profiles:
     """Sample the scan across the boxes' sides, from `reach` px on one side to `reach` on the other."""
     steps = max(2, int(np.ceil(reach * scale)))
     places = np.arange(-steps - FLANK, steps + FLANK + 1) / scale
-    along = np.linspace(ENDS, 1 - ENDS, TAPS)
+    along = np.linspace(ENDS, 1 - ENDS, taps)
     across, down = _axes(boxes)
     starts, ends = boxes, np.roll(boxes, -1, axis=1)
     normals = np.stack([down, across, down, across], axis=1)
-    taps = starts[:, :, None] + along[:, None] * (ends - starts)[:, :, None]
-    points = taps[..., None, :] + places[:, None] * normals[:, :, None, None]
+    crossings = starts[:, :, None] + along[:, None] * (ends - starts)[:, :, None]
+    points = crossings[..., None, :] + places[:, None] * normals[:, :, None, None]
     # The middle of the first pixel is at (0, 0) in both images.
     points = (points + 0.5) * scale - 0.5
     flat = points.reshape(-1, len(places), 2).astype(np.float32)
@@ -222,7 +222,7 @@ def _profiles(image: Grey, scale: float, boxes: NDArray[np.float64], reach: floa
     depth = (beside - values[:, FLANK:-FLANK]) / np.maximum(beside, 32)
     seen = np.clip((depth - FAINTEST) / (2 * FAINTEST), 0, 1)
     return _Profiles(
-        seen.reshape(len(boxes), 4, TAPS, -1).mean(axis=2, dtype=np.float32), places[FLANK:-FLANK]
+        seen.reshape(len(boxes), 4, taps, -1).mean(axis=2, dtype=np.float32), places[FLANK:-FLANK]
     )
 
 
@@ -286,52 +286,3 @@ def _smooth(
 
 def _odd(length: float) -> int:
     return 2 * round(length / 2) + 1
-
-
-def cut_boxes(scan: Grey, corners: NDArray[np.floating], *, side: int, margin: float = 0.0) -> list[Grey]:
-    """Cut boxes out of a scan, each made upright.
-
-    Args:
-        scan: uint8 [H, W].
-        corners: [N, 4, 2], px, clockwise from the box's top left.
-        side: px of the longer side of a box, without margin.
-        margin: how much of what is around a box to keep, as a share of its shorter side; negative
-            cuts inside.
-
-    Returns:
-        An image uint8 [h, w] for each box, of its own proportions.
-
-    >>> scan = np.full((100, 100), 255, np.uint8)
-    >>> corners = np.float32([[[10, 10], [50, 10], [50, 90], [10, 90]]])
-    >>> [box.shape for box in cut_boxes(scan, corners, side=40)]
-    [(40, 20)]
-    """
-    cuts = []
-    for box in np.asarray(corners, np.float64).reshape(-1, 4, 2):
-        lengths = np.linalg.norm(box - np.roll(box, -1, axis=0), axis=1)
-        width, height = (lengths[0] + lengths[2]) / 2, (lengths[1] + lengths[3]) / 2
-        scale = side / max(width, height, 1.0)
-        edge = margin * min(width, height) * scale
-        inner = np.array([width, height]) * scale
-        size = np.maximum(np.rint(inner + 2 * edge), 1).astype(int)
-        target = np.array([[0, 0], [inner[0], 0], inner, [0, inner[1]]]) + edge - 0.5
-        cuts.append(_upright(scan, box, target, size, scale))
-    return cuts
-
-
-def _upright(
-    scan: Grey, box: NDArray[np.float64], target: NDArray[np.float64], size: NDArray[np.int_], scale: float
-) -> Grey:
-    matrix = cv2.getPerspectiveTransform(box.astype(np.float32), target.astype(np.float32))
-    width, height = (int(length) for length in size)
-    if scale >= 0.75:
-        return cv2.warpPerspective(  # type: ignore[return-value]
-            scan, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-    # Drawn several times as large and reduced by area, or thin strokes would fall between the pixels.
-    times = int(np.ceil(1 / scale))
-    larger = np.diag([times, times, 1.0]) @ matrix
-    drawn = cv2.warpPerspective(
-        scan, larger, (width * times, height * times), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

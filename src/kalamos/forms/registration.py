@@ -39,7 +39,7 @@ SAME_FIT: Final = 0.012
 """Fits that differ by less are no reason to prefer one."""
 
 MARKER_LONG_SIDES: Final = (1200, 2600)
-"""Px to which a scan is reduced to look for markers; the larger one if the smaller shows too few."""
+"""Px to about which a scan is reduced to look for markers; the larger one if the smaller shows too few."""
 
 MARKER_STRAY: Final = 0.03
 """The share of the scan's longer side by which a marker may be away from where the others put it."""
@@ -200,7 +200,7 @@ class Registrar:
         for long_side in MARKER_LONG_SIDES:
             seen = _find_markers(scan, long_side)
             marks = {number: self._marks(number, seen) for number in wanted}
-            if max(len(each.seen) for each in marks.values()) >= 3 or max(scan.shape) <= long_side:
+            if max(len(each.seen) for each in marks.values()) >= 3 or max(scan.shape) < 1.5 * long_side:
                 break
         most = max(len(each.seen) for each in marks.values())
         for number, each in marks.items():
@@ -405,7 +405,7 @@ def _refitted(page: FormPage, matrix: Matrix, boxes: NDArray[np.float64], outlin
 
 def _find_markers(scan: Grey, long_side: int) -> dict[int, NDArray[np.float64]]:
     """Find markers: number -> float64 [4, 2], px, clockwise from the marker's own top left."""
-    scale = min(1.0, long_side / max(scan.shape))
+    scale = 1 / max(1, round(max(scan.shape) / long_side))
     image = reduced(scan, scale)
     parameters = cv2.aruco.DetectorParameters()
     # Windows that hold a marker's frame at these sizes; the default tries three.
