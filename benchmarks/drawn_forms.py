@@ -42,7 +42,7 @@ __all__ = [
     "true_boxes",
 ]
 
-SEPARATOR: Final = ","
+SEPARATOR: Final = ", "
 """Between the options of a tick field that are ticked."""
 
 SHEETS_A_FORM: Final = 20

@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple, Self, TypeVar
 
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 
 import kalamos
 from kalamos.evaluation.metrics import wilson_interval
+from kalamos.forms.reader import FormReader
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]
@@ -97,12 +100,50 @@ PageReader = Callable[[DrawnPage], PageAnswer]
 
 def read_sheet(sheet: FilledSheet) -> Mapping[str, FieldAnswer] | None:
     """Read a filled form with `kalamos.forms`."""
-    raise NotImplementedError("kalamos.forms does not read yet")
+    filled = _reader_of(sheet).read(sheet.image)
+    if filled.status in {"unregistered", "error"}:
+        return None
+    return {
+        name: FieldAnswer(
+            reading.text or "",
+            reading.status,
+            tuple(box.label or "" if box else "" for box in reading.boxes),
+        )
+        for name, reading in filled.fields.items()
+    }
+
+
+_readers: dict[str, FormReader] = {}
+"""Of the last form: sheets of one form follow each other, and share what the form alone gives."""
+
+
+def _reader_of(sheet: FilledSheet) -> FormReader:
+    key = sheet.template.to_toml()
+    if key not in _readers:
+        _readers.clear()
+        folder = tempfile.mkdtemp(prefix="kalamos-forms-")
+        for page in sheet.template.pages:
+            if page.image:
+                cv2.imwrite(str(Path(folder, page.image)), sheet.empty)
+        _readers[key] = FormReader(replace(sheet.template, folder=folder))
+    return _readers[key]
 
 
 def read_page(page: DrawnPage) -> PageAnswer:
     """Read a page with `kalamos.read`."""
-    raise NotImplementedError("kalamos.read does not exist yet")
+    model, charset = ("digits", None) if page.content in DIGIT_PAGES else ("latin-large", "upper")
+    answer = kalamos.read(page.image, model=_model(model), layout="page", charset=charset)
+    characters = [each for each in answer.characters if each.label is not None]
+    return PageAnswer(
+        tuple(line.text for line in answer.lines),
+        tuple(each.label or "" for each in characters),
+        np.array([each.box for each in characters], np.float64).reshape(-1, 4),
+    )
+
+
+_model = lru_cache(kalamos.load)
+
+DIGIT_PAGES: Final = frozenset({"spaced digits", "touching digits", "numbers"})
 
 
 # --------------------------------------------------------------------------------------------- scoring

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.alphabets import restrict
 from kalamos.errors import FormError, ImageError, KalamosError
+from kalamos.forms.cutting import cut_boxes
 from kalamos.forms.decoding import DEFAULT_CERTAINTY, BoxReading, Decoded, decode
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
-from kalamos.forms.registration import Registrar, Registration, cut_boxes, refine
+from kalamos.forms.registration import Registrar, Registration, refine_fields
 from kalamos.forms.template import Field, FormTemplate
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
 from kalamos.pages import Box, Character
-from kalamos.pages.cells import CELL_PX, CellReading, read_cells
+from kalamos.pages.cells import CellReading, read_cells
 from kalamos.pages.page import around
 from kalamos.parallel import default_jobs, ordered_map
 from kalamos.postprocessing import AnswerRule
@@ -37,6 +38,18 @@ MAX_PIXELS: Final = 50_000_000
 """Of a scan, height x width."""
 
 RUNNERS_UP: Final = 5
+
+BOX_PX: Final = 48
+"""The longer side that boxes are cut out at, without what is around them."""
+
+MARGIN: Final = 0.2
+"""Of a box's shorter side: what is shown around it, since characters cross its lines."""
+
+RIM_FRACTION: Final = 0.25
+"""Of that picture: ink that lies nearer to one edge as a whole is left of a line, or a neighbour's."""
+
+TICK_SEPARATOR: Final = ", "
+"""Between the options of a field with several ticks."""
 
 TICKED_FRACTION, MAYBE_TICKED_FRACTION = 0.35, 0.18
 """Of a box's side: ink as long as the first is a tick, ink as long as the second may be one."""
@@ -196,14 +209,17 @@ class FormReader:
         self, image: Grey, registration: Registration, fields: Sequence[Field], scan: int
     ) -> dict[str, FieldReading]:
         """Read a page's fields; those that one model reads share its runs."""
-        corners = {field.name: refine(image, registration, field) for field in fields}
-        crops = {name: cut_boxes(image, where, side=CELL_PX) for name, where in corners.items()}
+        places = refine_fields(image, registration, fields)
+        corners = {field.name: where for field, where in zip(fields, places, strict=True)}
+        # With their lines: the ink finder tells a frame from writing, and what erasing leaves is neither.
+        crops = {name: cut_boxes(image, where, side=BOX_PX, margin=MARGIN) for name, where in corners.items()}
         cells: dict[str, list[CellReading]] = {}
         for readers in self._groups(fields):
             first = self._models.get(readers[0].name)
             reader = first.reader if first else next(iter(self._readers.values()), None) or load("digits")
             rule = first.rule if first else reader.answer_rule(PredictOptions())
-            read = iter(read_cells(reader, [crop for field in readers for crop in crops[field.name]], rule))
+            every = [crop for field in readers for crop in crops[field.name]]
+            read = iter(read_cells(reader, every, rule, rim=RIM_FRACTION))
             cells |= {field.name: [next(read) for _ in crops[field.name]] for field in readers}
         return {
             field.name: self._reading(field, cells[field.name], corners[field.name], scan, image.shape)
@@ -299,7 +315,7 @@ def _ticks(
         Character("x", UNSURE_TICK if doubt else SURE_TICK, box) if is_ticked or doubt else None
         for is_ticked, doubt, box in zip(ticked, unsure, boxes, strict=True)
     )
-    return FieldReading("; ".join(chosen), status, probability, (), characters, places, scan)
+    return FieldReading(TICK_SEPARATOR.join(chosen), status, probability, (), characters, places, scan)
 
 
 def _box_of(corners: NDArray[np.float32], shape: tuple[int, ...]) -> Box:

@@ -28,18 +28,19 @@ CHUNK: Final = 64
 MAX_SPECK_FRACTION: Final = 0.14
 """Of a cell's side: ink whose longer side is less is dust, or the end of a neighbour's stroke."""
 
-MAX_RIM_FRACTION: Final = 0.2
-"""Of a cell's side: how deep ink along the rim may be that is left of a line or of a neighbour."""
+RIM_FRACTION: Final = 0.18
+"""Of a cell's side: ink that lies nearer to one edge as a whole is left of a line or of a neighbour."""
 
-RIM_PX_FRACTION: Final = 0.1
-"""Of a cell's side: ink that begins nearer to the edge touches the rim."""
+STROKE_PX: Final = 23
+"""On the ink map: strokes are no wider."""
 
 MIN_CONTRAST_LEVELS: Final = 6.0
-MIN_CONTRAST_GRAIN: Final = 1.5
-"""Ink differs from the paper around it by so many grey levels, and standard deviations of the paper."""
+MIN_CONTRAST_GRAIN: Final = 2.5
+"""Ink differs from the paper around it by so many grey levels, and by so many standard deviations of the
+picture's finest grain."""
 
 USUAL_QUANTILE: Final = 0.75
-MIN_CONTRAST_FRACTION: Final = 0.3
+MIN_CONTRAST_FRACTION: Final = 0.2
 """Ink has at least this part of the contrast that most cells' ink has: in an empty cell the finder may see
 the paper's own stains."""
 
@@ -61,13 +62,16 @@ class CellReading(NamedTuple):
     ink: float
 
 
-def read_cells(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule) -> list[CellReading]:
+def read_cells(
+    reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, *, rim: float = RIM_FRACTION
+) -> list[CellReading]:
     """Read pictures of cells, with their lines and a little around them.
 
     Args:
         reader: the model.
         cells: uint8 [H, W] each; of one shape they share the networks' runs.
         rule: charset and number of candidates; its thresholds do not count.
+        rim: share of a cell's side; ink that lies within it along one edge is hardly a character.
 
     >>> from kalamos.recognizer import load
     >>> from kalamos.predict_options import PredictOptions
@@ -82,15 +86,15 @@ def read_cells(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule) -> l
     rule = rule._replace(threshold=0.0, known_threshold=0.0)
     read: list[CellReading] = []
     for start in range(0, len(cells), CHUNK):
-        read += _read_some(reader, cells[start : start + CHUNK], rule)
+        read += _read_some(reader, cells[start : start + CHUNK], rule, rim)
     return read
 
 
-def _read_some(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule) -> list[CellReading]:
+def _read_some(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, rim: float) -> list[CellReading]:
     maps = find_ink(cells)
     inks: dict[int, Ink] = {}
     for row, (cell, found) in enumerate(zip(cells, maps, strict=True)):
-        ink = ink_of(cell, found)
+        ink = ink_of(cell, found, rim)
         if ink is not None:
             inks[row] = ink
     read = [CellReading(None, BLANK, 0.0)] * len(cells)
@@ -123,12 +127,12 @@ class Ink(NamedTuple):
     stray: bool
 
 
-def ink_of(cell: Grey, found: InkMap) -> Ink | None:
+def ink_of(cell: Grey, found: InkMap, rim: float = RIM_FRACTION) -> Ink | None:
     """Take a cell's ink from its grey levels, where the finder saw some; None without any.
 
     See `kalamos.pages.ink_map.PageInk.strokes`.
     """
-    extent = _extent(found, cell.shape)
+    extent = _extent(found, cell.shape, rim)
     if extent is None:
         return None
     view, shape = found.view, found.mask.shape
@@ -136,23 +140,22 @@ def ink_of(cell: Grey, found: InkMap) -> Ink | None:
     if part.shape != shape:
         method = cv2.INTER_AREA if part.shape[0] > shape[0] else cv2.INTER_CUBIC
         part = cv2.resize(part, (shape[1], shape[0]), interpolation=method)  # type: ignore[assignment]
-    inked = found.mask > 0
-    ring = _grown(found.mask, 6) & ~_grown(found.mask, 3)
-    around = part[ring] if ring.any() else part.ravel()
-    paper, grain = float(np.median(around)), float(np.std(around))
-    ink = paper - part
+    inked, free = found.mask > 0, found.mask == 0
+    sign = np.float32(1 if float(np.median(part[free] if free.any() else part)) >= part[inked].mean() else -1)
+    # What is thinner than a stroke may be is filled: box lines too, which are no paper.
+    filled = cv2.morphologyEx(sign * part, cv2.MORPH_CLOSE, np.ones((STROKE_PX, STROKE_PX), np.uint8))
+    ink = cv2.GaussianBlur(filled, (0, 0), STROKE_PX / 2) - sign * part
+    if free.any():
+        ink -= float(np.median(ink[free]))  # closing takes the grain's bright side
     contrast = float(ink[inked].mean())
-    contrast = abs(contrast)
+    fine = part - cv2.GaussianBlur(part, (0, 0), 1.0)
+    grain = float(np.median(np.abs(fine))) / 0.6745
     if contrast < max(MIN_CONTRAST_LEVELS, MIN_CONTRAST_GRAIN * grain):
         return None
     return Ink(sharpened(ink, found.mask), contrast, *extent)
 
 
-def _grown(mask: Grey, by: int) -> NDArray[np.bool_]:
-    return cv2.dilate(mask, np.ones((2 * by + 1, 2 * by + 1), np.uint8)) > 0
-
-
-def _extent(found: InkMap, shape: tuple[int, ...]) -> tuple[float, bool] | None:
+def _extent(found: InkMap, shape: tuple[int, ...], rim: float) -> tuple[float, bool] | None:
     """How large the ink is, as a share of the cell's side, and whether it may be none; None without ink."""
     x, y, width, height = cv2.boundingRect(found.mask)
     if not width:
@@ -162,10 +165,9 @@ def _extent(found: InkMap, shape: tuple[int, ...]) -> tuple[float, bool] | None:
     down, across = (view.bottom - view.top) / rows, (view.right - view.left) / columns
     wide, high = width * across, height * down
     left, top = view.left + x * across, view.top + y * down
-    edge, deep = RIM_PX_FRACTION * side, MAX_RIM_FRACTION * side
+    within = rim * side
     at_rim = (
-        ((left <= edge or left + wide >= shape[1] - edge) and wide <= deep)
-        or ((top <= edge or top + high >= shape[0] - edge) and high <= deep)
-    )  # fmt: skip
+        left + wide <= within or left >= shape[1] - within or top + high <= within or top >= shape[0] - within
+    )
     longer = max(wide, high) / side
     return longer, longer < MAX_SPECK_FRACTION or at_rim

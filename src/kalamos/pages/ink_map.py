@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kalamos.preprocessing.ink import LIKELY_LEVEL, SURE_LEVEL, ink_levels
 
-__all__ = ["PageInk", "find_page_ink", "sharpened", "writing_height"]
+__all__ = ["PageInk", "find_page_ink", "paper_around", "sharpened", "writing_height"]
 
 Grey = NDArray[np.uint8]
 
@@ -93,7 +93,7 @@ class PageInk(NamedTuple):
         return sharpened(paper_around(self.grey, self.mask) - self.grey, self.mask)
 
 
-def paper_around(grey: Grey, mask: Grey) -> NDArray[np.float32]:
+def paper_around(grey: NDArray[np.uint8] | NDArray[np.float32], mask: Grey) -> NDArray[np.float32]:
     """Return the level of the paper around each pixel, float32 [h, w], from the pixels without ink."""
     paper = (mask == 0).astype(np.float32)
     size = (SURROUNDINGS_PX, SURROUNDINGS_PX)
