@@ -45,8 +45,8 @@ BOX_PX: Final = 48
 MARGIN: Final = 0.2
 """Of a box's shorter side: what is shown around it, since characters cross its lines."""
 
-RIM_FRACTION: Final = 0.25
-"""Of that picture: ink that lies nearer to one edge as a whole is left of a line, or a neighbour's."""
+SHOWN_FRACTION: Final = MARGIN / (1 + 2 * MARGIN)
+"""The same of the picture's width."""
 
 TICK_SEPARATOR: Final = ", "
 """Between the options of a field with several ticks."""
@@ -219,7 +219,7 @@ class FormReader:
             reader = first.reader if first else next(iter(self._readers.values()), None) or load("digits")
             rule = first.rule if first else reader.answer_rule(PredictOptions())
             every = [crop for field in readers for crop in crops[field.name]]
-            read = iter(read_cells(reader, every, rule, rim=RIM_FRACTION))
+            read = iter(read_cells(reader, every, rule, margin=SHOWN_FRACTION))
             cells |= {field.name: [next(read) for _ in crops[field.name]] for field in readers}
         return {
             field.name: self._reading(field, cells[field.name], corners[field.name], scan, image.shape)

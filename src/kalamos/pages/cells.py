@@ -28,8 +28,14 @@ CHUNK: Final = 64
 MAX_SPECK_FRACTION: Final = 0.14
 """Of a cell's side: ink whose longer side is less is dust, or the end of a neighbour's stroke."""
 
-RIM_FRACTION: Final = 0.18
-"""Of a cell's side: ink that lies nearer to one edge as a whole is left of a line or of a neighbour."""
+RIM_FRACTION: Final = 0.12
+"""Of a cell's side: ink that lies nearer to one line as a whole, or beyond it, is no character."""
+
+LINE_FRACTION: Final = 0.05
+"""Of a cell's side: how far to either side of where a line must be it is looked for."""
+
+FRAMED_FRACTION: Final = 0.45
+"""Of a side's length: where so much of it is ink, the finder took the line for a stroke."""
 
 STROKE_PX: Final = 23
 """On the ink map: strokes are no wider."""
@@ -63,7 +69,7 @@ class CellReading(NamedTuple):
 
 
 def read_cells(
-    reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, *, rim: float = RIM_FRACTION
+    reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, *, margin: float = 0.0
 ) -> list[CellReading]:
     """Read pictures of cells, with their lines and a little around them.
 
@@ -71,7 +77,7 @@ def read_cells(
         reader: the model.
         cells: uint8 [H, W] each; of one shape they share the networks' runs.
         rule: charset and number of candidates; its thresholds do not count.
-        rim: share of a cell's side; ink that lies within it along one edge is hardly a character.
+        margin: what is shown around each cell, in shares of the picture's width: the lines lie there.
 
     >>> from kalamos.recognizer import load
     >>> from kalamos.predict_options import PredictOptions
@@ -86,15 +92,19 @@ def read_cells(
     rule = rule._replace(threshold=0.0, known_threshold=0.0)
     read: list[CellReading] = []
     for start in range(0, len(cells), CHUNK):
-        read += _read_some(reader, cells[start : start + CHUNK], rule, rim)
+        read += _read_some(reader, cells[start : start + CHUNK], rule, margin)
     return read
 
 
-def _read_some(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, rim: float) -> list[CellReading]:
-    maps = find_ink(cells)
+def _read_some(
+    reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, margin: float
+) -> list[CellReading]:
+    maps = [
+        without_frame(found, cell.shape, margin) for found, cell in zip(find_ink(cells), cells, strict=True)
+    ]
     inks: dict[int, Ink] = {}
     for row, (cell, found) in enumerate(zip(cells, maps, strict=True)):
-        ink = ink_of(cell, found, rim)
+        ink = ink_of(cell, found, margin + RIM_FRACTION)
         if ink is not None:
             inks[row] = ink
     read = [CellReading(None, BLANK, 0.0)] * len(cells)
@@ -153,6 +163,40 @@ def ink_of(cell: Grey, found: InkMap, rim: float = RIM_FRACTION) -> Ink | None:
     if contrast < max(MIN_CONTRAST_LEVELS, MIN_CONTRAST_GRAIN * grain):
         return None
     return Ink(sharpened(ink, found.mask), contrast, *extent)
+
+
+def without_frame(found: InkMap, shape: tuple[int, ...], margin: float) -> InkMap:
+    """Take lines from an ink map that the finder took for strokes: those along where a cell's lines must be.
+
+    Args:
+        found: the map.
+        shape: of the cell's picture.
+        margin: see `read_cells`.
+    """
+    mask, view = found.mask, found.view
+    if not cv2.countNonZero(mask):
+        return found
+    down, across = mask.shape[0] / (view.bottom - view.top), mask.shape[1] / (view.right - view.left)
+    around = margin * shape[1]
+    width = max(1.0, LINE_FRACTION * (min(shape) - 2 * around))
+    cleaned = mask
+    for axis, scale, start, length in ((0, down, view.top, shape[0]), (1, across, view.left, shape[1])):
+        other, origin, extent = (across, view.left, shape[1]) if axis == 0 else (down, view.top, shape[0])
+        ends = [round((place - origin) * other) for place in (around, extent - around)]
+        for line in (around, length - around):
+            low, high = (round((line + side - start) * scale) for side in (-width, width))
+            if high < 0 or low >= mask.shape[axis]:
+                continue
+            band = slice(max(0, low), high + 1)
+            run = slice(max(0, ends[0]), max(0, ends[1]))
+            piece = mask[band, run] if axis == 0 else mask[run, band]
+            if piece.size and (piece.any(axis=axis)).mean() >= FRAMED_FRACTION:
+                cleaned = cleaned.copy() if cleaned is mask else cleaned
+                if axis == 0:
+                    cleaned[band] = 0
+                else:
+                    cleaned[:, band] = 0
+    return found if cleaned is mask else found._replace(mask=cleaned)
 
 
 def _extent(found: InkMap, shape: tuple[int, ...], rim: float) -> tuple[float, bool] | None:

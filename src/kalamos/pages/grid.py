@@ -29,6 +29,9 @@ MIN_AREA_FRACTION: Final = 0.1
 SURROUNDINGS: Final = 0.08
 """Of a cell's side: what is shown around it, so that its lines are seen as lines."""
 
+SHOWN_FRACTION: Final = SURROUNDINGS / (1 + 2 * SURROUNDINGS)
+"""The same of the picture's side."""
+
 SAMPLE_CELLS: Final = 24
 """Cells that vote on which way up a grid is."""
 
@@ -93,13 +96,13 @@ def read_grid(
         probability: how sure a reading is, in [0, 1].
     """
     crops = _crops(image, grid)
-    readings = read_cells(reader, crops, rule)
+    readings = read_cells(reader, crops, rule, margin=SHOWN_FRACTION)
     quarters = _quarters(reader, crops, readings, rule, probability)
     if quarters:
         turned = np.ascontiguousarray(np.rot90(image, -quarters))
         again = largest_grid(turned, sure=True)
         if again is not None:
-            readings = read_cells(reader, _crops(turned, again), rule)
+            readings = read_cells(reader, _crops(turned, again), rule, margin=SHOWN_FRACTION)
             return GridReading(_boxes(again, image.shape, quarters), readings, quarters)
     return GridReading(_boxes(grid, image.shape, 0), readings, 0)
 
@@ -122,7 +125,11 @@ def _quarters(
     means = []
     for quarters in range(4):
         turned = [np.ascontiguousarray(np.rot90(crops[row], -quarters)) for row in inked]
-        read = [readings[row] for row in inked] if not quarters else read_cells(reader, turned, rule)
+        read = (
+            [readings[row] for row in inked]
+            if not quarters
+            else read_cells(reader, turned, rule, margin=SHOWN_FRACTION)
+        )
         means.append(float(np.mean([math.log(max(probability(each), 1e-3)) for each in read])))
     best = int(np.argmax(means))
     return best if means[best] - means[0] >= MIN_TURN_GAIN else 0
