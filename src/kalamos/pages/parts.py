@@ -24,8 +24,8 @@ MIN_SPECK_FRACTION: Final = 0.07
 MIN_PEN_FRACTION: Final = 0.6
 """Of the pen's width: dots are no smaller."""
 
-MAX_HEIGHT_FACTOR: Final = 4.0
-"""Times the writing's height: larger parts are frames and drawings."""
+MAX_HEIGHT_FACTOR, MAX_WIDTH_FACTOR = 4.0, 16.0
+"""Times the writing's height: larger parts are frames and drawings. A word of joined letters is wide."""
 
 MIN_RULE_FACTOR: Final = 2.0
 """Times the writing's height: thin level strokes as long as this are ruled lines."""
@@ -165,7 +165,9 @@ def find_parts(sheet: Sheet) -> list[Part]:
     parts = []
     for row in range(1, count):
         x, y, width, height = (int(number) for number in stats[row, :4])
-        if max(width, height) < least or max(width, height) > MAX_HEIGHT_FACTOR * sheet.height:
+        if max(width, height) < least or height > MAX_HEIGHT_FACTOR * sheet.height:
+            continue
+        if width > MAX_WIDTH_FACTOR * sheet.height:
             continue
         own = labels[y : y + height, x : x + width] == row
         if _is_ruled(sheet, Box(x, y, width, height), own):

@@ -54,6 +54,9 @@ MARGIN_PX: Final = 4
 SAMPLE_PARTS: Final = 48
 """Characters that vote on which way up a page is."""
 
+MAX_SAMPLE_ASPECT: Final = 2.2
+"""Longer side over shorter of parts that vote: longer ones are strokes, or several characters."""
+
 MIN_VOTES: Final = 2
 """Fewer characters do not turn a page."""
 
@@ -223,7 +226,8 @@ class PageReader:
 
     def _quarters(self, parts: Sequence[Part]) -> int:
         """By how many quarter turns, clockwise, the page stands upright."""
-        sample = sorted(parts, key=lambda part: -part.box.width * part.box.height)[: 2 * SAMPLE_PARTS]
+        single = [part for part in parts if max(part.ink.shape) <= MAX_SAMPLE_ASPECT * min(part.ink.shape)]
+        sample = sorted(single, key=lambda part: -part.box.width * part.box.height)[: 2 * SAMPLE_PARTS]
         sample = sample[len(sample) // 8 :][:SAMPLE_PARTS]  # the largest are drawings and words
         if len(sample) < MIN_VOTES:
             return 0
