@@ -119,8 +119,12 @@ def sharpened(ink: NDArray[np.float32], mask: Grey) -> Grey:
     return np.where(near, 255 * share, 0).astype(np.uint8)
 
 
-def find_page_ink(image: Grey) -> PageInk | None:
+def find_page_ink(image: Grey, height: float | None = None) -> PageInk | None:
     """Look for ink on a page, uint8 [H, W], either polarity; None where there is none.
+
+    Args:
+        image: the page.
+        height: of the writing, in px of the page, where that is known.
 
     >>> page = np.full((300, 400), 230, np.uint8)
     >>> for place in range(5):
@@ -132,6 +136,8 @@ def find_page_ink(image: Grey) -> PageInk | None:
     True
     """
     longer = max(image.shape)
+    if height is not None:
+        return _map(image, min(TARGET_PX / height, MAX_ENLARGEMENT, MAX_MAP_PX / longer))
     overview: PageInk | None = None
     for side in OVERVIEWS_PX:
         found = _map(image, min(side / longer, MAX_ENLARGEMENT))

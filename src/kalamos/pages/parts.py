@@ -36,6 +36,15 @@ MAX_RULE_FRACTION: Final = 0.35
 CONTINUED_FRACTION: Final = 0.35
 """Of a dash's contrast: a ruled line goes on beside it at least as dark."""
 
+MIN_EDGE_ASPECT: Final = 2.2
+"""Longer side over shorter of what may be an edge and not a stroke."""
+
+EDGE_REACH_FRACTION: Final = 0.3
+"""Of the writing's height: how far to both sides the ground is looked at."""
+
+MAX_STEP_FRACTION: Final = 0.8
+"""Of a stroke's contrast: the ground's levels on its two sides differ by less."""
+
 BLUR_PX: Final = 3
 """How far a stroke's blur reaches."""
 
@@ -170,7 +179,7 @@ def find_parts(sheet: Sheet) -> list[Part]:
         if width > MAX_WIDTH_FACTOR * sheet.height:
             continue
         own = labels[y : y + height, x : x + width] == row
-        if _is_ruled(sheet, Box(x, y, width, height), own):
+        if _is_ruled(sheet, Box(x, y, width, height), own) or _is_edge(sheet, Box(x, y, width, height), own):
             continue
         parts.append(_part(sheet.strokes, np.asarray(labels, np.int32), row, Box(x, y, width, height)))
     return sorted(parts, key=lambda part: part.box)
@@ -209,6 +218,29 @@ def _is_ruled(sheet: Sheet, box: Box, own: NDArray[np.bool_]) -> bool:
         _goes_on(sheet, rows, range(columns.stop + BLUR_PX, columns.stop + reach), contrast),
     ]
     return True in sides and False not in sides
+
+
+def _is_edge(sheet: Sheet, box: Box, own: NDArray[np.bool_]) -> bool:
+    """Return whether a thin part is where two grounds meet, such as paper and table."""
+    if max(box.width, box.height) < MIN_EDGE_ASPECT * min(box.width, box.height):
+        return False
+    reach = max(4, round(EDGE_REACH_FRACTION * sheet.height))
+    rows, columns = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+    if box.height > box.width:
+        sides = (
+            sheet.grey[rows, max(0, box.x - reach) : max(0, box.x - BLUR_PX)],
+            sheet.grey[rows, columns.stop + BLUR_PX : columns.stop + reach],
+        )
+    else:
+        sides = (
+            sheet.grey[max(0, box.y - reach) : max(0, box.y - BLUR_PX), columns],
+            sheet.grey[rows.stop + BLUR_PX : rows.stop + reach, columns],
+        )
+    if not sides[0].size or not sides[1].size:
+        return True  # along the picture's own edge
+    one, other = (float(np.median(side)) for side in sides)
+    contrast = abs(float(np.mean(sheet.grey[rows, columns][own])) - (one + other) / 2)
+    return abs(one - other) > MAX_STEP_FRACTION * max(contrast, 1.0)
 
 
 def _goes_on(sheet: Sheet, rows: slice, columns: range, contrast: float) -> bool | None:

@@ -51,8 +51,8 @@ CHUNK: Final = 64
 MARGIN_PX: Final = 4
 """Black around a part, so that it is a character alone on its ground."""
 
-SAMPLE_PARTS: Final = 48
-"""Characters that vote on which way up a page is."""
+SAMPLE_PARTS: Final = 120
+"""Parts that vote on which way up a page is, the largest ones."""
 
 MAX_SAMPLE_ASPECT: Final = 2.2
 """Longer side over shorter of parts that vote: longer ones are strokes, or several characters."""
@@ -60,8 +60,27 @@ MAX_SAMPLE_ASPECT: Final = 2.2
 MIN_VOTES: Final = 2
 """Fewer characters do not turn a page."""
 
-MIN_TURN_GAIN, MIN_TURN_GAIN_IN_ALL = 0.12, 2.5
-"""How much more sure a page must be read turned than as it lies: in nats a character, and in all."""
+MIN_TURN_FACTOR, MIN_TURN_VOTES = 1.1, 0.8
+"""A page is turned where so many times, and by so many, more characters are read: fewer are chance."""
+
+SURE: Final = 0.5
+"""The probability from which on a part is taken for a character by itself."""
+
+MIN_HEIGHT_RATIO: Final = 0.62
+"""Of the characters' height to that of all parts, or the reverse: beyond it the page is looked at again."""
+
+MIN_SIGN_DARKNESS: Final = 0.65
+"""Of a line's characters: punctuation is about as dark, specks of the paper are less."""
+
+MAX_NEARBY_FACTOR: Final = 1.6
+"""Times the writing's height: parts that are no sure characters count so near to one."""
+
+JOINED_ASPECT: Final = 1.2
+JOINED_HEIGHTS: Final = 0.6, 1.8
+"""Width over height, and heights as times the writing's, of what may be several characters that touch."""
+
+WRITING_HEIGHTS: Final = 0.45, 2.4
+"""Times the writing's height: how high characters are."""
 
 SIGN_PROBABILITY: Final = 0.9
 """Of a part that looks like punctuation being that, where parts are put together to characters."""
@@ -192,21 +211,26 @@ class PageReader:
         ink = find_page_ink(image)
         if ink is None:
             return page
-        sheet = Sheet.of(ink)
-        parts = find_parts(sheet)
-        quarters = self._quarters(parts)
-        if quarters:
-            sheet = turn_quarters(sheet, quarters)
-            parts = find_parts(sheet)
+        sheet, parts, scores = self._upright(Sheet.of(ink))
+        height = typical_height(parts, scores)
+        if height is not None and not MIN_HEIGHT_RATIO < height / ink.height < 1 / MIN_HEIGHT_RATIO:
+            # Edges and drawings gave the first measure: look again at the scale of the characters.
+            ink = find_page_ink(image, height / ink.scale) or ink
+            sheet, parts, scores = self._upright(Sheet.of(ink))
+            height = typical_height(parts, scores)
         for _ in range(2):  # the second look mends what the first saw steeply
-            skew = skew_of(parts, sheet.height)
+            sure = [part for part, score in zip(parts, scores, strict=True) if score >= SURE]
+            skew = skew_of(sure if len(sure) >= MIN_VOTES else parts, sheet.height)
             if abs(skew) < MIN_SKEW_DEGREES:
                 break
             sheet = straighten(sheet, -skew)
             parts = find_parts(sheet)
-        lines = (single_line if self._layout == "line" else find_lines)(parts, sheet.height)
+            scores = self._scores(parts)
+        height = height or sheet.height
+        writing = parts_of_writing(parts, scores, height)
+        lines = (single_line if self._layout == "line" else find_lines)(writing, height)
         return replace(
-            page, lines=self._read_lines(lines, sheet, width, height), turned=upright(sheet.turned)
+            page, lines=self._read_lines(lines, sheet, width, image.shape[0]), turned=upright(sheet.turned)
         )
 
     def _read_grid(self, page: Page, image: Grey, grid: Grid) -> Page:
@@ -224,24 +248,33 @@ class PageReader:
             cells.append(Cell(ruled.row + 1, ruled.column + 1, box, character))
         return replace(page, layout="grid", cells=tuple(cells), turned=upright(90.0 * found.quarters))
 
-    def _quarters(self, parts: Sequence[Part]) -> int:
-        """By how many quarter turns, clockwise, the page stands upright."""
+    def _upright(self, sheet: Sheet) -> tuple[Sheet, list[Part], list[float]]:
+        """Turn a sheet by quarters until it stands upright; return its parts and how sure each is, too."""
+        parts = find_parts(sheet)
+        scores = self._scores(parts)
         single = [part for part in parts if max(part.ink.shape) <= MAX_SAMPLE_ASPECT * min(part.ink.shape)]
-        sample = sorted(single, key=lambda part: -part.box.width * part.box.height)[: 2 * SAMPLE_PARTS]
-        sample = sample[len(sample) // 8 :][:SAMPLE_PARTS]  # the largest are drawings and words
+        sample = sorted(single, key=lambda part: -part.box.width * part.box.height)[:SAMPLE_PARTS]
         if len(sample) < MIN_VOTES:
-            return 0
-        turned = [
-            Part(part.box, np.ascontiguousarray(np.rot90(part.ink, -quarters)))
+            return sheet, parts, scores
+        votes = [
+            sum(
+                score
+                for score in self._scores(
+                    [Part(part.box, np.ascontiguousarray(np.rot90(part.ink, -quarters))) for part in sample]
+                )
+                if score >= SURE
+            )
             for quarters in range(4)
-            for part in sample
         ]
-        answers = self._answers(turned)
-        scores = np.array([math.log(max(_probability(answer), 1e-3)) for answer in answers])
-        means = scores.reshape(4, len(sample)).mean(axis=1)
-        best = int(means.argmax())
-        gain = float(means[best] - means[0])
-        return best if gain >= MIN_TURN_GAIN and gain * len(sample) >= MIN_TURN_GAIN_IN_ALL else 0
+        best = int(np.argmax(votes))
+        if votes[best] < max(MIN_TURN_FACTOR * votes[0], votes[0] + MIN_TURN_VOTES):
+            return sheet, parts, scores
+        sheet = turn_quarters(sheet, best)
+        parts = find_parts(sheet)
+        return sheet, parts, self._scores(parts)
+
+    def _scores(self, parts: Sequence[Part]) -> list[float]:
+        return [_probability(answer) for answer in self._answers(parts)]
 
     def _answers(self, parts: Sequence[Part]) -> list[Prediction]:
         """What the model says to each part, whatever the thresholds; blank ones are never characters."""
@@ -271,7 +304,7 @@ class PageReader:
                 for group, answer in zip(row, read, strict=True)
             ]
             chosen = best_path(row, chances, len(own))
-            decoded.append(self._told_signs([(row[each], read[each]) for each in chosen], line))
+            decoded.append(self._told_signs([(row[each], read[each]) for each in chosen], line, sheet))
         gaps = [
             after.part.box.x - before.part.right
             for line in decoded
@@ -290,10 +323,12 @@ class PageReader:
         return SIGN_PROBABILITY if alone and punctuation_of(group.part, line.band) else 0.0
 
     def _told_signs(
-        self, line: list[tuple[Group, Prediction]], text: TextLine
+        self, line: list[tuple[Group, Prediction]], text: TextLine, sheet: Sheet
     ) -> list[tuple[Group, Prediction]]:
         """Give punctuation its sign where it stands among characters; drop what is a speck there."""
         own = set(self._reader.labels)
+        dark = [_darkness(group.part, sheet) for group, _ in line]
+        least = MIN_SIGN_DARKNESS * float(np.median(dark)) if dark else 0.0
         digits = [answer.top[0].label.isdigit() if answer.top else False for _, answer in line]
         told = []
         for place, (group, answer) in enumerate(line):
@@ -304,7 +339,7 @@ class PageReader:
                 sign = "/" if beside and _leans_alone(line, place, text) else None
             if sign is None or sign in own:
                 told.append((group, answer))
-            elif len(line) > 1:
+            elif len(line) > 1 and dark[place] >= least:
                 told.append((group, Prediction(sign, 1.0)))
         return told
 
@@ -337,6 +372,44 @@ class PageReader:
         return Character(label, answer.confidence, box, answer.top, answer.known, reason)
 
 
+def typical_height(parts: Sequence[Part], scores: Sequence[float]) -> float | None:
+    """Return the median height of the parts that are characters, in px; None where too few are."""
+    sure = [part.box.height for part, score in zip(parts, scores, strict=True) if score >= SURE]
+    return float(np.median(sure)) if len(sure) >= MIN_VOTES else None
+
+
+def parts_of_writing(parts: Sequence[Part], scores: Sequence[float], height: float) -> list[Part]:
+    """Leave out what stands by itself and is no character: edges of the paper, pieces of its squares, dirt.
+
+    Args:
+        parts: of the sheet, with the probability of each being a character.
+        scores: these.
+        height: of the writing, in px.
+    """
+    low, high = (factor * height for factor in WRITING_HEIGHTS)
+    sure = [
+        part for part, score in zip(parts, scores, strict=True) if score >= SURE and part.box.height >= low
+    ]
+    if not sure:
+        return list(parts)
+    boxes = np.array([part.box for part in sure], np.float64)
+    kept = []
+    for part, score in zip(parts, scores, strict=True):
+        x, y, width, tall = part.box
+        if tall > high:
+            continue
+        joined = (
+            width > JOINED_ASPECT * tall and JOINED_HEIGHTS[0] * height <= tall <= JOINED_HEIGHTS[1] * height
+        )
+        across = np.maximum(boxes[:, 0] - (x + width), x - (boxes[:, 0] + boxes[:, 2])).clip(0)
+        down = np.maximum(boxes[:, 1] - (y + tall), y - (boxes[:, 1] + boxes[:, 3])).clip(0)
+        # Farther along the line than across it: a point, a bar, a character that is hard to read.
+        near = (across <= MAX_NEARBY_FACTOR * height) & (down <= 0.5 * height)
+        if (score >= SURE and tall >= low) or joined or near.any():
+            kept.append(part)
+    return kept
+
+
 def _probability(answer: Prediction) -> float:
     """How likely a part is a character that is read right."""
     if answer.confidence is None:
@@ -350,6 +423,14 @@ def _leans_alone(line: list[tuple[Group, Prediction]], place: int, text: TextLin
     beside = [line[place - 1][0].part.box, line[place + 1][0].part.box]
     top, bottom = min(other.y for other in beside), max(other.y + other.height for other in beside)
     return (top - box.y) + (box.y + box.height - bottom) >= 0.12 * text.band.height
+
+
+def _darkness(part: Part, sheet: Sheet) -> float:
+    """How dark a part is on the page, against the other parts."""
+    box = part.box
+    strokes = sheet.strokes[box.y : box.y + box.height, box.x : box.x + box.width]
+    inked = part.ink[: strokes.shape[0], : strokes.shape[1]] > 0
+    return float(strokes[inked].mean()) if inked.any() else 0.0
 
 
 def _pen_width(sheet: Sheet) -> float:
