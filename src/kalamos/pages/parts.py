@@ -108,6 +108,11 @@ class Sheet:
     height: float
     turned: float = 0.0
 
+    @property
+    def scale(self) -> float:
+        """Px of the sheet for one px of the page."""
+        return 1 / math.hypot(*self.to_page[:, 0])
+
     @classmethod
     def of(cls, ink: PageInk) -> Sheet:
         """Take a page's ink as it lies."""

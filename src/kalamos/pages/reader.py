@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kalamos.errors import ImageError, UsageError
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
 from kalamos.pages.grid import largest_grid, read_grid
-from kalamos.pages.ink_map import find_page_ink
+from kalamos.pages.ink_map import PageInk, find_page_ink
 from kalamos.pages.lines import TextLine, find_lines, single_line, word_gap
 from kalamos.pages.page import Box, Cell, Character, Line, Page, Word, check_layout, upright
 from kalamos.pages.parts import (
@@ -66,10 +66,14 @@ MIN_TURN_FACTOR, MIN_TURN_VOTES = 1.1, 0.8
 SURE: Final = 0.5
 """The probability from which on a part is taken for a character by itself."""
 
+FEW_CHARACTERS: Final = 4
+OTHER_SCALES: Final = 0.5, 0.25, 2.0
+"""Where fewer characters are sure, the page is looked at as if its writing were so many times as high."""
+
 MIN_HEIGHT_RATIO: Final = 0.62
 """Of the characters' height to that of all parts, or the reverse: beyond it the page is looked at again."""
 
-MIN_SIGN_DARKNESS: Final = 0.65
+MIN_SIGN_DARKNESS: Final = 0.4
 """Of a line's characters: punctuation is about as dark, specks of the paper are less."""
 
 MAX_NEARBY_FACTOR: Final = 1.6
@@ -211,13 +215,8 @@ class PageReader:
         ink = find_page_ink(image)
         if ink is None:
             return page
-        sheet, parts, scores = self._upright(Sheet.of(ink))
+        sheet, parts, scores = self._looked(image, ink)
         height = typical_height(parts, scores)
-        if height is not None and not MIN_HEIGHT_RATIO < height / ink.height < 1 / MIN_HEIGHT_RATIO:
-            # Edges and drawings gave the first measure: look again at the scale of the characters.
-            ink = find_page_ink(image, height / ink.scale) or ink
-            sheet, parts, scores = self._upright(Sheet.of(ink))
-            height = typical_height(parts, scores)
         for _ in range(2):  # the second look mends what the first saw steeply
             sure = [part for part, score in zip(parts, scores, strict=True) if score >= SURE]
             skew = skew_of(sure if len(sure) >= MIN_VOTES else parts, sheet.height)
@@ -227,7 +226,8 @@ class PageReader:
             parts = find_parts(sheet)
             scores = self._scores(parts)
         height = height or sheet.height
-        writing = parts_of_writing(parts, scores, height)
+        dark = [_darkness(part, sheet) for part in parts]
+        writing = parts_of_writing(parts, scores, dark, height)
         lines = (single_line if self._layout == "line" else find_lines)(writing, height)
         return replace(
             page, lines=self._read_lines(lines, sheet, width, image.shape[0]), turned=upright(sheet.turned)
@@ -247,6 +247,24 @@ class PageReader:
             character = None if blank or reading.answer is None else self._character(reading.answer, box)
             cells.append(Cell(ruled.row + 1, ruled.column + 1, box, character))
         return replace(page, layout="grid", cells=tuple(cells), turned=upright(90.0 * found.quarters))
+
+    def _looked(self, image: Grey, ink: PageInk) -> tuple[Sheet, list[Part], list[float]]:
+        """Look at a page from as far as its characters, not its edges and drawings, ask for."""
+        seen = self._upright(Sheet.of(ink))
+        if _count_sure(seen[2]) < FEW_CHARACTERS:
+            # From too far, or too near: edges of the paper may be all that the first look measured.
+            for factor in OTHER_SCALES:
+                other = find_page_ink(image, factor * ink.height / ink.scale)
+                if other is not None:
+                    looked = self._upright(Sheet.of(other))
+                    if _count_sure(looked[2]) > _count_sure(seen[2]):
+                        seen = looked
+        height, sheet = typical_height(*seen[1:]), seen[0]
+        if height is not None and not MIN_HEIGHT_RATIO < height / sheet.height < 1 / MIN_HEIGHT_RATIO:
+            other = find_page_ink(image, height / sheet.scale)
+            if other is not None:
+                return self._upright(Sheet.of(other))
+        return seen
 
     def _upright(self, sheet: Sheet) -> tuple[Sheet, list[Part], list[float]]:
         """Turn a sheet by quarters until it stands upright; return its parts and how sure each is, too."""
@@ -319,7 +337,7 @@ class PageReader:
         return tuple(made)
 
     def _sign_probability(self, group: Group, line: TextLine) -> float:
-        alone = group.first == group.last and len(line.parts) > 1
+        alone = group.whole and group.first == group.last and len(line.parts) > 1
         return SIGN_PROBABILITY if alone and punctuation_of(group.part, line.band) else 0.0
 
     def _told_signs(
@@ -332,7 +350,7 @@ class PageReader:
         digits = [answer.top[0].label.isdigit() if answer.top else False for _, answer in line]
         told = []
         for place, (group, answer) in enumerate(line):
-            sign = punctuation_of(group.part, text.band)
+            sign = punctuation_of(group.part, text.band) if group.whole else None
             between = any(digits[:place]) and any(digits[place + 1 :])
             if sign is None and between and is_slash(group.part, text.band):
                 beside = digits[place - 1] and digits[place + 1] if 0 < place < len(line) - 1 else False
@@ -372,18 +390,25 @@ class PageReader:
         return Character(label, answer.confidence, box, answer.top, answer.known, reason)
 
 
+def _count_sure(scores: Sequence[float]) -> int:
+    return sum(score >= SURE for score in scores)
+
+
 def typical_height(parts: Sequence[Part], scores: Sequence[float]) -> float | None:
     """Return the median height of the parts that are characters, in px; None where too few are."""
     sure = [part.box.height for part, score in zip(parts, scores, strict=True) if score >= SURE]
     return float(np.median(sure)) if len(sure) >= MIN_VOTES else None
 
 
-def parts_of_writing(parts: Sequence[Part], scores: Sequence[float], height: float) -> list[Part]:
+def parts_of_writing(
+    parts: Sequence[Part], scores: Sequence[float], dark: Sequence[float], height: float
+) -> list[Part]:
     """Leave out what stands by itself and is no character: edges of the paper, pieces of its squares, dirt.
 
     Args:
         parts: of the sheet, with the probability of each being a character.
         scores: these.
+        dark: how dark each is on the page.
         height: of the writing, in px.
     """
     low, high = (factor * height for factor in WRITING_HEIGHTS)
@@ -393,10 +418,11 @@ def parts_of_writing(parts: Sequence[Part], scores: Sequence[float], height: flo
     if not sure:
         return list(parts)
     boxes = np.array([part.box for part in sure], np.float64)
+    usual = float(np.median([level for level, score in zip(dark, scores, strict=True) if score >= SURE]))
     kept = []
-    for part, score in zip(parts, scores, strict=True):
+    for part, score, level in zip(parts, scores, dark, strict=True):
         x, y, width, tall = part.box
-        if tall > high:
+        if tall > high or level < MIN_SIGN_DARKNESS * usual:
             continue
         joined = (
             width > JOINED_ASPECT * tall and JOINED_HEIGHTS[0] * height <= tall <= JOINED_HEIGHTS[1] * height

@@ -88,12 +88,14 @@ class Candidate(NamedTuple):
         first, last: which pieces, both included.
         part: their ink.
         cost: of their gaps and cuts, in nats.
+        whole: whether no cut was made at either end.
     """
 
     first: int
     last: int
     part: Part
     cost: float
+    whole: bool = True
 
 
 def pieces_of(line: TextLine, pen: float) -> list[Piece]:
@@ -193,7 +195,9 @@ def candidates_of(pieces: Sequence[Piece], band: Band) -> list[Candidate]:
             if last > first and together.box.width > MAX_WIDTH_FACTOR * size and piece.cut is None:
                 break
             ends = 0.0 if pieces[first].cut is None else CUT_COST * pieces[first].cut  # type: ignore[operator]
-            found.append(Candidate(first, last, together, cost + ends))
+            following = pieces[last + 1].cut if last + 1 < len(pieces) else None
+            whole = pieces[first].cut is None and following is None
+            found.append(Candidate(first, last, together, cost + ends, whole))
     return found
 
 
