@@ -95,7 +95,8 @@ def predict(**arguments: Any) -> None:
 
     One character per image. In a zip or tar archive the members are read, in a CSV or Parquet file the
     images in one column, without unpacking anything to disk. Their rows are called archive.zip/a/b.png and
-    table.parquet#12 (rows count from 0). Archives inside searched folders are skipped.
+    table.parquet#12 (rows count from 0). Each page of a PDF (with kalamos[forms]) or TIFF is an image,
+    scan.pdf#1 the first. Archives and PDFs inside searched folders are skipped.
 
     PATH - is standard input: a list of paths, one per line or separated by NULs (find -print0), a tar
     archive, or one image.
