@@ -125,8 +125,8 @@ def test_small_input_has_less_time() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_each_item_has_the_whole_processor_time_again() -> None:
-    first, second, third = iterate_isolated(processor_limits, 3, where="x", timeout=30)
-    assert first < second < third
+    first, *_, last = iterate_isolated(processor_limits, 4, where="x", timeout=30)
+    assert first < last
 
 
 def test_stopping_ends_a_call() -> None:
