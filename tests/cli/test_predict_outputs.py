@@ -105,17 +105,18 @@ def test_what_is_not_there_is_a_row_among_others_and_named(
 @pytest.mark.parametrize(
     ("output", "format_name", "told"),
     [
-        ("out.xlsx", None, "writes no workbooks; name a .csv file"),
-        ("out.XLSX", "csv", "writes no workbooks; name a .csv file"),
-        ("out.xls", "text", "writes no workbooks; name a .csv file"),
-        ("out.ods", "json", "writes no workbooks; name a .csv file"),
-        ("out.numbers", "parquet", "writes no workbooks; name a .csv file"),
+        ("out.XLSX", "csv", "the name of a xlsx file, for the format csv; use -f xlsx"),
+        ("out.xls", "text", "writes no workbooks but .xlsx; name a .xlsx or a .csv file"),
+        ("out.ods", "json", "writes no workbooks but .xlsx; name a .xlsx or a .csv file"),
+        ("out.numbers", "parquet", "writes no workbooks but .xlsx"),
+        ("out.xlsm", "xlsx", "writes no workbooks but .xlsx"),
         ("out.tsv", None, "writes no .tsv files"),
         ("out.pdf", "text", "writes no .pdf files"),
         ("out.onnx", "csv", "writes no .onnx files"),
         ("out.parquet", "csv", "the name of a parquet file, for the format csv; use -f parquet"),
         ("out.csv", "json", "the name of a csv file, for the format json"),
-        ("out.txt", "parquet", "the name of a text file, for Parquet"),
+        ("out.txt", "parquet", "the name of a text file, for parquet; name a .parquet file"),
+        ("out.txt", "xlsx", "the name of a text file, for xlsx; name a .xlsx file"),
     ],
 )
 def test_a_name_that_promises_another_format_is_refused(

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     "--format",
     "format_name",
     type=FORMAT_NAME,
-    help="text, ascii, csv, json, jsonl or parquet.  [default: by the output's name, else text]",
+    help="text, ascii, csv, json, jsonl, parquet or xlsx.  [default: by the output's name, else text]",
 )
 @click.option(
     "-o",
@@ -159,7 +159,7 @@ class PredictCommand:
         """
         from kalamos.images import EXTENSIONS
         from kalamos.images.files import display_name
-        from kalamos.writers import check_ending, format_for
+        from kalamos.writers import BINARY_FORMATS, check_ending, format_for
 
         if self.output and PurePath(self.output).suffix.lower() in EXTENSIONS:
             # `-o *.png`, or a forgotten name after -o, would put the rows in an image's place.
@@ -170,8 +170,8 @@ class PredictCommand:
         if self.output:
             check_ending(self.output, self.format_name)
         chosen = self.format_name or (format_for(self.output) if self.output else None) or "text"
-        if chosen == "parquet" and self.output is None:
-            raise UsageError("cannot write Parquet to standard output", remedy="use -o FILE")
+        if chosen in BINARY_FORMATS and self.output is None:
+            raise UsageError(f"cannot write {chosen} to standard output", remedy="use -o FILE")
         if chosen != "csv" and (self.bom or not self.formula_guard):
             option = "--bom" if self.bom else "--no-formula-guard"
             raise UsageError(f"{option} is for CSV, not for {chosen}", remedy="use -f csv")
