@@ -417,7 +417,7 @@ class Recognizer:
         return self._infer(outcomes, class_mask)
 
     def infer_ink(self, inks: Sequence[GreyImage], class_mask: ClassMask | None = None) -> Inference:
-        """Do as `infer` for pictures uint8 [H, W] of ink alone, bright on black, as `kalamos.pages` finds it."""
+        """Do as `infer` for pictures uint8 [H, W] of ink alone, bright on black."""
         return self._infer(self._preprocessor.images_of_ink(inks), class_mask)
 
     def _infer(self, outcomes: Sequence[GreyImage | ImageError], class_mask: ClassMask | None) -> Inference:

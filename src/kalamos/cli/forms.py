@@ -189,13 +189,14 @@ def read_forms(
     from kalamos.forms.reader import FormReader
     from kalamos.forms.table import FormTable
     from kalamos.inputs import InputSearch
+    from kalamos.inputs.documents import with_documents
     from kalamos.inputs.item import name_of
 
     cv2.setNumThreads(1)  # the workers already fill the cores
     form = FormTemplate.load(template)
     table = FormTable(form, output)
     reader = FormReader(form, certainty=certainty or DEFAULT_CERTAINTY)
-    search = InputSearch(scans)
+    search = InputSearch(with_documents(scans))
     found = iter(search)
     items = chain([next(found)], found)  # a wrong path is reported before anything is read
     started = time.perf_counter()
@@ -244,7 +245,7 @@ def _draw(form: FilledForm, folder: Path) -> None:
 
 
 def _print_summary(table: FormTable, seconds: float) -> None:
-    counts = Counter(form.status for form in table.forms)
+    counts: Counter[str] = Counter(form.status for form in table.forms)
     fields = Counter(reading.status for form in table.forms for reading in form.fields.values())
     told = [f"{len(table.forms):,} form{'s' if len(table.forms) != 1 else ''} read"]
     told += [f"{counts[status]:,} {words}" for status, words in SAID.items() if counts[status]]

@@ -99,7 +99,7 @@ def paper_around(grey: NDArray[np.uint8] | NDArray[np.float32], mask: Grey) -> N
     size = (SURROUNDINGS_PX, SURROUNDINGS_PX)
     weight = cv2.boxFilter(paper, -1, size)
     level = cv2.boxFilter(grey * paper, -1, size) / np.maximum(weight, 1e-3)
-    return level.astype(np.float32)  # type: ignore[no-any-return, union-attr]
+    return level.astype(np.float32)  # type: ignore[no-any-return]
 
 
 def sharpened(ink: NDArray[np.float32], mask: Grey) -> Grey:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import ImageError, UsageError
+from kalamos.images.documents import DocumentPage, read_pages
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
 from kalamos.pages.grid import largest_grid, read_grid
 from kalamos.pages.ink_map import PageInk, find_page_ink
@@ -103,18 +104,20 @@ def read(
     charset: str | None = None,
     min_confidence: float | None = None,
     min_known: float | None = None,
+    number: int = 1,
 ) -> Page:
     """Read a page of characters: a photograph, a scan or a screenshot.
 
     Args:
         source: a path, encoded bytes, an open binary file, a PIL image or an array, as for
-            `Recognizer.predict`.
+            `Recognizer.predict`; or a PDF (with `kalamos[forms]`) or a TIFF of several pages.
         model: a shipped model's name, a model file, or a reader.
         layout: "line" takes all for one line, "page" finds lines, "grid" reads the cells of ruled lines;
             "auto" reads a grid where it sees one, else lines.
         charset: which characters may be answered, as for `predict`.
         min_confidence: answers less sure have no label.
         min_known: likewise, by the probability of being a character at all.
+        number: which page of a document, from 1; `PageReader.read_document` reads all.
 
     Returns:
         The page; a blank one has no lines.
@@ -132,7 +135,7 @@ def read(
     options = PredictOptions(charset=charset, min_known=min_known)
     if min_confidence is not None:
         options = replace(options, min_confidence=min_confidence)
-    return PageReader(reader, options, layout=layout).read(source)
+    return PageReader(reader, options, layout=layout).read(source, number=number)
 
 
 class PageReader:
@@ -169,18 +172,47 @@ class PageReader:
         Raises:
             ImageError: the picture cannot be read.
         """
+        if isinstance(source, NamedImage):
+            image = load_item(source, max_pixels=self._max_pixels, timeout=self._options.timeout)
+            return self.read_image(image, path=source.name, number=number_of(source.name))
+        if number < 1:
+            raise UsageError(f"page {number} is none", remedy="pages count from 1")
+        count = 0
+        for page in self._pages_of(source):
+            count = page.number
+            if page.number == number:
+                if isinstance(page.image, ImageError):
+                    raise page.image
+                return self.read_image(page.image, path=name_of(source), number=number)
+        raise UsageError(f"page {number} of a document of {count}", remedy=f"read one of 1 to {count}")
+
+    def read_document(self, source: ImageSource) -> Iterator[Page]:
+        """Read all pages of a document, one after the other; a page that cannot be read has its error.
+
+        Raises:
+            ImageError: the document itself cannot be read.
+        """
+        for page in self._pages_of(source):
+            if isinstance(page.image, ImageError):
+                yield Page(path=name_of(source), number=page.number, error=page.image, model=self.model)
+            else:
+                yield self.read_image(page.image, path=name_of(source), number=page.number)
+
+    @property
+    def _max_pixels(self) -> int:
         limit = self._options.max_pixels
-        image = load_item(
-            source, max_pixels=MAX_PIXELS if limit is None else int(limit), timeout=self._options.timeout
-        )
-        return self.read_image(image, path=name_of(source), number=number)
+        return MAX_PIXELS if limit is None else int(limit)
+
+    def _pages_of(self, source: ImageSource) -> Iterator[DocumentPage]:
+        return read_pages(source, max_pixels=self._max_pixels, timeout=self._options.timeout)
 
     def try_read(self, source: ImageSource | NamedImage, *, number: int = 1) -> Page:
         """Do as `read`; a picture that cannot be read gives a page with the error."""
         try:
             return self.read(source, number=number)
         except ImageError as error:
-            return Page(path=name_of(source), number=number, error=error, model=self.model)
+            path = name_of(source)
+            return Page(path=path, number=number_of(path or "", number), error=error, model=self.model)
 
     def read_files(self, items: Iterable[Item], *, jobs: int | None = None) -> Iterator[Page]:
         """Read any stream of paths and `kalamos.inputs.NamedImage`s, in its order.
@@ -388,6 +420,17 @@ class PageReader:
             reason = "not sure enough"
         label = answer.label if reason is None else None
         return Character(label, answer.confidence, box, answer.top, answer.known, reason)
+
+
+def number_of(name: str, otherwise: int = 1) -> int:
+    """Return which page of a document an image's name says it is.
+
+    >>> number_of("scan.pdf#2"), number_of("scan.png"), number_of("table.parquet#4")
+    (2, 1, 1)
+    """
+    document, _, number = name.rpartition("#")
+    is_page = document.lower().endswith((".pdf", ".tif", ".tiff")) and number.isdecimal()
+    return int(number) if is_page else otherwise
 
 
 def _count_sure(scores: Sequence[float]) -> int:
