@@ -33,13 +33,13 @@ SAID: Final = {
 
 @click.group(cls=SuggestingGroup)
 def forms() -> None:
-    r"""Read forms with a box for each character into a table.
+    """Read forms with a box for each character into a table.
 
     \b
     kalamos forms new empty.png -o form.toml     draft a template from an empty form
     kalamos forms read form.toml scans/ -o table.xlsx
     kalamos forms print form.toml -o sheet.pdf   a sheet to print, if there is no form yet
-    """
+    """  # noqa: D301  (click's mark for lines that stay as they are)
 
 
 @forms.command()
