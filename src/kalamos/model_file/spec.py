@@ -99,7 +99,7 @@ class Metric:
     interval: tuple[float, float]
     """95 % confidence interval of the accuracy: low, high."""
     ece: float
-    """Expected calibration error, in [0, 1]."""
+    """Expected calibration error, in [0, 1]; see `kalamos.evaluation.Evaluation.reliability`."""
     date: str
     """ISO 8601, as "2026-03-31"."""
     kalamos_version: str
