@@ -1,7 +1,8 @@
 """Out-of-distribution images: sets of images that are not characters, and how well a reader rejects them.
 
-`sets` has the registry and the outliers that a training may see, `generators` draws, and `measure` compares a
-reader's confidence on known images with that on outliers.
+`sets` has the registry and the outliers that a training may see, `generators` draws, `lookalikes` says which
+letters of other scripts are none, and `measure` compares a reader's confidence on known images with that on
+outliers.
 
 >>> SETS.names()
 ('paper', 'photos', 'scribbles', 'shapes', 'textures')
