@@ -24,7 +24,7 @@ from kalamos.model_file import (
     TrainingRecord,
     check_model,
 )
-from kalamos.model_file.spec import licence_text, temperature_text
+from kalamos.model_file.spec import few_known_text, licence_text, temperature_text
 from kalamos.utils.atomic_write import write_text
 from kalamos.writers.base import lines_without_controls
 
@@ -161,10 +161,12 @@ def _trained(training: TrainingRecord) -> str:
 
 
 def _known(record: KnownRecord) -> str:
+    few = few_known_text(record.n)
     return (
         f"Below a probability of {record.threshold:.3f} of being one of its characters nothing is answered: "
         f"{record.withheld:.2%} of {record.n:,} validation images and photographs of them are withheld, and "
         f"{record.answered:.2%} of {record.outliers_n:,} outliers that the training held out are answered."
+        + (f" Mind that {few}." if few else "")
     )
 
 
