@@ -12,11 +12,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from kalamos.alphabets import ARABIC_28, DIGITS
 from kalamos.datasets import Dataset
 from kalamos.errors import DatasetError, ModelFileError, RecipeError, UsageError
 from kalamos.evaluation.calibration import fit_known
 from kalamos.evaluation.evaluate import EvalTarget, evaluate_split
-from kalamos.evaluation.ood import OODContext, measure, open_set
+from kalamos.evaluation.ood import OODContext, exposure, measure, open_set
 from kalamos.evaluation.ood.measure import outliers_json
 from kalamos.finetune import Examples, fine_tune
 from kalamos.learn import CalibrationWarning, Recipe, Run, choose_recipe, load_run, train
@@ -27,6 +28,7 @@ from kalamos.learn.models import StagedNetwork, create_model
 from kalamos.model_file import KnownRecord, open_model
 from kalamos.predict_options import PredictOptions
 from kalamos.predictions import NOT_A_CHARACTER, SEVERAL
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 from kalamos.recognizer import Recognizer
 from kalamos.writers import OPTIONAL_COLUMNS
 from kalamos.zoo import render_card
@@ -210,6 +212,8 @@ def test_a_network_for_ones_own_images_learns_what_is_no_character(own_folder: P
     card = render_card(tmp_path / "own.onnx")
     assert "What is a character at all" in card
     assert "known is calibrated on 3 validation images" in card
+    assert "images of one's own. Licence: not stated" in card
+    assert "**500 images of no character**: of the sets scribbles, shapes, textures, drawn by kalamos" in card
 
 
 def test_it_is_the_same_for_a_seed_and_needs_no_data_files(
@@ -242,11 +246,27 @@ def test_only_images_of_ones_own_ask_for_it(own_folder: Path) -> None:
 
 @pytest.mark.parametrize(("images", "outliers"), [(1, 500), (249, 500), (700, 1400), (10**6, 4000)])
 def test_how_many_outliers_are_enough(images: int, outliers: int) -> None:
-    chosen = choose_outliers(Recipe(outliers="auto"), images)
+    chosen = choose_outliers(Recipe(outliers="auto"), images, DIGITS)
     assert chosen.outliers == outliers
-    assert choose_outliers(chosen, 5) == chosen
-    named = choose_outliers(Recipe(outliers="auto", outlier_sets=("shapes",)), images)
+    assert choose_outliers(chosen, 5, DIGITS) == chosen
+    named = choose_outliers(Recipe(outliers="auto", outlier_sets=("shapes",)), images, DIGITS)
     assert (named.outliers, named.outlier_sets) == (outliers, ("shapes",))
+
+
+def test_a_run_keeps_what_its_outliers_were_drawn_from(digits_folder: Path, tmp_path: Path) -> None:
+    drawn = ("paper", "photos", "scribbles", "shapes", "textures")
+    assert choose_outliers(Recipe(outliers=9), 5, DIGITS, tmp_path).outlier_sets == drawn
+    # Of Arabic's other scripts only the digits are there.
+    with_digits = choose_outliers(Recipe(outliers=9), 5, ARABIC_28, digits_folder).outlier_sets
+    assert with_digits == (*drawn, "script:mnist")
+    assert choose_outliers(Recipe(), 5, DIGITS, tmp_path).outlier_sets == ()
+
+
+def test_naming_the_sets_that_are_there_draws_the_same(tmp_path: Path) -> None:
+    preprocessor = Preprocessor(DEFAULT_STEPS)
+    named = choose_outliers(Recipe(outliers=9), 5, DIGITS, tmp_path).outlier_sets
+    there = exposure(DIGITS, preprocessor, 12, 3, tmp_path)
+    assert np.array_equal(there, exposure(DIGITS, preprocessor, 12, 3, tmp_path, sets=named))
 
 
 def test_a_network_that_cannot_tell_does_without(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,16 +288,26 @@ def with_extras(
     return replace(data, photographs=photographs, outliers=outliers)
 
 
-def choose_outliers(recipe: Recipe, count: int) -> Recipe:
+def choose_outliers(
+    recipe: Recipe, count: int, alphabet: Alphabet, data_dir: str | os.PathLike[str] | None = None
+) -> Recipe:
     """Settle how many outliers `auto` is for so many training images, and what they are drawn from.
 
-    >>> choose_outliers(Recipe(outliers="auto"), 1000).outliers
+    >>> from kalamos.alphabets import DIGITS
+    >>> choose_outliers(Recipe(outliers="auto"), 1000, DIGITS).outliers
     2000
     """
-    if recipe.outliers != "auto":
+    if not recipe.outliers:
         return recipe
-    outliers = min(max(OUTLIERS_PER_IMAGE * count, MIN_OUTLIERS), MAX_OUTLIERS)
-    return replace(recipe, outliers=outliers, outlier_sets=recipe.outlier_sets or DRAWN_SETS)
+    from kalamos.evaluation.ood import sets_at_hand
+
+    sets, outliers = recipe.outlier_sets, recipe.outliers
+    if outliers == "auto":
+        sets = sets or DRAWN_SETS
+        outliers = min(max(OUTLIERS_PER_IMAGE * count, MIN_OUTLIERS), MAX_OUTLIERS)
+    elif not sets:
+        sets = sets_at_hand(alphabet, data_dir)
+    return replace(recipe, outliers=outliers, outlier_sets=sets)
 
 
 def forget_extras(run_dir: Path) -> None:

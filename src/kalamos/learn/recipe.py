@@ -242,7 +242,8 @@ class Recipe:
     not tell whether an image is one. `auto` takes as many as the training images ask for, drawn without any
     data files; a run keeps their number."""
     outlier_sets: Names = ()
-    """What they are drawn from, see `kalamos.evaluation.ood`; empty: all sets whose files are there."""
+    """What they are drawn from, see `kalamos.evaluation.ood`; empty: all sets whose files are there, which a
+    run keeps the names of."""
     outlier_share: Fraction = 0.25
     """How many join each batch, as a share of its size."""
     outlier_weight: NonNegative = 0.5

@@ -226,7 +226,7 @@ def _run(
     network.to(device)
     if earlier is None:
         split = plan_split(dataset, recipe)
-        recipe = choose_outliers(recipe, len(split.train))
+        recipe = choose_outliers(recipe, len(split.train), dataset.alphabet, data_dir)
         plan = RunConfig.now(recipe, dataset.alphabet, dataset.train.sha256, split)
     else:
         plan = _check_unchanged(earlier, dataset)

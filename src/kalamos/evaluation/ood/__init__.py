@@ -10,7 +10,15 @@ outliers.
 
 from kalamos.evaluation.ood import generators  # noqa: F401 (register)
 from kalamos.evaluation.ood.measure import OutlierReport, measure
-from kalamos.evaluation.ood.sets import SETS, OODContext, OutlierSet, default_sets, exposure, open_set
+from kalamos.evaluation.ood.sets import (
+    SETS,
+    OODContext,
+    OutlierSet,
+    default_sets,
+    exposure,
+    open_set,
+    sets_at_hand,
+)
 
 __all__ = [
     "SETS",
@@ -21,4 +29,5 @@ __all__ = [
     "exposure",
     "measure",
     "open_set",
+    "sets_at_hand",
 ]

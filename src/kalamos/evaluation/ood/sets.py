@@ -24,6 +24,7 @@ from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, load_dataset
 from kalamos.datasets.dataset import prepare_each
 from kalamos.datasets.named import DATASETS, describe
+from kalamos.datasets.named import data_dir as data_root
 from kalamos.errors import DatasetError, NoInkError, UsageError
 from kalamos.evaluation.ood.lookalikes import foreign_labels, lookalike_labels
 from kalamos.preprocessing import Preprocessor
@@ -43,6 +44,7 @@ __all__ = [
     "open_set",
     "open_sets",
     "procedural",
+    "sets_at_hand",
 ]
 
 OODSplit: TypeAlias = Literal["train", "eval"]
@@ -133,6 +135,27 @@ def default_sets(alphabet: Alphabet) -> tuple[str, ...]:
     """
     foreign = (name for name in DEFAULT_SCRIPTS if foreign_labels(describe(name).alphabet, alphabet))
     return (*SETS.names(), *(f"script:{name}" for name in foreign))
+
+
+def sets_at_hand(alphabet: Alphabet, data_dir: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
+    """Return those of `default_sets` whose files are there, without reading any dataset.
+
+    >>> sets_at_hand(Alphabet("shapes", ("x", "o")), "nowhere")[-2:]
+    ('shapes', 'textures')
+    """
+    return tuple(name for name in default_sets(alphabet) if _at_hand(name, alphabet, data_dir))
+
+
+def _at_hand(name: str, alphabet: Alphabet, data_dir: str | os.PathLike[str] | None) -> bool:
+    kind, _, dataset = name.partition(":")
+    try:
+        if kind == "script":
+            describe(dataset).find(data_root(data_dir))
+        else:
+            open_set(name, OODContext(alphabet, "train"))
+    except DatasetError:
+        return False
+    return True
 
 
 def open_set(name: str, context: OODContext) -> OutlierSet:
