@@ -64,14 +64,25 @@ class FormReader:
     Args:
         template: the form.
         threshold: the share of all probability that a field's text needs to be `ok`, in (0, 1].
+        max_pixels: of a scan, height x width; None takes 50 million.
+        timeout: the seconds that decoding one scan may take; None takes 30.
 
     Raises:
         FormError: a field's charset is not of its model's alphabet, or its pattern or check does not exist.
         ModelError: a model that a field names cannot be opened.
     """
 
-    def __init__(self, template: FormTemplate, *, threshold: float = DEFAULT_THRESHOLD) -> None:
+    def __init__(
+        self,
+        template: FormTemplate,
+        *,
+        threshold: float = DEFAULT_THRESHOLD,
+        max_pixels: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
         self.template = template
+        self._max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
+        self._timeout = timeout
         self._threshold = threshold
         self._readers: dict[str, Recognizer] = {}
         self._models = {
@@ -155,7 +166,7 @@ class FormReader:
     def _load(self, source: ImageSource | NamedImage) -> Scan:
         path = name_of(source)
         try:
-            image = load_item(source, max_pixels=MAX_PIXELS)
+            image = load_item(source, max_pixels=self._max_pixels, timeout=self._timeout)
         except ImageError as error:
             return Scan(path, error=error)
         return Scan(path, image=image)
