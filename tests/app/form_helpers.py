@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 120.0, 90.0
 
 
 def exam(pages: int = 1) -> FormTemplate:
-    """A number of four digits, a mark that is at most 49 and so may be wrong, a room that may be blank, a tick."""
+    """A number of four digits, a mark of at most 49, a room that may be blank, a box to tick."""
     fields = [
         Field("student", row_of_boxes(25, 25, 8, 10, count=4, step=10)),
         Field("mark", row_of_boxes(25, 45, 8, 10, count=2, step=10), pattern=r"[0-4]\d"),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos._version import __version__
-from kalamos.alphabets import restrict
+from kalamos.alphabets import Alphabet, restrict
 from kalamos.errors import FormError, ImageError, KalamosError
 from kalamos.forms.decoding import DEFAULT_THRESHOLD, BoxReading, Decoded, decode
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
@@ -97,6 +97,11 @@ class FormReader:
         """What makes its answers: kalamos's version, the models and the threshold."""
         names = sorted({model.name for model in self._models.values()})
         return "; ".join([f"kalamos {__version__}", *names, f"ok from {self._threshold:g}"])
+
+    def alphabet(self, field: str) -> Alphabet | None:
+        """Return what the model of a field can answer; None for boxes to tick."""
+        model = self._models.get(field)
+        return None if model is None else model.reader.spec.alphabet
 
     def _model_of(self, field: Field) -> _Model:
         name = field.model or self.template.model
