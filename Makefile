@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint fuzz hands ink bench limits bench-training results zoo teaching fonts notebook samples constraints clean
+.PHONY: demo test lint fuzz hands ink forms bench limits bench-training results zoo teaching fonts notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -41,6 +41,9 @@ ink: $(VENV)/.everything  ## real images, frames and paddings: the table, and wh
 hands: $(VENV)/.everything  ## how real people's hands are read, and what is withheld; what was misread in build/hands
 	$(BIN)/python benchmarks/hands.py --write --sheets
 
+forms: $(VENV)/.everything  ## how drawn forms and pages are read: the table, and what was misread in build/forms-read
+	$(BIN)/python benchmarks/forms.py --write --sheets
+
 bench: $(VENV)/.everything  ## measure speed and memory, write the tables
 	$(BIN)/python benchmarks/bench.py --write
 
@@ -64,6 +67,7 @@ teaching: $(VENV)/.everything  ## measure teaching on letters held out of traini
 fonts: $(VENV)/.everything  ## get and draw the open fonts that recipes/*-fonts.txt list (needs npm)
 	$(BIN)/python benchmarks/fetch_fonts.py build/fonts
 	$(BIN)/python benchmarks/fetch_fonts.py build/arabic-fonts --list recipes/arabic-fonts.txt
+	$(BIN)/python benchmarks/fetch_fonts.py build/print-fonts --list recipes/print-fonts.txt
 	rm -rf build/rendered build/judged
 	$(BIN)/kalamos data render build/fonts --alphabet digits --per-glyph 12 --side train \
 		--list recipes/handwriting-fonts.txt -o build/rendered/digits
@@ -71,6 +75,10 @@ fonts: $(VENV)/.everything  ## get and draw the open fonts that recipes/*-fonts.
 		--list recipes/handwriting-fonts.txt -o build/rendered/latin-47
 	$(BIN)/kalamos data render build/arabic-fonts --alphabet arabic-digits --per-glyph 12 --side train \
 		--list recipes/arabic-fonts.txt -o build/rendered/arabic-digits
+	$(BIN)/kalamos data render build/print-fonts --alphabet digits --per-glyph 12 --side train \
+		--list recipes/print-fonts.txt -o build/rendered/print-digits
+	$(BIN)/kalamos data render build/print-fonts --alphabet digits --side judge \
+		--list recipes/print-fonts.txt -o build/judged/print-digits
 	$(BIN)/kalamos data render build/fonts --alphabet digits --side judge \
 		--list recipes/handwriting-fonts.txt -o build/judged/digits
 	$(BIN)/kalamos data render build/fonts --alphabet latin-47 --side judge \
@@ -81,8 +89,9 @@ fonts: $(VENV)/.everything  ## get and draw the open fonts that recipes/*-fonts.
 notebook: $(VENV)/.everything  ## run the notebook, keep its outputs
 	$(BIN)/python notebooks/run.py
 
-samples: $(VENV)/.everything  ## draw the sample images and the README's picture again
+samples: $(VENV)/.everything  ## draw the sample images, the sample form and the README's picture again
 	$(BIN)/python samples/make_samples.py
+	$(BIN)/python samples/make_form.py
 	$(BIN)/python docs/make_picture.py
 
 constraints: $(VENV)/.uv  ## pin the whole tree anew, with hashes

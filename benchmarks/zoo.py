@@ -57,7 +57,7 @@ def train(name: str, seed: int | None, runs: Path) -> Path:
     recipe = load_recipe(ROOT / "recipes" / f"{name}.toml")
     for file in (recipe.weights, *recipe.teachers):
         path = ROOT / file
-        if path.parent == runs.resolve() and not path.exists():
+        if path.parent.resolve() == runs.resolve() and not path.exists():
             prepare(path, runs)
     print(folder.name, flush=True)
     if (folder / "run.json").exists():

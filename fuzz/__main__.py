@@ -18,7 +18,7 @@ from fuzz.watching import ROOT, Limits
 
 FAMILIES = (*FILES, "requests")
 
-SHARES = {"images": 4, "archives": 1, "tables": 2, "models": 2, "runs": 1, "requests": 2}
+SHARES = {"images": 4, "archives": 1, "documents": 2, "tables": 2, "models": 2, "runs": 1, "requests": 2}
 """Of the time."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Case", "Generator", "case_number", "mutated"]
+__all__ = ["INTERESTING", "Case", "Generator", "case_number", "mutated"]
 
 INTERESTING = (0, 1, 2, 3, 7, 0x7F, 0x80, 0xFE, 0xFF)
 """Bytes at which counters and lengths turn over."""

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fuzz import archives, images, models, runs, tables
+from fuzz import archives, documents, images, models, runs, tables
 from fuzz.case import Case, Generator, case_number
 from fuzz.command import faults_of_command
 from fuzz.report import Report
@@ -18,6 +18,7 @@ __all__ = ["FILES", "Plan", "fuzz_files", "try_again"]
 FILES: dict[str, Generator] = {
     "images": images.draw,
     "archives": archives.draw,
+    "documents": documents.draw,
     "tables": tables.draw,
     "models": models.draw,
     "runs": runs.draw,
@@ -71,7 +72,7 @@ def fuzz_files(family: str, plan: Plan, report: Report) -> None:
                     sound[each] = case
                 if plan.cases is None and time.monotonic() - began > plan.seconds:
                     break
-            if plan.command and family in {"images", "archives", "tables"} and goes_on():
+            if plan.command and family in {"images", "archives", "documents", "tables"} and goes_on():
                 for each, outcome in faults_of_command(sound, work / "command", plan.source, plan.limits):
                     report.add(family, plan.seed, each, outcome)
             number += left

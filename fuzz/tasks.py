@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fuzz.child import Problem, Task, with_timeout, wrong_rows
+from fuzz.documents import pages_of, pdf_file
 
-__all__ = ["archives", "images", "models", "runs", "tables"]
+__all__ = ["archives", "documents", "images", "models", "runs", "tables"]
 
 SECONDS = float(os.environ.get("KALAMOS_FUZZ_TIMEOUT", "5"))
 """What kalamos itself is given for one file, where it takes such a limit."""
@@ -18,8 +19,14 @@ SECONDS = float(os.environ.get("KALAMOS_FUZZ_TIMEOUT", "5"))
 MOST_ROWS = 1_000
 """Of one container: a table may have any number of rows, and takes its time for them."""
 
+MOST_PAGES = 100
+"""Of one document: each page has its own time."""
+
 MORE = ", and more"
 """How an outcome ends where there are others."""
+
+# A PDF of an empty page.
+_ONE_PAGE = pdf_file(pages_of(b""))
 
 # GIF of one pixel, APNG of one frame: what a worker process is started for, so that it counts as idle.
 _STILL = base64.b64decode("R0lGODlhAQABAIAAAP///wAAACH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==")
@@ -43,7 +50,7 @@ def images() -> Task:
     return read
 
 
-def _container() -> Task:
+def _container(most: int = MOST_ROWS) -> Task:
     import kalamos
     from kalamos.inputs import InputSearch
 
@@ -52,8 +59,9 @@ def _container() -> Task:
     files = with_timeout(reader.predict_files, SECONDS)
 
     def read(path: Path, notes: dict[str, Any]) -> tuple[str, list[Problem]]:
-        found = iter(files(InputSearch([str(path)], column=notes.get("column")), jobs=1))
-        rows = list(islice(found, MOST_ROWS))
+        search = InputSearch([str(path)], column=notes.get("column"), timeout=SECONDS)
+        found = iter(files(search, jobs=1))
+        rows = list(islice(found, most))
         problems = wrong_rows(rows)
         if not rows:
             problems.append(("a row missing", "no row and no error for a whole file"))
@@ -65,6 +73,14 @@ def _container() -> Task:
 def archives() -> Task:
     """Read what is in it."""
     return _container()
+
+
+def documents() -> Task:
+    """Read its pages."""
+    from kalamos.images.documents import read_pages
+
+    list(read_pages(_ONE_PAGE))  # the worker that it starts, and PDFium in it, count as idle
+    return _container(MOST_PAGES)
 
 
 def tables() -> Task:

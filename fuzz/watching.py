@@ -34,6 +34,7 @@ class Limits:
 
     Attributes:
         small_seconds: for a file below `small_bytes`, of processor time; by the clock more where others work.
+        document_seconds: for a document below `small_bytes`, each of whose pages has its own time.
         timeout: seconds for any file: kalamos's own limit, which the child passes on.
         grace: what is added to that.
         megabytes: above what the process had when idle.
@@ -43,6 +44,7 @@ class Limits:
 
     small_seconds: float = 2.0
     small_bytes: int = 1_000_000
+    document_seconds: float = 10.0
     timeout: float = 5.0
     grace: float = 1.0
     megabytes: float = 500.0
@@ -51,6 +53,8 @@ class Limits:
     def seconds(self, size: int, family: str) -> float:
         """For a file of `size` bytes; a model has the small file's time whatever its size."""
         small = family in {"models", "runs"} or size < self.small_bytes
+        if small and family == "documents":
+            return self.document_seconds
         return self.small_seconds if small else self.timeout + self.grace
 
 

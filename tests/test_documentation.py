@@ -22,7 +22,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
-NEEDED = ("README.md", "docs", "samples", "recipes", "src", "pyproject.toml", "Makefile", "LICENSE")
+NEEDED = (
+    "README.md", "docs", "samples", "samples-form", "recipes", "src", "pyproject.toml", "Makefile", "LICENSE",
+)  # fmt: skip
 
 LEFT_OUT = {
     "make demo": "installs: .ci/run runs it",

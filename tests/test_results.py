@@ -37,6 +37,19 @@ def test_a_saved_file_holds_what_the_writer_writes(
     assert path.read_bytes() == sink.getvalue()
 
 
+def test_a_workbook_is_saved_by_name_and_by_ending(results: Results, tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    results.to_xlsx(tmp_path / "a.xlsx", top_k=1)
+    results.save(tmp_path / "b.xlsx", top_k=1)
+    for name in ("a.xlsx", "b.xlsx"):
+        _, *rows = openpyxl.load_workbook(tmp_path / name).active.values
+        assert rows == [
+            ("7.png", "7", 0.9, False, None, "7", 0.9),
+            ("smudge.png", None, 0.4, True, None, "7", 0.4),
+            ("blank.png", None, None, False, "nothing is written on it", None, None),
+        ]
+
+
 def test_a_row_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "results.parquet"
     path.write_bytes(b"old")
@@ -81,7 +94,7 @@ def test_save_goes_by_the_ending(results: Results, tmp_path: Path, name: str) ->
     assert saved.read_bytes() == sink.getvalue()
 
 
-@pytest.mark.parametrize("name", ["labels", "labels.png", "labels.xlsx"])
+@pytest.mark.parametrize("name", ["labels", "labels.png", "labels.ods"])
 def test_an_ending_of_no_format_is_refused(results: Results, tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError):
         results.save(tmp_path / name)

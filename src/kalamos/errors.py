@@ -10,7 +10,8 @@ KalamosError
 │   ├── ImageTimeoutError      decoding it takes too long
 │   ├── InvalidArrayError      NaN, wrong shape, wrong dtype or wrong range
 │   ├── NoInkError             readable, but nothing is written on it
-│   └── NotACharacterError     a person looked at it, and it shows no character
+│   ├── NotACharacterError     a person looked at it, and it shows no character
+│   └── UnregisteredError      a scan on which no page of the form is found
 ├── ModelError
 │   ├── ModelNotFoundError     neither a zoo name nor a file
 │   ├── ModelFileError         not a model, damaged, unsafe, or at odds with its own spec
@@ -70,6 +71,7 @@ __all__ = [
     "RecipeError",
     "SpecVersionError",
     "TrainingError",
+    "UnregisteredError",
     "UnsupportedImageError",
     "UnsupportedModelError",
     "UsageError",
@@ -136,6 +138,23 @@ class NoInkError(ImageError):
 
 class NotACharacterError(ImageError):
     summary = "not a character"
+
+
+class UnregisteredError(ImageError):
+    """A scan on which no page of the form is found.
+
+    Attributes:
+        fit: how near it came: the share of the boxes' lines that were seen, 0 to 1.
+    """
+
+    summary = "unregistered"
+
+    def __init__(self, problem: str, *, remedy: str = "", fit: float = 0.0) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.fit = fit
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.problem,), {**vars(self)}
 
 
 class ModelError(KalamosError):

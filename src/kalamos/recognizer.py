@@ -416,6 +416,10 @@ class Recognizer:
         outcomes = self._prepare_all(list(sources), PredictOptions(), GilGate(), threading.Event())
         return self._infer(outcomes, class_mask)
 
+    def infer_ink(self, inks: Sequence[GreyImage], class_mask: ClassMask | None = None) -> Inference:
+        """Do as `infer` for pictures uint8 [H, W] of ink alone, bright on black."""
+        return self._infer(self._preprocessor.images_of_ink(inks), class_mask)
+
     def _infer(self, outcomes: Sequence[GreyImage | ImageError], class_mask: ClassMask | None) -> Inference:
         ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
         rows = np.fromiter(ready, np.int64, len(ready))

@@ -56,9 +56,9 @@ class _PredictionTable(ABC):
         return summary
 
     def save(self, path: str | os.PathLike[str], *, top_k: int = 5) -> Path:
-        """Write a file in the format that its name promises: .csv, .json, .jsonl, .parquet or .txt.
+        """Write a file in the format that its name promises: .csv, .json, .jsonl, .parquet, .xlsx or .txt.
 
-        The file holds the same bytes as that of `kalamos predict -o`, and appears whole or not at all.
+        The file holds what that of `kalamos predict -o` holds, and appears whole or not at all.
 
         Args:
             path: the file; one that is there is replaced.
@@ -70,7 +70,7 @@ class _PredictionTable(ABC):
         Raises:
             UsageError: no format has such an ending.
             OutputError: the file cannot be written.
-            MissingExtraError: Parquet, without pyarrow.
+            MissingExtraError: Parquet, without pyarrow; xlsx, without openpyxl.
 
         >>> import tempfile
         >>> folder = tempfile.TemporaryDirectory()
@@ -83,7 +83,7 @@ class _PredictionTable(ABC):
         if format_name is None:
             raise UsageError(
                 f"{os.fspath(path)}: the ending is of no output format",
-                remedy="name a .csv, .json, .jsonl, .parquet or .txt file",
+                remedy="name a .csv, .json, .jsonl, .parquet, .xlsx or .txt file",
             )
         self._write(format_name, path, top_k)
         return Path(path)
@@ -113,6 +113,10 @@ class _PredictionTable(ABC):
     def to_parquet(self, path: str | os.PathLike[str], *, top_k: int = 5) -> None:
         """Write Parquet; see `save`."""
         self._write("parquet", path, top_k)
+
+    def to_xlsx(self, path: str | os.PathLike[str], *, top_k: int = 5) -> None:
+        """Write a workbook with the doubtful rows coloured (`kalamos.writers.spreadsheet`); see `save`."""
+        self._write("xlsx", path, top_k)
 
     def _write(
         self,

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -15,11 +16,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import kalamos
 from kalamos.alphabets import Alphabet
+from kalamos.isolation.pool import worker_pool
 from kalamos.model_file import METADATA_KEY, ModelSpec, OperatingPoint, SelectiveAccuracy, read_spec
-from kalamos.writers import FORMATS
+from kalamos.writers import BINARY_FORMATS, FORMATS
 from kalamos.zoo import model_path
 
 
@@ -62,7 +65,7 @@ def test_all_read_is_exit_status_0(command, samples: Path) -> None:
 # ------------------------------------------------------------------------------ formats and outputs
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "parquet"])
+@pytest.mark.parametrize("name", sorted({*FORMATS} - BINARY_FORMATS))
 def test_a_file_holds_the_bytes_that_standard_output_gets(
     command, samples: Path, tmp_path: Path, name: str
 ) -> None:
@@ -77,10 +80,38 @@ def test_a_file_holds_the_bytes_that_standard_output_gets(
 def test_parquet_goes_to_a_file_alone(command, samples: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     refused = command("predict", samples, "-f", "parquet")
-    assert refused == (2, b"", "kalamos: cannot write Parquet to standard output; use -o FILE\n")
+    assert refused == (2, b"", "kalamos: cannot write parquet to standard output; use -o FILE\n")
     target = tmp_path / "rows.parquet"
     assert command("predict", samples, "-o", target).code == 1
     assert parquet.read_table(target).column("label").to_pylist() == [*"0123456789", None]
+
+
+def test_a_workbook_goes_to_a_file_alone_and_holds_what_csv_does(
+    command, samples: Path, tmp_path: Path
+) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    refused = command("predict", samples, "-f", "xlsx")
+    assert refused == (2, b"", "kalamos: cannot write xlsx to standard output; use -o FILE\n")
+    target = tmp_path / "rows.xlsx"
+    assert command("predict", samples, "-o", target).code == 1
+    names, *rows = openpyxl.load_workbook(target).active.values
+    table = csv.reader(command("predict", samples, "-q", "-f", "csv").out.decode().splitlines())
+    assert list(names) == next(table)
+    assert [[_as_in_csv(value) for value in row] for row in rows] == list(table)
+
+
+def _as_in_csv(value: str | float | bool | None) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else value if isinstance(value, str) else f"{value:.6f}"
+
+
+def test_an_old_workbook_stays_where_nothing_is_read(command, tmp_path: Path) -> None:
+    target = tmp_path / "rows.xlsx"
+    target.write_bytes(b"mine")
+    assert command("predict", tmp_path / "no.png", "-o", target).code == 2
+    assert target.read_bytes() == b"mine"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("name", ["csv", "json", "jsonl", "parquet"])
@@ -307,13 +338,13 @@ def test_a_name_that_is_not_utf8(command, folder: Path, one: bytes) -> None:
         (["SAMPLE", "-m", "SAMPLE"], "a PNG image, not an ONNX model; write one with `kalamos export`"),
         (["SAMPLE", "-m", "x" * 300], "no model is called 'xxx"),
         (["SAMPLE", "-f", "jsn"], "no output format is called 'jsn'; did you mean 'json'?"),
-        (["SAMPLE", "-f", "parquet"], "cannot write Parquet to standard output; use -o FILE"),
+        (["SAMPLE", "-f", "parquet"], "cannot write parquet to standard output; use -o FILE"),
         (["SAMPLE", "--min-confidence", "nan"], "min_confidence = nan is not a probability in [0, 1]"),
         (["SAMPLE", "--min-confidence", "1.5"], "1.5 is not in the range"),
         (["SAMPLE", "-k", "0"], "0 is not in the range"),
         (["SAMPLE", "--jobs", "0"], "0 is not in the range"),
         (["SAMPLE", "--jbs", "1"], "No such option '--jbs'. (Did you mean one of: '--bom', '--jobs'?)"),
-        (["EMPTY"], "EMPTY: no image in this folder; looked for .bmp"),
+        (["EMPTY"], "EMPTY: no image in this folder; looked for .avif, .bmp"),
         (["none*.png"], "none*.png: matches no file"),
         (["EMPTY/*"], "EMPTY/*: matches no file"),
     ],
@@ -558,7 +589,7 @@ def containers(folder: Path, samples: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return ["d", "x.zip", "x.tgz", "x.csv"]
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "parquet"])
+@pytest.mark.parametrize("name", sorted({*FORMATS} - BINARY_FORMATS))
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_archives_and_tables_give_the_rows_of_the_folder(
     command, containers: list[str], name: str, jobs: str
@@ -574,6 +605,56 @@ def test_archives_and_tables_give_the_rows_of_the_folder(
         else:
             assert got == expected.out
         assert outcome.code == expected.code == 1
+
+
+def test_the_pages_of_documents_are_images(command, folder: Path, samples: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    crops = [kalamos.images.load_grey(samples / name) for name in ("0-pen.png", "2-photo.jpg")]
+    cv2.imwritemulti(str(folder / "y.tif"), crops)
+    one, two = map(Image.fromarray, crops)
+    one.save(folder / "x.pdf", save_all=True, append_images=[two], resolution=200)
+    outcome = command("predict", folder / "x.pdf", folder / "y.tif", "-f", "jsonl")
+    assert outcome.code == 0
+    assert [(row["path"].rpartition("/")[2], row["label"]) for row in jsonl(outcome.out)] == [
+        *(("x.pdf#1", "0"), ("x.pdf#2", "2"), ("y.tif#1", "0"), ("y.tif#2", "2"))
+    ]
+
+
+def test_a_photo_of_a_phone_is_an_image(command, folder: Path, samples: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    crop = Image.open(samples / "2-photo.jpg").convert("RGB")
+    (folder / "phone").mkdir()
+    pillow_heif.from_pillow(crop).save(folder / "phone" / "IMG_1.HEIC", quality=90)
+    crop.save(folder / "phone" / "b.avif", quality=90)
+    rows = jsonl(command("predict", folder / "phone", "-f", "jsonl").out)
+    assert [(row["path"].rpartition("/")[2], row["label"]) for row in rows] == [
+        ("b.avif", "2"),
+        ("IMG_1.HEIC", "2"),
+    ]
+
+
+@pytest.mark.parametrize(("library", "name"), [("pypdfium2", "x.pdf"), ("pillow_heif", "x.heic")])
+def test_a_file_that_needs_the_extra_is_a_row_that_names_it(
+    command, folder: Path, samples: Path, monkeypatch: pytest.MonkeyPatch, library: str, name: str
+) -> None:
+    module = pytest.importorskip(library)
+    crop = Image.open(samples / "2-photo.jpg").convert("RGB")
+    if library == "pillow_heif":
+        module.from_pillow(crop).save(folder / name)
+    else:
+        crop.save(folder / name)
+    monkeypatch.setitem(sys.modules, library, None)
+    # The processes that decode have the search path of this one.
+    (folder / f"{library}.py").write_text("raise ImportError")
+    monkeypatch.syspath_prepend(folder)
+    worker_pool.close()
+    outcome = command("predict", folder / name, samples / "0-pen.png", "-f", "jsonl")
+    worker_pool.close()
+    assert outcome.code == 1
+    failed, read = sorted(jsonl(outcome.out), key=lambda row: row["label"] or "")
+    assert str(failed["error"]).endswith("install it with: pip install 'kalamos[forms]'")
+    assert f"needs {library}" in str(failed["error"])
+    assert read["label"] == "0"
 
 
 def test_a_parquet_file_s_images_are_called_by_their_rows(command, folder: Path, samples: Path) -> None:

@@ -105,17 +105,18 @@ def test_what_is_not_there_is_a_row_among_others_and_named(
 @pytest.mark.parametrize(
     ("output", "format_name", "told"),
     [
-        ("out.xlsx", None, "writes no workbooks; name a .csv file"),
-        ("out.XLSX", "csv", "writes no workbooks; name a .csv file"),
-        ("out.xls", "text", "writes no workbooks; name a .csv file"),
-        ("out.ods", "json", "writes no workbooks; name a .csv file"),
-        ("out.numbers", "parquet", "writes no workbooks; name a .csv file"),
+        ("out.XLSX", "csv", "the name of a xlsx file, for the format csv; use -f xlsx"),
+        ("out.xls", "text", "writes no workbooks but .xlsx; name a .xlsx or a .csv file"),
+        ("out.ods", "json", "writes no workbooks but .xlsx; name a .xlsx or a .csv file"),
+        ("out.numbers", "parquet", "writes no workbooks but .xlsx"),
+        ("out.xlsm", "xlsx", "writes no workbooks but .xlsx"),
         ("out.tsv", None, "writes no .tsv files"),
         ("out.pdf", "text", "writes no .pdf files"),
         ("out.onnx", "csv", "writes no .onnx files"),
         ("out.parquet", "csv", "the name of a parquet file, for the format csv; use -f parquet"),
         ("out.csv", "json", "the name of a csv file, for the format json"),
-        ("out.txt", "parquet", "the name of a text file, for Parquet"),
+        ("out.txt", "parquet", "the name of a text file, for parquet; name a .parquet file"),
+        ("out.txt", "xlsx", "the name of a text file, for xlsx; name a .xlsx file"),
     ],
 )
 def test_a_name_that_promises_another_format_is_refused(
@@ -169,7 +170,7 @@ def test_no_format_writes_what_a_terminal_would_obey(
 ) -> None:
     name = "a\x1b]0;x\x07\x9b31m\u202egnp\x7f.png"
     (folder / name).write_bytes(one)
-    (folder / f"{name}.heic").write_bytes(b"x")
+    (folder / f"{name}.jxl").write_bytes(b"x")
     (folder / f"damaged{name}").write_bytes(b"x")
     arguments = ["predict", folder, folder / f"absent{name}", folder / f"damaged{name}", "-f", kind]
     command = [sys.executable, "-m", "kalamos", *arguments]
@@ -197,28 +198,27 @@ def test_no_message_writes_what_a_terminal_would_obey(command, folder: Path) -> 
 # ------------------------------------------------------------------------------ passed over
 
 
-def test_a_folder_of_heic_alone_says_so(command, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_of_foreign_files_alone_says_so(command, folder: Path, tmp_path: Path) -> None:
     for place in range(3):
-        (folder / f"IMG_{place}.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
-    (folder / "no ending").write_bytes(b"\0\0\0\x18ftypheic")
+        (folder / f"IMG_{place}.JXL").write_bytes(b"\xff\x0a" + bytes(20))
+    (folder / "no ending").write_bytes(b"\xff\x0a" + bytes(20))
     outcome = command("predict", folder, "-o", tmp_path / "rows.csv")
     assert outcome.code == 2
-    assert (
-        "no image in this folder, but 4 HEIC photos: convert them to JPEG or PNG (IMG_0.HEIC, " in outcome.err
-    )
-    with pytest.raises(UsageError, match="but 4 HEIC photos: convert them to JPEG or PNG"):
+    told = "no image in this folder, but 4 JPEG XL images: convert them to JPEG or PNG (IMG_0.JXL, "
+    assert told in outcome.err
+    with pytest.raises(UsageError, match="but 4 JPEG XL images: convert them to JPEG or PNG"):
         list(load().predict_folder(folder))
 
 
 def test_kinds_of_files_passed_over(command, folder: Path, one: bytes) -> None:
     (folder / "a.png").write_bytes(one)
-    for name in ("b.heic", "c.PDF", "d.pdf", "notes.txt", "scan"):
+    for name in ("b.jxl", "c.PDF", "d.pdf", "notes.txt", "scan"):
         (folder / name).write_bytes(one if name == "scan" else b"x")
     outcome = command("predict", folder)
     assert outcome.err.splitlines()[-5:] == [
         "skipped 5 files without an image extension:",
-        "  2 PDFs: save the pages of them as PNG (c.PDF, d.pdf)",
-        "  1 HEIC photo: convert it to JPEG or PNG (b.heic)",
+        "  2 PDFs: name them to have the pages read (c.PDF, d.pdf)",
+        "  1 JPEG XL image: convert it to JPEG or PNG (b.jxl)",
         "  1 image under another name: let the name of it end in .png or .jpg, as it is (scan)",
         "  1 text file (notes.txt)",
     ]

@@ -79,26 +79,26 @@ def test_the_first_ones_are_named_and_the_others_counted(capsys: pytest.CaptureF
 
 
 def test_files_of_other_kinds_are_counted_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
-    others = [SkippedFile(f"a/IMG_{place}.HEIC", "not named like an image") for place in range(1_200)]
+    others = [SkippedFile(f"a/IMG_{place}.JXL", "not named like an image") for place in range(1_200)]
     print_skipped(
         "letters", [*others, SkippedFile("a/1.png", "damaged"), SkippedFile("notes.txt", "no image")]
     )
     assert capsys.readouterr().err.splitlines() == [
         "letters: skipped 1,202 files:",
-        "  1,200 HEIC photos: convert them to JPEG or PNG (a/IMG_0.HEIC, a/IMG_1.HEIC, a/IMG_2.HEIC, …)",
+        "  1,200 JPEG XL images: convert them to JPEG or PNG (a/IMG_0.JXL, a/IMG_1.JXL, a/IMG_2.JXL, …)",
         "  1 text file (notes.txt)",
         "  a/1.png: damaged",
     ]
 
 
-def test_a_dataset_of_heic_alone_says_so(tmp_path: Path) -> None:
+def test_a_dataset_of_foreign_files_alone_says_so(tmp_path: Path) -> None:
     for label in "ab":
         (tmp_path / label).mkdir()
-        (tmp_path / label / "1.heic").write_bytes(b"x")
-    told = r"no class with images \(2 HEIC photos: convert them to JPEG or PNG \(a/1.heic, b/1.heic\)\)"
+        (tmp_path / label / "1.jxl").write_bytes(b"x")
+    told = r"no class with images \(2 JPEG XL images: convert them to JPEG or PNG \(a/1.jxl, b/1.jxl\)\)"
     with pytest.raises(DatasetError, match=told):
         load_dataset(tmp_path)
-    with pytest.raises(DatasetError, match="2 HEIC photos: convert them"):
+    with pytest.raises(DatasetError, match="2 JPEG XL images: convert them"):
         load_examples(tmp_path)
 
 

@@ -336,7 +336,7 @@ def threads():
 def some_passed_over() -> SkippedFiles:
     passed_over = SkippedFiles()
     for place in range(5):
-        passed_over.add(f"{place}.heic")
+        passed_over.add(f"{place}.jxl")
     return passed_over
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,14 @@ def _picture() -> Grey:
 def _encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _heic(image: Image.Image) -> bytes:
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, quality=-1, chroma=444, matrix_coefficients=0)
     return buffer.getvalue()
 
 
@@ -123,6 +133,9 @@ def samples() -> dict[str, bytes]:
         "tiff 16": _encode(deep, "TIFF"),
         "tiff big": _encode(grey, "TIFF", big_tiff=True),
         "tiff turned": _encode(grey, "TIFF", tiffinfo={274: 6}),
+        "avif": _encode(colour, "AVIF", quality=100, subsampling="4:4:4"),
+        "avif exif": _encode(colour, "AVIF", quality=100, subsampling="4:4:4", exif=_exif(6)),
+        **({"heic": _heic(colour), "heic alpha": _heic(clear)} if find_spec("pillow_heif") else {}),
     }
 
 
@@ -136,3 +149,15 @@ def _exif(orientation: int, order: str = "<") -> bytes:
 def exif() -> Callable[..., bytes]:
     """(orientation, byte order) -> an EXIF block as JPEG's APP1 holds it."""
     return _exif
+
+
+@pytest.fixture
+def absent(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make a library look as if it were not installed."""
+
+    def remove(library: str) -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == library]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, library, None)
+
+    return remove

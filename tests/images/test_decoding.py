@@ -281,9 +281,6 @@ def test_formats_are_told_by_content(samples):
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b"%PDF-1.7\n", "a PDF"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "AVIF"),
         (b'<?xml version="1.0"?>\n<svg xmlns="...">', "SVG"),
         (b"<!doctype html><html></html>", "HTML"),
         (b"PK\x03\x04" + bytes(30), "a ZIP archive"),
@@ -304,6 +301,13 @@ def test_other_formats_are_named_with_a_remedy(data, name):
         image_format(data, where="a.png")
     assert str(caught.value).startswith("a.png: ")
     assert caught.value.remedy == "convert it to PNG or JPEG"
+
+
+def test_a_pdf_where_an_image_should_be():
+    with pytest.raises(
+        UnsupportedImageError, match="looks like a PDF; name the PDF itself to have its pages"
+    ):
+        image_format(b"%PDF-1.7\n")
 
 
 def test_nothing():

@@ -53,6 +53,9 @@ def seeds(kind: str) -> list[bytes]:
                 encoded(grey.convert("RGBA"), kind, lossless=True),
                 encoded(frames[0], kind, **animation),
             ]
+        case "HEIF" | "AVIF":
+            pytest.importorskip("pillow_heif").register_heif_opener()
+            return [encoded(grey.convert(mode), kind) for mode in ("L", "RGB", "RGBA")]
         case "GIF":
             return [encoded(grey, kind), encoded(frames[0], kind, **animation)]
         case "BMP":
@@ -125,7 +128,7 @@ def mutated_chunks(data: bytes, dice: random.Random) -> bytes:
     return SIGNATURE + b"".join(parts)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "APNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "APNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "HEIF", "AVIF"])
 def test_mutants_end_in_an_image_or_an_error(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     dice = random.Random(f"{kind} 19")  # noqa: S311
     change: Callable[[bytes, random.Random], bytes] = mutated_chunks if kind.endswith("PNG") else mutated

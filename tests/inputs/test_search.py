@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import random
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from fuzz.documents import SQUARE, pages_of, pdf_file
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,8 +29,10 @@ from kalamos.errors import (
     UnsupportedImageError,
     UsageError,
 )
+from kalamos.images import load_grey
 from kalamos.images.files import MAX_MEMBER_BYTES
 from kalamos.inputs import InputSearch, Item, NamedImage
+from kalamos.inputs.files import ImageSearch
 from kalamos.inputs.search import MAX_PATH_BYTES, STDIN_HEAD_BYTES, count_images, read_stdin
 
 PNG = bytes.fromhex("89504e470d0a1a0a")
@@ -279,9 +283,7 @@ def test_one_image_s_bytes(ending: str, side: int) -> None:
     assert read(content) == [("stdin", content)]
 
 
-@pytest.mark.parametrize(
-    "content", [b"%PDF-1.7\n%\xe2\xe3\n", b"\x7fELF\x02\x01", b"abc\0\0def", b"a\x1bb\n"]
-)
+@pytest.mark.parametrize("content", [b"\x7fELF\x02\x01", b"abc\0\0def", b"a\x1bb\n"])
 def test_other_binary_data_are_one_item_too(content: bytes) -> None:
     assert read(content) == [("stdin", content)]
 
@@ -381,3 +383,100 @@ def test_any_printable_paths_a_line(paths: list[bytes], end: bytes) -> None:
 def test_no_bytes_bring_it_down(content: bytes) -> None:
     with contextlib.suppress(KalamosError):
         read(content)
+
+
+# ------------------------------------------------------------------------------ documents
+
+
+def tiff_bytes(*pages: np.ndarray) -> bytes:
+    return cv2.imencodemulti(".tiff", list(pages))[1].tobytes()
+
+
+@pytest.fixture
+def pages() -> list[np.ndarray]:
+    """Three pages that differ."""
+    return [np.full((40, 30), tone, np.uint8) for tone in (10, 120, 230)]
+
+
+def pixels(items: Iterable[Item]) -> list[tuple[str, int]]:
+    """The name and the tone of each page, or of its error the name alone."""
+    found = []
+    for item in items:
+        assert isinstance(item, NamedImage)
+        assert isinstance(item.content, bytes)
+        grey = load_grey(item.content)
+        assert grey.min() == grey.max()
+        found.append((item.name, int(grey[0, 0])))
+    return found
+
+
+def test_the_pages_of_a_tiff(here: Path, pages: list[np.ndarray]) -> None:
+    Path("a.tif").write_bytes(tiff_bytes(*pages))
+    expected = [("#1", 10), ("#2", 120), ("#3", 230)]
+    assert pixels(InputSearch(["a.tif"])) == [(f"a.tif{name}", tone) for name, tone in expected]
+    # Content counts, and a glob names what it matches.
+    Path("a.tif").rename("b.png")
+    assert pixels(InputSearch(["*.png"])) == [(f"b.png{name}", tone) for name, tone in expected]
+    assert [(name, tone) for name, tone in pixels(read_stdin(io.BytesIO(tiff_bytes(*pages))))] == [
+        (f"stdin{name}", tone) for name, tone in expected
+    ]
+    assert count_images(["b.png"]) is None
+
+
+def test_a_tiff_of_one_page_is_an_image(here: Path, pages: list[np.ndarray]) -> None:
+    Path("a.tif").write_bytes(tiff_bytes(pages[0]))
+    assert list(InputSearch(["a.tif"])) == ["a.tif"]
+    assert count_images(["a.tif"]) == 1
+
+
+def test_documents_in_folders_stay_closed(here: Path, pages: list[np.ndarray]) -> None:
+    Path("folder").mkdir()
+    Path("folder/a.tif").write_bytes(tiff_bytes(*pages))
+    Path("folder/b.pdf").write_bytes(pdf_file(pages_of(SQUARE)))
+    search = InputSearch(["folder"])
+    assert list(search) == ["folder/a.tif"]
+    assert str(search.skipped) == "1 PDF: name it to have the pages read (b.pdf)"
+    # What reads pages asks for them.
+    assert list(ImageSearch(["folder"], pdfs=True)) == ["folder/a.tif", "folder/b.pdf"]
+
+
+def test_the_pages_of_a_pdf(here: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    data = pdf_file(pages_of(b"", b"0 0 0 rg 0 0 99 99 re f", size=(99, 99)))
+    Path("a.pdf").write_bytes(data)
+    expected = [("#1", 255), ("#2", 0)]
+    assert pixels(InputSearch(["a.pdf"])) == [(f"a.pdf{name}", tone) for name, tone in expected]
+    assert pixels(read_stdin(io.BytesIO(data))) == [(f"stdin{name}", tone) for name, tone in expected]
+    assert names(InputSearch(["a.pdf", "no.png"])) == ["a.pdf#1", "a.pdf#2", "no.png"]
+
+
+def test_a_bad_page_is_one_error_and_a_bad_document_too(here: Path) -> None:
+    pytest.importorskip("pypdfium2")
+    objects = pages_of(b"", SQUARE, b"")
+    objects[4] = objects[4].replace(b"[0 0 595 842]", b"[0 0 1000000 9]")
+    Path("a.pdf").write_bytes(pdf_file(objects))
+    Path("cut.pdf").write_bytes(pdf_file(objects)[:-9])
+    one, two, three, cut = InputSearch(["a.pdf", "cut.pdf"])
+    assert [one.name, two.name, three.name, cut.name] == ["a.pdf#1", "a.pdf#2", "a.pdf#3", "cut.pdf"]
+    assert isinstance(one.content, bytes)
+    assert isinstance(two.content, ImageTooLargeError)
+    assert isinstance(three.content, bytes)
+    assert isinstance(cut.content, CorruptImageError)
+
+
+def test_a_pdf_without_the_extra_is_a_row_that_names_it(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pypdfium2", None)
+    Path("a.pdf").write_bytes(pdf_file(pages_of(SQUARE)))
+    [item] = InputSearch(["a.pdf"])
+    assert item.name == "a.pdf"
+    assert isinstance(item.content, UnsupportedImageError)
+    assert item.content.remedy == "install it with: pip install 'kalamos[forms]'"
+
+
+def test_a_pdf_in_an_archive_is_passed_over_and_said_so(here: Path) -> None:
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        archive.writestr("a.png", PNG)
+        archive.writestr("b.pdf", pdf_file(pages_of(SQUARE)))
+    search = InputSearch(["a.zip"])
+    assert names(search) == ["a.zip/a.png"]
+    assert search.skipped.total == 1

@@ -68,6 +68,14 @@ def count(upto: int) -> Iterator[int]:
         yield number
 
 
+def processor_limits(items: int) -> Iterator[int]:
+    import resource
+
+    for _ in range(items):
+        yield resource.getrlimit(resource.RLIMIT_CPU)[0]
+        work(1.1)
+
+
 def own_pid() -> int:
     return os.getpid()
 
@@ -113,6 +121,12 @@ def test_time_is_limited() -> None:
 def test_small_input_has_less_time() -> None:
     with pytest.raises(ImageTimeoutError):
         run_isolated(work, 20, where="small.jpg", timeout=60, size=1000)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_each_item_has_the_whole_processor_time_again() -> None:
+    first, *_, last = iterate_isolated(processor_limits, 4, where="x", timeout=30)
+    assert first < last
 
 
 def test_stopping_ends_a_call() -> None:

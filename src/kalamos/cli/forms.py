@@ -157,10 +157,10 @@ def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     help="Draw what was read over each scan, as PNG in this folder.",
 )
 @click.option(
-    "--threshold",
+    "--certainty",
     type=click.FloatRange(0, 1, min_open=True),
     metavar="P",
-    help="How probable a field's text must be to be ok.",
+    help="How sure a field's text must be to be ok.  [default: 0.98]",
 )
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Forms read at once.  [default: processors]"
@@ -171,7 +171,7 @@ def read_forms(
     scans: tuple[str, ...],
     output: Path,
     overlay: Path | None,
-    threshold: float | None,
+    certainty: float | None,
     jobs: int | None,
     quiet: bool,
 ) -> None:
@@ -185,17 +185,18 @@ def read_forms(
     import cv2
 
     from kalamos.forms import FormTemplate
-    from kalamos.forms.decoding import DEFAULT_THRESHOLD
+    from kalamos.forms.decoding import DEFAULT_CERTAINTY
     from kalamos.forms.reader import FormReader
     from kalamos.forms.table import FormTable
     from kalamos.inputs import InputSearch
+    from kalamos.inputs.documents import with_documents
     from kalamos.inputs.item import name_of
 
     cv2.setNumThreads(1)  # the workers already fill the cores
     form = FormTemplate.load(template)
     table = FormTable(form, output)
-    reader = FormReader(form, threshold=threshold or DEFAULT_THRESHOLD)
-    search = InputSearch(scans)
+    reader = FormReader(form, certainty=certainty or DEFAULT_CERTAINTY)
+    search = InputSearch(with_documents(scans))
     found = iter(search)
     items = chain([next(found)], found)  # a wrong path is reported before anything is read
     started = time.perf_counter()
@@ -244,7 +245,7 @@ def _draw(form: FilledForm, folder: Path) -> None:
 
 
 def _print_summary(table: FormTable, seconds: float) -> None:
-    counts = Counter(form.status for form in table.forms)
+    counts: Counter[str] = Counter(form.status for form in table.forms)
     fields = Counter(reading.status for form in table.forms for reading in form.fields.values())
     told = [f"{len(table.forms):,} form{'s' if len(table.forms) != 1 else ''} read"]
     told += [f"{counts[status]:,} {words}" for status, words in SAID.items() if counts[status]]

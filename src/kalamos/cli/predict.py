@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     "--format",
     "format_name",
     type=FORMAT_NAME,
-    help="text, ascii, csv, json, jsonl or parquet.  [default: by the output's name, else text]",
+    help="text, ascii, csv, json, jsonl, parquet or xlsx.  [default: by the output's name, else text]",
 )
 @click.option(
     "-o",
@@ -95,7 +95,8 @@ def predict(**arguments: Any) -> None:
 
     One character per image. In a zip or tar archive the members are read, in a CSV or Parquet file the
     images in one column, without unpacking anything to disk. Their rows are called archive.zip/a/b.png and
-    table.parquet#12 (rows count from 0). Archives inside searched folders are skipped.
+    table.parquet#12 (rows count from 0). Each page of a PDF (with kalamos[forms]) or TIFF is an image,
+    scan.pdf#1 the first. Archives and PDFs inside searched folders are skipped.
 
     PATH - is standard input: a list of paths, one per line or separated by NULs (find -print0), a tar
     archive, or one image.
@@ -158,7 +159,7 @@ class PredictCommand:
         """
         from kalamos.images import EXTENSIONS
         from kalamos.images.files import display_name
-        from kalamos.writers import check_ending, format_for
+        from kalamos.writers import BINARY_FORMATS, check_ending, format_for
 
         if self.output and PurePath(self.output).suffix.lower() in EXTENSIONS:
             # `-o *.png`, or a forgotten name after -o, would put the rows in an image's place.
@@ -169,8 +170,8 @@ class PredictCommand:
         if self.output:
             check_ending(self.output, self.format_name)
         chosen = self.format_name or (format_for(self.output) if self.output else None) or "text"
-        if chosen == "parquet" and self.output is None:
-            raise UsageError("cannot write Parquet to standard output", remedy="use -o FILE")
+        if chosen in BINARY_FORMATS and self.output is None:
+            raise UsageError(f"cannot write {chosen} to standard output", remedy="use -o FILE")
         if chosen != "csv" and (self.bom or not self.formula_guard):
             option = "--bom" if self.bom else "--no-formula-guard"
             raise UsageError(f"{option} is for CSV, not for {chosen}", remedy="use -f csv")

@@ -31,7 +31,8 @@ class FieldReading:
     Attributes:
         text: what is written; "" for a blank field, None where nothing could be read.
         status: whether it is sure.
-        probability: in [0, 1], of the text among all strings, those that break the field's rules included.
+        probability: how sure the text is, in [0, 1], against all other strings, those that break the field's
+            rules included.
         runners_up: the next most likely texts that keep the rules, with their probabilities.
         boxes: what was read in each box, in the order of the template's; None for a blank one.
         corners: of each box on its scan, (x, y) in px, clockwise from the top left.
@@ -100,7 +101,7 @@ class FilledForm:
     Attributes:
         fields: by name, in the template's order.
         scans: what it was read from, one for each page of the form.
-        made_by: kalamos's version, the models (name and file's hash) and the threshold of `ok`.
+        made_by: kalamos's version, the models (name and file's hash) and how sure `ok` is.
 
     >>> form = FilledForm({"mark": FieldReading("12", "ok", 0.99)}, (Scan("a.png", 1),))
     >>> form.status, form.fields["mark"].text

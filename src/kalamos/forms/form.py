@@ -14,7 +14,7 @@ from kalamos.forms.template import FormTemplate
 from kalamos.inputs.files import find_images
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped, unused-ignore]
 
     from kalamos.forms.reader import FormReader
     from kalamos.images import ImageSource

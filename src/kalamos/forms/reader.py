@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet, restrict
 from kalamos.errors import FormError, ImageError, KalamosError
-from kalamos.forms.decoding import DEFAULT_THRESHOLD, BoxReading, Decoded, decode
+from kalamos.forms.cutting import cut_boxes
+from kalamos.forms.decoding import DEFAULT_CERTAINTY, BoxReading, Decoded, decode
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
-from kalamos.forms.registration import Registrar, Registration, cut_boxes, refine
+from kalamos.forms.registration import Registrar, Registration, refine_fields
 from kalamos.forms.template import Field, FormTemplate
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
 from kalamos.pages import Box, Character
-from kalamos.pages.cells import CELL_PX, CellReading, read_cells
+from kalamos.pages.cells import CellReading, read_cells
 from kalamos.pages.page import around
 from kalamos.parallel import default_jobs, ordered_map
 from kalamos.postprocessing import AnswerRule
@@ -37,6 +38,18 @@ MAX_PIXELS: Final = 50_000_000
 """Of a scan, height x width."""
 
 RUNNERS_UP: Final = 5
+
+BOX_PX: Final = 48
+"""The longer side that boxes are cut out at, without what is around them."""
+
+MARGIN: Final = 0.2
+"""Of a box's shorter side: what is shown around it, since characters cross its lines."""
+
+SHOWN_FRACTION: Final = MARGIN / (1 + 2 * MARGIN)
+"""The same of the picture's width."""
+
+TICK_SEPARATOR: Final = ", "
+"""Between the options of a field with several ticks."""
 
 TICKED_FRACTION, MAYBE_TICKED_FRACTION = 0.35, 0.18
 """Of a box's side: ink as long as the first is a tick, ink as long as the second may be one."""
@@ -63,7 +76,7 @@ class FormReader:
 
     Args:
         template: the form.
-        threshold: the share of all probability that a field's text needs to be `ok`, in (0, 1].
+        certainty: how sure a field's text must be to be `ok`, in (0, 1]; see `kalamos.forms.decoding`.
         max_pixels: of a scan, height x width; None takes 50 million.
         timeout: the seconds that decoding one scan may take; None takes 30.
 
@@ -76,14 +89,14 @@ class FormReader:
         self,
         template: FormTemplate,
         *,
-        threshold: float = DEFAULT_THRESHOLD,
+        certainty: float = DEFAULT_CERTAINTY,
         max_pixels: int | None = None,
         timeout: float | None = None,
     ) -> None:
         self.template = template
+        self._certainty = certainty
         self._max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
         self._timeout = timeout
-        self._threshold = threshold
         self._readers: dict[str, Recognizer] = {}
         self._models = {
             field.name: self._model_of(field) for field in template.fields if field.kind == "text"
@@ -94,9 +107,9 @@ class FormReader:
 
     @property
     def made_by(self) -> str:
-        """What makes its answers: kalamos's version, the models and the threshold."""
+        """What makes its answers: kalamos's version, the models, and how sure `ok` is."""
         names = sorted({model.name for model in self._models.values()})
-        return "; ".join([f"kalamos {__version__}", *names, f"ok from {self._threshold:g}"])
+        return "; ".join([f"kalamos {__version__}", *names, f"ok from {self._certainty:g}"])
 
     def alphabet(self, field: str) -> Alphabet | None:
         """Return what the model of a field can answer; None for boxes to tick."""
@@ -212,14 +225,17 @@ class FormReader:
         self, image: Grey, registration: Registration, fields: Sequence[Field], scan: int
     ) -> dict[str, FieldReading]:
         """Read a page's fields; those that one model reads share its runs."""
-        corners = {field.name: refine(image, registration, field) for field in fields}
-        crops = {name: cut_boxes(image, where, side=CELL_PX) for name, where in corners.items()}
+        places = refine_fields(image, registration, fields)
+        corners = {field.name: where for field, where in zip(fields, places, strict=True)}
+        # With their lines: the ink finder tells a frame from writing, and what erasing leaves is neither.
+        crops = {name: cut_boxes(image, where, side=BOX_PX, margin=MARGIN) for name, where in corners.items()}
         cells: dict[str, list[CellReading]] = {}
         for readers in self._groups(fields):
             first = self._models.get(readers[0].name)
             reader = first.reader if first else next(iter(self._readers.values()), None) or load("digits")
             rule = first.rule if first else reader.answer_rule(PredictOptions())
-            read = iter(read_cells(reader, [crop for field in readers for crop in crops[field.name]], rule))
+            every = [crop for field in readers for crop in crops[field.name]]
+            read = iter(read_cells(reader, every, rule, margin=SHOWN_FRACTION))
             cells |= {field.name: [next(read) for _ in crops[field.name]] for field in readers}
         return {
             field.name: self._reading(field, cells[field.name], corners[field.name], scan, image.shape)
@@ -255,7 +271,7 @@ class FormReader:
             case=field.case or None,
             allowed=model.allowed[order],
             merged=model.reader.spec.alphabet.merged,
-            threshold=self._threshold,
+            certainty=self._certainty,
             top_k=RUNNERS_UP,
         )
         chosen = decoded.boxes[order]
@@ -263,9 +279,10 @@ class FormReader:
             _character(cell, label, box, decoded)
             for cell, label, box in zip(cells, chosen, boxes, strict=True)
         )
+        # Where nothing satisfies pattern and check, a person wants to see what is written.
         text = decoded.text if decoded.text is not None else decoded.as_read
         return FieldReading(
-            text, decoded.status, decoded.probability, decoded.runners_up, characters, places, scan
+            text, decoded.status, decoded.certainty, decoded.runners_up, characters, places, scan
         )
 
 
@@ -314,7 +331,7 @@ def _ticks(
         Character("x", UNSURE_TICK if doubt else SURE_TICK, box) if is_ticked or doubt else None
         for is_ticked, doubt, box in zip(ticked, unsure, boxes, strict=True)
     )
-    return FieldReading("; ".join(chosen), status, probability, (), characters, places, scan)
+    return FieldReading(TICK_SEPARATOR.join(chosen), status, probability, (), characters, places, scan)
 
 
 def _box_of(corners: NDArray[np.float32], shape: tuple[int, ...]) -> Box:

@@ -158,7 +158,7 @@ class FormTable:
     def _xlsx(self) -> bytes:
         from kalamos.forms.workbook import write_workbook
 
-        new = list(zip(self.forms, self._pieces, strict=True))
+        new = [(form, row_of(form), pieces) for form, pieces in zip(self.forms, self._pieces, strict=True)]
         return write_workbook(self._columns, self.kept, new, self.path)
 
     def _read_old(self) -> None:
@@ -210,8 +210,10 @@ def _read_csv(path: Path) -> tuple[list[str], list[Row]]:
     separator = max(",;\t", key=first.count)  # some spreadsheets save with semicolons
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-        rows = [{key: _unguarded(value or "") for key, value in row.items() if key} for row in reader]
-        return [name for name in reader.fieldnames or () if name], rows
+        rows = [
+            {_unguarded(key): _unguarded(value or "") for key, value in row.items() if key} for row in reader
+        ]
+        return [_unguarded(name) for name in reader.fieldnames or () if name], rows
     except csv.Error as error:
         raise UsageError(f"{path}: is no CSV ({error})", remedy="name another file") from error
 

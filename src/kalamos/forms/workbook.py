@@ -51,7 +51,7 @@ _ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udf
 def write_workbook(
     columns: Sequence[str],
     kept: Sequence[dict[str, str]],
-    forms: Sequence[tuple[FilledForm, Mapping[str, NDArray[np.uint8]]]],
+    forms: Sequence[tuple[FilledForm, Mapping[str, str], Mapping[str, NDArray[np.uint8]]]],
     old: Path,
 ) -> bytes:
     """Return a workbook of old rows, as they were, and of new forms.
@@ -59,12 +59,10 @@ def write_workbook(
     Args:
         columns: of the table.
         kept: old rows.
-        forms: new ones, each with the pictures, uint8 [H, W], of its doubtful fields.
+        forms: new ones, each with its row and with the pictures, uint8 [H, W], of its doubtful fields.
         old: the workbook that the old rows are from, whose "check" sheet goes on; absent for a first one.
     """
     from openpyxl import Workbook, load_workbook
-
-    from kalamos.forms.table import row_of
 
     book = load_workbook(old) if kept and old.exists() else Workbook()
     if FORMS in book.sheetnames:
@@ -80,9 +78,8 @@ def write_workbook(
     header = [cell.value for cell in table[1]]
     places = {name: header.index(name) + 1 for name in columns if name in header}
     drawn = len(getattr(check, "_images", ()))
-    for form, pieces in forms:
+    for form, values, pieces in forms:
         row = table.max_row + 1
-        values = row_of(form)
         for name, column in places.items():
             cell = table.cell(row, column)
             _set_text(cell, values.get(name, ""))

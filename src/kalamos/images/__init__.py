@@ -82,7 +82,8 @@ def load_grey(
 
     Raises:
         ImageNotFoundError: no such file, not a regular file, or not readable.
-        UnsupportedImageError: not a PNG, JPEG, BMP, GIF, WEBP or TIFF, or a variant that loses ink.
+        UnsupportedImageError: not a PNG, JPEG, BMP, GIF, WEBP, TIFF, AVIF or HEIC, HEIC without the extra
+            `kalamos[forms]`, or a variant that loses ink.
         CorruptImageError: empty, truncated or damaged.
         ImageTooLargeError: over `max_pixels` or a limit on memory, or a file over 256 MiB.
         ImageTimeoutError: decoding it takes longer than `timeout` seconds.

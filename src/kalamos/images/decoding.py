@@ -26,6 +26,7 @@ from kalamos.errors import (
 from kalamos.images import headers, jpeg, png
 from kalamos.images.files import display_name, read_file, read_start
 from kalamos.images.headers import truncated
+from kalamos.images.heif import HEIF_EXTENSIONS, decode_heic, heif_format, require_library
 from kalamos.images.pixels import (
     MAX_PIXELS,
     check_size,
@@ -47,6 +48,7 @@ __all__ = [
     "fetch",
     "image_format",
     "looks_like",
+    "memory_beside",
 ]
 
 Grey = NDArray[np.uint8]
@@ -60,26 +62,25 @@ HEAD_BYTES = 64 * 1024
 BATCH_BYTES = 16 * 2**20
 """Bytes that are sent to a worker at once."""
 
-EXTENSIONS = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"}
+EXTENSIONS = (
+    frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"})
+    | HEIF_EXTENSIONS
 )
 """Lower-case file name endings under which to look for images in a folder."""
 
 BMP_HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 GIF_SIGNATURES = (b"GIF87a", b"GIF89a")
 
+PDF = "a PDF"
+_PDF_REMEDY = "name the PDF itself to have its pages read, or save them as PNG"
+
 _FOREIGN_SIGNATURES = (
-    (0, b"%PDF", "a PDF"),
+    (0, b"%PDF", PDF),
     (0, b"8BPS", "a Photoshop file"),
     (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (4, b"ftypavi", "AVIF"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftyphev", "HEIC"),
-    (4, b"ftypmif1", "HEIC"),
-    (4, b"ftypmsf1", "HEIC"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"PK\x05\x06", "a ZIP archive"),
     (0, b"\x1f\x8b", "a gzip file"),
@@ -137,14 +138,14 @@ class DecodeOptions(NamedTuple):
 
 
 def image_format(data: bytes, where: str = "the bytes") -> str:
-    r"""Name the format of an encoded image: PNG, JPEG, BMP, GIF, WEBP or TIFF. Its start is enough.
+    r"""Name the format of an encoded image by its start: PNG, JPEG, BMP, GIF, WEBP, TIFF, HEIC or AVIF.
 
     Args:
-        data: the file, or at least its first 18 bytes.
+        data: the file, or at least its first 64 bytes.
         where: what the source is called in errors.
 
     Raises:
-        UnsupportedImageError: none of the six.
+        UnsupportedImageError: none of these.
         CorruptImageError: empty, or too short to tell.
 
     >>> image_format(b"GIF89a\2\0\1\0\0\0\0,")
@@ -162,6 +163,8 @@ def image_format(data: bytes, where: str = "the bytes") -> str:
         return "WEBP"
     if data.startswith(headers.TIFF_SIGNATURES):
         return "TIFF"
+    if (heif := heif_format(data)) is not None:
+        return heif
     raise _refusal(data, where)
 
 
@@ -170,25 +173,34 @@ def is_decoded_here(data: bytes) -> bool:
     return data.startswith((png.SIGNATURE, jpeg.SIGNATURE))
 
 
+def _require_decoder(kind: str, where: str) -> None:
+    """Raise `UnsupportedImageError` for a format whose decoder is of an extra that is not installed."""
+    if kind == "HEIC":
+        require_library("pillow_heif", kind, where)
+
+
 def _refusal(data: bytes, where: str) -> CorruptImageError | UnsupportedImageError:
     if not data:
         return CorruptImageError(f"{where}: the file is empty", remedy="use a complete copy")
     may_go_on = any(signature.startswith(data[:12]) for signature in _SIGNATURES)
     if may_go_on or (len(data) < 18 and _is_start(data)):
         return truncated(where, "image", f"it is only {len(data)} bytes long")
+    kind = looks_like(data)
     return UnsupportedImageError(
-        f"{where}: this is not an image kalamos reads; it looks like {looks_like(data)}",
-        remedy="convert it to PNG or JPEG",
+        f"{where}: this is not an image kalamos reads; it looks like {kind}",
+        remedy=_PDF_REMEDY if kind == PDF else "convert it to PNG or JPEG",
     )
 
 
 def _is_start(data: bytes) -> bool:
-    """Return whether these few bytes could be the start of a BMP or WEBP."""
+    """Return whether these few bytes could be the start of a BMP, a WEBP or an ISO base media file."""
+    if data[:3] == bytes(min(3, len(data))):
+        return b"ftyp".startswith(data[4:8])
     return data[:2] == b"BM" or (data[:4] == b"RIFF" and b"WEBP".startswith(data[8:12]))
 
 
 def looks_like(data: bytes) -> str:
-    """Say what bytes in none of the six formats begin like, for people; else "nothing known"."""
+    """Say what bytes in none of the formats of images begin like, for people; else "nothing known"."""
     for offset, signature, name in _FOREIGN_SIGNATURES:
         if data.startswith(signature, offset):
             return name
@@ -215,9 +227,9 @@ def decode_grey(
 ) -> Grey:
     """Decode an encoded image to grey uint8 [H, W], C-contiguous and upright.
 
-    PNG, JPEG, BMP, GIF, WEBP and TIFF are recognised by content. Of several frames or pages the first
-    is taken; transparent pictures are composed so that their ink shows; dark and light are as in the
-    picture.
+    PNG, JPEG, BMP, GIF, WEBP, TIFF, AVIF and HEIC (with the extra `kalamos[forms]`) are recognised by
+    content. Of several frames or pages the first is taken; transparent pictures are composed so that their
+    ink shows; dark and light are as in the picture.
 
     Args:
         data: a whole file.
@@ -287,14 +299,14 @@ def fetch(path: str | os.PathLike[str]) -> Encoded:
     Raises:
         ImageNotFoundError: missing, not readable, or a folder, FIFO or device.
         ImageTooLargeError: over `kalamos.images.files.MAX_FILE_BYTES`.
-        UnsupportedImageError: none of the six formats.
+        UnsupportedImageError: none of the formats that kalamos reads.
     """
     where = display_name(path)
     try:
         data, size = read_start(path, HEAD_BYTES)
         if len(data) >= size:
             return Encoded(where, data)
-        image_format(data, where)
+        _require_decoder(image_format(data, where), where)
         if size <= MAX_BYTES_DECODED_HERE and is_decoded_here(data):
             return Encoded(where, read_file(path))
         try:
@@ -333,7 +345,7 @@ def _decode_harmless(image: Encoded, options: DecodeOptions) -> Grey | None:
         return None
     try:
         if len(data) > MAX_BYTES_DECODED_HERE or not is_decoded_here(data):
-            image_format(data, where)
+            _require_decoder(image_format(data, where), where)
         elif data.startswith(png.SIGNATURE):
             file = png.inspect_png(data, where)
             check_size(file.header, options.max_pixels, where)
@@ -369,7 +381,7 @@ def _decode_by_workers(
                 timeout=options.timeout,
                 stopping=options.stopping,
                 # Counted twice: they are held here, and there.
-                memory=_memory_beside(2 * sent, left[0].where),
+                memory=memory_beside(2 * sent, left[0].where),
             )
             for outcome in outcomes:
                 image = left[done]
@@ -411,7 +423,7 @@ def _batch(sizes: Sequence[int]) -> int:
     return len(sizes)
 
 
-def _memory_beside(held: int, where: str) -> int:
+def memory_beside(held: int, where: str) -> int:
     """Return the bytes that a worker may take beside `held`."""
     if held > MEMORY_BYTES // 4 * 3:
         raise ImageTooLargeError(
@@ -453,6 +465,8 @@ def _decode_any(image: Encoded, options: DecodeOptions) -> Grey:
         header = None
     if header is not None:
         check_size(header, options.max_pixels, where)
+    if kind == "HEIC":
+        return decode_heic(data, where=where, max_pixels=options.max_pixels)
     if header is None or header.animated or (kind == "TIFF" and not header.deep):
         return decode_with_pillow(data, kind, header, where=where, max_pixels=options.max_pixels)
     return decode_here(data, header, where=where, min_decode_pixels=options.min_decode_pixels)

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import BinaryIO, Literal, NamedTuple
 
 from kalamos.errors import CorruptImageError, UnsupportedImageError
 
@@ -24,8 +24,11 @@ __all__ = [
     "MAX_WEBP_CHUNKS",
     "TIFF_SIGNATURES",
     "ImageHeader",
+    "TiffPages",
     "damaged",
     "exif_orientation",
+    "has_second_directory",
+    "list_tiff_pages",
     "read_tiff",
     "read_webp",
     "truncated",
@@ -39,11 +42,18 @@ TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_TIFF_ENTRIES = 4_096
 """Entries of a TIFF's directory. TIFF 6.0 defines about 80 tags, and files have ten to fifty."""
 
+MAX_TIFF_DIRECTORIES = 65_536
+"""Directories of a TIFF: pages, and smaller copies and masks of pages."""
+
+MIN_DPI, MAX_DPI = 10.0, 10_000.0
+"""Pixels an inch that a scanner may have had; other statements are no resolutions."""
+
 MIN_DEEP_BITS = 16
 """Bits a sample from which on OpenCV decodes a page."""
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 274, 277, 284, 338, 339
+_SUBFILE, _X_RESOLUTION, _RESOLUTION_UNIT = 254, 282, 296
 _STRIP_TAGS = frozenset({273, 278, 279, 322, 323, 324, 325})
 """Where the strips or tiles lie, and their sizes."""
 _TAGS = _STRIP_TAGS | {
@@ -53,12 +63,20 @@ _TAGS = _STRIP_TAGS | {
 """The tags that say what the page is. A page that states one of them twice, or with a type of its own, is
 refused: readers differ in which statement they believe."""
 
+_OTHER_TAGS = frozenset({_SUBFILE, _X_RESOLUTION, _RESOLUTION_UNIT})
+"""The tags that say what a page is for and how large it was on paper; one that is odd says nothing."""
+
+_COPY_OR_MASK = 0b101
+"""Bits of NewSubfileType: a smaller copy of another page, a mask of one."""
+_UNITS_AN_INCH = {2: 1.0, 3: 2.54}
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 """The unsigned integer types: BYTE, SHORT, LONG, IFD, LONG8."""
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946})
 """None, CCITT RLE, fax group 3 and 4, LZW, JPEG, deflate, PackBits, old deflate."""
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
+_RATIONAL = 5
+"""The type of two LONGs, a fraction."""
 _DEEP_LAYOUTS = frozenset({(_WHITE_IS_ZERO, 1), (_BLACK_IS_ZERO, 1), (_RGB, 3), (_RGB, 4)})
 """Photometric interpretation and samples a pixel of what OpenCV decodes faithfully at 16, 32 and 64 bits."""
 _ONE_BYTE_A_PIXEL = frozenset({(_WHITE_IS_ZERO, 1), (_BLACK_IS_ZERO, 1), (3, 1)})
@@ -82,7 +100,7 @@ class ImageHeader:
     """
 
     format: str
-    """One of PNG, JPEG, BMP, GIF, WEBP, TIFF."""
+    """One of PNG, JPEG, BMP, GIF, WEBP, TIFF, HEIC."""
     width: int
     """In pixels, as stored: before `orientation` is applied."""
     height: int
@@ -102,6 +120,10 @@ class ImageHeader:
     """The samples of a pixel in words, for errors (TIFF)."""
     decoded_bytes: int = 0
     """About as many bytes as decoding takes: the pixels, and what the decoder keeps beside them."""
+    page: int = 0
+    """Which of a file's directories it is, from 0 (TIFF)."""
+    dpi: float | None = None
+    """Pixels an inch of paper, where the file says (TIFF)."""
     has_luma: bool = False
     """The luminance can be decoded by itself, at a half, a quarter or an eighth of the size if need be (JPEG,
     except CMYK)."""
@@ -136,26 +158,94 @@ def exif_orientation(block: bytes) -> int:
         return 1  # orientation alone is no reason to refuse a picture
 
 
-def read_tiff(data: bytes, where: str) -> ImageHeader:
-    """Read the header of a TIFF's first page.
+def read_tiff(data: bytes, where: str, *, page: int = 0, at: int | None = None) -> ImageHeader:
+    """Read the header of a page of a TIFF.
+
+    Args:
+        data: the file.
+        where: what it is called in errors.
+        page: which of its directories, from 0.
+        at: where that lies, as `list_tiff_pages` says; None for the first.
 
     Raises:
         CorruptImageError: a directory that is incomplete or contradicts itself.
         UnsupportedImageError: a variant in which ink would be lost or distorted.
     """
     try:
-        directory = _Directory(data)
+        directory = _Directory(data, at)
         if directory.doubtful:
             raise damaged(where, "TIFF", directory.doubtful)
-        return _page(directory, where)
+        return replace(_page(directory, where), page=page, dpi=directory.dpi)
     except (ValueError, struct.error):
         raise truncated(where, "TIFF", "its directory is incomplete") from None
 
 
-class _Directory:
-    """The first directory of a TIFF; ValueError or struct.error if it does not lie wholly in the data."""
+class TiffPages(NamedTuple):
+    """Where the pages of a TIFF lie."""
 
-    def __init__(self, data: bytes) -> None:
+    directories: list[tuple[int, int]]
+    """Of each page the number of its directory, from 0, and its offset in bytes."""
+    problem: CorruptImageError | None = None
+    """Why there may be more that cannot be found."""
+
+
+def list_tiff_pages(data: bytes, where: str) -> TiffPages:
+    """Find the pages of a TIFF; smaller copies and masks of pages are left out.
+
+    Raises:
+        CorruptImageError: there is no first page.
+    """
+    pages: list[tuple[int, int]] = []
+    seen: set[int] = set()
+    at: int | None = None
+    try:
+        for number in range(MAX_TIFF_DIRECTORIES):
+            directory = _Directory(data, at)
+            if directory.start in seen:
+                return TiffPages(pages, damaged(where, "TIFF", "its directories lead in a circle"))
+            seen.add(directory.start)
+            if not number or not directory.value(_SUBFILE, 0) & _COPY_OR_MASK:
+                pages.append((number, directory.start))
+            at = directory.next_start
+            if not at:
+                return TiffPages(pages)
+    except (ValueError, struct.error):
+        error = truncated(where, "TIFF", "a directory is incomplete")
+        if not pages:
+            raise error from None
+        return TiffPages(pages, error)
+    return TiffPages(pages, damaged(where, "TIFF", f"it has more than {MAX_TIFF_DIRECTORIES:,} directories"))
+
+
+def has_second_directory(file: BinaryIO) -> bool:
+    """Tell whether a TIFF has more than one directory, by some bytes of it; False if it is none.
+
+    >>> import io
+    >>> page = bytes.fromhex("49492a0008000000" "0000")
+    >>> [has_second_directory(io.BytesIO(page + after)) for after in (bytes(4), bytes.fromhex("10000000"))]
+    [False, True]
+    """
+    head = file.read(16)
+    if head[:4] not in TIFF_SIGNATURES:
+        return False
+    order = "<" if head[:1] == b"I" else ">"
+    big = b"+" in head[2:4]
+    offset_code, count_code, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
+    try:
+        (start,) = struct.unpack_from(order + offset_code, head, 8 if big else 4)
+        file.seek(start)
+        (count,) = struct.unpack(order + count_code, file.read(struct.calcsize(count_code)))
+        file.seek(start + struct.calcsize(count_code) + count * entry)
+        (after,) = struct.unpack(order + offset_code, file.read(struct.calcsize(offset_code)))
+    except (struct.error, OSError, ValueError, OverflowError):
+        return False
+    return bool(after)
+
+
+class _Directory:
+    """A directory of a TIFF; ValueError or struct.error if it does not lie wholly in the data."""
+
+    def __init__(self, data: bytes, at: int | None = None) -> None:
         if data[:4] not in TIFF_SIGNATURES:
             raise ValueError("no TIFF header")
         self._data = data
@@ -166,7 +256,9 @@ class _Directory:
         """What it says in two ways, or in one that not all readers understand; empty if nothing."""
         big = b"+" in data[2:4]
         offset_code, count_code, inline = ("Q", "Q", 8) if big else ("I", "H", 4)
-        (start,) = struct.unpack_from(order + offset_code, data, 8 if big else 4)
+        (start,) = struct.unpack_from(order + offset_code, data, 8 if big else 4) if at is None else (at,)
+        self.start = start
+        """Where it lies in the file."""
         if start > len(data):
             raise ValueError("the directory lies outside the file")
         (count,) = struct.unpack_from(order + count_code, data, start)
@@ -177,9 +269,11 @@ class _Directory:
         step = record.size + inline
         for position in range(start, start + count * step, step):
             tag, kind, values = record.unpack_from(data, position)
-            if tag not in _TAGS:
+            if tag not in _TAGS and tag not in _OTHER_TAGS:
                 continue
-            code = _TYPES.get(kind)
+            code = "II" if (tag, kind) == (_X_RESOLUTION, _RATIONAL) else _TYPES.get(kind)
+            if tag in _OTHER_TAGS and (tag in self._entries or code is None):
+                continue
             if tag in self._entries or code is None:
                 self.doubtful = f"tag {tag} is stated twice or in an unusual way (type {kind})"
                 continue
@@ -187,6 +281,25 @@ class _Directory:
             if values * struct.calcsize(code) > inline:
                 (at,) = struct.unpack_from(order + offset_code, data, at)
             self._entries[tag] = code, values, at
+        self._end, self._offset_code = start + count * step, offset_code
+
+    @property
+    def next_start(self) -> int:
+        """Where the next directory lies; 0 if there is none."""
+        (start,) = struct.unpack_from(self._order + self._offset_code, self._data, self._end)
+        return int(start)
+
+    @property
+    def dpi(self) -> float | None:
+        """Pixels an inch across the page; None if it does not say, or nothing sensible."""
+        try:
+            unit = _UNITS_AN_INCH[self.value(_RESOLUTION_UNIT, 2)]
+            code, _, position = self._entries[_X_RESOLUTION]
+            numerator, denominator = struct.unpack_from(self._order + code, self._data, position)
+            dpi = float(numerator / denominator * unit)
+        except (KeyError, ValueError, struct.error, ZeroDivisionError):
+            return None
+        return dpi if MIN_DPI <= dpi <= MAX_DPI else None
 
     def value(self, tag: int, default: int | None = None) -> int:
         """Return a tag's first value; ValueError if it is missing and has no default."""

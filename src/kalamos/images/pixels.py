@@ -1,9 +1,9 @@
 """Decode pixels with OpenCV and Pillow to one grey, upright uint8 image, within limits on size.
 
-`decode_here` decodes with OpenCV what has been checked. `decode_with_pillow` decodes GIF, BMP, animated WEBP,
-and TIFF of fewer than 16 bits a sample; it runs in worker processes alone, the only ones in which kalamos
-imports Pillow. Pillow is lenient with some damage (a GIF's frame beyond its canvas, missing strips of a
-TIFF), which is looked for here. `pillow_to_grey` converts the Pillow images of callers, too.
+`decode_here` decodes with OpenCV what has been checked. `decode_with_pillow` decodes GIF, BMP, AVIF, animated
+WEBP, and TIFF of fewer than 16 bits a sample; it runs in worker processes alone, the only ones in which
+kalamos imports Pillow. Pillow is lenient with some damage (a GIF's frame beyond its canvas, missing strips of
+a TIFF), which is looked for here. `pillow_to_grey` converts the Pillow images of callers, too.
 """
 
 from __future__ import annotations
@@ -167,7 +167,12 @@ def _decode(data: bytes, header: ImageHeader, where: str, min_decode_pixels: int
     if header.has_luma and header.width * header.height > MAX_CROP_PIXELS:
         factor = _reduction(header, min_decode_pixels)
         flags = _LUMA[factor]
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    encoded = np.frombuffer(data, np.uint8)
+    if header.page:
+        _, pages = cv2.imdecodemulti(encoded, flags, range=(header.page, header.page + 1))
+        pixels = pages[0] if len(pages) else None
+    else:
+        pixels = cv2.imdecode(encoded, flags)
     # Mypy's stubs do not know that imdecode answers None for what it cannot decode.
     if pixels is None:
         raise _failure(header, where)
@@ -305,7 +310,7 @@ def decode_with_pillow(
     """Decode an image of the format `kind` to grey uint8 [H, W], C-contiguous and upright.
 
     Args:
-        header: what is known already (TIFF, WEBP).
+        header: what is known already (TIFF, of which it says the page; WEBP).
 
     Raises:
         UnsupportedImageError: a variant that Pillow does not know.
@@ -317,11 +322,15 @@ def decode_with_pillow(
     Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is the limit here
     try:
         image = _open(data, kind)
-    except (OSError, SyntaxError, ValueError) as error:
+        if header is not None and header.page:
+            image.seek(header.page)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         if kind == "BMP" and "bitfields" in str(error):
             return _decode_masked_bmp(data, where, max_pixels)
         if kind == "TIFF" and header is not None and "unknown" in str(error):
             raise unsupported(where, header.layout) from error
+        if kind == "AVIF" and "not installed" in str(error):
+            raise unsupported(where, "AVIF, for which this Pillow has no decoder,") from error
         if "Unsupported" in str(error):
             raise unsupported(where, f"this {kind} ({error})") from error
         raise damaged(where, kind, f"its header cannot be read ({error})") from error
@@ -340,11 +349,13 @@ def decode_with_pillow(
 
 def _open(data: bytes, kind: str) -> ImageFile:
     """Open by the plugin itself: `PIL.Image.open` would load others too, and hide what was wrong."""
-    name = {"GIF": "Gif", "BMP": "Bmp", "TIFF": "Tiff", "WEBP": "WebP"}[kind]
+    name = {"GIF": "Gif", "BMP": "Bmp", "TIFF": "Tiff", "WEBP": "WebP", "AVIF": "Avif"}[kind]
     plugin = import_module(f"PIL.{name}ImagePlugin")
     if kind == "TIFF":
         # Pillow's own reader leaves missing strips black.
         plugin.READ_LIBTIFF = True  # type: ignore[attr-defined]
+    elif kind == "AVIF":
+        plugin.DEFAULT_MAX_THREADS = 1  # type: ignore[attr-defined]
     elif kind == "WEBP":
         # With the flag for alpha, what the first frame does not cover is transparent, and not black.
         data = data[:_WEBP_FLAGS] + bytes([data[_WEBP_FLAGS] | _WEBP_ALPHA]) + data[_WEBP_FLAGS + 1 :]

@@ -13,8 +13,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from kalamos.errors import ImageError, UsageError
 from kalamos.images import EXTENSIONS
-from kalamos.images.decoding import image_format, looks_like
+from kalamos.images.decoding import PDF, image_format, looks_like
+from kalamos.images.documents import holds_pages
 from kalamos.images.files import display_name, perhaps_meant
+from kalamos.images.headers import TIFF_SIGNATURES
+from kalamos.images.pdf import is_pdf
 from kalamos.writers.base import one_line
 
 __all__ = [
@@ -35,7 +38,7 @@ __all__ = [
     "natural_order",
 ]
 
-ContainerKind: TypeAlias = Literal["zip", "tar", "parquet", "csv"]
+ContainerKind: TypeAlias = Literal["zip", "tar", "parquet", "csv", "document"]
 
 HEAD_BYTES: Final = 512
 """Bytes by which a file's content is told: one block of a tar archive."""
@@ -78,11 +81,13 @@ class ImageSearch:
     Args:
         paths: files, folders and globs.
         refuse_absent: whether it is an error if none of the paths exists.
+        pdfs: whether PDFs are taken from folders too.
     """
 
-    def __init__(self, paths: Sequence[str], *, refuse_absent: bool = False) -> None:
+    def __init__(self, paths: Sequence[str], *, refuse_absent: bool = False, pdfs: bool = False) -> None:
         self._paths = paths
         self._refuse_absent = refuse_absent
+        self._extensions = EXTENSIONS | {".pdf"} if pdfs else EXTENSIONS
         self.skipped = SkippedFiles()
         """Files in searched folders without an image extension, counted as the search goes."""
         self.reasons: dict[str, UsageError] = {}
@@ -138,7 +143,7 @@ class ImageSearch:
         if not count:
             problem = f"{display_name(folder)}: no image in this folder"
             problem += f", but {skipped}" if skipped.total else ""
-            looked_for = f"looked for {', '.join(sorted(EXTENSIONS))}"
+            looked_for = f"looked for {', '.join(sorted(self._extensions))}"
             yield self._without_images(folder, UsageError(problem, remedy=looked_for))
 
     def _without_images(self, path: str, error: UsageError) -> str:
@@ -161,7 +166,7 @@ class ImageSearch:
             if is_folder:
                 if not _enter(path, inside):
                     yield path
-            elif is_image_name(path):
+            elif os.path.splitext(path)[1].lower() in self._extensions:
                 yield path
             else:
                 skipped.add_file(path, path.removeprefix(top).lstrip("/\\"))
@@ -290,7 +295,8 @@ _TAR_CHECKSUM: Final = slice(148, 156)
 def container_kind(path: str) -> ContainerKind | None:
     """Tell the kind of container that a file is, by its first bytes; a text table by its name too.
 
-    None for an image, and for what does not exist or is not a regular file.
+    A PDF and a TIFF of several pages are documents. None for an image, and for what does not exist or is not
+    a regular file.
 
     >>> container_kind("no-such-file.zip") is None
     True
@@ -298,6 +304,8 @@ def container_kind(path: str) -> ContainerKind | None:
     if (head := _read_head(path)) is None:
         return None
     kind = container_kind_of_bytes(head)
+    if head.startswith(TIFF_SIGNATURES):
+        return "document" if holds_pages(path) else None
     if kind is None and path.lower().endswith(_TABLE_SUFFIXES):
         # Headers of images hold sizes: so many NULs are in no text.
         return None if _is_image(head) or b"\0\0\0" in head else "csv"
@@ -307,7 +315,8 @@ def container_kind(path: str) -> ContainerKind | None:
 def container_kind_of_bytes(head: bytes) -> ContainerKind | None:
     r"""Tell the kind of container that begins with `head` (`HEAD_BYTES` of it); None for others.
 
-    A gzip, bzip2 or xz file counts as a tar archive: nothing else that is compressed so is read.
+    A gzip, bzip2 or xz file counts as a tar archive: nothing else that is compressed so is read. Whether a
+    TIFF is a document of several pages, more of it tells.
 
     >>> container_kind_of_bytes(b"PK\x03\x04..."), container_kind_of_bytes(b"\x89PNG\r\n\x1a\n")
     ('zip', None)
@@ -315,6 +324,8 @@ def container_kind_of_bytes(head: bytes) -> ContainerKind | None:
     for offset, magic, kind in _CONTAINER_MAGIC:
         if head.startswith(magic, offset):
             return kind
+    if is_pdf(head):
+        return "document"
     return "tar" if _is_old_tar(head) else None
 
 
@@ -362,8 +373,8 @@ class FileKind(NamedTuple):
     def counted(self, count: int) -> str:
         """Say how many there are, and what to do about them.
 
-        >>> FileKind("PDF", "PDFs", "save the pages of {} as PNG").counted(1)
-        '1 PDF: save the pages of it as PNG'
+        >>> FileKind("raw photo", "raw photos", "convert {} to JPEG or PNG").counted(1)
+        '1 raw photo: convert it to JPEG or PNG'
         """
         number = f"{count:,} {self.one if count == 1 else self.many}"
         return f"{number}: {self.remedy.format('it' if count == 1 else 'them')}" if self.remedy else number
@@ -382,8 +393,7 @@ _OTHER = _kind("other file")
 _KIND_BY_SUFFIX: Final[dict[str, FileKind]] = {
     ending: kind
     for endings, kind in (
-        (".heic .heif .hif .heics", _kind("HEIC photo", _CONVERT)),
-        (".avif .avifs", _kind("AVIF image", _CONVERT)),
+        (".heics .avifs", _kind("sequence of images", _CONVERT, "sequences of images")),
         (".jxl", _kind("JPEG XL image", _CONVERT)),
         (".jp2 .j2k .jpf .jpx .jpm .j2c", _kind("JPEG 2000 image", _CONVERT)),
         (".cr2 .cr3 .crw .nef .arw .dng .orf .rw2 .raf .pef .srw .raw", _kind("raw photo", _CONVERT)),
@@ -391,7 +401,7 @@ _KIND_BY_SUFFIX: Final[dict[str, FileKind]] = {
         (".psd .psb .xcf .kra .procreate", _kind("layered image", _CONVERT)),
         (".pbm .pgm .ppm .pnm .pam .tga .ico .icns .exr .hdr .pcx .xbm .xpm .djvu .djv .dcm", _kind(
             "image of another format", _CONVERT, "images of other formats")),
-        (".pdf", _kind("PDF", "save the pages of {} as PNG")),
+        (".pdf", _kind("PDF", "name {} to have the pages read")),
         (".doc .docx .odt .rtf .pages .ppt .pptx .odp .key .epub", _kind(
             "document", "save the images in {} as PNG or JPEG")),
         (".xls .xlsx .xlsm .ods .numbers", _kind("spreadsheet")),
@@ -411,7 +421,7 @@ _KIND_BY_SUFFIX: Final[dict[str, FileKind]] = {
 _KIND_BY_CONTENT: Final = {
     what: _KIND_BY_SUFFIX[suffix]
     for what, suffix in (
-        ("HEIC", ".heic"), ("a PDF", ".pdf"), ("text", ".txt"), ("HTML or XML", ".html"), ("AVIF", ".avif"),
+        (PDF, ".pdf"), ("text", ".txt"), ("HTML or XML", ".html"),
         ("JPEG XL", ".jxl"), ("JPEG 2000", ".jp2"), ("a Photoshop file", ".psd"), ("SVG", ".svg"),
         ("a ZIP archive", ".zip"), ("a gzip file", ".gz"), ("a 7z archive", ".7z"), ("a RAR archive", ".rar"),
         ("a Parquet file", ".parquet"), ("a PNM image", ".pnm"), ("a program", ".exe"),
@@ -423,17 +433,17 @@ _KIND_BY_CONTENT: Final = {
 def file_kind(name: str) -> FileKind | None:
     """Tell what a file is by the extension of its name; None if that tells nothing.
 
-    >>> file_kind("IMG_0042.HEIC").one, file_kind("IMG_0042")
-    ('HEIC photo', None)
+    >>> file_kind("IMG_0042.CR2").one, file_kind("IMG_0042")
+    ('raw photo', None)
     """
     return _KIND_BY_SUFFIX.get(os.path.splitext(name)[1].lower())
 
 
 def kind_of_content(head: bytes) -> FileKind:
-    r"""Tell what a file is by its first bytes.
+    """Tell what a file is by its first bytes.
 
-    >>> kind_of_content(b"\0\0\0\x18ftypheic").one
-    'HEIC photo'
+    >>> kind_of_content(b"%PDF-1.7").one
+    'PDF'
     """
     if _is_image(head):
         return _MISNAMED_IMAGE
@@ -443,8 +453,8 @@ def kind_of_content(head: bytes) -> FileKind:
 def foreign_files(names: Iterable[str]) -> SkippedFiles:
     """Count those of `names` whose extensions tell that they are something else than images.
 
-    >>> print(foreign_files(["a/1.png", "a/2.heic"]))
-    1 HEIC photo: convert it to JPEG or PNG (a/2.heic)
+    >>> print(foreign_files(["a/1.png", "a/2.pdf"]))
+    1 PDF: name it to have the pages read (a/2.pdf)
     """
     skipped = SkippedFiles()
     for name in names:
@@ -462,10 +472,10 @@ class SkippedFiles:
         first: the names of the first few of each kind, as they came.
 
     >>> skipped = SkippedFiles()
-    >>> for name in ("a.heic", "b.HEIC", "notes.txt"):
+    >>> for name in ("a.jxl", "b.JXL", "notes.txt"):
     ...     skipped.add(name)
     >>> print(skipped)
-    2 HEIC photos: convert them to JPEG or PNG (a.heic, b.HEIC); 1 text file (notes.txt)
+    2 JPEG XL images: convert them to JPEG or PNG (a.jxl, b.JXL); 1 text file (notes.txt)
     """
 
     counts: dict[FileKind, int] = field(default_factory=dict)

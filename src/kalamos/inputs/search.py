@@ -17,6 +17,7 @@ from kalamos.errors import (
     UnsupportedImageError,
     UsageError,
 )
+from kalamos.images.documents import holds_pages
 from kalamos.images.files import MAX_MEMBER_BYTES, display_name
 from kalamos.inputs.files import (
     ContainerKind,
@@ -61,6 +62,7 @@ class InputSearch:
     - a tar archive (also gzip, bzip2 or xz): its entries, in its order;
     - a zip archive: its entries, in case-insensitive name order;
     - a Parquet or CSV file: the rows of one column, in order;
+    - a PDF, or a TIFF of several pages: its pages (with the extra `kalamos[forms]`, for a PDF);
     - `-`: standard input (see `read_stdin`).
 
     Containers in searched folders, archives in archives and links in archives are not opened.
@@ -168,6 +170,10 @@ def _read_container(
     kind: ContainerKind, path: str, column: str | None, timeout: float | None
 ) -> Iterator[Item | SkippedName]:
     # Each brings its own library, and most runs need none of them.
+    if kind == "document":
+        from kalamos.inputs.documents import read_document
+
+        return read_document(path, path, timeout=timeout)
     if kind in {"tar", "zip"}:
         from kalamos.inputs import archives
 
@@ -183,8 +189,9 @@ def read_stdin(stream: io.BufferedIOBase, *, timeout: float | None = None) -> It
     The first 4,097 bytes (or all, if there are fewer) decide what comes:
 
     1. a tar archive, plain or compressed with gzip, bzip2 or xz: its entries, called `stdin/NAME`; 2. other
-       binary data, as every image is: one image, called `stdin`. Data are binary if they begin like a JPEG, a
-       GIF, a WEBP or a PDF, or have two NULs in a row, or no NUL but other control codes than white space;
+       binary data, as every image is: one image, called `stdin`, or the pages of a PDF or TIFF, `stdin#2`.
+       Data are binary if they begin like a JPEG, a GIF, a WEBP or a PDF, or have two NULs in a row, or no NUL
+       but other control codes than white space;
     3. anything else is a list of paths: separated by NULs if there is one (`find -print0`), else by line
        ends, `\n` or `\r\n`. They are taken as they are, in their order, relative to the current folder; empty
        ones do not count. Folders, globs and archives in the list are not opened.
@@ -205,7 +212,7 @@ def read_stdin(stream: io.BufferedIOBase, *, timeout: float | None = None) -> It
             from kalamos.inputs.archives import read_tar
 
             yield from read_tar(STDIN_NAME, whole, timeout=timeout)
-        elif kind is not None:
+        elif kind is not None and kind != "document":
             what = "a zip archive" if kind == "zip" else "a Parquet file"
             problem = (
                 f"{_STDIN_WHERE}: {what} cannot come through a pipe, as what is in it is told at its end"
@@ -214,7 +221,13 @@ def read_stdin(stream: io.BufferedIOBase, *, timeout: float | None = None) -> It
         elif head.startswith(_UTF_16_MARKS):
             raise UnsupportedImageError(f"{_STDIN_WHERE}: a list in UTF-16", remedy="write it in UTF-8")
         elif _is_binary(head):
-            yield _image(whole)
+            image = _image(whole)
+            if isinstance(image.content, bytes) and holds_pages(image.content):
+                from kalamos.inputs.documents import read_document
+
+                yield from read_document(image.content, STDIN_NAME, timeout=timeout)
+            else:
+                yield image
         else:
             yield from _paths(whole, b"\0" if b"\0" in head else b"\n")
     except OSError as error:

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import IO, Any, TypeVar
 
 from kalamos.errors import KalamosError
-from kalamos.isolation.messages import Answer, read_job, write_message
+from kalamos.isolation.messages import Answer, Job, read_job, write_message
 from kalamos.isolation.pool import memory_figure, resident_bytes
 
 __all__ = ["call_once", "serve"]
@@ -53,8 +53,8 @@ def serve() -> None:
                 with contextlib.suppress(ImportError):  # the function says what is missing
                     import_module(name)
             write_message(answers, Answer("ready"))
-        with contextlib.nullcontext() if job.memory is None else _limits(job.memory, job.timeout):
-            answer = _run(answers, call, job.args)
+        with contextlib.nullcontext() if job.memory is None else _limits(job.memory):
+            answer = _run(answers, call, job)
         grown = job.memory is not None and (resident_bytes(os.getpid()) or 0) > base + RECYCLE_BYTES
         del job
         answer = answer._replace(leaving=grown)
@@ -82,12 +82,14 @@ def _disable_crash_traces() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _run(answers: IO[bytes], call: Callable[..., Iterator[Any]], args: tuple[Any, ...]) -> Answer:
+def _run(answers: IO[bytes], call: Callable[..., Iterator[Any]], job: Job) -> Answer:
     """Send the items of one call, and return how it ended."""
     try:
-        for item in call(*args):
+        _renew_processor_time(job)
+        for item in call(*job.args):
             write_message(answers, Answer("item", item))
             item = None  # noqa: PLW2901  (before the next one is made)
+            _renew_processor_time(job)
     except KalamosError as error:
         return Answer("error", error.with_traceback(None))
     except MemoryError:
@@ -103,18 +105,28 @@ def _is_out_of_memory(error: Exception) -> bool:
     return any(sign in text for sign in ("insufficient memory", "outofmemory", "out of memory", "bad_alloc"))
 
 
+def _renew_processor_time(job: Job) -> None:
+    """Limit the processor time until the next item, where the system can, if nobody else looks."""
+    if job.memory is None:
+        return
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime + job.timeout) + 2
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
 @contextlib.contextmanager
-def _limits(memory: int, timeout: float) -> Iterator[None]:
-    """Limit what a call may take, where the system can; the time is the processor's, if nobody else looks."""
+def _limits(memory: int) -> Iterator[None]:
+    """Limit the memory that a call may take, where the system can."""
     try:
         import resource
     except ImportError:  # Windows
         yield
         return
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime + timeout) + 2
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     if sys.platform != "linux":
         yield
         return

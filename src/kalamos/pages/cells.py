@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.pages.ink_map import sharpened
 from kalamos.postprocessing import AnswerRule, predictions_of
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.ink import InkMap, find_ink
@@ -27,11 +28,27 @@ CHUNK: Final = 64
 MAX_SPECK_FRACTION: Final = 0.14
 """Of a cell's side: ink whose longer side is less is dust, or the end of a neighbour's stroke."""
 
-MAX_RIM_FRACTION: Final = 0.2
-"""Of a cell's side: how deep ink along the rim may be that is left of a line or of a neighbour."""
+RIM_FRACTION: Final = 0.12
+"""Of a cell's side: ink that lies nearer to one line as a whole, or beyond it, is no character."""
 
-RIM_PX_FRACTION: Final = 0.1
-"""Of a cell's side: ink that begins nearer to the edge touches the rim."""
+LINE_FRACTION: Final = 0.05
+"""Of a cell's side: how far to either side of where a line must be it is looked for."""
+
+FRAMED_FRACTION: Final = 0.45
+"""Of a side's length: where so much of it is ink, the finder took the line for a stroke."""
+
+STROKE_PX: Final = 23
+"""On the ink map: strokes are no wider."""
+
+MIN_CONTRAST_LEVELS: Final = 6.0
+MIN_CONTRAST_GRAIN: Final = 2.5
+"""Ink differs from the paper around it by so many grey levels, and by so many standard deviations of the
+picture's finest grain."""
+
+USUAL_QUANTILE: Final = 0.75
+MIN_CONTRAST_FRACTION: Final = 0.2
+"""Ink has at least this part of the contrast that most cells' ink has: in an empty cell the finder may see
+the paper's own stains."""
 
 BLANK, MAYBE_BLANK, INKED = 0.999, 0.9, 0.0005
 """The probability that a cell is blank: without ink; with what may be dust; with a character's ink."""
@@ -51,13 +68,16 @@ class CellReading(NamedTuple):
     ink: float
 
 
-def read_cells(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule) -> list[CellReading]:
+def read_cells(
+    reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, *, margin: float = 0.0
+) -> list[CellReading]:
     """Read pictures of cells, with their lines and a little around them.
 
     Args:
         reader: the model.
         cells: uint8 [H, W] each; of one shape they share the networks' runs.
         rule: charset and number of candidates; its thresholds do not count.
+        margin: what is shown around each cell, in shares of the picture's width: the lines lie there.
 
     >>> from kalamos.recognizer import load
     >>> from kalamos.predict_options import PredictOptions
@@ -72,30 +92,114 @@ def read_cells(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule) -> l
     rule = rule._replace(threshold=0.0, known_threshold=0.0)
     read: list[CellReading] = []
     for start in range(0, len(cells), CHUNK):
-        read += _read_some(reader, cells[start : start + CHUNK], rule)
+        read += _read_some(reader, cells[start : start + CHUNK], rule, margin)
     return read
 
 
-def _read_some(reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule) -> list[CellReading]:
-    maps = find_ink(cells)
-    extents = [_extent(found, cell.shape) for found, cell in zip(maps, cells, strict=True)]
+def _read_some(
+    reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, margin: float
+) -> list[CellReading]:
+    maps = [
+        without_frame(found, cell.shape, margin) for found, cell in zip(find_ink(cells), cells, strict=True)
+    ]
+    inks: dict[int, Ink] = {}
+    for row, (cell, found) in enumerate(zip(cells, maps, strict=True)):
+        ink = ink_of(cell, found, margin + RIM_FRACTION)
+        if ink is not None:
+            inks[row] = ink
     read = [CellReading(None, BLANK, 0.0)] * len(cells)
-    inked = [row for row, extent in enumerate(extents) if extent is not None]
-    if not inked:
+    if not inks:
         return read
-    found = reader.infer([maps[row].strokes() for row in inked], rule.class_mask)
-    answers = dict(
-        zip(found.rows.tolist(), predictions_of(found, [None] * len(found.rows), rule), strict=True)
-    )
-    for place, row in enumerate(inked):
-        extent = extents[row]
-        if place in answers and extent is not None:
-            longer, stray = extent
-            read[row] = CellReading(answers[place], MAYBE_BLANK if stray else INKED, longer)
+    usual = float(np.quantile([ink.contrast for ink in inks.values()], USUAL_QUANTILE))
+    inks = {row: ink for row, ink in inks.items() if ink.contrast >= MIN_CONTRAST_FRACTION * usual}
+    inference = reader.infer_ink([ink.image for ink in inks.values()], rule.class_mask)
+    rows = [*inks]
+    answers = predictions_of(inference, [None] * len(inference.rows), rule)
+    for place, answer in zip(inference.rows.tolist(), answers, strict=True):
+        ink = inks[rows[place]]
+        read[rows[place]] = CellReading(answer, MAYBE_BLANK if ink.stray else INKED, ink.longer)
     return read
 
 
-def _extent(found: InkMap, shape: tuple[int, ...]) -> tuple[float, bool] | None:
+class Ink(NamedTuple):
+    """A cell's ink.
+
+    Attributes:
+        image: uint8 [h, w], bright on black.
+        contrast: to the paper around it, in grey levels.
+        longer: its longer side, as a share of the cell's.
+        stray: whether it may be dust, or left of a line or a neighbour.
+    """
+
+    image: Grey
+    contrast: float
+    longer: float
+    stray: bool
+
+
+def ink_of(cell: Grey, found: InkMap, rim: float = RIM_FRACTION) -> Ink | None:
+    """Take a cell's ink from its grey levels, where the finder saw some; None without any.
+
+    See `kalamos.pages.ink_map.PageInk.strokes`.
+    """
+    extent = _extent(found, cell.shape, rim)
+    if extent is None:
+        return None
+    view, shape = found.view, found.mask.shape
+    part = cell[view.top : view.bottom, view.left : view.right].astype(np.float32)
+    if part.shape != shape:
+        method = cv2.INTER_AREA if part.shape[0] > shape[0] else cv2.INTER_CUBIC
+        part = cv2.resize(part, (shape[1], shape[0]), interpolation=method)  # type: ignore[assignment]
+    inked, free = found.mask > 0, found.mask == 0
+    sign = np.float32(1 if float(np.median(part[free] if free.any() else part)) >= part[inked].mean() else -1)
+    # What is thinner than a stroke may be is filled: box lines too, which are no paper.
+    filled = cv2.morphologyEx(sign * part, cv2.MORPH_CLOSE, np.ones((STROKE_PX, STROKE_PX), np.uint8))
+    ink = cv2.GaussianBlur(filled, (0, 0), STROKE_PX / 2) - sign * part
+    if free.any():
+        ink -= float(np.median(ink[free]))  # closing takes the grain's bright side
+    contrast = float(ink[inked].mean())
+    fine = part - cv2.GaussianBlur(part, (0, 0), 1.0)
+    grain = float(np.median(np.abs(fine))) / 0.6745
+    if contrast < max(MIN_CONTRAST_LEVELS, MIN_CONTRAST_GRAIN * grain):
+        return None
+    return Ink(sharpened(ink, found.mask), contrast, *extent)
+
+
+def without_frame(found: InkMap, shape: tuple[int, ...], margin: float) -> InkMap:
+    """Take lines from an ink map that the finder took for strokes: those along where a cell's lines must be.
+
+    Args:
+        found: the map.
+        shape: of the cell's picture.
+        margin: see `read_cells`.
+    """
+    mask, view = found.mask, found.view
+    if not cv2.countNonZero(mask):
+        return found
+    down, across = mask.shape[0] / (view.bottom - view.top), mask.shape[1] / (view.right - view.left)
+    around = margin * shape[1]
+    width = max(1.0, LINE_FRACTION * (min(shape) - 2 * around))
+    cleaned = mask
+    for axis, scale, start, length in ((0, down, view.top, shape[0]), (1, across, view.left, shape[1])):
+        other, origin, extent = (across, view.left, shape[1]) if axis == 0 else (down, view.top, shape[0])
+        ends = [round((place - origin) * other) for place in (around, extent - around)]
+        for line in (around, length - around):
+            low, high = (round((line + side - start) * scale) for side in (-width, width))
+            if high < 0 or low >= mask.shape[axis]:
+                continue
+            band = slice(max(0, low), high + 1)
+            run = slice(max(0, ends[0]), max(0, ends[1]))
+            piece = mask[band, run] if axis == 0 else mask[run, band]
+            if piece.size and (piece.any(axis=axis)).mean() >= FRAMED_FRACTION:
+                cleaned = cleaned.copy() if cleaned is mask else cleaned
+                if axis == 0:
+                    cleaned[band] = 0
+                else:
+                    cleaned[:, band] = 0
+    return found if cleaned is mask else found._replace(mask=cleaned)
+
+
+def _extent(found: InkMap, shape: tuple[int, ...], rim: float) -> tuple[float, bool] | None:
     """How large the ink is, as a share of the cell's side, and whether it may be none; None without ink."""
     x, y, width, height = cv2.boundingRect(found.mask)
     if not width:
@@ -105,10 +209,9 @@ def _extent(found: InkMap, shape: tuple[int, ...]) -> tuple[float, bool] | None:
     down, across = (view.bottom - view.top) / rows, (view.right - view.left) / columns
     wide, high = width * across, height * down
     left, top = view.left + x * across, view.top + y * down
-    edge, deep = RIM_PX_FRACTION * side, MAX_RIM_FRACTION * side
+    within = rim * side
     at_rim = (
-        ((left <= edge or left + wide >= shape[1] - edge) and wide <= deep)
-        or ((top <= edge or top + high >= shape[0] - edge) and high <= deep)
-    )  # fmt: skip
+        left + wide <= within or left >= shape[1] - within or top + high <= within or top >= shape[0] - within
+    )
     longer = max(wide, high) / side
     return longer, longer < MAX_SPECK_FRACTION or at_rim

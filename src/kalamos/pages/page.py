@@ -179,7 +179,7 @@ class Page:
     def text(self) -> str:
         """The lines; a grid's rows, with a tab between cells."""
         if self.layout != "grid":
-            return "\n".join(line.text for line in self.lines)
+            return "\n".join(line.text for line in self.lines if line.text)
         return "\n".join("\t".join(row) for row in self.grid)
 
     @property

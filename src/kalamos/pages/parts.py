@@ -24,8 +24,8 @@ MIN_SPECK_FRACTION: Final = 0.07
 MIN_PEN_FRACTION: Final = 0.6
 """Of the pen's width: dots are no smaller."""
 
-MAX_HEIGHT_FACTOR: Final = 4.0
-"""Times the writing's height: larger parts are frames and drawings."""
+MAX_HEIGHT_FACTOR, MAX_WIDTH_FACTOR = 4.0, 16.0
+"""Times the writing's height: larger parts are frames and drawings. A word of joined letters is wide."""
 
 MIN_RULE_FACTOR: Final = 2.0
 """Times the writing's height: thin level strokes as long as this are ruled lines."""
@@ -35,6 +35,15 @@ MAX_RULE_FRACTION: Final = 0.35
 
 CONTINUED_FRACTION: Final = 0.35
 """Of a dash's contrast: a ruled line goes on beside it at least as dark."""
+
+MIN_EDGE_ASPECT: Final = 2.2
+"""Longer side over shorter of what may be an edge and not a stroke."""
+
+EDGE_REACH_FRACTION: Final = 0.3
+"""Of the writing's height: how far to both sides the ground is looked at."""
+
+MAX_STEP_FRACTION: Final = 0.8
+"""Of a stroke's contrast: the ground's levels on its two sides differ by less."""
 
 BLUR_PX: Final = 3
 """How far a stroke's blur reaches."""
@@ -98,6 +107,11 @@ class Sheet:
     to_page: NDArray[np.float64]
     height: float
     turned: float = 0.0
+
+    @property
+    def scale(self) -> float:
+        """Px of the sheet for one px of the page."""
+        return 1 / math.hypot(*self.to_page[:, 0])
 
     @classmethod
     def of(cls, ink: PageInk) -> Sheet:
@@ -165,14 +179,29 @@ def find_parts(sheet: Sheet) -> list[Part]:
     parts = []
     for row in range(1, count):
         x, y, width, height = (int(number) for number in stats[row, :4])
-        if max(width, height) < least or max(width, height) > MAX_HEIGHT_FACTOR * sheet.height:
+        if max(width, height) < least or height > MAX_HEIGHT_FACTOR * sheet.height:
+            continue
+        if width > MAX_WIDTH_FACTOR * sheet.height:
             continue
         own = labels[y : y + height, x : x + width] == row
-        if _is_ruled(sheet, Box(x, y, width, height), own):
+        if _is_ruled(sheet, Box(x, y, width, height), own) or _is_edge(sheet, Box(x, y, width, height), own):
             continue
-        ink = np.where(own, sheet.strokes[y : y + height, x : x + width], 0).astype(np.uint8)
-        parts.append(Part(Box(x, y, width, height), ink))
+        parts.append(_part(sheet.strokes, np.asarray(labels, np.int32), row, Box(x, y, width, height)))
     return sorted(parts, key=lambda part: part.box)
+
+
+def _part(strokes: Grey, labels: NDArray[np.int32], row: int, box: Box) -> Part:
+    """Cut a part out, with the pixel around it that its blur reaches; it has full contrast, however faint."""
+    top, left = max(0, box.y - 1), max(0, box.x - 1)
+    rows, columns = slice(top, box.y + box.height + 1), slice(left, box.x + box.width + 1)
+    nearby = labels[rows, columns]
+    own = cv2.dilate((nearby == row).view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    own &= (nearby == row) | (nearby == 0)
+    ink = np.where(own, strokes[rows, columns], 0).astype(np.uint8)
+    peak = int(ink.max())
+    if 0 < peak < 255:
+        ink = cv2.convertScaleAbs(ink, alpha=255 / peak)  # type: ignore[assignment]
+    return Part(Box(left, top, ink.shape[1], ink.shape[0]), ink)
 
 
 def _is_ruled(sheet: Sheet, box: Box, own: NDArray[np.bool_]) -> bool:
@@ -194,6 +223,29 @@ def _is_ruled(sheet: Sheet, box: Box, own: NDArray[np.bool_]) -> bool:
         _goes_on(sheet, rows, range(columns.stop + BLUR_PX, columns.stop + reach), contrast),
     ]
     return True in sides and False not in sides
+
+
+def _is_edge(sheet: Sheet, box: Box, own: NDArray[np.bool_]) -> bool:
+    """Return whether a thin part is where two grounds meet, such as paper and table."""
+    if max(box.width, box.height) < MIN_EDGE_ASPECT * min(box.width, box.height):
+        return False
+    reach = max(4, round(EDGE_REACH_FRACTION * sheet.height))
+    rows, columns = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+    if box.height > box.width:
+        sides = (
+            sheet.grey[rows, max(0, box.x - reach) : max(0, box.x - BLUR_PX)],
+            sheet.grey[rows, columns.stop + BLUR_PX : columns.stop + reach],
+        )
+    else:
+        sides = (
+            sheet.grey[max(0, box.y - reach) : max(0, box.y - BLUR_PX), columns],
+            sheet.grey[rows.stop + BLUR_PX : rows.stop + reach, columns],
+        )
+    if not sides[0].size or not sides[1].size:
+        return True  # along the picture's own edge
+    one, other = (float(np.median(side)) for side in sides)
+    contrast = abs(float(np.mean(sheet.grey[rows, columns][own])) - (one + other) / 2)
+    return abs(one - other) > MAX_STEP_FRACTION * max(contrast, 1.0)
 
 
 def _goes_on(sheet: Sheet, rows: slice, columns: range, contrast: float) -> bool | None:

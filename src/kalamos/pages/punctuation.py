@@ -16,6 +16,9 @@ __all__ = ["is_slash", "punctuation_of"]
 MAX_DOT_FRACTION: Final = 0.3
 """Of the band's height: a point is no larger in either direction."""
 
+MAX_DOT_ASPECT: Final = 1.8
+"""Of the longer side of a colon's point to the shorter: halves of a broken 1 are longer."""
+
 MAX_COMMA_FRACTION: Final = 0.6
 """Of the band's height: a comma is no higher,"""
 
@@ -28,7 +31,7 @@ LOW_FRACTION: Final = 0.68
 MIN_DASH_ASPECT: Final = 1.6
 """Width over height of a dash."""
 
-DASH_WIDTH_FRACTIONS: Final = 0.2, 1.3
+DASH_WIDTH_FRACTIONS: Final = 0.33, 1.3
 """Of the band's height: how wide a dash is."""
 
 DASH_PLACE_FRACTIONS: Final = 0.2, 0.8
@@ -94,8 +97,10 @@ def _are_points(pieces: list[tuple[int, int, int, int]], size: float) -> bool:
     """Return whether two pieces are points above each other."""
     (_, upper, *first), (_, lower, *second) = sorted(pieces, key=lambda piece: piece[1])
     apart = lower - upper
+    aspects = [max(piece) / max(min(piece), 1) for piece in (first, second)]
     return (
         max(*first, *second) <= MAX_DOT_FRACTION * size
+        and max(aspects) <= MAX_DOT_ASPECT
         and 0.2 * size <= apart <= 0.9 * size
         and 0.4 <= max(first) / max(second) <= 2.5
     )

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
 from kalamos.errors import ImageError, UsageError
+from kalamos.images.documents import DocumentPage, read_pages
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
-from kalamos.pages.ink_map import find_page_ink
+from kalamos.pages.grid import largest_grid, read_grid
+from kalamos.pages.ink_map import PageInk, find_page_ink
 from kalamos.pages.lines import TextLine, find_lines, single_line, word_gap
-from kalamos.pages.page import Box, Character, Line, Page, Word, check_layout, upright
+from kalamos.pages.page import Box, Cell, Character, Line, Page, Word, check_layout, upright
 from kalamos.pages.parts import (
     MIN_SKEW_DEGREES,
     Part,
@@ -29,6 +31,7 @@ from kalamos.pages.parts import (
     turn_quarters,
 )
 from kalamos.pages.punctuation import is_slash, punctuation_of
+from kalamos.pages.ruling import Grid
 from kalamos.pages.segmentation import Candidate as Group
 from kalamos.pages.segmentation import best_path, candidates_of, pieces_of
 from kalamos.parallel import default_jobs, ordered_map
@@ -50,14 +53,40 @@ CHUNK: Final = 64
 MARGIN_PX: Final = 4
 """Black around a part, so that it is a character alone on its ground."""
 
-SAMPLE_PARTS: Final = 48
-"""Characters that vote on which way up a page is."""
+SAMPLE_PARTS: Final = 120
+"""Parts that vote on which way up a page is, the largest ones."""
+
+MAX_SAMPLE_ASPECT: Final = 2.2
+"""Longer side over shorter of parts that vote: longer ones are strokes, or several characters."""
 
 MIN_VOTES: Final = 2
 """Fewer characters do not turn a page."""
 
-MIN_TURN_GAIN, MIN_TURN_GAIN_IN_ALL = 0.12, 2.5
-"""How much more sure a page must be read turned than as it lies: in nats a character, and in all."""
+MIN_TURN_FACTOR, MIN_TURN_VOTES = 1.1, 0.8
+"""A page is turned where so many times, and by so many, more characters are read: fewer are chance."""
+
+SURE: Final = 0.5
+"""The probability from which on a part is taken for a character by itself."""
+
+FEW_CHARACTERS: Final = 4
+OTHER_SCALES: Final = 0.5, 0.25, 2.0
+"""Where fewer characters are sure, the page is looked at as if its writing were so many times as high."""
+
+MIN_HEIGHT_RATIO: Final = 0.62
+"""Of the characters' height to that of all parts, or the reverse: beyond it the page is looked at again."""
+
+MIN_SIGN_DARKNESS: Final = 0.4
+"""Of a line's characters: punctuation is about as dark, specks of the paper are less."""
+
+MAX_NEARBY_FACTOR: Final = 1.6
+"""Times the writing's height: parts that are no sure characters count so near to one."""
+
+JOINED_ASPECT: Final = 1.2
+JOINED_HEIGHTS: Final = 0.6, 1.8
+"""Width over height, and heights as times the writing's, of what may be several characters that touch."""
+
+WRITING_HEIGHTS: Final = 0.45, 2.4
+"""Times the writing's height: how high characters are."""
 
 SIGN_PROBABILITY: Final = 0.9
 """Of a part that looks like punctuation being that, where parts are put together to characters."""
@@ -76,18 +105,20 @@ def read(
     charset: str | None = None,
     min_confidence: float | None = None,
     min_known: float | None = None,
+    number: int = 1,
 ) -> Page:
     """Read a page of characters: a photograph, a scan or a screenshot.
 
     Args:
         source: a path, encoded bytes, an open binary file, a PIL image or an array, as for
-            `Recognizer.predict`.
+            `Recognizer.predict`; or a PDF (with `kalamos[forms]`) or a TIFF of several pages.
         model: a shipped model's name, a model file, or a reader.
         layout: "line" takes all for one line, "page" finds lines, "grid" reads the cells of ruled lines;
             "auto" reads a grid where it sees one, else lines.
         charset: which characters may be answered, as for `predict`.
         min_confidence: answers less sure have no label.
         min_known: likewise, by the probability of being a character at all.
+        number: which page of a document, from 1; `PageReader.read_document` reads all.
 
     Returns:
         The page; a blank one has no lines.
@@ -105,7 +136,7 @@ def read(
     options = PredictOptions(charset=charset, min_known=min_known)
     if min_confidence is not None:
         options = replace(options, min_confidence=min_confidence)
-    return PageReader(reader, options, layout=layout).read(source)
+    return PageReader(reader, options, layout=layout).read(source, number=number)
 
 
 class PageReader:
@@ -147,18 +178,47 @@ class PageReader:
         Raises:
             ImageError: the picture cannot be read.
         """
+        if isinstance(source, NamedImage):
+            image = load_item(source, max_pixels=self._max_pixels, timeout=self._options.timeout)
+            return self.read_image(image, path=source.name, number=number_of(source.name))
+        if number < 1:
+            raise UsageError(f"page {number} is none", remedy="pages count from 1")
+        count = 0
+        for page in self._pages_of(source):
+            count = page.number
+            if page.number == number:
+                if isinstance(page.image, ImageError):
+                    raise page.image
+                return self.read_image(page.image, path=name_of(source), number=number)
+        raise UsageError(f"page {number} of a document of {count}", remedy=f"read one of 1 to {count}")
+
+    def read_document(self, source: ImageSource) -> Iterator[Page]:
+        """Read all pages of a document, one after the other; a page that cannot be read has its error.
+
+        Raises:
+            ImageError: the document itself cannot be read.
+        """
+        for page in self._pages_of(source):
+            if isinstance(page.image, ImageError):
+                yield Page(path=name_of(source), number=page.number, error=page.image, model=self.model)
+            else:
+                yield self.read_image(page.image, path=name_of(source), number=page.number)
+
+    @property
+    def _max_pixels(self) -> int:
         limit = self._options.max_pixels
-        image = load_item(
-            source, max_pixels=MAX_PIXELS if limit is None else int(limit), timeout=self._options.timeout
-        )
-        return self.read_image(image, path=name_of(source), number=number)
+        return MAX_PIXELS if limit is None else int(limit)
+
+    def _pages_of(self, source: ImageSource) -> Iterator[DocumentPage]:
+        return read_pages(source, max_pixels=self._max_pixels, timeout=self._options.timeout)
 
     def try_read(self, source: ImageSource | NamedImage, *, number: int = 1) -> Page:
         """Do as `read`; a picture that cannot be read gives a page with the error."""
         try:
             return self.read(source, number=number)
         except ImageError as error:
-            return Page(path=name_of(source), number=number, error=error, model=self.model)
+            path = name_of(source)
+            return Page(path=path, number=number_of(path or "", number), error=error, model=self.model)
 
     def read_files(self, items: Iterable[Item], *, jobs: int | None = None) -> Iterator[Page]:
         """Read any stream of paths and `kalamos.inputs.NamedImage`s, in its order.
@@ -182,45 +242,95 @@ class PageReader:
         page = Page(
             path=path, number=number, width=width, height=height, model=self.model, image=image, layout="page"
         )
-        if self._layout == "line":
-            page = replace(page, layout="line")
+        if self._layout in {"auto", "grid"}:
+            grid = largest_grid(image, sure=self._layout == "grid")
+            if grid is not None:
+                return self._read_grid(page, image, grid)
+        if self._layout in {"line", "grid"}:
+            page = replace(page, layout=self._layout)
+        if self._layout == "grid":
+            return page
         ink = find_page_ink(image)
         if ink is None:
             return page
-        sheet = Sheet.of(ink)
-        parts = find_parts(sheet)
-        quarters = self._quarters(parts)
-        if quarters:
-            sheet = turn_quarters(sheet, quarters)
-            parts = find_parts(sheet)
+        sheet, parts, scores = self._looked(image, ink)
+        height = typical_height(parts, scores)
         for _ in range(2):  # the second look mends what the first saw steeply
-            skew = skew_of(parts, sheet.height)
+            sure = [part for part, score in zip(parts, scores, strict=True) if score >= SURE]
+            skew = skew_of(sure if len(sure) >= MIN_VOTES else parts, sheet.height)
             if abs(skew) < MIN_SKEW_DEGREES:
                 break
             sheet = straighten(sheet, -skew)
             parts = find_parts(sheet)
-        lines = (single_line if self._layout == "line" else find_lines)(parts, sheet.height)
+            scores = self._scores(parts)
+        height = height or sheet.height
+        dark = [_darkness(part, sheet) for part in parts]
+        writing = parts_of_writing(parts, scores, dark, height)
+        lines = (single_line if self._layout == "line" else find_lines)(writing, height)
         return replace(
-            page, lines=self._read_lines(lines, sheet, width, height), turned=upright(sheet.turned)
+            page, lines=self._read_lines(lines, sheet, width, image.shape[0]), turned=upright(sheet.turned)
         )
 
-    def _quarters(self, parts: Sequence[Part]) -> int:
-        """By how many quarter turns, clockwise, the page stands upright."""
-        sample = sorted(parts, key=lambda part: -part.box.width * part.box.height)[: 2 * SAMPLE_PARTS]
-        sample = sample[len(sample) // 8 :][:SAMPLE_PARTS]  # the largest are drawings and words
+    def _read_grid(self, page: Page, image: Grey, grid: Grid) -> Page:
+        found = read_grid(
+            self._reader,
+            image,
+            grid,
+            self._rule,
+            lambda cell: 0.0 if cell.answer is None else _probability(cell.answer),
+        )
+        cells = []
+        for (ruled, box), reading in zip(found.cells, found.readings, strict=True):
+            blank = reading.answer is None or reading.blank >= 0.5
+            character = None if blank or reading.answer is None else self._character(reading.answer, box)
+            cells.append(Cell(ruled.row + 1, ruled.column + 1, box, character))
+        return replace(page, layout="grid", cells=tuple(cells), turned=upright(90.0 * found.quarters))
+
+    def _looked(self, image: Grey, ink: PageInk) -> tuple[Sheet, list[Part], list[float]]:
+        """Look at a page from as far as its characters, not its edges and drawings, ask for."""
+        seen = self._upright(Sheet.of(ink))
+        if _count_sure(seen[2]) < FEW_CHARACTERS:
+            # From too far, or too near: edges of the paper may be all that the first look measured.
+            for factor in OTHER_SCALES:
+                other = find_page_ink(image, factor * ink.height / ink.scale)
+                if other is not None:
+                    looked = self._upright(Sheet.of(other))
+                    if _count_sure(looked[2]) > _count_sure(seen[2]):
+                        seen = looked
+        height, sheet = typical_height(*seen[1:]), seen[0]
+        if height is not None and not MIN_HEIGHT_RATIO < height / sheet.height < 1 / MIN_HEIGHT_RATIO:
+            other = find_page_ink(image, height / sheet.scale)
+            if other is not None:
+                return self._upright(Sheet.of(other))
+        return seen
+
+    def _upright(self, sheet: Sheet) -> tuple[Sheet, list[Part], list[float]]:
+        """Turn a sheet by quarters until it stands upright; return its parts and how sure each is, too."""
+        parts = find_parts(sheet)
+        scores = self._scores(parts)
+        single = [part for part in parts if max(part.ink.shape) <= MAX_SAMPLE_ASPECT * min(part.ink.shape)]
+        sample = sorted(single, key=lambda part: -part.box.width * part.box.height)[:SAMPLE_PARTS]
         if len(sample) < MIN_VOTES:
-            return 0
-        turned = [
-            Part(part.box, np.ascontiguousarray(np.rot90(part.ink, -quarters)))
+            return sheet, parts, scores
+        votes = [
+            sum(
+                score
+                for score in self._scores(
+                    [Part(part.box, np.ascontiguousarray(np.rot90(part.ink, -quarters))) for part in sample]
+                )
+                if score >= SURE
+            )
             for quarters in range(4)
-            for part in sample
         ]
-        answers = self._answers(turned)
-        scores = np.array([math.log(max(_probability(answer), 1e-3)) for answer in answers])
-        means = scores.reshape(4, len(sample)).mean(axis=1)
-        best = int(means.argmax())
-        gain = float(means[best] - means[0])
-        return best if gain >= MIN_TURN_GAIN and gain * len(sample) >= MIN_TURN_GAIN_IN_ALL else 0
+        best = int(np.argmax(votes))
+        if votes[best] < max(MIN_TURN_FACTOR * votes[0], votes[0] + MIN_TURN_VOTES):
+            return sheet, parts, scores
+        sheet = turn_quarters(sheet, best)
+        parts = find_parts(sheet)
+        return sheet, parts, self._scores(parts)
+
+    def _scores(self, parts: Sequence[Part]) -> list[float]:
+        return [_probability(answer) for answer in self._answers(parts)]
 
     def _answers(self, parts: Sequence[Part]) -> list[Prediction]:
         """What the model says to each part, whatever the thresholds; blank ones are never characters."""
@@ -228,7 +338,7 @@ class PageReader:
         rule = self._rule._replace(threshold=0.0, known_threshold=0.0)
         for start in range(0, len(parts), CHUNK):
             chunk = [np.pad(part.ink, MARGIN_PX) for part in parts[start : start + CHUNK]]
-            found = self._reader.infer(chunk, rule.class_mask)
+            found = self._reader.infer_ink(chunk, rule.class_mask)
             rows = found.rows.tolist()
             for row, answer in zip(rows, predictions_of(found, [None] * len(rows), rule), strict=True):
                 answers[start + row] = answer
@@ -250,7 +360,7 @@ class PageReader:
                 for group, answer in zip(row, read, strict=True)
             ]
             chosen = best_path(row, chances, len(own))
-            decoded.append(self._told_signs([(row[each], read[each]) for each in chosen], line))
+            decoded.append(self._told_signs([(row[each], read[each]) for each in chosen], line, sheet))
         gaps = [
             after.part.box.x - before.part.right
             for line in decoded
@@ -265,25 +375,27 @@ class PageReader:
         return tuple(made)
 
     def _sign_probability(self, group: Group, line: TextLine) -> float:
-        alone = group.first == group.last and len(line.parts) > 1
+        alone = group.whole and group.first == group.last and len(line.parts) > 1
         return SIGN_PROBABILITY if alone and punctuation_of(group.part, line.band) else 0.0
 
     def _told_signs(
-        self, line: list[tuple[Group, Prediction]], text: TextLine
+        self, line: list[tuple[Group, Prediction]], text: TextLine, sheet: Sheet
     ) -> list[tuple[Group, Prediction]]:
         """Give punctuation its sign where it stands among characters; drop what is a speck there."""
         own = set(self._reader.labels)
+        dark = [_darkness(group.part, sheet) for group, _ in line]
+        least = MIN_SIGN_DARKNESS * float(np.median(dark)) if dark else 0.0
         digits = [answer.top[0].label.isdigit() if answer.top else False for _, answer in line]
         told = []
         for place, (group, answer) in enumerate(line):
-            sign = punctuation_of(group.part, text.band)
+            sign = punctuation_of(group.part, text.band) if group.whole else None
             between = any(digits[:place]) and any(digits[place + 1 :])
             if sign is None and between and is_slash(group.part, text.band):
                 beside = digits[place - 1] and digits[place + 1] if 0 < place < len(line) - 1 else False
                 sign = "/" if beside and _leans_alone(line, place, text) else None
             if sign is None or sign in own:
                 told.append((group, answer))
-            elif len(line) > 1:
+            elif len(line) > 1 and dark[place] >= least:
                 told.append((group, Prediction(sign, 1.0)))
         return told
 
@@ -316,6 +428,63 @@ class PageReader:
         return Character(label, answer.confidence, box, answer.top, answer.known, reason)
 
 
+def number_of(name: str, otherwise: int = 1) -> int:
+    """Return which page of a document an image's name says it is.
+
+    >>> number_of("scan.pdf#2"), number_of("scan.png"), number_of("table.parquet#4")
+    (2, 1, 1)
+    """
+    document, _, number = name.rpartition("#")
+    is_page = document.lower().endswith((".pdf", ".tif", ".tiff")) and number.isdecimal()
+    return int(number) if is_page else otherwise
+
+
+def _count_sure(scores: Sequence[float]) -> int:
+    return sum(score >= SURE for score in scores)
+
+
+def typical_height(parts: Sequence[Part], scores: Sequence[float]) -> float | None:
+    """Return the median height of the parts that are characters, in px; None where too few are."""
+    sure = [part.box.height for part, score in zip(parts, scores, strict=True) if score >= SURE]
+    return float(np.median(sure)) if len(sure) >= MIN_VOTES else None
+
+
+def parts_of_writing(
+    parts: Sequence[Part], scores: Sequence[float], dark: Sequence[float], height: float
+) -> list[Part]:
+    """Leave out what stands by itself and is no character: edges of the paper, pieces of its squares, dirt.
+
+    Args:
+        parts: of the sheet, with the probability of each being a character.
+        scores: these.
+        dark: how dark each is on the page.
+        height: of the writing, in px.
+    """
+    low, high = (factor * height for factor in WRITING_HEIGHTS)
+    sure = [
+        part for part, score in zip(parts, scores, strict=True) if score >= SURE and part.box.height >= low
+    ]
+    if not sure:
+        return list(parts)
+    boxes = np.array([part.box for part in sure], np.float64)
+    usual = float(np.median([level for level, score in zip(dark, scores, strict=True) if score >= SURE]))
+    kept = []
+    for part, score, level in zip(parts, scores, dark, strict=True):
+        x, y, width, tall = part.box
+        if tall > high or level < MIN_SIGN_DARKNESS * usual:
+            continue
+        joined = (
+            width > JOINED_ASPECT * tall and JOINED_HEIGHTS[0] * height <= tall <= JOINED_HEIGHTS[1] * height
+        )
+        across = np.maximum(boxes[:, 0] - (x + width), x - (boxes[:, 0] + boxes[:, 2])).clip(0)
+        down = np.maximum(boxes[:, 1] - (y + tall), y - (boxes[:, 1] + boxes[:, 3])).clip(0)
+        # Farther along the line than across it: a point, a bar, a character that is hard to read.
+        near = (across <= MAX_NEARBY_FACTOR * height) & (down <= 0.5 * height)
+        if (score >= SURE and tall >= low) or joined or near.any():
+            kept.append(part)
+    return kept
+
+
 def _probability(answer: Prediction) -> float:
     """How likely a part is a character that is read right."""
     if answer.confidence is None:
@@ -329,6 +498,14 @@ def _leans_alone(line: list[tuple[Group, Prediction]], place: int, text: TextLin
     beside = [line[place - 1][0].part.box, line[place + 1][0].part.box]
     top, bottom = min(other.y for other in beside), max(other.y + other.height for other in beside)
     return (top - box.y) + (box.y + box.height - bottom) >= 0.12 * text.band.height
+
+
+def _darkness(part: Part, sheet: Sheet) -> float:
+    """How dark a part is on the page, against the other parts."""
+    box = part.box
+    strokes = sheet.strokes[box.y : box.y + box.height, box.x : box.x + box.width]
+    inked = part.ink[: strokes.shape[0], : strokes.shape[1]] > 0
+    return float(strokes[inked].mean()) if inked.any() else 0.0
 
 
 def _pen_width(sheet: Sheet) -> float:

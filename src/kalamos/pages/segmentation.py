@@ -23,10 +23,10 @@ __all__ = ["Candidate", "Piece", "best_path", "candidates_of", "pieces_of"]
 
 Grey = NDArray[np.uint8]
 
-MIN_CUT_WIDTH_FACTOR: Final = 0.85
+MIN_CUT_WIDTH_FACTOR: Final = 0.55
 """Times the line's height: narrower parts are not cut, but for those much wider than their neighbours."""
 
-MIN_PIECE_FRACTION: Final = 0.2
+MIN_PIECE_FRACTION: Final = 0.12
 """Of the line's height: pieces are no narrower."""
 
 MAX_CUTS: Final = 12
@@ -50,10 +50,19 @@ SLANT_COST: Final = 0.15
 CUT_COST: Final = 0.6
 """In nats, for each cut through ink that is one pen wide."""
 
+UNCUT_COST: Final = 0.8
+"""In nats, for a place within a character where a cut would have gone through next to no ink."""
+
 GAP_COST: Final = 3.0
 """In nats, for a character with a gap as wide as the line is high."""
 
-CHARACTER_COST: Final = 0.25
+JOIN_COST: Final = 1.5
+"""In nats, for two parts that are both high, as letters are: few characters are in two such halves."""
+
+HIGH_FRACTION: Final = 0.6
+"""Of the line's height: how high such a part is."""
+
+CHARACTER_COST: Final = 0.1
 """In nats, for each character: of two explanations that are as good, the one with fewer characters."""
 
 MIN_PROBABILITY: Final = 1e-4
@@ -79,12 +88,14 @@ class Candidate(NamedTuple):
         first, last: which pieces, both included.
         part: their ink.
         cost: of their gaps and cuts, in nats.
+        whole: whether no cut was made at either end.
     """
 
     first: int
     last: int
     part: Part
     cost: float
+    whole: bool = True
 
 
 def pieces_of(line: TextLine, pen: float) -> list[Piece]:
@@ -94,7 +105,7 @@ def pieces_of(line: TextLine, pen: float) -> list[Piece]:
     usual = float(np.median(widths)) if len(widths) > 2 else size
     pieces: list[Piece] = []
     for part in line.parts:
-        least = min(MIN_CUT_WIDTH_FACTOR * size, 1.5 * max(usual, 0.4 * size))
+        least = min(MIN_CUT_WIDTH_FACTOR * size, 1.25 * max(usual, 0.4 * size))
         if part.box.width < least or part.box.height < 0.5 * size:
             pieces.append(Piece(part))
         else:
@@ -173,14 +184,20 @@ def candidates_of(pieces: Sequence[Piece], band: Band) -> list[Candidate]:
                 gap = piece.part.box.x - max(part.right for part in parts)
                 if gap > MAX_INNER_GAP_FACTOR * size:
                     break
-                if piece.cut is None:
+                if piece.cut is not None:
+                    cost += UNCUT_COST * max(0.0, 1 - piece.cut)
+                else:
                     cost += GAP_COST * max(gap, 0) / size
+                    if min(piece.part.box.height, parts[-1].box.height) >= HIGH_FRACTION * size:
+                        cost += JOIN_COST
             parts.append(piece.part)
             together = join(parts)
             if last > first and together.box.width > MAX_WIDTH_FACTOR * size and piece.cut is None:
                 break
             ends = 0.0 if pieces[first].cut is None else CUT_COST * pieces[first].cut  # type: ignore[operator]
-            found.append(Candidate(first, last, together, cost + ends))
+            following = pieces[last + 1].cut if last + 1 < len(pieces) else None
+            whole = pieces[first].cut is None and following is None
+            found.append(Candidate(first, last, together, cost + ends, whole))
     return found
 
 

@@ -279,6 +279,14 @@ class Preprocessor:
             outcomes[row] = grey if isinstance(grey, NoInkError) else self._attempt(grey, chain)
         return [outcomes[row] for row in range(len(greys))]
 
+    def images_of_ink(self, inks: Sequence[GreyImage]) -> list[GreyImage | NoInkError]:
+        """Prepare pictures on which the ink was found already: bright on black, with nothing else on them.
+
+        The step `ink` is left out; steps without one take them like any other picture.
+        """
+        chain = self._chain[1:] if self._chain and self._chain[0][0] == "ink" else self._chain
+        return [self._attempt(ink, chain) for ink in inks]
+
     def images_with_ink(self, greys: Sequence[GreyImage]) -> tuple[list[int], list[GreyImage]]:
         """Return the indices of the images with ink, rising, and those images, prepared."""
         outcomes = enumerate(self.images(greys))

@@ -1,4 +1,4 @@
-"""Output formats: text, ASCII codes, CSV, JSON, JSON Lines and Parquet, by name or by the name of the file.
+"""Output formats: text, ASCII codes, CSV, JSON, JSON Lines, Parquet and xlsx, by name or by the file's name.
 
 Rows are written as they come, so memory does not grow with their number.
 """
@@ -12,10 +12,12 @@ from typing import BinaryIO, Final, NamedTuple
 
 from kalamos.errors import UsageError, suggest
 from kalamos.writers.base import OPTIONAL_COLUMNS, Summary, Writer, columns_of, one_line
+from kalamos.writers.spreadsheet import XlsxWriter
 from kalamos.writers.tables import CsvStyle, CsvWriter, JsonLinesWriter, JsonWriter, ParquetWriter
 from kalamos.writers.text import AsciiWriter, TextWriter
 
 __all__ = [
+    "BINARY_FORMATS",
     "FORMATS",
     "OPTIONAL_COLUMNS",
     "CsvStyle",
@@ -43,6 +45,7 @@ _FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
         "json": Format(JsonWriter, (".json",)),
         "jsonl": Format(JsonLinesWriter, (".jsonl", ".ndjson")),
         "parquet": Format(ParquetWriter, (".parquet",)),
+        "xlsx": Format(XlsxWriter, (".xlsx",)),
     }
 )
 """Every output format. A new one is a `Writer` and a line here."""
@@ -50,7 +53,7 @@ _FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
 _FORMAT_BY_SUFFIX: Final = {suffix: name for name, each in _FORMATS.items() for suffix in each.suffixes}
 
 _WORKBOOK_SUFFIXES: Final = frozenset({
-    ".xlsx", ".xlsm", ".xlsb", ".xltx", ".xltm", ".xls", ".xlt", ".xlw", ".ods", ".ots", ".fods", ".sxc",
+    ".xlsm", ".xlsb", ".xltx", ".xltm", ".xls", ".xlt", ".xlw", ".ods", ".ots", ".fods", ".sxc",
     ".numbers", ".gsheet", ".et", ".wk1", ".wks", ".123",
 })  # fmt: skip
 _OTHER_SUFFIXES: Final = frozenset({
@@ -65,6 +68,9 @@ _OTHER_SUFFIXES: Final = frozenset({
 
 FORMATS: Final[tuple[str, ...]] = tuple(_FORMATS)
 """The names that `open_writer` takes."""
+
+BINARY_FORMATS: Final = frozenset({"parquet", "xlsx"})
+"""Those that are no text, and need a file."""
 
 
 def format_for(path: str) -> str | None:
@@ -88,16 +94,15 @@ def check_ending(path: str, format: str | None) -> None:  # noqa: A002
     Raises:
         UsageError: the ending is that of a workbook, of another kind of document, or of another format.
 
-    >>> check_ending("labels.xlsx", "csv")
+    >>> check_ending("labels.ods", None)
     Traceback (most recent call last):
-    kalamos.errors.UsageError: labels.xlsx: kalamos writes no workbooks; name a .csv file and open that ...
+    kalamos.errors.UsageError: labels.ods: kalamos writes no workbooks but .xlsx; name a .xlsx or a .csv file
     """
     ending = PurePath(path.strip()).suffix.lower().rstrip()
     where = one_line(path)
     if ending in _WORKBOOK_SUFFIXES:
         raise UsageError(
-            f"{where}: kalamos writes no workbooks",
-            remedy="name a .csv file and open that (--bom for Excel)",
+            f"{where}: kalamos writes no workbooks but .xlsx", remedy="name a .xlsx or a .csv file"
         )
     if ending in _OTHER_SUFFIXES:
         raise UsageError(
@@ -110,8 +115,8 @@ def check_ending(path: str, format: str | None) -> None:  # noqa: A002
             f"{where}: the name of a {implied} file, for the format {format}",
             remedy=f"use -f {implied}, or another name",
         )
-    if format == "parquet" and implied == "text":
-        raise UsageError(f"{where}: the name of a text file, for Parquet", remedy="name a .parquet file")
+    if format in BINARY_FORMATS and implied == "text":
+        raise UsageError(f"{where}: the name of a text file, for {format}", remedy=f"name a .{format} file")
 
 
 def open_writer(
@@ -130,7 +135,7 @@ def open_writer(
         sink: a binary file.
         labels: all labels that the model can give.
         top_k: candidates to write of each prediction, 0 or more.
-        columns: which of `OPTIONAL_COLUMNS` rows of csv, json, jsonl and parquet have too.
+        columns: which of `OPTIONAL_COLUMNS` rows of csv, json, jsonl, parquet and xlsx have too.
         csv_style: how CSV is written.
 
     Raises:

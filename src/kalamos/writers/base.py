@@ -48,7 +48,7 @@ _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 OPTIONAL_COLUMNS: Final = ("known", "removed", "reason")
-"""Fields of a `Prediction` that rows of csv, json, jsonl and parquet have where they say something."""
+"""Fields of a `Prediction` that rows of all formats but text have where they say something."""
 
 
 def columns_of(predictions: Iterable[Prediction]) -> tuple[str, ...]:

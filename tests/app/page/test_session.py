@@ -225,7 +225,7 @@ def test_an_export_has_the_labels_that_people_gave_and_says_which(sheet: Sheet) 
     assert table.column("checked").to_pylist() == [True, False, False, True, True]
     assert table.column("label").to_pylist() == ["7", None, "1", "ط", None]
     with pytest.raises(UsageError):
-        export(sheet, "xlsx")
+        export(sheet, "ods")
 
 
 def test_a_column_more_goes_by_rows_however_many_lines_they_have(sheet: Sheet) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from kalamos.alphabets import Alphabet
 from kalamos.app.page.readings import Reading, Shown, StoredPicture, View, guess_of
 from kalamos.forms import FieldReading, FilledForm, FormTemplate
 from kalamos.forms.decoding import BoxReading, decode
+from kalamos.forms.reader import TICK_SEPARATOR
 from kalamos.forms.table import FormTable
 from kalamos.forms.template import Field
 from kalamos.predictions import Prediction
@@ -164,7 +165,7 @@ class FormsRead(Reading):
             for place, character in enumerate(reading.boxes)
         ]
         if of.kind == "tick":
-            return "; ".join(option for option, label in zip(of.options, labels, strict=True) if label)
+            return TICK_SEPARATOR.join(option for option, label in zip(of.options, labels, strict=True) if label)
         order = slice(None, None, -1) if of.direction == "rtl" else slice(None)
         return "".join(label or " " for label in labels[order]).strip()
 
@@ -218,7 +219,7 @@ class FormsRead(Reading):
         """Return which of its rules a text for a field breaks, in words; "" for none."""
         of = self._fields[doubt.field]
         if of.kind == "tick":
-            unknown = [part for part in _parts(text) if part not in of.options]
+            unknown = [part for part in _parts(of, text) if part not in of.options]
             return f"{unknown[0]} is none of {', '.join(of.options)}" if unknown else ""
         if not text:
             return "" if of.may_be_blank else "this field is not to be blank"
@@ -295,15 +296,18 @@ class FormsRead(Reading):
 
 
 def ticked(of: Field, text: str) -> set[str]:
-    """Return the options that a text names.
+    """Return the options that a text names, whatever else it says.
 
     >>> from kalamos.forms import Box
     >>> box = Box(0, 0, 1, 1)
-    >>> sorted(ticked(Field("a", (box, box), kind="tick", options=("yes", "no")), "no; yes"))
+    >>> sorted(ticked(Field("a", (box, box), kind="tick", options=("yes", "no")), "no, yes"))
     ['no', 'yes']
     """
-    return set(_parts(text)) & set(of.options)
+    return set(_parts(of, text)) & set(of.options)
 
 
-def _parts(text: str) -> Iterator[str]:
-    return (part for part in (each.strip() for each in text.split(";")) if part)
+def _parts(of: Field, text: str) -> list[str]:
+    """Return what a text for a field of ticks consists of; an option may have a comma in it."""
+    if text in of.options:
+        return [text]
+    return [part for part in (each.strip() for each in text.split(TICK_SEPARATOR.strip())) if part]

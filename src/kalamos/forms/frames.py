@@ -1,0 +1,329 @@
+"""Which box of a template is which frame on a scan: a form is found by the pattern of its boxes alone.
+
+Frames on the scan are quadrilaterals. One frame taken for one box, in one of four turns, says where the other
+boxes should lie; the neighbours' frames are counted, and what holds for most boxes of the page is the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.forms.outlines import reduced
+
+__all__ = ["FrameFinder", "Match", "find_frames", "match_boxes"]
+
+Grey = NDArray[np.uint8]
+Matrix = NDArray[np.float64]
+
+FrameFinder: TypeAlias = Callable[[Grey], NDArray[np.float32]]
+"""Finds frames on a scan uint8 [H, W]: float32 [N, 4, 2], px, each clockwise from any corner."""
+
+MAX_LONG_SIDE: Final = 2400
+"""Px to which larger scans are reduced before frames are looked for."""
+
+SHORTEST_SIDE: Final = 9.0
+"""Of a frame, in px: less is a letter's eye or a speck."""
+
+LONGEST_SHARE: Final = 0.6
+"""Of the scan, above which a frame is the paper's edge."""
+
+MAX_FRAMES: Final = 1500
+"""Of a scan; those whose size is farthest from the usual one are left out."""
+
+STRAIGHTNESS: Final = 0.04
+"""The share of a contour's length by which it may leave the quadrilateral's sides."""
+
+SEEDS: Final = 14
+"""Frames from which the search starts: that all of them are none of the form's boxes is unlikely."""
+
+NEIGHBOURS: Final = (10, 28)
+"""Boxes around the first one that must be found, and then those by which a place is judged."""
+
+CATCH: Final = 0.3
+"""How far a frame may be from where a box is expected, in the frame's shorter sides."""
+
+GROWN: Final = 40
+"""The places, of many, that are pursued over the whole page."""
+
+SIMILAR: Final = 0.3
+"""By how much the logarithms of alike frames' areas may differ; by twice that, of a frame's and its box's."""
+
+LARGEST_STRETCH: Final = 1.7
+"""How much a page may be longer in one direction than in the other: by perspective, or fed askew."""
+
+
+class Match(NamedTuple):
+    """A form found by its boxes.
+
+    Attributes:
+        homography: float64 [3, 3], template units -> px.
+        boxes: int64 [K], those that have a frame.
+        frames: float32 [K, 4, 2], px, their corners clockwise from the template's top left.
+    """
+
+    homography: Matrix
+    boxes: NDArray[np.int64]
+    frames: NDArray[np.float32]
+
+
+def find_frames(scan: Grey) -> NDArray[np.float32]:
+    """Find quadrilaterals of dark lines: float32 [N, 4, 2], px, clockwise from any corner.
+
+    >>> scan = np.full((100, 100), 230, np.uint8)
+    >>> _ = cv2.rectangle(scan, (20, 30), (60, 80), 40, 2)
+    >>> len(find_frames(scan))
+    1
+    """
+    scale = min(1.0, MAX_LONG_SIDE / max(scan.shape))
+    image = reduced(scan, scale)
+    dark: Grey = cv2.adaptiveThreshold(  # type: ignore[assignment]
+        image, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, 25, 12
+    )
+    # Closed, lines that a photocopier broke are whole; open, writing is farther from the lines.
+    across, down = (_closed(dark, *shape) for shape in ((13, 1), (1, 13)))
+    maps = (dark, _closed(dark, 5, 5), np.maximum(across, down))
+    found = [frame for each in maps for frame in _quadrilaterals(each)]
+    if not found:
+        return np.zeros((0, 4, 2), np.float32)
+    return _without_twins(np.stack(found)) / np.float32(scale)
+
+
+def _closed(dark: Grey, width: int, height: int) -> Grey:
+    return cv2.morphologyEx(dark, cv2.MORPH_CLOSE, np.ones((height, width), np.uint8))  # type: ignore[return-value]
+
+
+def _quadrilaterals(dark: Grey) -> Iterator[NDArray[np.float32]]:
+    longest = LONGEST_SHARE * max(dark.shape)
+    for contour in cv2.findContours(dark, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]:
+        if len(contour) < 4:
+            continue
+        _, _, width, height = cv2.boundingRect(contour)
+        if min(width, height) < SHORTEST_SIDE or max(width, height) > longest:
+            continue
+        corners = _as_quadrilateral(np.asarray(contour))
+        if corners is not None:
+            yield corners
+
+
+def _as_quadrilateral(contour: NDArray[Any]) -> NDArray[np.float32] | None:
+    # The hull closes what writing bites out of a frame's inside.
+    hull = cv2.convexHull(contour, clockwise=True)
+    corners = cv2.approxPolyDP(hull, STRAIGHTNESS * cv2.arcLength(hull, True), True)
+    if len(corners) != 4:
+        return None
+    area = cv2.contourArea(corners)
+    if abs(cv2.contourArea(contour)) < 0.8 * area:
+        return None
+    quadrilateral = corners[:, 0].astype(np.float32)
+    lengths = np.linalg.norm(quadrilateral - np.roll(quadrilateral, -1, axis=0), axis=1)
+    if lengths.min() < SHORTEST_SIDE * 0.8 or lengths.max() > 25 * lengths.min():
+        return None
+    x, y = quadrilateral.T
+    clockwise = float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) > 0
+    return quadrilateral if clockwise else quadrilateral[::-1].copy()
+
+
+def _without_twins(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Leave one of the two contours that a line has, the inner and the outer."""
+    areas = np.array([cv2.contourArea(frame) for frame in frames])
+    usual = np.argsort(np.abs(np.log(areas / np.median(areas))), kind="stable")[:MAX_FRAMES]
+    frames, areas = frames[usual], areas[usual]
+    order = np.argsort(-areas, kind="stable")
+    frames = frames[order]
+    middles = frames.mean(axis=1)
+    sides = np.sqrt(areas[order])
+    kept = np.ones(len(frames), bool)
+    for index in range(len(frames)):
+        if kept[index]:
+            inner = np.linalg.norm(middles[index + 1 :] - middles[index], axis=1) < 0.2 * sides[index]
+            inner &= sides[index + 1 :] > 0.5 * sides[index]
+            kept[index + 1 :] &= ~inner
+    return frames[kept]
+
+
+def match_boxes(boxes: NDArray[np.float64], frames: NDArray[np.float32]) -> list[Match]:
+    """Find where boxes lie among frames, in any turn and some perspective.
+
+    Args:
+        boxes: float64 [N, 4, 2], template units, clockwise from the top left.
+        frames: float32 [M, 4, 2], px, clockwise from any corner.
+
+    Returns:
+        A few places, the one with most boxes first; none where not even four boxes have frames.
+    """
+    if len(frames) < 4 or len(boxes) < 4:
+        return []
+    chart = _Chart(frames)
+    near = np.argsort(np.linalg.norm(boxes.mean(axis=1)[:, None] - boxes.mean(axis=1), axis=-1), axis=1)
+    candidates = _candidates(boxes, frames, chart, near)
+    found: list[Match] = []
+    for matrix, first in candidates:
+        sample = boxes[near[first, : NEIGHBOURS[0]]]
+        told = sample @ matrix[:, :2].T + matrix[:, 2]
+        if any(_alike(told, _project(other.homography, sample)) for other in found):
+            continue  # another frame led to the same place
+        match = _grow(matrix, first, boxes, chart, near)
+        if match is None or any(_same(match, other, boxes) for other in found):
+            continue
+        found.append(match)
+    return sorted(found, key=lambda match: -len(match.boxes))[:4]
+
+
+class _Chart:
+    """Which frame is at a place, by a picture of the frames' middles."""
+
+    def __init__(self, frames: NDArray[np.float32]) -> None:
+        self.frames = frames
+        self.middles = frames.mean(axis=1).astype(np.float64)
+        lengths = np.linalg.norm(frames - np.roll(frames, -1, axis=1), axis=-1)
+        self.sides = np.minimum(lengths[:, 0] + lengths[:, 2], lengths[:, 1] + lengths[:, 3]) / 2
+        self.areas = np.array([cv2.contourArea(frame) for frame in frames])
+        self.cell = max(float(np.median(self.sides)) / 8, 1.0)
+        self.origin = self.middles.min(axis=0) - 40 * self.cell
+        size = np.ceil((np.ptp(self.middles, axis=0) + 80 * self.cell) / self.cell).astype(int) + 1
+        logs = np.log(self.areas)
+        self.alike = (np.abs(logs[:, None] - logs) < SIMILAR).sum(axis=1)
+        """How many frames are as large as each."""
+        self.index = np.full((int(size[1]), int(size[0])), -1, np.int32)
+        for number in np.argsort(self.alike, kind="stable").tolist():  # boxes of a form over odd ones
+            x, y = np.rint((self.middles[number] - self.origin) / self.cell).astype(int).tolist()
+            radius = max(int(CATCH * self.sides[number] / self.cell), 1)
+            cv2.circle(self.index, (x, y), radius, number, cv2.FILLED)
+
+    def at(self, points: NDArray[np.float64], areas: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Return the frame at each of [..., 2] points that is about as large as expected, -1 without."""
+        cells = np.rint((np.nan_to_num(points, nan=-1e9, posinf=-1e9, neginf=-1e9) - self.origin) / self.cell)
+        cells = np.clip(cells, -1, (self.index.shape[1], self.index.shape[0]))
+        x, y = cells[..., 0].astype(int), cells[..., 1].astype(int)
+        inside = (x >= 0) & (y >= 0) & (x < self.index.shape[1]) & (y < self.index.shape[0])
+        found = np.where(inside, self.index[np.where(inside, y, 0), np.where(inside, x, 0)], -1)
+        off = np.abs(np.log(np.maximum(areas, 1e-9)) - np.log(self.areas[found]))
+        return np.where(off < 2 * SIMILAR, found, -1)
+
+
+def _candidates(
+    boxes: NDArray[np.float64], frames: NDArray[np.float32], chart: _Chart, near: NDArray[np.int64]
+) -> list[tuple[Matrix, int]]:
+    """Return affine maps [2, 3] for a frame taken as a box, and the box; those with most neighbours first."""
+    middle_box, sizes = boxes.mean(axis=1), _areas(boxes)
+    homogeneous = np.concatenate([boxes, np.ones((len(boxes), 4, 1))], axis=2)
+    solver = np.linalg.pinv(homogeneous)  # [N, 3, 4]
+    maps, firsts = [], []
+    for seed in _seeds(chart):
+        turned = np.stack([np.roll(frames[seed], -turn, axis=0) for turn in range(4)])  # [4, 4, 2]
+        affine = np.einsum("nij,tjk->ntki", solver, turned.astype(np.float64)).reshape(-1, 2, 3)
+        maps.append(affine)
+        firsts.append(np.repeat(np.arange(len(boxes)), 4))
+    affine, first = np.concatenate(maps), np.concatenate(firsts)
+    stretch = np.linalg.svd(affine[:, :, :2], compute_uv=False)
+    likely = stretch[:, 0] < LARGEST_STRETCH * np.maximum(stretch[:, 1], 1e-9)
+    affine, first = affine[likely], first[likely]
+    if not len(affine):
+        return []
+    for count in NEIGHBOURS:
+        around = near[first, 1 : count + 1]
+        expected = np.einsum("hij,hkj->hki", affine[:, :, :2], middle_box[around]) + affine[:, None, :, 2]
+        scales = np.abs(np.linalg.det(affine[:, :, :2]))
+        hits = chart.at(expected, scales[:, None] * sizes[around])
+        share = (hits >= 0).mean(axis=1)
+        order = np.argsort(-share, kind="stable")[: GROWN * (8 if count == NEIGHBOURS[0] else 1)]
+        affine, first, around, hits = affine[order], first[order], around[order], hits[order]
+        affine = _refitted(affine, middle_box[around], chart.middles[hits], hits >= 0)
+    return list(zip(affine, first.tolist(), strict=True))
+
+
+def _seeds(chart: _Chart) -> NDArray[np.int64]:
+    """Choose frames to start from: of a size that many have, here and there on the scan."""
+    pool = np.flatnonzero(chart.alike >= 0.5 * chart.alike.max())
+    order = pool[np.lexsort((chart.middles[pool, 0], chart.middles[pool, 1] // (4 * chart.cell * 8)))]
+    chosen: NDArray[np.int64] = order[np.unique(np.linspace(0, len(order) - 1, SEEDS).round().astype(int))]
+    return chosen
+
+
+def _refitted(
+    affine: NDArray[np.float64],
+    sources: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    known: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Fit each affine map [H, 2, 3] to its points [H, K, 2], held by what it was where they are few."""
+    # What the map itself says counts as a faint observation of every point, which keeps it from tipping over.
+    told = np.einsum("hij,hkj->hki", affine[:, :, :2], sources) + affine[:, None, :, 2]
+    weights = np.where(known, 1.0, 0.02)
+    goals = np.where(known[..., None], targets, told)
+    design = np.concatenate([sources, np.ones((*sources.shape[:2], 1))], axis=2)
+    normal = np.einsum("hki,hk,hkj->hij", design, weights, design)
+    normal += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(3)
+    right = np.einsum("hki,hk,hkj->hij", design, weights, goals)
+    return np.linalg.solve(normal, right).transpose(0, 2, 1)
+
+
+def _grow(
+    affine: NDArray[np.float64],
+    first: int,
+    boxes: NDArray[np.float64],
+    chart: _Chart,
+    near: NDArray[np.int64],
+) -> Match | None:
+    """Pursue a place outwards, box by box, until the homography holds for the page."""
+    matrix = np.vstack([affine, [0, 0, 1]])
+    hits = np.zeros(0, np.int32)
+    known = np.zeros(0, np.int64)
+    for count in sorted({min(count, len(boxes)) for count in (16, 32, 64, 128, len(boxes), len(boxes) + 1)}):
+        members = near[first, :count]
+        for _ in range(2):
+            expected = _project(matrix, boxes[members])
+            hits = chart.at(expected.mean(axis=1), _areas(expected))
+            right = hits >= 0
+            known, hits = members[right], hits[right]
+            if len(known) < 4:
+                return None
+            fitted = _fit(boxes[known], _aligned(chart.frames[hits], expected[right]))
+            if fitted is None:
+                return None
+            matrix = fitted
+    unique, places = np.unique(hits, return_index=True)
+    known = known[places]
+    frames = _aligned(chart.frames[unique], _project(matrix, boxes[known]))
+    return Match(matrix, known, frames)
+
+
+def _fit(boxes: NDArray[np.float64], frames: NDArray[np.float32]) -> Matrix | None:
+    sources, targets = boxes.reshape(-1, 2), frames.reshape(-1, 2).astype(np.float64)
+    side = float(np.median(np.linalg.norm(frames[:, 0] - frames[:, 1], axis=1)))
+    matrix, _ = cv2.findHomography(sources, targets, cv2.RANSAC, 0.25 * side, maxIters=200)
+    return None if matrix is None or not np.isfinite(matrix).all() else np.asarray(matrix, np.float64)
+
+
+def _aligned(frames: NDArray[np.float32], expected: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Turn each frame's corners [K, 4, 2] so that they begin where the box's do."""
+    turns = np.stack([np.roll(frames, -turn, axis=1) for turn in range(4)])
+    off = np.linalg.norm(turns - expected, axis=-1).sum(axis=-1)
+    return np.asarray(turns[off.argmin(axis=0), np.arange(len(frames))], np.float32)
+
+
+def _project(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    flat = points.reshape(-1, 1, 2)
+    return np.asarray(cv2.perspectiveTransform(flat, matrix), np.float64).reshape(points.shape)
+
+
+def _areas(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y = frames[..., 0], frames[..., 1]
+    twice = (x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1)
+    return np.asarray(np.abs(twice) / 2, np.float64)
+
+
+def _same(one: Match, other: Match, boxes: NDArray[np.float64]) -> bool:
+    sample = boxes[:: max(1, len(boxes) // 12)]
+    return _alike(_project(one.homography, sample), _project(other.homography, sample))
+
+
+def _alike(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether boxes [N, 4, 2] lie in the same places."""
+    off = np.linalg.norm(one - other, axis=-1)
+    return bool(np.median(off) < 0.3 * np.sqrt(np.median(_areas(other))))

@@ -1,0 +1,555 @@
+"""Where a template's page lies on a scan or photograph: by its markers, its print, or its boxes' pattern.
+
+The ways are tried in this order, and each is judged alike: by the share of the boxes' sides whose lines are
+seen on the scan. That is the scan's `fit`; a scan that reaches `MIN_FIT` in no way is not of this form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.errors import FormError, ImageError, InvalidArrayError, UnregisteredError
+from kalamos.forms.frames import FrameFinder, find_frames, match_boxes
+from kalamos.forms.layout import CODE_GAP, CODE_SIDE, code_place, sheet_code
+from kalamos.forms.outlines import Outlines, find_outlines, reduced
+from kalamos.forms.template import Box, Field, FormPage, FormTemplate
+from kalamos.images import load_grey
+
+__all__ = ["MIN_FIT", "Method", "Registrar", "Registration", "refine", "refine_fields", "register"]
+
+Grey = NDArray[np.uint8]
+Matrix = NDArray[np.float64]
+Method = Literal["markers", "features", "frames"]
+
+MIN_FIT: Final = 0.6
+"""The share of box sides that must be seen. Other forms reach 0.4 (`benchmarks/registration.py`)."""
+
+SURE_FIT: Final = 0.9
+"""From here on no other way is tried."""
+
+SAME_FIT: Final = 0.012
+"""Fits that differ by less are no reason to prefer one."""
+
+MARKER_LONG_SIDES: Final = (1200, 2600)
+"""Px to about which a scan is reduced to look for markers; the larger one if the smaller shows too few."""
+
+MARKER_STRAY: Final = 0.03
+"""The share of the scan's longer side by which a marker may be away from where the others put it."""
+
+FEATURE_LONG_SIDE: Final = 1200
+"""Px to which a scan, and the empty form, are reduced before features are looked for."""
+
+FORM_FEATURES, SCAN_FEATURES = 2000, 5000
+
+MIN_INLIERS: Final = 8
+"""Features that agree on a place."""
+
+ENOUGH_INLIERS: Final = 40
+"""From here on a page without boxes fits in full."""
+
+MATCH_RATIO: Final = 0.85
+"""How much nearer the best feature must be than the second one."""
+
+MIN_PAGE, MAX_PAGE = 0.05, 20.0
+"""The page's area, as a share of the scan's: a small sheet on a large table, or a part of a page."""
+
+CODE_PX: Final = 240
+"""Of the upright picture that the code is read from."""
+
+_PREFIX: Final = "kalamos:"
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """Where a page lies on a scan.
+
+    Attributes:
+        page: of the template, from 1.
+        homography: float64 [3, 3], template units -> px of the scan.
+        method: what it was found by.
+        error: by how many px of the scan, as root mean square, the boxes lie elsewhere than the homography
+            has them; on a page without boxes, the markers' corners. A bent page has more; `refine` mends it.
+        fit: the share of the boxes' sides whose line is seen, 0 to 1.
+        sheet: the sheet's number, if its code was read.
+    """
+
+    page: int
+    homography: Matrix
+    method: Method
+    error: float
+    fit: float
+    sheet: str | None = None
+
+    def corners_of(self, box: Box) -> NDArray[np.float32]:
+        """Return a box's corners, float32 [4, 2], px, clockwise from the template's top left.
+
+        >>> found = Registration(1, np.diag([2.0, 2.0, 1.0]), "markers", 0.0, 1.0)
+        >>> found.corners_of(Box(10, 20, 5, 5))[0].tolist()
+        [20.0, 40.0]
+        """
+        return np.asarray(_project(self.homography, _corners([box]))[0], np.float32)
+
+
+class _Marks(NamedTuple):
+    """Marker corners in template units and on the scan, float64 [K, 4, 2] both."""
+
+    printed: NDArray[np.float64]
+    seen: NDArray[np.float64]
+
+
+class _Features(NamedTuple):
+    """Points in template units, float32 [K, 2], and their ORB descriptors, uint8 [K, 32]."""
+
+    points: NDArray[np.float32]
+    descriptors: NDArray[np.uint8]
+
+
+class Registrar:
+    """Registers many scans of one form; what the form alone gives is computed once.
+
+    Args:
+        template: of the form.
+        frame_finder: finds frames on a scan, where neither markers nor the empty form's image help.
+
+    Raises:
+        FormError: later, at the first scan that needs it: an image of the empty form cannot be read.
+    """
+
+    def __init__(self, template: FormTemplate, *, frame_finder: FrameFinder = find_frames) -> None:
+        self.template = template
+        self._find_frames = frame_finder
+        self._boxes = [
+            _corners([box for each in template.fields if each.page == number for box in each.boxes])
+            for number in range(1, len(template.pages) + 1)
+        ]
+
+    def register(self, scan: Grey, *, page: int | None = None) -> Registration:
+        """Find where and which page of the form a scan shows, turned as it may be.
+
+        Args:
+            scan: uint8 [H, W], dark lines on bright paper.
+            page: which page it is, from 1, if that is known.
+
+        Raises:
+            UnregisteredError: it shows none of the form's pages, or a sheet of another form; its `fit` says
+                how near it came.
+            InvalidArrayError: `scan` is not uint8 [H, W].
+            FormError: there is no such page.
+        """
+        if scan.ndim != 2 or scan.dtype != np.uint8 or min(scan.shape) < 1:
+            raise InvalidArrayError(f"a scan is uint8 [H, W], not {scan.dtype} {list(scan.shape)}")
+        if page is not None and not 1 <= page <= len(self.template.pages):
+            raise FormError(f"form {self.template.name!r} has no page {page}")
+        pages = range(1, len(self.template.pages) + 1) if page is None else [page]
+        best: Registration | None = None
+        for way in (self._by_markers, self._by_features, self._by_frames):
+            for found in filter(None, way(scan, pages)):
+                if best is None or found.fit > best.fit + 0.02:
+                    best = found
+            if best is not None and best.fit >= SURE_FIT:
+                break
+        if best is None or best.fit < MIN_FIT:
+            self._refuse(0.0 if best is None else best.fit)
+        assert best is not None  # noqa: S101  (`_refuse` does not return)
+        return replace(best, sheet=self._read_code(scan, best))
+
+    def _refuse(self, fit: float) -> None:
+        raise UnregisteredError(
+            f"shows no page of form {self.template.name!r}: {fit:.0%} of its boxes' lines are seen, "
+            f"and at least {MIN_FIT:.0%} must be",
+            remedy="is it another form, or cut off, or blurred?",
+            fit=fit,
+        )
+
+    def _judged(self, scan: Grey, number: int, matrix: Matrix, method: Method) -> Registration | None:
+        """See how well a homography fits; None if no camera sees a page so."""
+        if not _is_possible(matrix, self.template.pages[number - 1], scan):
+            return None
+        boxes = self._boxes[number - 1]
+        if not len(boxes):
+            return Registration(number, matrix, method, 0.0, 1.0)
+        return _with_outlines(number, matrix, method, find_outlines(scan, _project(matrix, boxes)))
+
+    def _bettered(self, scan: Grey, found: Registration) -> Registration:
+        """Fit the homography to the boxes as they were found, for as long as that shows more of them."""
+        boxes = self._boxes[found.page - 1]
+        for _ in range(1 if found.fit > SURE_FIT else 4):
+            outlines = find_outlines(scan, _project(found.homography, boxes))
+            matrix = _refitted(self.template.pages[found.page - 1], found.homography, boxes, outlines)
+            better = self._judged(scan, found.page, matrix, found.method)
+            if better is None or better.fit < found.fit - 0.02:
+                break
+            found = better
+        return found
+
+    # Markers
+
+    def _by_markers(self, scan: Grey, pages: Sequence[int]) -> Iterator[Registration | None]:
+        wanted = [number for number in pages if len(self.template.pages[number - 1].markers) >= 2]
+        if not wanted:
+            return
+        marks: dict[int, _Marks] = {}
+        for long_side in MARKER_LONG_SIDES:
+            seen = _find_markers(scan, long_side)
+            marks = {number: self._marks(number, seen) for number in wanted}
+            if max(len(each.seen) for each in marks.values()) >= 3 or max(scan.shape) < 1.5 * long_side:
+                break
+        most = max(len(each.seen) for each in marks.values())
+        for number, each in marks.items():
+            if len(each.seen) < max(2, most):
+                continue
+            placed = _by_marks(each, MARKER_STRAY * max(scan.shape))
+            if placed is None:
+                continue
+            matrix, kept = placed
+            found = self._judged(scan, number, matrix, "markers")
+            if found is not None and not len(self._boxes[number - 1]):
+                found = replace(found, error=_rms(_project(matrix, kept.printed) - kept.seen))
+            # Two markers say next to nothing of perspective.
+            yield found if found is None or len(kept.seen) > 2 else self._bettered(scan, found)
+
+    def _marks(self, number: int, seen: dict[int, NDArray[np.float64]]) -> _Marks:
+        markers = [marker for marker in self.template.pages[number - 1].markers if marker.id in seen]
+        printed = _corners([Box(marker.x, marker.y, marker.size, marker.size) for marker in markers])
+        return _Marks(printed, np.array([seen[marker.id] for marker in markers]).reshape(-1, 4, 2))
+
+    # Features
+
+    def _by_features(self, scan: Grey, pages: Sequence[int]) -> Iterator[Registration | None]:
+        pictured = [number for number in pages if self._features[number - 1] is not None]
+        if not pictured:
+            return
+        seen = _scan_features(scan)
+        if seen is None:
+            return
+        for number in pictured:
+            printed = self._features[number - 1]
+            matched = None if printed is None else _by_matches(printed, seen)
+            if matched is None:
+                continue
+            matrix, inliers = matched
+            found = self._judged(scan, number, matrix, "features")
+            if found is not None and not len(self._boxes[number - 1]):
+                found = replace(found, fit=min(1.0, inliers / ENOUGH_INLIERS))
+            yield found and self._bettered(scan, found)
+
+    @cached_property
+    def _features(self) -> list[_Features | None]:
+        return [
+            _form_features(self.template, page, boxes)
+            for page, boxes in zip(self.template.pages, self._boxes, strict=True)
+        ]
+
+    # Frames
+
+    def _by_frames(self, scan: Grey, pages: Sequence[int]) -> Iterator[Registration | None]:
+        frames = self._find_frames(scan)
+        for number in pages:
+            matches = match_boxes(self._boxes[number - 1], frames)
+            judged = [self._judged(scan, number, each.homography, "frames") for each in matches]
+            likely = sorted(filter(None, judged), key=lambda each: -each.fit)
+            if not likely or likely[0].fit < SURE_FIT:
+                likely = sorted((self._bettered(scan, each) for each in likely), key=lambda each: -each.fit)
+            # A form whose boxes look alike upside down is more often scanned upright.
+            alike = [each for each in likely if each.fit > likely[0].fit - SAME_FIT]
+            yield from (self._bettered(scan, each) for each in sorted(alike, key=_turn)[:1])
+
+    # The code
+
+    def _read_code(self, scan: Grey, found: Registration) -> str | None:
+        """Read a printed sheet's number.
+
+        Raises:
+            UnregisteredError: the code says another form's name.
+        """
+        page = self.template.pages[found.page - 1]
+        place = code_place(self.template, found.page) if page.markers else None
+        if place is None:
+            return None
+        text = _decoded(scan, found.homography, place)
+        if not text.startswith(_PREFIX) or text.count(":") < 3:
+            return None
+        start, sheet = text.rsplit(":", 1)
+        expected = sheet_code(self.template.name, found.page, 0).rsplit(":", 1)[0]
+        if start == expected:
+            return sheet
+        name = start.removeprefix(_PREFIX).rpartition(":")[0]
+        raise UnregisteredError(
+            f"is a sheet of form {name!r}, not page {found.page} of {self.template.name!r}",
+            remedy="read it with its own template",
+            fit=found.fit,
+        )
+
+
+def register(scan: Grey, template: FormTemplate, *, page: int | None = None) -> Registration:
+    """Find where a template's page lies on one scan, as `Registrar.register` does for many.
+
+    >>> from kalamos.forms.template import row_of_boxes
+    >>> scan = np.full((300, 400), 255, np.uint8)
+    >>> boxes = row_of_boxes(40, 60, 30, 40, count=5, step=38)
+    >>> boxes += row_of_boxes(40, 150, 30, 40, count=3, step=38)
+    >>> for x, y, width, height in boxes:
+    ...     _ = cv2.rectangle(scan, (x, y), (x + width, y + height), 0, 2)
+    >>> form = FormTemplate("exam", (FormPage(400, 300),), (Field("mark", boxes),))
+    >>> found = register(np.rot90(scan, 2).copy(), form)
+    >>> found.method, found.fit, np.rint(found.corners_of(boxes[0])[0]).tolist()
+    ('frames', 1.0, [359.0, 239.0])
+    """
+    return Registrar(template).register(scan, page=page)
+
+
+def refine(scan: Grey, registration: Registration, field: Field) -> NDArray[np.float32]:
+    """Find each box of a field by its own lines.
+
+    Returns:
+        float32 [N, 4, 2], px, clockwise from the template's top left. Boxes whose lines are not seen lie as
+        their neighbours tell, of which `refine_fields` knows more.
+    """
+    return refine_fields(scan, registration, [field])[0]
+
+
+def refine_fields(
+    scan: Grey, registration: Registration, fields: Sequence[Field]
+) -> list[NDArray[np.float32]]:
+    """Find the boxes of all fields of a registered page by their own lines.
+
+    Args:
+        scan: uint8 [H, W], the registered one.
+        fields: of the registered page, best all of them: neighbours help each other.
+
+    Returns:
+        For each field float32 [N, 4, 2], px, clockwise from the template's top left.
+
+    Raises:
+        FormError: a field is on another page.
+    """
+    for each in fields:
+        if each.page != registration.page:
+            raise FormError(
+                f"field {each.name!r} is on page {each.page}, and page {registration.page} is registered"
+            )
+    if not fields:
+        return []
+    boxes = _corners([box for each in fields for box in each.boxes])
+    outlines = find_outlines(scan, _project(registration.homography, boxes))
+    ends = np.cumsum([len(each.boxes) for each in fields])[:-1]
+    return np.split(outlines.corners, ends)
+
+
+def _corners(boxes: Sequence[Box]) -> NDArray[np.float64]:
+    """Return boxes' corners, float64 [N, 4, 2], clockwise from the top left."""
+    if not boxes:
+        return np.zeros((0, 4, 2))
+    x, y, width, height = np.array(boxes, np.float64).T
+    return np.stack(
+        [np.stack([x, x + width, x + width, x], axis=1), np.stack([y, y, y + height, y + height], axis=1)],
+        axis=2,
+    )
+
+
+def _project(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not points.size:
+        return points
+    moved = cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix)
+    return np.asarray(moved, np.float64).reshape(points.shape)
+
+
+def _rms(off: NDArray[np.float64]) -> float:
+    return float(np.sqrt((off**2).sum(axis=-1).mean()))
+
+
+def _turn(found: Registration) -> int:
+    """Return by how many quarters a page is turned, 0 to 2."""
+    matrix = found.homography
+    return abs(round(float(np.arctan2(matrix[1, 0], matrix[0, 0])) / (np.pi / 2)))
+
+
+def _with_outlines(page: int, matrix: Matrix, method: Method, outlines: Outlines) -> Registration:
+    return Registration(page, matrix, method, _rms(outlines.moved), outlines.fit)
+
+
+def _is_possible(matrix: Matrix, page: FormPage, scan: Grey) -> bool:
+    """Whether a camera or scanner may see a page so: not mirrored, not folded, of a size like the scan's."""
+    corners = _corners([Box(0, 0, page.width, page.height)])[0]
+    depths = corners @ matrix[2, :2] + matrix[2, 2]
+    if depths.min() * depths.max() <= 0 or np.abs(depths).max() > 3 * np.abs(depths).min():
+        return False
+    x, y = _project(matrix, corners).T
+    ahead, behind = (np.stack([np.roll(x, by) - x, np.roll(y, by) - y]) for by in (-1, 1))
+    turns = ahead[0] * behind[1] - ahead[1] * behind[0]  # twice the area at each corner
+    area = (x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    return bool(turns.min() > 0 and MIN_PAGE < area / scan.size < MAX_PAGE)
+
+
+def _refitted(page: FormPage, matrix: Matrix, boxes: NDArray[np.float64], outlines: Outlines) -> Matrix:
+    """Fit the homography to boxes as found; the page's corners hold it where boxes do not."""
+    seen = outlines.found.sum(axis=1) >= 2
+    if not seen.any():
+        return matrix
+    corners = _corners([Box(0, 0, page.width, page.height)])
+    sources = np.concatenate([boxes[seen], corners]).reshape(-1, 2)
+    targets = np.concatenate([outlines.corners[seen].astype(np.float64), _project(matrix, corners)]).reshape(
+        -1, 2
+    )
+    fitted, _ = cv2.findHomography(sources, targets, 0)
+    return matrix if fitted is None or not np.isfinite(fitted).all() else np.asarray(fitted, np.float64)
+
+
+def _find_markers(scan: Grey, long_side: int) -> dict[int, NDArray[np.float64]]:
+    """Find markers: number -> float64 [4, 2], px, clockwise from the marker's own top left."""
+    scale = 1 / max(1, round(max(scan.shape) / long_side))
+    image = reduced(scan, scale)
+    parameters = cv2.aruco.DetectorParameters()
+    # Windows that hold a marker's frame at these sizes; the default tries three.
+    parameters.adaptiveThreshWinSizeMin = parameters.adaptiveThreshWinSizeMax = 23
+    parameters.minMarkerPerimeterRate = 0.04
+    dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
+    corners, ids, _ = cv2.aruco.ArucoDetector(dictionary, parameters).detectMarkers(image)
+    if not corners:
+        return {}
+    found: dict[int, NDArray[np.float64]] = {}
+    for number, each in sorted(
+        zip(np.ravel(ids).astype(int).tolist(), corners, strict=True), key=lambda one: cv2.contourArea(one[1])
+    ):
+        # The largest of one number counts: writing makes small ones.
+        found[number] = _sharpened(scan, (each[0].astype(np.float64) + 0.5) / scale - 0.5)
+    return found
+
+
+def _sharpened(scan: Grey, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Find corners to a fraction of a px of the whole scan."""
+    side = float(np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1).min())
+    window = max(2, round(side / 14))  # less than a module, or the marker's inside is in it
+    points = corners.astype(np.float32).reshape(-1, 1, 2).copy()
+    inside = (points > window).all() and (points[..., 0] < scan.shape[1] - window - 1).all()
+    if not inside or not (points[..., 1] < scan.shape[0] - window - 1).all():
+        return corners
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.02)
+    better = cv2.cornerSubPix(scan, points, (window, window), (-1, -1), stop).reshape(4, 2).astype(np.float64)
+    return better if float(np.abs(better - corners).max()) < window + 1 else corners
+
+
+def _by_marks(marks: _Marks, stray: float) -> tuple[Matrix, _Marks] | None:
+    """Fit a homography to markers, leaving out those that do not agree with the others."""
+    printed, seen = marks
+    while len(printed) >= 2:
+        matrix = _fitted(printed.reshape(-1, 2), seen.reshape(-1, 2), flat=len(printed) == 2)
+        if matrix is None:
+            return None
+        off = np.linalg.norm(_project(matrix, printed) - seen, axis=-1).max(axis=1)
+        if off.max() <= stray:
+            return matrix, _Marks(printed, seen)
+        if len(printed) == 2:
+            return None
+        kept = np.arange(len(printed)) != _odd_one(printed, seen, off)
+        printed, seen = printed[kept], seen[kept]
+    return None
+
+
+def _odd_one(printed: NDArray[np.float64], seen: NDArray[np.float64], off: NDArray[np.float64]) -> int:
+    """Return the marker without which the others agree best."""
+    rest = []
+    for left_out in range(len(printed)):
+        kept = np.arange(len(printed)) != left_out
+        matrix = _fitted(printed[kept].reshape(-1, 2), seen[kept].reshape(-1, 2), flat=kept.sum() == 2)
+        rest.append(np.inf if matrix is None else _rms(_project(matrix, printed[kept]) - seen[kept]))
+    return int(np.argmin(rest)) if np.isfinite(rest).any() else int(off.argmax())
+
+
+def _fitted(sources: NDArray[np.float64], targets: NDArray[np.float64], *, flat: bool) -> Matrix | None:
+    """Fit a homography; `flat` without perspective, which two markers do not tell."""
+    if flat:
+        affine, _ = cv2.estimateAffinePartial2D(sources, targets, method=cv2.LMEDS)
+        return None if affine is None else np.vstack([affine, [0, 0, 1]])
+    matrix, _ = cv2.findHomography(sources, targets, 0)
+    return None if matrix is None or not np.isfinite(matrix).all() else np.asarray(matrix, np.float64)
+
+
+def _form_features(template: FormTemplate, page: FormPage, boxes: NDArray[np.float64]) -> _Features | None:
+    """Find features of an empty form's print, without its boxes: these are all alike, and get filled."""
+    if not page.image:
+        return None
+    try:
+        image = load_grey(Path(template.folder, page.image))
+    except ImageError as error:
+        raise FormError(f"the empty form's image: {error.problem}", remedy=error.remedy) from error
+    image = _at_most(image, FEATURE_LONG_SIDE)
+    units = np.array([page.width / image.shape[1], page.height / image.shape[0]])
+    mask = np.full(image.shape, 255, np.uint8)
+    for box in boxes / units:
+        left, top = np.floor(box.min(axis=0) - 3).astype(int)
+        right, bottom = np.ceil(box.max(axis=0) + 3).astype(int)
+        mask[max(top, 0) : bottom, max(left, 0) : right] = 0
+    points, descriptors = _orb(FORM_FEATURES).detectAndCompute(image, mask)
+    if descriptors is None or len(points) < MIN_INLIERS:
+        return None
+    places = (np.array([point.pt for point in points]) + 0.5) * units
+    return _Features(places.astype(np.float32), np.asarray(descriptors, np.uint8))
+
+
+def _scan_features(scan: Grey) -> _Features | None:
+    image = _at_most(scan, FEATURE_LONG_SIDE)
+    points, descriptors = _orb(SCAN_FEATURES).detectAndCompute(image, None)
+    if descriptors is None or len(points) < MIN_INLIERS:
+        return None
+    scale = np.array([scan.shape[1] / image.shape[1], scan.shape[0] / image.shape[0]])
+    places = (np.array([point.pt for point in points]) + 0.5) * scale - 0.5
+    return _Features(places.astype(np.float32), np.asarray(descriptors, np.uint8))
+
+
+def _orb(count: int) -> cv2.ORB:
+    return cv2.ORB.create(
+        nfeatures=count, scaleFactor=1.2, nlevels=6, edgeThreshold=15, patchSize=31, fastThreshold=12
+    )
+
+
+def _at_most(image: Grey, long_side: int) -> Grey:
+    return reduced(image, long_side / max(image.shape))
+
+
+def _by_matches(printed: _Features, seen: _Features) -> tuple[Matrix, int] | None:
+    """Find the homography that most features agree on, and how many they are."""
+    pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(printed.descriptors, seen.descriptors, k=2)
+    good = [
+        best
+        for best, second in (pair for pair in pairs if len(pair) == 2)
+        if best.distance < MATCH_RATIO * second.distance
+    ]
+    if len(good) < MIN_INLIERS:
+        return None
+    sources = printed.points[[match.queryIdx for match in good]]
+    targets = seen.points[[match.trainIdx for match in good]]
+    spread = float(np.linalg.norm(np.ptp(seen.points, axis=0)))
+    matrix, inliers = cv2.findHomography(
+        sources, targets, cv2.USAC_MAGSAC, 0.004 * spread, maxIters=10_000, confidence=0.9999
+    )
+    if matrix is None or not np.isfinite(matrix).all() or int(inliers.sum()) < MIN_INLIERS:
+        return None
+    return np.asarray(matrix, np.float64), int(inliers.sum())
+
+
+def _decoded(scan: Grey, matrix: Matrix, place: Box) -> str:
+    """Read the code at a place in template units; "" if there is none to be read."""
+    gap = place.width / CODE_SIDE * CODE_GAP * 0.45
+    around = Box(place.x - gap, place.y - gap, place.width + 2 * gap, place.height + 2 * gap)
+    source = _project(matrix, _corners([around]))[0].astype(np.float32)
+    target = np.array([[0, 0], [CODE_PX, 0], [CODE_PX, CODE_PX], [0, CODE_PX]], np.float32)
+    upright = cv2.warpPerspective(
+        scan,
+        cv2.getPerspectiveTransform(source, target),
+        (CODE_PX, CODE_PX),
+        flags=cv2.INTER_CUBIC,
+        borderValue=255,
+    )
+    try:
+        return str(cv2.QRCodeDetector().detectAndDecode(upright)[0])
+    except (cv2.error, UnicodeDecodeError):
+        return ""
