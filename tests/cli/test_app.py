@@ -31,6 +31,7 @@ def test_a_port_in_use(command) -> None:
         (["--max-upload-mb", "0"], "max-upload-mb"),
         (["--timeout", "nan"], "seconds = nan"),
         (["--max-upload-mb", "inf"], "max-upload-mb"),
+        (["--forms", "no-such-folder"], "no-such-folder: is no folder of forms"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(command, arguments: list[str], told: str) -> None:

@@ -7,7 +7,6 @@ badge; it has neither the limits nor examples with this server's address.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections import defaultdict
@@ -32,13 +31,33 @@ from starlette.types import Receive, Scope, Send
 from kalamos._version import __version__
 from kalamos.app.batching import BatchScheduler, ModelRegistry
 from kalamos.app.errors import APIError, Limits, error_response
-from kalamos.app.requests import BodyReader, PredictRequest, UploadedImage, read_form, read_json
-from kalamos.app.schema import Alphabet, Answer, Failure, Health, Measured, Model, Models, body_schemas
+from kalamos.app.page_api import add_page_routes, checked_rule
+from kalamos.app.requests import (
+    JSON_TYPE,
+    BodyReader,
+    PredictRequest,
+    UploadedImage,
+    content_kind,
+    parsed,
+    read_form,
+    read_json,
+)
+from kalamos.app.scans import FormRegistry
+from kalamos.app.schema import (
+    Alphabet,
+    Answer,
+    Health,
+    Measured,
+    Model,
+    Models,
+    body_schema,
+    body_schemas,
+    error_code,
+    error_responses,
+)
 from kalamos.app.security import API_PATHS, LOOPBACK_HOSTS, Guard
-from kalamos.errors import ModelError, ModelNotFoundError, UsageError
+from kalamos.errors import ModelError
 from kalamos.model_file import ModelSpec
-from kalamos.postprocessing import AnswerRule
-from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.writers.base import encodable
 from kalamos.writers.tables import json_object
@@ -53,22 +72,6 @@ __all__ = ["create_app"]
 
 PREDICT_ROUTE: Final = "/v1/predict"
 
-MAX_INLINE_PARSE_BYTES: Final = 64 * 1024
-"""Bytes that are parsed at once; the event loop does not wait for more."""
-
-FORM_TYPE: Final = "multipart/form-data"
-JSON_TYPE: Final = "application/json"
-
-ERROR_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    408: {"description": "The request came too slowly."},
-    413: {"description": "Too many bytes, images or parts."},
-    415: {"description": "Neither a form nor JSON, or compressed."},
-    422: {"description": "An unknown field, a value out of range, no image, no such model."},
-    429: {"description": "Too much to do: wait for `Retry-After` seconds."},
-    503: {"description": "The model cannot be opened."},
-    504: {"description": "Reading took too long."},
-}
-
 # Only what a shell takes as it is: people paste the examples.
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
@@ -80,6 +83,7 @@ def create_app(
     limits: Limits | None = None,
     page: gradio.Blocks | None = None,
     *,
+    forms: FormRegistry | None = None,
     hosts: Iterable[str] | None = LOOPBACK_HOSTS,
     visit_limits: VisitLimits | None = None,
 ) -> FastAPI:
@@ -89,6 +93,7 @@ def create_app(
         readers: the models.
         limits: the default ones if None.
         page: the page at `/`; None for the API alone.
+        forms: the forms that scans can be of; None for none.
         hosts: names, without port, that the server answers to; None for any.
         visit_limits: bounds on what visitors of the page hold; the default ones if None.
 
@@ -97,7 +102,7 @@ def create_app(
 
     >>> app = create_app(ModelRegistry(["digits"]))
     >>> sorted(app.openapi()["paths"])
-    ['/health', '/v1/models', '/v1/predict']
+    ['/health', '/v1/forms', '/v1/forms/{name}', '/v1/models', '/v1/predict', '/v1/read']
     """
     limits = limits or Limits()
     scheduler = BatchScheduler(readers, limits)
@@ -110,13 +115,13 @@ def create_app(
     app = _Application(
         title="kalamos",
         version=__version__,
-        description="Reads isolated handwritten characters: images in, one row an image out.",
+        description="Reads handwritten characters: on images of one each, on pages, and on forms with boxes.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    add_api(app, readers, limits, scheduler)
+    add_api(app, readers, limits, scheduler, forms or FormRegistry())
     for kind in (APIError, HTTPException, ClientDisconnect):
         app.add_exception_handler(kind, _refused)
     app.state.end_page = lambda: None
@@ -160,36 +165,31 @@ async def _refused(request: Request, error: Exception) -> Response:
     return error_response(refusal, request.state.request_id)
 
 
-def add_api(app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: BatchScheduler) -> None:
+def add_api(
+    app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: BatchScheduler, forms: FormRegistry
+) -> None:
     """Add the routes, over one registry of models and one scheduler."""
     bodies = BodyReader(limits)
 
     @app.post(
         PREDICT_ROUTE,
         response_model=Answer,
-        responses={status: {**told, "model": Failure} for status, told in ERROR_RESPONSES.items()},
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {
-                    FORM_TYPE: {"schema": {"$ref": "#/components/schemas/Form"}},
-                    JSON_TYPE: {"schema": {"$ref": "#/components/schemas/JsonRequest"}},
-                },
-            }
-        },
+        responses=error_responses(),
+        openapi_extra=body_schema("Form", "JsonRequest"),
     )
     async def predict(request: Request) -> Response:
         """Read the characters on images: one row per image, in the order they were sent.
 
         An image that cannot be read is a row with its error and the error's code; the others are read.
         """
-        kind = _content_kind(request)
+        kind = content_kind(request)
         scheduler.admit()
         async with bodies.read(request) as body:
             predict_request = await _parsed(kind, body, request, limits)
             del body
             model = predict_request.model or registry.default
-            options = _checked_options(registry, model, predict_request)
+            rule = checked_rule(registry, model, predict_request.options)
+            options = replace(predict_request.options, top_k=rule.top_k)
             try:
                 predictions = await scheduler.read(model, predict_request.images, options, request.receive)
             except ModelError as error:
@@ -200,7 +200,7 @@ def add_api(app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: Ba
             predict_request.images,
             predictions,
             top_k=options.top_k,
-            columns=AnswerRule.for_model(registry.spec(model), options).columns,
+            columns=rule.columns,
         )
         return Response(answer, media_type=JSON_TYPE)
 
@@ -221,6 +221,7 @@ def add_api(app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: Ba
     async def docs(request: Request) -> HTMLResponse:
         return HTMLResponse(openapi_html(request.app.openapi(), limits, requested_address(request.scope)))
 
+    add_page_routes(app, registry, forms, scheduler, bodies)
     # Found first, and called without FastAPI's work on parameters, half the cost of a small request: this
     # route has none. FastAPI's own route describes it in the document.
     app.router.routes.insert(0, Route(PREDICT_ROUTE, predict, methods=["POST"]))
@@ -250,46 +251,13 @@ class _NotHere:
         raise HTTPException(404)
 
 
-def _content_kind(request: Request) -> str:
-    """Return which of the two kinds of body this is; another is refused before any of it is read."""
-    if request.query_params:
-        raise APIError(
-            422, "unknown_field", "options in the address are not looked at", remedy="send them in the body"
-        )
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in {FORM_TYPE, JSON_TYPE}:
-        raise APIError(
-            415,
-            "unsupported_media_type",
-            "the request's body is neither a form nor JSON",
-            remedy=f"send it as {FORM_TYPE} or {JSON_TYPE}",
-            headers={"Accept": f"{FORM_TYPE}, {JSON_TYPE}"},
-        )
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise APIError(
-            415, "unsupported_encoding", "the request's body is compressed", remedy="send it as it is"
-        )
-    return kind
-
-
 async def _parsed(kind: str, body: bytes, request: Request, limits: Limits) -> PredictRequest:
     def parse() -> PredictRequest:
         if kind == JSON_TYPE:
             return read_json(body, most=limits.images)
         return read_form(body, request.headers["content-type"], most=limits.images)
 
-    return parse() if len(body) <= MAX_INLINE_PARSE_BYTES else await asyncio.to_thread(parse)
-
-
-def _checked_options(registry: ModelRegistry, model: str, predict_request: PredictRequest) -> PredictOptions:
-    """Return the options, checked against what the model can do."""
-    try:
-        rule = AnswerRule.for_model(registry.spec(model), predict_request.options)
-    except ModelNotFoundError as error:
-        raise APIError(422, "unknown_model", error.problem, remedy=error.remedy) from None
-    except UsageError as error:
-        raise APIError(422, "invalid_option", error.problem, remedy=error.remedy) from None
-    return replace(predict_request.options, top_k=rule.top_k)
+    return await parsed(body, parse)
 
 
 def answer_json(
@@ -320,15 +288,11 @@ def answer_json(
         )
     rows = [
         f"{json_object(replace(prediction, path=upload.name), top_k, columns)[:-1]}, "
-        f'"code": {_code(prediction)}}}'
+        f'"code": {json.dumps(error_code(prediction.error))}}}'
         for upload, prediction in zip(uploads, predictions, strict=True)
     ]
     results = ",\n".join(rows)
     return f'{{"model": {json.dumps(model)}, "results": [\n{results}\n]}}'.encode()
-
-
-def _code(prediction: Prediction) -> str:
-    return "null" if prediction.error is None else f'"{prediction.error.summary.replace(" ", "_")}"'
 
 
 def described(name: str, spec: ModelSpec) -> Model:

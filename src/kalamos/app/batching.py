@@ -31,7 +31,7 @@ from kalamos.predictions import Prediction
 from kalamos.recognizer import CHUNK, Recognizer, load
 from kalamos.zoo import find_model, names
 
-__all__ = ["BatchScheduler", "ModelRegistry"]
+__all__ = ["BatchScheduler", "ClientWatcher", "ModelRegistry"]
 
 
 TARGET_BATCH_SECONDS: Final = 0.5
@@ -231,7 +231,7 @@ class BatchScheduler:
             worker = self._workers[model] = _Worker(self, model, loop)
         self.waiting += len(uploads)
         worker.add(request)
-        watcher = None if receive is None else _Watcher(loop, request.done, receive)
+        watcher = None if receive is None else ClientWatcher(loop, request.done, receive)
         try:
             async with asyncio.timeout(self.limits.seconds):
                 await request.done
@@ -288,7 +288,7 @@ class BatchScheduler:
                 thread.join(max(0.0, end - time.monotonic()))
 
 
-class _Watcher:
+class ClientWatcher:
     """Tells a future when the client goes away; only of a request that takes a while, as looking costs."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[None], receive: Receive) -> None:

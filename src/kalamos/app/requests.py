@@ -1,4 +1,4 @@
-"""Predict requests: the body read within limits, then its images and options, from a form or from JSON."""
+"""Requests with images: the body read within limits, then images and options, from a form or from JSON."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from kalamos.app.errors import APIError, Limits
-from kalamos.app.schema import MAX_NAME_CHARACTERS, FormRequest, Image, JsonRequest, RequestFields
+from kalamos.app.schema import (
+    IMAGE_FIELDS,
+    MAX_NAME_CHARACTERS,
+    FormRequest,
+    Image,
+    JsonRequest,
+    ModelFields,
+)
 from kalamos.errors import CorruptImageError, UsageError, suggest
 from kalamos.images.files import display_name
 from kalamos.predict_options import PredictOptions
@@ -31,7 +38,12 @@ MAX_DRAIN_BYTES, MAX_DRAIN_SECONDS = 8 * 2**20, 1.0
 for an answer, and would see a broken connection in its place."""
 
 
-IMAGE_FIELDS: Final = ("image", "images")
+FORM_TYPE: Final = "multipart/form-data"
+JSON_TYPE: Final = "application/json"
+
+MAX_INLINE_PARSE_BYTES: Final = 64 * 1024
+"""Bytes that are parsed at once; the event loop does not wait for more."""
+
 MAX_OTHER_PARTS: Final = 64
 """Form parts and JSON values beyond the images: the options, with room for what will be refused by name."""
 
@@ -39,6 +51,11 @@ MAX_PART_HEADER_BYTES: Final = 8 * 1024
 """Of one header of a form's part."""
 
 _DATA_URL: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*;base64,")
+
+Fields = TypeVar("Fields", bound=BaseModel)
+"""What a request says beside its images."""
+
+T = TypeVar("T")
 
 
 class BodyReader:
@@ -123,6 +140,33 @@ async def drain_body(receive: Receive) -> None:
                 left -= len(message.get("body", b""))
 
 
+def content_kind(request: Request) -> str:
+    """Return which of the two kinds of body this is; another is refused before any of it is read."""
+    if request.query_params:
+        raise APIError(
+            422, "unknown_field", "options in the address are not looked at", remedy="send them in the body"
+        )
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in {FORM_TYPE, JSON_TYPE}:
+        raise APIError(
+            415,
+            "unsupported_media_type",
+            "the request's body is neither a form nor JSON",
+            remedy=f"send it as {FORM_TYPE} or {JSON_TYPE}",
+            headers={"Accept": f"{FORM_TYPE}, {JSON_TYPE}"},
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise APIError(
+            415, "unsupported_encoding", "the request's body is compressed", remedy="send it as it is"
+        )
+    return kind
+
+
+async def parsed(body: bytes, parse: Callable[[], T]) -> T:
+    """Call what parses a body: here if that takes a moment, else in a thread."""
+    return parse() if len(body) <= MAX_INLINE_PARSE_BYTES else await asyncio.to_thread(parse)
+
+
 @dataclass(frozen=True, slots=True)
 class UploadedImage:
     """One image as it came."""
@@ -142,8 +186,16 @@ class UploadedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesRequest(Generic[Fields]):
+    """A request with images, checked as far as that goes without a model."""
+
+    images: list[UploadedImage]
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
 class PredictRequest:
-    """A request, checked as far as that goes without a model."""
+    """A request for predictions, checked as far as that goes without a model."""
 
     images: list[UploadedImage]
     model: str | None
@@ -151,15 +203,43 @@ class PredictRequest:
 
 
 def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
-    r"""Read `multipart/form-data` (RFC 7578): files called `image` or `images`, options as fields.
-
-    Raises:
-        APIError: 422, or 413 for more than `most` images or very many parts.
+    r"""Read the form of a request for predictions; see `read_images_form`.
 
     >>> head = b'Content-Disposition: form-data; name="image"; filename="7.png"'
     >>> body = b"--x\r\n" + head + b"\r\n\r\n...\r\n--x--\r\n"
     >>> read_form(body, "multipart/form-data; boundary=x", most=1).images
     [UploadedImage(content=b'...', name='7.png', where='7.png')]
+    """
+    return _predict_request(read_images_form(body, content_type, FormRequest, most=most))
+
+
+def read_json(body: bytes, *, most: int) -> PredictRequest:
+    r"""Read the JSON of a request for predictions, `schema.JsonRequest`; see `read_images_json`.
+
+    >>> wish = read_json(b'{"image": "iVBORw==", "top_k": 1}', most=1)
+    >>> wish.images[0].content, wish.options.top_k
+    (b'\x89PNG', 1)
+    """
+    return _predict_request(read_images_json(body, JsonRequest, most=most))
+
+
+def _predict_request(asked: ImagesRequest[Any]) -> PredictRequest:
+    return PredictRequest(asked.images, asked.fields.model, checked_options(asked.fields))
+
+
+def read_images_form(
+    body: bytes, content_type: str, kind: type[Fields], *, most: int
+) -> ImagesRequest[Fields]:
+    """Read `multipart/form-data` (RFC 7578): files called `image` or `images`, options as fields.
+
+    Args:
+        body: the whole of it.
+        content_type: with the boundary between the parts.
+        kind: the model of the fields beside the images.
+        most: images.
+
+    Raises:
+        APIError: 422, or 413 for more than `most` images or very many parts.
     """
     parser = _PartsParser(content_type, most + MAX_OTHER_PARTS)
     parser.feed(body)
@@ -169,28 +249,29 @@ def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
     for name, filename, content in parser.parts:
         if name in IMAGE_FIELDS:
             images.append(_upload(content, filename, len(images)))
-        elif name not in FormRequest.model_fields:
-            raise _unknown(name)
+        elif name not in kind.model_fields:
+            raise _unknown(name, (*IMAGE_FIELDS, *kind.model_fields))
         elif name in fields:
             raise APIError(422, "invalid_field", f"the field {name!r} comes twice", remedy="leave one out")
         else:
             fields[name] = _text(name, content)
     try:
-        asked = FormRequest.model_validate(fields)
+        asked = kind.model_validate(fields)
     except ValidationError as error:
-        raise _invalid(error) from None
-    return PredictRequest(_counted(images, most), asked.model, _options(asked))
+        raise _invalid(error, kind) from None
+    return ImagesRequest(_counted(images, most), asked)
 
 
-def read_json(body: bytes, *, most: int) -> PredictRequest:
-    r"""Read the JSON of `schema.JsonRequest`.
+def read_images_json(body: bytes, kind: type[Fields], *, most: int) -> ImagesRequest[Fields]:
+    """Read JSON with images in base64.
+
+    Args:
+        body: the whole of it.
+        kind: its model, with the fields `image` and `images`.
+        most: images.
 
     Raises:
         APIError: 422, or 413 for more than `most` images or very many values.
-
-    >>> wish = read_json(b'{"image": "iVBORw==", "top_k": 1}', most=1)
-    >>> wish.images[0].content, wish.options.top_k
-    (b'\x89PNG', 1)
     """
     # Base64 has none of these, so they count the values before they are all made and held.
     if sum(map(body.count, (b",", b"[", b"{"))) > 8 * (most + MAX_OTHER_PARTS):
@@ -198,17 +279,23 @@ def read_json(body: bytes, *, most: int) -> PredictRequest:
             413, "too_many_values", "the JSON has too many values", remedy="send fewer images at once"
         )
     try:
-        asked = JsonRequest.model_validate_json(body, strict=True)
+        asked = kind.model_validate_json(body, strict=True)
     except ValidationError as error:
-        raise _invalid(error) from None
-    if asked.image is not None and asked.images is not None:
+        raise _invalid(error, kind) from None
+    image, several = (getattr(asked, name) for name in IMAGE_FIELDS)
+    if image is not None and several is not None:
         raise APIError(422, "invalid_field", "'image' and 'images' are both given", remedy="leave one out")
-    items = asked.images if asked.images is not None else [] if asked.image is None else [asked.image]
+    items = several if several is not None else [] if image is None else [image]
     images = [_decoded(item, place) for place, item in enumerate(_counted(items, most))]
-    return PredictRequest(images, asked.model, _options(asked))
+    return ImagesRequest(images, asked)
 
 
-def _options(asked: RequestFields) -> PredictOptions:
+def checked_options(asked: ModelFields) -> PredictOptions:
+    """Return the options among a request's fields.
+
+    Raises:
+        APIError: 422, they contradict each other.
+    """
     try:
         return asked.options()
     except UsageError as error:
@@ -254,12 +341,12 @@ def _text(name: str, content: bytes) -> str:
         raise APIError(422, "invalid_field", f"the field {name!r} is not UTF-8") from None
 
 
-def _unknown(name: str, known: Iterable[str] = (*IMAGE_FIELDS, *FormRequest.model_fields)) -> APIError:
+def _unknown(name: str, known: Iterable[str]) -> APIError:
     remedy = suggest(name[:100], known)
     return APIError(422, "unknown_field", f"unknown field {_short(name)!r}", remedy=remedy)
 
 
-def _invalid(error: ValidationError) -> APIError:
+def _invalid(error: ValidationError, model: type[BaseModel]) -> APIError:
     """Return the innermost error that pydantic found, in one line: of a union, the most telling."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     worst = max(found, key=lambda each: len(each["loc"]))
@@ -268,7 +355,8 @@ def _invalid(error: ValidationError) -> APIError:
         return APIError(422, "invalid_json", worst["msg"], remedy="send one JSON object in UTF-8")
     if kind == "extra_forbidden":
         name = str(place[-1])
-        return _unknown(name) if len(place) == 1 else _unknown(name, Image.model_fields)
+        known = Image.model_fields if len(place) > 1 else dict.fromkeys((*IMAGE_FIELDS, *model.model_fields))
+        return _unknown(name, known)
     # pydantic names the member of a union by its type, which is not part of the request.
     where = ".".join(str(part) for part in place if part not in {"str", "Image"})
     return APIError(422, "invalid_field", f"{where}: {worst['msg']}" if where else worst["msg"])

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any, Final, get_type_hints
+from collections.abc import Collection
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from kalamos.errors import ImageError
 from kalamos.predict_options import PredictOptions, option_infos
 
 MAX_NAME_CHARACTERS = 1024
 """Characters."""
+
+IMAGE_FIELDS: Final = ("image", "images")
+"""Of a request: one image, or several."""
+
+PAGE_OPTIONS: Final = ("charset", "min_confidence", "target_accuracy", "min_known")
+"""Those of `PredictOptions` that mean something for a page."""
 
 
 class _Exact(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class RequestFields(_Exact):
-    """What every request may say; the options of `predict` are added to it below."""
+class ModelFields(_Exact):
+    """What a request says that chooses a model; options of `predict` are added to it below."""
 
     model: Annotated[
         str | None, Field(description="A name from `/v1/models`; the first there by default.")
@@ -26,7 +34,18 @@ class RequestFields(_Exact):
 
     def options(self) -> PredictOptions:
         """Return the options; raises `UsageError` if they contradict each other."""
-        return PredictOptions(**self.model_dump(include=set(_OPTIONS)))
+        return PredictOptions(**self.model_dump(include=set(option_infos())))
+
+
+class PageFields(ModelFields):
+    """What a request for pages says."""
+
+    layout: Annotated[
+        Literal["auto", "line", "page", "grid"],
+        Field(
+            description="One line, lines, or the cells of ruled lines; `auto` reads a grid where it sees one."
+        ),
+    ] = "auto"
 
 
 class Image(_Exact):
@@ -39,21 +58,27 @@ class Image(_Exact):
     ] = None
 
 
-class _JsonFields(RequestFields):
+class ScansJson(_Exact):
+    """One image or several."""
+
     image: Annotated[str | Image | None, Field(description="One image file, base64.")] = None
     images: Annotated[
         list[str | Image] | None, Field(min_length=1, description="Several, instead of `image`.")
     ] = None
 
 
-def _option_fields() -> dict[str, Any]:
-    """Return the fields of `PredictOptions` that a request may have, as pydantic takes them."""
+class ScansForm(_Exact):
+    """The fields of a form beside its images: there are none."""
+
+
+def _option_fields(names: Collection[str]) -> dict[str, Any]:
+    """Return these fields of `PredictOptions`, as pydantic takes them."""
     kinds = get_type_hints(PredictOptions)
     spelled = {name: f"`{name}`" for name in option_infos()}
     fields: dict[str, Any] = {}
     for option in dataclasses.fields(PredictOptions):
         info = option_infos()[option.name]
-        if not info.in_api:
+        if option.name not in names:
             continue
         bounds: dict[str, Any] = {"ge": info.ge, "gt": info.gt, "le": info.le, "max_length": info.max_length}
         if info.kind is float:
@@ -63,13 +88,26 @@ def _option_fields() -> dict[str, Any]:
     return fields
 
 
-_OPTIONS: Final = _option_fields()
+_PREDICT: Final = _option_fields([name for name, info in option_infos().items() if info.in_api])
+_READ: Final = _option_fields(PAGE_OPTIONS)
 
 FormRequest = create_model(
-    "FormRequest", __base__=RequestFields, __doc__="The fields of a form beside its images.", **_OPTIONS
+    "FormRequest", __base__=ModelFields, __doc__="The fields of a form beside its images.", **_PREDICT
 )
 JsonRequest = create_model(
-    "JsonRequest", __base__=_JsonFields, __doc__="One image or several, with options.", **_OPTIONS
+    "JsonRequest",
+    __base__=(ScansJson, ModelFields),
+    __doc__="One image or several, with options.",
+    **_PREDICT,
+)
+PagesForm = create_model(
+    "PagesForm", __base__=PageFields, __doc__="The fields of a form beside its pages.", **_READ
+)
+PagesJson = create_model(
+    "PagesJson",
+    __base__=(ScansJson, PageFields),
+    __doc__="One page or several, with options.",
+    **_READ,
 )
 
 
@@ -113,6 +151,155 @@ class Answer(_Exact):
 
     model: str
     results: list[Row]
+
+
+Box = tuple[int, int, int, int]
+"""x, y, width and height in px of the picture as it was sent."""
+
+
+class PageCharacter(_Exact):
+    """One character of a page, or of a form's box."""
+
+    label: Annotated[str | None, Field(description="Null where the model abstained; `reason` says why.")]
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    known: Annotated[
+        float | None,
+        Field(ge=0, le=1, description="The probability of being a character at all, of models that tell."),
+    ]
+    reason: str | None
+    box: Annotated[Box, Field(description="x, y, width and height, in px of the picture as it was sent.")]
+    candidates: Annotated[
+        list[tuple[str, float]], Field(description="Labels with their confidences, most probable first.")
+    ]
+
+
+class PageWord(_Exact):
+    text: str
+    box: Box
+    characters: list[PageCharacter]
+
+
+class PageLine(_Exact):
+    text: str
+    box: Box
+    words: list[PageWord]
+
+
+class PageCell(_Exact):
+    """A cell of a grid."""
+
+    row: Annotated[int, Field(ge=1)]
+    column: Annotated[int, Field(ge=1)]
+    box: Box
+    character: Annotated[PageCharacter | None, Field(description="Null for a blank.")]
+
+
+class PageRow(_Exact):
+    """The answer for one page: what `kalamos read -f jsonl` writes, and the error's code."""
+
+    path: Annotated[str | None, Field(description="The file's name as it was sent.")]
+    page: Annotated[int, Field(ge=1, description="Its number in the file, of a PDF or TIFF with several.")]
+    width: Annotated[int, Field(description="Of the picture, in px; 0 where there is none.")]
+    height: int
+    layout: Annotated[Literal["line", "page", "grid"], Field(description="How it was read.")]
+    turned: Annotated[
+        float, Field(description="Degrees clockwise that the picture is turned until it stands upright.")
+    ]
+    model: Annotated[str, Field(description="Its name, and the first digits of its file's SHA-256.")]
+    error: Annotated[str | None, Field(description="What is wrong with this page, and how to fix it.")]
+    code: Annotated[
+        str | None, Field(description="The error's kind: `damaged`, `unsupported_format`, `too_large`, …")
+    ]
+    text: Annotated[str, Field(description="Lines; of a grid its rows, with a tab between cells.")]
+    lines: Annotated[list[PageLine], Field(description="In reading order; none of a grid.")]
+    cells: Annotated[list[PageCell], Field(description="Of a grid, row by row.")]
+
+
+class PagesAnswer(_Exact):
+    """The pages, in the order they were sent."""
+
+    model: str
+    results: list[PageRow]
+
+
+class FieldRow(_Exact):
+    """What is written in one field of a form."""
+
+    text: Annotated[str | None, Field(description="Empty for a blank field, null where nothing was read.")]
+    status: Annotated[
+        Literal["ok", "check", "blank", "missing"],
+        Field(description="Sure enough; to be looked at by a person; blank; its page is missing."),
+    ]
+    probability: Annotated[
+        float,
+        Field(ge=0, le=1, description="Of the text among all strings, those that break the rules included."),
+    ]
+    runners_up: Annotated[
+        list[tuple[str, float]], Field(description="The next most likely texts that keep the rules.")
+    ]
+    boxes: Annotated[list[PageCharacter | None], Field(description="What each box holds; null for a blank.")]
+    corners: Annotated[
+        list[list[tuple[float, float]]],
+        Field(description="Of each box on its scan, x and y in px, clockwise from the top left."),
+    ]
+    scan: Annotated[int | None, Field(ge=0, description="Which of `scans` it is on, from 0.")]
+
+
+class ScanRow(_Exact):
+    """One picture of a form."""
+
+    path: Annotated[str | None, Field(description="The file's name as it was sent; `#2` is its second page.")]
+    page: Annotated[int | None, Field(ge=1, description="The form's page that it shows; null for none.")]
+    method: Annotated[str, Field(description="How the form was found on it.")]
+    misfit: float | None
+    sheet: Annotated[str | None, Field(description="The sheet's number, from its printed code.")]
+    error: Annotated[str | None, Field(description="Why it could not be read, or shows no such form.")]
+
+
+class FormRow(_Exact):
+    """One filled form: what `kalamos forms read -o table.jsonl` writes."""
+
+    path: Annotated[str, Field(description="The names of its scans.")]
+    sheet: str | None
+    status: Annotated[
+        Literal["ok", "check", "incomplete", "unregistered", "error"],
+        Field(description="All sure; some fields to be looked at; pages missing; not this form; unreadable."),
+    ]
+    error: str | None
+    fields: Annotated[dict[str, FieldRow], Field(description="By name, in the template's order.")]
+    scans: list[ScanRow]
+    made_by: Annotated[str, Field(description="kalamos's version, the models, and the threshold of `ok`.")]
+
+
+class FormsAnswer(_Exact):
+    """The filled forms, in the order their scans were sent."""
+
+    form: str
+    results: list[FormRow]
+
+
+class FormField(_Exact):
+    """A column of a form's table."""
+
+    name: str
+    page: int
+    kind: Literal["text", "tick"]
+    boxes: Annotated[int, Field(description="How many: a character each, or an option each.")]
+    may_be_blank: bool
+    pattern: Annotated[str, Field(description="A regular expression; empty for none.")]
+    check: Annotated[str, Field(description="A check digit or another rule; empty for none.")]
+    options: Annotated[list[str], Field(description="Of boxes to tick, what each stands for.")]
+
+
+class FormTemplateInfo(_Exact):
+    name: Annotated[str, Field(description="Of its template's file; `POST /v1/forms/{name}` reads scans.")]
+    title: Annotated[str, Field(description="What the template calls itself.")]
+    pages: int
+    fields: list[FormField]
+
+
+class Forms(_Exact):
+    forms: list[FormTemplateInfo]
 
 
 class Alphabet(_Exact):
@@ -171,11 +358,57 @@ class Failure(_Exact):
     error: Problem
 
 
+_REFUSALS: Final = {
+    408: "The request came too slowly.",
+    413: "Too many bytes, images or parts.",
+    415: "Neither a form nor JSON, or compressed.",
+    422: "An unknown field, a value out of range, no image, no such model.",
+    429: "Too much to do: wait for `Retry-After` seconds.",
+    503: "The model cannot be opened.",
+    504: "Reading took too long.",
+}
+
+
+def error_responses(**more: str) -> dict[int | str, dict[str, Any]]:
+    """Return the refusals of a route, by their status; `more` describes others, such as `_404`."""
+    told = {int(status.removeprefix("_")): text for status, text in more.items()}
+    return {status: {"description": text, "model": Failure} for status, text in (_REFUSALS | told).items()}
+
+
+def error_code(error: ImageError | None) -> str | None:
+    """Return the word for an error's kind that programs can rely on; None for no error.
+
+    >>> from kalamos.errors import NoInkError
+    >>> error_code(NoInkError("blank"))
+    'no_ink'
+    """
+    return None if error is None else error.summary.replace(" ", "_")
+
+
+def body_schema(form: str, json: str) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a route's body; its schemas are called `form` and `json`."""
+    kinds = {"multipart/form-data": form, "application/json": json}
+    content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}} for kind, name in kinds.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def body_schemas() -> dict[str, Any]:
-    """Return the schemas of the bodies of `POST /v1/predict`, by their names in the OpenAPI document."""
-    request = JsonRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    form = FormRequest.model_json_schema()
+    """Return the schemas of the bodies of requests with images, by their names in the OpenAPI document."""
+    schemas = {}
+    for json, form, title in (
+        (JsonRequest, FormRequest, "Form"),
+        (PagesJson, PagesForm, "PagesForm"),
+        (ScansJson, ScansForm, "ScansForm"),
+    ):
+        request = json.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= {title: _form_schema(form, title), **request.pop("$defs"), json.__name__: request}
+    return schemas
+
+
+def _form_schema(fields: type[BaseModel], title: str) -> dict[str, Any]:
+    schema = fields.model_json_schema()
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
-    form["properties"] = {"image": {**files, "description": "Image files."}} | form["properties"]
-    form |= {"title": "Form", "required": ["image"], "description": "Image files, and options as fields."}
-    return {"Form": form, **request.pop("$defs"), "JsonRequest": request}
+    options = schema.get("properties", {})
+    schema["properties"] = {"image": {**files, "description": "Image files."}} | options
+    what = "Image files, and options as fields." if options else "Image files."
+    return schema | {"title": title, "required": ["image"], "description": what}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from kalamos.app.batching import ModelRegistry
     from kalamos.app.errors import Limits
+    from kalamos.app.scans import FormRegistry
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,6 +95,12 @@ def _limit_options(command: F) -> F:
     show_default=True,
     help="Folder for images corrected on the page.",
 )
+@click.option(
+    "--forms",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of form templates (.toml) that scans can be read with, on the page and over HTTP.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Log only failures, not requests.")
 def app(
     host: str,
@@ -103,18 +110,20 @@ def app(
     names: tuple[str, ...],
     allow_model_upload: bool | None,
     corrections: Path,
+    forms: Path | None,
     quiet: bool,
     **limit: float,
 ) -> None:
-    """Draw, upload, look inside and correct in the browser; and an HTTP API for programs.
+    """Draw, upload, look inside, read pages and forms, and correct in the browser; and an HTTP API.
 
     Listens on this machine only, unless --host says otherwise. There is no login: anyone who can reach the
     address can use it. docs/app.md says what is safe to expose, and how. Ctrl-C ends it.
     """
     require_extra("app", ("fastapi", "uvicorn", "python_multipart", *(() if api_only else ("gradio",))))
     from kalamos.app.api import create_app
-    from kalamos.app.batching import ModelRegistry
+    from kalamos.app.batching import DECODING_TIME_FRACTION, ModelRegistry
     from kalamos.app.errors import Limits
+    from kalamos.app.scans import FormRegistry
     from kalamos.app.server import bind, server_for
     from kalamos.app.visits import VisitLimits, app_folder
 
@@ -131,6 +140,9 @@ def app(
         total_bytes=int(limit["all_visits_mb"]) * 2**20,
     )
     registry = ModelRegistry(models or None)
+    known_forms = FormRegistry(
+        forms, max_pixels=limits.pixels, timeout=DECODING_TIME_FRACTION * limits.seconds
+    )
     loopback = _is_loopback(host)
     local = loopback and not names  # behind a proxy, which has another name for it, others can reach it
     model_upload = local if allow_model_upload is None else allow_model_upload
@@ -138,8 +150,17 @@ def app(
     with bind(host, port) as listener, app_folder() as folder:
         page = None
         if not api_only:
-            page = _build_page(registry, limits, corrections, folder, local=local, model_upload=model_upload)
-        application = create_app(registry, limits, page, hosts=_hosts(host, names), visit_limits=visit_limits)
+            page = _build_page(
+                registry, limits, corrections, known_forms, folder, local=local, model_upload=model_upload
+            )
+        application = create_app(
+            registry,
+            limits,
+            page,
+            forms=known_forms,
+            hosts=_hosts(host, names),
+            visit_limits=visit_limits,
+        )
         address = _address(*listener.getsockname()[:2])
 
         def ready() -> None:
@@ -158,6 +179,7 @@ def _build_page(
     registry: ModelRegistry,
     limits: Limits,
     corrections: Path,
+    forms: FormRegistry,
     folder: Path,
     *,
     local: bool,
@@ -169,7 +191,7 @@ def _build_page(
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from kalamos.app.page import build_page
 
-    return build_page(registry, limits, corrections, local=local, model_upload=model_upload)
+    return build_page(registry, limits, corrections, forms=forms, local=local, model_upload=model_upload)
 
 
 def _hosts(host: str, names: tuple[str, ...]) -> frozenset[str] | None:

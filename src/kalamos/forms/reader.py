@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos._version import __version__
-from kalamos.alphabets import restrict
+from kalamos.alphabets import Alphabet, restrict
 from kalamos.errors import FormError, ImageError, KalamosError
 from kalamos.forms.cutting import cut_boxes
 from kalamos.forms.decoding import DEFAULT_CERTAINTY, BoxReading, Decoded, decode
@@ -77,15 +77,26 @@ class FormReader:
     Args:
         template: the form.
         certainty: how sure a field's text must be to be `ok`, in (0, 1]; see `kalamos.forms.decoding`.
+        max_pixels: of a scan, height x width; None takes 50 million.
+        timeout: the seconds that decoding one scan may take; None takes 30.
 
     Raises:
         FormError: a field's charset is not of its model's alphabet, or its pattern or check does not exist.
         ModelError: a model that a field names cannot be opened.
     """
 
-    def __init__(self, template: FormTemplate, *, certainty: float = DEFAULT_CERTAINTY) -> None:
+    def __init__(
+        self,
+        template: FormTemplate,
+        *,
+        certainty: float = DEFAULT_CERTAINTY,
+        max_pixels: int | None = None,
+        timeout: float | None = None,
+    ) -> None:
         self.template = template
         self._certainty = certainty
+        self._max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
+        self._timeout = timeout
         self._readers: dict[str, Recognizer] = {}
         self._models = {
             field.name: self._model_of(field) for field in template.fields if field.kind == "text"
@@ -99,6 +110,11 @@ class FormReader:
         """What makes its answers: kalamos's version, the models, and how sure `ok` is."""
         names = sorted({model.name for model in self._models.values()})
         return "; ".join([f"kalamos {__version__}", *names, f"ok from {self._certainty:g}"])
+
+    def alphabet(self, field: str) -> Alphabet | None:
+        """Return what the model of a field can answer; None for boxes to tick."""
+        model = self._models.get(field)
+        return None if model is None else model.reader.spec.alphabet
 
     def _model_of(self, field: Field) -> _Model:
         name = field.model or self.template.model
@@ -168,7 +184,7 @@ class FormReader:
     def _load(self, source: ImageSource | NamedImage) -> Scan:
         path = name_of(source)
         try:
-            image = load_item(source, max_pixels=MAX_PIXELS)
+            image = load_item(source, max_pixels=self._max_pixels, timeout=self._timeout)
         except ImageError as error:
             return Scan(path, error=error)
         return Scan(path, image=image)

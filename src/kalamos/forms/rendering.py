@@ -69,22 +69,29 @@ def _write(canvas: RGB, box: NDArray[np.float64], label: str, colour: tuple[int,
 
 
 def cut_field(form: FilledForm, name: str, *, height: int = 48) -> NDArray[np.uint8] | None:
-    """Cut a field out of its scan: grey, uint8 [height, W]; None where there is no picture of it."""
+    """Cut a field out of its scan, upright: grey, uint8 [height, W]; None where there is no picture of it."""
     reading = form.fields[name]
     image = None if reading.scan is None else form.scans[reading.scan].image
     if image is None or not reading.corners:
         return None
-    points = np.array([corner for box in reading.corners for corner in box])
-    tall = max(float(np.ptp(np.array(box)[:, 1])) for box in reading.corners)
+    boxes = np.array(reading.corners, np.float64)
+    across = (boxes[:, 1] - boxes[:, 0] + boxes[:, 2] - boxes[:, 3]).sum(axis=0)
+    across /= max(float(np.linalg.norm(across)), 1e-9)
+    axes = np.array([across, [-across[1], across[0]]])  # the field's own: to the right, and down
+    points = boxes.reshape(-1, 2) @ axes.T
+    tall = float(np.ptp(boxes @ axes[1], axis=1).max())
+    low, high = points.min(axis=0), points.max(axis=0)
     margin = THUMBNAIL_MARGIN * tall
-    left, top = np.floor(points.min(axis=0) - margin).astype(int)
-    right, bottom = np.ceil(points.max(axis=0) + margin).astype(int)
-    piece = image[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
-    if not piece.size:
-        return None
-    width = max(1, round(piece.shape[1] * height / piece.shape[0]))
-    method = cv2.INTER_AREA if height < piece.shape[0] else cv2.INTER_CUBIC
-    return cv2.resize(piece, (width, height), interpolation=method)  # type: ignore[return-value]
+    scale = height / max(float(high[1] - low[1]) + 2 * margin, 1.0)
+    width = max(1, round(scale * (float(high[0] - low[0]) + 2 * margin)))
+    matrix = np.column_stack([scale * axes, scale * (margin - low)])
+    # Averaged first where it is made smaller: the warp itself looks at single pixels.
+    if scale < 1:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        matrix[:, :2] = axes
+    return cv2.warpAffine(  # type: ignore[return-value]
+        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def html_of(form: FilledForm) -> str:

@@ -312,7 +312,7 @@ def check_layout(layout: str) -> None:
 def upright(degrees: float) -> float:
     """Bring an angle to (-180, 180].
 
-    >>> upright(270.0), upright(-180.0)
-    (-90.0, 180.0)
+    >>> upright(270.0), upright(-180.0), upright(0.0)
+    (-90.0, 180.0, 0.0)
     """
-    return -((180.0 - degrees) % 360.0 - 180.0) if math.isfinite(degrees) else 0.0
+    return 180.0 - (180.0 - degrees) % 360.0 if math.isfinite(degrees) else 0.0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.alphabets import Alphabet
 from kalamos.errors import ImageError, UsageError
 from kalamos.images.documents import DocumentPage, read_pages
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
@@ -165,6 +166,11 @@ class PageReader:
     def model(self) -> str:
         """The model's name, and the first digits of its file's SHA-256."""
         return f"{self._reader.spec.name} {self._reader.model.sha256[:12]}"
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """What the model can answer."""
+        return self._reader.spec.alphabet
 
     def read(self, source: ImageSource | NamedImage, *, number: int = 1) -> Page:
         """Read one page.

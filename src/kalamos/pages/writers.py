@@ -16,7 +16,7 @@ from kalamos.utils.atomic_write import write_bytes
 from kalamos.writers.base import without_controls
 from kalamos.writers.tables import CsvStyle, text_cell
 
-__all__ = ["COLUMNS", "PAGE_FORMATS", "PageWriter", "open_page_writer", "rows_of", "save"]
+__all__ = ["COLUMNS", "PAGE_FORMATS", "PageWriter", "csv_line", "open_page_writer", "rows_of", "save"]
 
 COLUMNS: Final = (
     "path", "page", "row", "column", "line", "word", "position", "label", "confidence", "known",
@@ -94,11 +94,20 @@ class _CsvWriter(PageWriter):
 
     def __init__(self, sink: BinaryIO) -> None:
         super().__init__(sink)
-        sink.write(f"{','.join(COLUMNS)}\n".encode())
+        sink.write(csv_line(COLUMNS))
 
     def write(self, page: Page) -> None:
         for row in rows_of(page):
-            self._sink.write(f"{','.join(map(_cell, row.values()))}\n".encode())
+            self._sink.write(csv_line(row.values()))
+
+
+def csv_line(values: Iterable[str | float | None]) -> bytes:
+    r"""Return one line of CSV; texts that a spreadsheet could run are guarded.
+
+    >>> csv_line(["a,b", 1, 0.5, None, "=1"])
+    b'"a,b",1,0.500000,,\'=1\n'
+    """
+    return f"{','.join(map(_cell, values))}\n".encode()
 
 
 def _cell(value: str | float | None) -> str:

@@ -1,7 +1,9 @@
 """The page of `kalamos app`, one module a tab.
 
 ```
-__init__ ─ read_tab, folder_tab, review_tab    the tabs
+__init__ ─ read_tab, pages_tab, folder_tab, review_tab    the tabs
+           ├─ reading_scans, readings, form_readings      pages and forms, read and put right
+           ├─ shown, box_corrections                      what the browser gets of them, what is kept
            ├─ corrections                      labels asked about, and saved
            ├─ context                          what the tabs share: looks, fields, the choice of the model
            ├─ session                          all that belongs to one visit
@@ -30,14 +32,16 @@ from kalamos.app.page.context import (
 )
 from kalamos.app.page.corrections import taught_folder
 from kalamos.app.page.folder_tab import build_folder
+from kalamos.app.page.pages_tab import build_pages
 from kalamos.app.page.read_tab import build_inside, build_single
 from kalamos.app.page.review_tab import build_checking
 from kalamos.app.page.session import Session, TaughtModelRegistry
+from kalamos.app.scans import FormRegistry
 
 __all__ = ["build_page", "page_theme"]
 
 PAGE_TITLE_HTML = """<div class="kalamos-head"><h1>kalamos</h1>
-<p>Reads single handwritten characters. Your images stay on this computer.</p></div>"""
+<p>Reads handwritten characters. Your images stay on this computer.</p></div>"""
 
 
 def build_page(
@@ -45,10 +49,12 @@ def build_page(
     limits: Limits | None = None,
     corrections_dir: str | os.PathLike[str] = "corrections",
     *,
+    forms: FormRegistry | None = None,
     local: bool = True,
     model_upload: bool | None = None,
 ) -> gr.Blocks:
-    """Build the page: read one character, look inside, read a folder, check and teach.
+    """Build the page: read one character, look inside, read a page or form, read a folder, check and
+    teach.
 
     Visits share nothing but the models. `mount_page` adds the looks and the guards.
 
@@ -56,12 +62,14 @@ def build_page(
         registry: the models to choose from.
         limits: the default ones if None.
         corrections_dir: where checked characters and taught models are kept; made when it is needed.
+        forms: the forms that scans can be of; None for none.
         local: whether only this computer can reach the page. Then every visit sees the models that lie among
             the taught ones, and where its files are.
         model_upload: whether a visitor may give a model file of their own; None for as `local`. Without,
             the page has no place for one, and no event that takes one.
     """
     limits = limits or Limits()
+    known_forms = forms or FormRegistry()
     if local:
         registry = TaughtModelRegistry(registry, taught_folder(corrections_dir))
     page = gr.Blocks(title="kalamos", analytics_enabled=False)
@@ -69,12 +77,14 @@ def build_page(
         session = gr.State(Session())  # a stand-in for that of the visit
         gr.HTML(PAGE_TITLE_HTML)
         model, about = build_model_picker(registry)
-        context = Context(registry, limits, Path(corrections_dir), session, model, local)
-        with gr.Tabs(elem_id="tabs"):
+        context = Context(registry, limits, Path(corrections_dir), session, model, known_forms, local)
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with gr.Tab("Read one", id="one"):
                 build_single(context, page)
             with gr.Tab("Look inside", id="inside") as inside:
                 build_inside(context, inside)
+            with gr.Tab("Read a page or form", id="pages"):
+                build_pages(context, page)
             with gr.Tab("Read a folder", id="folder") as folder:
                 build_folder(context, page, folder)
             with gr.Tab("Check and teach", id="check") as checking:

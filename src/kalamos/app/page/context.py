@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -18,8 +18,9 @@ from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
 from kalamos.app.page.html import alphabet_summary, hint_html, problem_html
 from kalamos.app.page.session import Session
+from kalamos.app.scans import FormRegistry
 from kalamos.app.visits import base_name, current_visit
-from kalamos.errors import KalamosError
+from kalamos.errors import ImageError, KalamosError
 from kalamos.images import read_file
 from kalamos.model_file import ModelSpec
 from kalamos.predict_options import PredictOptions
@@ -90,6 +91,7 @@ class Context:
     session: gr.State
     """Holds a `Session`, which is changed in place: Gradio compares a state that is given back."""
     model: gr.Dropdown
+    forms: FormRegistry = field(default_factory=FormRegistry)
     local: bool = True
     """Whether only this computer can reach the page: whoever does may know where its files lie."""
 
@@ -223,6 +225,18 @@ def _own_path(path: str) -> Path:
     if own is None:
         raise gr.Error("this file is not one that was uploaded from this browser", print_exception=False)
     return Path(own)
+
+
+def uploaded_bytes(path: Path, name: str) -> bytes:
+    """Return the bytes of an uploaded file.
+
+    Raises:
+        ImageError: it cannot be read; the message calls it by its own name, not by its place on the server.
+    """
+    try:
+        return read_file(path)
+    except ImageError as error:
+        raise type(error)(error.problem.replace(str(path), name), remedy=error.remedy) from None
 
 
 def model_line(spec: ModelSpec) -> str:

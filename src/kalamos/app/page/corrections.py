@@ -54,16 +54,16 @@ class Question:
         return [self.box, self.text, self.label]
 
 
-def build_question(name: str) -> Question:
+def build_question(name: str, *, cancel: str = "Cancel") -> Question:
     """Build the place for a question; its components' ids begin with `name`."""
     with gr.Column(visible=False, elem_id=f"{name}-question", elem_classes="question") as box:
         text = gr.HTML("", elem_id=f"{name}-question-text")
         with gr.Row(elem_classes="tight"):
             keep = gr.Button("Keep it as a new character", elem_id=f"{name}-question-keep", min_width=120)
             nothing = gr.Button("Not a character", elem_id=f"{name}-question-nothing", min_width=120)
-            cancel = gr.Button("Cancel", elem_id=f"{name}-question-cancel", min_width=80)
+            cancelled = gr.Button(cancel, elem_id=f"{name}-question-cancel", min_width=80)
     label = gr.Textbox(visible="hidden", elem_id=f"{name}-question-label")
-    return Question(box, text, label, keep, nothing, cancel)
+    return Question(box, text, label, keep, nothing, cancelled)
 
 
 def question(label: str, alphabet: Alphabet) -> tuple[Any, ...]:

@@ -24,6 +24,7 @@ from kalamos.app.page.context import (
     confidence_field,
     files_input,
     saves_file,
+    uploaded_bytes,
 )
 from kalamos.app.page.html import (
     columns_html,
@@ -46,7 +47,7 @@ from kalamos.errors import (
     NotACharacterError,
     UsageError,
 )
-from kalamos.images import EXTENSIONS, decode_grey, read_file
+from kalamos.images import EXTENSIONS, decode_grey
 from kalamos.images.files import display_name
 from kalamos.inputs.files import name_order
 from kalamos.predict_options import PredictOptions
@@ -285,7 +286,7 @@ def found_images(files: Sequence[UploadedFile], limits: Limits, stack: ExitStack
     skipped = 0
     for name, path in files:
         if PurePosixPath(name).suffix.lower() != ".zip":
-            found.append(Found(name, partial(_file_bytes, path, name)))
+            found.append(Found(name, partial(uploaded_bytes, path, name)))
             continue
         source = stack.enter_context(_opened(name, path))
         images = [each for each in source.members if PurePosixPath(each).suffix.lower() in EXTENSIONS]
@@ -312,13 +313,6 @@ def _opened(name: str, path: Path) -> Source:
         # The message names the server's copy, which is nobody's business.
         problem = error.problem.replace(path.as_posix(), name).replace(str(path), name)
         raise DatasetError(problem, remedy=error.remedy) from None
-
-
-def _file_bytes(path: Path, name: str) -> bytes:
-    try:
-        return read_file(path)
-    except ImageError as error:
-        raise type(error)(error.problem.replace(str(path), name), remedy=error.remedy) from None
 
 
 def read_sheet(

@@ -48,6 +48,16 @@ def data_uri(image: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
 
 
+def jpeg_uri(grey: GreyImage) -> str:
+    """Return a JPEG for an `<img src>`: of a photograph, a tenth of the PNG.
+
+    >>> jpeg_uri(np.zeros((1, 1), np.uint8))[:27]
+    'data:image/jpeg;base64,/9j/'
+    """
+    _, content = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
+
+
 def fit_within(grey: GreyImage, side: int) -> GreyImage:
     """Scale an image down to fit into side x side px; one that fits is returned as it is."""
     scale = side / max(grey.shape)

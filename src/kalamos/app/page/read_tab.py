@@ -39,6 +39,7 @@ from kalamos.app.page.html import (
     data_uri,
     fit_within,
     hint_html,
+    jpeg_uri,
     problem_html,
     render,
     verdict,
@@ -479,9 +480,7 @@ def preview(grey: GreyImage) -> str:
     The browser sends numbers alone; the part itself is cut out of the picture as it was given, so that
     nothing of it is lost, whatever the browser can show.
     """
-    _, content = cv2.imencode(".jpg", fit_within(grey, MAX_PREVIEW_PX), [cv2.IMWRITE_JPEG_QUALITY, 85])
-    uri = f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
-    return json.dumps({"picture": uri})
+    return json.dumps({"picture": jpeg_uri(fit_within(grey, MAX_PREVIEW_PX))})
 
 
 def frame_of(value: str | None) -> Frame:

@@ -20,6 +20,7 @@ from kalamos.predictions import Prediction
 from kalamos.recognizer import Recognizer, load
 
 if TYPE_CHECKING:
+    from kalamos.app.page.readings import Reading
     from kalamos.finetune.corrections import Corrections
 
 SORT_ORDERS: Final = ("Least sure first", "Most sure first", "By name")
@@ -247,6 +248,8 @@ class Session:
     last: LastRead | None = None
     sheet: Sheet | None = None
     review: Review | None = None
+    pages: Reading | None = None
+    """The pages or forms that were read last."""
     kept: list[SavedExample] = field(default_factory=list)
     own_models: dict[str, Recognizer] = field(default_factory=dict)
     """Models that were uploaded or taught here."""
@@ -285,6 +288,12 @@ class Session:
         self.sheet = self.review = None
         if self._root is not None:
             shutil.rmtree(self._root / "sheet", ignore_errors=True)
+
+    def forget_pages(self) -> None:
+        """Take the pictures of the last pages or forms away."""
+        self.pages = None
+        if self._root is not None:
+            shutil.rmtree(self._root / "pages", ignore_errors=True)
 
     def close(self) -> None:
         """Take everything away that this visit left, but for its corrections and taught models."""
