@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from kalamos.cli._shared import SuggestingGroup, echo, print_skipped_inputs, track
-from kalamos.errors import FormError, OutputError, UsageError
+from kalamos.cli._shared import SuggestingGroup, echo, make_folder, print_skipped_inputs, track
+from kalamos.errors import FormError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +79,7 @@ def new(
     if bool(empty) == (field_list is not None):
         raise UsageError("give an empty form, or a list of fields after --fields")
     called = name or output.stem
+    make_folder(output.parent)
     if field_list is not None:
         template = _listed(field_list, called, paper)
         template.save(output)
@@ -234,10 +235,7 @@ def _save(table: FormTable) -> None:
 
 def _draw(form: FilledForm, folder: Path) -> None:
     """Draw what was read over each of a form's scans."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    make_folder(folder)
     for number, scan in enumerate(form.scans):
         if scan.image is not None:
             name = PurePath(scan.path or f"scan {number + 1}").name.replace("#", "-")

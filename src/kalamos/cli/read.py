@@ -17,11 +17,12 @@ from kalamos.cli._shared import (
     MODEL_NAME,
     PAGE_FORMAT_NAME,
     echo,
+    make_folder,
     open_sink,
     predict_option,
     print_skipped_inputs,
 )
-from kalamos.errors import OutputError, UsageError
+from kalamos.errors import UsageError
 from kalamos.predict_options import PredictOptions
 
 if TYPE_CHECKING:
@@ -226,10 +227,7 @@ class OverlayFolder:
 
         if page.image is None:
             return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self._folder}: cannot be made ({error.strerror})") from error
+        make_folder(self._folder)
         stem = PurePath(page.path or "page").name.replace("#", "-")
         name, number = stem, 1
         while name in self._taken:

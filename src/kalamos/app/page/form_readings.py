@@ -165,7 +165,9 @@ class FormsRead(Reading):
             for place, character in enumerate(reading.boxes)
         ]
         if of.kind == "tick":
-            return TICK_SEPARATOR.join(option for option, label in zip(of.options, labels, strict=True) if label)
+            return TICK_SEPARATOR.join(
+                option for option, label in zip(of.options, labels, strict=True) if label
+            )
         order = slice(None, None, -1) if of.direction == "rtl" else slice(None)
         return "".join(label or " " for label in labels[order]).strip()
 
