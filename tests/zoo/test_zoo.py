@@ -78,8 +78,8 @@ def test_a_card_names_every_source_and_its_licence(monkeypatch: pytest.MonkeyPat
     assert told == [
         "- **emnist-47**: Cohen et al. 2017, part of ByMerge. Licence: not stated by the source",
         "- **unipen**: Guyon et al. 1994 (train_r01_v07, 14 of its 21 sources). Licence: CC BY 4.0",
-        "- **build/rendered/latin-47**: drawn from the fonts of recipes/handwriting-fonts.txt. Licence: SIL Open "
-        "Font License 1.1 or Apache License 2.0, font by font",
+        "- **build/rendered/latin-47**: drawn from the fonts of recipes/handwriting-fonts.txt. Licence: "
+        "SIL Open Font License 1.1 or Apache License 2.0, font by font",
         "- **20,000 images of no character**: of the sets photos, shapes, drawn by kalamos (photos: from "
         "Matplotlib's sample photograph)",
         "- **kmnist**: Clanuwat et al. 2018. Licence: CC BY-SA 4.0",
