@@ -40,6 +40,9 @@ MIN_PAPER_SHARE: Final = 0.35
 SIMPLIFICATIONS: Final = (0.02, 0.04, 0.07)
 """Of an outline's length: how far four straight sides may lie from it, tried in turn."""
 
+MIN_RECTANGLE: Final = 0.9
+"""An outline that fills so much of the least rectangle around it is that rectangle, to begin with."""
+
 MAX_ROUND_SHARE: Final = 1.25
 """Area of the convex hull over that of its quadrilateral; a circle has 1.57."""
 
@@ -49,7 +52,7 @@ MIN_FILL: Final = 0.5
 SIDE_POINTS, SIDE_OFFSETS = 16, 25
 """A side is sampled at so many points along it, and so many across it."""
 
-SIDE_MARGIN: Final = 0.07
+SIDE_MARGIN: Final = 0.15
 """The share of a side, at both its ends, that is not sampled: the other lines are there."""
 
 MAX_SKEW, MAX_SKEW_PX = 0.1, 0.6
@@ -58,11 +61,14 @@ MAX_SKEW, MAX_SKEW_PX = 0.1, 0.6
 USUAL_POINT, MIN_PRESENCE = 3 * SIDE_POINTS // 4, 0.55
 """A line is there where it is at least so dark, as a share of the darkness at the point so high in order,"""
 
+MIN_FIRST, MIN_LEVEL, MAX_DIP = 0.15, 4.0, 0.6
+"""A ridge counts from this share of the darkest on, and this darkness; it ends where darkness falls to this share."""
+
 INSIDE_PX: Final = 3
-"""So far within a cell its paper is looked for,"""
+"""So far within a cell, beside its line, its paper is looked for,"""
 
 MAX_INSIDE: Final = 0.6
-"""and where the cell beside it is lighter than this share of it somewhere near."""
+"""and is light if it is less dark than this share of the line, somewhere near."""
 
 MAX_BEND_PX: Final = 1.5
 """How far a line may leave its straight fit, plus a tenth of its width."""
@@ -165,16 +171,27 @@ def _add_holes(dark: Grey, level: int, found: list[Quads], qualities: list[float
         hull_area = cv2.contourArea(hull)
         if area < MIN_FILL * hull_area or (not is_hole and tree[0, number, 2] < 0):
             continue
-        length = cv2.arcLength(hull, True)
-        for share in SIMPLIFICATIONS:
-            quad = cv2.approxPolyDP(hull, share * length, True)
-            if len(quad) <= 4:
-                break
-        if len(quad) != 4 or hull_area > MAX_ROUND_SHARE * cv2.contourArea(quad):
+        quad = _quad(hull, hull_area)
+        if quad is None:
             continue
-        found.append(quad[:, 0].astype(np.float32))
+        found.append(quad)
         # An outer edge's is negative.
         qualities.append(area / hull_area if is_hole else -area / hull_area)
+
+
+def _quad(hull: NDArray[np.int32], area: float) -> Quads | None:
+    """Return the quadrilateral that a convex outline is, [4, 2], or None."""
+    rectangle = cv2.minAreaRect(hull)
+    if area >= MIN_RECTANGLE * rectangle[1][0] * rectangle[1][1]:
+        return np.asarray(cv2.boxPoints(rectangle), np.float32)
+    length = cv2.arcLength(hull, True)
+    for share in SIMPLIFICATIONS:
+        quad = cv2.approxPolyDP(hull, share * length, True)
+        if len(quad) <= 4:
+            break
+    if len(quad) != 4 or area > MAX_ROUND_SHARE * cv2.contourArea(quad):
+        return None
+    return quad[:, 0].astype(np.float32)
 
 
 def distinct(quads: Quads, qualities: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -188,7 +205,10 @@ def distinct(quads: Quads, qualities: NDArray[np.float64]) -> NDArray[np.intp]:
         x, y = centres[index]
         column, row = int(x // cell), int(y // cell)
         near = (
-            other for dy in (-1, 0, 1) for dx in (-1, 0, 1) for other in seen.get((column + dx, row + dy), ())
+            other
+            for dy in (-1, 0, 1)
+            for dx in (-1, 0, 1)
+            for other in seen.get((column + dx, row + dy), ())
         )
         for other in near:
             apart = abs(x - centres[other, 0]) + abs(y - centres[other, 1])
@@ -256,6 +276,8 @@ class SideFit(NamedTuple):
     """[N, 4, 2], sides along the middle of the lines."""
     coverage: NDArray[np.float32]
     """[N, 4], the share of each side along which there is a line, 0..1."""
+    light: NDArray[np.float32]
+    """[N, 4], the share of each side along which the cell is light beside it, 0..1."""
     width: NDArray[np.float32]
     """[N, 4], of the lines, px; infinite where a dark area begins."""
     level: NDArray[np.float32]
@@ -263,15 +285,23 @@ class SideFit(NamedTuple):
 
 
 def fit_sides(
-    dark: Grey, quads: Quads, inward: NDArray[np.float32], outward: NDArray[np.float32], level: float = 0.0
+    dark: Grey,
+    quads: Quads,
+    inward: NDArray[np.float32],
+    outward: NDArray[np.float32],
+    *,
+    level: float = 0.0,
+    is_outer: NDArray[np.bool_] | None = None,
 ) -> SideFit:
-    """Lay the sides of quadrilaterals onto the middle of the nearest dark lines.
+    """Lay the sides of quadrilaterals onto the middle of dark lines.
 
     Args:
         dark: darkness, uint8 [H, W].
         quads: float32 [N, 4, 2], clockwise.
         inward, outward: how far to look for the line, in px, [N].
         level: a darkness that lines are known to have; a fainter one is no line.
+        is_outer: whether quadrilaterals are the outer edges of their lines, or the inner ones, [N]: the line then is
+            the first one beyond the edge. By default it is the nearest dark one.
     """
     count = len(quads)
     starts, ends = quads, np.roll(quads, -1, axis=1)
@@ -298,7 +328,13 @@ def fit_sides(
     floor = profile.min(axis=2, keepdims=True)
     profile -= floor
     offsets = offsets[:, 0]  # [N, 1, K]
-    begin, end, peak = _ridge(profile, offsets, inward, outward)
+    # Nothing is looked for where only the cell's inside is sampled.
+    seen = profile * (offsets >= -inward[:, None, None] - 1e-3)
+    top = _nearest(seen, offsets, inward, outward)
+    if is_outer is not None:
+        outwards, inwards = _first(seen), SIDE_OFFSETS - 1 - _first(seen[..., ::-1])
+        top = np.where(is_outer[:, None], inwards, outwards)
+    begin, end, peak = _ridge(profile, top, offsets)
     step = ((deepest + outward) / (SIDE_OFFSETS - 1))[:, None]
     is_open = end > outward[:, None] - 0.5 * step
     middle = np.where(is_open, begin + 1, (begin + end) / 2)
@@ -314,29 +350,22 @@ def fit_sides(
     present = depth >= np.maximum(MIN_PRESENCE * np.maximum(usual, 1), level)[..., None]
     inside = (offsets < (middle - reach)[..., None])[:, :, None]
     lightest = np.where(inside, values, np.float32(255)).min(axis=3) - floor
-    present &= (lightest <= MAX_INSIDE * depth) | ~inside.any(axis=3)
+    light = ((lightest <= MAX_INSIDE * depth) | ~inside.any(axis=3)).mean(axis=2, dtype=np.float32)
     slope, intercept, miss = _lines(places, present, shares, middle, reach)
     bend = MAX_BEND_PX + 0.1 * np.where(is_open, 0, end - begin)
     coverage = (present & (np.abs(miss) <= bend[..., None])).mean(axis=2, dtype=np.float32)
 
     first = starts + normals * intercept[..., None]
     second = ends + normals * (intercept + slope)[..., None]
-    return SideFit(
-        _corners(first, second, quads), coverage, width.astype(np.float32), peak.astype(np.float32)
-    )
+    corners = _corners(first, second, quads)
+    return SideFit(corners, coverage, light, width.astype(np.float32), peak.astype(np.float32))
 
 
 def _ridge(
-    profile: NDArray[np.float32],
-    offsets: NDArray[np.float32],
-    inward: NDArray[np.float32],
-    outward: NDArray[np.float32],
+    profile: NDArray[np.float32], top: NDArray[np.intp], offsets: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return where the darkest ridge near 0 begins and ends, at half its height, and the height, [N, 4] each."""
-    reach = np.maximum(inward, outward)[:, None, None]
-    # Not where only the cell's inside is sampled.
-    near = profile * (1 - 0.6 * np.abs(offsets) / reach) * (offsets >= -inward[:, None, None] - 1e-3)
-    top = near.argmax(axis=2)[..., None]
+    """Return where the ridge around `top` begins and ends, at half its height, and the height, [N, 4] each."""
+    top = top[..., None]
     peak = np.take_along_axis(profile, top, 2)
     half = np.maximum(peak / 2, 0.5)
     index = np.arange(SIDE_OFFSETS)
@@ -358,6 +387,23 @@ def _ridge(
     return begin, end, peak[..., 0]
 
 
+def _nearest(
+    profile: NDArray[np.float32], offsets: NDArray[np.float32], inward: NDArray[np.float32], outward: NDArray[np.float32]
+) -> NDArray[np.intp]:
+    """Return the index of the darkest place near 0, [N, 4]."""
+    reach = np.maximum(inward, outward)[:, None, None]
+    return np.asarray((profile * (1 - 0.6 * np.abs(offsets) / reach)).argmax(axis=2))
+
+
+def _first(profile: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the index of the first ridge from the left, [N, 4], however dark others are."""
+    highest = np.maximum.accumulate(profile, axis=2)
+    enough = np.maximum(MIN_FIRST * highest[..., -1:], MIN_LEVEL)
+    past = (highest >= enough) & (profile < MAX_DIP * highest)
+    end = np.where(past.any(axis=2), past.argmax(axis=2), SIDE_OFFSETS)
+    return np.asarray(np.where(np.arange(SIDE_OFFSETS) < end[..., None], profile, -1).argmax(axis=2))
+
+
 def _lines(
     places: NDArray[np.float32],
     present: NDArray[np.bool_],
@@ -374,9 +420,7 @@ def _lines(
         mean_share = (weights * shares).sum(axis=2) / total
         mean_place = (weights * places).sum(axis=2) / total
         spread = (weights * (shares - mean_share[..., None]) ** 2).sum(axis=2) / total
-        joint = (weights * (shares - mean_share[..., None]) * (places - mean_place[..., None])).sum(
-            axis=2
-        ) / total
+        joint = (weights * (shares - mean_share[..., None]) * (places - mean_place[..., None])).sum(axis=2) / total
         bound = 2 * reach
         slope = np.where(enough, np.clip(joint / np.maximum(spread, 0.02), -bound, bound), 0)
         intercept = np.where(enough, mean_place - slope * mean_share, middle)
@@ -392,8 +436,6 @@ def _corners(first: Quads, second: Quads, fallback: Quads) -> Quads:
     cross = before[..., 0] * along[..., 1] - before[..., 1] * along[..., 0]
     apart = first - start
     share = apart[..., 0] * along[..., 1] - apart[..., 1] * along[..., 0]
-    steep = np.abs(cross) > 0.1 * np.hypot(before[..., 0], before[..., 1]) * np.hypot(
-        along[..., 0], along[..., 1]
-    )
+    steep = np.abs(cross) > 0.1 * np.hypot(before[..., 0], before[..., 1]) * np.hypot(along[..., 0], along[..., 1])
     share = share / np.where(steep, cross, 1)
     return np.where(steep[..., None], start + share[..., None] * before, fallback).astype(np.float32)
