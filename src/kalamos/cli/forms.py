@@ -190,14 +190,13 @@ def read_forms(
     from kalamos.forms.reader import FormReader
     from kalamos.forms.table import FormTable
     from kalamos.inputs import InputSearch
-    from kalamos.inputs.documents import with_documents
     from kalamos.inputs.item import name_of
 
     cv2.setNumThreads(1)  # the workers already fill the cores
     form = FormTemplate.load(template)
     table = FormTable(form, output)
     reader = FormReader(form, certainty=certainty or DEFAULT_CERTAINTY)
-    search = InputSearch(with_documents(scans))
+    search = InputSearch(scans, pdfs=True)
     found = iter(search)
     items = chain([next(found)], found)  # a wrong path is reported before anything is read
     started = time.perf_counter()

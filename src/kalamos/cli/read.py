@@ -167,7 +167,6 @@ class ReadCommand:
         import cv2
 
         from kalamos.inputs import InputSearch
-        from kalamos.inputs.documents import with_documents
         from kalamos.pages import PageReader
         from kalamos.pages.writers import open_page_writer
         from kalamos.recognizer import load
@@ -175,7 +174,7 @@ class ReadCommand:
         format_name = self.format()
         cv2.setNumThreads(1)  # the workers already fill the cores
         reader = PageReader(load(self.model), self.options, layout=self.layout)
-        search = InputSearch(with_documents(self.paths), timeout=self.options.timeout)
+        search = InputSearch(self.paths, timeout=self.options.timeout, pdfs=True)
         items = iter(search)
         # Look for the first page now, so that a wrong path is reported before any output is opened.
         found = chain([next(items)], items)

@@ -41,7 +41,9 @@ def regular_corners(corners: Floats) -> Floats:
         [R, C, 4, 2]; where a column's or row's curve is not to be trusted, a known corner's own coordinate across
         it stays, and an unknown corner is NaN.
     """
-    across = np.nanmean(corners[:, :, 1] - corners[:, :, 0] + corners[:, :, 2] - corners[:, :, 3], axis=(0, 1))
+    across = np.nanmean(
+        corners[:, :, 1] - corners[:, :, 0] + corners[:, :, 2] - corners[:, :, 3], axis=(0, 1)
+    )
     down = np.nanmean(corners[:, :, 3] - corners[:, :, 0] + corners[:, :, 2] - corners[:, :, 1], axis=(0, 1))
     basis = np.stack([across / max(np.linalg.norm(across), 1e-6), down / max(np.linalg.norm(down), 1e-6)])
     if abs(np.linalg.det(basis)) < 0.2:
@@ -51,8 +53,12 @@ def regular_corners(corners: Floats) -> Floats:
     half = np.maximum(high - low, 1e-6) / 2
     own = (oblique - low) / half - 1
     # A column's curves tell `a` as a function of `b`, a row's tell `b` of `a`.
-    a_curves = {side: _curves(own[:, :, SIDES[side], 1], own[:, :, SIDES[side], 0], 0) for side in ("left", "right")}
-    b_curves = {side: _curves(own[:, :, SIDES[side], 0], own[:, :, SIDES[side], 1], 1) for side in ("upper", "lower")}
+    a_curves = {
+        side: _curves(own[:, :, SIDES[side], 1], own[:, :, SIDES[side], 0], 0) for side in ("left", "right")
+    }
+    b_curves = {
+        side: _curves(own[:, :, SIDES[side], 0], own[:, :, SIDES[side], 1], 1) for side in ("upper", "lower")
+    }
     rows, columns = corners.shape[:2]
     regular = np.empty_like(own)
     for number, (vertical, horizontal) in enumerate(
@@ -93,7 +99,9 @@ def _curves(along: Floats, across: Floats, axis: int) -> Floats:
         system = weighted.transpose(0, 2, 1) @ powers + cost
         curves = np.linalg.solve(system, (weighted.transpose(0, 2, 1) @ y[..., None]))[..., 0]
         misses = np.abs(y - (powers * curves[:, None]).sum(axis=-1))
-        spread = np.array([np.median(miss[sure]) if sure.any() else 1.0 for miss, sure in zip(misses, known, strict=True)])
+        spread = np.array(
+            [np.median(miss[sure]) if sure.any() else 1.0 for miss, sure in zip(misses, known, strict=True)]
+        )
         weights = known / (1 + (misses / np.maximum(2 * spread, MIN_SPREAD)[:, None]) ** 2) ** 2
     curves[points < 2 * MIN_CELLS] = np.nan
     return np.asarray(curves)

@@ -98,7 +98,10 @@ def _siblings(quads: Floats, sizes: Floats) -> NDArray[np.intp]:
     across = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]).sum(axis=0)
     unit = across / max(float(np.linalg.norm(across)), 1e-3)
     apart = centres[second] - centres[first]
-    apart = np.abs(np.stack([apart @ unit, apart @ np.array([-unit[1], unit[0]], np.float32)], axis=1)) / sizes[first]
+    apart = (
+        np.abs(np.stack([apart @ unit, apart @ np.array([-unit[1], unit[0]], np.float32)], axis=1))
+        / sizes[first]
+    )
     near = (apart.min(axis=1) <= MAX_SIBLING_SHIFT) & (apart.max(axis=1) <= MAX_SIBLING_STEPS)
     return np.bincount(first[near], minlength=len(quads)) - 1
 

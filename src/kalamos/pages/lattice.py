@@ -157,7 +157,9 @@ def join(quads: Quads, shape: tuple[int, ...]) -> list[Lattice]:
         shift = (wanted[0] - place[b][0], wanted[1] - place[b][1])
         if len(lattices[first]) < len(lattices[second]):
             first, second, shift = second, first, (-shift[0], -shift[1])
-        moved = {(row + shift[0], column + shift[1]): index for (row, column), index in lattices[second].items()}
+        moved = {
+            (row + shift[0], column + shift[1]): index for (row, column), index in lattices[second].items()
+        }
         if moved.keys() & lattices[first].keys() or not _agree(lattices[first], moved, middles, axes):
             continue
         lattices[first].update(moved)
@@ -190,8 +192,12 @@ def _agree(
     basis = axes[a] + axes[b]
     # Solve apart = x * right + y * down; what counts is the part across the line that they share.
     determinant = basis[:, 0, 0] * basis[:, 1, 1] - basis[:, 0, 1] * basis[:, 1, 0]
-    x = (apart[:, 0] * basis[:, 1, 1] - apart[:, 1] * basis[:, 1, 0]) / np.where(determinant == 0, 1, determinant)
-    y = (apart[:, 1] * basis[:, 0, 0] - apart[:, 0] * basis[:, 0, 1]) / np.where(determinant == 0, 1, determinant)
+    x = (apart[:, 0] * basis[:, 1, 1] - apart[:, 1] * basis[:, 1, 0]) / np.where(
+        determinant == 0, 1, determinant
+    )
+    y = (apart[:, 1] * basis[:, 0, 0] - apart[:, 0] * basis[:, 0, 1]) / np.where(
+        determinant == 0, 1, determinant
+    )
     off = 2 * np.abs(np.where(axis == 0, x, y))
     return bool((off <= MAX_SHIFT).mean() >= MIN_AGREEMENT)
 
@@ -220,7 +226,9 @@ def _links(quads: Quads, shape: tuple[int, ...]) -> list[tuple[float, int, int, 
         along = (ends[a, side] - quads[a, side]) / np.maximum(lengths[a, side], 1e-3)[:, None]
         out = np.stack([along[:, 1], -along[:, 0]], axis=1)
         gaps = np.stack([(apart_start * out).sum(axis=1), (apart_end * out).sum(axis=1)])
-        slips = np.abs(np.stack([(apart_start * along).sum(axis=1), (apart_end * along).sum(axis=1)])).max(axis=0)
+        slips = np.abs(np.stack([(apart_start * along).sum(axis=1), (apart_end * along).sum(axis=1)])).max(
+            axis=0
+        )
         allowed = MAX_SKEW * np.minimum(lengths[a, side], lengths[b, facing]) + MAX_SKEW_PX
         skews = np.abs(gaps[0] - gaps[1])
         gap, least = gaps.mean(axis=0), np.minimum(depth[a, side], depth[b, facing])
@@ -243,17 +251,25 @@ def _links(quads: Quads, shape: tuple[int, ...]) -> list[tuple[float, int, int, 
         if side not in (1, 2) or best.get((b, (side + 2) % 4), (0, -1))[1] != a:
             continue
         if side == 2 and not is_shared:
-            gap = float(np.abs((middles[b, 0] - middles[a, 2]) @ axis[a, 2]) / max(np.linalg.norm(axis[a, 2]), 1e-3))
+            gap = float(
+                np.abs((middles[b, 0] - middles[a, 2]) @ axis[a, 2]) / max(np.linalg.norm(axis[a, 2]), 1e-3)
+            )
             row_gap = max(gap_of.get(a, 0.0), gap_of.get(b, 0.0))
             alone = a not in gap_of and b not in gap_of
-            if not alone and gap > max(MAX_ROW_GAP * depth[a, 2] * (row_gap > 0), MAX_ROW_GAP_TO_GAP * row_gap):
+            if not alone and gap > max(
+                MAX_ROW_GAP * depth[a, 2] * (row_gap > 0), MAX_ROW_GAP_TO_GAP * row_gap
+            ):
                 continue
         links.append((misfit, a, side, b))
     return sorted(links)
 
 
 def _sharing(best: dict[tuple[int, int], tuple[float, int, bool]], sides: tuple[int, int]) -> set[int]:
-    return {a for (a, side), (_, b, is_shared) in best.items() if is_shared and side in sides and best.get((b, (side + 2) % 4), (0, -1))[1] == a}
+    return {
+        a
+        for (a, side), (_, b, is_shared) in best.items()
+        if is_shared and side in sides and best.get((b, (side + 2) % 4), (0, -1))[1] == a
+    }
 
 
 def _row_gaps(best: dict[tuple[int, int], tuple[float, int, bool]], quads: Quads) -> dict[int, float]:
@@ -261,7 +277,11 @@ def _row_gaps(best: dict[tuple[int, int], tuple[float, int, bool]], quads: Quads
     gaps: dict[int, float] = {}
     for (a, side), (_, b, is_shared) in best.items():
         if side == 1 and best.get((b, 3), (0, -1))[1] == a:
-            gap = 0.0 if is_shared else float(np.linalg.norm((quads[b, 0] + quads[b, 3] - quads[a, 1] - quads[a, 2]) / 2))
+            gap = (
+                0.0
+                if is_shared
+                else float(np.linalg.norm((quads[b, 0] + quads[b, 3] - quads[a, 1] - quads[a, 2]) / 2))
+            )
             for one in (a, b):
                 gaps[one] = max(gap, gaps.get(one, 0.0))
     return gaps
@@ -314,7 +334,9 @@ def without_odd(lattice: Lattice) -> list[Lattice]:
         return [lattice]
     pieces: list[Lattice] = []
     before: Place | None = None
-    for is_typical, (place, corners) in sorted(zip(typical, lattice.cells.items(), strict=True), key=lambda one: one[1][0]):
+    for is_typical, (place, corners) in sorted(
+        zip(typical, lattice.cells.items(), strict=True), key=lambda one: one[1][0]
+    ):
         if is_typical and before is not None:
             pieces[-1].cells[place] = corners
         else:
@@ -361,8 +383,12 @@ def straighten(dark: NDArray[np.uint8], lattice: Lattice) -> None:
     off = np.abs(own - right).max(axis=(1, 2)) > allowed
     if not off.any():
         return
-    fit = fit_sides(dark, right[off], allowed[off], allowed[off], level=MIN_LINE_SHARE * _level(dark, lattice))
-    near = (np.abs(fit.quads - right[off]).max(axis=(1, 2)) <= allowed[off]) & (fit.coverage.min(axis=1) > MIN_OUTER_SIDE)
+    fit = fit_sides(
+        dark, right[off], allowed[off], allowed[off], level=MIN_LINE_SHARE * _level(dark, lattice)
+    )
+    near = (np.abs(fit.quads - right[off]).max(axis=(1, 2)) <= allowed[off]) & (
+        fit.coverage.min(axis=1) > MIN_OUTER_SIDE
+    )
     corners = np.where(near[:, None, None], fit.quads, right[off])
     for number, wrong in enumerate(np.flatnonzero(off)):
         lattice.cells[places[wrong]] = corners[number]
@@ -388,7 +414,10 @@ def _foretell_second(cells: dict[Place, Quads], place: Place) -> Quads | None:
     """Return where a cell would be that is two steps from known ones."""
     row, column = place
     for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        near, far = cells.get((row + 2 * down, column + 2 * right)), cells.get((row + 3 * down, column + 3 * right))
+        near, far = (
+            cells.get((row + 2 * down, column + 2 * right)),
+            cells.get((row + 3 * down, column + 3 * right)),
+        )
         if near is not None and far is not None:
             return np.asarray(3 * near - 2 * far, np.float32)
     return None
@@ -518,7 +547,9 @@ def _level(dark: NDArray[np.uint8], lattice: Lattice) -> float:
 
 def _frontier(lattice: Lattice) -> set[Place]:
     steps = ((0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (2, 0), (-2, 0))
-    return {(row + down, column + right) for row, column in lattice.cells for down, right in steps} - lattice.cells.keys()
+    return {
+        (row + down, column + right) for row, column in lattice.cells for down, right in steps
+    } - lattice.cells.keys()
 
 
 def _is_next(lattice: Lattice, place: Place) -> bool:
@@ -537,7 +568,10 @@ def _absorb(lattice: Lattice, place: Place, corners: Quads, others: list[Lattice
     reach = MAX_STRAY * float(side_lengths(corners[None]).min()) + MAX_SKEW_PX
     for other in others:
         for where, found in other.cells.items():
-            if abs(float(found[0, 0] - corners[0, 0])) > reach or float(np.abs(found - corners).max()) > reach:
+            if (
+                abs(float(found[0, 0] - corners[0, 0])) > reach
+                or float(np.abs(found - corners).max()) > reach
+            ):
                 continue
             shift = (place[0] - where[0], place[1] - where[1])
             moved = {(row + shift[0], column + shift[1]): (row, column) for row, column in other.cells}
@@ -556,7 +590,12 @@ def split_ragged(lattice: Lattice) -> list[Lattice]:
     while len(cells) > 3:
         first_row, last_row, first_column, last_column = lattice.bounds()
         rows, columns = last_row - first_row + 1, last_column - first_column + 1
-        for axis, at, places in ((0, first_row, columns), (0, last_row, columns), (1, first_column, rows), (1, last_column, rows)):
+        for axis, at, places in (
+            (0, first_row, columns),
+            (0, last_row, columns),
+            (1, first_column, rows),
+            (1, last_column, rows),
+        ):
             edge = [place for place in cells if place[axis] == at]
             if len(edge) < MIN_EDGE_FILL * places and len(edge) < len(cells):
                 pieces.append(Lattice({place: cells.pop(place) for place in edge}))
@@ -606,7 +645,9 @@ def merged_cells(lattices: list[Lattice]) -> list[Lattice]:
             for row in range(first_row, last_row + 1)
             for column in range(first_column, last_column + 1)
         } - table.cells.keys()
-        foretold = {place: corners for place in empty if (corners := _foretell(table.cells, place)) is not None}
+        foretold = {
+            place: corners for place in empty if (corners := _foretell(table.cells, place)) is not None
+        }
         for one in lone:
             if id(one) in taken or not foretold:
                 continue
@@ -623,6 +664,7 @@ def merged_cells(lattices: list[Lattice]) -> list[Lattice]:
 
 def _merged(foretold: dict[Place, Quads], corners: Quads) -> tuple[Place, tuple[int, int]]:
     """Return the first place that a merged cell covers, and its rows and columns; 0 rows where it fits nowhere."""
+
     def nearest(number: int) -> Place | None:
         place = min(foretold, key=lambda one: float(np.abs(foretold[one][number] - corners[number]).max()))
         reach = MAX_STRAY * float(side_lengths(foretold[place][None]).min()) + MAX_SKEW_PX

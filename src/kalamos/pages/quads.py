@@ -205,10 +205,7 @@ def distinct(quads: Quads, qualities: NDArray[np.float64]) -> NDArray[np.intp]:
         x, y = centres[index]
         column, row = int(x // cell), int(y // cell)
         near = (
-            other
-            for dy in (-1, 0, 1)
-            for dx in (-1, 0, 1)
-            for other in seen.get((column + dx, row + dy), ())
+            other for dy in (-1, 0, 1) for dx in (-1, 0, 1) for other in seen.get((column + dx, row + dy), ())
         )
         for other in near:
             apart = abs(x - centres[other, 0]) + abs(y - centres[other, 1])
@@ -388,7 +385,10 @@ def _ridge(
 
 
 def _nearest(
-    profile: NDArray[np.float32], offsets: NDArray[np.float32], inward: NDArray[np.float32], outward: NDArray[np.float32]
+    profile: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    inward: NDArray[np.float32],
+    outward: NDArray[np.float32],
 ) -> NDArray[np.intp]:
     """Return the index of the darkest place near 0, [N, 4]."""
     reach = np.maximum(inward, outward)[:, None, None]
@@ -420,7 +420,9 @@ def _lines(
         mean_share = (weights * shares).sum(axis=2) / total
         mean_place = (weights * places).sum(axis=2) / total
         spread = (weights * (shares - mean_share[..., None]) ** 2).sum(axis=2) / total
-        joint = (weights * (shares - mean_share[..., None]) * (places - mean_place[..., None])).sum(axis=2) / total
+        joint = (weights * (shares - mean_share[..., None]) * (places - mean_place[..., None])).sum(
+            axis=2
+        ) / total
         bound = 2 * reach
         slope = np.where(enough, np.clip(joint / np.maximum(spread, 0.02), -bound, bound), 0)
         intercept = np.where(enough, mean_place - slope * mean_share, middle)
@@ -436,6 +438,8 @@ def _corners(first: Quads, second: Quads, fallback: Quads) -> Quads:
     cross = before[..., 0] * along[..., 1] - before[..., 1] * along[..., 0]
     apart = first - start
     share = apart[..., 0] * along[..., 1] - apart[..., 1] * along[..., 0]
-    steep = np.abs(cross) > 0.1 * np.hypot(before[..., 0], before[..., 1]) * np.hypot(along[..., 0], along[..., 1])
+    steep = np.abs(cross) > 0.1 * np.hypot(before[..., 0], before[..., 1]) * np.hypot(
+        along[..., 0], along[..., 1]
+    )
     share = share / np.where(steep, cross, 1)
     return np.where(steep[..., None], start + share[..., None] * before, fallback).astype(np.float32)

@@ -27,7 +27,15 @@ from numpy.typing import NDArray
 
 from kalamos.errors import InvalidArrayError
 from kalamos.pages.fragments import are_fragments
-from kalamos.pages.lattice import Lattice, complete, join, merged_cells, split_ragged, without_odd, without_strays
+from kalamos.pages.lattice import (
+    Lattice,
+    complete,
+    join,
+    merged_cells,
+    split_ragged,
+    without_odd,
+    without_strays,
+)
 from kalamos.pages.quads import (
     MIN_SIDE_PX,
     SideFit,
@@ -151,7 +159,8 @@ def _check(image: NDArray[np.uint8]) -> None:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 2 or not image.size:
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise InvalidArrayError(
-            f"the page is {found}, where uint8 [H, W] is needed", remedy="load it with kalamos.images.load_grey"
+            f"the page is {found}, where uint8 [H, W] is needed",
+            remedy="load it with kalamos.images.load_grey",
         )
 
 
@@ -162,7 +171,9 @@ def _lattices(dark: Grey) -> list[Lattice]:
         return []
     least = side_lengths(quads).min(axis=1)
     light, lines = np.minimum(2, 0.2 * least), np.clip(0.3 * least, 4, 14)
-    fit = fit_sides(dark, quads, np.where(is_outer, lines, light), np.where(is_outer, light, lines), is_outer=is_outer)
+    fit = fit_sides(
+        dark, quads, np.where(is_outer, lines, light), np.where(is_outer, light, lines), is_outer=is_outer
+    )
     good = (fit.coverage.mean(axis=1) >= MIN_COVERAGE) & (fit.coverage.min(axis=1) >= MIN_SIDE_COVERAGE)
     good &= are_parallel(fit.quads) & are_convex(fit.quads)
     fit = SideFit(*(part[good] for part in fit))
@@ -244,7 +255,11 @@ def _are_lined(dark: Grey, lattices: list[Lattice]) -> dict[int, bool]:
     fit = fit_sides(dark, quads, reach, reach)
     coverage, light = fit.coverage.mean(axis=1), fit.light.mean(axis=1)
     is_box = (coverage >= MIN_LONE_COVERAGE) & (fit.coverage.min(axis=1) >= MIN_LONE_SIDE_COVERAGE)
-    is_box &= (light >= MIN_LIGHT) & (least >= MIN_LONE_SIDE_PX) & (fit.width.max(axis=1) <= np.maximum(MAX_LINE_SHARE * least, 3))
+    is_box &= (
+        (light >= MIN_LIGHT)
+        & (least >= MIN_LONE_SIDE_PX)
+        & (fit.width.max(axis=1) <= np.maximum(MAX_LINE_SHARE * least, 3))
+    )
     x, y = np.rint(quads).astype(int).reshape(-1, 2).T
     grown = cv2.dilate(dark, np.ones((3, 3), np.uint8))
     corner = grown[np.clip(y, 0, dark.shape[0] - 1), np.clip(x, 0, dark.shape[1] - 1)].reshape(-1, 4)
@@ -269,7 +284,9 @@ def _refine(dark: Grey, lattices: list[Lattice], size: float) -> None:
     reach = np.minimum(np.maximum(3 * size, 0.1 * least), 0.25 * least)
     fit = fit_sides(dark, quads, reach, reach)
     moved = np.abs(fit.quads - quads).max(axis=(1, 2))
-    better = (moved <= MAX_REFINED_SHARE * least + 1.5 * size) & (fit.coverage.min(axis=1) >= MIN_SIDE_COVERAGE)
+    better = (moved <= MAX_REFINED_SHARE * least + 1.5 * size) & (
+        fit.coverage.min(axis=1) >= MIN_SIDE_COVERAGE
+    )
     corners = iter(np.where(better[:, None, None], fit.quads, quads))
     for lattice in lattices:
         lattice.move(lambda _: next(corners))
