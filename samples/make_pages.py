@@ -88,9 +88,9 @@ def puzzle(hands: Hands, generator: np.random.Generator) -> tuple[NDArray[np.uin
         for column, digit in enumerate(digits):
             x, y = 120 + (column + 0.5) * CELL_PX, 120 + (row + 0.5) * CELL_PX
             if digit != "0":
-                (width, height), _ = cv2.getTextSize(digit, cv2.FONT_HERSHEY_DUPLEX, 2.2, 4)
+                (width, height), _ = cv2.getTextSize(digit, cv2.FONT_HERSHEY_SIMPLEX, 2.2, 4)
                 at = (round(x - width / 2), round(y + height / 2))
-                cv2.putText(page, digit, at, cv2.FONT_HERSHEY_DUPLEX, 2.2, 30, 4, cv2.LINE_AA)
+                cv2.putText(page, digit, at, cv2.FONT_HERSHEY_SIMPLEX, 2.2, 30, 4, cv2.LINE_AA)
             elif row < len(SOLVED):
                 ink = write(hands.choose(SOLVED[row][column], generator), 62, 6, PEN)
                 put(layer, ink, x + generator.uniform(-8, 8), y + generator.uniform(-6, 6))
