@@ -3,9 +3,9 @@
 Usage: python benchmarks/registration.py [--n 100] [--kinds turned,photograph] [--ways markers]
        [--strangers 100] [--overlays]
 Prints, for each kind of scan and each way to register, the error of the boxes' corners in shorter sides of
-their box, and the share of scans that were not registered; and how many pages of other forms passed. `--overlays`
-draws the worst of each to build/registration. Needs no data: the boxes are filled with scribbles, or with
-UNIPEN's characters where the data folder has them.
+their box, and the share of scans that were not registered; and how many pages of other forms passed.
+`--overlays` draws the worst of each to build/registration. Needs no data: the boxes are filled with
+scribbles, or with UNIPEN's characters where the data folder has them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-"""What `kalamos.pages.ruling` finds: grids of photographed puzzles, boxes of scanned sheets and of drawn forms.
+"""What `kalamos.pages.ruling` finds: grids of photographed puzzles, boxes of scanned sheets and of drawn
+forms.
 
 Usage: python benchmarks/ruling.py [--forms N] [--sheets]
-Needs puzzles-dev.zip, alphabets-dev.zip and MNIST in the data folder. Prints a table; `--sheets` draws what was
-found to build/ruling (the real images have no clear licence: they are looked at, and not passed on).
+Needs puzzles-dev.zip, alphabets-dev.zip and MNIST in the data folder. Prints a table; `--sheets` draws
+what was found to build/ruling (the real images have no clear licence: they are looked at, and not passed on).
 
-Puzzles have no boxes on file: the largest grid must have 9 x 9 cells, all there, and its cells must be alike. Nor
-have the sheets: 12 x 17 boxes must be found, and none may be off its row's and column's lines by more than a
-tenth of its side. Forms are drawn, N of each kind, and filled with digits of MNIST; their boxes are known.
+Puzzles have no boxes on file: the largest grid must have 9 x 9 cells, all there, and its cells must be
+alike. Nor have the sheets: 12 x 17 boxes must be found, and none may be off its row's and column's lines
+by more than a tenth of its side. Forms are drawn, N of each kind, and filled with digits of MNIST; their
+boxes are known.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ class Form(NamedTuple):
     """[n, 4, 2] each: the boxes of a row or a table, clockwise from the top left."""
 
 
-# --- puzzles and sheets -----------------------------------------------------------------------------------------
+# --- puzzles and sheets ---------------------------------------------------------------------------
 
 
 def area(quads: Quads) -> NDArray[np.float32]:
@@ -125,12 +127,31 @@ def measure_sheets(*, sheets: bool) -> Measured:
     return Measured("scanned sheets of 12 x 17 pencilled boxes: boxes", right, n)
 
 
-# --- drawn forms --------------------------------------------------------------------------------------------------
+# --- drawn forms ----------------------------------------------------------------------------------
 
-WORDS: Final = "Name Date of birth Student Number Course City Please write in capitals Tick one box Total".split()
+WORDS: Final = [
+    "Name",
+    "Date",
+    "of",
+    "birth",
+    "Student",
+    "Number",
+    "Course",
+    "City",
+    "Please",
+    "write",
+    "in",
+    "capitals",
+    "Tick",
+    "one",
+    "box",
+    "Total",
+]
 
 
-def draw_form(glyphs: NDArray[np.uint8], random: np.random.Generator, *, smallest: int = 15) -> Form:
+def draw_form(
+    glyphs: NDArray[np.uint8], random: np.random.Generator, *, smallest: int = 15
+) -> Form:
     """Draw an A4 page: headings and text, rows of boxes, tick boxes, tables, frames around some of them."""
     height, width = A4
     page = np.full(A4, random.integers(225, 251), np.uint8)
@@ -171,7 +192,11 @@ def draw_form(glyphs: NDArray[np.uint8], random: np.random.Generator, *, smalles
         else:
             count = int(random.integers(1, 21))
             room = (width - 60 - x) / count
-            side = int(np.clip(np.exp(random.uniform(np.log(smallest), np.log(150))), smallest, max(room / 1.3, smallest)))
+            side = int(
+                np.clip(
+                    np.exp(random.uniform(np.log(smallest), np.log(150))), smallest, max(room / 1.3, smallest)
+                )
+            )
             tall = int(side * random.uniform(0.9, 1.35))
             line = min(line, 1 + side // 8)
             # Boxes that touch or nearly do would be drawn as one line.
@@ -188,12 +213,10 @@ def draw_form(glyphs: NDArray[np.uint8], random: np.random.Generator, *, smalles
                 if random.random() < 0.7:
                     write(page, glyphs[random.integers(len(glyphs))], (left, top, w, h), random)
                 bottom = max(bottom, top + h)
-            middle = 0.0 if line % 2 else 0.0
             rows.append(
                 np.array(
-                    [[(l, t), (l + w, t), (l + w, t + h), (l, t + h)] for l, t, w, h in group], np.float32
+                    [[(x, t), (x + w, t), (x + w, t + h), (x, t + h)] for x, t, w, h in group], np.float32
                 )
-                + np.float32(middle)
             )
         if random.random() < 0.15 and groups and groups[0]:
             cv2.rectangle(page, (x - 40, y - 45), (width - 30, bottom + 30), 90, 2)
@@ -234,7 +257,9 @@ def turned(form: Form, random: np.random.Generator) -> Form:
 def moved(form: Form, forward: Callable[[NDArray], NDArray], *, affine: NDArray[np.float64]) -> Form:
     height, width = form.image.shape
     image = cv2.warpAffine(form.image, affine, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    return Form(noisy(image, np.random.default_rng(0), 2), [forward(row).astype(np.float32) for row in form.rows])
+    return Form(
+        noisy(image, np.random.default_rng(0), 2), [forward(row).astype(np.float32) for row in form.rows]
+    )
 
 
 def photographed(form: Form, random: np.random.Generator) -> Form:
@@ -249,15 +274,23 @@ def photographed(form: Form, random: np.random.Generator) -> Form:
     matrix = cv2.getPerspectiveTransform(square, (inner + shift).astype(np.float32))
 
     def forward(points: Quads) -> Quads:
-        bent = points + np.stack([np.zeros_like(points[..., 0]), bend * np.sin(points[..., 0] * frequency + phase)], -1)
-        return cv2.perspectiveTransform(bent.reshape(-1, 1, 2).astype(np.float32), matrix).reshape(points.shape)
+        bent = points + np.stack(
+            [np.zeros_like(points[..., 0]), bend * np.sin(points[..., 0] * frequency + phase)], -1
+        )
+        return cv2.perspectiveTransform(bent.reshape(-1, 1, 2).astype(np.float32), matrix).reshape(
+            points.shape
+        )
 
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    flat = cv2.perspectiveTransform(np.stack([x, y], -1).reshape(-1, 1, 2), np.linalg.inv(matrix)).reshape(height, width, 2)
+    flat = cv2.perspectiveTransform(np.stack([x, y], -1).reshape(-1, 1, 2), np.linalg.inv(matrix)).reshape(
+        height, width, 2
+    )
     source_y = flat[..., 1] - bend * np.sin(flat[..., 0] * frequency + phase)
     image = cv2.remap(form.image, flat[..., 0], source_y.astype(np.float32), cv2.INTER_AREA, borderValue=70)
     light = 0.75 + 0.25 * np.cos(x / width * random.uniform(1, 3) + y / height * random.uniform(-2, 2))
-    edge = (x - random.uniform(0.2, 0.8) * width) * random.uniform(-1, 1) + (y - random.uniform(0.2, 0.8) * height)
+    edge = (x - random.uniform(0.2, 0.8) * width) * random.uniform(-1, 1) + (
+        y - random.uniform(0.2, 0.8) * height
+    )
     shadow = 1 - random.uniform(0.2, 0.5) / (1 + np.exp(-edge / random.uniform(6, 40)))
     image = np.clip(image * light * shadow, 0, 255).astype(np.uint8)
     image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.5, 1.1))
@@ -286,7 +319,9 @@ def noisy(image: Grey, random: np.random.Generator, spread: float) -> Grey:
 
 
 def jpeg(image: Grey, quality: int) -> Grey:
-    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+    return cv2.imdecode(
+        cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE
+    )
 
 
 KINDS: Final[dict[str, tuple[Callable[[Form, np.random.Generator], Form], int]]] = {
@@ -337,7 +372,11 @@ def score(form: Form) -> tuple[Score, list[Grid], Quads]:
         whole = len(owners) == len(row) and len(set(owners)) == 1
         rows_right += whole and len(grids[owners[0]].cells) == len(row)
     total = sum(map(len, form.rows))
-    return Score(len(cells), total, right, rows_right, len(form.rows), seconds), grids, np.array(missed, np.float32)
+    return (
+        Score(len(cells), total, right, rows_right, len(form.rows), seconds),
+        grids,
+        np.array(missed, np.float32),
+    )
 
 
 def measure_forms(what: str, count: int, *, sheets: bool) -> Iterator[Measured]:
@@ -358,7 +397,7 @@ def measure_forms(what: str, count: int, *, sheets: bool) -> Iterator[Measured]:
     print(f"forms, {what}: {sums[5] / count:.3f} s a page, {max(one.seconds for one in scores):.3f} at most")
 
 
-# --- what it prints and draws -----------------------------------------------------------------------------------
+# --- what it prints and draws ---------------------------------------------------------------------
 
 
 def draw(name: str, image: Grey, grids: list[Grid], missed: Quads | None = None) -> None:
@@ -383,7 +422,9 @@ def table(rows: list[Measured]) -> str:
     lines = ["| what | right | 95 % interval | n |", "|---|---|---|---|"]
     for row in rows:
         low, high = wilson_interval(row.right, row.n)
-        lines.append(f"| {row.what} | {row.right / max(row.n, 1):.2%} | {low:.2%} to {high:.2%} | {row.n:,} |")
+        lines.append(
+            f"| {row.what} | {row.right / max(row.n, 1):.2%} | {low:.2%} to {high:.2%} | {row.n:,} |"
+        )
     return "\n".join(lines)
 
 

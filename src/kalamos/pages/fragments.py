@@ -26,8 +26,8 @@ MAX_DARKER, MAX_WIDER = 1.25, 1.5
 """if the lines between them are at most so many times as dark and as wide as the frame."""
 
 MAX_SIBLING_SHIFT, MAX_SIBLING_STEPS = 0.3, 2.6
-"""Cells of a size speak for each other if they are in line, off by so much of their size, and at most so many sizes
-apart."""
+"""Cells of a size speak for each other if they are in line, off by so much of their size, and at most so
+many sizes apart."""
 
 MIN_SOLID: Final = 0.9
 """A line between cells covers at least this share of their side."""
@@ -36,8 +36,9 @@ MIN_SOLID: Final = 0.9
 def are_fragments(fit: SideFit) -> NDArray[np.bool_]:
     """Return whether quadrilaterals are parts of others, cut off by a stroke, [N].
 
-    A part lies within the whole and shares lines with it on two sides or three. So does the cell of a table that
-    is framed as a whole; but of its size there are more, or it is one of those that fill the frame.
+    A part lies within the whole and shares lines with it on two sides or three. So does the cell of a
+    table that is framed as a whole; but of its size there are more, or it is one of those that fill the
+    frame.
     """
     count = len(fit.quads)
     fragments = np.zeros(count, bool)
@@ -71,7 +72,9 @@ def are_fragments(fit: SideFit) -> NDArray[np.bool_]:
 def _nested(
     quads: Floats, sizes: Floats, areas: Floats
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Return inner and outer of nested pairs, [P] each, and which of the inner's sides lie on the outer's, [P, 4]."""
+    """Return inner and outer of nested pairs, [P], and which of the inner's sides lie on the outer's, [P,
+    4].
+    """
     centres = quads.mean(axis=1)
     low, high = quads.min(axis=1), quads.max(axis=1)
     near = (centres[:, None] > low).all(axis=2) & (centres[:, None] < high).all(axis=2)

