@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.forms.geometry import Grey
+
 __all__ = ["Outlines", "find_outlines", "reduced"]
 
-Grey = NDArray[np.uint8]
 Corners = NDArray[np.float32]
 
 WORKING_SIDE: Final = 56.0
