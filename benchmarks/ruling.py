@@ -149,9 +149,7 @@ WORDS: Final = [
 ]
 
 
-def draw_form(
-    glyphs: NDArray[np.uint8], random: np.random.Generator, *, smallest: int = 15
-) -> Form:
+def draw_form(glyphs: NDArray[np.uint8], random: np.random.Generator, *, smallest: int = 15) -> Form:
     """Draw an A4 page: headings and text, rows of boxes, tick boxes, tables, frames around some of them."""
     height, width = A4
     page = np.full(A4, random.integers(225, 251), np.uint8)
