@@ -92,7 +92,9 @@ notebook: $(VENV)/.everything  ## run the notebook, keep its outputs
 samples: $(VENV)/.everything  ## draw the sample images, the sample form and the README's picture again
 	$(BIN)/python samples/make_samples.py
 	$(BIN)/python samples/make_form.py
+	$(BIN)/python samples/make_pages.py
 	$(BIN)/python docs/make_picture.py
+	$(BIN)/python docs/make_form_picture.py
 
 constraints: $(VENV)/.uv  ## pin the whole tree anew, with hashes
 	$(COMPILE) --upgrade --extra dev pyproject.toml --output-file constraints.txt

@@ -1,9 +1,10 @@
 """How well the hands of real people are read, and what is withheld as no character.
 
 Usage: python benchmarks/hands.py [--write] [--sheets] [--model NAME=FILE ...]
-Needs real-dev.zip in the data folder. Prints a row for each of its sets: the best labels that are right,
-with case folded, and with look-alikes merged; the share that can be answered so that 99 % of the answers
-are right, merged; and what is withheld. `--write` keeps them in docs/hands.json and in docs/results.md;
+Needs real-dev.zip in the data folder. Prints a row for each of its sets, and one for all of them together:
+the best labels that are right, with case folded, and with look-alikes merged; the share that can be answered
+so that 99 % of the answers are right, merged; what is withheld; and the calibration error of what is not,
+over 15 bins of as many answers, case folded. `--write` keeps them in docs/hands.json and in docs/results.md;
 `--sheets` draws what was misread, sorted by cause, to build/hands (the images have no clear licence: they are
 looked at, and not passed on). `--model` tries a model file in place of a shipped model.
 """
@@ -14,18 +15,19 @@ import argparse
 import json
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 import kalamos
 from kalamos.datasets.named import data_dir
 from kalamos.evaluation.calibration import risk_coverage
-from kalamos.evaluation.metrics import wilson_interval
+from kalamos.evaluation.metrics import expected_calibration_error, wilson_interval
 from kalamos.predictions import NOT_A_CHARACTER, Prediction
 from kalamos.recognizer import Recognizer
 
@@ -54,6 +56,46 @@ class Row(NamedTuple):
     withheld: int
     answered: float
     """Share that the most confident answers can have while 99 % of them are right, merged."""
+    ece: float | None
+    """Expected calibration error of the answers, case folded; None if there is none."""
+
+
+class Outcomes(NamedTuple):
+    """How the N images of a set were read; arrays [N]."""
+
+    what: str
+    model: str
+    right: NDArray[np.bool_]
+    folded: NDArray[np.bool_]
+    """Right in either case."""
+    merged: NDArray[np.bool_]
+    """Right in either case, and as any label that looks alike."""
+    withheld: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+    """0 of what is not answered."""
+    folded_confidence: NDArray[np.float64]
+    """The probability of both cases; likewise."""
+
+    def row(self) -> Row:
+        given = self.confidence > 0
+        ece = expected_calibration_error(self.folded_confidence[given], self.folded[given])
+        return Row(
+            self.what,
+            self.model,
+            len(self.right),
+            int(self.right.sum()),
+            int(self.folded.sum()),
+            int(self.merged.sum()),
+            int(self.withheld.sum()),
+            risk_coverage(self.confidence, self.merged).coverage_at(TARGET),
+            ece if given.any() else None,
+        )
+
+
+def pooled(parts: Sequence[Outcomes]) -> Outcomes:
+    """Take several sets for one."""
+    arrays = (np.concatenate(each) for each in zip(*(part[2:] for part in parts), strict=True))
+    return Outcomes("all of these", "", *arrays)
 
 
 def fold(label: str) -> str:
@@ -79,16 +121,21 @@ def cause(sample: Sample, answer: Prediction, withheld: bool) -> str | None:
     return "looks alike" if fold(answer.label) == fold(sample.label) else "misread"
 
 
-def read(what: str, reader: Recognizer, samples: list[Sample], sheet: str) -> Row:
-    """Read a set, whatever its images seem to be, and count what would be withheld."""
+def folded_confidence(answer: Prediction) -> float:
+    """Sum the probabilities of the label that was read and of its other case."""
+    small = (answer.label or "").casefold()
+    return sum(each.confidence for each in answer.top if each.label.casefold() == small)
+
+
+def read(what: str, reader: Recognizer, samples: list[Sample], sheet: str) -> Outcomes:
+    """Read a set, whatever its images seem to be, and note what would be withheld."""
     images = [sample.image for sample in samples]
-    answers = reader.predict_batch(images, min_confidence=0, min_known=0)
+    answers = reader.predict_batch(images, min_confidence=0, min_known=0, top_k=len(reader.labels))
     least = 0.0 if reader.spec.known is None else reader.spec.known.threshold
     withheld = [each.known is not None and each.known < least for each in answers]
     labels = [(sample.label, answer.label or "") for sample, answer in zip(samples, answers, strict=True)]
-    merged = np.array([fold(got) == fold(truth) for truth, got in labels])
-    confidence = np.array(
-        [0.0 if none else answer.confidence or 0.0 for answer, none in zip(answers, withheld, strict=True)]
+    given = np.array(
+        [not none and answer.label is not None for answer, none in zip(answers, withheld, strict=True)]
     )
     if sheet:
         draw_causes(
@@ -99,15 +146,15 @@ def read(what: str, reader: Recognizer, samples: list[Sample], sheet: str) -> Ro
                 for sample, answer, none in zip(samples, answers, withheld, strict=True)
             ],
         )
-    return Row(
+    return Outcomes(
         what,
         reader.spec.name,
-        len(samples),
-        sum(got == truth for truth, got in labels),
-        sum(got.casefold() == truth.casefold() for truth, got in labels),
-        int(merged.sum()),
-        sum(withheld),
-        risk_coverage(confidence, merged).coverage_at(TARGET),
+        np.array([got == truth for truth, got in labels]),
+        np.array([got.casefold() == truth.casefold() for truth, got in labels]),
+        np.array([fold(got) == fold(truth) for truth, got in labels]),
+        np.array(withheld),
+        np.where(given, [answer.confidence or 0.0 for answer in answers], 0.0),
+        np.where(given, [min(folded_confidence(answer), 1.0) for answer in answers], 0.0),
     )
 
 
@@ -131,15 +178,15 @@ def draw_causes(reader: Recognizer, sheet: str, outcomes: Iterable[tuple[str | N
 
 def table(rows: Iterable[Row]) -> str:
     lines = [
-        f"| set | model | n | right | case folded | merged | answered at {TARGET:.0%} | withheld |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| set | model | n | right | case folded | merged | answered at {TARGET:.0%} | withheld | ECE |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         shares = [
             "{:.1%} ({:.1%} to {:.1%})".format(count / row.n, *wilson_interval(count, row.n))
             for count in (row.right, row.folded, row.merged)
         ]
-        rest = f"{row.answered:.1%} | {row.withheld:,}"
+        rest = f"{row.answered:.1%} | {row.withheld:,} | {'–' if row.ece is None else f'{row.ece:.2%}'}"
         lines.append(f"| {row.what} | {row.model} | {row.n:,} | {' | '.join(shares)} | {rest} |")
     return "\n".join(lines)
 
@@ -151,12 +198,14 @@ def main() -> None:
     parser.add_argument("--model", action="append", default=[], metavar="NAME=FILE", help="try a model file")
     given = parser.parse_args()
     files = dict(each.split("=", 1) for each in given.model)
-    rows = []
+    parts = []
     with zipfile.ZipFile(data_dir(None) / "real-dev.zip") as archive:
         for what, folder, model in REAL:
             reader = kalamos.load(files.get(model, model))
-            rows.append(read(what, reader, real_samples(archive, folder), folder if given.sheets else ""))
-            print(table(rows[-1:]).splitlines()[-1], flush=True)
+            parts.append(read(what, reader, real_samples(archive, folder), folder if given.sheets else ""))
+            print(table([parts[-1].row()]).splitlines()[-1], flush=True)
+    rows = [part.row() for part in (*parts, pooled(parts))]
+    print(table(rows[-1:]).splitlines()[-1])
     if given.write:
         date = datetime.now(UTC).date().isoformat()
         KEPT.write_text(json.dumps({"date": date, "rows": [row._asdict() for row in rows]}, indent=1) + "\n")

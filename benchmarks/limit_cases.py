@@ -22,7 +22,7 @@ from fuzz.case import Case  # noqa: E402
 from fuzz.images import jpeg, png, tiff, webp  # noqa: E402
 from fuzz.images.pictures import long_zlib  # noqa: E402
 
-from fuzz import models  # noqa: E402  (the path must be set first)
+from fuzz import documents, models  # noqa: E402  (the path must be set first)
 
 __all__ = ["Limit", "limits", "stated"]
 
@@ -61,6 +61,7 @@ def stated(name: str) -> int:
 def limits() -> Iterator[Limit]:
     """All of them, but for the server's."""
     yield from _of_pictures()
+    yield from _of_documents()
     yield from _of_containers()
     yield from _of_models()
 
@@ -171,6 +172,31 @@ def _small_file_time() -> Limit:
         f"{seconds:g} s",
         jpeg.long_runs(10_000, 5_000, 20),
         jpeg.long_runs(10_000, 5_000, 12_000),
+    )
+
+
+def _of_documents() -> Iterator[Limit]:
+    pages = stated("images.documents.MAX_PAGES")
+    yield Limit(
+        "documents",
+        "pages of a document",
+        f"{pages:,}",
+        None,
+        Case("limit", "a.tif", documents.tiff_of_pages(pages + 1)),
+    )
+    points = stated("images.pdf.MAX_PAGE_POINTS")
+
+    def page(side: float, content: bytes = documents.SQUARE) -> Case:
+        return Case("limit", "a.pdf", documents.pdf_file(documents.pages_of(content, size=(side, side))))
+
+    yield Limit("documents", "points of a PDF's page, a side", f"{points:,}", page(points), page(points + 1))
+    seconds = import_module("kalamos.isolation").SMALL_SECONDS
+    yield Limit(
+        "documents",
+        "processor time for a page of a document of up to 1 MiB",
+        f"{seconds:g} s",
+        page(842, b"0 0 842 842 re f " * 10),
+        page(842, b"0 0 842 842 re f " * 50_000),
     )
 
 
@@ -302,12 +328,12 @@ def _many_fields(count: int) -> Case:
 
 def _heavy_models() -> Iterator[tuple[str, str, Case]]:
     """Models whose work or memory is beyond what one image may take."""
-    memory = f"{stated('model_file.workload.MAX_RUN_BYTES') // MIB} MiB"
+    memory = f"{stated('model_file.load.MAX_RUN_BYTES') // MIB} MiB"
     yield "memory of a model for one image", memory, _model(models.expanded_model((6_000, 9_000)))
-    constants = f"{stated('model_file.workload.MAX_CONSTANT_BYTES') // MIB} MiB"
+    constants = f"{stated('model_file.load.MAX_CONSTANT_BYTES') // MIB} MiB"
     filled = _model(models.filled_model((20_000, 20_000)))
     yield "memory of what a model's file computes when opened", constants, filled
-    work = f"{stated('model_file.workload.MAX_WORK') / 10**9:g} * 10^9 multiply-adds"
+    work = f"{stated('model_file.load.MAX_WORK') / 10**9:g} * 10^9 multiply-adds"
     yield "work of a model for one image", work, _model(models.expanded_model((2_000, 2_000), products=3))
     nodes = f"{stated('model_file.graph.MAX_NODES'):,}"
     yield "nodes of a model", nodes, _many_nodes(stated("model_file.graph.MAX_NODES"))

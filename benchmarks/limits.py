@@ -1,6 +1,7 @@
 """`make limits`: what kalamos does at its limits and beyond, with the memory and the time that it takes.
 
-Usage: python benchmarks/limits.py [--repeats 3] [--only images|archives|tables|models|server] [--write]
+Usage: python benchmarks/limits.py [--repeats 3] [--only images|documents|archives|tables|models|server]
+    [--write]
 Each limit is read from the code, and tried with a file just within it and one just beyond, in a process that
 is watched from outside (Linux). `--write` puts the table into SECURITY.md.
 """
@@ -116,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
-        "--only", action="append", choices=("images", "archives", "tables", "models", "server")
+        "--only", action="append", choices=("images", "documents", "archives", "tables", "models", "server")
     )
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()

@@ -5,9 +5,9 @@ For each model: train what is not trained (an interrupted run goes on), export, 
 teaching, measure it once on the test splits, under shift and against outliers, keep that in
 docs/zoo/NAME.json, in pictures and in the file, install the first seed's file and card in src/kalamos/zoo.
 `--train` stops after the training; `--again` trains nothing and measures the files that ship (preprocessing
-changed, say: other seeds keep their figures and dates); `--pages` only writes docs/results.md and docs/zoo.md
-anew. Teachers come first: a recipe names their run folders, or what ships. Recipes that learn from drawn
-fonts too need `make fonts` before.
+changed, say: other seeds keep their figures and dates), with `--tests-only` on the test splits alone;
+`--pages` only writes docs/results.md and docs/zoo.md anew. Teachers come first: a recipe names their run
+folders, or what ships. Recipes that learn from drawn fonts too need `make fonts` before.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "zoo")
     parser.add_argument("--train", action="store_true", help="train only")
     parser.add_argument("--again", action="store_true", help="train nothing, measure what ships")
+    parser.add_argument("--tests-only", action="store_true", help="with --again: the test splits alone")
     parser.add_argument("--pages", action="store_true", help="write the pages only")
     asked = parser.parse_args()
     for folder in (KEPT, PICTURES):
@@ -129,7 +130,8 @@ def main() -> None:
             if kept.exists():
                 print(model.name, flush=True)
                 first, *others = json.loads(kept.read_text("utf-8"))
-                keep(kept, [measure(model, model_path(model.name), PICTURES, first), *others])
+                figures = measure(model, model_path(model.name), PICTURES, first, tests_only=asked.tests_only)
+                keep(kept, [figures, *others])
                 write_card(model_path(model.name))
             continue
         others = model.seeds[1:]

@@ -38,16 +38,19 @@ MOVES = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 """Pixels that test-time augmentation moves the prepared image by; the probabilities are averaged."""
 
 
-def measure(model: Shipped, path: Path, pictures: Path, trained: Mapping[str, Any]) -> dict[str, Any]:
+def measure(
+    model: Shipped, path: Path, pictures: Path, trained: Mapping[str, Any], *, tests_only: bool = False
+) -> dict[str, Any]:
     """Every figure of one model file, recorded in it too; of the seed that ships also what takes long.
 
     Args:
-        trained: what only the training could tell, the entries `TRAINED`.
+        trained: what only the training could tell, the entries `TRAINED`; with `tests_only` the figures of
+            before, of which those of the shift suite and of outliers stay.
     """
     reader, today = kalamos.load(path), datetime.now(UTC).date().isoformat()
     seed = reader.spec.training.seed
     tests: list[dict[str, Any]] = []
-    robustness: dict[str, Any] = {}
+    robustness = {name: trained[name] for name in ("shift", "outliers") if tests_only and name in trained}
     for place, wanted in enumerate(model.tests):
         name, split, labels = _images(wanted.dataset, reader)
         result = evaluate_split(reader, split, labels)
@@ -68,7 +71,7 @@ def measure(model: Shipped, path: Path, pictures: Path, trained: Mapping[str, An
                 "test_time_augmentation": _augmented(reader, split, labels),
             }
             _save(pictures / f"{model.name}-{wanted.dataset}", _pictures(result, split, reader))
-            if not place:
+            if not place and not tests_only:
                 drawn = pictures / model.name
                 robustness = _robustness(reader, path, split, labels, today, drawn)
         tests.append(test)

@@ -19,6 +19,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from kalamos import privacy
 
@@ -53,8 +54,20 @@ server.wait(30)
 """
 
 NEEDS = {"train": "torch", "export": "torch", "compare": "torch", "evaluate": "matplotlib", "teach": "onnx"}
-NEEDS |= {"api": "uvicorn", "page": "gradio", "inspect": "sklearn"}
-COMMANDS = ("predict", "load", "api", "page", "teach", "evaluate", "inspect", "train", "export", "compare")
+NEEDS |= {"documents": "pypdfium2", "api": "uvicorn", "page": "gradio", "inspect": "sklearn"}
+COMMANDS = (
+    "predict",
+    "documents",
+    "load",
+    "api",
+    "page",
+    "teach",
+    "evaluate",
+    "inspect",
+    "train",
+    "export",
+    "compare",
+)
 
 
 @cache
@@ -111,6 +124,14 @@ def arguments(name: str, characters: Path, work: Path) -> tuple[str, ...]:
     match name:
         case "predict":
             return *CLI, "predict", "samples/0-pen.png", "samples/1-marker.png"
+        case "documents":
+            import pillow_heif
+
+            sample = Image.open(ROOT / "samples" / "0-pen.png").convert("L")
+            sample.save(work / "a.pdf", save_all=True, append_images=[sample])
+            pillow_heif.from_pillow(sample).save(work / "a.heic")
+            inputs = (str(work / "a.pdf"), str(work / "a.heic"))
+            return *CLI, "predict", *inputs, "-o", str(work / "rows.xlsx")
         case "load":
             return "-c", LOAD
         case "api":

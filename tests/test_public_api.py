@@ -95,7 +95,13 @@ def test_a_model_is_evaluated_on_what_a_run_held_out(tmp_path: Path) -> None:
         (tmp_path / "letters" / "IO"[label]).mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "letters" / "IO"[label] / f"{row}.png"), image)
     run = kalamos.train(
-        tmp_path / "letters", arch="cnn2", epochs=1, val_fraction=0.2, run_dir=tmp_path / "run", device="cpu"
+        tmp_path / "letters",
+        arch="cnn2",
+        epochs=1,
+        val_fraction=0.2,
+        outliers=0,
+        run_dir=tmp_path / "run",
+        device="cpu",
     )
     model = run.export(tmp_path / "letters.onnx")
     held_out = model.evaluate(tmp_path / "letters", split_of=run)

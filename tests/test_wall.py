@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 LEARNING = {"torch", "torchvision", "accelerate", "safetensors", "sklearn", "scipy", "matplotlib"}
 LEARNING |= {"onnx", "onnxscript", "gradio", "ray"}
 HEAVY = {"PIL", "pandas", "pyarrow", "pydantic", "typer"}
+FORMS = {"pypdfium2", "pillow_heif", "stdnum", "openpyxl", "fpdf", "uharfbuzz", "segno"}
 
 
 def loaded(tmp_path: Path, code: str, *arguments: str) -> set[str]:
@@ -54,7 +55,7 @@ def test_importing_kalamos_loads_nothing(tmp_path: Path) -> None:
 def test_the_command_loads_no_learning_library(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     modules = command(tmp_path, *arguments)
     assert "kalamos.cli" in modules
-    assert packages(modules) & (LEARNING | HEAVY) == set()
+    assert packages(modules) & (LEARNING | HEAVY | FORMS) == set()
 
 
 def test_help_loads_not_even_numpy(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_A_CHARACTER", "NOT_SURE", "SEVERAL", "Candidate", "Prediction"]
 
-NOT_A_CHARACTER, SEVERAL, NOT_SURE = "not a character", "several characters", "not sure enough"
+NOT_A_CHARACTER, NOT_SURE = "not a character", "not sure enough"
+SEVERAL = "several characters: use kalamos read"
 """Why a model abstains: its `known` is low (and there seem to be several side by side), or its confidence."""
 
 

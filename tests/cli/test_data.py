@@ -76,6 +76,7 @@ def test_the_list_names_them_all_with_their_counts(command, tmp_path: Path) -> N
     assert str(tmp_path) in text
     assert "one sub-folder per class" in text
     assert "path,label[,group,split]" in text
+    assert "Clanuwat et al. 2018. Licence: CC BY-SA 4.0" in text
     assert "\x1b" not in text
 
 

@@ -80,20 +80,36 @@ def pages(here: Path, digits: Dataset) -> Path:
 
 
 def test_files_that_nothing_is_learnt_from_are_told(command: Any, pages: Path) -> None:
-    done = command("train", "pages", *QUICK, "--run-dir", "run")
+    done = command("train", "pages", *QUICK, "--set", "outliers=0", "--run-dir", "run")
     assert done.code == 0
     head, *told = done.err.splitlines()
     assert head == "pages: skipped 2 files:"
     assert sorted(line.partition(":")[0] for line in told) == ["  3/blank.png", "  8/torn.png"]
     assert "  3/blank.png: no ink" in told
     assert "10 training images, 2 held out" in done.rows[0]
+    assert "not a character" not in done.out.decode()
+    assert json.loads(Path("run/run.json").read_text(encoding="utf-8"))["outcome"]["known"] is None
 
 
 def test_a_small_folder_asks_for_more_epochs_than_the_usual_ones(command: Any, pages: Path) -> None:
     (pages / "3" / "blank.png").unlink()
     (pages / "8" / "torn.png").unlink()
-    done = command("train", "pages", "--arch", "cnn2", "--batch-size", "5")
+    done = command("train", "pages", "--arch", "cnn2", "--batch-size", "5", "--set", "outliers=0")
     assert (done.code, done.err) == (0, "trained for only 20 steps: --epochs 150 may give a better model\n")
+
+
+def test_what_is_no_character_is_learnt_too_and_a_warning_says_from_how_few(
+    command: Any, pages: Path
+) -> None:
+    done = command("train", "pages", *QUICK, "--run-dir", "run")
+    assert done.code == 0
+    assert "10 training images, 450 of no character, 2 held out" in done.rows[0]
+    assert done.err.splitlines()[-1].startswith("known is calibrated on 2 validation images: fewer than 200")
+    [told] = [row for row in done.rows if row.startswith("not a character: withholds ")]
+    assert told.endswith("of 50 that show none (held out too)")
+    story = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    assert story["recipe"]["outliers"] == 500
+    assert story["outcome"]["known"]["n"] == 2
 
 
 def test_a_comparison_tells_them_once(command: Any, pages: Path) -> None:
@@ -232,7 +248,7 @@ def test_a_dataset_of_ones_own(command: Any, digits: Any, here: Path) -> None:
         folder = here / "حروف" / str(digits.train.labels[index])
         folder.mkdir(parents=True, exist_ok=True)
         cv2.imencode(".png", digits.train.images[index])[1].tofile(folder / f"{index}.png")
-    done = command("train", "./حروف", *QUICK, "--set", "val_fraction=0.5")
+    done = command("train", "./حروف", *QUICK, "--set", "val_fraction=0.5", "--set", "outliers=0")
     assert done.code == 0
     assert "skipped" not in done.err
     story = json.loads(Path("runs/حروف-cnn2/run.json").read_text(encoding="utf-8"))
@@ -240,7 +256,7 @@ def test_a_dataset_of_ones_own(command: Any, digits: Any, here: Path) -> None:
     assert story["counts"] == {"train": 30, "val": 30}
     with pytest.MonkeyPatch.context() as inside:
         inside.chdir("حروف")
-        assert command("train", ".", *QUICK).code == 0
+        assert command("train", ".", *QUICK, "--set", "outliers=0").code == 0
         assert [path.name for path in Path("runs").iterdir()] == ["حروف-cnn2"]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kalamos.errors import UsageError
 from kalamos.evaluation.calibration import (
     ACCURACIES,
+    fit_known,
     fit_temperature,
     negative_log_likelihood,
     risk_coverage,
@@ -42,6 +43,39 @@ def test_the_temperature_is_bounded(right: bool, bound: float) -> None:
     logits = np.eye(3)
     labels = np.arange(3) if right else (np.arange(3) + 1) % 3
     assert fit_temperature(logits, labels) == pytest.approx(bound, rel=0.01)
+
+
+@pytest.mark.parametrize("n", [20, 50, 150])
+def test_few_characters_withhold_few_new_ones(n: int) -> None:
+    withheld, lowest, passed = [], [], []
+    for seed in range(100):
+        generator = np.random.default_rng((n, seed))
+        characters, others = generator.logistic(4, 1, n), generator.normal(-5, 2, 60)
+        record = fit_known(characters, others)
+        new = record.probabilities(generator.logistic(4, 1, 2000))
+        withheld.append((new < record.threshold).mean())
+        lowest.append((new < record.probabilities(characters).min()).mean())
+        passed.append(record.answered)
+        assert record.n == n
+        assert record.withheld <= 0.005
+    assert np.mean(withheld) <= 0.01
+    assert np.mean(withheld) < 0.7 * np.mean(lowest)
+    assert np.mean(passed) < 0.3
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 199, 200])
+def test_any_number_of_characters_has_a_threshold(n: int) -> None:
+    record = fit_known(np.linspace(2, 4, n), np.linspace(-4, 1, 50))
+    assert 0 <= record.threshold <= 0.5
+    assert record.withheld == 0
+
+
+def test_the_lowest_of_few_is_no_threshold_and_of_many_it_is() -> None:
+    generator = np.random.default_rng(3)
+    characters, others = generator.normal(1, 2, 400), generator.normal(-1, 2, 400)
+    few, many = fit_known(characters[:40], others), fit_known(characters, others)
+    assert few.threshold < few.probabilities(characters[:40]).min()
+    assert many.threshold == np.sort(many.probabilities(characters))[2]
 
 
 def test_negative_log_likelihood_by_hand() -> None:

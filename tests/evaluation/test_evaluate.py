@@ -66,11 +66,29 @@ def test_what_could_not_be_read_was_lost_by_its_class(few: Evaluation) -> None:
 
 
 def test_calibration_is_that_of_what_was_read(few: Evaluation) -> None:
-    gaps = [2 * 0.1, 0.6, 0.0, 0.4, 0.2]  # by bin: .9, .6, 1, .4, .8
+    gaps = [2 * 0.1, 0.6, 0.0, 0.4, 0.2]  # of .9, .6, 1, .4, .8
     assert few.ece == pytest.approx(sum(gaps) / 7)
     assert few.reliability.counts.sum() == 7
     own = [0.9, 0.9, 0.4 / 3, 1.0, 1.0, 0.2, 0.8]
     assert few.nll == pytest.approx(-np.log(own).mean(), rel=1e-5)
+
+
+def test_calibration_is_that_of_what_was_answered(few: Evaluation) -> None:
+    known = np.array([0.9, 0.9, 0.1, 0.9, 0.9, 0.2, 0.9, 0.0], np.float32)
+    telling = replace(few, known=known, known_threshold=0.5)
+    assert telling.withheld == 2
+    assert telling.reliability.counts.sum() == 5
+    assert telling.ece == pytest.approx((2 * 0.1 + 0.0 + 0.2) / 5)
+    assert np.isnan(replace(telling, known_threshold=1.0).ece)
+
+
+def test_calibration_takes_both_cases_for_one_and_sums_them() -> None:
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.3, 0.6, 0.1], [0.25, 0.25, 0.5]], np.float32)
+    cased = Evaluation(np.array([1, 1, 0]), probabilities, ("x", "X", "7"), "0" * 64)
+    # x for X is right at 0.8, X for X at 0.9, 7 for x wrong at 0.5.
+    assert cased.ece == pytest.approx((0.2 + 0.1 + 0.5) / 3)
+    assert cased.correct.tolist() == [False, True, False]
+    assert replace(cased, labels=("x", "Y", "7")).ece == pytest.approx((0.5 + 0.4 + 0.5) / 3)
 
 
 def test_top_k_counts_unread_as_never_found(few: Evaluation) -> None:

@@ -19,6 +19,7 @@ from kalamos.evaluation.metrics import (
     confusable_groups,
     confusion_matrix,
     expected_calibration_error,
+    folded_confidence,
     log_loss,
     mcnemar,
     merging,
@@ -129,7 +130,7 @@ def test_gaps_of_one_bin_cancel_and_of_two_bins_do_not() -> None:
     assert expected_calibration_error(np.array([0.2, 0.8]), correct, bins=1) == pytest.approx(0)
 
 
-def test_the_ends_have_their_bins() -> None:
+def test_the_ends_count() -> None:
     assert expected_calibration_error(np.array([1.0, 0.0]), np.array([True, False])) == 0
     assert expected_calibration_error(np.array([1.0]), np.array([False])) == 1
     assert math.isnan(expected_calibration_error(np.array([]), np.array([], bool)))
@@ -221,13 +222,96 @@ def test_a_certain_mistake_costs_much_but_not_infinity() -> None:
 # --- reliability ---------------------------------------------------------------------------------
 
 
-def test_every_bin_has_its_interval() -> None:
-    diagram = reliability(np.array([0.95] * 10 + [0.1]), np.array([True] * 9 + [False, True]))
-    assert diagram.counts.tolist() == [0, 1, *[0] * 12, 10]
-    assert (diagram.low[14], diagram.high[14]) == wilson_interval(9, 10)
-    assert (diagram.low[1], diagram.high[1]) == wilson_interval(1, 1)
-    assert np.isnan([diagram.low[0], diagram.accuracy[0], diagram.confidence[0]]).all()
-    assert diagram.ece == pytest.approx((10 * 0.05 + 0.9) / 11)
+def test_every_bin_has_as_many_images_and_its_interval() -> None:
+    confidence = np.linspace(0.01, 0.99, 45)
+    correct = np.arange(45) % 3 > 0
+    diagram = reliability(confidence[::-1], correct[::-1])
+    assert diagram.counts.tolist() == [3] * 15
+    np.testing.assert_allclose(diagram.confidence, confidence.reshape(15, 3).mean(1))
+    assert diagram.lowest.tolist() == confidence[::3].tolist()
+    assert diagram.highest.tolist() == confidence[2::3].tolist()
+    assert set(zip(diagram.low, diagram.high, strict=True)) == {wilson_interval(2, 3)}
+    assert diagram.ece == pytest.approx(np.abs(confidence.reshape(15, 3).mean(1) - 2 / 3).mean())
+
+
+def test_bins_differ_by_one_image_where_the_number_does_not_divide() -> None:
+    diagram = reliability(np.linspace(0, 1, 100), np.ones(100, bool))
+    assert sorted(set(diagram.counts.tolist())) == [6, 7]
+    assert diagram.counts.sum() == 100
+
+
+def test_equal_confidences_share_the_bin_of_their_middle() -> None:
+    # Ten images in five bins of two: the six of 0.5 are ranks 2 to 7, whose middle is in the third bin.
+    confidence = np.array([0.1, 0.2, *[0.5] * 6, 0.8, 0.9])
+    correct = np.array([False, False, *[True] * 3, *[False] * 3, True, True])
+    diagram = reliability(confidence, correct, bins=5)
+    assert diagram.counts.tolist() == [2, 6, 2]
+    assert diagram.accuracy.tolist() == [0, 0.5, 1]
+    assert diagram.ece == pytest.approx((2 * 0.15 + 6 * 0 + 2 * 0.15) / 10)
+
+
+def test_fewer_images_than_bins_have_a_bin_each() -> None:
+    diagram = reliability(np.array([0.95, 0.1, 0.6]), np.array([True, True, False]))
+    assert diagram.counts.tolist() == [1, 1, 1]
+    assert diagram.confidence.tolist() == [0.1, 0.6, 0.95]
+    assert diagram.ece == pytest.approx((0.9 + 0.6 + 0.05) / 3)
+
+
+@given(st.integers(0, 2**32), st.integers(2000, 6000))
+def test_perfect_calibration_has_a_small_error(seed: int, n: int) -> None:
+    generator = np.random.default_rng(seed)
+    confidence = generator.beta(5, 1, n)
+    correct = generator.random(n) < confidence
+    # A bin's gap has a standard deviation of at most 1 / (2 sqrt(n / 15)), and a mean of 0.8 of it.
+    assert expected_calibration_error(confidence, correct) < 1.5 * 0.5 / math.sqrt(n / 15)
+    assert expected_calibration_error(0.5 * confidence, correct) > 0.35
+
+
+readings = st.lists(
+    st.tuples(st.floats(0, 1, width=32) | st.sampled_from([0.25, 0.5, 1.0]), st.booleans()),
+    min_size=1,
+    max_size=80,
+)
+
+
+@given(readings, st.randoms())
+def test_the_error_is_a_share_that_no_order_changes(pairs: list[tuple[float, bool]], random: Any) -> None:
+    def error(of: list[tuple[float, bool]]) -> float:
+        confidence, correct = zip(*of, strict=True)
+        return expected_calibration_error(np.array(confidence, np.float32), np.array(correct))
+
+    shuffled = random.sample(pairs, len(pairs))
+    assert error(pairs) == error(shuffled)
+    assert 0 <= error(pairs) <= 1
+
+
+@given(readings)
+def test_the_bins_hold_every_image_in_order(pairs: list[tuple[float, bool]]) -> None:
+    confidence, correct = zip(*pairs, strict=True)
+    diagram = reliability(np.array(confidence), np.array(correct))
+    assert diagram.counts.sum() == len(pairs)
+    assert 0 < len(diagram.counts) <= 15
+    assert (diagram.counts > 0).all()
+    assert (diagram.lowest <= diagram.highest).all()
+    assert (diagram.highest[:-1] < diagram.lowest[1:]).all()
+    assert diagram.accuracy @ diagram.counts == pytest.approx(sum(correct))
+
+
+# --- case folded ---------------------------------------------------------------------------------
+
+
+def test_both_cases_of_an_answer_are_summed() -> None:
+    labels = ("A", "B", "a", "7")
+    shares = np.array([[0.1, 0.2, 0.6, 0.1], [0.3, 0.4, 0.3, 0.0], [0.0, 0.1, 0.2, 0.7]])
+    found = folded_confidence(shares, shares.argmax(1), case_folding(labels))
+    assert found == pytest.approx([0.7, 0.4, 0.7])
+    alone = folded_confidence(shares, shares.argmax(1), case_folding(("A", "B", "C", "7")))
+    assert alone.tolist() == shares.max(1).tolist()
+
+
+def test_rounding_takes_no_sum_above_one() -> None:
+    shares = np.array([[0.1, 0.9 + 2**-20]], np.float32)
+    assert folded_confidence(shares, np.array([1]), case_folding(("A", "a"))).tolist() == [1]
 
 
 pytest.importorskip("scipy", reason="needs the extra 'train'")

@@ -6,28 +6,32 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from kalamos.alphabets import ARABIC_28, DIGITS
 from kalamos.datasets import Dataset
-from kalamos.errors import ModelFileError, UsageError
+from kalamos.errors import DatasetError, ModelFileError, RecipeError, UsageError
 from kalamos.evaluation.calibration import fit_known
 from kalamos.evaluation.evaluate import EvalTarget, evaluate_split
-from kalamos.evaluation.ood import OODContext, measure, open_set
+from kalamos.evaluation.ood import OODContext, exposure, measure, open_set
 from kalamos.evaluation.ood.measure import outliers_json
 from kalamos.finetune import Examples, fine_tune
-from kalamos.learn import Recipe, Run, load_run, train
-from kalamos.learn.data import Batch
+from kalamos.learn import CalibrationWarning, Recipe, Run, choose_recipe, load_run, train
+from kalamos.learn.data import Batch, choose_outliers
 from kalamos.learn.export import export_model
 from kalamos.learn.loop import Objective
-from kalamos.learn.models import create_model
+from kalamos.learn.models import StagedNetwork, create_model
 from kalamos.model_file import KnownRecord, open_model
 from kalamos.predict_options import PredictOptions
 from kalamos.predictions import NOT_A_CHARACTER, SEVERAL
+from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 from kalamos.recognizer import Recognizer
 from kalamos.writers import OPTIONAL_COLUMNS
+from kalamos.zoo import render_card
 
 RECIPE = Recipe(
     arch="kalamos_xs", epochs=4, outliers=400, outlier_share=0.25, outlier_weight=0.5, batch_size=32
@@ -36,9 +40,9 @@ RECIPE = Recipe(
 
 @pytest.fixture(scope="module")
 def run(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(
-        "mnist", recipe=RECIPE, data_dir=digits_folder, run_dir=tmp_path_factory.mktemp("known") / "run"
-    )
+    folder = tmp_path_factory.mktemp("known") / "run"
+    with pytest.warns(CalibrationWarning, match="known is calibrated on 30 validation images"):
+        return train("mnist", recipe=RECIPE, data_dir=digits_folder, run_dir=folder)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +185,105 @@ def test_outliers_leave_the_softmax_alone() -> None:
 
 def test_a_network_without_outliers_has_no_such_head() -> None:
     assert create_model("kalamos_xs", 10).known is None
+
+
+@pytest.fixture
+def own_folder(digits: Dataset, tmp_path: Path) -> Path:
+    """Twelve images of each of three digits, in folders of one's own."""
+    for label in (1, 4, 7):
+        (tmp_path / "own" / str(label)).mkdir(parents=True)
+        for row in np.flatnonzero(digits.train.labels == label)[:12].tolist():
+            cv2.imwrite(str(tmp_path / "own" / str(label) / f"{row}.png"), digits.train.images[row])
+    return tmp_path / "own"
+
+
+QUICK = {"arch": "cnn2", "epochs": 1}
+
+
+def test_a_network_for_ones_own_images_learns_what_is_no_character(own_folder: Path, tmp_path: Path) -> None:
+    with pytest.warns(CalibrationWarning, match="known is calibrated on 3 validation images: fewer than 200"):
+        run = train(own_folder, run_dir=tmp_path / "run", **QUICK)
+    assert run.known is not None
+    assert (run.known.n, run.known.outliers_n) == (3, 50)
+    assert (run.recipe.outliers, run.recipe.outlier_sets) == (500, ("scribbles", "shapes", "textures"))
+    assert load_run(tmp_path / "run").recipe == run.recipe
+    reader = run.export(tmp_path / "own.onnx")
+    assert reader.spec.known == run.known
+    card = render_card(tmp_path / "own.onnx")
+    assert "What is a character at all" in card
+    assert "known is calibrated on 3 validation images" in card
+    assert "images of one's own. Licence: not stated" in card
+    assert "**500 images of no character**: of the sets scribbles, shapes, textures, drawn by kalamos" in card
+
+
+def test_it_is_the_same_for_a_seed_and_needs_no_data_files(
+    own_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = []
+    for data, seed in ((tmp_path / "none", 42), (None, 42), (None, 43)):
+        with pytest.warns(CalibrationWarning):
+            run = train(own_folder, data_dir=data, seed=seed, **QUICK)
+        weights.append(run.network.known.hidden.weight)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("off", [{"outliers": 0}, {"recipe": Recipe()}])
+def test_it_can_be_left_out(own_folder: Path, off: dict) -> None:
+    run = train(own_folder, **QUICK, **off)
+    assert run.known is None
+    assert run.network.known is None
+    assert run.recipe.outliers == 0
+
+
+def test_only_images_of_ones_own_ask_for_it(own_folder: Path) -> None:
+    assert choose_recipe(own_folder, None).outliers == "auto"
+    assert choose_recipe(own_folder, None, {"outliers": 7}).outliers == 7
+    assert choose_recipe("mnist", None).outliers == 0
+    assert choose_recipe(own_folder, Recipe()).outliers == 0
+    assert choose_recipe(own_folder, None, {"outlier_sets": ["shapes"]}).outlier_sets == ("shapes",)
+
+
+@pytest.mark.parametrize(("images", "outliers"), [(1, 500), (249, 500), (700, 1400), (10**6, 4000)])
+def test_how_many_outliers_are_enough(images: int, outliers: int) -> None:
+    chosen = choose_outliers(Recipe(outliers="auto"), images, DIGITS)
+    assert chosen.outliers == outliers
+    assert choose_outliers(chosen, 5, DIGITS) == chosen
+    named = choose_outliers(Recipe(outliers="auto", outlier_sets=("shapes",)), images, DIGITS)
+    assert (named.outliers, named.outlier_sets) == (outliers, ("shapes",))
+
+
+def test_a_run_keeps_what_its_outliers_were_drawn_from(digits_folder: Path, tmp_path: Path) -> None:
+    drawn = ("paper", "photos", "scribbles", "shapes", "textures")
+    assert choose_outliers(Recipe(outliers=9), 5, DIGITS, tmp_path).outlier_sets == drawn
+    # Of Arabic's other scripts only the digits are there.
+    with_digits = choose_outliers(Recipe(outliers=9), 5, ARABIC_28, digits_folder).outlier_sets
+    assert with_digits == (*drawn, "script:mnist")
+    assert choose_outliers(Recipe(), 5, DIGITS, tmp_path).outlier_sets == ()
+
+
+def test_naming_the_sets_that_are_there_draws_the_same(tmp_path: Path) -> None:
+    preprocessor = Preprocessor(DEFAULT_STEPS)
+    named = choose_outliers(Recipe(outliers=9), 5, DIGITS, tmp_path).outlier_sets
+    there = exposure(DIGITS, preprocessor, 12, 3, tmp_path)
+    assert np.array_equal(there, exposure(DIGITS, preprocessor, 12, 3, tmp_path, sets=named))
+
+
+def test_a_network_that_cannot_tell_does_without(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(network: StagedNetwork) -> None:
+        raise RecipeError("this network has no stages to judge by whether an image is a character")
+
+    monkeypatch.setattr(StagedNetwork, "add_known_head", refuse)
+    assert train(own_folder, **QUICK).recipe.outliers == 0
+    with pytest.raises(RecipeError, match="no stages"):
+        train(own_folder, outliers=20, **QUICK)
+
+
+def test_the_sets_that_a_recipe_names_are_those_drawn_from(own_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown outlier set 'shape'; did you mean 'shapes'"):
+        train(own_folder, outlier_sets=["shape"], **QUICK)
+    with pytest.raises(DatasetError, match="ahcd: there is no"):
+        train(own_folder, outlier_sets=["script:ahcd"], data_dir=tmp_path, **QUICK)
 
 
 def test_separable_scores_do_not_raise_the_threshold_beyond_a_half() -> None:

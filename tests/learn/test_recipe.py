@@ -173,6 +173,7 @@ teachers = ["runs/one", "runs/two"]
 distillation = 0.7
 distillation_temperature = 2
 outliers = 100
+outlier_sets = ["shapes", "script:ahcd"]
 outlier_share = 0.1
 outlier_weight = 0.3
 synthetic_photo_prob = 0.4
@@ -231,6 +232,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         distillation=0.7,
         distillation_temperature=2,
         outliers=100,
+        outlier_sets=("shapes", "script:ahcd"),
         outlier_share=0.1,
         outlier_weight=0.3,
         synthetic_photo_prob=0.4,

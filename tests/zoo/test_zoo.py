@@ -54,6 +54,59 @@ def test_images_learnt_from_besides_are_not_said_to_be_of_the_split(monkeypatch:
     assert "`), seed 42" in render_card(path)
 
 
+def sources(monkeypatch: pytest.MonkeyPatch, **recipe: object) -> list[str]:
+    training = read_spec(model_path("digits")).training
+    assert training is not None
+    plain = {
+        key: value for key, value in training.recipe.items() if key not in {"also", "teachers", "outliers"}
+    }
+    lines = with_figures(monkeypatch, training=replace(training, recipe={**plain, **recipe}))
+    start = lines.index("## Sources")
+    return lines[start + 2 : lines.index("## Training") - 1]
+
+
+def test_a_card_names_every_source_and_its_licence(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = sources(
+        monkeypatch,
+        dataset="emnist-47",
+        also=["unipen", "build/rendered/latin-47"],
+        outliers=20_000,
+        outlier_sets=["photos", "shapes", "script:kmnist"],
+        teachers=["latin-large"],
+        weights="",
+    )
+    assert told == [
+        "- **emnist-47**: Cohen et al. 2017, part of ByMerge. Licence: not stated by the source",
+        "- **unipen**: Guyon et al. 1994 (train_r01_v07, 14 of its 21 sources). Licence: CC BY 4.0",
+        "- **build/rendered/latin-47**: drawn from the fonts of recipes/handwriting-fonts.txt. Licence: "
+        "SIL Open Font License 1.1 or Apache License 2.0, font by font",
+        "- **20,000 images of no character**: of the sets photos, shapes, drawn by kalamos (photos: from "
+        "Matplotlib's sample photograph)",
+        "- **kmnist**: Clanuwat et al. 2018. Licence: CC BY-SA 4.0",
+        "- **latin-large**: a model that this one learnt from; its card names its sources",
+    ]
+
+
+def test_images_of_ones_own_have_no_stated_licence(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sources(monkeypatch, dataset="./mnist", outliers=0) == [
+        "- **./mnist**: images of one's own. Licence: not stated"
+    ]
+
+
+def test_a_file_that_does_not_say_its_outliers_sets_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    [data, outliers] = sources(monkeypatch, outliers=500, outlier_sets=[])
+    assert data.startswith("- **mnist**: LeCun et al. 1998. Licence: not stated by the source")
+    assert outliers.startswith("- **500 images of no character**: ")
+    assert outliers.endswith("which, this file does not say")
+
+
+@pytest.mark.parametrize(
+    "odd", [{"also": 3, "teachers": {}}, {"outliers": "many"}, {"weights": 5, "dataset": None}]
+)
+def test_a_recipe_may_say_anything(monkeypatch: pytest.MonkeyPatch, odd: dict[str, object]) -> None:
+    assert sources(monkeypatch, **odd)[0].startswith("- **")
+
+
 def test_every_measured_figure_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     metric = Metric(
         dataset="mnist",

@@ -50,6 +50,7 @@ __all__ = [
     "echo_json",
     "format_option",
     "licence_option",
+    "make_folder",
     "open_sink",
     "predict_option",
     "predict_options",
@@ -197,6 +198,18 @@ def allow_any_label() -> None:
     """Escape characters that the terminal's encoding lacks, rather than end a table with an error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, if it is not there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
 
 
 def open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:

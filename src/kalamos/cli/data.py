@@ -61,10 +61,10 @@ def list_datasets(data_dir: Path | None) -> None:
     table = Table("name", "classes", "train", "test", "files", "source", box=None, pad_edge=False)
     for column in table.columns[1:4]:
         column.justify = "right"
-    sources: dict[str, int] = {}
+    sources: dict[tuple[str, str], int] = {}
     for name in names():
         entry = describe(name)
-        source = str(sources.setdefault(entry.source, len(sources) + 1))
+        source = str(sources.setdefault((entry.source, entry.licence), len(sources) + 1))
         test = f"{entry.test:,}" if entry.test else "-"
         row = (name, str(len(entry.alphabet)), f"{entry.train:,}", test, _files(entry, root), source)
         table.add_row(*row)
@@ -74,9 +74,9 @@ def list_datasets(data_dir: Path | None) -> None:
     # In a pipe a row is a line, however long.
     Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
     click.echo("\nSources:")
-    for source, number in sources.items():
-        begin = f"{number:>4}  "
-        click.echo(textwrap.fill(source, 80, initial_indent=begin, subsequent_indent=" " * len(begin)))
+    for (source, licence), number in sources.items():
+        begin, told = f"{number:>4}  ", f"{source}. Licence: {licence}"
+        click.echo(textwrap.fill(told, 80, initial_indent=begin, subsequent_indent=" " * len(begin)))
     click.echo(f"\nThe data folder is {root}\n(--data-dir and KALAMOS_DATA choose another).\n{PATHS_TOO}")
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from kalamos.cli._shared import SuggestingGroup, echo, print_skipped_inputs, track
-from kalamos.errors import FormError, OutputError, UsageError
+from kalamos.cli._shared import SuggestingGroup, echo, make_folder, print_skipped_inputs, track
+from kalamos.errors import FormError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,13 +33,13 @@ SAID: Final = {
 
 @click.group(cls=SuggestingGroup)
 def forms() -> None:
-    r"""Read forms with a box for each character into a table.
+    """Read forms with a box for each character into a table.
 
     \b
     kalamos forms new empty.png -o form.toml     draft a template from an empty form
     kalamos forms read form.toml scans/ -o table.xlsx
     kalamos forms print form.toml -o sheet.pdf   a sheet to print, if there is no form yet
-    """
+    """  # noqa: D301  (click's mark for lines that stay as they are)
 
 
 @forms.command()
@@ -79,6 +79,7 @@ def new(
     if bool(empty) == (field_list is not None):
         raise UsageError("give an empty form, or a list of fields after --fields")
     called = name or output.stem
+    make_folder(output.parent)
     if field_list is not None:
         template = _listed(field_list, called, paper)
         template.save(output)
@@ -189,14 +190,13 @@ def read_forms(
     from kalamos.forms.reader import FormReader
     from kalamos.forms.table import FormTable
     from kalamos.inputs import InputSearch
-    from kalamos.inputs.documents import with_documents
     from kalamos.inputs.item import name_of
 
     cv2.setNumThreads(1)  # the workers already fill the cores
     form = FormTemplate.load(template)
     table = FormTable(form, output)
     reader = FormReader(form, certainty=certainty or DEFAULT_CERTAINTY)
-    search = InputSearch(with_documents(scans))
+    search = InputSearch(scans, pdfs=True)
     found = iter(search)
     items = chain([next(found)], found)  # a wrong path is reported before anything is read
     started = time.perf_counter()
@@ -234,10 +234,7 @@ def _save(table: FormTable) -> None:
 
 def _draw(form: FilledForm, folder: Path) -> None:
     """Draw what was read over each of a form's scans."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+    make_folder(folder)
     for number, scan in enumerate(form.scans):
         if scan.image is not None:
             name = PurePath(scan.path or f"scan {number + 1}").name.replace("#", "-")

@@ -17,11 +17,12 @@ from kalamos.cli._shared import (
     MODEL_NAME,
     PAGE_FORMAT_NAME,
     echo,
+    make_folder,
     open_sink,
     predict_option,
     print_skipped_inputs,
 )
-from kalamos.errors import OutputError, UsageError
+from kalamos.errors import UsageError
 from kalamos.predict_options import PredictOptions
 
 if TYPE_CHECKING:
@@ -166,7 +167,6 @@ class ReadCommand:
         import cv2
 
         from kalamos.inputs import InputSearch
-        from kalamos.inputs.documents import with_documents
         from kalamos.pages import PageReader
         from kalamos.pages.writers import open_page_writer
         from kalamos.recognizer import load
@@ -174,7 +174,7 @@ class ReadCommand:
         format_name = self.format()
         cv2.setNumThreads(1)  # the workers already fill the cores
         reader = PageReader(load(self.model), self.options, layout=self.layout)
-        search = InputSearch(with_documents(self.paths), timeout=self.options.timeout)
+        search = InputSearch(self.paths, timeout=self.options.timeout, pdfs=True)
         items = iter(search)
         # Look for the first page now, so that a wrong path is reported before any output is opened.
         found = chain([next(items)], items)
@@ -226,10 +226,7 @@ class OverlayFolder:
 
         if page.image is None:
             return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self._folder}: cannot be made ({error.strerror})") from error
+        make_folder(self._folder)
         stem = PurePath(page.path or "page").name.replace("#", "-")
         name, number = stem, 1
         while name in self._taken:

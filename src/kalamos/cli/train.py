@@ -152,7 +152,8 @@ def train(
     """Train a network on DATASET, or as a recipe says. Needs `pip install 'kalamos[train]'`.
 
     DATASET is a name (`kalamos data list`), a folder with one sub-folder per class, a CSV manifest, or a
-    zip of either. Ctrl-C stops a run, --resume continues it.
+    zip of either. Of images of your own, and without a recipe, the network also learns to tell what is no
+    character; --set outliers=0 leaves that out. Ctrl-C stops a run, --resume continues it.
     """
     require_training()
     device = choose_device(device, no_cuda=no_cuda)
@@ -186,7 +187,7 @@ def _default_name(recipe: Recipe) -> str:
 
 def _print_outcome(run: Run, folder: Path) -> None:
     from kalamos.cli.training_progress import is_main_process
-    from kalamos.model_file.spec import temperature_text
+    from kalamos.model_file.spec import few_known_text, temperature_text
 
     if not is_main_process():
         return
@@ -194,9 +195,16 @@ def _print_outcome(run: Run, folder: Path) -> None:
     calibration = temperature_text(run.temperature, run.val_count)
     echo(
         f"validation accuracy {run.val_accuracy:.2%} (n = {run.val_count:,}{kept}), "
-        f"temperature {calibration}, saved to {folder}\n"
-        f"next: kalamos export {folder}"
+        f"temperature {calibration}, saved to {folder}"
     )
+    if run.known is not None:
+        echo(
+            f"not a character: withholds {run.known.withheld:.2%} of {run.known.n:,} validation images, and "
+            f"{1 - run.known.answered:.1%} of {run.known.outliers_n:,} that show none (held out too)"
+        )
+        if few := few_known_text(run.known.n):
+            echo(few, err=True)
+    echo(f"next: kalamos export {folder}")
 
 
 def _warn_of_few_steps(run: Run) -> None:

@@ -86,8 +86,9 @@ class EpochLines(TrainingProgress):
     def on_start(self, start: Start) -> None:
         self._epochs = start.epochs
         done = f", {len(start.earlier)} of {start.epochs} epochs done" if start.earlier else ""
+        others = f", {start.outliers:,} of no character" if start.outliers else ""
         self._print(
-            f"{start.arch}: {start.parameters:,} parameters; {start.train_count:,} training images, "
+            f"{start.arch}: {start.parameters:,} parameters; {start.train_count:,} training images{others}, "
             f"{start.val_count:,} held out; {start.device}, {start.precision}{done}"
         )
 

@@ -44,8 +44,8 @@ class SkippedFile:
 def problems_hint(problems: Sequence[SkippedFile]) -> str:
     """Describe problems for an error message, in brackets after a space; empty if there are none.
 
-    >>> problems_hint([SkippedFile("a/1.heic", "not named like an image")])
-    ' (1 HEIC photo: convert it to JPEG or PNG (a/1.heic))'
+    >>> problems_hint([SkippedFile("a/1.jxl", "not named like an image")])
+    ' (1 JPEG XL image: convert it to JPEG or PNG (a/1.jxl))'
     >>> problems_hint([SkippedFile("a/1.png", "truncated")])
     ' (1 problem, the first: a/1.png: truncated)'
     """

@@ -32,6 +32,7 @@ from kalamos.evaluation.metrics import (
     class_scores,
     confusable_groups,
     confusion_matrix,
+    folded_confidence,
     log_loss,
     merging,
     reliability,
@@ -124,7 +125,7 @@ class Evaluation:
     """The result of measuring one split; every figure follows from the probabilities.
 
     An image that could not be read (blank) counts as wrong, and as the least confident. It has no
-    probabilities, so calibration (`reliability`, `ece`, `nll`, `brier`) covers the others.
+    probabilities, so `nll` and `brier` cover the others, and `reliability` and `ece` the answers alone.
 
     Attributes:
         truth: int64 [N], true label indices.
@@ -261,12 +262,20 @@ class Evaluation:
 
     @cached_property
     def reliability(self) -> Reliability:
-        """Confidence against accuracy in 15 bins, of the images that were answered."""
-        return reliability(self.confidence[self.answered], self.correct[self.answered])
+        """Confidence against accuracy in 15 bins of equal mass, of the images answered, case folded.
+
+        Where both cases of a letter are labels, an answer is right in either, and its confidence is the sum
+        of both probabilities: correctness folded without confidence would make every model seem too modest.
+        """
+        taken, folding = self.answered, case_folding(self.labels)
+        truth, answers = self.truth[taken], self.predicted[taken]
+        confidence = folded_confidence(self.probabilities[taken], answers, folding)
+        correct = truth == answers if folding is None else folding[truth] == folding[answers]
+        return reliability(confidence, correct)
 
     @property
     def ece(self) -> float:
-        """Expected calibration error, in [0, 1]; NaN if nothing was read."""
+        """Expected calibration error of `reliability`, in [0, 1]; NaN if nothing was answered."""
         return self.reliability.ece
 
     @property

@@ -27,6 +27,7 @@ __all__ = [
     "confusable_groups",
     "confusion_matrix",
     "expected_calibration_error",
+    "folded_confidence",
     "log_loss",
     "mcnemar",
     "merging",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 CONFIDENCE_BINS = 15
-"""Equal bins of confidence, as Guo et al. 2017 take them."""
+"""Bins of confidence: as many as Guo et al. 2017 take, of equal mass (Nguyen and O'Connor 2015)."""
 
 MIN_PAIRS_FOR_CHI_SQUARE = 25
 """Below this many discordant pairs the chi-square approximation is poor."""
@@ -192,12 +193,17 @@ def brier_score(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) ->
 
 @dataclass(frozen=True)
 class Reliability:
-    """Confidence against accuracy, bin by bin; arrays [B].
+    """Confidence against accuracy in bins of equal mass, the least confident first; arrays [B].
 
-    Bin b holds confidences in [b / B, (b + 1) / B), the last one 1 as well. NaN if a bin is empty.
+    None is empty. There are fewer than asked for where there are fewer images, or where many images have
+    one confidence, which stay together.
     """
 
     counts: NDArray[np.int64]
+    lowest: NDArray[np.float64]
+    """Lowest confidence in the bin."""
+    highest: NDArray[np.float64]
+    """Highest confidence in the bin."""
     confidence: NDArray[np.float64]
     """Mean confidence in the bin."""
     accuracy: NDArray[np.float64]
@@ -208,39 +214,49 @@ class Reliability:
     @property
     def ece(self) -> float:
         """Expected calibration error: the mean gap of confidence and accuracy, in [0, 1]."""
-        filled = self.counts > 0
-        if not filled.any():
+        if not len(self.counts):
             return math.nan
-        gaps = np.abs(self.confidence - self.accuracy)[filled]
-        return float(gaps @ self.counts[filled] / self.counts.sum())
+        return float(np.abs(self.confidence - self.accuracy) @ self.counts / self.counts.sum())
 
 
 def reliability(
     confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = CONFIDENCE_BINS
 ) -> Reliability:
-    """Bin confidences [N] in [0, 1] and compare each bin's mean with its accuracy (Naeini et al. 2015).
+    """Sort confidences [N] in [0, 1] into bins of equal mass, and compare each bin's mean with its accuracy.
 
-    >>> diagram = reliability(np.array([0.9, 0.9, 0.2]), np.array([True, False, False]), bins=2)
-    >>> diagram.counts.tolist(), diagram.accuracy.tolist()
-    ([1, 2], [0.0, 0.5])
+    Bins of equal width (Naeini et al. 2015) would leave most of them nearly empty, and put nearly all images
+    of a good model into the last one, where too high and too low confidences cancel.
+
+    >>> diagram = reliability(np.array([0.9, 0.8, 0.2, 0.1]), np.array([True, False, False, False]), bins=2)
+    >>> diagram.counts.tolist(), diagram.accuracy.tolist(), diagram.lowest.tolist()
+    ([2, 2], [0.0, 0.5], [0.1, 0.8])
     """
-    sure = confidence.astype(np.float64)
-    which = np.minimum((sure * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(which, minlength=bins)
-    right = np.bincount(which[correct], minlength=bins)
-    intervals = [
-        wilson_interval(k, n) if n else (math.nan, math.nan)
-        for k, n in zip(right.tolist(), counts.tolist(), strict=True)
-    ]
-    low, high = np.array(intervals).T
-    mean = _ratio(np.bincount(which, weights=sure, minlength=bins), counts)
-    return Reliability(counts, mean, _ratio(right, counts), low, high)
+    order = np.argsort(confidence, kind="stable")
+    sure, right = confidence[order].astype(np.float64), correct[order]
+    # Equal confidences go together, to the bin of their middle: the order of the images does not matter.
+    _, which, sizes = np.unique(sure, return_inverse=True, return_counts=True)
+    middles = 2 * np.cumsum(sizes) - sizes  # in halves of an image
+    _, which = np.unique((middles * bins // max(2 * len(sure), 1))[which], return_inverse=True)
+    counts = np.bincount(which)
+    ends = np.cumsum(counts)
+    hits = np.bincount(which, weights=right)
+    intervals = [wilson_interval(k, n) for k, n in zip(hits.tolist(), counts.tolist(), strict=True)]
+    low, high = np.array(intervals).reshape(-1, 2).T
+    return Reliability(
+        counts,
+        sure[ends - counts],
+        sure[ends - 1],
+        np.bincount(which, weights=sure) / counts,
+        hits / counts,
+        low,
+        high,
+    )
 
 
 def expected_calibration_error(
     confidence: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = CONFIDENCE_BINS
 ) -> float:
-    """Compute the mean gap of confidence and accuracy (Naeini et al. 2015; 15 bins as Guo et al. 2017).
+    """Compute the mean gap of confidence and accuracy over 15 bins of equal mass; NaN for no image.
 
     Args:
         confidence: [N] in [0, 1].
@@ -250,6 +266,30 @@ def expected_calibration_error(
     0.0
     """
     return reliability(confidence, correct, bins).ece
+
+
+def folded_confidence(
+    probabilities: NDArray[np.floating], predicted: NDArray[np.int64], folding: NDArray[np.int64] | None
+) -> NDArray[np.floating]:
+    """Sum the probabilities of each answer and of the labels that fold into the same one, [N] in [0, 1].
+
+    An answer counts as right with folding where the truth is any of those labels, so this is what its
+    confidence must match.
+
+    Args:
+        probabilities: [N, C]; `predicted` the answers, int64 [N], none -1.
+        folding: each label's representative, int64 [C], as of `case_folding`; None folds nothing.
+
+    >>> shares = np.array([[0.5, 0.25, 0.25]])
+    >>> folded_confidence(shares, np.array([0]), case_folding(("A", "B", "a"))).tolist()
+    [0.75]
+    """
+    if folding is None:
+        return probabilities[np.arange(len(predicted)), predicted]
+    alike = folding == folding[predicted][:, np.newaxis]
+    # A sum of rounded shares may lie above 1 by a rounding error.
+    folded: NDArray[np.floating] = np.minimum(np.einsum("nc,nc->n", probabilities, alike), 1)
+    return folded
 
 
 def confusable_groups(labels: Sequence[str], alphabet: str = "") -> tuple[tuple[str, ...], ...]:

@@ -22,8 +22,12 @@ macro, weighted       {"precision", "recall", "f1"}, over the classes with image
 per_class             [{"label", "support", "answered", "precision", "recall", "f1"}, ...], in the order
                       of `labels`
 most_confused         [{"truth", "predicted", "count"}, ...], the 20 most frequent
-ece, nll, brier       calibration of the images that were read: in [0, 1]; in nats; in [0, 2]
-reliability           [{"low", "high", "count", "confidence", "accuracy", "interval_95"}, ...], 15 bins
+ece                   expected calibration error of the images answered, in [0, 1], case folded: where both
+                      cases of a letter are labels, either is right, and their probabilities are summed
+reliability           [{"low", "high", "count", "confidence", "accuracy", "interval_95"}, ...]: the bins of
+                      `ece`, 15 of equal mass, the least confident first; fewer where there are fewer images
+                      or many have one confidence; low and high: the least and the greatest confidence in it
+nll, brier            of the images that were read: in nats; in [0, 2]
 aurc                  area under the risk-coverage curve
 targets               [{"target", "min_confidence", "coverage", "coverage_interval_95", "accuracy",
                       "interval_95"}, ...]: what the thresholds of `--target-accuracy`, found on validation
@@ -172,7 +176,7 @@ def _figure_rows(figures: Mapping[str, Any]) -> Iterator[tuple[str, str | list[s
     yield "Area under the risk-coverage curve (AURC)", "", f"{figures['aurc']:.3g}"
     yield (
         "Expected calibration error (ECE)",
-        "mean gap between confidence and accuracy, over 15 bins",
+        "mean gap between confidence and accuracy, over 15 bins of as many answers, case folded",
         percent(figures["ece"]),
     )
     for name, key in (("Negative log-likelihood, nats", "nll"), ("Brier score, 0 to 2", "brier")):
@@ -183,10 +187,11 @@ def as_metric(measured: Evaluation, dataset: str, split: str) -> Metric:
     """The figures in the form that a model file keeps.
 
     Raises:
-        DatasetError: not one image could be read, so that there is no calibration to keep.
+        DatasetError: not one image was answered, so that there is no calibration to keep.
     """
-    if measured.unread == measured.n:
-        raise DatasetError(f"none of the {measured.n:,} images of {dataset} {split} has any ink on it")
+    if not measured.answered.any():
+        why = "has any ink on it" if measured.unread == measured.n else "is taken for a character"
+        raise DatasetError(f"none of the {measured.n:,} images of {dataset} {split} {why}")
     return Metric(
         dataset=dataset,
         split=split,
@@ -205,7 +210,6 @@ def metrics(
 ) -> dict[str, Any]:
     """Everything measured, as plain JSON types under the keys that this module's docstring lists."""
     classes, bins, curve = measured.classes, measured.reliability, measured.selective
-    edges = np.linspace(0, 1, len(bins.counts) + 1).tolist()
     coverages = [percent / 100 for percent in range(1, 101)]
     names = ("precision", "recall", "f1")
     figures = {
@@ -248,8 +252,8 @@ def metrics(
         "nll": measured.nll,
         "brier": measured.brier,
         "reliability": _table(
-            low=edges[:-1],
-            high=edges[1:],
+            low=bins.lowest.tolist(),
+            high=bins.highest.tolist(),
             count=bins.counts.tolist(),
             confidence=bins.confidence.tolist(),
             accuracy=bins.accuracy.tolist(),
@@ -355,7 +359,7 @@ def _figures(measured: Evaluation, top_k: int) -> list[tuple[str, str]]:
                 (name, f"{share.value:.2%}   95 % interval [{low:.2%}, {high:.2%}]   counted as one label")
             )
     if measured.unread < measured.n:
-        told = f"ECE {measured.ece:.2%}   NLL {measured.nll:.4f}   Brier {measured.brier:.4f}"
+        told = f"ECE {percent(measured.ece)}   NLL {measured.nll:.4f}   Brier {measured.brier:.4f}"
         figures.append(("calibration", told))
     curve = measured.selective
     surest = "   ".join(f"{share:.0%}: {curve.accuracy_at(share):.2%}" for share in COVERAGES)

@@ -358,36 +358,30 @@ def confusion_plot(measured: Evaluation) -> bytes:
 
 
 def reliability_plot(bins: Reliability) -> bytes:
-    """Accuracy against confidence with 95 % intervals; below, how many images a bin holds."""
+    """Accuracy and confidence of each bin, from the least confident answers to the most confident."""
     with drawing(5.6, 5.6) as (figure, done):
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        figure.subplots_adjust(left=0.15, right=0.94, top=0.92, bottom=0.1, hspace=0.1)
-        upper.plot([0, 1], [0, 1], color=FAINT_COLOUR, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
-        filled = bins.counts > 0
-        x, y = bins.confidence[filled], bins.accuracy[filled]
-        spread = np.clip([y - bins.low[filled], bins.high[filled] - y], 0, 1)
-        upper.vlines(x, np.minimum(x, y), np.maximum(x, y), color=WRONG_COLOUR, linewidth=4, alpha=0.35)
-        upper.errorbar(
-            x, y, spread, fmt="o", markersize=5, color=RIGHT_COLOUR, elinewidth=1.4, capsize=3, clip_on=False
-        )
-        upper.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="accuracy")
-        upper.set_title(f"Reliability: ECE {_percent(bins.ece)}", loc="left")
-        width = 1 / len(bins.counts)
-        middles = (np.arange(len(bins.counts)) + 0.5) * width
-        lower.bar(middles, bins.counts, width * 0.86, color=RIGHT_COLOUR, alpha=0.75)
-        lower.set_ylim(0.7, max(10, 6 * int(bins.counts.max())))
-        lower.set_yscale("log")
-        for x_at, count in zip(middles[filled], bins.counts[filled].tolist(), strict=True):
-            lower.annotate(
-                _short(count), (x_at, count), (0, 2), textcoords="offset points",
-                ha="center", fontsize=7, color=FAINT_COLOUR,
-            )  # fmt: skip
-        lower.minorticks_off()
-        lower.set(xlabel="confidence", ylabel="images")
-        for axes in (upper, lower):
-            axes.xaxis.set_major_formatter("{x:.0%}")
-        upper.yaxis.set_major_formatter("{x:.0%}")
-        lower.yaxis.set_major_formatter("{x:,.0f}")
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.15, right=0.94, top=0.92, bottom=0.1)
+        ends = np.cumsum(bins.counts) / max(int(bins.counts.sum()), 1)
+        starts = np.append(0.0, ends[:-1])[: len(ends)]
+        x, y, sure = (starts + ends) / 2, bins.accuracy, bins.confidence
+        spread = np.clip([y - bins.low, bins.high - y], 0, 1)
+        # What is orange is, over the whole width, the calibration error.
+        axes.bar(x, y - sure, ends - starts, sure, color=WRONG_COLOUR, alpha=0.3, linewidth=0)
+        axes.hlines(sure, starts, ends, color=FAINT_COLOUR, linewidth=2.2, label="confidence")
+        axes.errorbar(
+            x, y, spread, fmt="o", markersize=5, color=RIGHT_COLOUR, elinewidth=1.4, capsize=3, clip_on=False,
+            label="accuracy",
+        )  # fmt: skip
+        least = min(1.0, *(y - spread[0]), *sure) if len(ends) else 0.0
+        bottom = min(math.floor(20 * least) / 20, 0.95)
+        axes.set(xlim=(0, 1), ylim=(bottom - 0.02 * (1 - bottom), 1 + 0.02 * (1 - bottom)))
+        axes.set(xlabel="share of the answers, the least confident first", ylabel="confidence, accuracy")
+        axes.set_title(f"Reliability: ECE {_percent(bins.ece)}", loc="left")
+        if len(ends):
+            axes.legend(loc="lower right", frameon=False)
+        axes.xaxis.set_major_formatter("{x:.0%}")
+        axes.yaxis.set_major_formatter("{x:.0%}")
         return done()
 
 

@@ -20,9 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.forms.geometry import Grey
+
 __all__ = ["cut_boxes", "erase_lines"]
 
-Grey = NDArray[np.uint8]
 
 MARGIN: Final = 0.2
 """Of what is around a box, in its shorter sides."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import FormError
-from kalamos.forms.template import Box, Field, FormPage, FormTemplate
+from kalamos.forms.template import Box, Field, FormPage, FormTemplate, row_of_boxes
 from kalamos.pages.rendering import glyph
 from kalamos.pages.ruling import Cell, Grid, find_grids
 
@@ -31,6 +31,9 @@ MAX_GAP_FACTOR: Final = 1.6
 
 SIMILAR_FRACTION: Final = 0.25
 """Of a box's side: boxes of one field differ by less."""
+
+MAX_UNEVEN_FRACTION: Final = 0.08
+"""Of a box's height: boxes that lie no farther from where equal ones would are made equal."""
 
 NUMBER_COLOUR: Final = (200, 40, 40)
 """RGB."""
@@ -61,7 +64,7 @@ def draft_template(name: str, pages: Sequence[Grey], images: Sequence[str]) -> F
     for number, page in enumerate(pages, 1):
         rows = _rows(find_grids(page), max(page.shape))
         fields += [
-            Field(f"field {len(fields) + place}", tuple(row), page=number)
+            Field(f"field {len(fields) + place}", _evened(row), page=number)
             for place, row in enumerate(rows, 1)
         ]
     if not fields:
@@ -91,6 +94,19 @@ def _rows(grids: Sequence[Grid], longest: int) -> list[list[Box]]:
         else:
             merged.append(boxes)
     return merged
+
+
+def _evened(boxes: Sequence[Box]) -> tuple[Box, ...]:
+    """Make a row of nearly equal boxes equal, so that the template says it in one line."""
+    if len(boxes) < 2:
+        return tuple(boxes)
+    sides = np.array(boxes, np.float64)
+    x, y, width, height = sides.T
+    step = (x[-1] - x[0]) / (len(boxes) - 1)
+    typical = Box(x[0], float(np.median(y)), float(np.median(width)), float(np.median(height)))
+    even = row_of_boxes(*(round(side, 1) for side in typical), count=len(boxes), step=round(step, 2))
+    off = np.abs(np.array(even) - sides).max()
+    return even if off <= MAX_UNEVEN_FRACTION * typical.height else tuple(boxes)
 
 
 def _box(cell: Cell) -> Box:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kalamos.errors import UsageError
 from kalamos.forms.filled import FilledForm
 from kalamos.forms.template import FormTemplate
-from kalamos.inputs.files import find_images
+from kalamos.inputs import InputSearch
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped, unused-ignore]
@@ -96,7 +96,7 @@ class Form(FormTemplate):
     def read_all(
         self, scans: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, jobs: int | None = None
     ) -> FilledForms:
-        """Read all scans of a folder, or of a list of files and folders.
+        """Read all scans of a folder, or of a list of files and folders; PDFs page by page.
 
         Raises:
             UsageError: a folder is absent or holds no image.
@@ -109,7 +109,8 @@ class Form(FormTemplate):
     ) -> Iterator[FilledForm]:
         """Do as `read_all`, one form after the other."""
         paths = [scans] if isinstance(scans, (str, os.PathLike)) else list(scans)
-        return self._reader.read_all(find_images([os.fspath(path) for path in paths]), jobs=jobs)
+        found = InputSearch([os.fspath(path) for path in paths], pdfs=True)
+        return self._reader.read_all(iter(found), jobs=jobs)
 
     def print(self, path: str | os.PathLike[str], *, copies: int = 1) -> FormTemplate:
         """Write the form as a PDF to print; return the template that fits the prints, markers included.

@@ -13,12 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.forms.geometry import Grey, Matrix, project
 from kalamos.forms.outlines import reduced
 
 __all__ = ["FrameFinder", "Match", "find_frames", "match_boxes"]
-
-Grey = NDArray[np.uint8]
-Matrix = NDArray[np.float64]
 
 FrameFinder: TypeAlias = Callable[[Grey], NDArray[np.float32]]
 """Finds frames on a scan uint8 [H, W]: float32 [N, 4, 2], px, each clockwise from any corner."""
@@ -165,7 +163,7 @@ def match_boxes(boxes: NDArray[np.float64], frames: NDArray[np.float32]) -> list
     for matrix, first in candidates:
         sample = boxes[near[first, : NEIGHBOURS[0]]]
         told = sample @ matrix[:, :2].T + matrix[:, 2]
-        if any(_alike(told, _project(other.homography, sample)) for other in found):
+        if any(_alike(told, project(other.homography, sample)) for other in found):
             continue  # another frame led to the same place
         match = _grow(matrix, first, boxes, chart, near)
         if match is None or any(_same(match, other, boxes) for other in found):
@@ -277,7 +275,7 @@ def _grow(
     for count in sorted({min(count, len(boxes)) for count in (16, 32, 64, 128, len(boxes), len(boxes) + 1)}):
         members = near[first, :count]
         for _ in range(2):
-            expected = _project(matrix, boxes[members])
+            expected = project(matrix, boxes[members])
             hits = chart.at(expected.mean(axis=1), _areas(expected))
             right = hits >= 0
             known, hits = members[right], hits[right]
@@ -289,7 +287,7 @@ def _grow(
             matrix = fitted
     unique, places = np.unique(hits, return_index=True)
     known = known[places]
-    frames = _aligned(chart.frames[unique], _project(matrix, boxes[known]))
+    frames = _aligned(chart.frames[unique], project(matrix, boxes[known]))
     return Match(matrix, known, frames)
 
 
@@ -307,11 +305,6 @@ def _aligned(frames: NDArray[np.float32], expected: NDArray[np.float64]) -> NDAr
     return np.asarray(turns[off.argmin(axis=0), np.arange(len(frames))], np.float32)
 
 
-def _project(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    flat = points.reshape(-1, 1, 2)
-    return np.asarray(cv2.perspectiveTransform(flat, matrix), np.float64).reshape(points.shape)
-
-
 def _areas(frames: NDArray[np.float64]) -> NDArray[np.float64]:
     x, y = frames[..., 0], frames[..., 1]
     twice = (x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1)
@@ -320,7 +313,7 @@ def _areas(frames: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _same(one: Match, other: Match, boxes: NDArray[np.float64]) -> bool:
     sample = boxes[:: max(1, len(boxes) // 12)]
-    return _alike(_project(one.homography, sample), _project(other.homography, sample))
+    return _alike(project(one.homography, sample), project(other.homography, sample))
 
 
 def _alike(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

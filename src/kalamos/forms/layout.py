@@ -17,6 +17,7 @@ __all__ = [
     "Placement",
     "code_place",
     "layout_fields",
+    "overlap",
     "placement_of",
     "sheet_code",
     "with_markers",
@@ -243,7 +244,7 @@ def _corner_markers(template: FormTemplate, number: int) -> tuple[Marker, ...]:
     for marker in markers:
         around = _grown(Box(marker.x, marker.y, marker.size, marker.size), QUIET_ZONE / scale)
         for name, box in _boxes_of(template, number):
-            if _overlap(around, box):
+            if overlap(around, box):
                 raise FormError(
                     f"field {name!r} lies where a marker is printed",
                     remedy=f"move it away from the corner, {MARKER_INSET + MARKER_SIDE + QUIET_ZONE:g} mm "
@@ -273,7 +274,7 @@ def code_place(template: FormTemplate, number: int) -> Box | None:
         for x in xs:
             place = Box(x, y, side, side)
             around = _grown(place, gap / 2)
-            if x >= 0 and y >= 0 and not any(_overlap(around, box) for box in taken):
+            if x >= 0 and y >= 0 and not any(overlap(around, box) for box in taken):
                 return place
     return None
 
@@ -305,7 +306,8 @@ def _grown(box: Box, by: float) -> Box:
     return Box(box.x - by, box.y - by, box.width + 2 * by, box.height + 2 * by)
 
 
-def _overlap(one: Box, other: Box) -> bool:
+def overlap(one: Box, other: Box) -> bool:
+    """Whether two boxes have some area in common."""
     return (
         one.x < other.x + other.width
         and other.x < one.x + one.width

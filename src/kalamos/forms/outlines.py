@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.forms.geometry import Grey
+
 __all__ = ["Outlines", "find_outlines", "reduced"]
 
-Grey = NDArray[np.uint8]
 Corners = NDArray[np.float32]
 
 WORKING_SIDE: Final = 56.0
@@ -31,6 +32,9 @@ ENDS: Final = 0.08
 
 FLANK: Final = 3
 """Px from a line to the paper beside it, at the working size."""
+
+BLUR: Final = 3
+"""Px, at the working size."""
 
 FAINTEST: Final = 0.035
 """By what share of the paper's grey a line is darker to count; in full from three times that on."""
@@ -110,7 +114,8 @@ def find_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
         return _in_parts(scan, boxes)
     side = _middling_side(boxes)
     scale = 1 / max(1, round(side / WORKING_SIDE))  # whole parts are reduced ten times as fast
-    image = reduced(scan, scale)
+    # Blurred, the dots that a photocopier leaves of a line are a line again.
+    image: Grey = cv2.blur(reduced(scan, scale), (BLUR, BLUR))  # type: ignore[assignment]
     middles = boxes.mean(axis=1)
     distances = np.linalg.norm(middles[:, None] - middles[None], axis=-1) / side
     across, down = _axes(boxes)

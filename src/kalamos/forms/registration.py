@@ -18,31 +18,29 @@ from numpy.typing import NDArray
 
 from kalamos.errors import FormError, ImageError, InvalidArrayError, UnregisteredError
 from kalamos.forms.frames import FrameFinder, find_frames, match_boxes
+from kalamos.forms.geometry import Grey, Matrix, box_corners, project, rms, square_sides
 from kalamos.forms.layout import CODE_GAP, CODE_SIDE, code_place, sheet_code
+from kalamos.forms.markers import MARKER_LONG_SIDES, Marks, find_markers, fit_marks, marks_of
 from kalamos.forms.outlines import Outlines, find_outlines, reduced
 from kalamos.forms.template import Box, Field, FormPage, FormTemplate
 from kalamos.images import load_grey
 
 __all__ = ["MIN_FIT", "Method", "Registrar", "Registration", "refine", "refine_fields", "register"]
 
-Grey = NDArray[np.uint8]
-Matrix = NDArray[np.float64]
 Method = Literal["markers", "features", "frames"]
 
 MIN_FIT: Final = 0.6
-"""The share of box sides that must be seen. Other forms reach 0.4 (`benchmarks/registration.py`)."""
+"""The share of box sides that must be seen: scans of the form have 0.92 and more, of others mostly 0.2 to 0.6
+ (`benchmarks/registration.py`)."""
+
+MOST_STRANGE, FEWEST_STRANGE = 0.5, 8
+"""The share, and the number, of boxes that the form does not have, from which on a scan shows another one."""
 
 SURE_FIT: Final = 0.9
 """From here on no other way is tried."""
 
 SAME_FIT: Final = 0.012
 """Fits that differ by less are no reason to prefer one."""
-
-MARKER_LONG_SIDES: Final = (1200, 2600)
-"""Px to about which a scan is reduced to look for markers; the larger one if the smaller shows too few."""
-
-MARKER_STRAY: Final = 0.03
-"""The share of the scan's longer side by which a marker may be away from where the others put it."""
 
 FEATURE_LONG_SIDE: Final = 1200
 """Px to which a scan, and the empty form, are reduced before features are looked for."""
@@ -95,14 +93,7 @@ class Registration:
         >>> found.corners_of(Box(10, 20, 5, 5))[0].tolist()
         [20.0, 40.0]
         """
-        return np.asarray(_project(self.homography, _corners([box]))[0], np.float32)
-
-
-class _Marks(NamedTuple):
-    """Marker corners in template units and on the scan, float64 [K, 4, 2] both."""
-
-    printed: NDArray[np.float64]
-    seen: NDArray[np.float64]
+        return np.asarray(project(self.homography, box_corners([box]))[0], np.float32)
 
 
 class _Features(NamedTuple):
@@ -110,6 +101,18 @@ class _Features(NamedTuple):
 
     points: NDArray[np.float32]
     descriptors: NDArray[np.uint8]
+
+
+@dataclass
+class _Seen:
+    """A scan, whose frames are looked for at most once."""
+
+    scan: Grey
+    finder: FrameFinder
+
+    @cached_property
+    def frames(self) -> NDArray[np.float32]:
+        return self.finder(self.scan)
 
 
 class Registrar:
@@ -127,7 +130,7 @@ class Registrar:
         self.template = template
         self._find_frames = frame_finder
         self._boxes = [
-            _corners([box for each in template.fields if each.page == number for box in each.boxes])
+            box_corners([box for each in template.fields if each.page == number for box in each.boxes])
             for number in range(1, len(template.pages) + 1)
         ]
 
@@ -150,24 +153,66 @@ class Registrar:
             raise FormError(f"form {self.template.name!r} has no page {page}")
         pages = range(1, len(self.template.pages) + 1) if page is None else [page]
         best: Registration | None = None
+        seen = _Seen(scan, self._find_frames)
         for way in (self._by_markers, self._by_features, self._by_frames):
-            for found in filter(None, way(scan, pages)):
+            for found in filter(None, way(seen, pages)):
                 if best is None or found.fit > best.fit + 0.02:
                     best = found
             if best is not None and best.fit >= SURE_FIT:
                 break
         if best is None or best.fit < MIN_FIT:
-            self._refuse(0.0 if best is None else best.fit)
-        assert best is not None  # noqa: S101  (`_refuse` does not return)
-        return replace(best, sheet=self._read_code(scan, best))
+            fit = 0.0 if best is None else best.fit
+            raise UnregisteredError(
+                f"shows no page of form {self.template.name!r}: {fit:.0%} of its boxes' lines are seen, "
+                f"and at least {MIN_FIT:.0%} must be",
+                remedy="is it another form, or cut off, or blurred?",
+                fit=fit,
+            )
+        sheet = self._read_code(scan, best)
+        if sheet is None:
+            self._check_strange_boxes(seen, best)
+        return replace(best, sheet=sheet)
 
-    def _refuse(self, fit: float) -> None:
-        raise UnregisteredError(
-            f"shows no page of form {self.template.name!r}: {fit:.0%} of its boxes' lines are seen, "
-            f"and at least {MIN_FIT:.0%} must be",
-            remedy="is it another form, or cut off, or blurred?",
-            fit=fit,
-        )
+    def _check_strange_boxes(self, seen: _Seen, found: Registration) -> None:
+        """Refuse a scan with many boxes that the form does not have: forms of one make share many places.
+
+        Raises:
+            UnregisteredError: there are too many.
+        """
+        page = self.template.pages[found.page - 1]
+        frames = seen.frames
+        known = project(found.homography, self._known_boxes[found.page - 1])
+        if not len(frames) or not len(known):
+            return
+        corners = box_corners([Box(0, 0, page.width, page.height)])
+        edge = project(found.homography, corners)[0].astype(np.float32)
+        middles = frames.mean(axis=1)
+        on_page = [cv2.pointPolygonTest(edge, tuple(map(float, middle)), False) >= 0 for middle in middles]
+        sides, known_sides = square_sides(frames), square_sides(known)
+        away = np.linalg.norm(middles[:, None] - known.mean(axis=1), axis=-1) / known_sides
+        alike = np.abs(np.log(np.maximum(sides[:, None], 1) / known_sides)) < 0.15
+        ours = (alike & (away < 0.4)).any(axis=1)
+        # What lies within a box is writing.
+        strange = on_page & ~(away < 0.6).any(axis=1) & alike.any(axis=1)
+        if strange.sum() >= FEWEST_STRANGE and strange.sum() > MOST_STRANGE * (strange | ours).sum():
+            raise UnregisteredError(
+                f"shows another form than {self.template.name!r}, with {strange.sum()} boxes where it has "
+                f"none",
+                remedy="if it has them, draft the template from its image, so that they are known",
+                fit=found.fit,
+            )
+
+    @cached_property
+    def _known_boxes(self) -> list[NDArray[np.float64]]:
+        """What each page has, fields' boxes and the others of the empty form's image."""
+        known = []
+        for page, boxes in zip(self.template.pages, self._boxes, strict=True):
+            known.append(boxes)
+            image = _image_of(self.template, page)
+            if image is not None:
+                units = np.array([page.width / image.shape[1], page.height / image.shape[0]])
+                known[-1] = np.concatenate([boxes, (self._find_frames(image) + 0.5) * units])
+        return known
 
     def _judged(self, scan: Grey, number: int, matrix: Matrix, method: Method) -> Registration | None:
         """See how well a homography fits; None if no camera sees a page so."""
@@ -176,13 +221,13 @@ class Registrar:
         boxes = self._boxes[number - 1]
         if not len(boxes):
             return Registration(number, matrix, method, 0.0, 1.0)
-        return _with_outlines(number, matrix, method, find_outlines(scan, _project(matrix, boxes)))
+        return _with_outlines(number, matrix, method, find_outlines(scan, project(matrix, boxes)))
 
     def _bettered(self, scan: Grey, found: Registration) -> Registration:
         """Fit the homography to the boxes as they were found, for as long as that shows more of them."""
         boxes = self._boxes[found.page - 1]
         for _ in range(1 if found.fit > SURE_FIT else 4):
-            outlines = find_outlines(scan, _project(found.homography, boxes))
+            outlines = find_outlines(scan, project(found.homography, boxes))
             matrix = _refitted(self.template.pages[found.page - 1], found.homography, boxes, outlines)
             better = self._judged(scan, found.page, matrix, found.method)
             if better is None or better.fit < found.fit - 0.02:
@@ -192,47 +237,44 @@ class Registrar:
 
     # Markers
 
-    def _by_markers(self, scan: Grey, pages: Sequence[int]) -> Iterator[Registration | None]:
+    def _by_markers(self, seen: _Seen, pages: Sequence[int]) -> Iterator[Registration | None]:
         wanted = [number for number in pages if len(self.template.pages[number - 1].markers) >= 2]
         if not wanted:
             return
-        marks: dict[int, _Marks] = {}
+        scan = seen.scan
+        marks: dict[int, Marks] = {}
         for long_side in MARKER_LONG_SIDES:
-            seen = _find_markers(scan, long_side)
-            marks = {number: self._marks(number, seen) for number in wanted}
-            if max(len(each.seen) for each in marks.values()) >= 3 or max(scan.shape) < 1.5 * long_side:
+            markers = find_markers(scan, long_side)
+            marks = {number: marks_of(self.template.pages[number - 1].markers, markers) for number in wanted}
+            if max(len(each.seen) for each in marks.values()) >= 3 or max(scan.shape) < 2 * long_side:
                 break
         most = max(len(each.seen) for each in marks.values())
         for number, each in marks.items():
             if len(each.seen) < max(2, most):
                 continue
-            placed = _by_marks(each, MARKER_STRAY * max(scan.shape))
+            placed = fit_marks(each, scan)
             if placed is None:
                 continue
             matrix, kept = placed
             found = self._judged(scan, number, matrix, "markers")
             if found is not None and not len(self._boxes[number - 1]):
-                found = replace(found, error=_rms(_project(matrix, kept.printed) - kept.seen))
+                found = replace(found, error=rms(project(matrix, kept.printed) - kept.seen))
             # Two markers say next to nothing of perspective.
             yield found if found is None or len(kept.seen) > 2 else self._bettered(scan, found)
 
-    def _marks(self, number: int, seen: dict[int, NDArray[np.float64]]) -> _Marks:
-        markers = [marker for marker in self.template.pages[number - 1].markers if marker.id in seen]
-        printed = _corners([Box(marker.x, marker.y, marker.size, marker.size) for marker in markers])
-        return _Marks(printed, np.array([seen[marker.id] for marker in markers]).reshape(-1, 4, 2))
-
     # Features
 
-    def _by_features(self, scan: Grey, pages: Sequence[int]) -> Iterator[Registration | None]:
+    def _by_features(self, seen: _Seen, pages: Sequence[int]) -> Iterator[Registration | None]:
         pictured = [number for number in pages if self._features[number - 1] is not None]
         if not pictured:
             return
-        seen = _scan_features(scan)
-        if seen is None:
+        scan = seen.scan
+        features = _scan_features(scan)
+        if features is None:
             return
         for number in pictured:
             printed = self._features[number - 1]
-            matched = None if printed is None else _by_matches(printed, seen)
+            matched = None if printed is None else _by_matches(printed, features)
             if matched is None:
                 continue
             matrix, inliers = matched
@@ -250,10 +292,10 @@ class Registrar:
 
     # Frames
 
-    def _by_frames(self, scan: Grey, pages: Sequence[int]) -> Iterator[Registration | None]:
-        frames = self._find_frames(scan)
+    def _by_frames(self, seen: _Seen, pages: Sequence[int]) -> Iterator[Registration | None]:
+        scan = seen.scan
         for number in pages:
-            matches = match_boxes(self._boxes[number - 1], frames)
+            matches = match_boxes(self._boxes[number - 1], seen.frames)
             judged = [self._judged(scan, number, each.homography, "frames") for each in matches]
             likely = sorted(filter(None, judged), key=lambda each: -each.fit)
             if not likely or likely[0].fit < SURE_FIT:
@@ -338,32 +380,10 @@ def refine_fields(
             )
     if not fields:
         return []
-    boxes = _corners([box for each in fields for box in each.boxes])
-    outlines = find_outlines(scan, _project(registration.homography, boxes))
+    boxes = box_corners([box for each in fields for box in each.boxes])
+    outlines = find_outlines(scan, project(registration.homography, boxes))
     ends = np.cumsum([len(each.boxes) for each in fields])[:-1]
     return np.split(outlines.corners, ends)
-
-
-def _corners(boxes: Sequence[Box]) -> NDArray[np.float64]:
-    """Return boxes' corners, float64 [N, 4, 2], clockwise from the top left."""
-    if not boxes:
-        return np.zeros((0, 4, 2))
-    x, y, width, height = np.array(boxes, np.float64).T
-    return np.stack(
-        [np.stack([x, x + width, x + width, x], axis=1), np.stack([y, y, y + height, y + height], axis=1)],
-        axis=2,
-    )
-
-
-def _project(matrix: Matrix, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not points.size:
-        return points
-    moved = cv2.perspectiveTransform(points.reshape(-1, 1, 2), matrix)
-    return np.asarray(moved, np.float64).reshape(points.shape)
-
-
-def _rms(off: NDArray[np.float64]) -> float:
-    return float(np.sqrt((off**2).sum(axis=-1).mean()))
 
 
 def _turn(found: Registration) -> int:
@@ -373,16 +393,16 @@ def _turn(found: Registration) -> int:
 
 
 def _with_outlines(page: int, matrix: Matrix, method: Method, outlines: Outlines) -> Registration:
-    return Registration(page, matrix, method, _rms(outlines.moved), outlines.fit)
+    return Registration(page, matrix, method, rms(outlines.moved), outlines.fit)
 
 
 def _is_possible(matrix: Matrix, page: FormPage, scan: Grey) -> bool:
     """Whether a camera or scanner may see a page so: not mirrored, not folded, of a size like the scan's."""
-    corners = _corners([Box(0, 0, page.width, page.height)])[0]
+    corners = box_corners([Box(0, 0, page.width, page.height)])[0]
     depths = corners @ matrix[2, :2] + matrix[2, 2]
     if depths.min() * depths.max() <= 0 or np.abs(depths).max() > 3 * np.abs(depths).min():
         return False
-    x, y = _project(matrix, corners).T
+    x, y = project(matrix, corners).T
     ahead, behind = (np.stack([np.roll(x, by) - x, np.roll(y, by) - y]) for by in (-1, 1))
     turns = ahead[0] * behind[1] - ahead[1] * behind[0]  # twice the area at each corner
     area = (x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
@@ -394,94 +414,30 @@ def _refitted(page: FormPage, matrix: Matrix, boxes: NDArray[np.float64], outlin
     seen = outlines.found.sum(axis=1) >= 2
     if not seen.any():
         return matrix
-    corners = _corners([Box(0, 0, page.width, page.height)])
+    corners = box_corners([Box(0, 0, page.width, page.height)])
     sources = np.concatenate([boxes[seen], corners]).reshape(-1, 2)
-    targets = np.concatenate([outlines.corners[seen].astype(np.float64), _project(matrix, corners)]).reshape(
+    targets = np.concatenate([outlines.corners[seen].astype(np.float64), project(matrix, corners)]).reshape(
         -1, 2
     )
     fitted, _ = cv2.findHomography(sources, targets, 0)
     return matrix if fitted is None or not np.isfinite(fitted).all() else np.asarray(fitted, np.float64)
 
 
-def _find_markers(scan: Grey, long_side: int) -> dict[int, NDArray[np.float64]]:
-    """Find markers: number -> float64 [4, 2], px, clockwise from the marker's own top left."""
-    scale = 1 / max(1, round(max(scan.shape) / long_side))
-    image = reduced(scan, scale)
-    parameters = cv2.aruco.DetectorParameters()
-    # Windows that hold a marker's frame at these sizes; the default tries three.
-    parameters.adaptiveThreshWinSizeMin = parameters.adaptiveThreshWinSizeMax = 23
-    parameters.minMarkerPerimeterRate = 0.04
-    dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
-    corners, ids, _ = cv2.aruco.ArucoDetector(dictionary, parameters).detectMarkers(image)
-    if not corners:
-        return {}
-    found: dict[int, NDArray[np.float64]] = {}
-    for number, each in sorted(
-        zip(np.ravel(ids).astype(int).tolist(), corners, strict=True), key=lambda one: cv2.contourArea(one[1])
-    ):
-        # The largest of one number counts: writing makes small ones.
-        found[number] = _sharpened(scan, (each[0].astype(np.float64) + 0.5) / scale - 0.5)
-    return found
-
-
-def _sharpened(scan: Grey, corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Find corners to a fraction of a px of the whole scan."""
-    side = float(np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1).min())
-    window = max(2, round(side / 14))  # less than a module, or the marker's inside is in it
-    points = corners.astype(np.float32).reshape(-1, 1, 2).copy()
-    inside = (points > window).all() and (points[..., 0] < scan.shape[1] - window - 1).all()
-    if not inside or not (points[..., 1] < scan.shape[0] - window - 1).all():
-        return corners
-    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.02)
-    better = cv2.cornerSubPix(scan, points, (window, window), (-1, -1), stop).reshape(4, 2).astype(np.float64)
-    return better if float(np.abs(better - corners).max()) < window + 1 else corners
-
-
-def _by_marks(marks: _Marks, stray: float) -> tuple[Matrix, _Marks] | None:
-    """Fit a homography to markers, leaving out those that do not agree with the others."""
-    printed, seen = marks
-    while len(printed) >= 2:
-        matrix = _fitted(printed.reshape(-1, 2), seen.reshape(-1, 2), flat=len(printed) == 2)
-        if matrix is None:
-            return None
-        off = np.linalg.norm(_project(matrix, printed) - seen, axis=-1).max(axis=1)
-        if off.max() <= stray:
-            return matrix, _Marks(printed, seen)
-        if len(printed) == 2:
-            return None
-        kept = np.arange(len(printed)) != _odd_one(printed, seen, off)
-        printed, seen = printed[kept], seen[kept]
-    return None
-
-
-def _odd_one(printed: NDArray[np.float64], seen: NDArray[np.float64], off: NDArray[np.float64]) -> int:
-    """Return the marker without which the others agree best."""
-    rest = []
-    for left_out in range(len(printed)):
-        kept = np.arange(len(printed)) != left_out
-        matrix = _fitted(printed[kept].reshape(-1, 2), seen[kept].reshape(-1, 2), flat=kept.sum() == 2)
-        rest.append(np.inf if matrix is None else _rms(_project(matrix, printed[kept]) - seen[kept]))
-    return int(np.argmin(rest)) if np.isfinite(rest).any() else int(off.argmax())
-
-
-def _fitted(sources: NDArray[np.float64], targets: NDArray[np.float64], *, flat: bool) -> Matrix | None:
-    """Fit a homography; `flat` without perspective, which two markers do not tell."""
-    if flat:
-        affine, _ = cv2.estimateAffinePartial2D(sources, targets, method=cv2.LMEDS)
-        return None if affine is None else np.vstack([affine, [0, 0, 1]])
-    matrix, _ = cv2.findHomography(sources, targets, 0)
-    return None if matrix is None or not np.isfinite(matrix).all() else np.asarray(matrix, np.float64)
+def _image_of(template: FormTemplate, page: FormPage) -> Grey | None:
+    if not page.image:
+        return None
+    try:
+        return load_grey(Path(template.folder, page.image))
+    except ImageError as error:
+        raise FormError(f"the empty form's image: {error.problem}", remedy=error.remedy) from error
 
 
 def _form_features(template: FormTemplate, page: FormPage, boxes: NDArray[np.float64]) -> _Features | None:
     """Find features of an empty form's print, without its boxes: these are all alike, and get filled."""
-    if not page.image:
+    whole = _image_of(template, page)
+    if whole is None:
         return None
-    try:
-        image = load_grey(Path(template.folder, page.image))
-    except ImageError as error:
-        raise FormError(f"the empty form's image: {error.problem}", remedy=error.remedy) from error
-    image = _at_most(image, FEATURE_LONG_SIDE)
+    image = _at_most(whole, FEATURE_LONG_SIDE)
     units = np.array([page.width / image.shape[1], page.height / image.shape[0]])
     mask = np.full(image.shape, 255, np.uint8)
     for box in boxes / units:
@@ -540,7 +496,7 @@ def _decoded(scan: Grey, matrix: Matrix, place: Box) -> str:
     """Read the code at a place in template units; "" if there is none to be read."""
     gap = place.width / CODE_SIDE * CODE_GAP * 0.45
     around = Box(place.x - gap, place.y - gap, place.width + 2 * gap, place.height + 2 * gap)
-    source = _project(matrix, _corners([around]))[0].astype(np.float32)
+    source = project(matrix, box_corners([around]))[0].astype(np.float32)
     target = np.array([[0, 0], [CODE_PX, 0], [CODE_PX, CODE_PX], [0, CODE_PX]], np.float32)
     upright = cv2.warpPerspective(
         scan,

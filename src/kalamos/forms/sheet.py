@@ -22,6 +22,7 @@ from kalamos.forms.layout import (
     QUIET_ZONE,
     Placement,
     code_place,
+    overlap,
     placement_of,
     sheet_code,
     with_markers,
@@ -176,12 +177,12 @@ class _Page:
         boxes = [self._on_paper(box) for each in self.fields for box in each.boxes]
         # Between the markers, and beside the code.
         title = Box(25, 9, width - 75, 8)
-        if not any(_meet(title, box) for box in boxes):
+        if not any(overlap(title, box) for box in boxes):
             writer.write(self.template.name, title, TITLE_PT, bold=True)
         count = len(self.template.pages)
         words = [f"{self.number} / {count}" if count > 1 else "", "" if sheet is None else f"no. {sheet}"]
         foot = Box(25, height - 14, width - 50, 4)
-        if any(words) and not any(_meet(foot, box) for box in boxes):
+        if any(words) and not any(overlap(foot, box) for box in boxes):
             writer.write(" \u00b7 ".join(filter(None, words)), foot, FOOT_PT, align="C")
 
     def _draw_texts(self, writer: _Writer, field: Field, boxes: list[Box]) -> None:
@@ -201,7 +202,7 @@ class _Page:
         width = self.place.paper[0]
         height = NAME_PT * MM_A_POINT * 1.25
         above = Box(left, top - TEXT_GAP / 2 - height, right - left, height)
-        if above.y > 0 and not any(_meet(above, box) for box in boxes):
+        if above.y > 0 and not any(overlap(above, box) for box in boxes):
             if field.direction == "rtl":
                 return above, "R"
             end = _free_until(above._replace(width=1e3), boxes, width - 5)
@@ -267,16 +268,7 @@ def _runs(row: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 def _free_until(strip: Box, boxes: Iterable[Box], edge: float) -> float:
     """Return how far to the right nothing lies in a strip, in mm."""
-    return min([edge, *(box.x for box in boxes if _meet(strip, box))])
-
-
-def _meet(one: Box, other: Box) -> bool:
-    return (
-        one.x < other.x + other.width
-        and other.x < one.x + one.width
-        and one.y < other.y + other.height
-        and other.y < one.y + one.height
-    )
+    return min([edge, *(box.x for box in boxes if overlap(strip, box))])
 
 
 def _image_of(template: FormTemplate, page: FormPage) -> bytes:
@@ -368,7 +360,8 @@ def _characters_of(path: Path) -> frozenset[int]:
     from fontTools.ttLib import TTFont, TTLibError  # type: ignore[import-untyped]
 
     try:
-        with TTFont(path, fontNumber=0, lazy=True) as font:
+        # Opened here: a file that is no font stays open in there.
+        with path.open("rb") as file, TTFont(file, fontNumber=0, lazy=True) as font:
             return frozenset(font.getBestCmap() or ())
     except (OSError, TTLibError, AssertionError, ValueError, KeyError) as error:
         raise FormError(

@@ -47,6 +47,7 @@ __all__ = [
     "decode_harmless",
     "fetch",
     "image_format",
+    "is_pdf",
     "looks_like",
     "memory_beside",
 ]
@@ -166,6 +167,15 @@ def image_format(data: bytes, where: str = "the bytes") -> str:
     if (heif := heif_format(data)) is not None:
         return heif
     raise _refusal(data, where)
+
+
+def is_pdf(head: bytes) -> bool:
+    r"""Tell whether a file that begins with `head` is a PDF; white space before the signature is common.
+
+    >>> is_pdf(b"\n%PDF-1.7\n"), is_pdf(b"PDF")
+    (True, False)
+    """
+    return head.lstrip(b"\xef\xbb\xbf\0 \t\r\n").startswith(b"%PDF-")
 
 
 def is_decoded_here(data: bytes) -> bool:

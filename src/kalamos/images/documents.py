@@ -24,10 +24,10 @@ from kalamos.errors import (
     UsageError,
 )
 from kalamos.images import ImageSource, headers, load_grey
-from kalamos.images.decoding import decode_grey, memory_beside
+from kalamos.images.decoding import decode_grey, is_pdf, memory_beside
 from kalamos.images.files import display_name, is_stream, read_file, read_start, read_stream
 from kalamos.images.heif import require_library
-from kalamos.images.pdf import PdfOptions, Rendered, is_pdf, render_pages, too_many_pages
+from kalamos.images.pdf import PdfOptions, Rendered, render_pages, too_many_pages
 from kalamos.images.pixels import MAX_PIXELS, check_size, decode_here, decode_with_pillow, out_of_memory
 from kalamos.isolation import MEMORY_BYTES, iterate_isolated
 
@@ -291,7 +291,8 @@ def _isolated(
 def _tiff_pages(source: str | bytes, where: str, options: PdfOptions, first: int) -> Iterator[int | Rendered]:
     """Yield how many pages a TIFF has, then each from page `first` on, counted from 1; runs in the worker."""
     data = source if isinstance(source, bytes) else read_file(source)
-    pages, problem = headers.list_tiff_pages(data, where)
+    found = headers.list_tiff_pages(data, where)
+    pages, problem = found.directories, found.problem
     count = len(pages) + (problem is not None)
     if count > options.max_pages:
         raise too_many_pages(where, count, options.max_pages)

@@ -33,7 +33,6 @@ __all__ = [
     "MAX_SCAN_PIXELS",
     "PdfOptions",
     "Rendered",
-    "is_pdf",
     "render_pages",
     "too_many_pages",
 ]
@@ -89,15 +88,6 @@ class PdfOptions(NamedTuple):
     max_pixels: int
     """Of a page; one with more is rendered at fewer dots an inch."""
     max_pages: int
-
-
-def is_pdf(head: bytes) -> bool:
-    r"""Tell whether a file that begins with `head` is a PDF; white space before the signature is common.
-
-    >>> is_pdf(b"\n%PDF-1.7\n"), is_pdf(b"PDF")
-    (True, False)
-    """
-    return head.lstrip(b"\xef\xbb\xbf\0 \t\r\n").startswith(b"%PDF-")
 
 
 def render_pages(

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import cv2
 
 from kalamos.errors import ImageError
 from kalamos.images.documents import read_pages
-from kalamos.inputs.files import natural_order
 from kalamos.inputs.item import NamedImage
 
-__all__ = ["read_document", "with_documents"]
+__all__ = ["read_document"]
 
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-
-
-def with_documents(paths: Iterable[str]) -> tuple[str, ...]:
-    """Name the PDFs within folders too, which a search for images passes over, in natural order behind each.
-
-    Args:
-        paths: files, folders, globs.
-    """
-    named: list[str] = []
-    for path in paths:
-        named.append(path)
-        if path != "-" and Path(path).is_dir():
-            found = [
-                str(Path(folder, file))
-                for folder, _, files in os.walk(path)
-                for file in files
-                if file.lower().endswith(".pdf") and not file.startswith(".")
-            ]
-            named += sorted(found, key=natural_order)
-    return tuple(named)
 
 
 def read_document(source: str | bytes, name: str, *, timeout: float | None = None) -> Iterator[NamedImage]:

@@ -13,11 +13,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from kalamos.errors import ImageError, UsageError
 from kalamos.images import EXTENSIONS
-from kalamos.images.decoding import PDF, image_format, looks_like
+from kalamos.images.decoding import PDF, image_format, is_pdf, looks_like
 from kalamos.images.documents import holds_pages
 from kalamos.images.files import display_name, perhaps_meant
 from kalamos.images.headers import TIFF_SIGNATURES
-from kalamos.images.pdf import is_pdf
 from kalamos.writers.base import one_line
 
 __all__ = [

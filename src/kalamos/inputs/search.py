@@ -76,6 +76,7 @@ class InputSearch:
         stdin: what `-` reads; by default the process's own.
         timeout: seconds that getting the next image out of an archive or a table may take; None takes
             `kalamos.isolation.TIMEOUT_SECONDS`.
+        pdfs: whether PDFs are taken from searched folders too.
 
     Raises:
         UsageError: `-` is named twice, or a column is named and no table is.
@@ -92,6 +93,7 @@ class InputSearch:
         column: str | None = None,
         stdin: io.BufferedIOBase | None = None,
         timeout: float | None = None,
+        pdfs: bool = False,
     ) -> None:
         if list(paths).count(STDIN) > 1:
             raise UsageError("standard input is named twice", remedy=f"give {STDIN} once")
@@ -99,7 +101,7 @@ class InputSearch:
             raise UsageError(
                 f"column {column!r}: no CSV or Parquet file is named", remedy="name the table's file"
             )
-        self._search = ImageSearch(paths, refuse_absent=True)
+        self._search = ImageSearch(paths, refuse_absent=True, pdfs=pdfs)
         self._alone = len(paths) == 1
         self._column = column
         self._stdin = stdin
@@ -123,7 +125,7 @@ class InputSearch:
             elif path in self._search.reasons:
                 reason = self._search.reasons[path]
                 yield NamedImage(path, ImageNotFoundError(reason.problem, remedy=reason.remedy))
-            elif was_named and (kind := container_kind(path)) is not None:
+            elif (was_named or path.lower().endswith(".pdf")) and (kind := container_kind(path)) is not None:
                 items = _read_container(kind, path, self._column, self._timeout)
                 yield from self._opened(display_name(path), path, items)
             else:

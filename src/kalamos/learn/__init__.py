@@ -3,9 +3,10 @@
 from kalamos.learn.callbacks import Callback, EpochReport
 from kalamos.learn.recipe import Recipe, load_recipe
 from kalamos.learn.run import Run, load_run, save_run
-from kalamos.learn.train import choose_recipe, resume_run, run_recipe, train
+from kalamos.learn.train import CalibrationWarning, choose_recipe, resume_run, run_recipe, train
 
 __all__ = [
+    "CalibrationWarning",
     "Callback",
     "EpochReport",
     "Recipe",

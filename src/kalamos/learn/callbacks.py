@@ -61,6 +61,8 @@ class Start:
     """Batches an epoch."""
     device: str
     precision: str
+    outliers: int = 0
+    """Images of no character that are learnt from."""
 
 
 @dataclass(frozen=True)

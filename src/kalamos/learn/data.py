@@ -36,6 +36,7 @@ __all__ = [
     "Batch",
     "Examples",
     "Shard",
+    "choose_outliers",
     "count_steps",
     "epoch_batches",
     "forget_extras",
@@ -49,6 +50,12 @@ NO_IMAGES = torch.empty(0, dtype=torch.uint8)
 
 OUTLIER_STREAM, PHOTO_STREAM, KNOWN_STREAM, SEVERAL_STREAM = 1, 2, 3, 4
 """What else is drawn, each from a seed of its own: a recipe without it draws as it always did."""
+
+OUTLIERS_PER_IMAGE, MIN_OUTLIERS, MAX_OUTLIERS = 2, 500, 4000
+"""How many `outliers = "auto"` is: twice the training images, within these. Each takes some 4 ms to draw."""
+
+DRAWN_SETS = ("scribbles", "shapes", "textures")
+"""The sets of `outliers = "auto"`: they need no files, so that a recipe draws the same everywhere."""
 
 SEVERAL_SHARE = 0.15
 """Of the outliers: several characters side by side."""
@@ -281,6 +288,28 @@ def with_extras(
     return replace(data, photographs=photographs, outliers=outliers)
 
 
+def choose_outliers(
+    recipe: Recipe, count: int, alphabet: Alphabet, data_dir: str | os.PathLike[str] | None = None
+) -> Recipe:
+    """Settle how many outliers `auto` is for so many training images, and what they are drawn from.
+
+    >>> from kalamos.alphabets import DIGITS
+    >>> choose_outliers(Recipe(outliers="auto"), 1000, DIGITS).outliers
+    2000
+    """
+    if not recipe.outliers:
+        return recipe
+    from kalamos.evaluation.ood import sets_at_hand
+
+    sets, outliers = recipe.outlier_sets, recipe.outliers
+    if outliers == "auto":
+        sets = sets or DRAWN_SETS
+        outliers = min(max(OUTLIERS_PER_IMAGE * count, MIN_OUTLIERS), MAX_OUTLIERS)
+    elif not sets:
+        sets = sets_at_hand(alphabet, data_dir)
+    return replace(recipe, outliers=outliers, outlier_sets=sets)
+
+
 def forget_extras(run_dir: Path) -> None:
     """Remove what a finished run does not need any more."""
     (run_dir / EXTRAS_FILE).unlink(missing_ok=True)
@@ -393,10 +422,18 @@ def _draw(
     if recipe.outliers:
         from kalamos.evaluation.ood import exposure
 
+        assert isinstance(recipe.outliers, int)  # noqa: S101  (`choose_outliers` has settled it)
         several = join_characters(
             data.images.cpu().numpy(), preprocessor, round(SEVERAL_SHARE * recipe.outliers), recipe.seed
         )
-        drawn = exposure(alphabet, preprocessor, recipe.outliers - len(several), recipe.seed, data_dir)
+        drawn = exposure(
+            alphabet,
+            preprocessor,
+            recipe.outliers - len(several),
+            recipe.seed,
+            data_dir,
+            sets=recipe.outlier_sets or None,
+        )
         shuffle = np.random.default_rng(recipe.seed)
         mixed = shuffle.permutation(np.concatenate([several, drawn]))
         if recipe.synthetic_photo_prob:  # or photographs alone would tell the characters

@@ -93,6 +93,7 @@ def train_network(
             steps=steps,
             device=engine.device,
             precision=str(engine.precision or torch.float32).removeprefix("torch."),
+            outliers=len(data.outliers),
         )
     )
 

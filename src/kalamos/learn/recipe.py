@@ -46,6 +46,7 @@ __all__ = [
 Config = TypeVar("Config")
 
 Count = Annotated[int, Meta(ge=0, description="a whole number of at least 0")]
+OutlierCount = Annotated[Count | Literal["auto"], Meta(description="a whole number of at least 0, or 'auto'")]
 PositiveCount = Annotated[int, Meta(ge=1, description="a whole number of at least 1")]
 NonNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max, description="a finite number, not negative")]
 Fraction = Annotated[float, Meta(ge=0, lt=1, description="a share in [0, 1)")]
@@ -236,9 +237,13 @@ class Recipe:
     """The teachers' share of the loss; the labels have the rest."""
     distillation_temperature: NonNegative = 4.0
 
-    outliers: Count = 0
+    outliers: OutlierCount = 0
     """How many images that are no character to learn from (Hendrycks et al. 2019); with 0 the network does
-    not tell whether an image is one."""
+    not tell whether an image is one. `auto` takes as many as the training images ask for, drawn without any
+    data files; a run keeps their number."""
+    outlier_sets: Names = ()
+    """What they are drawn from, see `kalamos.evaluation.ood`; empty: all sets whose files are there, which a
+    run keeps the names of."""
     outlier_share: Fraction = 0.25
     """How many join each batch, as a share of its size."""
     outlier_weight: NonNegative = 0.5
@@ -287,7 +292,7 @@ class Recipe:
         refuse_unknown("a recipe", values, cls)
         if "augmentation" in values:
             values["augmentation"] = _augmentation(values["augmentation"])
-        for key in ("extra_datasets", "teachers"):
+        for key in ("extra_datasets", "teachers", "outlier_sets"):
             if isinstance(values.get(key), list):
                 values[key] = tuple(values[key])
         if "preprocessing" in values:
@@ -314,6 +319,7 @@ class Recipe:
         """Return plain JSON types, as run folders and model files keep them; `from_mapping` reads them."""
         plain = {STORED_KEYS.get(key, key): value for key, value in asdict(self).items()}
         plain["also"], plain["teachers"] = list(self.extra_datasets), list(self.teachers)
+        plain["outlier_sets"] = list(self.outlier_sets)
         plain["preprocessing"] = [dict(step) for step in self.preprocessing]
         return plain
 

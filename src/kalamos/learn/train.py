@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,12 +19,20 @@ from torch import Tensor
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, SkippedFile, load_dataset
 from kalamos.datasets.dataset import blank_images, prepare_split
-from kalamos.errors import TrainingError, UsageError
+from kalamos.datasets.named import DATASETS
+from kalamos.errors import RecipeError, TrainingError, UsageError
 from kalamos.evaluation.calibration import fit_known, fit_temperature, selective_accuracy
 from kalamos.images.files import display_name
 from kalamos.learn.callbacks import Callback, CallbackList, CsvLog, TensorBoardLog, write_curves
 from kalamos.learn.checkpoint import Checkpoints, TrainingState
-from kalamos.learn.data import KNOWN_STREAM, Examples, forget_extras, seed_of, with_extras
+from kalamos.learn.data import (
+    KNOWN_STREAM,
+    Examples,
+    choose_outliers,
+    forget_extras,
+    seed_of,
+    with_extras,
+)
 from kalamos.learn.distributed import Engine, choose_device, choose_precision, process_group
 from kalamos.learn.loop import check_enough, infer_examples, infer_known, load_teacher, train_network
 from kalamos.learn.models import StagedNetwork, check_input_size, create_model, find_architecture
@@ -40,13 +49,13 @@ from kalamos.learn.run import (
     save_run,
 )
 from kalamos.model_file import KnownRecord
-from kalamos.model_file.spec import bound_temperature
+from kalamos.model_file.spec import bound_temperature, few_known_text
 from kalamos.postprocessing import softmax
 from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.utils.atomic_write import remove_all_stale
 from kalamos.zoo import names
 
-__all__ = ["choose_recipe", "resume_run", "run_recipe", "train"]
+__all__ = ["CalibrationWarning", "choose_recipe", "resume_run", "run_recipe", "train"]
 
 KNOWN_IMAGES: Final = 2000
 """Validation images by which the known head is read."""
@@ -56,6 +65,10 @@ HELD_OUTLIERS: Final = 0.1
 
 BATCH_NORM_IMAGES: Final = 1024
 """Training images from which batch norms get their statistics when a model file is trained on."""
+
+
+class CalibrationWarning(UserWarning):
+    """The validation images are too few for what was calibrated on them."""
 
 
 def train(
@@ -70,6 +83,10 @@ def train(
     **settings: Any,
 ) -> Run:
     """Train a network on a dataset. Its official test split is not touched.
+
+    On images of one's own, and without a recipe, it also learns to tell what is no character (`Run.known`):
+    from scribbles, shapes, textures and several characters side by side, all drawn. `outliers=0` leaves that
+    out.
 
     Args:
         dataset: a name (`kalamos data list`), or the path of a folder with one sub-folder per class, a CSV
@@ -88,15 +105,22 @@ def train(
         DatasetError: the dataset cannot be read.
         TrainingError: the run folder is in use, or the loss diverged.
 
+    Warns:
+        CalibrationWarning: so few validation images that `Run.known` takes a low threshold.
+
     >>> run = train("letters/", epochs=20, run_dir="runs/letters")  # doctest: +SKIP
     >>> f"{run.val_accuracy:.1%}"  # doctest: +SKIP
     '97.2%'
     """
     chosen = choose_recipe(dataset, recipe, settings)
     folder = None if run_dir is None else Path(run_dir)
-    return run_recipe(
+    run = run_recipe(
         chosen, data_dir=data_dir, device=device, run_dir=folder, workers=workers, callback=callback
     )
+    few = None if run.known is None else few_known_text(run.known.n)
+    if few is not None:
+        warnings.warn(few, CalibrationWarning, stacklevel=2)
+    return run
 
 
 def choose_recipe(
@@ -106,10 +130,13 @@ def choose_recipe(
 ) -> Recipe:
     """Put together what to train: a recipe, its dataset, and values that override the recipe's.
 
+    Without a recipe, a network for images of one's own learns what is no character too (`outliers = "auto"`).
     The architecture is looked up, so that a misspelt name does not wait until the data are read.
 
     >>> choose_recipe("usps", None, {"epochs": 3}).epochs
     3
+    >>> choose_recipe("letters/", None).outliers, choose_recipe("usps", None).outliers
+    ('auto', 0)
 
     Raises:
         UsageError: there is neither a dataset nor a recipe, or the dataset is a recipe.
@@ -125,6 +152,8 @@ def choose_recipe(
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe)) if recipe else Recipe()
     if dataset is not None:
         chosen = replace(chosen, dataset=os.fspath(dataset))
+        if recipe is None and chosen.dataset not in DATASETS.names():
+            chosen = replace(chosen, outliers="auto")
     for override in overrides:
         chosen = chosen.with_overrides(override)
     find_architecture(chosen.arch)
@@ -196,7 +225,9 @@ def _run(
     network, recipe = _build(recipe, dataset.alphabet)
     network.to(device)
     if earlier is None:
-        plan = RunConfig.now(recipe, dataset.alphabet, dataset.train.sha256, plan_split(dataset, recipe))
+        split = plan_split(dataset, recipe)
+        recipe = choose_outliers(recipe, len(split.train), dataset.alphabet, data_dir)
+        plan = RunConfig.now(recipe, dataset.alphabet, dataset.train.sha256, split)
     else:
         plan = _check_unchanged(earlier, dataset)
     teacher = load_teacher(recipe, dataset.alphabet)
@@ -241,7 +272,14 @@ def _build(recipe: Recipe, alphabet: Alphabet) -> tuple[StagedNetwork, Recipe]:
     """The network, and the recipe with the preprocessing that fits it."""
     torch.manual_seed(recipe.seed % 2**64)  # which takes no larger one
     weights = None if _is_model_file(recipe.weights) else recipe.weights or None
-    network = create_model(recipe.arch, len(alphabet), weights=weights, known=recipe.outliers > 0)
+    network = create_model(recipe.arch, len(alphabet), weights=weights)
+    try:
+        if recipe.outliers:
+            network.add_known_head()
+    except RecipeError:  # a network of timm without stages to judge by
+        if recipe.outliers != "auto":
+            raise
+        recipe = replace(recipe, outliers=0)
     if _is_model_file(recipe.weights):
         # Only such a training needs the library onnx.
         from kalamos.learn.models.model_file_weights import load_model_file

@@ -39,6 +39,7 @@ __all__ = [
     "MAX_TEMPERATURE",
     "MAX_WITHHELD",
     "METADATA_KEY",
+    "MIN_KNOWN_IMAGES",
     "MIN_TEMPERATURE",
     "MIN_TEMPERATURE_IMAGES",
     "NOT_STATED",
@@ -52,6 +53,7 @@ __all__ = [
     "TrainingRecord",
     "bound_temperature",
     "check_licence",
+    "few_known_text",
     "licence_text",
     "temperature_text",
 ]
@@ -99,7 +101,7 @@ class Metric:
     interval: tuple[float, float]
     """95 % confidence interval of the accuracy: low, high."""
     ece: float
-    """Expected calibration error, in [0, 1]."""
+    """Expected calibration error, in [0, 1]; see `kalamos.evaluation.Evaluation.reliability`."""
     date: str
     """ISO 8601, as "2026-03-31"."""
     kalamos_version: str
@@ -210,6 +212,9 @@ the highest that was reached is 0.995
 
 MAX_WITHHELD: Final = 0.005
 """Of validation characters, the share that is not answered because it seems to be no character."""
+
+MIN_KNOWN_IMAGES: Final = round(1 / MAX_WITHHELD)
+"""Validation characters that show which threshold withholds so few of them."""
 
 
 @dataclass(frozen=True)
@@ -550,6 +555,24 @@ def bound_temperature(temperature: float, n: int) -> float:
     [1.0, 0.25]
     """
     return min(max(temperature, MIN_TEMPERATURE), MAX_TEMPERATURE) if n >= MIN_TEMPERATURE_IMAGES else 1.0
+
+
+def few_known_text(n: int) -> str | None:
+    """What a known head's threshold comes from where the validation images are too few to show it; or None.
+
+    >>> few_known_text(30)
+    'known is calibrated on 30 validation images: fewer than 200 do not show what withholds 0.5 % of \
+characters, so a low threshold is taken'
+    >>> few_known_text(3000) is None
+    True
+    """
+    if n >= MIN_KNOWN_IMAGES:
+        return None
+    images = "1 validation image" if n == 1 else f"{n:,} validation images"
+    return (
+        f"known is calibrated on {images}: fewer than {MIN_KNOWN_IMAGES} do not show what withholds "
+        f"{100 * MAX_WITHHELD:g} % of characters, so a low threshold is taken"
+    )
 
 
 def temperature_text(temperature: float, n: int | None) -> str:

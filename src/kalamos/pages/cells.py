@@ -50,6 +50,9 @@ MIN_CONTRAST_FRACTION: Final = 0.2
 """Ink has at least this part of the contrast that most cells' ink has: in an empty cell the finder may see
 the paper's own stains."""
 
+FAINT_FRACTION, KNOWN_FAINT = 0.35, 0.5
+"""Ink of less than this part of the usual contrast is a stain, unless it is so probably a character."""
+
 BLANK, MAYBE_BLANK, INKED = 0.999, 0.9, 0.0005
 """The probability that a cell is blank: without ink; with what may be dust; with a character's ink."""
 
@@ -117,7 +120,9 @@ def _read_some(
     answers = predictions_of(inference, [None] * len(inference.rows), rule)
     for place, answer in zip(inference.rows.tolist(), answers, strict=True):
         ink = inks[rows[place]]
-        read[rows[place]] = CellReading(answer, MAYBE_BLANK if ink.stray else INKED, ink.longer)
+        faint = ink.contrast < FAINT_FRACTION * usual and answer.known is not None
+        stain = faint and (answer.known or 0.0) < KNOWN_FAINT
+        read[rows[place]] = CellReading(answer, MAYBE_BLANK if ink.stray or stain else INKED, ink.longer)
     return read
 
 

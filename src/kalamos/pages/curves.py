@@ -1,7 +1,8 @@
 """Fit smooth curves to the lines of a lattice, which tell where each of its cells must be.
 
-The left sides of a column's cells lie on one curve, and so do the right ones, and the upper and lower ones of a
-row: straight on a scan, bent on a curved page. A cell whose side was laid onto a stroke is off the curves.
+The left sides of a column's cells lie on one curve, and so do the right ones, and the upper and lower
+ones of a row: straight on a scan, bent on a curved page. A cell whose side was laid onto a stroke is off
+the curves.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def regular_corners(corners: Floats) -> Floats:
         corners: [R, C, 4, 2], x and y in px, clockwise from the top left; NaN for cells that are not known.
 
     Returns:
-        [R, C, 4, 2]; where a column's or row's curve is not to be trusted, a known corner's own coordinate across
-        it stays, and an unknown corner is NaN.
+        [R, C, 4, 2]; where a column's or row's curve is not to be trusted, a known corner's own
+        coordinate across it stays, and an unknown corner is NaN.
     """
     across = np.nanmean(
         corners[:, :, 1] - corners[:, :, 0] + corners[:, :, 2] - corners[:, :, 3], axis=(0, 1)
@@ -68,13 +69,14 @@ def regular_corners(corners: Floats) -> Floats:
         b_curve = np.broadcast_to(b_curves[horizontal][:, None], (rows, columns, 4))
         a_known, b_known = own[:, :, number, 0], own[:, :, number, 1]
         a_trusted, b_trusted = np.isfinite(a_curve[..., 0]), np.isfinite(b_curve[..., 0])
-        # Where the lines cross: they are close to straight, and at right angles here, so this converges at once.
+        # Where the lines cross: they are close to straight, and at right angles here, so this converges
+        # at once.
         a, b = np.where(a_trusted, a_curve[..., 0], a_known), np.where(b_trusted, b_curve[..., 0], b_known)
         for _ in range(4):
             a = np.where(a_trusted, _value(a_curve, b), a_known)
             b = np.where(b_trusted, _value(b_curve, a), b_known)
         regular[:, :, number, 0], regular[:, :, number, 1] = a, b
-    return np.asarray((regular + 1) * half + low) @ basis
+    return np.asarray((regular + 1) * half + low) @ basis  # type: ignore[no-any-return]
 
 
 def _value(curve: Floats, at: Floats) -> Floats:
@@ -82,7 +84,7 @@ def _value(curve: Floats, at: Floats) -> Floats:
 
 
 def _curves(along: Floats, across: Floats, axis: int) -> Floats:
-    """Fit the points [R, C, 2] of each column (axis 0) or row (axis 1); return coefficients [L, 4], or NaN."""
+    """Fit the points [R, C, 2] of each column (axis 0) or row (axis 1): coefficients [L, 4], or NaN."""
     if axis == 1:
         along, across = along.swapaxes(0, 1), across.swapaxes(0, 1)
     count = along.shape[1]

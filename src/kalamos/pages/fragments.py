@@ -25,6 +25,10 @@ MIN_TILED: Final = 0.88
 MAX_DARKER, MAX_WIDER = 1.25, 1.5
 """if the lines between them are at most so many times as dark and as wide as the frame."""
 
+MAX_SIBLING_SHIFT, MAX_SIBLING_STEPS = 0.3, 2.6
+"""Cells of a size speak for each other if they are in line, off by so much of their size, and at most so
+many sizes apart."""
+
 MIN_SOLID: Final = 0.9
 """A line between cells covers at least this share of their side."""
 
@@ -32,8 +36,9 @@ MIN_SOLID: Final = 0.9
 def are_fragments(fit: SideFit) -> NDArray[np.bool_]:
     """Return whether quadrilaterals are parts of others, cut off by a stroke, [N].
 
-    A part lies within the whole and shares lines with it on two sides or three. So does the cell of a table that
-    is framed as a whole; but of its size there are more, or it is one of those that fill the frame.
+    A part lies within the whole and shares lines with it on two sides or three. So does the cell of a
+    table that is framed as a whole; but of its size there are more, or it is one of those that fill the
+    frame.
     """
     count = len(fit.quads)
     fragments = np.zeros(count, bool)
@@ -45,7 +50,7 @@ def are_fragments(fit: SideFit) -> NDArray[np.bool_]:
     inner, outer, shared = _nested(fit.quads, sizes, areas)
     if not len(inner):
         return fragments
-    siblings = _siblings(sizes)
+    siblings = _siblings(fit.quads, sizes)
     solid = (fit.coverage.min(axis=1) >= 0.75) & (fit.coverage.mean(axis=1) >= 0.9)
     for whole in np.unique(outer):
         within = outer == whole
@@ -57,7 +62,7 @@ def are_fragments(fit: SideFit) -> NDArray[np.bool_]:
         if siblings[whole] >= 2 and siblings[cut].max() < siblings[whole]:
             fragments[cut] = True
             continue
-        if siblings[cut].max() > siblings[whole]:
+        if siblings[cut].max() > siblings[whole] + 1:  # of which one may be another part
             continue
         if areas[parts].sum() < MIN_TILED * areas[whole] or not _are_lines(fit, parts, lines):
             fragments[cut] = True
@@ -67,7 +72,9 @@ def are_fragments(fit: SideFit) -> NDArray[np.bool_]:
 def _nested(
     quads: Floats, sizes: Floats, areas: Floats
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Return inner and outer of nested pairs, [P] each, and which of the inner's sides lie on the outer's, [P, 4]."""
+    """Return inner and outer of nested pairs, [P], and which of the inner's sides lie on the outer's, [P,
+    4].
+    """
     centres = quads.mean(axis=1)
     low, high = quads.min(axis=1), quads.max(axis=1)
     near = (centres[:, None] > low).all(axis=2) & (centres[:, None] < high).all(axis=2)
@@ -86,10 +93,20 @@ def _nested(
     return inner[inside], outer[inside], (ends <= allowed[:, None])[inside]
 
 
-def _siblings(sizes: Floats) -> NDArray[np.intp]:
-    """Return how many others have about the same width and height, [N]."""
-    apart = np.abs(sizes[:, None] - sizes) <= NEAR_SHARE * sizes + NEAR_PX
-    return np.asarray(apart.all(axis=2).sum(axis=1) - 1)
+def _siblings(quads: Floats, sizes: Floats) -> NDArray[np.intp]:
+    """Return how many of about the same width and height are near in the same row or column, [N]."""
+    alike = (np.abs(sizes[:, None] - sizes) <= NEAR_SHARE * sizes + NEAR_PX).all(axis=2)
+    first, second = np.nonzero(alike)
+    centres = quads.mean(axis=1)
+    across = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]).sum(axis=0)
+    unit = across / max(float(np.linalg.norm(across)), 1e-3)
+    apart = centres[second] - centres[first]
+    apart = (
+        np.abs(np.stack([apart @ unit, apart @ np.array([-unit[1], unit[0]], np.float32)], axis=1))
+        / sizes[first]
+    )
+    near = (apart.min(axis=1) <= MAX_SIBLING_SHIFT) & (apart.max(axis=1) <= MAX_SIBLING_STEPS)
+    return np.bincount(first[near], minlength=len(quads)) - 1
 
 
 def _are_lines(fit: SideFit, parts: NDArray[np.intp], shared: NDArray[np.bool_]) -> bool:

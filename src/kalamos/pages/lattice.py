@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.pages.curves import regular_corners
-from kalamos.pages.quads import SideFit, fit_sides, side_lengths
+from kalamos.pages.quads import are_convex, fit_sides, side_lengths
 
 __all__ = ["Lattice", "complete", "join", "merged_cells", "split_ragged", "without_strays"]
 
@@ -49,25 +49,28 @@ MAX_COMPARED: Final = 12
 """Cells of one lattice that are compared with another's before these are joined."""
 
 MAX_SHIFT, MIN_AGREEMENT = 0.35, 0.75
-"""Cells of a row or column are in line if they are off by at most this share of their size; so many must be."""
+"""Cells of a row or column are in line if they are off by at most this share of their size; so many must
+be."""
 
 MAX_OFF, MAX_OFF_PX = 0.06, 1.5
 """How far a corner may be off the curves of its row and column: a share of the cell's side, and px more."""
 
 MAX_ODD, MAX_ODD_PX, MIN_ALIKE = 0.08, 1.5, 0.5
-"""Cells of a row are alike if their widths differ by at most this share, and px more; and odd where at least so
-many others are alike."""
+"""Cells of a row are alike if their widths differ by at most this share, and px more; and odd where at
+least so many others are alike."""
 
 MAX_STRAY: Final = 0.22
-"""A corner that lies farther from where its neighbours foretell it (as a share of the cell's side) is wrong."""
+"""A corner that lies farther from where its neighbours foretell it (as a share of the cell's side) is
+wrong."""
 
 SEARCH_SHARE: Final = 0.14
 """How far from its foretold place a line is looked for, as a share of the cell's side."""
 
 MIN_INNER_COVERAGE, MIN_INNER_SIDE = 0.6, 0.2
-"""The share of its sides along which a foretold cell between others must have lines: in the mean, and each;"""
+"""The share of its sides along which a foretold cell between others must have lines: in the mean, and
+each;"""
 
-MIN_OUTER_COVERAGE, MIN_OUTER_SIDE = 0.8, 0.6
+MIN_OUTER_COVERAGE, MIN_OUTER_SIDE = 0.75, 0.5
 """and one beyond the others, which begins a row or a column."""
 
 MIN_OUTER_SHARE: Final = 0.6
@@ -80,7 +83,8 @@ MAX_SHARED_CORNER_PX: Final = 3.0
 """Corners of neighbours that are no farther apart are one crossing of lines."""
 
 MIN_EDGE_FILL: Final = 0.5
-"""The first and last row and column of a grid have cells at so many of their places; else they are none of it."""
+"""The first and last row and column of a grid have cells at so many of their places; else they are none
+of it."""
 
 MIN_BOXES_FILL: Final = 0.9
 """Separate boxes are a grid where so many of its places are taken, else rows."""
@@ -160,7 +164,7 @@ def join(quads: Quads, shape: tuple[int, ...]) -> list[Lattice]:
         moved = {
             (row + shift[0], column + shift[1]): index for (row, column), index in lattices[second].items()
         }
-        if moved.keys() & lattices[first].keys() or not _agree(lattices[first], moved, middles, axes):
+        if moved.keys() & lattices[first].keys() or not _agree(lattices[first], moved, middles, axes):  # type: ignore[arg-type]
             continue
         lattices[first].update(moved)
         lattices[second] = {}
@@ -247,20 +251,21 @@ def _links(quads: Quads, shape: tuple[int, ...]) -> list[tuple[float, int, int, 
     }
     gap_of = _row_gaps(best, quads)
     links = []
-    for (a, side), (misfit, b, is_shared) in best.items():
-        if side not in (1, 2) or best.get((b, (side + 2) % 4), (0, -1))[1] != a:
+    for (here, edge), (cost, there, shares) in best.items():
+        if edge not in (1, 2) or best.get((there, (edge + 2) % 4), (0, -1))[1] != here:
             continue
-        if side == 2 and not is_shared:
+        if edge == 2 and not shares:
             gap = float(
-                np.abs((middles[b, 0] - middles[a, 2]) @ axis[a, 2]) / max(np.linalg.norm(axis[a, 2]), 1e-3)
+                np.abs((middles[there, 0] - middles[here, 2]) @ axis[here, 2])
+                / max(np.linalg.norm(axis[here, 2]), 1e-3)
             )
-            row_gap = max(gap_of.get(a, 0.0), gap_of.get(b, 0.0))
-            alone = a not in gap_of and b not in gap_of
+            row_gap = max(gap_of.get(here, 0.0), gap_of.get(there, 0.0))
+            alone = here not in gap_of and there not in gap_of
             if not alone and gap > max(
-                MAX_ROW_GAP * depth[a, 2] * (row_gap > 0), MAX_ROW_GAP_TO_GAP * row_gap
+                MAX_ROW_GAP * depth[here, 2] * (row_gap > 0), MAX_ROW_GAP_TO_GAP * row_gap
             ):
                 continue
-        links.append((misfit, a, side, b))
+        links.append((cost, here, edge, there))
     return sorted(links)
 
 
@@ -273,7 +278,7 @@ def _sharing(best: dict[tuple[int, int], tuple[float, int, bool]], sides: tuple[
 
 
 def _row_gaps(best: dict[tuple[int, int], tuple[float, int, bool]], quads: Quads) -> dict[int, float]:
-    """Return the gap in px to a neighbour in the row, for those that have one; 0 where they share the line."""
+    """Return the gap in px to a neighbour in the row, for those that have one; 0 for a shared line."""
     gaps: dict[int, float] = {}
     for (a, side), (_, b, is_shared) in best.items():
         if side == 1 and best.get((b, 3), (0, -1))[1] == a:
@@ -296,21 +301,33 @@ def _id_map(quads: Quads, lengths: NDArray[np.float32], shape: tuple[int, ...]) 
 
 
 def without_strays(lattice: Lattice) -> list[Lattice]:
-    """Set apart the cells that lie elsewhere than the rest of their row and column foretells."""
-    kept, strays = {}, []
-    for place, corners in lattice.cells.items():
-        foretold = _parallelograms(lattice.cells, place)
-        if len(foretold) >= 2:
-            miss = float(np.abs(np.median(foretold, axis=0) - corners).max())
-            if miss > MAX_STRAY * side_lengths(corners[None]).min() + MAX_SKEW_PX:
-                strays.append(Lattice({(0, 0): corners}))
-                continue
-        kept[place] = corners
-    return [Lattice(kept), *strays] if kept else strays
+    """Set apart the cells that lie elsewhere than their row and column foretell, the worst first."""
+    cells = lattice.cells
+    strays = []
+    misses = {place: _miss(cells, place) for place in cells}
+    while len(cells) > 1:
+        worst = max(misses, key=lambda place: misses[place])
+        if misses[worst] <= 1:
+            break
+        strays.append(Lattice({(0, 0): cells.pop(worst)}))
+        del misses[worst]
+        for place in misses:
+            if max(abs(place[0] - worst[0]), abs(place[1] - worst[1])) <= max(NEAREST):
+                misses[place] = _miss(cells, place)
+    return [lattice, *strays]
+
+
+def _miss(cells: dict[Place, Quads], place: Place) -> float:
+    """Return how far a cell is from where it is foretold, in units of what is allowed."""
+    foretold = _parallelograms(cells, place)
+    if len(foretold) < 2:
+        return 0.0
+    allowed = MAX_STRAY * side_lengths(cells[place][None]).min() + MAX_SKEW_PX
+    return float(np.abs(np.median(foretold, axis=0) - cells[place]).max() / allowed)
 
 
 def without_odd(lattice: Lattice) -> list[Lattice]:
-    """Set apart the cells of a single row or column that are of another size than most: parts of split cells."""
+    """Set apart the cells of a single row or column of another size than most: parts of split cells."""
     rows, columns = (len(set(part)) for part in zip(*lattice.cells, strict=True))
     if min(rows, columns) > 1 or max(rows, columns) < 3:
         return [lattice]
@@ -352,7 +369,7 @@ def _parallelograms(cells: dict[Place, Quads], place: Place) -> list[Quads]:
 
 
 def _known(lattice: Lattice) -> tuple[NDArray[np.float64], Place]:
-    """Return the corners of all places, [R, C, 4, 2], NaN where there is no cell, and the first row and column."""
+    """Return the corners of all places, [R, C, 4, 2], NaN without a cell, and the first row and column."""
     first_row, last_row, first_column, last_column = lattice.bounds()
     known = np.full((last_row - first_row + 1, last_column - first_column + 1, 4, 2), np.nan)
     for (row, column), corners in lattice.cells.items():
@@ -371,7 +388,9 @@ def straighten(dark: NDArray[np.uint8], lattice: Lattice) -> None:
     off = np.abs(own - right).max(axis=(1, 2)) > allowed
     if not off.any():
         return
-    fit = fit_sides(dark, right[off], allowed[off], allowed[off], MIN_LINE_SHARE * _level(dark, lattice))
+    fit = fit_sides(
+        dark, right[off], allowed[off], allowed[off], level=MIN_LINE_SHARE * _level(dark, lattice)
+    )
     near = (np.abs(fit.quads - right[off]).max(axis=(1, 2)) <= allowed[off]) & (
         fit.coverage.min(axis=1) > MIN_OUTER_SIDE
     )
@@ -396,6 +415,19 @@ def _foretell(cells: dict[Place, Quads], place: Place) -> Quads | None:
     return np.asarray(np.median(found, axis=0), np.float32) if found else None
 
 
+def _foretell_second(cells: dict[Place, Quads], place: Place) -> Quads | None:
+    """Return where a cell would be that is two steps from known ones."""
+    row, column = place
+    for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        near, far = (
+            cells.get((row + 2 * down, column + 2 * right)),
+            cells.get((row + 3 * down, column + 3 * right)),
+        )
+        if near is not None and far is not None:
+            return np.asarray(3 * near - 2 * far, np.float32)
+    return None
+
+
 def complete(dark: NDArray[np.uint8], lattices: list[Lattice]) -> list[Lattice]:
     """Add the cells that lattices foretell and that have lines, or that another lattice holds already."""
     lattices = list(lattices)
@@ -411,54 +443,70 @@ def complete(dark: NDArray[np.uint8], lattices: list[Lattice]) -> list[Lattice]:
 
 
 def _grow(dark: NDArray[np.uint8], lattice: Lattice, others: list[Lattice]) -> None:
-    refused: set[Place] = set()
+    refused: dict[Place, Quads] = {}
     for _ in range(MAX_ROUNDS):
-        known, first = _known(lattice)
-        regular = regular_corners(known).astype(np.float32)
-        foretold = {}
-        for place in _frontier(lattice) - refused:
-            row, column = place[0] - first[0], place[1] - first[1]
-            if (
-                0 <= row < len(known)
-                and 0 <= column < known.shape[1]
-                and np.isfinite(regular[row, column]).all()
-            ):
-                foretold[place] = regular[row, column]
-            elif (corners := _foretell(lattice.cells, place)) is not None:
-                foretold[place] = corners
-        foretold = {place: corners for place, corners in foretold.items() if _is_within(corners, dark.shape)}
-        if not foretold:
-            return
-        added = False
-        for place, corners in list(foretold.items()):
+        foretold = _foretold(lattice, dark.shape)
+        grown = False
+        for place, corners in foretold.items():
             if place not in lattice.cells and _absorb(lattice, place, corners, others):
-                added = True
-        left = {place: corners for place, corners in foretold.items() if place not in lattice.cells}
+                grown = True
+        left = {
+            place: corners
+            for place, corners in foretold.items()
+            if place not in lattice.cells
+            and _is_next(lattice, place)
+            and (place not in refused or np.abs(refused[place] - corners).max() > MAX_SKEW_PX)
+        }
         if left:
-            quads = np.stack(list(left.values()))
-            reach = np.maximum(SEARCH_SHARE * side_lengths(quads).min(axis=1), 3).astype(np.float32)
-            fit = fit_sides(dark, quads, reach, reach, MIN_LINE_SHARE * _level(dark, lattice))
-            accepted = {
-                place: number for number, place in enumerate(left) if _is_cell(fit, number, lattice, place)
-            }
-            outer = [place for places in _outside(lattice, accepted) for place in places]
-            if outer:
-                levels = dict(
-                    zip(lattice.cells, fit_sides(dark, lattice.quads(), *_near(lattice)).level, strict=True)
-                )
-                for place in outer:
-                    if place in accepted and not _continues(fit.level[accepted[place]], place, levels):
-                        del accepted[place]
-            for places in _outside(lattice, left):
-                if sum(place in accepted for place in places) < MIN_OUTER_SHARE * len(places):
-                    for place in places:
-                        accepted.pop(place, None)
-            for place, number in accepted.items():
-                lattice.cells[place] = fit.quads[number]
-                added = True
-            refused |= left.keys() - accepted.keys()
-        if not added:
+            accepted = _accepted(dark, lattice, left)
+            lattice.cells.update(accepted)
+            grown = grown or bool(accepted)
+            refused.update((place, left[place]) for place in left.keys() - accepted.keys())
+        if not grown:
             return
+
+
+def _foretold(lattice: Lattice, shape: tuple[int, ...]) -> dict[Place, Quads]:
+    """Return where the lattice's next cells would be, and the ones after them, within the image."""
+    known, first = _known(lattice)
+    regular = regular_corners(known).astype(np.float32)
+    found = {}
+    for place in _frontier(lattice):
+        row, column = place[0] - first[0], place[1] - first[1]
+        corners = None
+        if 0 <= row < len(known) and 0 <= column < known.shape[1] and np.isfinite(regular[row, column]).all():
+            corners = regular[row, column]
+        elif _is_next(lattice, place):
+            corners = _foretell(lattice.cells, place)
+        else:
+            corners = _foretell_second(lattice.cells, place)
+        if corners is not None and _is_within(corners, shape):
+            found[place] = corners
+    return found
+
+
+def _accepted(dark: NDArray[np.uint8], lattice: Lattice, foretold: dict[Place, Quads]) -> dict[Place, Quads]:
+    """Return those of the foretold cells that have lines, and the corners of these."""
+    quads = np.stack(list(foretold.values()))
+    reach = np.maximum(SEARCH_SHARE * side_lengths(quads).min(axis=1), 3).astype(np.float32)
+    fit = fit_sides(dark, quads, reach, reach, level=MIN_LINE_SHARE * _level(dark, lattice))
+    accepted = {
+        place: number
+        for number, place in enumerate(foretold)
+        if _is_cell(fit.quads[number], fit.coverage[number], lattice, place)
+    }
+    for places in _outside(lattice, foretold):
+        if sum(place in accepted for place in places) < MIN_OUTER_SHARE * len(places):
+            for place in places:
+                accepted.pop(place, None)
+    outer = [place for places in _outside(lattice, accepted) for place in places]
+    if outer:
+        near = np.full(len(lattice.cells), 2, np.float32)
+        levels = dict(zip(lattice.cells, fit_sides(dark, lattice.quads(), near, near).level, strict=True))
+        for place in outer:
+            if place in accepted and not _continues(fit.level[accepted[place]], place, levels):
+                del accepted[place]
+    return {place: fit.quads[number] for place, number in accepted.items()}
 
 
 def _outside(lattice: Lattice, places: Iterable[Place]) -> list[list[Place]]:
@@ -472,13 +520,19 @@ def _outside(lattice: Lattice, places: Iterable[Place]) -> list[list[Place]]:
     ]
 
 
-def _is_cell(fit: SideFit, number: int, lattice: Lattice, place: Place) -> bool:
+def _is_cell(corners: Quads, coverage: NDArray[np.float32], lattice: Lattice, place: Place) -> bool:
     row, column = place
     first_row, last_row, first_column, last_column = lattice.bounds()
     inner = first_row <= row <= last_row and first_column <= column <= last_column
     mean, least = (MIN_INNER_COVERAGE, MIN_INNER_SIDE) if inner else (MIN_OUTER_COVERAGE, MIN_OUTER_SIDE)
-    coverage = fit.coverage[number]
-    return bool(coverage.mean() >= mean and coverage.min() >= least)
+    coverage = coverage.copy()
+    for side, (down, right) in enumerate(((-1, 0), (0, 1), (1, 0), (0, -1))):
+        neighbour = lattice.cells.get((row + down, column + right))
+        if neighbour is not None:
+            facing = neighbour[[(side + 3) % 4, (side + 2) % 4]]
+            if np.abs(facing - corners[[side, (side + 1) % 4]]).max() <= MAX_SHARED_CORNER_PX:
+                coverage[side] = 1  # the neighbour's line is this one's
+    return bool(are_convex(corners[None])[0] and coverage.mean() >= mean and coverage.min() >= least)
 
 
 def _continues(level: NDArray[np.float32], place: Place, levels: dict[Place, NDArray[np.float32]]) -> bool:
@@ -490,11 +544,6 @@ def _continues(level: NDArray[np.float32], place: Place, levels: dict[Place, NDA
     return True
 
 
-def _near(lattice: Lattice) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    reach = np.full(len(lattice.cells), 2, np.float32)
-    return reach, reach
-
-
 def _level(dark: NDArray[np.uint8], lattice: Lattice) -> float:
     quads = np.stack(list(lattice.cells.values())[:40])
     reach = np.full(len(quads), 2, np.float32)
@@ -502,13 +551,15 @@ def _level(dark: NDArray[np.uint8], lattice: Lattice) -> float:
 
 
 def _frontier(lattice: Lattice) -> set[Place]:
-    cells = lattice.cells
-    places = {
-        (row + down, column + right)
-        for row, column in cells
-        for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0))
-    }
-    return places - cells.keys()
+    steps = ((0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (2, 0), (-2, 0))
+    return {
+        (row + down, column + right) for row, column in lattice.cells for down, right in steps
+    } - lattice.cells.keys()
+
+
+def _is_next(lattice: Lattice, place: Place) -> bool:
+    row, column = place
+    return any((row + y, column + x) in lattice.cells for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0)))
 
 
 def _is_within(corners: Quads, shape: tuple[int, ...]) -> bool:
@@ -538,7 +589,7 @@ def _absorb(lattice: Lattice, place: Place, corners: Quads, others: list[Lattice
 
 
 def split_ragged(lattice: Lattice) -> list[Lattice]:
-    """Split off the first and last rows and columns that are mostly empty; split ragged separate boxes into rows."""
+    """Split off mostly empty first and last rows and columns; split ragged separate boxes into rows."""
     pieces = [lattice]
     cells = lattice.cells
     while len(cells) > 3:
@@ -617,7 +668,7 @@ def merged_cells(lattices: list[Lattice]) -> list[Lattice]:
 
 
 def _merged(foretold: dict[Place, Quads], corners: Quads) -> tuple[Place, tuple[int, int]]:
-    """Return the first place that a merged cell covers, and its rows and columns; 0 rows where it fits nowhere."""
+    """Return the first place that a merged cell covers, its rows and columns; 0 rows if it fits nowhere."""
 
     def nearest(number: int) -> Place | None:
         place = min(foretold, key=lambda one: float(np.abs(foretold[one][number] - corners[number]).max()))

@@ -1,7 +1,7 @@
 """Find white areas with four straight sides that dark lines enclose, and lay their sides onto the lines.
 
-A cell of a table is a hole in the mask of what is dark. How dark a line is differs within one photograph, so the
-mask is cut at several levels, and the quadrilaterals of all levels are tried on the lines themselves.
+A cell of a table is a hole in the mask of what is dark. How dark a line is differs within one photograph,
+so the mask is cut at several levels, and the quadrilaterals of all levels are tried on the lines themselves.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ MAX_NOISE_SHARE: Final = 2.0
 """A level below so many standard deviations of the paper's noise is left out: it would show noise alone."""
 
 PAPER_REDUCTION, PAPER_REACH = 4, 15
-"""The paper's level is looked for on an image reduced so many times, in squares with a side of so many px: lines
-and strokes are narrower, shadows wider."""
+"""The paper's level is looked for on an image reduced so many times, in squares with a side of so many
+px: lines and strokes are narrower, shadows wider."""
 
 MIN_PAPER_SHARE: Final = 0.35
 """Of the brightest paper's level; darker ground is not paper in the shade."""
@@ -40,16 +40,20 @@ MIN_PAPER_SHARE: Final = 0.35
 SIMPLIFICATIONS: Final = (0.02, 0.04, 0.07)
 """Of an outline's length: how far four straight sides may lie from it, tried in turn."""
 
+MIN_RECTANGLE: Final = 0.9
+"""An outline that fills so much of the least rectangle around it is that rectangle, to begin with."""
+
 MAX_ROUND_SHARE: Final = 1.25
 """Area of the convex hull over that of its quadrilateral; a circle has 1.57."""
 
 MIN_FILL: Final = 0.5
-"""The share of its quadrilateral that the white area has to fill: strokes that touch the lines take the rest."""
+"""The share of its quadrilateral that the white area has to fill: strokes that touch the lines take the
+rest."""
 
 SIDE_POINTS, SIDE_OFFSETS = 16, 25
 """A side is sampled at so many points along it, and so many across it."""
 
-SIDE_MARGIN: Final = 0.07
+SIDE_MARGIN: Final = 0.15
 """The share of a side, at both its ends, that is not sampled: the other lines are there."""
 
 MAX_SKEW, MAX_SKEW_PX = 0.1, 0.6
@@ -58,11 +62,15 @@ MAX_SKEW, MAX_SKEW_PX = 0.1, 0.6
 USUAL_POINT, MIN_PRESENCE = 3 * SIDE_POINTS // 4, 0.55
 """A line is there where it is at least so dark, as a share of the darkness at the point so high in order,"""
 
+MIN_FIRST, MIN_LEVEL, MAX_DIP = 0.15, 4.0, 0.6
+"""A ridge counts from this share of the darkest on, and this darkness; it ends where darkness falls to
+this share."""
+
 INSIDE_PX: Final = 3
-"""So far within a cell its paper is looked for,"""
+"""So far within a cell, beside its line, its paper is looked for,"""
 
 MAX_INSIDE: Final = 0.6
-"""and where the cell beside it is lighter than this share of it somewhere near."""
+"""and is light if it is less dark than this share of the line, somewhere near."""
 
 MAX_BEND_PX: Final = 1.5
 """How far a line may leave its straight fit, plus a tenth of its width."""
@@ -75,7 +83,7 @@ def darkness(image: Grey) -> Grey:
     >>> page[30:33] = 60
     >>> dark = darkness(page)
     >>> int(dark[31, 9]), int(dark[9, 9])
-    (128, 0)
+    (127, 0)
     """
     height, width = image.shape
     small = (max(1, width // PAPER_REDUCTION), max(1, height // PAPER_REDUCTION))
@@ -83,15 +91,14 @@ def darkness(image: Grey) -> Grey:
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (PAPER_REACH, PAPER_REACH))
     paper = cv2.blur(cv2.morphologyEx(paper, cv2.MORPH_CLOSE, square), (PAPER_REACH, PAPER_REACH))
     # What is much darker than the page is the table it lies on, and no paper to see ink on.
-    paper = cv2.max(paper, float(np.percentile(paper, 95)) * MIN_PAPER_SHARE)
+    paper = cv2.max(paper, float(np.percentile(paper, 95)) * MIN_PAPER_SHARE)  # type: ignore[call-overload]
     paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)
-    dark = cv2.bitwise_not(cv2.divide(cv2.GaussianBlur(image, (3, 3), 0), cv2.max(paper, 1), scale=255))
+    dark = cv2.bitwise_not(cv2.divide(cv2.GaussianBlur(image, (3, 3), 0), cv2.max(paper, 1), scale=255))  # type: ignore[call-overload]
     return np.asarray(dark, np.uint8)
 
 
 def quads_of(dark: Grey) -> tuple[Quads, NDArray[np.bool_]]:
-    """Return the quadrilaterals that dark lines enclose, float32 [N, 4, 2], and whether they are these lines' outer
-    edges, [N], rather than their inner ones.
+    """Return the quadrilaterals that dark lines enclose, and whether they are the lines' outer edges.
 
     One cell may come several times, as each level shows it; of much the same ones the best is kept.
     """
@@ -104,7 +111,7 @@ def quads_of(dark: Grey) -> tuple[Quads, NDArray[np.bool_]]:
     angle = _angle(found)
     thick = cv2.dilate(dark, _SQUARE)
     for length, levels in LINE_LEVELS.items():
-        lines = _along_lines(thick, length, angle)
+        lines = _along_lines(thick, length, angle)  # type: ignore[arg-type]
         for level in levels:
             if level >= MAX_NOISE_SHARE * noise:
                 _add_holes(lines, level, found, qualities)
@@ -152,7 +159,7 @@ def _add_holes(dark: Grey, level: int, found: list[Quads], qualities: list[float
     mask = cv2.threshold(dark, level, 1, cv2.THRESH_BINARY)[1]
     contours, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if tree is None:
-        return
+        return  # type: ignore[unreachable]
     largest = MAX_AREA_FRACTION * mask.size
     for number, outline in enumerate(contours):
         is_hole = tree[0, number, 3] >= 0
@@ -165,16 +172,27 @@ def _add_holes(dark: Grey, level: int, found: list[Quads], qualities: list[float
         hull_area = cv2.contourArea(hull)
         if area < MIN_FILL * hull_area or (not is_hole and tree[0, number, 2] < 0):
             continue
-        length = cv2.arcLength(hull, True)
-        for share in SIMPLIFICATIONS:
-            quad = cv2.approxPolyDP(hull, share * length, True)
-            if len(quad) <= 4:
-                break
-        if len(quad) != 4 or hull_area > MAX_ROUND_SHARE * cv2.contourArea(quad):
+        quad = _quad(hull, hull_area)  # type: ignore[arg-type]
+        if quad is None:
             continue
-        found.append(quad[:, 0].astype(np.float32))
+        found.append(quad)
         # An outer edge's is negative.
         qualities.append(area / hull_area if is_hole else -area / hull_area)
+
+
+def _quad(hull: NDArray[np.int32], area: float) -> Quads | None:
+    """Return the quadrilateral that a convex outline is, [4, 2], or None."""
+    rectangle = cv2.minAreaRect(hull)
+    if area >= MIN_RECTANGLE * rectangle[1][0] * rectangle[1][1]:
+        return np.asarray(cv2.boxPoints(rectangle), np.float32)
+    length = cv2.arcLength(hull, True)
+    for share in SIMPLIFICATIONS:
+        quad = cv2.approxPolyDP(hull, share * length, True)
+        if len(quad) <= 4:
+            break
+    if len(quad) != 4 or area > MAX_ROUND_SHARE * cv2.contourArea(quad):
+        return None
+    return quad[:, 0].astype(np.float32)
 
 
 def distinct(quads: Quads, qualities: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -232,7 +250,7 @@ def upright_quads(quads: Quads) -> Quads:
 
 
 def are_parallel(quads: Quads) -> NDArray[np.bool_]:
-    """Return whether opposite sides are about parallel, [N]: a stroke that bounds a part of a cell seldom is."""
+    """Return whether opposite sides are about parallel, [N]: strokes that bound parts of cells seldom are."""
     along = np.roll(quads, -1, axis=1) - quads
     first, second = along[:, :2], -along[:, 2:]
     cross = np.abs(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
@@ -256,6 +274,8 @@ class SideFit(NamedTuple):
     """[N, 4, 2], sides along the middle of the lines."""
     coverage: NDArray[np.float32]
     """[N, 4], the share of each side along which there is a line, 0..1."""
+    light: NDArray[np.float32]
+    """[N, 4], the share of each side along which the cell is light beside it, 0..1."""
     width: NDArray[np.float32]
     """[N, 4], of the lines, px; infinite where a dark area begins."""
     level: NDArray[np.float32]
@@ -263,15 +283,23 @@ class SideFit(NamedTuple):
 
 
 def fit_sides(
-    dark: Grey, quads: Quads, inward: NDArray[np.float32], outward: NDArray[np.float32], level: float = 0.0
+    dark: Grey,
+    quads: Quads,
+    inward: NDArray[np.float32],
+    outward: NDArray[np.float32],
+    *,
+    level: float = 0.0,
+    is_outer: NDArray[np.bool_] | None = None,
 ) -> SideFit:
-    """Lay the sides of quadrilaterals onto the middle of the nearest dark lines.
+    """Lay the sides of quadrilaterals onto the middle of dark lines.
 
     Args:
         dark: darkness, uint8 [H, W].
         quads: float32 [N, 4, 2], clockwise.
         inward, outward: how far to look for the line, in px, [N].
         level: a darkness that lines are known to have; a fainter one is no line.
+        is_outer: whether quadrilaterals are the outer edges of their lines, or the inner ones, [N]: the
+        line then is the first one beyond the edge. By default it is the nearest dark one.
     """
     count = len(quads)
     starts, ends = quads, np.roll(quads, -1, axis=1)
@@ -298,7 +326,13 @@ def fit_sides(
     floor = profile.min(axis=2, keepdims=True)
     profile -= floor
     offsets = offsets[:, 0]  # [N, 1, K]
-    begin, end, peak = _ridge(profile, offsets, inward, outward)
+    # Nothing is looked for where only the cell's inside is sampled.
+    seen = profile * (offsets >= -inward[:, None, None] - 1e-3)
+    top = _nearest(seen, offsets, inward, outward)
+    if is_outer is not None:
+        outwards, inwards = _first(seen), SIDE_OFFSETS - 1 - _first(seen[..., ::-1])
+        top = np.where(is_outer[:, None], inwards, outwards)
+    begin, end, peak = _ridge(profile, top, offsets)
     step = ((deepest + outward) / (SIDE_OFFSETS - 1))[:, None]
     is_open = end > outward[:, None] - 0.5 * step
     middle = np.where(is_open, begin + 1, (begin + end) / 2)
@@ -314,29 +348,22 @@ def fit_sides(
     present = depth >= np.maximum(MIN_PRESENCE * np.maximum(usual, 1), level)[..., None]
     inside = (offsets < (middle - reach)[..., None])[:, :, None]
     lightest = np.where(inside, values, np.float32(255)).min(axis=3) - floor
-    present &= (lightest <= MAX_INSIDE * depth) | ~inside.any(axis=3)
+    light = ((lightest <= MAX_INSIDE * depth) | ~inside.any(axis=3)).mean(axis=2, dtype=np.float32)
     slope, intercept, miss = _lines(places, present, shares, middle, reach)
     bend = MAX_BEND_PX + 0.1 * np.where(is_open, 0, end - begin)
     coverage = (present & (np.abs(miss) <= bend[..., None])).mean(axis=2, dtype=np.float32)
 
     first = starts + normals * intercept[..., None]
     second = ends + normals * (intercept + slope)[..., None]
-    return SideFit(
-        _corners(first, second, quads), coverage, width.astype(np.float32), peak.astype(np.float32)
-    )
+    corners = _corners(first, second, quads)
+    return SideFit(corners, coverage, light, width.astype(np.float32), peak.astype(np.float32))
 
 
 def _ridge(
-    profile: NDArray[np.float32],
-    offsets: NDArray[np.float32],
-    inward: NDArray[np.float32],
-    outward: NDArray[np.float32],
+    profile: NDArray[np.float32], top: NDArray[np.intp], offsets: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return where the darkest ridge near 0 begins and ends, at half its height, and the height, [N, 4] each."""
-    reach = np.maximum(inward, outward)[:, None, None]
-    # Not where only the cell's inside is sampled.
-    near = profile * (1 - 0.6 * np.abs(offsets) / reach) * (offsets >= -inward[:, None, None] - 1e-3)
-    top = near.argmax(axis=2)[..., None]
+    """Return where the ridge around `top` begins and ends, at half its height, and that height: [N, 4]."""
+    top = top[..., None]
     peak = np.take_along_axis(profile, top, 2)
     half = np.maximum(peak / 2, 0.5)
     index = np.arange(SIDE_OFFSETS)
@@ -356,6 +383,26 @@ def _ridge(
     begin = crossing(before, np.minimum(before + 1, SIDE_OFFSETS - 1))
     end = crossing(after, np.maximum(after - 1, 0))
     return begin, end, peak[..., 0]
+
+
+def _nearest(
+    profile: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    inward: NDArray[np.float32],
+    outward: NDArray[np.float32],
+) -> NDArray[np.intp]:
+    """Return the index of the darkest place near 0, [N, 4]."""
+    reach = np.maximum(inward, outward)[:, None, None]
+    return np.asarray((profile * (1 - 0.6 * np.abs(offsets) / reach)).argmax(axis=2))
+
+
+def _first(profile: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the index of the first ridge from the left, [N, 4], however dark others are."""
+    highest = np.maximum.accumulate(profile, axis=2)
+    enough = np.maximum(MIN_FIRST * highest[..., -1:], MIN_LEVEL)
+    past = (highest >= enough) & (profile < MAX_DIP * highest)
+    end = np.where(past.any(axis=2), past.argmax(axis=2), SIDE_OFFSETS)
+    return np.asarray(np.where(np.arange(SIDE_OFFSETS) < end[..., None], profile, -1).argmax(axis=2))
 
 
 def _lines(
@@ -381,7 +428,7 @@ def _lines(
         slope = np.where(enough, np.clip(joint / np.maximum(spread, 0.02), -bound, bound), 0)
         intercept = np.where(enough, mean_place - slope * mean_share, middle)
         miss = places - intercept[..., None] - slope[..., None] * shares
-        weights = present / (1 + (miss / 0.7) ** 2)
+        weights = present / (1 + (miss / 0.7) ** 2)  # type: ignore[assignment]
     return slope, intercept, miss
 
 

@@ -94,8 +94,6 @@ SIGN_PROBABILITY: Final = 0.9
 MAX_PIXELS: Final = 50_000_000
 """Of a page, height x width: an A3 scan at 600 dpi has 70 million, one at 400 dpi 31 million."""
 
-SIGNS: Final = frozenset(".,:-/")
-
 
 def read(
     source: ImageSource | NamedImage,

@@ -50,7 +50,7 @@ def render(page: Page) -> RGB:
     for character in page.characters:
         colour = colour_of(character)
         _frame(canvas, character.box, colour, thick)
-        _write(canvas, character, colour, thick)
+        _write(canvas, character, colour, thick, inside=page.layout == "grid")
     return canvas
 
 
@@ -78,14 +78,17 @@ def _shrunk(cell: Cell) -> Box:
     return _grown(cell.box, -by)
 
 
-def _write(canvas: RGB, character: Character, colour: tuple[int, int, int], thick: int) -> None:
-    """Write the label above its box, or within where the picture ends."""
+def _write(
+    canvas: RGB, character: Character, colour: tuple[int, int, int], thick: int, *, inside: bool
+) -> None:
+    """Write the label above its box; in the corner of a cell."""
     label = character.label if character.label is not None else "?"
-    size = max(MIN_LABEL_PX, round(0.42 * character.box.height))
+    size = max(MIN_LABEL_PX, round((0.32 if inside else 0.42) * character.box.height))
     tile = glyph(label, size, colour)
     height, width = tile.shape[:2]
-    y = max(0, character.box.y - height - thick)
-    x = min(max(0, character.box.x + (character.box.width - width) // 2), canvas.shape[1] - width)
+    y = character.box.y if inside else max(0, character.box.y - height - thick)
+    x = character.box.x if inside else character.box.x + (character.box.width - width) // 2
+    x = min(max(0, x), canvas.shape[1] - width)
     place = canvas[y : y + height, max(x, 0) : max(x, 0) + width]
     place[:] = tile[: place.shape[0], : place.shape[1]]
 

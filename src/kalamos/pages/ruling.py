@@ -1,7 +1,7 @@
 """Find the cells of ruled grids, tables and rows of boxes on a scan or a photograph, and cut them out.
 
 ```
-image ── quads: white areas with four straight sides ── lattice: rows and columns, missing cells found ── grids
+image ── quads: white areas with four straight sides ── lattice: rows, columns, missing cells ── grids
 ```
 
 >>> page = np.full((120, 200), 230, np.uint8)
@@ -61,7 +61,8 @@ MAX_SAMPLED_SIDE_PX: Final = 32_000
 """OpenCV samples no longer images; on such ones the corners stay as they were found at the smaller size."""
 
 MIN_COVERAGE, MIN_SIDE_COVERAGE = 0.6, 0.25
-"""The share of its sides along which a cell needs lines, in the mean and on each side, to be looked at at all;"""
+"""The share of its sides along which a cell needs lines, in the mean and on each side, to be looked at at
+all;"""
 
 MIN_LONE_COVERAGE, MIN_LONE_SIDE_COVERAGE = 0.88, 0.65
 """and to be a lone box;"""
@@ -70,7 +71,11 @@ MIN_ROW_COVERAGE, MIN_TABLE_COVERAGE, TABLE_CELLS = 0.8, 0.65, 9
 """and that the cells of a row, and of a grid with at least so many cells, need in the mean."""
 
 MAX_LINE_SHARE: Final = 0.4
-"""How wide a line may be, as a share of the shorter side of a lone box: what is wider is a letter's stroke."""
+"""How wide a line may be, as a share of the shorter side of a lone box: what is wider is a letter's
+stroke."""
+
+MIN_LIGHT: Final = 0.6
+"""The share of its sides beside which a cell is light; beside what looks like a line in a word it is not."""
 
 LONE_REACH: Final = 0.2
 """How far from its sides the lines of a lone box are looked at, as a share of its side."""
@@ -82,7 +87,8 @@ MIN_CORNER_SHARE: Final = 0.4
 """How dark the corners of a lone box must be, as a share of its sides: the hole of a letter is round."""
 
 MAX_NESTED_SHARE: Final = 0.5
-"""A box within the cell of a grid may have at most this share of the cell's sides; more is a letter's hole."""
+"""A box within the cell of a grid may have at most this share of the cell's sides; more is a letter's
+hole."""
 
 MAX_REFINED_SHARE: Final = 0.1
 """How far the last fit may move a corner, as a share of the cell's side."""
@@ -94,8 +100,8 @@ class Cell(NamedTuple):
     row: int
     column: int
     corners: NDArray[np.float32]
-    """[4, 2]: x and y in px of the image (pixel centres are whole numbers), clockwise from the top left, at the
-    middle of the lines."""
+    """[4, 2]: x and y in px of the image (pixel centres are whole numbers), clockwise from the top left,
+    at the middle of the lines."""
     row_span: int = 1
     column_span: int = 1
     """More than 1 for a merged cell, whose `row` and `column` are its first."""
@@ -117,8 +123,8 @@ class Grid:
 def find_grids(image: NDArray[np.uint8]) -> list[Grid]:
     """Find all ruled grids, rows of boxes and lone boxes on light paper, in reading order.
 
-    Lines may be thin, grey, mixed with thick ones, interrupted, or touched by characters; the page may be turned
-    by up to 45 degrees, curved, unevenly lit, or photographed from aside.
+    Lines may be thin, grey, mixed with thick ones, interrupted, or touched by characters; the page may be
+    turned by up to 45 degrees, curved, unevenly lit, or photographed from aside.
 
     Args:
         image: grey uint8 [H, W].
@@ -144,9 +150,9 @@ def find_grids(image: NDArray[np.uint8]) -> list[Grid]:
     if scale < 1:
         ratio = np.array(image.shape[::-1], np.float32) / small.shape[::-1]
         for lattice in lattices:
-            lattice.move(lambda corners: (corners + 0.5) * ratio - 0.5)
+            lattice.move(lambda corners: (corners + 0.5) * ratio - 0.5)  # type: ignore[arg-type, return-value]
         if max(image.shape) <= MAX_SAMPLED_SIDE_PX:
-            dark = cv2.bitwise_not(image)
+            dark = cv2.bitwise_not(image)  # type: ignore[assignment]
     if lattices and (scale == 1 or max(image.shape) <= MAX_SAMPLED_SIDE_PX):
         _refine(np.asarray(dark, np.uint8), lattices, 1 / scale)
     return _in_reading_order([_grid(lattice) for lattice in lattices])
@@ -168,7 +174,9 @@ def _lattices(dark: Grey) -> list[Lattice]:
         return []
     least = side_lengths(quads).min(axis=1)
     light, lines = np.minimum(2, 0.2 * least), np.clip(0.3 * least, 4, 14)
-    fit = fit_sides(dark, quads, np.where(is_outer, lines, light), np.where(is_outer, light, lines))
+    fit = fit_sides(
+        dark, quads, np.where(is_outer, lines, light), np.where(is_outer, light, lines), is_outer=is_outer
+    )
     good = (fit.coverage.mean(axis=1) >= MIN_COVERAGE) & (fit.coverage.min(axis=1) >= MIN_SIDE_COVERAGE)
     good &= are_parallel(fit.quads) & are_convex(fit.quads)
     fit = SideFit(*(part[good] for part in fit))
@@ -236,21 +244,25 @@ def _is_covered(
 def _inside(corners: NDArray[np.float32], points: NDArray[np.float32]) -> NDArray[np.bool_]:
     along = np.roll(corners, -1, axis=0) - corners
     apart = points[:, None] - corners
-    inside: NDArray[np.bool_] = (along[:, 0] * apart[..., 1] - along[:, 1] * apart[..., 0] > 0).all(axis=1)
+    inside: NDArray[np.bool_] = (along[:, 0] * apart[..., 1] - along[:, 1] * apart[..., 0] > 0).all(axis=1)  # type: ignore[assignment]
     return inside
 
 
 def _are_lined(dark: Grey, lattices: list[Lattice]) -> dict[int, bool]:
-    """Return whether lattices have lines enough, by their ids; one of a single cell must be a box beyond doubt."""
+    """Return whether lattices have lines enough, by their ids; a single cell must be a box beyond doubt."""
     if not lattices:
         return {}
     quads = np.concatenate([lattice.quads() for lattice in lattices])
     least = side_lengths(quads).min(axis=1)
     reach = np.clip(LONE_REACH * least, 3, 8)
     fit = fit_sides(dark, quads, reach, reach)
-    coverage = fit.coverage.mean(axis=1)
+    coverage, light = fit.coverage.mean(axis=1), fit.light.mean(axis=1)
     is_box = (coverage >= MIN_LONE_COVERAGE) & (fit.coverage.min(axis=1) >= MIN_LONE_SIDE_COVERAGE)
-    is_box &= (least >= MIN_LONE_SIDE_PX) & (fit.width.max(axis=1) <= np.maximum(MAX_LINE_SHARE * least, 3))
+    is_box &= (
+        (light >= MIN_LIGHT)
+        & (least >= MIN_LONE_SIDE_PX)
+        & (fit.width.max(axis=1) <= np.maximum(MAX_LINE_SHARE * least, 3))
+    )
     x, y = np.rint(quads).astype(int).reshape(-1, 2).T
     grown = cv2.dilate(dark, np.ones((3, 3), np.uint8))
     corner = grown[np.clip(y, 0, dark.shape[0] - 1), np.clip(x, 0, dark.shape[1] - 1)].reshape(-1, 4)
@@ -261,14 +273,16 @@ def _are_lined(dark: Grey, lattices: list[Lattice]) -> dict[int, bool]:
         count = len(lattice.cells)
         needed = MIN_ROW_COVERAGE if count < TABLE_CELLS else MIN_TABLE_COVERAGE
         part = slice(start, start + count)
-        good[id(lattice)] = bool(is_box[start] if count == 1 else coverage[part].mean() >= needed)
+        enough = coverage[part].mean() >= needed and light[part].mean() >= MIN_LIGHT
+        good[id(lattice)] = bool(is_box[start] if count == 1 else enough)
         start += count
     return good
 
 
 def _refine(dark: Grey, lattices: list[Lattice], size: float) -> None:
-    """Lay all cells onto their lines once more, with what is known of their widths; `size` is that of a pixel of
-    the image they were found on."""
+    """Lay all cells onto their lines once more, with their widths; `size` is that of a pixel that was
+    seen.
+    """
     quads = np.concatenate([lattice.quads() for lattice in lattices])
     least = side_lengths(quads).min(axis=1)
     reach = np.minimum(np.maximum(3 * size, 0.1 * least), 0.25 * least)
@@ -328,7 +342,8 @@ def cut_cell(
             is without most lines; negative values show some of the surroundings.
 
     Returns:
-        uint8 [side, side], or of the cell's own mean width and height; pixels beyond the image repeat its edge.
+        uint8 [side, side], or of the cell's own mean width and height; pixels beyond the image repeat its
+        edge.
 
     Raises:
         InvalidArrayError: `image` is not uint8 [H, W].

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +26,7 @@ from kalamos.model_file import (
     TrainingRecord,
     check_model,
 )
-from kalamos.model_file.spec import licence_text, temperature_text
+from kalamos.model_file.spec import few_known_text, licence_text, temperature_text
 from kalamos.utils.atomic_write import write_text
 from kalamos.writers.base import lines_without_controls
 
@@ -69,6 +71,11 @@ def find_model(name_or_file: str | os.PathLike[str]) -> Path:
         raise ModelNotFoundError(what, remedy=remedy)
     return path
 
+
+RENDERED: Final = "build/rendered/"
+"""Where `make fonts` draws datasets of fonts."""
+
+FONT_LICENCES: Final = "SIL Open Font License 1.1 or Apache License 2.0, font by font"
 
 TARGETS: Final = (0.95, 0.99, 0.995, 0.999)
 
@@ -119,6 +126,7 @@ def render_card(path: Path) -> str:
         if records:
             lines += ["", f"## {title}", "", note, "", *_robustness_table(records, value)]
     if training is not None:
+        lines += ["", "## Sources", "", *(f"- **{name}**: {told}" for name, told in _sources(training))]
         lines += [
             "",
             "## Training",
@@ -160,11 +168,58 @@ def _trained(training: TrainingRecord) -> str:
     )
 
 
+def _sources(training: TrainingRecord) -> Iterator[tuple[str, str]]:
+    """Yield what was learnt from, and under which licence."""
+    recipe, taught = training.recipe, training.recipe.get("taught")
+    also, teachers = recipe.get("also"), recipe.get("teachers")
+    yield _source(str(recipe.get("dataset", training.dataset)))
+    if isinstance(also, list):
+        yield from (_source(str(each)) for each in also)
+    if isinstance(outliers := recipe.get("outliers"), int) and outliers:
+        named = recipe.get("outlier_sets")
+        sets = [str(each) for each in named] if isinstance(named, list) else []
+        yield _outliers(outliers, sets)
+        yield from (_source(each.partition(":")[2]) for each in sets if each.startswith("script:"))
+    models = [str(each) for each in teachers] if isinstance(teachers, list) else []
+    if isinstance(taught, dict):
+        models.append(str(taught.get("model")))
+    if isinstance(weights := recipe.get("weights"), str) and weights:
+        models.append(weights)
+    yield from ((each, "a model that this one learnt from; its card names its sources") for each in models)
+
+
+def _source(name: str) -> tuple[str, str]:
+    """Name a dataset's source and licence."""
+    if name.startswith(RENDERED):
+        return name, f"drawn from the fonts of recipes/handwriting-fonts.txt. Licence: {FONT_LICENCES}"
+    # Late, as only a card needs the catalogue of datasets.
+    named = import_module("kalamos.datasets.named")
+    if name not in named.names():
+        return name, "images of one's own. Licence: not stated"
+    entry = named.describe(name)
+    return name, f"{entry.source}. Licence: {entry.licence}"
+
+
+def _outliers(count: int, sets: Sequence[str]) -> tuple[str, str]:
+    drawn = [each for each in sets if not each.startswith("script:")]
+    told = f"of the sets {', '.join(drawn)}, drawn by kalamos" if drawn else "of other scripts, below"
+    if "photos" in sets:
+        told += " (photos: from Matplotlib's sample photograph)"
+    if not sets:
+        told = (
+            "drawn by kalamos, from Matplotlib's sample photograph, and characters of other scripts from the "
+            "datasets of docs/look-alikes.md that were at hand: which, this file does not say"
+        )
+    return f"{count:,} images of no character", told
+
+
 def _known(record: KnownRecord) -> str:
+    few = few_known_text(record.n)
     return (
         f"Below a probability of {record.threshold:.3f} of being one of its characters nothing is answered: "
         f"{record.withheld:.2%} of {record.n:,} validation images and photographs of them are withheld, and "
         f"{record.answered:.2%} of {record.outliers_n:,} outliers that the training held out are answered."
+        + (f" Mind that {few}." if few else "")
     )
 
 

@@ -65,6 +65,25 @@ def test_what_is_drawn_needs_no_files(name: str, tmp_path: Path) -> None:
     entry.check(entry(tmp_path / "absent"))
 
 
+@pytest.mark.parametrize(
+    ("name", "licence"),
+    [
+        ("unipen", "CC BY 4.0"),
+        ("unipen-digits", "CC BY 4.0"),
+        ("kmnist", "CC BY-SA 4.0"),
+        ("hijja", "not stated by the source"),
+        ("arabic-letters", "not stated by the source"),
+        ("emnist-letters", "not stated by the source"),
+    ],
+)
+def test_a_licence_is_what_the_source_states(name: str, licence: str) -> None:
+    assert describe(name).licence == licence
+
+
+def test_a_dataset_without_a_stated_licence_says_so() -> None:
+    assert two(Parts(split(3))).licence == "not stated by the source"
+
+
 def test_the_folder_given_goes_before_the_environment_and_that_before_the_cache(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -86,6 +86,24 @@ def test_known_classes_and_their_likes_are_left_out(tmp_path: Path) -> None:
     assert sorted(both) == [*range(100, 110), *range(150, 160)]
 
 
+def test_classes_that_look_known_are_kept_apart(tmp_path: Path) -> None:
+    for start, label in enumerate("7OAكI"):
+        write(tmp_path / "letters", label, range(start * 50, start * 50 + 10))
+    for side, count in (("train", 16), ("eval", 4)):
+        outliers = open_set(f"script:{tmp_path / 'letters'}", OODContext(DIGITS, side))
+        alike = outliers.lookalikes
+        assert (alike.name, alike.note) == (f"script:{tmp_path / 'letters'} look-alikes", "2 classes: I O")
+        seen = {int(alike.draw(index)[0, 0]) for index in range(alike.size)}
+        assert alike.size == len(seen) == count
+        assert seen <= {*range(50, 60), *range(200, 210)}
+
+
+def test_a_script_without_lookalikes_has_none_apart(tmp_path: Path) -> None:
+    for start, label in enumerate("7AK"):
+        write(tmp_path / "letters", label, range(start * 50, start * 50 + 10))
+    assert open_set(f"script:{tmp_path / 'letters'}", OODContext(DIGITS, "eval")).lookalikes is None
+
+
 def test_without_a_test_split_one_in_five_is_judged(tmp_path: Path) -> None:
     write(tmp_path / "letters", "A", range(50))
     write(tmp_path / "letters", "B", range(100, 150))

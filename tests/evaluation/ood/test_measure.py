@@ -107,6 +107,36 @@ def test_absent_sets_are_told_and_unknown_ones_refused(
         measure(reader, digits.test.take(np.arange(0)), ["shapes"], 5)
 
 
+def test_lookalikes_are_measured_apart(reader: Recognizer, digits: Dataset, tmp_path: Path) -> None:
+    for label in "ARO":
+        (tmp_path / label).mkdir()
+        for row in range(25):
+            page = np.full((40, 40), 255, np.uint8)
+            cv2.circle(page, (20, 20), 8 + row % 5, 0, 2)
+            if label != "O":
+                cv2.line(page, (2, 2 + row), (38, 38 - row), 0, 2)
+            cv2.imwrite(str(tmp_path / label / f"{row}.png"), page)
+    told: list[int] = []
+    name = f"script:{tmp_path}"
+    found = measure(reader, digits.test, [name, "scribbles"], 20, on_progress=told.append)
+    assert [each.name for each in found.sets] == [name, "scribbles"]
+    [alike] = found.lookalikes
+    assert (alike.name, alike.note, alike.n) == (f"{name} look-alikes", "1 class: O", 5)
+    assert alike.auroc < found.sets[0].auroc
+    assert found.mean_auroc == pytest.approx(np.mean([each.auroc for each in found.sets]))
+    assert [record.name for record in found.records("2026-03-31")] == [name, "scribbles"]
+    assert told[-1] == 60 + 10 + 20 + 5
+    figures = json.loads(outliers_json(found, SUBJECT))
+    assert [each["name"] for each in figures["lookalikes"]] == [alike.name]
+    assert alike.name not in {each["name"] for each in figures["sets"]}
+    console = Console(file=StringIO(), width=200)
+    print_outliers(console, found, SUBJECT)
+    printed = console.file.getvalue()
+    assert printed.index("mean AUROC") < printed.index(alike.name)
+    page = Page(ood_page(found, SUBJECT)).words
+    assert page.index("Look-alikes") < page.index(alike.name)
+
+
 def test_progress_ends_with_all_images(reader: Recognizer, digits: Dataset) -> None:
     told: list[int] = []
     measure(reader, digits.test, ["shapes", "textures"], 20, on_progress=told.append)

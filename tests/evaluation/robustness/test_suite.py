@@ -32,7 +32,7 @@ def small() -> ShiftReport:
     predicted[0] = [[0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, -1]]
     predicted[2, 2] = -1
     confidence = np.where(predicted < 0, 0, 0.75).astype(np.float32)
-    return summarise(("fog", "scale", "jpeg"), clean, predicted, confidence, seed=5)
+    return summarise(("fog", "scale", "jpeg"), clean, predicted, confidence, predicted >= 0, seed=5)
 
 
 def test_the_means_are_means_of_means(small: ShiftReport) -> None:
@@ -55,6 +55,23 @@ def test_the_cells(small: ShiftReport) -> None:
     assert low < 0.75 < high
 
 
+def test_calibration_is_of_the_answers_with_case_folded() -> None:
+    shares = np.tile(np.array([0.5, 0.3, 0.2], np.float32), (2, 1))
+    clean = Evaluation(np.array([1, 1]), shares, ("x", "X", "7"), "f00")
+    # Of two images of X: read as x and as 7; at the third strength the 7 is taken for no character.
+    predicted = np.tile(np.array([0, 2]), (1, 3, 1))
+    folded = np.tile(np.array([0.8, 0.4], np.float32), (1, 3, 1))
+    answered = np.ones((1, 3, 2), bool)
+    answered[0, 2, 1] = False
+    report = summarise(("fog",), clean, predicted, folded, answered, seed=5)
+    assert [cell.correct for cell in report.cells] == [0, 0, 0]
+    assert [cell.ece for cell in report.cells] == pytest.approx([(0.2 + 0.4) / 2, (0.2 + 0.4) / 2, 0.2])
+    assert [cell.mean_confidence for cell in report.cells] == pytest.approx([0.6, 0.6, 0.8])
+    assert [cell.withheld for cell in report.cells] == [0, 0, 1]
+    assert report.to_mapping()["withheld"] == 1
+    assert report.ece == pytest.approx((3 * 0.2 + 2 * 0.4) / 5)
+
+
 def test_the_interval_is_over_images(small: ShiftReport) -> None:
     mean = small.means["MNIST-C"]
     # Three images differ, by at most a half: a resample's mean lies between those of the extremes.
@@ -73,7 +90,7 @@ def test_the_keys_are_those_documented(report: ShiftReport) -> None:
 
 def test_values_in_words() -> None:
     assert str(Estimate(0.5, 0.25, 0.75)) == "50.00%   95 % interval [25.00%, 75.00%]"
-    cell = Cell("fog", "MNIST-C", 1, 10, 5, 0, None, None)
+    cell = Cell("fog", "MNIST-C", 1, 10, 5, 0, None, None, 0)
     assert replace(cell, correct=10).accuracy == 1
 
 

@@ -16,6 +16,7 @@ from kalamos.utils import Registry
 
 __all__ = [
     "DATASETS",
+    "NO_LICENCE",
     "Layout",
     "NamedDataset",
     "Parts",
@@ -27,6 +28,9 @@ __all__ = [
     "names",
     "register",
 ]
+
+
+NO_LICENCE = "not stated by the source"
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ class NamedDataset:
             the folder below the data folder that downloads go to; None if there is no such class.
         home: where to get the files from, if they are not downloaded.
         made_of: the datasets whose files it is read from, one after the other, instead of `layouts`.
+        licence: of its images, as their source states it.
     """
 
     name: str
@@ -151,6 +156,7 @@ class NamedDataset:
     torchvision: tuple[str, str] | None = None
     home: str = ""
     made_of: tuple[NamedDataset, ...] = ()
+    licence: str = NO_LICENCE
 
     @property
     def is_drawn(self) -> bool:

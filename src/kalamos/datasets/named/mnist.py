@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import DIGITS, LATIN_26, LATIN_47, LATIN_62, Alphabet
 from kalamos.datasets.dataset import Split
-from kalamos.datasets.named.catalogue import Layout, NamedDataset, Parts, register
+from kalamos.datasets.named.catalogue import NO_LICENCE, Layout, NamedDataset, Parts, register
 from kalamos.datasets.sources import open_source
 from kalamos.errors import AlphabetError, DatasetError
 
@@ -115,6 +115,7 @@ MNIST: Final = register(
         layouts=(Layout(MNIST_FILES, ("mnist", "MNIST/raw", "mnist/raw", "mnist/MNIST/raw")),),
         read=_read_mnist,
         torchvision=("MNIST", "mnist"),
+        licence=f"{NO_LICENCE}; Keras, which passes it on, names CC BY-SA 3.0",
     )
 )
 """Handwritten digits, 28x28 (LeCun et al. 1998), official files and split."""
@@ -127,6 +128,7 @@ KMNIST: Final = register(
         source="Clanuwat et al. 2018",
         layouts=(Layout(MNIST_FILES, ("kmnist", "KMNIST/raw", "kmnist/raw", "kmnist/KMNIST/raw")),),
         torchvision=("KMNIST", "kmnist"),
+        licence="CC BY-SA 4.0",
     )
 )
 """Kuzushiji-MNIST: cursive hiragana of old prints, 28x28 (Clanuwat et al. 2018), official files and split."""

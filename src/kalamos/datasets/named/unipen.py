@@ -48,11 +48,12 @@ def _register(name: str, alphabet: Alphabet, count: int) -> NamedDataset:
             alphabet=alphabet,
             train=count,
             test=0,
-            source="Guyon et al. 1994 (train_r01_v07, 14 of its 21 sources, CC BY 4.0)",
+            source="Guyon et al. 1994 (train_r01_v07, 14 of its 21 sources)",
             layouts=(Layout(("unipen-train.npz",), ("", "unipen")),),
             read=partial(_read_unipen, alphabet),
             grouped_by="writer",
             home="doi.org/10.5281/zenodo.1195803, converted by python -m kalamos.datasets.unipen_release",
+            licence="CC BY 4.0",
         )
     )
 

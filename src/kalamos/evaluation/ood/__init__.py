@@ -1,7 +1,8 @@
 """Out-of-distribution images: sets of images that are not characters, and how well a reader rejects them.
 
-`sets` has the registry and the outliers that a training may see, `generators` draws, and `measure` compares a
-reader's confidence on known images with that on outliers.
+`sets` has the registry and the outliers that a training may see, `generators` draws, `lookalikes` says which
+letters of other scripts are none, and `measure` compares a reader's confidence on known images with that on
+outliers.
 
 >>> SETS.names()
 ('paper', 'photos', 'scribbles', 'shapes', 'textures')
@@ -9,7 +10,15 @@ reader's confidence on known images with that on outliers.
 
 from kalamos.evaluation.ood import generators  # noqa: F401 (register)
 from kalamos.evaluation.ood.measure import OutlierReport, measure
-from kalamos.evaluation.ood.sets import SETS, OODContext, OutlierSet, default_sets, exposure, open_set
+from kalamos.evaluation.ood.sets import (
+    SETS,
+    OODContext,
+    OutlierSet,
+    default_sets,
+    exposure,
+    open_set,
+    sets_at_hand,
+)
 
 __all__ = [
     "SETS",
@@ -20,4 +29,5 @@ __all__ = [
     "exposure",
     "measure",
     "open_set",
+    "sets_at_hand",
 ]

@@ -10,9 +10,11 @@ seed                  of the drawn sets
 min_confidence        below it the model abstains by itself
 min_known             below this probability of being a character too; null of a model that does not tell
 target_accuracy, target_min_confidence   the threshold that reached this accuracy on validation data, or null
-mean_auroc            mean over the sets
+mean_auroc            mean over `sets`, without `lookalikes`
 sets                  [{"name", "note", "n", "no_ink", "auroc", "interval_95", "fpr_at_95_tpr", "rejected",
                       "rejected_at_target", "read_as"}, ...]
+lookalikes            the same keys, of the classes of other scripts that look like a known character: which
+                      nobody could reject, and which are in no other figure
 skipped               [{"name", "reason"}, ...], the sets that could not be drawn
 date, kalamos_version
 """
@@ -25,7 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +63,10 @@ Scores = NDArray[np.floating]
 
 TARGET_ACCURACY = 0.99
 """The accuracy whose threshold is looked up in the model file."""
+
+LOOKALIKES_NOTE = (
+    "look-alikes: other characters that look like one of the model's, so that nobody could reject them"
+)
 
 MAX_MISTAKES_PER_SET = 16
 """Images shown of each set: those that the reader was most confident about."""
@@ -181,6 +187,7 @@ class OutlierReport:
         skipped: the sets that could not be drawn.
         known_threshold: the probability of being a character below which the model abstains by itself; None
             if it does not tell.
+        lookalikes: those of the scripts' classes that look like a known character, apart from all else.
     """
 
     model: str
@@ -192,14 +199,18 @@ class OutlierReport:
     sets: tuple[SetResult, ...]
     skipped: tuple[SkippedSet, ...]
     known_threshold: float | None = None
+    lookalikes: tuple[SetResult, ...] = ()
 
     @property
     def mean_auroc(self) -> float:
-        """Mean over the sets."""
+        """Mean over the sets, look-alikes left out."""
         return float(np.mean([each.auroc for each in self.sets]))
 
     def records(self, date: str) -> tuple[RobustnessRecord, ...]:
-        """Return the AUROC of each set in the form that a model file keeps; `date` is ISO 8601."""
+        """Return the AUROC of each set in the form that a model file keeps; `date` is ISO 8601.
+
+        Look-alikes are none of them: it is no fault to read them.
+        """
         return tuple(RobustnessRecord("outliers", each.name, each.auroc, each.n, date) for each in self.sets)
 
 
@@ -250,7 +261,8 @@ def measure(
     own, target = reader.spec.min_confidence, _target_threshold(reader)
     on_progress(done := len(split))
     results = []
-    for each in opened:
+    alike = [each.lookalikes for each in opened if each.lookalikes is not None]
+    for each in (*opened, *alike):
         result = _measure_set(reader, each, n, known, own, target)
         results.append(result)
         on_progress(done := done + result.n)
@@ -261,9 +273,10 @@ def measure(
         seed,
         own,
         target,
-        tuple(results),
+        tuple(results[: len(opened)]),
         skipped,
         None if reader.spec.known is None else reader.spec.known.threshold,
+        tuple(results[len(opened) :]),
     )
 
 
@@ -328,11 +341,15 @@ def _scores(answers: Results) -> NDArray[np.float64]:
 
 
 def print_outliers(console: Console, report: OutlierReport, subject: EvalTarget) -> None:
-    """Print the table, the mean, and what was skipped."""
+    """Print the table, the mean, the look-alikes apart, and what was skipped."""
     print_lines(console, f"{subject}, known n = {report.known:,}")
     rows = [(each.name, *_figures_of(each)) for each in report.sets]
     print_table(console, ("outliers", *_heads_of(report)), rows)
     print_lines(console, "", f"mean AUROC {report.mean_auroc:.4f}", *_notes_of(report))
+    if report.lookalikes:
+        alike = [(each.name, *_figures_of(each)) for each in report.lookalikes]
+        print_table(console, ("not in the mean", *_heads_of(report)), alike)
+        print_lines(console, "", LOOKALIKES_NOTE)
 
 
 def _heads_of(report: OutlierReport) -> list[str]:
@@ -385,26 +402,28 @@ def outliers_json(report: OutlierReport, subject: EvalTarget) -> str:
             "target_accuracy": TARGET_ACCURACY,
             "target_min_confidence": report.target_threshold,
             "mean_auroc": report.mean_auroc,
-            "sets": [
-                {
-                    "name": each.name,
-                    "note": each.note,
-                    "n": each.n,
-                    "no_ink": each.no_ink,
-                    "auroc": each.auroc,
-                    "interval_95": list(each.interval),
-                    "fpr_at_95_tpr": each.fpr_at_95_tpr,
-                    "rejected": each.rejected,
-                    "rejected_at_target": each.rejected_at_target,
-                    "read_as": dict(each.read_as),
-                }
-                for each in report.sets
-            ],
+            "sets": [_record(each) for each in report.sets],
+            "lookalikes": [_record(each) for each in report.lookalikes],
             "skipped": [{"name": skipped.name, "reason": skipped.reason} for skipped in report.skipped],
             "date": today(),
             "kalamos_version": __version__,
         }
     )
+
+
+def _record(each: SetResult) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "note": each.note,
+        "n": each.n,
+        "no_ink": each.no_ink,
+        "auroc": each.auroc,
+        "interval_95": list(each.interval),
+        "fpr_at_95_tpr": each.fpr_at_95_tpr,
+        "rejected": each.rejected,
+        "rejected_at_target": each.rejected_at_target,
+        "read_as": dict(each.read_as),
+    }
 
 
 def ood_page(report: OutlierReport, subject: EvalTarget) -> str:
@@ -421,6 +440,8 @@ def ood_page(report: OutlierReport, subject: EvalTarget) -> str:
         ],
         heads=_heads_of(report),
         rows=[(each, _figures_of(each)) for each in report.sets],
+        lookalikes=[(each, _figures_of(each)) for each in report.lookalikes],
+        lookalikes_note=LOOKALIKES_NOTE,
         notes=_notes_of(report),
     )
 

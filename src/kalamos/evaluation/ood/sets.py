@@ -5,7 +5,7 @@ Each set comes in two splits that share no generator, photograph or dataset spli
 is therefore never about images, nor about the very kinds of drawing, that a network was trained to reject; it
 is about the same idea (a scribble, a photograph), and for scripts about the same alphabets.
 
-Nobody could reject a character of another alphabet that looks like a known one; such classes are left out.
+Classes of another alphabet that look like a known one (`lookalikes`) are no outliers: a set keeps them apart.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.alphabets import CONFUSABLES, Alphabet
+from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, load_dataset
 from kalamos.datasets.dataset import prepare_each
 from kalamos.datasets.named import DATASETS, describe
+from kalamos.datasets.named import data_dir as data_root
 from kalamos.errors import DatasetError, NoInkError, UsageError
+from kalamos.evaluation.ood.lookalikes import foreign_labels, lookalike_labels
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.utils import Registry
 
 __all__ = [
-    "LOOKALIKES",
     "SETS",
     "Draw",
     "OODContext",
@@ -39,12 +40,11 @@ __all__ = [
     "SkippedSet",
     "default_sets",
     "exposure",
-    "foreign_labels",
-    "looks_known",
     "one_of",
     "open_set",
     "open_sets",
     "procedural",
+    "sets_at_hand",
 ]
 
 OODSplit: TypeAlias = Literal["train", "eval"]
@@ -56,27 +56,14 @@ DEFAULT_SCRIPTS = ("ahcd", "emnist-47", "mnist", "unipen")
 EVAL_FOLDS = 5
 """In a dataset without a test split, one in this many images or groups is for `eval`."""
 
+LOOKALIKES_SUFFIX = "look-alikes"
+"""After a set's name, what its classes that look like a known one are called."""
+
 CHUNK = 32
 """Images prepared at a time."""
 
 MAX_DRAWS_PER_IMAGE = 20
 """Images drawn for each one kept, at most: a preprocessing that finds ink on fewer is useless."""
-
-LOOKALIKES: Final = (
-    # Digits and Latin letters, as people write them: beyond case and serif, which CONFUSABLES has.
-    "0ODQ", "1IilL", "4Yy", "6G", "7T", "9y",
-    # Arabic letters and digits: a stroke, a ring, a head with a tail, ح without its bow, a bar with a loop.
-    "1Iil|اأإآر١()!", "0Ooهة٥۵.", "9gqوؤ٩،,", "2Zzح", "6bط", "5Ssىء؟",
-    # Arabic letters and Latin ones.
-    "JjLlل", "Ppم", "Eeع", "Wwس", "Kkك", "Vv٧", ")ر", "Cc(<",
-    # Arabic and Persian digits one by one, for what looks like the same digit need not be alike.
-    "٠.", "٠·", "٢C", "٢c", "٢r", "٢م", "٣r", "٣م", "٤E", "٤ع", "۴F", "۴f", "٥D", "٥Q", "٦7", "۶S", "۶5",
-    "٧U", "٧u", "٧Y", "٧y", "٨A", "٨n", "٨^",
-)  # fmt: skip
-"""Groups whose members look alike within or across scripts, by eye; they overlap, and are not transitive.
-
-Dots tell ج and خ from 2, ن from U: such letters are not in the groups of their undotted shapes."""
-
 
 _SEEDED_AS: Final[dict[OODSplit, str]] = {"train": "exposed", "eval": "judged"}
 """The splits' first names, which the random draws go on from: another word would draw other images."""
@@ -115,12 +102,14 @@ class OutlierSet:
         draw: from a number, counted from 0, to a grey image uint8 [H, W]; called from several threads.
         size: how many different images there are; None for no end.
         note: what is in it, where the name does not say all.
+        lookalikes: the images of its classes that look like a known one, if any; no outliers.
     """
 
     name: str
     draw: Callable[[int], GreyImage]
     size: int | None = None
     note: str = ""
+    lookalikes: OutlierSet | None = None
 
 
 SETS: Final = Registry[OutlierSet]("outlier set", UsageError)
@@ -146,6 +135,27 @@ def default_sets(alphabet: Alphabet) -> tuple[str, ...]:
     """
     foreign = (name for name in DEFAULT_SCRIPTS if foreign_labels(describe(name).alphabet, alphabet))
     return (*SETS.names(), *(f"script:{name}" for name in foreign))
+
+
+def sets_at_hand(alphabet: Alphabet, data_dir: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
+    """Return those of `default_sets` whose files are there, without reading any dataset.
+
+    >>> sets_at_hand(Alphabet("shapes", ("x", "o")), "nowhere")[-2:]
+    ('shapes', 'textures')
+    """
+    return tuple(name for name in default_sets(alphabet) if _at_hand(name, alphabet, data_dir))
+
+
+def _at_hand(name: str, alphabet: Alphabet, data_dir: str | os.PathLike[str] | None) -> bool:
+    kind, _, dataset = name.partition(":")
+    try:
+        if kind == "script":
+            describe(dataset).find(data_root(data_dir))
+        else:
+            open_set(name, OODContext(alphabet, "train"))
+    except DatasetError:
+        return False
+    return True
 
 
 def open_set(name: str, context: OODContext) -> OutlierSet:
@@ -250,35 +260,8 @@ def exposure(
     return np.random.default_rng(seed).permutation(images)
 
 
-def looks_known(character: str, alphabet: Alphabet) -> bool:
-    """Say whether a character is one of the alphabet's, or looks like one.
-
-    >>> from kalamos.alphabets import ARABIC_28, DIGITS
-    >>> [looks_known(letter, DIGITS) for letter in "OKاب"], looks_known("1", ARABIC_28)
-    ([True, False, True, False], True)
-    """
-    if alphabet.class_of(character) is not None:
-        return True
-    known = {each for label in alphabet.labels for each in alphabet.characters(label)}
-    return any(character in group and not known.isdisjoint(group) for group in (*CONFUSABLES, *LOOKALIKES))
-
-
-def foreign_labels(other: Alphabet, known: Alphabet) -> tuple[str, ...]:
-    """Return the labels of `other` that neither are nor look like any of `known`, in their order.
-
-    >>> from kalamos.alphabets import ARABIC_28, DIGITS
-    >>> "".join(foreign_labels(DIGITS, known=ARABIC_28)), foreign_labels(DIGITS, known=DIGITS)
-    ('34578', ())
-    """
-    return tuple(
-        label
-        for label in other.labels
-        if not any(looks_known(character, known) for character in other.characters(label))
-    )
-
-
 def _script(name: str, dataset: str, context: OODContext) -> OutlierSet:
-    """Open a dataset's training images (`train`) or test images (`eval`), without classes that look known.
+    """Open a dataset's training images (`train`) or test images (`eval`), those that look known kept apart.
 
     Without a test split, one in five groups (or images) is for `eval`, the others for `train`.
 
@@ -296,15 +279,21 @@ def _script(name: str, dataset: str, context: OODContext) -> OutlierSet:
     split, rows = data.train, _rows(data, context.split)
     if context.split == "eval" and data.test is not None:
         split, rows = data.test, np.arange(len(data.test))
-    wanted = [data.alphabet.index(label) for label in kept]
-    rows = rows[np.isin(split.labels[rows], wanted)]
-    if not len(rows):
+
+    def of(name: str, labels: tuple[str, ...], lookalikes: OutlierSet | None = None) -> OutlierSet | None:
+        wanted = [data.alphabet.index(label) for label in labels]
+        chosen = rows[np.isin(split.labels[rows], wanted)]
+        order = np.random.default_rng(context.seed).permutation(chosen).tolist()
+        images, classes = split.images, "class" if len(labels) == 1 else "classes"
+        note = f"{len(labels)} {classes}: {' '.join(labels)}"
+        outliers = OutlierSet(name, lambda index: images[order[index]], len(order), note, lookalikes)
+        return outliers if order else None
+
+    alike = of(f"{name} {LOOKALIKES_SUFFIX}", lookalike_labels(data.alphabet, context.alphabet))
+    opened = of(name, kept, alike)
+    if opened is None:
         raise DatasetError(f"{name}: there is no {context.split} image of {', '.join(kept)} in {dataset}")
-    order = np.random.default_rng(context.seed).permutation(rows).tolist()
-    images = split.images
-    return OutlierSet(
-        name, lambda index: images[order[index]], len(order), f"{len(kept)} classes: {' '.join(kept)}"
-    )
+    return opened
 
 
 def _foreign(dataset: str, alphabet: Alphabet, context: OODContext) -> tuple[str, ...]:

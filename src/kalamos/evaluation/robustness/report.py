@@ -168,6 +168,8 @@ def _summary(report: ShiftReport) -> Iterator[tuple[str, str]]:
     yield percent(report.ece), f"calibration error, mean confidence {percent(report.mean_confidence)}"
     if report.no_ink:
         yield f"{report.no_ink:,}", "found without ink, counted as misread"
+    if report.withheld:
+        yield f"{report.withheld:,}", "taken for something else than a character, and withheld"
 
 
 def shift_json(report: ShiftReport, subject: EvalTarget, reader: Recognizer) -> str:
@@ -283,6 +285,8 @@ def _figures(report: ShiftReport) -> list[tuple[str, str]]:
     ]
     if report.no_ink:
         figures.append(("no ink", f"{report.no_ink:,} of {corrupted:,} corrupted images, counted as wrong"))
+    if report.withheld:
+        figures.append(("withheld", f"{report.withheld:,} of {corrupted:,}, as not a character"))
     return figures
 
 

@@ -9,10 +9,12 @@ clean_no_ink          how many of them were found blank; they count as wrong
 means                 {"all", "MNIST-C", "photograph"}: mean of each corruption's mean over its strengths;
                       95 % interval by bootstrap over the images (1,000 times; Efron 1979)
 worst                 {"corruption", "accuracy"}: the lowest mean
-ece, mean_confidence  over all cells' images in which ink was found, with the model's temperature
+ece, mean_confidence  over all cells' images that were answered, with the model's temperature, case folded
+                      as in `Evaluation.reliability`
 no_ink                corrupted images found blank, which count as wrong
+withheld              corrupted images taken for something else than a character; the best label counts
 cells                 [{"corruption", "group", "strength", "n", "correct", "no_ink", "accuracy",
-                      "interval_95", "ece", "mean_confidence"}, ...]; 95 % Wilson intervals
+                      "interval_95", "ece", "mean_confidence", "withheld"}, ...]; 95 % Wilson intervals
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +30,14 @@ from numpy.typing import NDArray
 from kalamos.datasets import Split
 from kalamos.errors import DatasetError, UsageError, suggest
 from kalamos.evaluation.evaluate import Evaluation, evaluate_split
-from kalamos.evaluation.metrics import Reliability, expected_calibration_error, reliability, wilson_interval
+from kalamos.evaluation.metrics import (
+    Reliability,
+    case_folding,
+    expected_calibration_error,
+    folded_confidence,
+    reliability,
+    wilson_interval,
+)
 from kalamos.evaluation.robustness.canvas import (
     MNIST_C,
     PHOTOGRAPH,
@@ -59,8 +68,17 @@ CHUNK = 64
 POLARITY_SAMPLE = 200
 """Images by which to tell whether a split has dark ink."""
 
-Answer: TypeAlias = tuple[int, float]
-"""The label's index, -1 if no ink was found; and its probability."""
+
+class Answer(NamedTuple):
+    """How one image was read."""
+
+    label: int = -1
+    """Its index; -1 if no ink was found."""
+    confidence: float = 0.0
+    folded: float = 0.0
+    """The probability of both cases."""
+    given: bool = False
+    """Whether there is ink, and not of something else than a character."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +99,8 @@ class Cell:
 
     Attributes:
         n: images; `correct` of them were read correctly, in `no_ink` no ink was found.
-        ece: of the images in which ink was found, like `mean_confidence`; None if there are none.
+        ece: of the images that were answered, like `mean_confidence`; None if there are none.
+        withheld: how many were taken for something else than a character.
     """
 
     corruption: str
@@ -92,6 +111,7 @@ class Cell:
     no_ink: int
     ece: float | None
     mean_confidence: float | None
+    withheld: int
 
     @property
     def accuracy(self) -> float:
@@ -144,6 +164,10 @@ class ShiftReport:
     def no_ink(self) -> int:
         return sum(cell.no_ink for cell in self.cells)
 
+    @property
+    def withheld(self) -> int:
+        return sum(cell.withheld for cell in self.cells)
+
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON types under the keys that this module's docstring lists."""
         worst = self.worst()[0]
@@ -162,6 +186,7 @@ class ShiftReport:
             "ece": self.ece,
             "mean_confidence": self.mean_confidence,
             "no_ink": self.no_ink,
+            "withheld": self.withheld,
             "cells": cells,
         }
 
@@ -177,6 +202,8 @@ class Outcomes:
         clean: the same images measured as they are.
         predicted: int64 [K, 3, N], the model's label indices; -1 if no ink was found.
         confidence: float32 [K, 3, N], calibrated; 0 if no ink was found.
+        folded: float32 [K, 3, N], the same with the probabilities of both cases summed.
+        answered: bool [K, 3, N], where ink was found and not taken for something else than a character.
         seed: of the sample and of the corruptions.
     """
 
@@ -186,6 +213,8 @@ class Outcomes:
     clean: Evaluation
     predicted: NDArray[np.int64]
     confidence: NDArray[np.float32]
+    folded: NDArray[np.float32]
+    answered: NDArray[np.bool_]
     seed: int
 
     @property
@@ -201,9 +230,9 @@ class Outcomes:
 
     @property
     def reliability(self) -> Reliability:
-        """Confidence against accuracy, over all cells' images in which ink was found."""
-        read = self.predicted >= 0
-        return reliability(self.confidence[read], self.correct[read])
+        """Confidence against accuracy, over all cells' images that were answered, case folded."""
+        right = _right_folded(self.clean, self.predicted)
+        return reliability(self.folded[self.answered], right[self.answered])
 
     def corrupted(self, name: str, strength: int, position: int) -> Grey:
         """Make again the image that was read; `position` is its place in the sample."""
@@ -211,7 +240,7 @@ class Outcomes:
 
     def report(self) -> ShiftReport:
         """Compute the figures."""
-        return summarise(self.names, self.clean, self.predicted, self.confidence, self.seed)
+        return summarise(self.names, self.clean, self.predicted, self.folded, self.answered, self.seed)
 
 
 def measure(
@@ -266,21 +295,28 @@ def measure(
 
     tasks = product(chosen, STRENGTHS, range(len(rows)))
     shape = len(chosen), len(STRENGTHS), len(rows)
-    predicted, confidence = np.empty(np.prod(shape), np.int64), np.empty(np.prod(shape), np.float32)
+    predicted, answered = np.empty(shape, np.int64), np.empty(shape, np.bool_)
+    confidence, folded = np.empty(shape, np.float32), np.empty(shape, np.float32)
     answers = ordered_map(read, tasks, chunk=CHUNK, jobs=default_jobs())
-    for done, (label, sure) in enumerate(answers, start=1):
-        predicted[done - 1], confidence[done - 1] = label, sure
-        if done % CHUNK == 0 or done == len(predicted):
+    for done, answer in enumerate(answers, start=1):
+        for array, value in zip((predicted, confidence, folded, answered), answer, strict=True):
+            array.flat[done - 1] = value
+        if done % CHUNK == 0 or done == predicted.size:
             on_progress(done)
-    return Outcomes(chosen, rows, inks, clean, predicted.reshape(shape), confidence.reshape(shape), seed)
+    return Outcomes(chosen, rows, inks, clean, predicted, confidence, folded, answered, seed)
 
 
 def _read(reader: Recognizer, images: Sequence[Grey]) -> list[Answer]:
-    answers: list[Answer] = [(-1, 0.0)] * len(images)
-    found = reader.infer(images)
-    for row, shares in zip(found.rows.tolist(), found.probabilities, strict=True):
-        best = int(shares.argmax())
-        answers[row] = best, float(shares[best])
+    answers, found, record = [Answer()] * len(images), reader.infer(images), reader.spec.known
+    best = found.probabilities.argmax(axis=1)
+    confidence = folded_confidence(found.probabilities, best, None)
+    folded = folded_confidence(found.probabilities, best, case_folding(reader.labels))
+    given = np.ones(len(best), bool)
+    if record is not None and found.known is not None:
+        given = found.known >= record.threshold
+    columns = (each.tolist() for each in (found.rows, best, confidence, folded, given))
+    for row, *answer in zip(*columns, strict=True):
+        answers[row] = Answer(*answer)
     return answers
 
 
@@ -327,25 +363,27 @@ def summarise(
     names: tuple[str, ...],
     clean: Evaluation,
     predicted: NDArray[np.int64],
-    confidence: NDArray[np.float32],
+    folded: NDArray[np.float32],
+    answered: NDArray[np.bool_],
     seed: int,
 ) -> ShiftReport:
     """Compute the figures from arrays [K, 3, N], as in `Outcomes`."""
-    correct, read = predicted == clean.truth, predicted >= 0
+    correct, read, right_folded = predicted == clean.truth, predicted >= 0, _right_folded(clean, predicted)
     cells = []
     for place, name in enumerate(names):
         for index, strength in enumerate(STRENGTHS):
             at = place, index
-            ece, sure = _calibration(confidence[at], correct[at], read[at])
+            ece, sure = _calibration(folded[at], right_folded[at], answered[at])
             right, blank = int(correct[at].sum()), int((~read[at]).sum())
+            withheld = int((read[at] & ~answered[at]).sum())
             group = CORRUPTIONS[name].group
-            cells.append(Cell(name, group, strength, clean.n, right, blank, ece, sure))
+            cells.append(Cell(name, group, strength, clean.n, right, blank, ece, sure, withheld))
     means = {ALL: _mean(correct, seed)}
     for group in (MNIST_C, PHOTOGRAPH):
         members = [place for place, name in enumerate(names) if CORRUPTIONS[name].group == group]
         if members:
             means[group] = _mean(correct[members], seed)
-    ece, sure = _calibration(confidence, correct, read)
+    ece, sure = _calibration(folded, right_folded, answered)
     accuracy = Estimate(clean.accuracy, *clean.interval)
     return ShiftReport(clean.n, seed, clean.sha256, accuracy, clean.unread, means, ece, sure, tuple(cells))
 
@@ -360,10 +398,19 @@ def _mean(correct: NDArray[np.bool_], seed: int) -> Estimate:
     return Estimate(float(scores.mean()), low, high)
 
 
+def _right_folded(clean: Evaluation, predicted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which answers [K, 3, N] are right in either case."""
+    folding = case_folding(clean.labels)
+    right: NDArray[np.bool_] = predicted == clean.truth
+    if folding is not None:
+        right = (predicted >= 0) & (folding[predicted] == folding[clean.truth])
+    return right
+
+
 def _calibration(
-    confidence: NDArray[np.float32], correct: NDArray[np.bool_], read: NDArray[np.bool_]
+    confidence: NDArray[np.float32], correct: NDArray[np.bool_], answered: NDArray[np.bool_]
 ) -> tuple[float | None, float | None]:
-    if not read.any():
+    if not answered.any():
         return None, None
-    sure = confidence[read]
-    return expected_calibration_error(sure, correct[read]), float(sure.mean(dtype=np.float64))
+    sure = confidence[answered]
+    return expected_calibration_error(sure, correct[answered]), float(sure.mean(dtype=np.float64))

@@ -298,8 +298,8 @@ def _check_data(folder: Path, sha256: str, alphabet: Alphabet, dataset: Dataset)
 def _check_recipe(folder: Path, found: Recipe, wanted: Recipe) -> None:
     was, asked = found.to_mapping(), wanted.to_mapping()
     free = {"dataset"}  # the images' fingerprint decides: one folder can be named in many ways
-    if not wanted.preprocessing:  # a run fills in the default steps
-        free.add("preprocessing")
+    # A run fills in the default steps, and what outliers are drawn from.
+    free |= {key for key in ("preprocessing", "outlier_sets") if not getattr(wanted, key)}
     for key, value in asked.items():
         if key not in free and was[key] != value:
             raise UsageError(

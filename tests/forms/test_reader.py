@@ -1,0 +1,115 @@
+"""Scans of the sample form, read: what is told of each, and what a bad scan does to the others."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import kalamos
+from kalamos.errors import FormError
+from kalamos.forms import Field, Form, FormPage, row_of_boxes
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "samples-form"
+TRUTH = {row["scan"]: row for row in csv.DictReader((FOLDER / "truth.csv").read_text("utf-8").splitlines())}
+
+
+@pytest.fixture(scope="module")
+def form() -> Form:
+    return kalamos.Form.load(FOLDER / "form.toml")
+
+
+@pytest.mark.parametrize("name", sorted(TRUTH))
+def test_the_samples_are_read_and_never_wrong_unseen(form: Form, name: str) -> None:
+    filled = form.read(FOLDER / "scans" / name)
+    assert filled.scans[0].page == 1
+    assert filled.scans[0].method == "markers"
+    right = 0
+    for field, reading in filled.fields.items():
+        right += reading.text == TRUTH[name][field]
+        if reading.status in {"ok", "blank"}:
+            assert reading.text == TRUTH[name][field], field
+    assert right >= len(filled.fields) - 2
+    assert filled.render().shape[2] == 3
+    assert "digits" in filled.made_by
+
+
+def test_a_check_digit_that_breaks_is_never_ok(form: Form) -> None:
+    # The writer of this sheet made a slip.
+    assert form.read(FOLDER / "scans" / "5-curved.jpg").fields["student"].status == "check"
+
+
+def test_other_pictures_are_rows_that_say_so(form: Form, tmp_path: Path) -> None:
+    other = np.full((900, 700), 230, np.uint8)
+    cv2.putText(other, "no form", (100, 400), cv2.FONT_HERSHEY_SIMPLEX, 3, 40, 6)
+    cv2.imwrite(str(tmp_path / "a-other.png"), other)
+    (tmp_path / "b-broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    (tmp_path / "c-scan.jpg").write_bytes((FOLDER / "scans" / "1-scan.jpg").read_bytes())
+    forms = form.read_all(tmp_path, jobs=2)
+    assert [Path(each.path).name for each in forms] == ["a-other.png", "b-broken.png", "c-scan.jpg"]
+    assert [each.status for each in forms][:2] == ["unregistered", "error"]
+    assert forms[2].fields["student"].text == TRUTH["1-scan.jpg"]["student"]
+    assert {reading.status for reading in forms[0].fields.values()} == {"missing"}
+    path = forms.save(tmp_path / "table.csv")
+    rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
+    assert [row["status"] for row in rows][:2] == ["unregistered", "error"]
+    assert "b-broken.png" in rows[1]["error"]
+
+
+def test_boxes_are_in_the_template_s_order_and_lie_on_their_writing(form: Form) -> None:
+    filled = form.read(FOLDER / "scans" / "1-scan.jpg")
+    reading = filled.fields["student"]
+    assert "".join(box.label or "" for box in reading.boxes if box) == TRUTH["1-scan.jpg"]["student"]
+    lefts = [box.box.x for box in reading.boxes if box]
+    assert lefts == sorted(lefts)
+    image = filled.scans[0].image
+    assert image is not None
+    for corners in reading.corners:
+        (left, top), _, (right, bottom), _ = corners
+        piece = image[round(top) + 4 : round(bottom) - 4, round(left) + 4 : round(right) - 4]
+        assert piece.min() < 130 < np.median(piece)
+
+
+def test_a_second_sheet_with_pages_in_any_order_is_one_row(tmp_path: Path) -> None:
+    pytest.importorskip("fpdf", reason="kalamos[forms] is not installed")
+    from kalamos.images.documents import read_pages
+
+    pages = (FormPage(210, 297), FormPage(210, 297))
+    fields = tuple(
+        Field(f"number {page}", row_of_boxes(30, 60 + 20 * page, 9, 11, count=6, step=10), page=page)
+        for page in (1, 2)
+    )
+    form = Form("two", pages, fields)
+    printed = form.print(tmp_path / "sheets.pdf", copies=2)
+    marked = Form(printed.name, printed.pages, printed.fields)
+    scans = []
+    for number, page in enumerate(read_pages(tmp_path / "sheets.pdf", dpi=150)):
+        image = np.asarray(page.image, np.uint8)
+        scans.append(tmp_path / f"{'badc'[number] if number < 2 else 'dcef'[number]}.png")
+        cv2.imwrite(str(scans[-1]), image)
+    forms = marked.read_all(sorted(scans))
+    assert len(forms) == 2
+    assert [len(each.scans) for each in forms] == [2, 2]
+    assert [each.sheet for each in forms] == ["1", "2"]
+    assert {reading.status for each in forms for reading in each.fields.values()} == {"check"}  # all blank
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ({"charset": "xyz"}, "field 'f'"),
+        ({"pattern": "["}, "field 'f'"),
+        ({"check": "lunh"}, "did you mean 'luhn'"),
+    ],
+)
+def test_rules_that_do_not_exist_are_told_before_a_scan_is_read(field: dict[str, str], words: str) -> None:
+    form = Form(
+        "f", (FormPage(100, 100),), (Field("f", row_of_boxes(5, 5, 9, 9, count=2, step=10), **field),)
+    )  # type: ignore[arg-type]
+    with pytest.raises(FormError) as caught:
+        form.read(np.full((200, 200), 255, np.uint8))
+    assert words in str(caught.value)
