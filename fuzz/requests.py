@@ -64,6 +64,10 @@ PATHS = (
     "/",
     "/config",
     "/v1/predict",
+    "/v1/read",
+    "/v1/forms",
+    "/v1/forms/exam",
+    "/v1/forms/%2e%2e",
     "/nothing",
     "/gradio_api/file=/etc/passwd",
 )
@@ -221,8 +225,9 @@ def _predict_form(rng: random.Random) -> Case:
         f"Content-Type: multipart/form-data; boundary={boundary.decode('latin-1')}",
         f"Content-Length: {len(body)}",
     ]
-    sound = not odd and boundary in {b"x", b"----WebKitFormBoundary7"} and images
-    return _raw("forms", _request("POST", "/v1/predict", headers, body), images=images if sound else None)
+    path = rng.choice(("/v1/predict", "/v1/predict", "/v1/read"))
+    sound = not odd and boundary in {b"x", b"----WebKitFormBoundary7"} and images and path == "/v1/predict"
+    return _raw("forms", _request("POST", path, headers, body), images=images if sound else None)
 
 
 def _predict_json(rng: random.Random) -> Case:
@@ -249,7 +254,7 @@ def _predict_json(rng: random.Random) -> Case:
         )
     body = text.encode("utf-8", "surrogatepass")
     headers = ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-    return _raw("JSON", _request("POST", "/v1/predict", headers, body))
+    return _raw("JSON", _request("POST", rng.choice(("/v1/predict", "/v1/read")), headers, body))
 
 
 def _page(rng: random.Random) -> Case:

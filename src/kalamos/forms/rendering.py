@@ -84,13 +84,19 @@ def cut_field(form: FilledForm, name: str, *, height: int = 48) -> NDArray[np.ui
     margin = THUMBNAIL_MARGIN * tall
     scale = height / max(float(high[1] - low[1]) + 2 * margin, 1.0)
     width = max(1, round(scale * (float(high[0] - low[0]) + 2 * margin)))
-    matrix = np.column_stack([scale * axes, scale * (margin - low)])
+    frame = np.array([low - margin, [low[0] - margin, high[1] + margin], [high[0] + margin, low[1] - margin]])
+    around = np.vstack([frame, frame[1:].sum(axis=0) - frame[:1]]) @ axes  # its corners on the scan
+    limit = np.array(image.shape[::-1])
+    start = np.clip(np.floor(around.min(axis=0)) - 2, 0, limit - 1).astype(int)
+    end = np.clip(np.ceil(around.max(axis=0)) + 2, start + 1, limit).astype(int)
+    piece = image[start[1] : end[1], start[0] : end[0]]
+    matrix = np.column_stack([scale * axes, scale * (margin - low + axes @ start)])
     # Averaged first where it is made smaller: the warp itself looks at single pixels.
     if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        piece = cv2.resize(piece, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
         matrix[:, :2] = axes
     return cv2.warpAffine(  # type: ignore[return-value]
-        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        piece, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
 
 

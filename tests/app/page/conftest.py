@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.app.form_helpers import templates
 
 from kalamos.alphabets import Alphabet
 from kalamos.model_file import METADATA_KEY, ModelSpec
@@ -116,17 +117,20 @@ def address(
     corrections: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """The whole application, as `kalamos app` runs it, with the model `digits`."""
+    """The whole application, as `kalamos app` runs it, with two models and the form `exam`."""
     from kalamos.app.api import create_app
     from kalamos.app.batching import ModelRegistry
     from kalamos.app.errors import Limits
     from kalamos.app.page import build_page
+    from kalamos.app.scans import FormRegistry
 
     registry, limits = ModelRegistry(["digits", "arabic"]), Limits()
+    forms = FormRegistry(templates(tmp_path_factory.mktemp("forms")))
     with pytest.MonkeyPatch.context() as patch:
         # A folder of its own, as the command has: a server that ends deletes what others may still show.
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        app = create_app(registry, limits, build_page(registry, limits, corrections))
+        page = build_page(registry, limits, corrections, forms=forms)
+        app = create_app(registry, limits, page, forms=forms)
         with start(app) as found:
             yield f"{found}/"
 

@@ -1,6 +1,6 @@
-// A picture pasted anywhere under "Read one", or an example that is clicked, goes where one would drop it. A
-// paste asks for no permission, which the button does. Runs from the head: one may paste before Gradio has
-// built the page.
+// A picture pasted anywhere under "Read one" or "Read a page or form", or an example that is clicked, goes where one
+// would drop it. A paste asks for no permission, which the button does. Runs from the head: one may paste before
+// Gradio has built the page.
 (() => {
   const soon = async (selector) => {
     for (let tries = 0; tries < 300; tries++) {
@@ -13,7 +13,13 @@
     (await soon("#sources [role=tab]:nth-of-type(2)"))?.click();
     (await soon("#picture [aria-label='Upload file']"))?.click();
     // That has thrown away a picture that was there, but not at once.
-    const input = await soon("#picture:not(:has(img)) input[type=file]");
+    put(await soon("#picture:not(:has(img)) input[type=file]"), file);
+  };
+  const givePage = async (file) => {
+    document.querySelector("#page-files [aria-label=Clear]")?.click();
+    put(await soon("#page-files:not(:has([aria-label=Clear])) input[type=file]"), file);
+  };
+  const put = (input, file) => {
     if (!input) return;
     const given = new DataTransfer();
     given.items.add(file);
@@ -22,9 +28,11 @@
   };
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find((each) => each.type.startsWith("image/"));
-    if (!file || document.querySelector("#answer")?.offsetParent === null) return;
+    const isSeen = (id) => (document.querySelector(id)?.offsetParent ?? null) !== null;
+    const take = isSeen("#page-files") ? givePage : isSeen("#answer") || !document.querySelector("#answer") ? give : null;
+    if (!file || !take) return;
     event.preventDefault();
-    give(file);
+    take(file);
   });
   document.addEventListener("click", (event) => {
     const example = event.target.closest?.("[data-example]");

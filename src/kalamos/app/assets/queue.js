@@ -5,6 +5,7 @@ const name = element.querySelector(".queue-name b"), form = element.querySelecto
 const picture = element.querySelector("img"), input = element.querySelector("input");
 const others = element.querySelector(".queue-others"), problem = element.querySelector(".problem");
 const said = element.querySelector(".queue-said"), title = element.querySelector(".queue-title");
+const onward = element.querySelectorAll("[data-do=accept], [data-do=on], [data-do=show]");
 let queue = null, items = new Map(), total = 0, waiting = 0, at = 0, typed = false, anyway = false, asked = null;
 
 const send = (message) => post(queue, message);
@@ -18,10 +19,15 @@ function count() {
 function paint(focus) {
   const one = items.get(at);
   item.hidden = at >= total;
+  for (const button of onward) button.hidden = at >= total;
+  element.querySelector("[data-do=back]").disabled = at === 0;
   problem.hidden = true;
   typed = anyway = false;
   count();
-  if (at >= total) return;
+  if (at >= total) {  // the keys go on working
+    if (focus) root.focus({ preventScroll: true });
+    return;
+  }
   if (!one) {  // on its way
     input.value = "";
     if (asked !== at) send({ do: "want", item: (asked = at) });

@@ -165,9 +165,8 @@ class FormsRead(Reading):
             for place, character in enumerate(reading.boxes)
         ]
         if of.kind == "tick":
-            return TICK_SEPARATOR.join(
-                option for option, label in zip(of.options, labels, strict=True) if label
-            )
+            chosen = [option for option, label in zip(of.options, labels, strict=True) if label]
+            return TICK_SEPARATOR.join(chosen)
         order = slice(None, None, -1) if of.direction == "rtl" else slice(None)
         return "".join(label or " " for label in labels[order]).strip()
 
@@ -199,10 +198,10 @@ class FormsRead(Reading):
             return {place: "x" if of.options[place] in chosen else "" for place in range(count)}
         order = list(range(count))[::-1] if of.direction == "rtl" else list(range(count))
         inked = [place for place in order if reading.boxes[place] is not None]
-        if len(text) == count:
-            return {place: label.strip() for place, label in zip(order, text, strict=True)}
-        if len(text) == len(inked):
-            return {place: label.strip() for place, label in zip(inked, text, strict=True)}
+        span = order[order.index(inked[0]) : order.index(inked[-1]) + 1] if inked else []
+        for places in (order, span, inked):
+            if len(text) == len(places):
+                return {place: label.strip() for place, label in zip(places, text, strict=True)}
         return dict.fromkeys(order, "") if not text else {}
 
     def reading(self, doubt: Doubt) -> FieldReading:

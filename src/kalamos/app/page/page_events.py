@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import gradio as gr
 
@@ -185,10 +185,10 @@ def _sent(value: Any) -> Message:
     """
     if isinstance(value, str) and len(value) <= MAX_EVENT_CHARACTERS:
         with suppress(ValueError, RecursionError):
-            given = json.loads(value)
+            given: Any = json.loads(value)
             messages = given.get("messages") if isinstance(given, dict) else None
             if isinstance(messages, list) and all(isinstance(each, dict) for each in messages):
-                return given
+                return dict(given)
     raise gr.Error(str(_not_whole()), print_exception=False)
 
 
@@ -196,7 +196,7 @@ def _not_whole() -> UsageError:
     return UsageError("what was corrected did not arrive whole", remedy="do it again")
 
 
-def _is_place(number: Any, among: Sequence[Any]) -> bool:
+def _is_place(number: Any, among: Sequence[Any]) -> TypeGuard[int]:
     return type(number) is int and 0 <= number < len(among)
 
 
@@ -216,7 +216,7 @@ def _field_text(text: Any) -> str:
     >>> _field_text(" 12 ")
     '12'
     """
-    text = unicodedata.normalize("NFC", text).strip() if isinstance(text, str) else ""
-    if len(text) > MAX_TEXT_CHARACTERS or any(unicodedata.category(each) in {"Cc", "Cs"} for each in text):
+    kept = unicodedata.normalize("NFC", text).strip() if isinstance(text, str) else ""
+    if len(kept) > MAX_TEXT_CHARACTERS or any(unicodedata.category(each) in {"Cc", "Cs"} for each in kept):
         raise UsageError("this text cannot be kept", remedy="type the field's characters alone")
-    return text
+    return kept

@@ -75,8 +75,9 @@ VIEWER_HTML: Final = """
 """
 
 QUEUE_HTML: Final = """
-<div class="queue" hidden>
+<div class="queue" role="group" aria-label="Fields to check" tabindex="-1" hidden>
   <h2 class="queue-title">Fields to check</h2>
+  <p class="queue-said" role="status"></p>
   <div class="queue-item">
     <p class="queue-name"><b></b> <span></span></p>
     <img alt="">
@@ -84,16 +85,15 @@ QUEUE_HTML: Final = """
       spellcheck="false" dir="auto"></label>
     <div class="queue-others" role="group" aria-label="Other readings"></div>
     <p class="problem" role="alert" hidden></p>
-    <div class="pad-tools">
-      <button type="button" data-do="back">← Back</button>
-      <button type="button" data-do="accept">Accept</button>
-      <button type="button" data-do="on">On →</button>
-      <button type="button" data-do="show">Show the whole form</button>
-    </div>
-    <p class="hint">Enter accepts, typing replaces, ↑ and ↓ go back and on, and so do ← and → until something
-      is typed.</p>
   </div>
-  <p class="queue-said" role="status"></p>
+  <div class="pad-tools">
+    <button type="button" data-do="back">← Back</button>
+    <button type="button" data-do="accept">Accept</button>
+    <button type="button" data-do="on">On →</button>
+    <button type="button" data-do="show">Show the whole form</button>
+  </div>
+  <p class="hint">Enter accepts, typing replaces, ↑ and ↓ go back and on, and so do ← and → until something is
+    typed.</p>
 </div>
 """
 

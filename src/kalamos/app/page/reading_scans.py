@@ -98,12 +98,10 @@ class _Pictures:
         self._folder = folder
         self._kept = 0
         self._place = Path()
+        self.full = False
+        """Whether there is no room for more."""
         self.note = ""
         """What was left out, and why; "" if nothing was."""
-
-    @property
-    def full(self) -> bool:
-        return bool(self.note)
 
     def at_most(self, scans: Iterator[NamedImage]) -> Iterator[NamedImage]:
         """Yield as many as fit on a page."""
@@ -123,7 +121,7 @@ class _Pictures:
             if self._kept % ROOM_CHECK_PICTURES == 0:
                 self._place = self._folder(PICTURES)
         except UsageError as error:
-            self.note = f"the rest is not read: {error}"
+            self.full, self.note = True, f"the rest is not read: {error}"
             return None
         self._kept += 1
         return StoredPicture.store(image, self._place)

@@ -13,18 +13,18 @@ from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
 from kalamos.app.page.session import SavedExample
 from kalamos.errors import UsageError
+from kalamos.forms.cutting import cut_boxes
 from kalamos.pages import Box, Cell, Character, Line, Page, Word
 from kalamos.pages.rendering import DOUBT
 from kalamos.pages.writers import COLUMNS, csv_line, rows_of
 from kalamos.predictions import NOT_A_CHARACTER, Candidate, Prediction
 from kalamos.preprocessing.steps import GreyImage
 
-__all__ = ["PagesRead", "Reading", "Shown", "StoredPicture", "View", "cut_upright", "guess_of"]
+__all__ = ["PagesRead", "Reading", "Shown", "StoredPicture", "View", "guess_of"]
 
 STORED_PX: Final = 2_400
 """The longer side of the pictures that are kept to look at, in px: of an A4 page, some 200 dots an inch."""
@@ -32,11 +32,11 @@ STORED_PX: Final = 2_400
 STORED_QUALITY: Final = 90
 """Of their JPEG."""
 
-CROP_MARGIN: Final = 0.12
-"""Of the longer side of what is cut out: how much around it is cut out as well."""
+CROP_MARGIN: Final = 0.15
+"""Of a box's shorter side: how much around it is kept with it."""
 
 MAX_CROP_PX: Final = 256
-"""The longer side of a crop that is kept."""
+"""The longer side of a box that is kept, without what is around it."""
 
 MAX_SENDERS: Final = 32
 """Open pages whose messages are counted."""
@@ -187,42 +187,12 @@ class Reading(ABC):
         picture = self.views[view].picture
         if picture is None:
             return None
-        corners = np.array(self.boxes(view)[box].corners, np.float32) * picture.scale
-        _, encoded = cv2.imencode(".png", cut_upright(picture.load(), corners))
+        corners = np.array(self.boxes(view)[box].corners) * picture.scale
+        sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
+        side = min(MAX_CROP_PX, max(1, round(float(sides.max()))))
+        [crop] = cut_boxes(picture.load(), corners[np.newaxis], side=side, margin=CROP_MARGIN)
+        _, encoded = cv2.imencode(".png", crop)
         return encoded.tobytes()
-
-
-def cut_upright(image: GreyImage, corners: NDArray[np.float32]) -> GreyImage:
-    """Cut a box out of a picture, upright, with a little around it.
-
-    Args:
-        image: uint8 [H, W].
-        corners: float32 [4, 2] px, clockwise from where the top left is.
-
-    Returns:
-        uint8, its longer side at most 256 px.
-
-    >>> page = np.arange(100, dtype=np.uint8).reshape(10, 10)
-    >>> turned = np.array([[2, 8], [2, 2], [6, 2], [6, 8]], np.float32)      # lies on its left side
-    >>> cut_upright(page, turned).shape
-    (5, 7)
-    """
-    corners = np.asarray(corners, np.float32)
-    across = float(np.linalg.norm(corners[1] - corners[0]) + np.linalg.norm(corners[2] - corners[3])) / 2
-    down = float(np.linalg.norm(corners[3] - corners[0]) + np.linalg.norm(corners[2] - corners[1])) / 2
-    scale = min(1.0, MAX_CROP_PX / ((1 + 2 * CROP_MARGIN) * max(across, down, 1.0)))
-    margin = CROP_MARGIN * max(across, down) * scale
-    width, height = (max(1, round(side * scale + 2 * margin)) for side in (across, down))
-    inner = [
-        [margin, margin],
-        [margin + across * scale, margin],
-        [margin + across * scale, margin + down * scale],
-        [margin, margin + down * scale],
-    ]
-    matrix = cv2.getPerspectiveTransform(corners, np.array(inner, np.float32))
-    return cv2.warpPerspective(  # type: ignore[return-value]
-        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
 
 
 def upright_corners(box: Box, turned: float) -> Corners:
