@@ -394,7 +394,7 @@ def body_schema(form: str, json: str) -> dict[str, Any]:
 
 def body_schemas() -> dict[str, Any]:
     """Return the schemas of the bodies of requests with images, by their names in the OpenAPI document."""
-    schemas = {}
+    schemas: dict[str, Any] = {}
     for json, form, title in (
         (JsonRequest, FormRequest, "Form"),
         (PagesJson, PagesForm, "PagesForm"),
