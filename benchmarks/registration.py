@@ -272,41 +272,49 @@ class Figures:
 def measure(
     sheets: Sequence[Sheet],
     kind: Kind,
-    way: Way,
+    ways: Sequence[Way],
     n: int,
     *,
     pens: StrokeSet | None,
     keep: Callable[[str, Scan, FormTemplate, NDArray[np.float32]], None] | None = None,
-) -> Figures:
-    """Register and refine `n` scans of a kind, the same ones for each way but for the markers."""
-    registrars = [Registrar(sheet.templates[way]) for sheet in sheets]
-    figures = Figures([], [], [])
-    worst = 0.0
+) -> dict[Way, Figures]:
+    """Register and refine `n` scans of a kind in each way, the same ones but for the markers."""
+    registrars = {way: [Registrar(sheet.templates[way]) for sheet in sheets] for way in ways}
+    measured = {way: Figures([], [], []) for way in ways}
     for number in range(n):
-        rng = np.random.default_rng([number, *kind.encode()])
-        sheet, registrar = sheets[number % len(sheets)], registrars[number % len(sheets)]
-        template = sheet.templates[way]
-        seen = scan(fill(sheet.images[way], template, rng, pens), kind, rng)
-        figures.tried += 1
-        start = time.process_time()
-        try:
-            found = registrar.register(seen.image)
-        except UnregisteredError as error:
-            print(f"{kind}, {way}, scan {number}: {error}", file=sys.stderr)
-            if keep is not None:
-                keep(f"{kind} {way} {number} lost", seen, template, np.zeros((0, 4, 2), np.float32))
-            continue
-        corners = np.concatenate(refine_fields(seen.image, found, template.fields))
-        figures.seconds.append(time.process_time() - start)
-        figures.fits.append(found.fit)
-        true = seen.place(corners_of(template).reshape(-1, 2)).reshape(-1, 4, 2)
-        sides = np.linalg.norm(true - np.roll(true, -1, axis=1), axis=-1).min(axis=1)
-        error = np.linalg.norm(corners - true, axis=-1) / sides[:, None]
-        figures.errors.append(error.ravel())
-        if keep is not None and error.max() > worst:
-            worst = float(error.max())
-            keep(f"{kind} {way} worst", seen, template, corners)
-    return figures
+        sheet = sheets[number % len(sheets)]
+        drawn: dict[bool, Scan] = {}
+        for way, figures in measured.items():
+            marked = way == "markers"
+            if marked not in drawn:
+                rng = np.random.default_rng([number, *kind.encode()])
+                drawn[marked] = scan(fill(sheet.images[way], sheet.templates[way], rng, pens), kind, rng)
+            corners = _measure_one(figures, registrars[way][number % len(sheets)], drawn[marked])
+            if corners is None or figures.errors[-1].max() >= max(error.max() for error in figures.errors):
+                name = f"{kind} {way} " + (f"{number} lost" if corners is None else "worst")
+                found = np.zeros((0, 4, 2), np.float32) if corners is None else corners
+                if keep is not None:
+                    keep(name, drawn[marked], sheet.templates[way], found)
+    return measured
+
+
+def _measure_one(figures: Figures, registrar: Registrar, seen: Scan) -> NDArray[np.float32] | None:
+    """Add one scan to the figures, and return the boxes' corners if it was registered."""
+    template = registrar.template
+    figures.tried += 1
+    start = time.process_time()
+    try:
+        found = registrar.register(seen.image)
+    except UnregisteredError as error:
+        print(f"scan {figures.tried}: {error}", file=sys.stderr)
+        return None
+    corners = np.concatenate(refine_fields(seen.image, found, template.fields))
+    figures.seconds.append(time.process_time() - start)
+    figures.fits.append(found.fit)
+    true = seen.place(corners_of(template).reshape(-1, 2)).reshape(-1, 4, 2)
+    sides = np.linalg.norm(true - np.roll(true, -1, axis=1), axis=-1).min(axis=1)
+    figures.errors.append((np.linalg.norm(corners - true, axis=-1) / sides[:, None]).ravel())
+    return corners
 
 
 def measure_strangers(
@@ -366,9 +374,9 @@ def main() -> None:
         print("| scan | by | error, mean | 99th percentile | wrong | unregistered | least fit | seconds |")
         print("|---|---|---|---|---|---|---|---|")
         for kind in filter(None, asked.kinds.split(",")):
-            for way in asked.ways.split(","):
-                keep = keep_overlay if asked.overlays else None
-                figures = measure(printed, kind, way, asked.n, pens=pens, keep=keep)
+            keep = keep_overlay if asked.overlays else None
+            measured = measure(printed, kind, asked.ways.split(","), asked.n, pens=pens, keep=keep)
+            for way, figures in measured.items():
                 print(f"| {kind} | {way} | {figures.row()} |", flush=True)
         if asked.strangers:
             for way in asked.ways.split(","):

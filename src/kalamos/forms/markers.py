@@ -16,8 +16,8 @@ from kalamos.forms.template import Box, Marker
 __all__ = ["MARKER_LONG_SIDES", "Marks", "find_markers", "fit_marks", "marks_of"]
 
 MARKER_LONG_SIDES: Final = (1100, 2000)
-"""Px of a scan, or up to twice as many, at which markers are looked for; at the larger if the smaller
-shows too few. A marker of 10 mm on A4 is then 37 px."""
+"""Px of a scan, or up to twice as many, at which markers are looked for; at the larger if the smaller shows
+too few. A marker of 10 mm on A4 is then 37 px."""
 
 MARKER_STRAY: Final = 0.03
 """The share of the scan's longer side by which a marker may be away from where the others put it."""

@@ -196,8 +196,7 @@ class Registrar:
         strange = on_page & ~(away < 0.6).any(axis=1) & alike.any(axis=1)
         if strange.sum() >= FEWEST_STRANGE and strange.sum() > MOST_STRANGE * (strange | ours).sum():
             raise UnregisteredError(
-                f"shows another form than {self.template.name!r}, with {strange.sum()} boxes where it has "
-                f"none",
+                f"shows another form than {self.template.name!r}: {strange.sum()} boxes where it has none",
                 remedy="if it has them, draft the template from its image, so that they are known",
                 fit=found.fit,
             )
