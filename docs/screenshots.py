@@ -23,10 +23,12 @@ from kalamos.app.api import create_app
 from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
 from kalamos.app.page import build_page
+from kalamos.app.scans import FormRegistry
 from kalamos.app.server import bind
 
 DOCS = Path(__file__).parent
 IMAGES, SAMPLES = DOCS / "images", DOCS.parent / "samples"
+PAGES, FORM = DOCS.parent / "samples-pages", DOCS.parent / "samples-form"
 
 SEVEN = [[(100, 70), (222, 66), (150, 255)]]
 BA = [[(268, 110), (262, 160), (200, 186), (120, 186), (62, 158), (52, 112)], [(160, 246), (164, 248)]]
@@ -46,9 +48,10 @@ def main() -> None:
     if found is None:
         raise SystemExit("there is no Chromium on the path; name one")
     IMAGES.mkdir(exist_ok=True)
-    registry, limits = ModelRegistry(), Limits()
+    registry, limits, forms = ModelRegistry(), Limits(), FormRegistry(FORM)
     with tempfile.TemporaryDirectory() as corrections, bind("127.0.0.1", 0) as listener:
-        app = create_app(registry, limits, build_page(registry, limits, Path(corrections) / "corrections"))
+        page = build_page(registry, limits, Path(corrections) / "corrections", forms=forms)
+        app = create_app(registry, limits, page, forms=forms)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -59,6 +62,7 @@ def main() -> None:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=found, args=OPTIONS, timeout=PATIENCE)
                 desktop(browser, address)
+                pages(browser, address)
                 small(browser, address, registry)
         finally:
             server.should_exit = True
@@ -83,6 +87,28 @@ def desktop(browser: Browser, address: str) -> None:
     page.get_by_role("tab", name="Check and teach").click()
     page.locator("#item .item").wait_for()
     save(page, "check")
+
+
+def pages(browser: Browser, address: str) -> None:
+    """A page with one of its boxes selected, and a field of a form to check."""
+    page = opened(browser, address, viewport={"width": 1000, "height": 1250})
+    choose(page, "#model", "latin-large: 47 letters and digits")
+    page.get_by_role("tab", name="Read a page or form").click()
+    page.locator("#page-files input[type=file]").set_input_files(PAGES / "letters.jpg")
+    box = page.locator("#page-viewer polygon").nth(7)
+    box.click()
+    save(page, "page")
+    choose(page, "#page-kind", "Form: form")
+    page.locator("#page-files [aria-label=Clear]").click()
+    page.locator("#page-files input[type=file]").set_input_files(sorted((FORM / "scans").iterdir()))
+    page.locator("#page-queue .queue-item img").wait_for()
+    page.wait_for_timeout(500)
+    save(page, "forms")
+
+
+def choose(page: Page, field: str, option: str) -> None:
+    page.locator(f"{field} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
 
 
 def small(browser: Browser, address: str, registry: ModelRegistry) -> None:

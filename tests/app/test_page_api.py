@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -263,3 +264,32 @@ def test_what_nobody_foresaw_is_told_without_details(
         assert failure(answer) == (500, "internal")
         assert "detail" not in answer.text
         assert client.get("/health").json()["waiting"] == 0
+
+
+def test_the_pages_of_a_file_have_a_row_each(client: httpx.Client, tmp_path: Path) -> None:
+    from PIL import Image
+
+    scans = [Image.open(io.BytesIO(content)) for content in (line_of("47"), line_of("3"), line_of("290"))]
+    path = tmp_path / "pages.tif"
+    scans[0].save(path, save_all=True, append_images=scans[1:])
+    answered = pages(client.post("/v1/read", files=files(path.read_bytes(), line_of("8"))))
+    told = [(row["path"], row["page"], row["text"]) for row in answered]
+    assert told == [("1.png", 1, "47"), ("1.png", 2, "3"), ("1.png", 3, "290"), ("2.png", 1, "8")]
+    sheets = [Image.open(io.BytesIO(filled(exam(), {**VALUES, "mark": mark}))) for mark in ("31", "12")]
+    sheets[0].save(path, save_all=True, append_images=sheets[1:])
+    answered = rows(client.post("/v1/forms/exam", files=files(path.read_bytes())))
+    assert [(row["path"], row["fields"]["mark"]["text"]) for row in answered] == [  # type: ignore[index]
+        ("1.png#1", "31"),
+        ("1.png#2", "12"),
+    ]
+
+
+def test_no_more_pages_of_a_file_than_images_of_a_request(registry, ask_of: Callable, tmp_path: Path) -> None:
+    from PIL import Image
+
+    page = Image.open(io.BytesIO(line_of("4")))
+    page.save(tmp_path / "pages.tif", save_all=True, append_images=[page] * 4)
+    with ask_of(create_app(registry, Limits(images=3))) as client:
+        answered = pages(client.post("/v1/read", files=files((tmp_path / "pages.tif").read_bytes())))
+    assert [row["code"] for row in answered] == [None, None, None, "too_large"]
+    assert "more than 3 pages" in str(answered[3]["error"])

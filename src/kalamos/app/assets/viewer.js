@@ -48,11 +48,14 @@ function paint() {
     const [left, top, right, bottom] = bounds(box), group = make("g", {}, svg);
     const points = box.corners.map((corner) => corner.join(",")).join(" ");
     const polygon = make("polygon", { points, role: "button", tabindex: at ? -1 : 0, "data-box": at }, group);
-    const height = Math.max(shown.width / 90, 0.42 * (bottom - top));
-    const text = make("text", { x: (left + right) / 2, y: Math.max(height, top - 0.12 * height), "font-size": height, "aria-hidden": true }, group);
+    // Above its box; in the corner of a cell, as others are above that.
+    const height = Math.max(shown.width / 90, (shown.cells ? 0.34 : 0.42) * (bottom - top));
+    const x = shown.cells ? left + 0.45 * height : (left + right) / 2, y = shown.cells ? top + height : Math.max(height, top - 0.12 * height);
+    const text = make("text", { x, y, "font-size": height, "aria-hidden": true }, group);
     return [group, polygon, text];
   });
   groups.forEach((_, at) => dress(at));
+  svg.style.width = `min(100%, ${(110 * shown.width / shown.height).toFixed(2)}vh)`;
   frame.replaceChildren(svg);
 }
 

@@ -293,6 +293,10 @@ class PagesRead(Reading):
         self._labels[view, box] = "" if empty else label
 
     def blank_means_nothing(self, view: int, box: int) -> bool:  # noqa: ARG002
+        return self.is_grid(view)
+
+    def is_grid(self, view: int) -> bool:
+        """Return whether a page is a grid of cells."""
         return self._pages[view].layout == "grid"
 
     def reset(self, view: int, box: int) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kalamos.app.page.form_readings import Doubt, FormsRead
 from kalamos.app.page.html import data_uri, fit_within, jpeg_uri, percent, problem_html, render
-from kalamos.app.page.readings import Reading, Shown
+from kalamos.app.page.readings import PagesRead, Reading, Shown
 from kalamos.forms.rendering import cut_field
 from kalamos.images.files import display_name
+from kalamos.preprocessing.steps import GreyImage
 
 __all__ = [
     "NO_VIEW",
@@ -67,17 +72,15 @@ def text_html(reading: Reading) -> str:
 
 
 def view_value(reading: Reading, view: int) -> str:
-    """Return what shows a picture with its boxes, or that there is none."""
+    """Return what shows a picture with its boxes, upright by quarter turns, or that there is none."""
     picture = reading.views[view].picture
     if picture is None:
         return NO_VIEW
-    stored = picture.load()
+    stored, boxes = picture.load(), reading.boxes(view)
     shown = fit_within(stored, MAX_VIEW_PX)
     scale = picture.scale * shown.shape[1] / stored.shape[1]
-    boxes = [
-        {**_box(each), "corners": [[round(x * scale, 1), round(y * scale, 1)] for x, y in each.corners]}
-        for each in reading.boxes(view)
-    ]
+    corners = [np.array(each.corners) * scale for each in boxes]
+    shown, corners = _upright(shown, corners)
     return json.dumps(
         {
             "reading": reading.number,
@@ -87,9 +90,34 @@ def view_value(reading: Reading, view: int) -> str:
             "picture": jpeg_uri(shown),
             "width": shown.shape[1],
             "height": shown.shape[0],
-            "boxes": boxes,
+            "cells": isinstance(reading, PagesRead) and reading.is_grid(view),
+            "boxes": [
+                {**_box(each), "corners": where.round(1).tolist()}
+                for each, where in zip(boxes, corners, strict=True)
+            ],
         }
     )
+
+
+def _upright(
+    image: GreyImage, corners: Sequence[NDArray[np.float64]]
+) -> tuple[GreyImage, list[NDArray[np.float64]]]:
+    """Turn a picture by quarters until its boxes stand upright, and their corners with it.
+
+    >>> image, [box] = _upright(np.zeros((20, 40), np.uint8), [np.array([[5, 9], [5, 4], [8, 4], [8, 9]])])
+    >>> image.shape, box.tolist()
+    ((40, 20), [[11.0, 5.0], [16.0, 5.0], [16.0, 8.0], [11.0, 8.0]])
+    """
+    if not corners:
+        return image, []
+    across = np.sum([box[1] - box[0] for box in corners], axis=0)
+    quarters = round(math.degrees(math.atan2(across[1], across[0])) / 90) % 4  # anticlockwise
+    placed = list(corners)
+    for _ in range(quarters):
+        width = image.shape[1]
+        image = np.rot90(image)
+        placed = [np.column_stack([box[:, 1], float(width) - box[:, 0]]) for box in placed]
+    return np.ascontiguousarray(image), placed
 
 
 def view_update(reading: Reading, view: int, boxes: Iterable[int], more: Mapping[str, Any]) -> str:
