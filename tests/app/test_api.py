@@ -47,7 +47,11 @@ def test_the_rows_are_those_of_the_command_line(client: httpx.Client, tmp_path: 
     names = [path.name for path in paths]
     answer = client.post("/v1/predict", files=[("image", (p.name, p.read_bytes())) for p in paths])
     reader = kalamos.load()
-    with (tmp_path / "rows.json").open("wb") as sink, open_writer("json", sink, labels=(), top_k=5) as writer:
+    columns = reader.answer_rule(kalamos.PredictOptions()).columns
+    with (
+        (tmp_path / "rows.json").open("wb") as sink,
+        open_writer("json", sink, labels=(), top_k=5, columns=columns) as writer,
+    ):
         for row in reader.predict_batch(paths):
             writer.write(row)
     expected = json.loads((tmp_path / "rows.json").read_bytes())

@@ -492,7 +492,8 @@ def test_a_charset_restricts_every_format(command, samples: Path, cased_model: P
     assert [row["label"] for row in rows][:3] == ["c", "o", "s"]
     assert all(len(row["top"]) == 4 for row in rows[:10])
     assert all({each["label"] for each in row["top"]} == set("cosd") for row in rows[:10])
-    assert list(rows[0]) == ["path", "label", "confidence", "removed", "abstained", "error", "top"]
+    columns = ["path", "label", "confidence", "known", "removed", "reason", "abstained", "error", "top"]
+    assert list(rows[0]) == columns
     assert rows[0]["removed"] < 0.1
     assert rows[5]["removed"] > 0.9
     assert rows[10]["removed"] is None
@@ -505,7 +506,7 @@ def test_a_charset_restricts_every_format(command, samples: Path, cased_model: P
         "predict", samples, "-q", "-m", cased_model, "--charset", "lower C", "-f", "csv", "-k", "9"
     )
     header, first, *_ = csv.reader(io.StringIO(table.out.decode()))
-    assert header[:5] == ["path", "label", "confidence", "removed", "abstained"]
+    assert header[:7] == columns[:7]
     assert header[-1] == "top4_confidence"
     assert first[1] == "C"
 

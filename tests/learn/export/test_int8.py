@@ -206,7 +206,7 @@ def test_on_mnist_the_shipped_model_loses_nothing(mnist: Dataset, tmp_path: Path
     assert record.n == 3_000
     assert record.float_accuracy - record.accuracy <= 0.0005
     assert record.agreement >= 0.999
-    assert done.size_bytes < done.float_bytes / 3
+    assert done.size_bytes < done.float_bytes / 2.5  # whether it is a character at all stays in float
 
 
 # --- what is refused -----------------------------------------------------------------------------

@@ -184,7 +184,7 @@ def test_the_ink_has_the_size_asked_for(write: Write, ideal: Camera, longer: int
 
 def test_small_photographs_are_the_most_frequent(write: Write) -> None:
     sides = [max(photograph(write("0"), Camera(margin=0), np.random.default_rng(s)).shape) for s in range(80)]
-    assert 12 <= min(sides) < 20
+    assert 8 <= min(sides) < 20
     assert max(sides) > 200
     assert np.median(sides) < 64
 
