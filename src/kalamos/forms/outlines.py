@@ -36,7 +36,7 @@ FLANK: Final = 3
 BLUR: Final = 3
 """Px, at the working size."""
 
-FAINTEST: Final = 0.035
+FAINTEST: Final = 0.02
 """By what share of the paper's grey a line is darker to count; in full from three times that on."""
 
 REACHES: Final = (0.5, 0.22, 0.12)
@@ -44,6 +44,9 @@ REACHES: Final = (0.5, 0.22, 0.12)
 
 SPREADS: Final = (4.0, 1.6)
 """Over how many sides of a box neighbours share what they find in the first rounds: standard deviations."""
+
+PLAY: Final = 0.06
+"""How far a box may be from where a smooth bend of the page puts it, in shorter sides of a box."""
 
 FOUND: Final = 0.35
 """The share of a side's length on which a line must be seen."""
@@ -134,7 +137,7 @@ def find_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
         best = evidence.argmax(axis=2)
         step = profiles.offsets[best]
         strength = np.take_along_axis(evidence, best[..., None], axis=2)[..., 0]
-        moved += _smooth(middles / side, step, np.clip(strength, 0.02, None))
+        moved += _smooth(middles / side, step, np.clip(strength, 0.02, None), max(2.0, PLAY * side))
     return _settle(image, scale, boxes, moved, side, distances)
 
 
@@ -262,20 +265,23 @@ def _peaks(profiles: _Profiles) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 
 def _smooth(
-    places: NDArray[np.float64], values: NDArray[np.float64], weights: NDArray[np.float64]
+    places: NDArray[np.float64], values: NDArray[np.float64], weights: NDArray[np.float64], play: float
 ) -> NDArray[np.float64]:
-    """Fit values [N, 2] by a polynomial of places [N, 2], doubting those far off, and keep 2 px of the rest.
+    """Fit values [N, 2] by a polynomial of places [N, 2], doubting those far off; keep `play` of the rest.
 
-    It is of degree two where there are many boxes in both directions, else of one or none.
+    It is of degree two along directions in which boxes extend far, and less where they are few.
     """
     centred = places - places.mean(axis=0)
-    spread = centred.std(axis=0)
-    x, y = (centred / np.maximum(spread, 1e-9)).T
+    turned = centred @ np.linalg.svd(centred, full_matrices=False)[2].T  # along the rows, however they lie
+    spread = turned.std(axis=0)
+    turned /= np.maximum(spread, 1e-9)
+    x, y = turned[:, 0], turned[:, -1]  # of one box there is but one axis, and it is not used
     columns = [np.ones(len(x))]
     if len(x) >= 4:
-        columns += [axis for axis, wide in ((x, spread[0]), (y, spread[1])) if wide > 0.7]
-    if len(x) >= 14 and spread.min() > 1.5:
-        columns += [x * x, x * y, y * y]
+        columns += [axis for axis, wide in ((x, spread[0]), (y, spread[-1])) if wide > 0.7]
+    if len(x) >= 10:
+        columns += [axis * axis for axis, wide in ((x, spread[0]), (y, spread[-1])) if wide > 2.5]
+        columns += [x * y] if spread[-1] > 1 else []
     design = np.stack(columns, axis=1)
     fitted = np.zeros_like(values)
     for axis in range(2):
@@ -286,7 +292,7 @@ def _smooth(
             fitted[:, axis] = design @ solution
             off = np.abs(values[:, axis] - fitted[:, axis])
             doubt = 1 / (1 + (off / max(2.0 * float(np.median(off)), 1.0)) ** 2)
-    return fitted + np.clip(values - fitted, -2, 2)
+    return fitted + np.clip(values - fitted, -play, play)
 
 
 def _odd(length: float) -> int:
