@@ -21,6 +21,7 @@ from kalamos.errors import AlphabetError, UsageError, suggest
 __all__ = [
     "ARABIC_28",
     "ARABIC_DIGITS",
+    "BASE_LABELS",
     "CONFUSABLES",
     "CONTROL_CHARACTERS",
     "DIGITS",
@@ -37,6 +38,9 @@ __all__ = [
 CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What would break a line, a terminal or UTF-8: control characters (Unicode Cc), the line and
 paragraph separators (Zl, Zp) and lone surrogates (Cs). Joiners (Cf) belong to Persian and Indic writing."""
+
+BASE_LABELS: Final = ("any character", "no character")
+"""The labels of a base model, which has no classes of its own: it is taught an alphabet."""
 
 CONFUSABLES: Final = (
     # One stroke order, another size or serif: what a reader tells apart by the word around it.

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.alphabets import ClassMask
+from kalamos.alphabets import BASE_LABELS, ClassMask
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.images import MAX_PIXELS
 from kalamos.images.files import display_name
@@ -58,11 +58,18 @@ def load(name_or_file: str | os.PathLike[str] = "digits", *, max_pixels: int = M
     Raises:
         ModelNotFoundError: neither a shipped model nor a file.
         ModelError: the file is not a kalamos model, or must not be used.
+        UsageError: it is the base model, which reads no alphabet before it is taught one.
 
     >>> load("digits").labels
     ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    return Recognizer(open_model(find_model(name_or_file)), max_pixels=max_pixels)
+    model = open_model(find_model(name_or_file))
+    if model.spec.alphabet.labels == BASE_LABELS:
+        raise UsageError(
+            f"{os.fspath(name_or_file)} knows shapes, and no alphabet to read with",
+            remedy="teach it one: kalamos teach glyphs FOLDER -o mine.onnx",
+        )
+    return Recognizer(model, max_pixels=max_pixels)
 
 
 class Recognizer:

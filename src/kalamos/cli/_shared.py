@@ -39,6 +39,7 @@ __all__ = [
     "FORMAT_NAME",
     "MODEL_NAME",
     "PAGE_FORMAT_NAME",
+    "TEACHABLE_NAME",
     "AliasedCommand",
     "KnownName",
     "SuggestingGroup",
@@ -110,6 +111,7 @@ class KnownName(click.ParamType[str]):
 
 PAGE_FORMAT_NAME = KnownName("format", "kalamos.pages.writers:PAGE_FORMATS")
 MODEL_NAME = KnownName("model", "kalamos.zoo:names")
+TEACHABLE_NAME = KnownName("model", "kalamos.zoo:teachable_names")
 FORMAT_NAME = KnownName("format", "kalamos.writers:FORMATS")
 DATASET_NAME = KnownName("dataset", "kalamos.datasets:names")
 ARCHITECTURE_NAME = KnownName("name", "kalamos.learn.models:ARCHITECTURES.names")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 
 from kalamos.cli._shared import (
     DATASET_NAME,
-    MODEL_NAME,
+    TEACHABLE_NAME,
     data_dir_option,
     echo,
     format_option,
@@ -21,14 +22,30 @@ from kalamos.cli._shared import (
 )
 
 if TYPE_CHECKING:
-    from kalamos.finetune import FineTuned, Score
+    from kalamos.finetune import Examples, FineTuned, Score
+    from kalamos.finetune.tuned import Expected
+
+SHOWN_CLASSES = 60
+"""Labels that the summary names."""
 
 
 @click.command(no_args_is_help=True, epilog="Exit status: 0 all examples used, 1 some not, 2 wrong usage.")
-@click.argument("model", type=MODEL_NAME)
-@click.argument("folder", type=DATASET_NAME)
+@click.argument("model", type=TEACHABLE_NAME)
+@click.argument("folder", type=DATASET_NAME, required=False)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The new model file, NEW.onnx."
+)
+@click.option("--only", is_flag=True, help="Leave the old classes out; with glyphs there are none.")
+@click.option("--chars", metavar="TEXT", help="Draw these characters from fonts, in place of FOLDER.")
+@click.option(
+    "--script", metavar="NAME", help="Draw a script's letters and digits from fonts, in place of FOLDER."
+)
+@click.option(
+    "--font",
+    "fonts",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="A font file, or a folder of fonts, to draw from.  [default: the system's]",
 )
 @click.option(
     "--holdout",
@@ -36,7 +53,8 @@ if TYPE_CHECKING:
     default=0.2,
     show_default=True,
     metavar="SHARE",
-    help="The share of each class to hold out for measuring accuracy; 0 measures nothing.",
+    help="The share of each class to hold out for measuring accuracy; 0 measures nothing. With --only and "
+    "with glyphs hands are left out instead.",
 )
 @click.option("--name", help="Name of the new model.  [default: the output's name]")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed.")
@@ -48,8 +66,12 @@ if TYPE_CHECKING:
 def teach(
     context: click.Context,
     model: str,
-    folder: str,
+    folder: str | None,
     output: Path,
+    only: bool,
+    chars: str | None,
+    script: str | None,
+    fonts: tuple[Path, ...],
     holdout: float,
     name: str | None,
     seed: int,
@@ -58,23 +80,43 @@ def teach(
     licence: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Fine-tune MODEL (a name or an .onnx file) on the characters in FOLDER, also of new classes.
+    """Teach MODEL (a name or an .onnx file) the characters in FOLDER; take seconds, and no PyTorch.
 
-    5 to 20 examples per class are enough. FOLDER has one sub-folder per class, or is a CSV file with
-    path,label, or a zip archive of either. The old model stays as it is. Accuracy before and after is
-    measured on held-out examples; the new model then learns from all of them. Takes seconds on a CPU, and
-    needs no PyTorch. `kalamos fine-tune` is the same command.
+    With `glyphs`, which knows shapes and no alphabet, or with --only, the new model reads the classes in
+    FOLDER alone: from one example a class, better from 5 to 10 by several hands. Without FOLDER, --chars or
+    --script draws them from fonts. Any other model keeps its classes and learns new ones and new hands.
+
+    FOLDER has one sub-folder per class, or is a CSV file with path,label, or a zip archive of either. The
+    old model stays as it is. What to expect is measured on hands or examples that are held out; the new
+    model then learns from all of them. `kalamos fine-tune` is the same command.
     """
     from kalamos.finetune import check_target, fine_tune
+    from kalamos.finetune.from_fonts import (
+        characters_of_script,
+        draw_examples,
+        find_fonts,
+        split_characters,
+    )
     from kalamos.model_file.spec import NOT_STATED, check_licence
     from kalamos.zoo import find_model
 
+    if sum(each is not None for each in (folder, chars, script)) != 1:
+        raise click.UsageError("Give one of FOLDER, --chars and --script.")
+    if fonts and folder is not None:
+        raise click.UsageError("--font is for --chars and --script.")
     chosen = NOT_STATED if licence is None else check_licence(licence)
     check_target(output, find_model(model), force=force)
+    examples: Examples | str
+    if folder is None:
+        characters = split_characters(chars) if chars is not None else characters_of_script(script or "")
+        examples = draw_examples(characters, find_fonts(fonts or None), name=output.stem, seed=seed)
+    else:
+        examples = folder
     tuned = fine_tune(
         model,
-        folder,
+        examples,
         name=name or output.stem,
+        only=only,
         holdout=holdout,
         seed=seed,
         licence=chosen,
@@ -86,7 +128,7 @@ def teach(
         lambda: json.dumps(_as_json(tuned, model, output), ensure_ascii=False, indent=2),
         lambda _: _print_outcome(tuned, model, output),
     )
-    print_skipped(folder, tuned.problems)
+    print_skipped(folder or "fonts", tuned.problems)
     if tuned.problems:
         context.exit(1)
 
@@ -95,6 +137,10 @@ def _print_outcome(tuned: FineTuned, model: str, output: Path) -> None:
 
     before, after = tuned.before, tuned.after
     echo(f"{output}: {len(tuned.labels):,} classes, fine-tuned from {model} on {tuned.n:,} examples")
+    if tuned.expected is not None:
+        _print_expected(tuned, tuned.expected)
+        print_licence(tuned.spec)
+        return
     if tuned.new_labels:
         echo(f"new classes: {' '.join(tuned.new_labels)}")
     if not after.n:
@@ -107,6 +153,38 @@ def _print_outcome(tuned: FineTuned, model: str, output: Path) -> None:
     elif tuned.new_labels:
         echo("no examples of known classes, so the accuracy on those is not measured")
     print_licence(tuned.spec)
+
+
+def _print_expected(tuned: FineTuned, expected: Expected) -> None:
+    """Say which classes there are, what to expect of unseen hands, and what to do about the weak ones."""
+    from kalamos.evaluation.metrics import wilson_interval
+    from kalamos.finetune.from_fonts import FONTS
+
+    more = " …" if len(tuned.labels) > SHOWN_CLASSES else ""
+    echo(f"classes: {' '.join(tuned.labels[:SHOWN_CLASSES])}{more}")
+    if expected.n:
+        low, high = wilson_interval(expected.right, expected.n)
+        echo(
+            f"expected on unseen hands: {_share(expected.right, expected.n)}, "
+            f"95 % interval {low:.1%} to {high:.1%}; "
+            f"{expected.hands} hands left out in turn, told by {expected.grouped_by}"
+        )
+    elif expected.grouped_by == FONTS:
+        echo(
+            "expected on unseen hands: not measured, no hand taught it; add samples: kalamos teach "
+            f"{tuned.spec.name}.onnx FOLDER"
+        )
+    else:
+        echo("expected on unseen hands: not measured, that takes examples by three hands or more")
+    if expected.weak:
+        echo(
+            "need more samples: "
+            + ", ".join(f"{label} ({right} of {n})" for label, right, n in expected.weak)
+        )
+    if expected.confused:
+        echo("confused: " + ", ".join(f"{a} read as {b} ({n})" for a, b, n in expected.confused))
+    if tuned.look_alikes:
+        echo("look alike: " + ", ".join(f"{a} and {b}" for a, b in tuned.look_alikes))
 
 
 def _share(right: int, n: int) -> str:
@@ -123,6 +201,8 @@ def _as_json(tuned: FineTuned, model: str, output: Path) -> dict[str, Any]:
         "licence": tuned.spec.licence,
         "labels": list(tuned.labels),
         "new_labels": list(tuned.new_labels),
+        "expected": None if tuned.expected is None else asdict(tuned.expected),
+        "look_alikes": tuned.look_alikes,
         "before": _score_json(tuned.before),
         "after": _score_json(tuned.after),
         "problems": [{"where": each.where, "what": each.what} for each in tuned.problems],

@@ -45,7 +45,7 @@ __all__ = [
 
 Side: TypeAlias = Literal["train", "judge"]
 
-FONT_EXTENSIONS: Final = (".ttf", ".otf", ".woff2", ".woff")
+FONT_EXTENSIONS: Final = (".ttf", ".otf", ".ttc", ".otc", ".woff2", ".woff")
 """If files with one stem have several of these endings, the first counts: it is one font, repacked."""
 
 JUDGE_ONE_IN: Final = 5
@@ -269,13 +269,17 @@ class FontFile:
         from PIL import ImageFont
 
         try:
-            with TTFont(path, lazy=False) as font:
+            content = path.read_bytes()
+            # Of a collection the first face.
+            with TTFont(io.BytesIO(content), lazy=True, fontNumber=0) as font:
                 self._characters = frozenset(font.getBestCmap() or {})
-                # FreeType reads woff2 only if it was built with brotli, so it gets unpacked fonts.
-                font.flavor = None
-                unpacked = io.BytesIO()
-                font.save(unpacked)
-            self._font: FreeTypeFont = ImageFont.truetype(io.BytesIO(unpacked.getvalue()), EM_PX)
+                if font.flavor is not None:
+                    # FreeType reads woff2 only if it was built with brotli, so it gets unpacked fonts.
+                    font.flavor = None
+                    unpacked = io.BytesIO()
+                    font.save(unpacked)
+                    content = unpacked.getvalue()
+            self._font: FreeTypeFont = ImageFont.truetype(io.BytesIO(content), EM_PX)
         except Exception as error:  # a damaged file may raise anything, in either library
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DatasetError(f"{display_name(path)}: not a font that can be read ({reason})") from error

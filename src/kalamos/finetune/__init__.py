@@ -20,20 +20,18 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos._version import __version__
-from kalamos.alphabets import Alphabet
-from kalamos.datasets import Dataset, RaggedImages, SkippedFile, Split, stratified_split
-from kalamos.errors import DatasetError, ExportError, ModelFileError, NoInkError, UsageError, renamed
-from kalamos.finetune.examples import Examples, load_examples, variations
-from kalamos.finetune.head import Backbone, Head, fit_head, split_model, with_head
+from kalamos.alphabets import BASE_LABELS, Alphabet
+from kalamos.datasets import Dataset, stratified_split
+from kalamos.errors import UsageError, renamed
+from kalamos.finetune.examples import Examples, load_examples
+from kalamos.finetune.head import Head, fit_head, split_model, with_head
 from kalamos.finetune.replay import (
     EMBEDDING_STATS_KEY,
     EmbeddingStats,
@@ -41,18 +39,25 @@ from kalamos.finetune.replay import (
     encode_embedding_stats,
     implied_embedding_stats,
 )
-from kalamos.images.files import display_name
-from kalamos.model_file import METADATA_KEY, KnownRecord, LoadedModel, ModelSpec, TrainingRecord, open_model
+from kalamos.finetune.steps import (
+    check_answers,
+    embed_examples,
+    prepare_examples,
+    read_content,
+    record_training,
+)
+from kalamos.finetune.tuned import FineTuned, Score, check_target
+from kalamos.model_file import METADATA_KEY, KnownRecord, LoadedModel, ModelSpec, open_model
 from kalamos.model_file.spec import MAX_WITHHELD, NOT_STATED
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
-from kalamos.utils.atomic_write import write_bytes
 
-__all__ = ["Examples", "FineTuned", "Score", "fine_tune", "load_examples"]
+__all__ = ["Examples", "FineTuned", "Score", "check_target", "fine_tune", "load_examples"]
 
 
 VARIATIONS_PER_EXAMPLE: Final = 8
+
 REPLAYED_PER_CLASS: Final = 50
 """Embeddings drawn for each old class."""
 
@@ -61,100 +66,13 @@ NEW_CLASS_MARGIN_LOGITS: Final = 0.5
 does not want to lose others for it. Chosen on validation writers, see docs/teaching.md.
 """
 
-MAX_RELATIVE_LOGIT_DIFFERENCE: Final = 1e-3
-"""Largest difference between a logit of the file and that in float64, relative to the largest logit."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """Right answers on held-out examples; `known` ones have labels that the old model has.
-
-    >>> Score(1, 2, 3, 4).accuracy
-    0.6666666666666666
-    """
-
-    known_right: int
-    known_n: int
-    new_right: int
-    new_n: int
-
-    @property
-    def n(self) -> int:
-        return self.known_n + self.new_n
-
-    @property
-    def accuracy(self) -> float | None:
-        """In [0, 1]; None if nothing was held out."""
-        return (self.known_right + self.new_right) / self.n if self.n else None
-
-    @property
-    def known_accuracy(self) -> float | None:
-        return self.known_right / self.known_n if self.known_n else None
-
-    @property
-    def new_accuracy(self) -> float | None:
-        return self.new_right / self.new_n if self.new_n else None
-
-
-@dataclass(frozen=True, repr=False)
-class FineTuned:
-    """A fine-tuned model, not yet on disk.
-
-    Attributes:
-        spec: the spec in its file.
-        content: the file.
-        before: the score of the old model on the held-out examples; it knows no new label.
-        after: the score, on the same examples, of a model trained on the others. The model in `content` has
-            then learned from all.
-        new_labels: the labels that the old model did not have, in the order of the outputs.
-        n: the number of examples learned from.
-        problems: the examples that were skipped.
-        taught_from: the old model's file; None if it came as bytes.
-    """
-
-    spec: ModelSpec
-    content: bytes
-    before: Score
-    after: Score
-    new_labels: tuple[str, ...]
-    n: int
-    problems: tuple[SkippedFile, ...]
-    taught_from: Path | None
-
-    def __repr__(self) -> str:
-        new = f", new: {' '.join(self.new_labels)}" if self.new_labels else ""
-        return f"FineTuned({self.spec.name!r}, {len(self.labels)} classes, {self.n} examples{new})"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """All labels, the old ones first."""
-        return self.spec.alphabet.labels
-
-    def recognizer(self) -> Recognizer:
-        """Open the fine-tuned model."""
-        return Recognizer(open_model(self.content))
-
-    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> Path:
-        """Write the new model file; the old one stays as it is.
-
-        Args:
-            force: whether an existing file may be replaced.
-
-        Raises:
-            UsageError: `path` is the old model, exists, or does not end in `.onnx`.
-            OutputError: it cannot be written.
-        """
-        target = Path(path)
-        check_target(target, self.taught_from, force=force)
-        write_bytes(target, self.content)
-        return target
-
 
 def fine_tune(
     model: Recognizer | str | os.PathLike[str] | bytes,
     examples: Examples | Dataset | str | os.PathLike[str],
     *,
     name: str | None = None,
+    only: bool = False,
     holdout: float = 0.2,
     seed: int = 42,
     licence: str = NOT_STATED,
@@ -167,12 +85,16 @@ def fine_tune(
     classes change only where a fine-tuned class is more probable. Old classes are held by embeddings drawn
     from statistics in the model file, see `kalamos.finetune.replay`.
 
+    With the base model `glyphs`, or with `only`, the new model has the classes of the examples alone: a class
+    is then where its examples' embeddings are, from one example on (`kalamos.finetune.own_alphabet`).
+
     Args:
         model: a recognizer opened from a file, or the file, or its content, or a shipped model's name.
         examples: at least one: a folder with one sub-folder per class (a folder of corrections is one), or
             whatever else `kalamos.load_dataset` reads; a `Dataset`, of which the training images are taken;
             or `Examples`.
         name: the new model's name; None takes the old one's with "-taught".
+        only: leave the old classes out.
         holdout: the share of each label's examples that is held out to measure on, in [0, 1). A label with a
             single example holds out nothing.
         seed: random seed of the held-out choice, the variations and the replayed embeddings.
@@ -191,23 +113,37 @@ def fine_tune(
     """
     if not 0 <= holdout < 1:
         raise UsageError(f"a holdout of {holdout:g} is not in [0, 1)", remedy="0.2 holds back a fifth")
-    content, where, path = _content(model)
-    model_file = open_model(content)
-    spec = model_file.spec
-    backbone, head = split_model(content, spec, where)
-    stats = decode_embedding_stats(content, head, where)
+    content, where, path = read_content(model)
     if isinstance(examples, str | os.PathLike):
         examples = load_examples(examples, data_dir)
     given = examples if isinstance(examples, Examples) else Examples.of_dataset(examples)
+    model_file = open_model(content)
+    spec = model_file.spec
+    if only or spec.alphabet.labels == BASE_LABELS:
+        from kalamos.finetune.own_alphabet import teach_alphabet
+
+        return teach_alphabet(
+            content,
+            given,
+            where=where,
+            path=path,
+            name=name,
+            seed=seed,
+            licence=licence,
+            on_progress=on_progress,
+        )
+    backbone, head = split_model(content, spec, where)
+    stats = decode_embedding_stats(content, head, where)
     preprocessor = Preprocessor(spec.preprocessing)
-    images, texts, problems = _prepared(given, preprocessor)
+    images, rows, problems = prepare_examples(given, preprocessor)
+    texts = [given.labels[row] for row in rows]
     known = spec.alphabet
     new_labels = tuple(dict.fromkeys(text for text in texts if text not in known))
     labels = (*known.labels, *new_labels)
     alphabet = Alphabet(known.name if not new_labels else f"{known.name}+{len(new_labels)}", labels)
     codes = np.array([alphabet.index(text) for text in texts], np.int64)
     generator = np.random.default_rng(seed)
-    embedded = _embedded(backbone, preprocessor, images, generator, on_progress)
+    embedded = embed_examples(backbone, preprocessor, images, VARIATIONS_PER_EXAMPLE, generator, on_progress)
     learner = _HeadLearner(head, stats, spec.temperature, seed)
     train, held = np.arange(len(codes)), np.zeros(0, np.int64)
     if holdout:
@@ -215,7 +151,8 @@ def fine_tune(
     tried, _ = learner.learn(embedded[train], codes[train], len(labels)) if len(held) else (head, None)
     taught, new_stats = learner.learn(embedded, codes, len(labels))
     on_progress(1.0)
-    record = _record(spec, given, images, codes, hashlib.sha256(content).hexdigest(), seed)
+    how = {"variations": VARIATIONS_PER_EXAMPLE, "replayed": REPLAYED_PER_CLASS}
+    record = record_training(spec, given, images, codes, hashlib.sha256(content).hexdigest(), seed, how)
     new_spec = replace(
         spec,
         name=name if name is not None else f"{spec.name}-taught",
@@ -236,7 +173,7 @@ def fine_tune(
     if new_stats is not None:
         metadata[EMBEDDING_STATS_KEY] = encode_embedding_stats(new_stats)
     written = with_head(content, taught, metadata, where)
-    _check(written, taught, embedded[:, 0], preprocessor.batch(images))
+    check_answers(written, taught, embedded[:, 0], preprocessor.batch(images))
     return FineTuned(
         spec=new_spec,
         content=written,
@@ -259,28 +196,6 @@ def _known_record(
     assert known is not None  # noqa: S101  (the spec has the record)
     lowest = float(np.sort(known)[int(MAX_WITHHELD * len(known))])
     return replace(spec.known, threshold=min(spec.known.threshold, lowest))
-
-
-def check_target(target: Path, source: Path | None, *, force: bool) -> None:
-    """Refuse the old model's own file, any other that exists, and a name that is not a model's.
-
-    Raises:
-        UsageError: it is one of these.
-    """
-    remedy = "name another file for the new model"
-    if target.suffix.lower() != ".onnx":
-        name = display_name(target.stem or "model")
-        problem = f"{display_name(target)}: a model's file has a name that ends in .onnx"
-        raise UsageError(problem, remedy=f"call it {name}.onnx")
-    try:
-        if source is not None and target.exists() and source.exists() and target.samefile(source):
-            raise UsageError(
-                f"{target}: this is the model that is fine-tuned, which stays as it is", remedy=remedy
-            )
-        if os.path.lexists(target) and not force:
-            raise UsageError(f"{target} already exists", remedy=f"{remedy}, or add --force (force=True)")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{target}: no file can be called so ({error})", remedy=remedy) from error
 
 
 @dataclass(frozen=True)
@@ -358,109 +273,10 @@ def _cautious(head: Head, embeddings: NDArray[np.float32], codes: NDArray[np.int
     return Head(head.weight, bias)
 
 
-def _content(reader: Recognizer | str | os.PathLike[str] | bytes) -> tuple[bytes, str, Path | None]:
-    """The model file's bytes, what to call it, and where it lies."""
-    if isinstance(reader, bytes):
-        return reader, "<bytes>", None
-    if not isinstance(reader, Recognizer):
-        from kalamos.recognizer import load
-
-        reader = load(reader)
-    opened = reader.model
-    path = Path(opened.where)
-    try:
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise ModelFileError(
-            f"{opened.where}: its file cannot be read again ({getattr(error, 'strerror', None) or error})",
-            remedy="give fine_tune() the model's path or its content",
-        ) from error
-    if hashlib.sha256(content).hexdigest() != opened.sha256:
-        raise ModelFileError(
-            f"{opened.where}: the file has changed since it was opened", remedy="load it again"
-        )
-    return content, opened.where, path
-
-
-def _prepared(
-    examples: Examples, preprocessor: Preprocessor
-) -> tuple[list[GreyImage], list[str], list[SkippedFile]]:
-    """The examples as the network sees them; blank ones become problems."""
-    inked, images = preprocessor.images_with_ink(list(examples.images))
-    texts = [examples.labels[row] for row in inked]
-    problems = []
-    for row in sorted(set(range(len(examples.labels))) - set(inked)):
-        unnamed = f"{examples.name}[{row}], {examples.labels[row]}"
-        where = unnamed if examples.names is None else display_name(examples.names[row])
-        problems.append(SkippedFile(where, NoInkError.summary))
-    if not images:
-        raise DatasetError(
-            f"{examples.name}: no example has any ink on it", remedy="give at least one image of a character"
-        )
-    return images, texts, problems
-
-
-def _embedded(
-    backbone: Backbone,
-    preprocessor: Preprocessor,
-    images: list[GreyImage],
-    generator: np.random.Generator,
-    on_progress: Callable[[float], None],
-) -> NDArray[np.float32]:
-    """Embeddings float32 [N, 1 + K, D], of each image and its K variations."""
-    found = []
-    for place, image in enumerate(images):
-        family = [image, *variations(image, VARIATIONS_PER_EXAMPLE, generator)]
-        found.append(backbone.embeddings(preprocessor.batch(family)))
-        on_progress(0.9 * (place + 1) / len(images))
-    return np.stack(found)
-
-
-def _record(
-    spec: ModelSpec,
-    examples: Examples,
-    images: list[GreyImage],
-    codes: NDArray[np.int64],
-    sha256: str,
-    seed: int,
-) -> TrainingRecord:
-    before = spec.training
-    return TrainingRecord(
-        dataset=examples.name,
-        split="all",
-        n=len(images),
-        sha256=Split(RaggedImages.of(images), codes).sha256,
-        recipe={
-            "taught": {
-                "model": spec.name,
-                "sha256": sha256,
-                "licence": spec.licence,
-                "variations": VARIATIONS_PER_EXAMPLE,
-                "replayed": REPLAYED_PER_CLASS,
-            },
-            "before": None if before is None else asdict(before),
-        },
-        seed=seed,
-        date=datetime.now(UTC).date().isoformat(),
-        torch="not used" if before is None else before.torch,
-    )
-
-
 def _score(head: Head, embeddings: NDArray[np.float32], codes: NDArray[np.int64], known: int) -> Score:
     right = head.logits(embeddings).argmax(axis=1) == codes
     old = codes < known
     return Score(int(right[old].sum()), int(old.sum()), int(right[~old].sum()), int((~old).sum()))
-
-
-def _check(content: bytes, head: Head, embeddings: NDArray[np.float32], batch: NDArray[np.float32]) -> None:
-    """The gate: the file has to say what was learnt."""
-    model = open_model(content)
-    shown = slice(0, 64)
-    answered = model.logits(batch[shown])
-    expected = head.logits(embeddings[shown])
-    difference = float(np.abs(answered - expected).max())
-    if not difference <= MAX_RELATIVE_LOGIT_DIFFERENCE * max(1.0, float(np.abs(expected).max())):
-        raise ExportError(f"the new model file differs from what was learnt by {difference:.2g}")
 
 
 __getattr__ = renamed(__name__, {"Lesson": "FineTuned", "teach": "fine_tune"})

@@ -8,9 +8,11 @@ Few examples made many: the same characters as other hands might have written th
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import cv2
@@ -20,12 +22,12 @@ from numpy.typing import NDArray
 from kalamos.alphabets import CONTROL_CHARACTERS
 from kalamos.datasets import Dataset, SkippedFile, list_local, load_dataset, resolve_dataset
 from kalamos.datasets.dataset import problems_hint
-from kalamos.datasets.local import decode_members
+from kalamos.datasets.local import decode_members, label_of
 from kalamos.errors import AlphabetError, DatasetError, ImageError
 from kalamos.images import ImageSource, load_grey
 from kalamos.preprocessing.steps import GreyImage
 
-__all__ = ["Examples", "check_label", "load_examples", "variations"]
+__all__ = ["Examples", "check_label", "hands_of_names", "load_examples", "variations"]
 
 MAX_LABEL_CHARACTERS = 50
 """Characters: room for a ligature, a word or a name, not for a page."""
@@ -41,6 +43,8 @@ class Examples:
         labels: composed (NFC), one an image.
         problems: what was passed over.
         names: the file that each image came from; None where there is none.
+        groups: whose hand each is; None where it is not known.
+        grouped_by: what says so.
 
     >>> import numpy as np
     >>> Examples.of([np.zeros((9, 9)), b"%PDF"], ["a", "b"]).problems[0].where
@@ -52,6 +56,8 @@ class Examples:
     labels: tuple[str, ...]
     problems: tuple[SkippedFile, ...] = ()
     names: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    grouped_by: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,7 +86,16 @@ class Examples:
     def of_dataset(cls, dataset: Dataset) -> Examples:
         """Its training images; the official test split is left alone."""
         labels = tuple(check_label(dataset.alphabet.labels[row]) for row in dataset.train.labels.tolist())
-        return cls(dataset.name, list(dataset.train.images), labels, dataset.problems, dataset.train.names)
+        groups = None if dataset.train.groups is None else tuple(map(str, dataset.train.groups.tolist()))
+        return cls(
+            dataset.name,
+            list(dataset.train.images),
+            labels,
+            dataset.problems,
+            dataset.train.names,
+            groups,
+            "" if groups is None else f"the dataset's {dataset.grouped_by}s",
+        )
 
 
 def load_examples(
@@ -108,7 +123,46 @@ def load_examples(
         )
     chosen = kept.tolist()
     labels, names = tuple(texts[row] for row in chosen), tuple(rows[row].name for row in chosen)
-    return Examples(listing.name, list(images), labels, problems, names)
+    given = [rows[row].group for row in chosen]
+    if any(group is not None for group in given):
+        hands: tuple[str, ...] | None = tuple(group or "" for group in given)
+        grouped_by = "the manifest's groups"
+    else:
+        hands, grouped_by = hands_of_names(names, labels)
+    return Examples(listing.name, list(images), labels, problems, names, hands, grouped_by)
+
+
+_LAST_NUMBER = re.compile(r"(\d+)\D*$")
+
+
+def hands_of_names(names: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
+    """Tell hands apart by folders below the classes' own, else by the last number of the files' names.
+
+    Numbers say whose hand it is only where they recur from class to class, and none twice in one.
+
+    Returns:
+        The groups, or None; and what told them.
+
+    >>> hands_of_names(["a/w1-003.png", "a/w1-007.png", "b/w2-003.png", "b/w2-007.png"], "aabb")
+    (('3', '7', '3', '7'), 'the last number of the file names')
+    >>> hands_of_names(["a/anna/1.png", "b/anna/1.png", "a/ben/1.png"], "aba")[0]
+    ('anna', 'anna', 'ben')
+    """
+    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
+    folders = [
+        path.parent.name if label_of(path.parent.name) != label else ""
+        for path, label in zip(paths, labels, strict=True)
+    ]
+    if all(folders) and 1 < len(set(folders)) < len(names):
+        return tuple(folders), "the folders below the classes"
+    found = [_LAST_NUMBER.search(path.stem) for path in paths]
+    numbers = tuple(str(int(match[1])) if match else "" for match in found)
+    pairs = list(zip(labels, numbers, strict=True))
+    classes, hands = len(set(labels)), len(set(numbers))
+    # Each number stands in half of the classes on average, at least.
+    if all(numbers) and len(set(pairs)) == len(pairs) and classes > 1 and 2 * len(pairs) >= classes * hands:
+        return numbers, "the last number of the file names"
+    return None, ""
 
 
 def check_label(label: str) -> str:

@@ -30,9 +30,29 @@ from kalamos.model_file.spec import few_known_text, licence_text, temperature_te
 from kalamos.utils.atomic_write import write_text
 from kalamos.writers.base import lines_without_controls
 
-__all__ = ["calibration", "card_path", "find_model", "model_path", "names", "render_card", "write_card"]
+__all__ = [
+    "base_names",
+    "calibration",
+    "card_path",
+    "find_model",
+    "model_path",
+    "names",
+    "render_card",
+    "teachable_names",
+    "write_card",
+]
 
 FOLDER = Path(__file__).parent
+BASE_FOLDER = FOLDER / "base"
+
+
+def base_names() -> tuple[str, ...]:
+    """List the shipped models that read no alphabet before one is taught to them.
+
+    >>> base_names()
+    ('glyphs',)
+    """
+    return tuple(sorted(path.stem for path in BASE_FOLDER.glob("*.onnx")))
 
 
 def names() -> tuple[str, ...]:
@@ -44,24 +64,29 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.onnx")))
 
 
+def teachable_names() -> tuple[str, ...]:
+    """List the shipped models that `kalamos teach` and `train --weights` take: base models too."""
+    return (*names(), *base_names())
+
+
 def model_path(name: str) -> Path:
     """Where a shipped model's file lies."""
-    return FOLDER / f"{name}.onnx"
+    return (BASE_FOLDER if name in base_names() else FOLDER) / f"{name}.onnx"
 
 
 def card_path(name: str) -> Path:
     """Where a shipped model's card lies: what it was trained on, how well it reads, its licence."""
-    return FOLDER / f"{name}.md"
+    return model_path(name).with_suffix(".md")
 
 
 def find_model(name_or_file: str | os.PathLike[str]) -> Path:
-    """The file of a shipped model, or the given file; a shipped model's name goes first.
+    """Find the file of a shipped model, or the given file; a shipped model's name goes first.
 
     Raises:
         ModelNotFoundError: neither.
     """
     name = os.fspath(name_or_file)
-    if name in names():
+    if name in names() or name in base_names():
         return model_path(name)
     path = Path(name)
     if not os.path.lexists(path):  # `Path.exists` raises where a name is too long

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
 
@@ -24,9 +25,12 @@ from kalamos.model_file.load import KNOWN_OUTPUT
 from kalamos.preprocessing import Preprocessor
 from kalamos.utils.atomic_write import write_bytes
 
-__all__ = ["ONNX", "record_metric", "record_robustness", "with_spec"]
+__all__ = ["ONNX", "record_metric", "record_robustness", "scrub", "store_as_half", "with_spec"]
 
 INPUT, LOGITS = "images", "logits"
+
+MIN_HALF_WEIGHTS = 64
+"""Smaller tensors, biases mostly, are not worth a node."""
 
 
 def record_metric(path: Path, metric: Metric) -> ModelSpec:
@@ -137,6 +141,24 @@ def scrub(model: onnx.ModelProto) -> None:
     for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]
+
+
+def store_as_half(model: onnx.ModelProto) -> None:
+    """Keep large weights, which are rounded to it already, as float16: onnxruntime widens them as it opens.
+
+    Half the file; the graph that runs, and how fast, stays the same.
+    """
+    casts = []
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size >= MIN_HALF_WEIGHTS:
+            name = tensor.name
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:], model.graph.value_info[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
 
 
 def with_spec(

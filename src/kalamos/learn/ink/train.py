@@ -16,7 +16,6 @@ from typing import Final
 import cv2
 import numpy as np
 import onnx
-import onnx.numpy_helper
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from kalamos.errors import ExportError, TrainingError
 from kalamos.learn.checkpoint import averaging, warm_cosine
-from kalamos.learn.export.onnx_format import scrub
+from kalamos.learn.export.onnx_format import scrub, store_as_half
 from kalamos.learn.ink.glyphs import GlyphPool
 from kalamos.learn.ink.network import InkNet
 from kalamos.learn.ink.recipe import InkRecipe
@@ -54,9 +53,6 @@ MAX_PART_WEIGHT: Final = 6.0
 
 WEIGHT_UNIT: Final = 32
 """Weights are passed on in 32nds."""
-
-MIN_HALF_WEIGHTS: Final = 64
-"""Smaller tensors, biases mostly, are not worth a node."""
 
 MAX_EXPORT_GAP: Final = 1e-4
 """Of a probability, between the network and its export."""
@@ -242,29 +238,11 @@ def encode_ink(network: InkNet, recipe: InkRecipe) -> bytes:
     model: onnx.ModelProto = program.model_proto
     onnx.checker.check_model(model, full_check=True)
     scrub(model)
-    _store_as_half(model)
+    store_as_half(model)
     onnx.helper.set_model_props(model, {"kalamos-ink": json.dumps(asdict(recipe), sort_keys=True)})
     content: bytes = model.SerializeToString(deterministic=True)
     _check_export(content, whole, example)
     return content
-
-
-def _store_as_half(model: onnx.ModelProto) -> None:
-    """Keep large weights, which are rounded to it already, as float16: onnxruntime widens them as it opens.
-
-    Half the file; the graph that runs, and how fast, stays the same.
-    """
-    casts = []
-    for tensor in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size >= MIN_HALF_WEIGHTS:
-            name = tensor.name
-            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-            casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:], model.graph.value_info[:]
-    model.graph.node.extend(nodes)
-    onnx.checker.check_model(model, full_check=True)
 
 
 def _check_export(content: bytes, network: nn.Module, example: Tensor) -> None:

@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable
 
 from kalamos.errors import RecipeError
-from kalamos.learn.models import classic  # noqa: F401  (its networks register themselves)
+from kalamos.learn.models import classic, embedding  # noqa: F401  (their networks register themselves)
 from kalamos.learn.models.base import (
     ARCHITECTURES,
     StagedNetwork,

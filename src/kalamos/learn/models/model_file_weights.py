@@ -43,6 +43,8 @@ def read_folded(content: bytes) -> dict[str, tuple[Tensor, Tensor]]:
     graph = onnx.load_from_string(content).graph
     tensors = {each.name: torch.tensor(onnx.numpy_helper.to_array(each)) for each in graph.initializer}
     for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in tensors:  # weights kept as float16
+            tensors[node.output[0]] = tensors[node.input[0]].float()
         if node.op_type == "DequantizeLinear" and node.input[0] in tensors:
             values, scale, zero = (tensors[name].float() for name in node.input)
             along = (-1, *[1] * (values.ndim - 1)) if scale.ndim else ()

@@ -1,0 +1,200 @@
+"""Teach an alphabet of one's own: a model of the examples' classes alone, from one example a class upward."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos._version import __version__
+from kalamos.alphabets import Alphabet
+from kalamos.errors import UsageError
+from kalamos.evaluation.calibration import fit_known, fit_temperature
+from kalamos.finetune.examples import Examples
+from kalamos.finetune.from_fonts import FONTS
+from kalamos.finetune.head import Head, split_model, with_head
+from kalamos.finetune.prototypes import (
+    Background,
+    HeldOut,
+    background,
+    fit_alphabet,
+    known_outputs,
+    leave_hands_out,
+)
+from kalamos.finetune.replay import EMBEDDING_STATS_KEY, encode_embedding_stats, fit_embedding_stats
+from kalamos.finetune.steps import check_answers, embed_examples, prepare_examples, record_training
+from kalamos.finetune.tuned import Expected, FineTuned, Score
+from kalamos.inputs.files import natural_order
+from kalamos.model_file import METADATA_KEY, KnownRecord, ModelSpec, open_model
+from kalamos.model_file.spec import MIN_TEMPERATURE_IMAGES, bound_temperature
+from kalamos.preprocessing import Preprocessor
+
+__all__ = ["teach_alphabet"]
+
+EMBEDDED: Final = 6_000
+"""Embeddings that a teaching is to take at most, examples and variations: four seconds of two cores."""
+
+MOST_VARIATIONS, FEWEST_VARIATIONS = 12, 1
+"""Of an example."""
+
+SHIPPED_TEMPERATURES: Final = ((1, 1.0), (3, 1.0), (10, 1.0))
+"""(examples a class, temperature): what the development alphabets ask for (`benchmarks/alphabets.py`); taken
+where an alphabet has too few hands to be measured by itself."""
+
+ALIKE_COSINE: Final = 0.8
+"""Classes whose directions have at least this cosine look alike."""
+
+SHOWN: Final = 10
+"""Confused pairs and weak classes that are kept."""
+
+MIN_KNOWN_EXAMPLES: Final = 2
+"""Held-out examples from which `known` can be calibrated at all."""
+
+
+def teach_alphabet(
+    content: bytes,
+    examples: Examples,
+    *,
+    where: str,
+    path: Path | None,
+    name: str | None,
+    seed: int,
+    licence: str,
+    on_progress: Callable[[float], None],
+) -> FineTuned:
+    """Make a model of the examples' classes alone out of a model's embedding.
+
+    Args:
+        content: the model file; of `glyphs`, or of any other.
+        where: what to call it in messages.
+        path: where it lies; None if it came as bytes.
+
+    Raises:
+        UsageError: the examples are of a single class.
+        DatasetError: none of them has any ink.
+    """
+    spec = open_model(content).spec
+    backbone, old = split_model(content, spec, where)
+    preprocessor = Preprocessor(spec.preprocessing)
+    images, rows, problems = prepare_examples(examples, preprocessor)
+    labels = tuple(sorted({examples.labels[row] for row in rows}, key=natural_order))
+    if len(labels) < 2:
+        raise UsageError(
+            f"{examples.name}: one class alone, {labels[0]!r}, leaves nothing to tell apart",
+            remedy="give a second class, or add this one to a model that has others (without --only)",
+        )
+    index = {label: code for code, label in enumerate(labels)}
+    codes = np.array([index[examples.labels[row]] for row in rows], np.int64)
+    groups = None if examples.groups is None else [examples.groups[row] for row in rows]
+    count = int(np.clip(EMBEDDED // len(codes) - 1, FEWEST_VARIATIONS, MOST_VARIATIONS))
+    generator = np.random.default_rng(seed)
+    embedded = embed_examples(backbone, preprocessor, images, count, generator, on_progress)
+    head = fit_alphabet(embedded, codes, len(labels))
+    others = _others(spec, head, embedded.shape[2])
+    held = None
+    if groups is not None and examples.grouped_by != FONTS:
+        _, hands = np.unique(groups, return_inverse=True)
+        held = leave_hands_out(embedded, codes, hands.astype(np.int64), len(labels), others.compared, seed)
+    expected = _expected(held, codes, labels, examples.grouped_by)
+    temperature = _temperature(held, codes)
+    known = _known(held, head, embedded, others)
+    on_progress(1.0)
+    how: Mapping[str, object] = {"only": True, "variations": count}
+    record = record_training(spec, examples, images, codes, hashlib.sha256(content).hexdigest(), seed, how)
+    new_spec = replace(
+        spec,
+        name=name if name is not None else f"{spec.name}-taught",
+        parameters=spec.parameters + head.weight.size + head.bias.size - old.weight.size - old.bias.size,
+        alphabet=Alphabet(examples.name, labels),
+        temperature=temperature,
+        training=record,
+        metrics=(),
+        quantisation=None,
+        selective=None,
+        known=known,
+        robustness=(),
+        licence=licence,
+        kalamos_version=__version__,
+        created=record.date,
+    )
+    stats = fit_embedding_stats(
+        embedded.reshape(-1, embedded.shape[2]), np.repeat(codes, embedded.shape[1]), len(labels)
+    )
+    metadata = {METADATA_KEY: new_spec.to_json(), EMBEDDING_STATS_KEY: encode_embedding_stats(stats)}
+    written = with_head(content, head, metadata, where, others=None if known is None else others.compared)
+    check_answers(written, head, embedded[:, 0], preprocessor.batch(images[:64]))
+    nothing = Score(0, 0, 0, 0)
+    return FineTuned(
+        spec=new_spec,
+        content=written,
+        before=nothing,
+        after=nothing if expected.n == 0 else Score(0, 0, expected.right, expected.n),
+        new_labels=labels,
+        n=len(codes),
+        problems=(*examples.problems, *problems),
+        taught_from=path,
+        expected=expected,
+        look_alikes=_look_alikes(head, labels),
+    )
+
+
+def _look_alikes(head: Head, labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The pairs of classes that are nearest to each other, the nearest first."""
+    directions = head.weight / np.linalg.norm(head.weight, axis=1, keepdims=True)
+    cosines = np.triu(directions @ directions.T, 1)
+    pairs = np.argwhere(cosines >= ALIKE_COSINE).tolist()
+    pairs.sort(key=lambda pair: -cosines[pair[0], pair[1]])
+    return tuple((labels[a], labels[b]) for a, b in pairs[:SHOWN])
+
+
+def _others(spec: ModelSpec, head: Head, size: int) -> Background:
+    """The background that fits this model's embedding; none but `glyphs`' own is shipped."""
+    if spec.architecture != "kalamos_glyphs":
+        return Background(np.zeros((0, size), np.float32), np.zeros((0, size), np.float32))
+    return background().without(head)
+
+
+def _expected(
+    held: HeldOut | None, codes: NDArray[np.int64], labels: tuple[str, ...], grouped_by: str
+) -> Expected:
+    if held is None:
+        return Expected(0, 0, 0, grouped_by)
+    truth, answers = codes[held.rows], held.logits.argmax(axis=1)
+    right = truth == answers
+    pairs = Counter(zip(truth[~right].tolist(), answers[~right].tolist(), strict=True))
+    confused = tuple((labels[a], labels[b], n) for (a, b), n in pairs.most_common(SHOWN))
+    shares = [
+        (labels[code], int(right[truth == code].sum()), int((truth == code).sum()))
+        for code in np.unique(truth[~right]).tolist()
+    ]
+    weak = tuple(sorted(shares, key=lambda each: each[1] / each[2])[:SHOWN])
+    return Expected(int(right.sum()), len(right), held.hands, grouped_by, confused, weak)
+
+
+def _temperature(held: HeldOut | None, codes: NDArray[np.int64]) -> float:
+    """Fit it to hands that were left out; take the shipped one where they are too few."""
+    if held is not None and len(held.rows) >= MIN_TEMPERATURE_IMAGES:
+        finite = np.where(np.isfinite(held.logits), held.logits, held.logits[np.isfinite(held.logits)].min())
+        return bound_temperature(fit_temperature(finite, codes[held.rows]), len(held.rows))
+    mean = len(codes) / max(1, len(np.unique(codes)))
+    counts, temperatures = zip(*SHIPPED_TEMPERATURES, strict=True)
+    return float(np.interp(mean, counts, temperatures))
+
+
+def _known(
+    held: HeldOut | None, head: Head, embedded: NDArray[np.float32], others: Background
+) -> KnownRecord | None:
+    """Calibrate whether an image is one of the classes: by hands left out, else by variations."""
+    if not len(others.compared) or not len(others.held_out):
+        return None
+    if held is not None and len(held.known) >= MIN_KNOWN_EXAMPLES:
+        mine = held.known
+    else:
+        mine = known_outputs(head, others.compared, embedded[:, 1:].reshape(-1, embedded.shape[2]))
+    return fit_known(mine, known_outputs(head, others.compared, others.held_out))

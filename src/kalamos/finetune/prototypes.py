@@ -1,0 +1,190 @@
+"""Own alphabets on a base model: a head of prototypes, calibrated by leaving hands out.
+
+The embedding of the base model brings together what people write for one character, also of scripts that it
+has not seen. A class is then the direction of its examples' mean (nearest class mean in cosine; Snell,
+Swersky and Zemel 2017), made sharper by logistic regression where the examples are enough for it. What is none of the
+classes is told by characters of other scripts, whose embeddings come with kalamos: an image is known where it
+is nearer to one of the classes than to those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.datasets.splits import k_fold
+from kalamos.finetune.head import Head, fit_head
+
+__all__ = [
+    "Background",
+    "HeldOut",
+    "background",
+    "fit_alphabet",
+    "known_outputs",
+    "leave_hands_out",
+]
+
+MAX_FOLDS: Final = 5
+"""Rounds of leaving hands out."""
+
+MIN_HANDS: Final = 3
+"""With fewer, leaving one out says too little of other hands."""
+
+MAX_REGRESSION: Final = 20_000_000
+"""Embeddings times classes up to which logistic regression sharpens the prototypes: seconds, and memory in
+proportion. More classes are told as well by their means alone."""
+
+REGRESSION_PENALTY: Final = 3e-2
+"""See `fit_head`; chosen on the development alphabets."""
+
+LOOK_ALIKE_COSINE: Final = 0.6
+"""A character of another script whose embedding is this near to a class looks like it, and is no outlier."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """Embeddings of characters that are none of the alphabet's.
+
+    Attributes:
+        compared: float32 [B, D], which an image is compared with.
+        held_out: float32 [M, D] of other characters and scribbles, by which the comparison is calibrated.
+    """
+
+    compared: NDArray[np.float32]
+    held_out: NDArray[np.float32]
+
+    def without(self, head: Head) -> Background:
+        """Return those that look like none of the classes of a head of prototypes."""
+
+        def unlike(others: NDArray[np.float32]) -> NDArray[np.float32]:
+            lengths = np.linalg.norm(others, axis=1, keepdims=True)
+            directions = head.weight / np.linalg.norm(head.weight, axis=1, keepdims=True)
+            near: NDArray[np.bool_] = ((others / lengths) @ directions.T).max(axis=1) >= LOOK_ALIKE_COSINE
+            return others[~near]
+
+        return Background(unlike(self.compared), unlike(self.held_out))
+
+
+@cache
+def background() -> Background:
+    """Read the characters of other scripts that come with kalamos."""
+    with files("kalamos.finetune").joinpath("background.npz").open("rb") as file, np.load(file) as arrays:
+        # Kept as int8: the scale makes them as long as the embeddings of `glyphs`.
+        compared, held_out = (
+            arrays[key].astype(np.float32) * arrays["scale"] for key in ("compared", "held_out")
+        )
+    return Background(compared, held_out)
+
+
+def fit_alphabet(embedded: NDArray[np.float32], codes: NDArray[np.int64], classes: int) -> Head:
+    """Fit a head to examples of each class.
+
+    Args:
+        embedded: float32 [N, 1 + K, D], of each example and its K variations; all of one length.
+        codes: int64 [N], in [0, classes); each class has at least one.
+
+    >>> examples = np.array([[[2.0, 0.0]], [[0.0, 2.0]]], np.float32)
+    >>> fit_alphabet(examples, np.array([0, 1]), 2).logits(examples[:, 0]).argmax(axis=1).tolist()
+    [0, 1]
+    """
+    # The example itself counts as much as all its variations.
+    weights = np.ones(embedded.shape[1])
+    weights[1:] = 1 / max(1, embedded.shape[1] - 1)
+    sums = np.zeros((classes, embedded.shape[2]))
+    np.add.at(sums, codes, np.einsum("nkd,k->nd", embedded, weights))
+    directions = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+    # Unit weights: the logits are the cosines times the embeddings' length.
+    start = Head(directions, np.zeros(classes))
+    every = embedded.reshape(-1, embedded.shape[2])
+    if classes < 2 or len(every) * classes > MAX_REGRESSION:
+        return start
+    repeated = np.repeat(codes, embedded.shape[1])
+    share = np.tile(weights, len(codes)) / np.bincount(codes, minlength=classes)[repeated]
+    return fit_head(
+        start, every, repeated, share, trainable=np.ones(classes, bool), penalty=REGRESSION_PENALTY
+    )
+
+
+def known_outputs(
+    head: Head, compared: NDArray[np.float32], embeddings: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Compare embeddings float32 [N, D] with the classes and with other characters: float64 [N].
+
+    The best class's logit, less the logarithm of the sum over the others' exponentials; 0 without any others.
+    """
+    if not len(compared):
+        return np.zeros(len(embeddings))
+    others = embeddings.astype(np.float64) @ _directions(compared).T
+    highest = others.max(axis=1, keepdims=True)
+    rest = highest[:, 0] + np.log(np.exp(others - highest).sum(axis=1))
+    best: NDArray[np.float64] = head.logits(embeddings).max(axis=1) - rest
+    return best
+
+
+def _directions(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
+    wide = embeddings.astype(np.float64)
+    unit: NDArray[np.float64] = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    return unit
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What heads answer on hands that they have not learnt from.
+
+    Attributes:
+        rows: int64 [M], which examples; those without another hand for their class are left out.
+        logits: float64 [M, C].
+        known: float64 [M], see `known_outputs`.
+        hands: how many hands there are.
+    """
+
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    known: NDArray[np.float64]
+    hands: int
+
+
+def leave_hands_out(
+    embedded: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    classes: int,
+    compared: NDArray[np.float32],
+    seed: int,
+) -> HeldOut | None:
+    """Answer each hand's examples by a head fitted to the other hands.
+
+    Args:
+        embedded: as for `fit_alphabet`.
+        codes: int64 [N].
+        groups: int64 [N], whose hand each is.
+        compared: see `Background`.
+
+    Returns:
+        None with fewer than `MIN_HANDS` hands.
+    """
+    hands = len(np.unique(groups))
+    if hands < MIN_HANDS:
+        return None
+    folds = min(MAX_FOLDS, hands)
+    rows, logits, known = [], [], []
+    for fold in range(folds):
+        train, held = k_fold(codes, folds, fold, seed, groups)
+        held = held[np.isin(codes[held], codes[train])]
+        if not len(held):
+            continue
+        seen, inverse = np.unique(codes[train], return_inverse=True)
+        partial = fit_alphabet(embedded[train], inverse.astype(np.int64), len(seen))
+        answered = np.full((len(held), classes), -np.inf)
+        answered[:, seen] = partial.logits(embedded[held, 0])
+        rows.append(held)
+        logits.append(answered)
+        known.append(known_outputs(partial, compared, embedded[held, 0]))
+    if not rows:
+        return None
+    return HeldOut(np.concatenate(rows), np.concatenate(logits), np.concatenate(known), hands)
