@@ -29,10 +29,12 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import DIGITS
 from kalamos.datasets.named import data_dir
+from kalamos.evaluation.calibration import fit_temperature
 from kalamos.evaluation.metrics import wilson_interval
 from kalamos.evaluation.ood import exposure
 from kalamos.finetune import Examples, fine_tune
 from kalamos.finetune.from_fonts import draw_examples, find_fonts
+from kalamos.finetune.own_alphabet import MAX_OWN_WITHHELD
 from kalamos.images import load_grey
 from kalamos.learn.data import DRAWN_SETS
 from kalamos.learn.glyphs.pool import STEPS
@@ -222,6 +224,24 @@ def known_row(name: str, alphabets: dict[str, Letters]) -> dict[str, Any]:
     }
 
 
+def calibration(alphabets: dict[str, Letters]) -> Iterator[tuple[int, float, float]]:
+    """(samples, temperature, `known` output that 1 % is below) on unseen hands: means over the alphabets."""
+    for count in COUNTS:
+        found = []
+        for letters in alphabets.values():
+            asked = letters.where(lambda drawer: drawer > TEACHING)
+            for drawers in list(drawers_of(count))[:4]:
+                taught = letters.where(set(drawers).__contains__)
+                reader = fine_tune("glyphs", Examples.of(taught.images, taught.labels)).recognizer()
+                images = Preprocessor(STEPS).batch(Preprocessor(STEPS).images(asked.images))  # type: ignore[arg-type]
+                logits, known = reader.model.graph.run(["logits", "known"], images)
+                truth = np.array([reader.labels.index(label) for label in asked.labels])
+                temperature = fit_temperature(logits, truth)
+                found.append((np.log(temperature), np.quantile(known, MAX_OWN_WITHHELD)))
+        log_temperature, lowest = np.mean(found, axis=0).tolist()
+        yield count, float(np.exp(log_temperature)), lowest
+
+
 def table(kept: dict[str, Any]) -> str:
     names = list(dict.fromkeys(row["alphabet"] for row in kept["samples"]))
     lines = [f"| | samples | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
@@ -281,8 +301,13 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="keep the figures, write the page and the plot")
     parser.add_argument("--quick", action="store_true", help="two draws each")
     parser.add_argument("--only", nargs="+", help="alphabets")
+    parser.add_argument("--calibrate", action="store_true", help="print what own_alphabet.CALIBRATED holds")
     asked = parser.parse_args()
     alphabets = read_alphabets()
+    if asked.calibrate:
+        for row in calibration(alphabets):
+            print("({}, {:.2f}, {:.2f})".format(*row), flush=True)
+        return
     kept: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "samples": [], "known": []}
     for name, letters in alphabets.items():
         if asked.only and name not in asked.only:

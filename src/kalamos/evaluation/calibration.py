@@ -87,17 +87,21 @@ def fit_temperature(
     return float(math.exp(found.x))
 
 
-def fit_known(characters: NDArray[np.floating], outliers: NDArray[np.floating]) -> KnownRecord:
+def fit_known(
+    characters: NDArray[np.floating], outliers: NDArray[np.floating], withheld: float = MAX_WITHHELD
+) -> KnownRecord:
     """Find what a network's answers to characters and to outliers mean, and below which one not to answer.
 
     Platt scaling (1999) over both, weighted as if there were as many of one as of the other. The threshold
-    withholds at most 0.5 % of the characters. Fewer than 200 cannot show that: then it is a low
-    probability, or what their lowest quarter lets expect. Of six small models calibrated on 20 characters,
-    again and again, this withheld 0.4 % to 0.8 % of thousands of unseen ones, and 86 % to 95 % of scribbles.
+    withholds at most 0.5 % of the characters, unless `withheld` says otherwise. Fewer than 200 cannot show
+    that: then it is a low probability, or what their lowest quarter lets expect. Of six small models
+    calibrated on 20 characters, again and again, this withheld 0.4 % to 0.8 % of thousands of unseen ones,
+    and 86 % to 95 % of scribbles.
 
     Args:
         characters: [N] outputs for characters, N >= 1, that the network was not trained on.
         outliers: [M] outputs for what is no character, M >= 1.
+        withheld: the share of the characters that the threshold may withhold, in (0, 1).
 
     >>> generator = np.random.default_rng(0)
     >>> found = fit_known(generator.normal(3, 1, 2000), generator.normal(-3, 1, 500))
@@ -112,9 +116,9 @@ def fit_known(characters: NDArray[np.floating], outliers: NDArray[np.floating]) 
     scale = max(float(fitted.coef_[0, 0]), MIN_KNOWN_SCALE)
     record = KnownRecord(scale, float(fitted.intercept_[0]), 0.0, len(characters), 0.0, len(outliers), 1.0)
     known, others = record.probabilities(characters), record.probabilities(outliers)
-    lowest, most = float(np.sort(known)[int(MAX_WITHHELD * len(known))]), MAX_KNOWN_THRESHOLD
+    lowest, most = float(np.sort(known)[int(withheld * len(known))]), MAX_KNOWN_THRESHOLD
     if len(known) < MIN_KNOWN_IMAGES:
-        expected = float(record.probabilities(np.array([_expected_low(characters)]))[0])
+        expected = float(record.probabilities(np.array([_expected_low(characters, withheld)]))[0])
         most = min(most, max(FEW_KNOWN_THRESHOLD, expected))
     threshold = min(lowest, most)
     return replace(
@@ -125,8 +129,8 @@ def fit_known(characters: NDArray[np.floating], outliers: NDArray[np.floating]) 
     )
 
 
-def _expected_low(outputs: NDArray[np.floating]) -> float:
-    """Find the output that 0.5 % of characters such as these are expected to be below.
+def _expected_low(outputs: NDArray[np.floating], withheld: float) -> float:
+    """Find the output that so many of characters such as these are expected to be below.
 
     The lowest quarter decays exponentially (peaks over a threshold, Pickands 1975), at a rate that is known
     the less the fewer they are: averaged over what it may be, the answer is the lower.
@@ -136,7 +140,7 @@ def _expected_low(outputs: NDArray[np.floating]) -> float:
         return -math.inf
     ordered = np.sort(outputs.astype(np.float64))
     decay = float((ordered[few] - ordered[:few]).mean())
-    rarer = few / (len(outputs) * MAX_WITHHELD)
+    rarer = few / (len(outputs) * withheld)
     return float(ordered[few] - few * decay * (rarer ** (1 / few) - 1))
 
 

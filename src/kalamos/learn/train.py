@@ -392,7 +392,7 @@ def _known_record(
         glyphs, seed = characters.cpu().numpy(), seed_of(recipe.seed, KNOWN_STREAM)
         photographs = photographed(glyphs, Camera(), Preprocessor(recipe.preprocessing), seed)
         characters = torch.cat([characters, torch.from_numpy(photographs).to(characters.device)])
-    each = [
+    mine, others = (
         infer_known(network, validation.normalise(images).cpu().numpy()) for images in (characters, outliers)
-    ]
-    return fit_known(*each)
+    )
+    return fit_known(mine, others)
