@@ -226,20 +226,31 @@ def known_row(name: str, alphabets: dict[str, Letters]) -> dict[str, Any]:
 
 def calibration(alphabets: dict[str, Letters]) -> Iterator[tuple[int, float, float]]:
     """(samples, temperature, `known` output that 1 % is below) on unseen hands: means over the alphabets."""
-    for count in COUNTS:
+    preprocessor = Preprocessor(STEPS)
+    for count in (0, *COUNTS):
         found = []
-        for letters in alphabets.values():
+        for name, letters in alphabets.items():
             asked = letters.where(lambda drawer: drawer > TEACHING)
-            for drawers in list(drawers_of(count))[:4]:
-                taught = letters.where(set(drawers).__contains__)
-                reader = fine_tune("glyphs", Examples.of(taught.images, taught.labels)).recognizer()
-                images = Preprocessor(STEPS).batch(Preprocessor(STEPS).images(asked.images))  # type: ignore[arg-type]
-                logits, known = reader.model.graph.run(["logits", "known"], images)
+            batch = preprocessor.batch(preprocessor.images(asked.images))  # type: ignore[arg-type]
+            for examples in list(_taught(name, letters, count))[:4]:
+                reader = fine_tune("glyphs", examples).recognizer()
+                logits, known = reader.model.graph.run(["logits", "known"], batch)
                 truth = np.array([reader.labels.index(label) for label in asked.labels])
-                temperature = fit_temperature(logits, truth)
-                found.append((np.log(temperature), np.quantile(known, MAX_OWN_WITHHELD)))
+                found.append((np.log(fit_temperature(logits, truth)), np.quantile(known, MAX_OWN_WITHHELD)))
         log_temperature, lowest = np.mean(found, axis=0).tolist()
         yield count, float(np.exp(log_temperature)), lowest
+
+
+def _taught(name: str, letters: Letters, count: int) -> Iterator[Examples]:
+    """Examples by so many drawers, again and again; with 0 those of fonts, under the set's own labels."""
+    if count:
+        for drawers in drawers_of(count):
+            chosen = letters.where(set(drawers).__contains__)
+            yield Examples.of(chosen.images, chosen.labels)
+    elif name in IN_FONTS:
+        drawn = draw_examples(IN_FONTS[name], find_fonts())
+        label_of = dict(zip(IN_FONTS[name], sorted(set(letters.labels)), strict=True))
+        yield replace(drawn, labels=tuple(label_of[label] for label in drawn.labels))
 
 
 def table(kept: dict[str, Any]) -> str:

@@ -43,9 +43,9 @@ EMBEDDED: Final = 6_000
 MOST_VARIATIONS, FEWEST_VARIATIONS = 12, 1
 """Of an example."""
 
-CALIBRATED: Final = ((1, 1.0, 0.0), (3, 1.0, 0.0), (5, 1.0, 0.0), (10, 1.0, 0.0))
+CALIBRATED: Final = ((0, 1.0, 0.0), (1, 1.0, 0.0), (3, 1.0, 0.0), (5, 1.0, 0.0), (10, 1.0, 0.0))
 """(examples a class, temperature, the `known` output that one in a hundred of unseen hands is below), of the
-development alphabets (`benchmarks/alphabets.py --calibrate`); taken where an alphabet has too few hands to be
+development alphabets (`benchmarks/alphabets.py --calibrate`; 0: fonts alone); taken where an alphabet has too few hands to be
 measured by itself."""
 
 MAX_OWN_WITHHELD: Final = 0.01
@@ -107,8 +107,10 @@ def teach_alphabet(
         _, hands = np.unique(groups, return_inverse=True)
         held = leave_hands_out(embedded, codes, hands.astype(np.int64), len(labels), others.compared, seed)
     expected = _expected(held, codes, labels, examples.grouped_by)
-    temperature = _temperature(held, codes)
-    known = _known(held, head, embedded, codes, others)
+    # No hand taught what fonts drew.
+    samples = 0.0 if examples.grouped_by == FONTS else len(codes) / len(labels)
+    temperature = _temperature(held, codes, samples)
+    known = _known(held, head, embedded, samples, others)
     on_progress(1.0)
     how: Mapping[str, object] = {"only": True, "variations": count}
     record = record_training(spec, examples, images, codes, hashlib.sha256(content).hexdigest(), seed, how)
@@ -182,26 +184,25 @@ def _expected(
     return Expected(int(right.sum()), len(right), held.hands, grouped_by, confused, weak)
 
 
-def _temperature(held: HeldOut | None, codes: NDArray[np.int64]) -> float:
+def _temperature(held: HeldOut | None, codes: NDArray[np.int64], samples: float) -> float:
     """Fit it to hands that were left out; take the shipped one where they are too few."""
     if held is not None and len(held.rows) >= MIN_TEMPERATURE_IMAGES:
         finite = np.where(np.isfinite(held.logits), held.logits, held.logits[np.isfinite(held.logits)].min())
         return bound_temperature(fit_temperature(finite, codes[held.rows]), len(held.rows))
-    return _calibrated(codes)[0]
+    return _calibrated(samples)[0]
 
 
-def _calibrated(codes: NDArray[np.int64]) -> tuple[float, float]:
-    """The shipped temperature and `known` output for so many examples a class."""
-    mean = len(codes) / len(np.unique(codes))
+def _calibrated(samples: float) -> tuple[float, float]:
+    """Return the shipped temperature and `known` output for so many examples a class."""
     counts, temperatures, lowest = zip(*CALIBRATED, strict=True)
-    return float(np.interp(mean, counts, temperatures)), float(np.interp(mean, counts, lowest))
+    return float(np.interp(samples, counts, temperatures)), float(np.interp(samples, counts, lowest))
 
 
 def _known(
     held: HeldOut | None,
     head: Head,
     embedded: NDArray[np.float32],
-    codes: NDArray[np.int64],
+    samples: float,
     others: Background,
 ) -> KnownRecord | None:
     """Calibrate whether an image is one of the classes: by hands left out, else by what is shipped."""
@@ -212,6 +213,6 @@ def _known(
     else:
         mine = known_outputs(head, others.compared, embedded[:, 1:].reshape(-1, embedded.shape[2]))
         # Variations of what was learnt are read too well: unseen hands are known less, as much as elsewhere.
-        mine += _calibrated(codes)[1] - np.quantile(mine, MAX_OWN_WITHHELD)
+        mine += _calibrated(samples)[1] - np.quantile(mine, MAX_OWN_WITHHELD)
     outliers = known_outputs(head, others.compared, others.held_out)
     return fit_known(mine, outliers, MAX_OWN_WITHHELD)

@@ -2,9 +2,9 @@
 
 The embedding of the base model brings together what people write for one character, also of scripts that it
 has not seen. A class is then the direction of its examples' mean (nearest class mean in cosine; Snell,
-Swersky and Zemel 2017), made sharper by logistic regression where the examples are enough for it. What is none
-of the classes is told by characters of other scripts, whose embeddings come with kalamos: an image is known
-where it is nearer to one of the classes than to those.
+Swersky and Zemel 2017), made sharper by logistic regression where the examples are enough for it. What is
+none of the classes is told by characters of other scripts, whose embeddings come with kalamos: an image is
+known where it is nearer to one of the classes than to those.
 """
 
 from __future__ import annotations
