@@ -45,8 +45,8 @@ MOST_VARIATIONS, FEWEST_VARIATIONS = 12, 1
 
 CALIBRATED: Final = ((0, 1.0, 0.0), (1, 1.0, 0.0), (3, 1.0, 0.0), (5, 1.0, 0.0), (10, 1.0, 0.0))
 """(examples a class, temperature, the `known` output that one in a hundred of unseen hands is below), of the
-development alphabets (`benchmarks/alphabets.py --calibrate`; 0: fonts alone); taken where an alphabet has too few hands to be
-measured by itself."""
+development alphabets (`benchmarks/alphabets.py --calibrate`; 0: fonts alone); taken where an alphabet has too
+few hands to be measured by itself."""
 
 MAX_OWN_WITHHELD: Final = 0.01
 """The share of an alphabet's own characters that its threshold for `known` may withhold. Twice that of the
