@@ -112,7 +112,12 @@ def teach_alphabet(
     temperature = _temperature(held, codes, samples)
     known = _known(held, head, embedded, samples, others)
     on_progress(1.0)
-    how: Mapping[str, object] = {"only": True, "variations": count}
+    how: Mapping[str, object] = {
+        "only": True,
+        "variations": count,
+        "held_out": expected.n,
+        "from_fonts": examples.grouped_by == FONTS,
+    }
     record = record_training(spec, examples, images, codes, hashlib.sha256(content).hexdigest(), seed, how)
     new_spec = replace(
         spec,

@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from kalamos.alphabets import BASE_LABELS
 from kalamos.errors import ModelNotFoundError, suggest
 from kalamos.model_file import (
     KnownRecord,
@@ -26,7 +27,7 @@ from kalamos.model_file import (
     TrainingRecord,
     check_model,
 )
-from kalamos.model_file.spec import few_known_text, licence_text, temperature_text
+from kalamos.model_file.spec import MIN_TEMPERATURE_IMAGES, few_known_text, licence_text, temperature_text
 from kalamos.utils.atomic_write import write_text
 from kalamos.writers.base import lines_without_controls
 
@@ -100,6 +101,9 @@ def find_model(name_or_file: str | os.PathLike[str]) -> Path:
 RENDERED: Final = "build/rendered/"
 """Where `make fonts` draws datasets of fonts."""
 
+NOTO_FONTS: Final = "noto-fonts"
+"""What the base model learns from besides hands."""
+
 FONT_LICENCES: Final = "SIL Open Font License 1.1 or Apache License 2.0, font by font"
 
 TARGETS: Final = (0.95, 0.99, 0.995, 0.999)
@@ -128,13 +132,15 @@ def render_card(path: Path) -> str:
     spec = check_model(path)
     content = path.read_bytes()
     training = spec.training
+    base = spec.alphabet.labels == BASE_LABELS
+    reads = f"{len(spec.alphabet)} classes ({spec.alphabet.name}): {' '.join(spec.alphabet.labels)}"
     facts = {
-        "Reads": f"{len(spec.alphabet)} classes ({spec.alphabet.name}): {' '.join(spec.alphabet.labels)}",
+        "Reads": "no alphabet by itself: `kalamos teach` gives it one" if base else reads,
         "Network": f"`{spec.architecture}`, {spec.parameters:,} parameters",
         "File": f"{len(content):,} bytes, SHA-256 `{hashlib.sha256(content).hexdigest()}`",
         "Input": f"one grey channel, {spec.input_size}x{spec.input_size} px, after "
         + ", ".join(str(step["step"]) for step in spec.preprocessing),
-        "Temperature": calibration(spec),
+        **({} if base else {"Temperature": calibration(spec)}),
         **({} if spec.quantisation is None else {"Quantised": _quantised(spec.quantisation)}),
         "Licence": _licence(spec),
         "Made by": f"kalamos {spec.kalamos_version}, {spec.created}",
@@ -180,9 +186,15 @@ def write_card(path: Path) -> Path:
 def _trained(training: TrainingRecord) -> str:
     taught = training.recipe.get("taught")
     if isinstance(taught, dict):  # `kalamos teach` made it of another file
-        return (
+        hands = "No hand taught it: its shapes are those of fonts. " if taught.get("from_fonts") else ""
+        return hands + (
             f"Taught with {training.n:,} examples of `{training.dataset}` (SHA-256 `{training.sha256}`), "
             f"{training.date}, from `{taught.get('model')}` (its file: SHA-256 `{taught.get('sha256')}`)."
+        )
+    if training.dataset == NOTO_FONTS:
+        return (
+            f"{training.n:,} drawings of the fonts' characters and images of the hands, seed {training.seed}, "
+            f"{training.date}, torch {training.torch}."
         )
     also = training.recipe.get("also")
     besides = "".join(f" and of `{each}`" for each in also) if isinstance(also, list) else ""
@@ -215,6 +227,11 @@ def _sources(training: TrainingRecord) -> Iterator[tuple[str, str]]:
 
 def _source(name: str) -> tuple[str, str]:
     """Name a dataset's source and licence."""
+    if name == NOTO_FONTS:
+        return (
+            name,
+            "Noto (Google; Debian's fonts-noto-core, fonts-noto-cjk). Licence: SIL Open Font License 1.1",
+        )
     if name.startswith(RENDERED):
         return name, f"drawn from the fonts of recipes/handwriting-fonts.txt. Licence: {FONT_LICENCES}"
     # Late, as only a card needs the catalogue of datasets.
@@ -252,7 +269,14 @@ def calibration(spec: ModelSpec) -> str:
     """A model's temperature, and what it comes from, for people."""
     taught = _taught(spec)
     if taught is not None:
-        return f"{spec.temperature:.3f}, that of `{taught.get('model')}`, which this model was taught from"
+        if not taught.get("only"):
+            return (
+                f"{spec.temperature:.3f}, that of `{taught.get('model')}`, which this model was taught from"
+            )
+        held = taught.get("held_out")
+        if isinstance(held, int) and held >= MIN_TEMPERATURE_IMAGES:
+            return f"{spec.temperature:.3f}, fitted on {held:,} examples by hands that were left out"
+        return f"{spec.temperature:.3f}, that of other alphabets with as few samples"
     return temperature_text(spec.temperature, None if spec.selective is None else spec.selective.n)
 
 

@@ -29,12 +29,13 @@ from kalamos.learn.augment import augment
 from kalamos.learn.checkpoint import averaging, warm_cosine
 from kalamos.learn.distributed import choose_precision
 from kalamos.learn.export.onnx_format import encode_onnx, store_as_half, with_spec
-from kalamos.learn.glyphs.pool import STEPS, GlyphImages
+from kalamos.learn.glyphs.pool import HAND_SETS, STEPS, GlyphImages
 from kalamos.learn.glyphs.recipe import GlyphRecipe
 from kalamos.learn.models import StagedNetwork
 from kalamos.learn.models.base import count_parameters, fold_batch_norms
 from kalamos.learn.models.embedding import INPUT_SIZE, LOGIT_SCALE, EmbeddingHead, kalamos_glyphs
 from kalamos.model_file import ModelSpec, TrainingRecord
+from kalamos.zoo import NOTO_FONTS
 
 __all__ = ["Embedder", "embed", "encode_background", "encode_glyphs", "train_glyphs"]
 
@@ -190,11 +191,11 @@ def encode_glyphs(network: StagedNetwork, recipe: GlyphRecipe, n: int) -> bytes:
         min_confidence=0.0,
         feature_maps=tuple(base.stages),
         training=TrainingRecord(
-            dataset="glyphs",
+            dataset=NOTO_FONTS,
             split="all",
             n=n,
             sha256=hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest(),
-            recipe=asdict(recipe),
+            recipe={**asdict(recipe), "dataset": NOTO_FONTS, "also": [*HAND_SETS, "unipen"]},
             seed=recipe.seed,
             date=today,
             torch=torch.__version__,
