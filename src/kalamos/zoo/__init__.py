@@ -228,10 +228,7 @@ def _sources(training: TrainingRecord) -> Iterator[tuple[str, str]]:
 def _source(name: str) -> tuple[str, str]:
     """Name a dataset's source and licence."""
     if name == NOTO_FONTS:
-        return (
-            name,
-            "Noto (Google; Debian's fonts-noto-core, fonts-noto-cjk). Licence: SIL Open Font License 1.1",
-        )
+        return name, "Debian's fonts-noto-core and fonts-noto-cjk. Licence: SIL Open Font License 1.1"
     if name.startswith(RENDERED):
         return name, f"drawn from the fonts of recipes/handwriting-fonts.txt. Licence: {FONT_LICENCES}"
     # Late, as only a card needs the catalogue of datasets.
