@@ -193,7 +193,7 @@ def _trained(training: TrainingRecord) -> str:
         )
     if training.dataset == NOTO_FONTS:
         return (
-            f"{training.n:,} drawings of the fonts' characters and images of the hands, seed {training.seed}, "
+            f"{training.n:,} drawings of fonts' characters and images of hands, seed {training.seed}, "
             f"{training.date}, torch {training.torch}."
         )
     also = training.recipe.get("also")
