@@ -66,9 +66,9 @@ def wait(page: Page, selector: str, text: str | re.Pattern[str]) -> str:
     return found.inner_text()
 
 
-def draw(page: Page, *strokes: list[tuple[int, int]]) -> None:
-    """Draw on the pad, in px of its 320."""
-    canvas = page.locator("#pad canvas")
+def draw(page: Page, *strokes: list[tuple[int, int]], pad: str = "#pad") -> None:
+    """Draw on a pad, in px of its 320."""
+    canvas = page.locator(f"{pad} canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box is not None

@@ -123,7 +123,7 @@ def find_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
     distances = np.linalg.norm(middles[:, None] - middles[None], axis=-1) / side
     across, down = _axes(boxes)
     moved = np.zeros((len(boxes), 2))  # along each box's own axes, in px
-    for reach, spread, taps in zip(REACHES[:2], SPREADS, TAPS[:2], strict=True):
+    for reach, spread, taps in zip(REACHES[:-1], SPREADS, TAPS[:-1], strict=True):
         profiles = _profiles(image, scale, _moved(boxes, moved, across, down), reach * side, taps)
         shared = np.exp(-0.5 * (distances / spread) ** 2)
         shared /= shared.sum(axis=1, keepdims=True)
@@ -152,10 +152,10 @@ def _settle(
     """Find each side's own line in the last round."""
     across, down = _axes(boxes)
     near = _moved(boxes, moved, across, down)
-    profiles = _profiles(image, scale, near, REACHES[2] * side, TAPS[2])
+    profiles = _profiles(image, scale, near, REACHES[-1] * side, TAPS[-1])
     offset, strength = _peaks(profiles)
     # Top and bottom sides move down, left and right ones across: of these, neighbours tell the same.
-    shared = np.exp(-0.5 * (distances / SPREADS[1]) ** 2)
+    shared = np.exp(-0.5 * (distances / SPREADS[-1]) ** 2)
     found = strength >= FOUND
     usual = np.zeros_like(offset)
     for pair in ((0, 2), (1, 3)):

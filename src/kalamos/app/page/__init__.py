@@ -1,10 +1,11 @@
 """The page of `kalamos app`, one module a tab.
 
 ```
-__init__ ─ read_tab, pages_tab, folder_tab, review_tab    the tabs
+__init__ ─ read_tab, pages_tab, folder_tab, review_tab, alphabet_tab    the tabs
            ├─ reading_scans, readings, form_readings      pages and forms, read and put right
            ├─ shown, box_corrections                      what the browser gets of them, what is kept
            ├─ corrections                      labels asked about, and saved
+           ├─ drawn_alphabet                   what is drawn of an alphabet of one's own
            ├─ context                          what the tabs share: looks, fields, the choice of the model
            ├─ session                          all that belongs to one visit
            └─ html                             answers, letter names, pictures
@@ -20,6 +21,7 @@ import gradio as gr
 
 from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
+from kalamos.app.page.alphabet_tab import build_alphabet
 from kalamos.app.page.context import (
     PRIVATE,
     Context,
@@ -89,6 +91,8 @@ def build_page(
                 build_folder(context, page, folder)
             with gr.Tab("Check and teach", id="check") as checking:
                 build_checking(context, checking)
+            with gr.Tab("My alphabet", id="alphabet") as alphabet:
+                build_alphabet(context, alphabet)
         connect_model_picker(page, context, about)
         if local if model_upload is None else model_upload:
             connect_model_file(context, *build_model_file())

@@ -20,6 +20,7 @@ from kalamos.predictions import Prediction
 from kalamos.recognizer import Recognizer, load
 
 if TYPE_CHECKING:
+    from kalamos.app.page.drawn_alphabet import DrawnAlphabet
     from kalamos.app.page.readings import Reading
     from kalamos.finetune.corrections import Corrections
 
@@ -255,6 +256,10 @@ class Session:
     """Models that were uploaded or taught here."""
     taught: Path | None = None
     """The model that was taught last."""
+    alphabet: DrawnAlphabet | None = None
+    """The alphabet of one's own that is drawn."""
+    own_reader: str | None = None
+    """The model that was taught from it last."""
     taught_from: dict[str, str] = field(default_factory=dict)
     """A model that was taught here -> the one it was taught from."""
     corrections: dict[tuple[str, str], Corrections] = field(default_factory=dict)
