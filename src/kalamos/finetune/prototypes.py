@@ -39,7 +39,7 @@ MAX_REGRESSION: Final = 20_000_000
 """Embeddings times classes up to which logistic regression sharpens the prototypes: seconds, and memory in
 proportion. More classes are told as well by their means alone."""
 
-REGRESSION_PENALTY: Final = 3e-2
+REGRESSION_PENALTY: Final = 1e-2
 """See `fit_head`; chosen on the development alphabets."""
 
 LOOK_ALIKE_COSINE: Final = 0.6
