@@ -94,3 +94,53 @@ def test_no_licence_is_stated_that_nobody_chose(command: Command, crosses: Path,
     )
     assert "licence: MIT" in done.out.decode()
     assert kalamos.load(tmp_path / "B.ONNX").spec.licence == "MIT"
+
+
+def test_glyphs_reads_the_folder_alone_and_says_what_to_expect(command: Command, tmp_path: Path) -> None:
+    _letters(tmp_path / "letters", "TL", hands=4)
+    new, sheet = tmp_path / "mine.onnx", tmp_path / "sheet.html"
+    done = command("teach", "glyphs", tmp_path / "letters", "-o", new, "--sheet", sheet)
+    assert done.code == 0, done.err
+    assert "classes: L T" in done.out.decode()
+    assert "4 hands left out in turn, told by the last number of the file names" in done.out.decode()
+    assert kalamos.load(new).labels == ("L", "T")
+    assert sheet.read_text("utf-8").count("<img ") == 8
+
+
+def test_shapes_come_from_fonts_where_there_is_no_folder(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("fontTools", reason="needs the extra 'fonts'")
+    import matplotlib as mpl
+
+    font = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    done = command("teach", "glyphs", "--chars", "αβ γ𓀀", "--font", font, "-o", tmp_path / "greek.onnx")
+    assert done.code == 1  # one character is in no font
+    assert "classes: α β γ" in done.out.decode()
+    assert "no hand taught it" in done.out.decode()
+    assert "no font has this character" in done.err
+    assert "No hand taught it" in command("models", tmp_path / "greek.onnx").out.decode()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        ("letters", "--chars", "ab"),
+        ("--chars", "ab", "--script", "Greek"),
+        ("letters", "--font", "."),
+        ("--chars", " "),
+        ("--script", "Klingon"),
+    ],
+)
+def test_one_source_of_shapes_is_asked_for(command: Command, given: tuple[str, ...], tmp_path: Path) -> None:
+    done = command("teach", "glyphs", *given, "-o", tmp_path / "a.onnx")
+    assert done.code == 2
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def _letters(folder: Path, letters: str, hands: int) -> None:
+    for letter in letters:
+        (folder / letter).mkdir(parents=True)
+        for hand in range(hands):
+            page = np.full((60, 50), 255, np.uint8)
+            cv2.putText(page, letter, (6 + hand, 50), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 0, 3 + hand, cv2.LINE_AA)
+            cv2.imwrite(str(folder / letter / f"hand-{hand:02d}.png"), page)

@@ -16,6 +16,7 @@ import kalamos
 from kalamos.alphabets import BASE_LABELS
 from kalamos.errors import DatasetError, UsageError
 from kalamos.finetune import Examples, FineTuned, fine_tune
+from kalamos.finetune.contact_sheet import contact_sheet
 from kalamos.finetune.examples import hands_of_names
 from kalamos.finetune.prototypes import Background, fit_alphabet, known_outputs, leave_hands_out
 from kalamos.model_file import open_model
@@ -205,3 +206,14 @@ def test_two_hands_are_too_few_to_leave_one_out() -> None:
     embedded = np.random.default_rng(0).normal(size=(4, 1, 3)).astype(np.float32)
     codes = np.array([0, 1, 0, 1])
     assert leave_hands_out(embedded, codes, np.array([0, 0, 1, 1]), 2, embedded[:0, 0], 0) is None
+
+
+def test_the_contact_sheet_shows_every_sample_and_stands_alone(taught: FineTuned) -> None:
+    page = contact_sheet(taught)
+    assert page.count("<img ") == taught.n == len(taught.samples)
+    assert all(f"<bdi>{label}</bdi>" in page for label in taught.labels)
+    assert "http" not in page.replace("http-equiv", "")
+    spoilt = replace(taught.samples[0], answer="<b>box", name="a/<img>.png")
+    page = contact_sheet(replace(taught, samples=(spoilt, *taught.samples[1:])))
+    assert "&lt;b&gt;box" in page
+    assert page.count('class="tile wrong"') >= 1

@@ -56,6 +56,13 @@ SHOWN_CLASSES = 60
     help="The share of each class to hold out for measuring accuracy; 0 measures nothing. With --only and "
     "with glyphs hands are left out instead.",
 )
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="PAGE.html",
+    help="Write a contact sheet: all samples by character, and how models of the other hands read them. "
+    "With --only and with glyphs.",
+)
 @click.option("--name", help="Name of the new model.  [default: the output's name]")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed.")
 @click.option("--force", is_flag=True, help="Replace an existing file; never the old model.")
@@ -73,6 +80,7 @@ def teach(
     script: str | None,
     fonts: tuple[Path, ...],
     holdout: float,
+    sheet: Path | None,
     name: str | None,
     seed: int,
     force: bool,
@@ -91,6 +99,7 @@ def teach(
     model then learns from all of them. `kalamos fine-tune` is the same command.
     """
     from kalamos.finetune import check_target, fine_tune
+    from kalamos.finetune.contact_sheet import contact_sheet
     from kalamos.finetune.from_fonts import (
         characters_of_script,
         draw_examples,
@@ -98,6 +107,7 @@ def teach(
         split_characters,
     )
     from kalamos.model_file.spec import NOT_STATED, check_licence
+    from kalamos.utils.atomic_write import write_text
     from kalamos.zoo import find_model
 
     if sum(each is not None for each in (folder, chars, script)) != 1:
@@ -123,6 +133,8 @@ def teach(
         data_dir=data_dir,
     )
     tuned.save(output, force=force)
+    if sheet is not None:
+        write_text(sheet, contact_sheet(tuned))
     print_result(
         format_name,
         lambda: json.dumps(_as_json(tuned, model, output), ensure_ascii=False, indent=2),

@@ -29,7 +29,7 @@ from kalamos.finetune.prototypes import (
 )
 from kalamos.finetune.replay import EMBEDDING_STATS_KEY, encode_embedding_stats, fit_embedding_stats
 from kalamos.finetune.steps import check_answers, embed_examples, prepare_examples, record_training
-from kalamos.finetune.tuned import Expected, FineTuned, Score
+from kalamos.finetune.tuned import Expected, FineTuned, Sample, Score
 from kalamos.inputs.files import natural_order
 from kalamos.model_file import METADATA_KEY, KnownRecord, ModelSpec, open_model
 from kalamos.model_file.spec import MIN_TEMPERATURE_IMAGES, bound_temperature
@@ -153,7 +153,20 @@ def teach_alphabet(
         taught_from=path,
         expected=expected,
         look_alikes=_look_alikes(head, labels),
+        samples=tuple(
+            Sample(examples.labels[row], image, answer, "" if examples.names is None else examples.names[row])
+            for row, image, answer in zip(rows, images, _answers(held, len(rows), labels), strict=True)
+        ),
     )
+
+
+def _answers(held: HeldOut | None, n: int, labels: tuple[str, ...]) -> list[str | None]:
+    """What was read of each example when its hand was left out."""
+    answers: list[str | None] = [None] * n
+    if held is not None:
+        for row, code in zip(held.rows.tolist(), held.logits.argmax(axis=1).tolist(), strict=True):
+            answers[row] = labels[code]
+    return answers
 
 
 def _look_alikes(head: Head, labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

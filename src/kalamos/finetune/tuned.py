@@ -10,10 +10,11 @@ from kalamos.datasets import SkippedFile
 from kalamos.errors import UsageError
 from kalamos.images.files import display_name
 from kalamos.model_file import ModelSpec, open_model
+from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
 from kalamos.utils.atomic_write import write_bytes
 
-__all__ = ["FineTuned", "Score", "check_target"]
+__all__ = ["Expected", "FineTuned", "Sample", "Score", "check_target"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,23 @@ class Score:
     @property
     def new_accuracy(self) -> float | None:
         return self.new_right / self.new_n if self.new_n else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample as the model sees it.
+
+    Attributes:
+        label: what it is.
+        image: uint8 [S, S], bright on black.
+        answer: what a model of the other hands read; None where it was not held out.
+        name: its file, "" for none.
+    """
+
+    label: str
+    image: GreyImage
+    answer: str | None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,7 @@ class FineTuned:
         taught_from: the old model's file; None if it came as bytes.
         expected: what an alphabet of one's own is expected to do on unseen hands; None for other models.
         look_alikes: pairs of its labels that hardly differ.
+        samples: what it was taught from, for `contact_sheet`.
     """
 
     spec: ModelSpec
@@ -101,6 +120,7 @@ class FineTuned:
     taught_from: Path | None
     expected: Expected | None = None
     look_alikes: tuple[tuple[str, str], ...] = ()
+    samples: tuple[Sample, ...] = ()
 
     def __repr__(self) -> str:
         new = f", new: {' '.join(self.new_labels)}" if self.new_labels else ""
