@@ -44,6 +44,7 @@ __all__ = [
     "SuggestingGroup",
     "allow_any_label",
     "bar_of",
+    "check_folder",
     "data_dir_option",
     "divert_native_output",
     "echo",
@@ -210,6 +211,19 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Find out whether a folder can be made and written to, and make nothing.
+
+    Raises:
+        OutputError: it cannot, as far as can be seen.
+    """
+    nearest = next((each for each in (folder, *folder.absolute().parents) if each.exists()), Path())
+    if not nearest.is_dir():
+        raise OutputError(f"{folder}: {nearest} is no folder", remedy="name another folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: cannot be written to", remedy="choose a place you may write to")
 
 
 def open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:

@@ -16,6 +16,7 @@ import click
 from kalamos.cli._shared import (
     MODEL_NAME,
     PAGE_FORMAT_NAME,
+    check_folder,
     echo,
     make_folder,
     open_sink,
@@ -208,9 +209,14 @@ class ReadCommand:
 
 
 class OverlayFolder:
-    """A folder of pictures with what was read drawn over them, a name for each page."""
+    """A folder of pictures with what was read drawn over them, a name for each page.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
 
     def __init__(self, folder: Path) -> None:
+        check_folder(folder)
         self._folder = folder
         self._taken: set[str] = set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kalamos.errors import ImageError
 from kalamos.pages import Character
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FieldReading", "FieldStatus", "FilledForm", "FormStatus", "Scan"]
+__all__ = ["UNREAD", "FieldReading", "FieldStatus", "FilledForm", "FormStatus", "Scan"]
 
 FieldStatus = Literal["ok", "check", "blank", "missing"]
 """Sure enough; to be looked at by a person; nothing is written; the page with the field is missing."""
@@ -22,6 +22,10 @@ FieldStatus = Literal["ok", "check", "blank", "missing"]
 FormStatus = Literal["ok", "check", "incomplete", "unregistered", "error"]
 """All fields are sure; some are to be looked at; pages are missing; the scan does not show the form; it
 cannot be read at all."""
+
+
+UNREAD: Final[frozenset[FormStatus]] = frozenset({"unregistered", "error"})
+"""What a form has that nothing was read of."""
 
 
 @dataclass(frozen=True, slots=True)
