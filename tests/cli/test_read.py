@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from click.testing import CliRunner, Result
 
 from kalamos.cli import cli
 from kalamos.errors import KalamosError
+from kalamos.forms.decoding import DEFAULT_CERTAINTY
 from kalamos.forms.reader import FormReader
 from kalamos.pages import PageReader
+from kalamos.pages.page import LAYOUTS
 from kalamos.recognizer import Recognizer
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +81,19 @@ def test_an_overlay_is_a_picture_of_each_page(page: Path, tmp_path: Path) -> Non
     assert (picture.max(axis=2) - picture.min(axis=2) > 60).any()  # there is colour on it
 
 
+def test_the_help_says_how_sure_ok_is() -> None:
+    said = re.search(
+        r"--certainty P.*?\[default:\s+([\d.]+)\]", run("forms", "read", "--help").stdout, re.DOTALL
+    )
+    assert said is not None
+    assert float(said[1]) == DEFAULT_CERTAINTY
+
+
+def test_the_help_names_all_layouts() -> None:
+    [sentence] = re.findall(r"--layout LAYOUT\s+(.*?);", run("read", "--help").stdout, re.DOTALL)
+    assert [word for word in re.findall(r"\w+", sentence) if word in LAYOUTS] == list(LAYOUTS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -94,6 +110,7 @@ def test_an_overlay_is_a_picture_of_each_page(page: Path, tmp_path: Path) -> Non
         (("read", "PAGE", "-o", "no/x/t.csv"), "there is no folder 'no/x'"),
         (("predict", "PAGE", "-o", "no/x/t.csv"), "there is no folder 'no/x'"),
         (("read", "PAGE", "--overlay", "a page.png/seen"), "a page.png is no folder"),
+        (("read", "PAGE", "--layout", "gird", "-o", "t.csv"), "did you mean 'grid'"),
         (("forms", "read", str(FORM), "PAGE", "-o", "t.csv", "--overlay", "a page.png"), "is no folder"),
     ],
 )

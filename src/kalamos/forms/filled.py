@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from kalamos.errors import ImageError
+from kalamos.errors import ImageError, UnregisteredError
 from kalamos.pages import Character
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class FilledForm:
         """The worst of what happened."""
         if any(scan.error is not None and scan.page is None for scan in self.scans):
             unregistered = all(
-                scan.error is None or type(scan.error).__name__ == "UnregisteredError" for scan in self.scans
+                scan.error is None or isinstance(scan.error, UnregisteredError) for scan in self.scans
             )
             return "unregistered" if unregistered else "error"
         statuses = {reading.status for reading in self.fields.values()}
