@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint fuzz hands ink forms bench limits bench-training results zoo teaching fonts notebook samples constraints clean
+.PHONY: demo test lint fuzz hands ink forms puzzles bench limits bench-training results zoo teaching fonts notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -40,6 +40,9 @@ ink: $(VENV)/.everything  ## real images, frames and paddings: the table, and wh
 
 hands: $(VENV)/.everything  ## how real people's hands are read, and what is withheld; what was misread in build/hands
 	$(BIN)/python benchmarks/hands.py --write --sheets
+
+puzzles: $(VENV)/.everything  ## how photographed puzzles are read: the table, and what was misread in build/puzzles
+	$(BIN)/python benchmarks/puzzles.py --write --sheets
 
 forms: $(VENV)/.everything  ## how drawn forms and pages are read: the table, and what was misread in build/forms-read
 	$(BIN)/python benchmarks/forms.py --write --sheets

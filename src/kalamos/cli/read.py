@@ -50,7 +50,7 @@ def _read_options(command: Any) -> Any:
     type=LAYOUT_NAME,
     default="auto",
     show_default=True,
-    help="auto, line (one), page (lines) or grid (the cells of ruled lines); auto reads a grid where it sees one.",
+    help="auto, line (one), page (lines) or grid (ruled cells); auto reads a grid where it sees one.",
 )
 @click.option(
     "--overlay",
