@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet, restrict
 from kalamos.errors import FormError, ImageError, KalamosError
-from kalamos.forms.cutting import cut_boxes
+from kalamos.forms.cutting import MARGIN, cut_boxes
 from kalamos.forms.decoding import DEFAULT_CERTAINTY, BoxReading, Decoded, decode
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
 from kalamos.forms.registration import Registrar, Registration, refine_fields
@@ -40,11 +40,8 @@ RUNNERS_UP: Final = 5
 BOX_PX: Final = 48
 """The longer side that boxes are cut out at, without what is around them."""
 
-MARGIN: Final = 0.2
-"""Of a box's shorter side: what is shown around it, since characters cross its lines."""
-
 SHOWN_FRACTION: Final = MARGIN / (1 + 2 * MARGIN)
-"""The same of the picture's width."""
+"""Of a cut box's width: what is shown around the box itself."""
 
 TICK_SEPARATOR: Final = ", "
 """Between the options of a field with several ticks."""
@@ -197,7 +194,7 @@ class FormReader:
         places = refine_fields(image, registration, fields)
         corners = {field.name: where for field, where in zip(fields, places, strict=True)}
         # With their lines: the ink finder tells a frame from writing, and what erasing leaves is neither.
-        crops = {name: cut_boxes(image, where, side=BOX_PX, margin=MARGIN) for name, where in corners.items()}
+        crops = {name: cut_boxes(image, where, side=BOX_PX) for name, where in corners.items()}
         cells: dict[str, list[CellReading]] = {}
         for readers in self._groups(fields):
             first = self._models.get(readers[0].name)
