@@ -193,7 +193,7 @@ class FormReader:
         """Read a page's fields; those that one model reads share its runs."""
         places = refine_fields(image, registration, fields)
         corners = {field.name: where for field, where in zip(fields, places, strict=True)}
-        # With their lines: the ink finder tells a frame from writing, and what erasing leaves is neither.
+        # With their lines: the ink finder tells a frame from writing.
         crops = {name: cut_boxes(image, where, side=BOX_PX) for name, where in corners.items()}
         cells: dict[str, list[CellReading]] = {}
         for readers in self._groups(fields):
