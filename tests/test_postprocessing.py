@@ -122,3 +122,10 @@ def test_no_share_is_below_nothing() -> None:
     logits = np.random.default_rng(1).normal(size=(5000, 6))
     _, removed = restricted_softmax(logits, range(6))
     assert removed.min() == 0.0
+
+
+def test_what_is_no_character_is_withheld_before_what_is_unsure() -> None:
+    rule = AnswerRule(top_k=1, threshold=0.9, labels=("a", "b"), known_threshold=0.5)
+    assert rule.reason(0.9, 0.5) is rule.reason(1.0, None) is None
+    assert rule.reason(0.89, 0.5) == rule.reason(float("nan"), None) == "not sure enough"
+    assert rule.reason(1.0, 0.49) == rule.reason(0.1, float("nan")) == "not a character"

@@ -78,6 +78,21 @@ class AnswerRule(NamedTuple):
     columns: tuple[str, ...] = ()
     """The fields that rows have besides those that all have, see `kalamos.writers.open_writer`."""
 
+    def reason(self, confidence: float, known: float | None) -> str | None:
+        """Say why an answer has no label; None for one that has.
+
+        Args:
+            confidence: of the best label.
+            known: the probability of being a character at all; None if the model does not tell.
+
+        >>> AnswerRule(top_k=1, threshold=0.9, labels=("a",)).reason(0.7, None)
+        'not sure enough'
+        """
+        # Said so that NaN is withheld too.
+        if known is not None and not known >= self.known_threshold:
+            return NOT_A_CHARACTER
+        return None if confidence >= self.threshold else NOT_SURE
+
     @classmethod
     def for_model(cls, spec: ModelSpec, options: PredictOptions) -> AnswerRule:
         """Check options against a model.
@@ -203,12 +218,9 @@ Prediction(label=None, confidence=0.731, path='y.png', abstained='not sure enoug
     ):
         top = tuple([Candidate(rule.labels[i], value) for i, value in zip(indices, values, strict=True)])
         best, confidence = top[0]
-        reason = None
-        if character is not None and not character >= rule.known_threshold:
-            several = prepared is not None and count_characters(prepared[row]) > 1
-            reason = SEVERAL if several else NOT_A_CHARACTER
-        elif not confidence >= rule.threshold:  # of NaN too
-            reason = NOT_SURE
+        reason = rule.reason(confidence, character)
+        if reason == NOT_A_CHARACTER and prepared is not None and count_characters(prepared[row]) > 1:
+            reason = SEVERAL
         label = best if reason is None else None
         predictions.append(
             Prediction(label, confidence, top, path, None, reason is not None, share, character, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,8 +15,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kalamos.cli import cli
+from kalamos.errors import KalamosError
+from kalamos.forms.decoding import DEFAULT_CERTAINTY
+from kalamos.forms.reader import FormReader
+from kalamos.pages import PageReader
+from kalamos.pages.page import LAYOUTS
+from kalamos.recognizer import Recognizer
 
 ROOT = Path(__file__).parents[2]
+FORM = ROOT / "samples-form" / "form.toml"
 
 
 def run(*arguments: str | Path) -> Result:
@@ -73,6 +81,19 @@ def test_an_overlay_is_a_picture_of_each_page(page: Path, tmp_path: Path) -> Non
     assert (picture.max(axis=2) - picture.min(axis=2) > 60).any()  # there is colour on it
 
 
+def test_the_help_says_how_sure_ok_is() -> None:
+    said = re.search(
+        r"--certainty P.*?\[default:\s+([\d.]+)\]", run("forms", "read", "--help").stdout, re.DOTALL
+    )
+    assert said is not None
+    assert float(said[1]) == DEFAULT_CERTAINTY
+
+
+def test_the_help_names_all_layouts() -> None:
+    [sentence] = re.findall(r"--layout LAYOUT\s+(.*?);", run("read", "--help").stdout, re.DOTALL)
+    assert [word for word in re.findall(r"\w+", sentence) if word in LAYOUTS] == list(LAYOUTS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -83,16 +104,46 @@ def test_an_overlay_is_a_picture_of_each_page(page: Path, tmp_path: Path) -> Non
         (("forms", "read", "no.toml", "PAGE", "-o", "t.csv"), "no.toml: cannot be read"),
         (("forms", "new", "-o", "form.toml"), "give an empty form, or a list of fields"),
         (("forms", "new", "PAGE", "-o", "form.txt"), "a template is a .toml file"),
+        (("forms", "print", str(FORM), "-o", "out.txt"), "out.txt: a sheet is a .pdf file"),
+        (("forms", "print", str(FORM), "-o", "a page.png"), "a page.png: a sheet is a .pdf file"),
+        (("forms", "read", str(FORM), "PAGE", "-o", "no/x/t.csv"), "there is no folder 'no/x'"),
+        (("read", "PAGE", "-o", "no/x/t.csv"), "there is no folder 'no/x'"),
+        (("predict", "PAGE", "-o", "no/x/t.csv"), "there is no folder 'no/x'"),
+        (("read", "PAGE", "--overlay", "a page.png/seen"), "a page.png is no folder"),
+        (("read", "PAGE", "--layout", "gird", "-o", "t.csv"), "did you mean 'grid'"),
+        (("forms", "read", str(FORM), "PAGE", "-o", "t.csv", "--overlay", "a page.png"), "is no folder"),
     ],
 )
 def test_wrong_usage_is_told(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
 ) -> None:
+    def read_too_early(*_: object, **__: object) -> None:
+        pytest.fail("an image was read before its output was checked")
+
+    monkeypatch.setattr(FormReader, "read", read_too_early)
+    monkeypatch.setattr(PageReader, "try_read", read_too_early)
+    monkeypatch.setattr(Recognizer, "infer", read_too_early)
     monkeypatch.chdir(tmp_path)
+    before = page.read_bytes()
     result = run(*[str(page) if each == "PAGE" else each for each in arguments])
     assert result.exit_code != 0
     assert words in str(result.exception)
+    assert isinstance(result.exception, KalamosError)
+    assert result.exception.exit_code == 2
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a page.png"]
+    assert page.read_bytes() == before
+
+
+def test_a_page_that_cannot_be_read_is_named_once(page: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "b\x1bad.png"
+    bad.write_bytes(b"nothing")
+    result = run("read", tmp_path, tmp_path / "none.png")
+    assert result.exit_code == 1
+    shown = repr(str(bad))
+    assert result.stdout.splitlines() == [
+        "3725", "", f"{shown}: this is not an image kalamos reads; it looks like text", "",
+        f"{tmp_path / 'none.png'}: no such file",
+    ]  # fmt: skip
 
 
 def test_forms_are_read_into_a_table_that_grows(tmp_path: Path) -> None:
@@ -118,6 +169,36 @@ def test_forms_are_read_into_a_table_that_grows(tmp_path: Path) -> None:
     third = run("forms", "read", template, tmp_path / "nowhere.jpg", "-o", table)
     assert third.exit_code != 0
     assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.xlsx", "table.jsonl"])
+def test_rows_that_could_not_be_read_are_counted_until_they_are_removed(
+    page: Path, tmp_path: Path, name: str
+) -> None:
+    scans, table = tmp_path / "scans", tmp_path / name
+    scans.mkdir()
+    shutil.copy(page, scans / "other.png")
+    (scans / "bad.png").write_bytes(b"nothing")
+    first = run("forms", "read", FORM, scans, "-o", table)
+    assert first.exit_code == 1
+    assert "2 forms read · 1 that do not show the form · 1 that cannot be read" in first.stderr
+    again = run("forms", "read", FORM, scans, "-o", table)
+    assert again.exit_code == 1
+    assert "0 forms read · 2 were there" in again.stderr
+    assert "of scans that could not be read: 2." in again.stderr
+    assert f"remove the rows (status error or unregistered) from {table}" in again.stderr
+    if name == "table.csv":
+        lines = table.read_text("utf-8-sig").splitlines(keepends=True)
+        table.write_text("".join(line for line in lines if "bad.png" not in line), "utf-8-sig")
+        shutil.copy(ROOT / "samples-form" / "scans" / "1-scan.jpg", scans / "bad.png")
+        third = run("forms", "read", FORM, scans, "-o", table)
+        assert "1 form read · 1 to check · 1 were there" in third.stderr
+        assert third.exit_code == 1
+        # A person put the last one in by hand, and said so.
+        table.write_text(table.read_text("utf-8-sig").replace("unregistered", "ok"), "utf-8-sig")
+        fourth = run("forms", "read", FORM, scans, "-o", table)
+        assert "could not be read" not in fourth.stderr
+        assert fourth.exit_code == 0
 
 
 def test_a_template_is_drafted_from_an_empty_form(tmp_path: Path) -> None:

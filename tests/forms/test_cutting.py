@@ -1,4 +1,4 @@
-"""Boxes cut out of a scan: upright, with what crosses their lines, and without these."""
+"""Boxes cut out of a scan: upright, with what crosses their lines."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kalamos.forms.cutting import cut_boxes, erase_lines
+from kalamos.forms.cutting import cut_boxes
 
 Grey = NDArray[np.uint8]
 
 
-def page(width: int = 2, level: int = 40) -> tuple[Grey, NDArray[np.float32]]:
+def page() -> tuple[Grey, NDArray[np.float32]]:
     """Two boxes side by side, with a stroke through the left one's bottom line."""
     scan = np.full((200, 300), 220, np.uint8)
     corners = []
     for x in (60, 150):
-        cv2.rectangle(scan, (x, 50), (x + 70, 130), level, width)
+        cv2.rectangle(scan, (x, 50), (x + 70, 130), 40, 2)
         corners.append([[x, 50], [x + 70, 50], [x + 70, 130], [x, 130]])
     return scan, np.array(corners, np.float32)
 
@@ -58,37 +58,9 @@ def test_thin_strokes_survive_a_reduction() -> None:
     assert (cut[32] < 235).sum() >= 9
 
 
-@pytest.mark.parametrize(("width", "level"), [(1, 40), (2, 40), (3, 120), (5, 0), (2, 190)])
-def test_lines_are_painted_over_and_strokes_stay(width: int, level: int) -> None:
-    scan, corners = page(width, level)
-    cv2.line(scan, (95, 80), (95, 150), 0, 5)  # crosses the bottom line
-    cv2.circle(scan, (185, 90), 15, 0, 4)  # inside
-    noisy = np.clip(scan + np.random.default_rng(0).normal(0, 3, scan.shape), 0, 255).astype(np.uint8)
-    before = noisy.copy()
-    erased = erase_lines(noisy, corners)
-    assert (noisy == before).all()
-    assert erased[120:145, 93:98].max() < 90  # through the line
-    assert np.abs(erased[70:110, 165:205].astype(int) - noisy[70:110, 165:205]).max() == 0
-    for top in (50, 130):
-        assert erased[top - 6 : top + 7, 155:215].min() > 185
-    for left in (150, 220):
-        assert erased[60:120, left - 6 : left + 7].min() > 185
-
-
-def test_without_lines_or_boxes_nothing_is_painted() -> None:
-    scan, corners = page()
-    assert (erase_lines(scan, np.zeros((0, 4, 2), np.float32)) == scan).all()
-    blank = np.full((200, 300), 220, np.uint8)
-    cv2.circle(blank, (95, 90), 20, 0, 3)
-    assert (erase_lines(blank, corners) == blank).all()
-
-
 def test_boxes_at_the_edge_and_outside_are_cut_all_the_same() -> None:
     scan, _ = page()
     corners = np.float32(
         [[[-20, -20], [40, -20], [40, 40], [-20, 40]], [[500, 500], [560, 500], [560, 560], [500, 560]]]
     )
-    assert [cut.shape for cut in cut_boxes(erase_lines(scan, corners), corners, side=30)] == [
-        (42, 42),
-        (42, 42),
-    ]
+    assert [cut.shape for cut in cut_boxes(scan, corners, side=30)] == [(42, 42), (42, 42)]

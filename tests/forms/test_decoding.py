@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 import time
+import timeit
 
 import pytest
 from hypothesis import assume, given, settings
@@ -300,9 +301,10 @@ def spread(sharpness: float, labels: tuple[str, ...], boxes: int) -> list[BoxRea
 )
 def test_no_field_takes_long(sharpness: float, pattern: str | None, check: str | None) -> None:
     boxes = spread(sharpness, LATIN_62.labels, 20)
-    decode(boxes, pattern=pattern, check=check)  # compiles
-    start = time.process_time()
-    found = decode(boxes, pattern=pattern, check=check)
-    # Measured: 50 ms at most, 2 ms where the boxes are clear.
-    assert time.process_time() - start < 2  # on a machine that does much else
+    found = decode(boxes, pattern=pattern, check=check)  # compiles
+    took = timeit.repeat(
+        lambda: decode(boxes, pattern=pattern, check=check), time.process_time, number=1, repeat=3
+    )
+    # Measured: 50 ms at most, 2 ms where the boxes are clear. The best run: other processes slow some down.
+    assert min(took) < 0.5
     assert found.status == "check" or sharpness == 9

@@ -12,6 +12,7 @@ import pytest
 import kalamos
 from kalamos.errors import FormError
 from kalamos.forms import Field, Form, FormPage, row_of_boxes
+from kalamos.forms.registration import Registrar, Registration
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "samples-form"
@@ -74,7 +75,9 @@ def test_boxes_are_in_the_template_s_order_and_lie_on_their_writing(form: Form) 
         assert piece.min() < 130 < np.median(piece)
 
 
-def test_a_second_sheet_with_pages_in_any_order_is_one_row(tmp_path: Path) -> None:
+def test_a_second_sheet_with_pages_in_any_order_is_one_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("fpdf", reason="kalamos[forms] is not installed")
     from kalamos.images.documents import read_pages
 
@@ -91,7 +94,16 @@ def test_a_second_sheet_with_pages_in_any_order_is_one_row(tmp_path: Path) -> No
         image = np.asarray(page.image, np.uint8)
         scans.append(tmp_path / f"{'badc'[number] if number < 2 else 'dcef'[number]}.png")
         cv2.imwrite(str(scans[-1]), image)
+    registered = []
+    register = Registrar.register
+
+    def counted(self: Registrar, scan: np.ndarray) -> Registration:
+        registered.append(scan.shape)
+        return register(self, scan)
+
+    monkeypatch.setattr(Registrar, "register", counted)
     forms = marked.read_all(sorted(scans))
+    assert len(registered) == 4  # each once
     assert len(forms) == 2
     assert [len(each.scans) for each in forms] == [2, 2]
     assert [each.sheet for each in forms] == ["1", "2"]

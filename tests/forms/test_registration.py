@@ -251,7 +251,7 @@ def test_boxes_without_lines_lie_as_their_neighbours_tell(paper: Paper) -> None:
 
 
 def test_faint_lines_are_found(paper: Paper) -> None:
-    image = (235 - (255 - paper.bare_pages[0].astype(np.float32)) * 0.15).astype(np.uint8)  # 15 % grey lines
+    image = (235 - (255 - paper.bare_pages[0].astype(np.float32)) * 0.1).astype(np.uint8)  # 10 % grey lines
     image = filled(image, paper.bare, 1)
     outlines = find_outlines(image, corners_of(paper.bare, 1) * MM + 6)
     assert outlines.fit > 0.85

@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from kalamos.forms import Form
+from kalamos.forms.table import row_of
 from kalamos.forms.template import FormTemplate
 from kalamos.images import load_grey
 
@@ -66,3 +68,28 @@ def test_its_markers_are_seen_on_every_scan(path: Path) -> None:
     detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50))
     ids = detector.detectMarkers(load_grey(path))[1]
     assert sorted(ids.ravel().tolist()) == [marker.id for marker in form.pages[0].markers]
+
+
+def test_the_readme_shows_what_is_read() -> None:
+    page = (FOLDER.parent / "README.md").read_text("utf-8")
+    table = page.split("kalamos forms read samples-form/form.toml", 1)[1].split("\n\n", 2)[1]
+    header, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    form = Form.load(FOLDER / "form.toml")
+    assert len(lines) >= 2
+    for cells in lines:
+        shown = dict(zip(header, cells, strict=True))
+        assert shown.pop("…") == "…"
+        row = row_of(form.read(FOLDER.parent / shown["scan"]))
+        row["scan"] = row["scan"].removeprefix(f"{FOLDER.parent}/")
+        assert shown == {name: row[name] for name in shown}
+    # What the sentence below the table says.
+    with (FOLDER / "truth.csv").open(encoding="utf-8", newline="") as file:
+        truth = {row["scan"]: row for row in csv.DictReader(file)}
+    misread = [
+        (number, name, cells[header.index(f"{name} status")])
+        for number, cells in enumerate(lines, 1)
+        for name, cell in zip(header, cells, strict=True)
+        if truth[Path(cells[0]).name].get(name, cell) != cell and name != "scan"
+    ]
+    assert misread == [(2, "name", "check")]
+    assert "The name in the second row is misread, and its status says so" in page

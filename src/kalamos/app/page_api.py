@@ -55,6 +55,7 @@ from kalamos.forms import FilledForm, FormTemplate
 from kalamos.forms.reader import FormReader
 from kalamos.inputs.item import NamedImage, load_item
 from kalamos.pages import Page, PageReader
+from kalamos.pages.page import LayoutOption
 from kalamos.postprocessing import AnswerRule
 from kalamos.predict_options import PredictOptions
 from kalamos.writers.base import encodable
@@ -169,7 +170,12 @@ class _PageTasks:
     """Makes the tasks of a request for pages."""
 
     def __init__(
-        self, registry: ModelRegistry, model: str, options: PredictOptions, layout: Any, limits: Limits
+        self,
+        registry: ModelRegistry,
+        model: str,
+        options: PredictOptions,
+        layout: LayoutOption,
+        limits: Limits,
     ) -> None:
         self._registry, self._model, self._options, self._layout = registry, model, options, layout
         self._limits = limits

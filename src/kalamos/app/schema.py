@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from kalamos.errors import ImageError
+from kalamos.forms.filled import FieldStatus, FormStatus
+from kalamos.pages.page import Layout, LayoutOption
 from kalamos.predict_options import PredictOptions, option_infos
 
 MAX_NAME_CHARACTERS = 1024
@@ -41,7 +43,7 @@ class PageFields(ModelFields):
     """What a request for pages says."""
 
     layout: Annotated[
-        Literal["auto", "line", "page", "grid"],
+        LayoutOption,
         Field(
             description="One line, lines, or the cells of ruled lines; `auto` reads a grid where it sees one."
         ),
@@ -201,7 +203,7 @@ class PageRow(_Exact):
     page: Annotated[int, Field(ge=1, description="Its number in the file, of a PDF or TIFF with several.")]
     width: Annotated[int, Field(description="Of the picture, in px; 0 where there is none.")]
     height: int
-    layout: Annotated[Literal["line", "page", "grid"], Field(description="How it was read.")]
+    layout: Annotated[Layout, Field(description="How it was read.")]
     turned: Annotated[
         float, Field(description="Degrees clockwise that the picture is turned until it stands upright.")
     ]
@@ -227,7 +229,7 @@ class FieldRow(_Exact):
 
     text: Annotated[str | None, Field(description="Empty for a blank field, null where nothing was read.")]
     status: Annotated[
-        Literal["ok", "check", "blank", "missing"],
+        FieldStatus,
         Field(description="Sure enough; to be looked at by a person; blank; its page is missing."),
     ]
     probability: Annotated[
@@ -262,7 +264,7 @@ class FormRow(_Exact):
     path: Annotated[str, Field(description="The names of its scans.")]
     sheet: str | None
     status: Annotated[
-        Literal["ok", "check", "incomplete", "unregistered", "error"],
+        FormStatus,
         Field(description="All sure; some fields to be looked at; pages missing; not this form; unreadable."),
     ]
     error: str | None

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from pkgutil import resolve_name
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from kalamos.errors import OutputError, require_extra, suggest
+from kalamos.errors import OutputError, UsageError, require_extra, suggest
 from kalamos.predict_options import PredictOptions, option_infos
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "AUGMENTATION_NAME",
     "DATASET_NAME",
     "FORMAT_NAME",
+    "LAYOUT_NAME",
     "MODEL_NAME",
     "PAGE_FORMAT_NAME",
     "TEACHABLE_NAME",
@@ -45,6 +46,8 @@ __all__ = [
     "SuggestingGroup",
     "allow_any_label",
     "bar_of",
+    "check_folder",
+    "check_no_image",
     "data_dir_option",
     "divert_native_output",
     "echo",
@@ -61,6 +64,7 @@ __all__ = [
     "print_skipped_inputs",
     "progress_callback",
     "require_training",
+    "rows_options",
     "shown",
     "track",
     "warn_deprecated",
@@ -109,6 +113,7 @@ class KnownName(click.ParamType[str]):
         return items or [CompletionItem(incomplete, type="file")]
 
 
+LAYOUT_NAME = KnownName("layout", "kalamos.pages.page:LAYOUTS")
 PAGE_FORMAT_NAME = KnownName("format", "kalamos.pages.writers:PAGE_FORMATS")
 MODEL_NAME = KnownName("model", "kalamos.zoo:names")
 TEACHABLE_NAME = KnownName("model", "kalamos.zoo:teachable_names")
@@ -141,6 +146,61 @@ format_option = click.option(
     show_default=True,
     help="Output format.",
 )
+
+
+def rows_options(formats: KnownName, listed: str, *, more_output: str = "") -> Callable[[F], F]:
+    """Add `-m`, `-f` and `-o`, which all verbs have that read images into rows.
+
+    Args:
+        formats: of the rows.
+        listed: these, for the help.
+        more_output: what can follow `-o` besides a file.
+    """
+    options = (
+        click.option(
+            "-m",
+            "--model",
+            type=MODEL_NAME,
+            default="digits",
+            show_default=True,
+            help="A shipped model or a file.",
+        ),
+        click.option(
+            "-f",
+            "--format",
+            "format_name",
+            type=formats,
+            help=f"{listed}.  [default: by the output's name, else text]",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(),
+            help=f"Write to this file, whole or not at all.{more_output}",
+        ),
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def check_no_image(output: str | None) -> None:
+    """Refuse to write rows under an image's name: `-o *.png`, or a forgotten name after -o.
+
+    Raises:
+        UsageError: it is one.
+    """
+    from kalamos.images import EXTENSIONS
+    from kalamos.images.files import display_name
+
+    if output and PurePath(output).suffix.lower() in EXTENSIONS:
+        raise UsageError(
+            f"{display_name(output)}: the name of an image", remedy="name a file for the rows after -o"
+        )
 
 
 def predict_option(name: str) -> Callable[[F], F]:
@@ -212,6 +272,19 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made ({error.strerror or error})") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Find out whether a folder can be made and written to, and make nothing.
+
+    Raises:
+        OutputError: it cannot, as far as can be seen.
+    """
+    nearest = next((each for each in (folder, *folder.absolute().parents) if each.exists()), Path())
+    if not nearest.is_dir():
+        raise OutputError(f"{folder}: {nearest} is no folder", remedy="name another folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder}: cannot be written to", remedy="choose a place you may write to")
 
 
 def open_sink(output: str | None) -> AbstractContextManager[BinaryIO]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from kalamos.cli._shared import SuggestingGroup, echo, make_folder, print_skipped_inputs, track
+from kalamos.cli._shared import SuggestingGroup, check_folder, echo, make_folder, print_skipped_inputs, track
 from kalamos.errors import FormError, UsageError
 
 if TYPE_CHECKING:
@@ -181,12 +181,13 @@ def read_forms(
     A field is ok, check (look at it), blank or missing (its page is). A scan that does not show the form, or
     cannot be read, is a row that says so.
 
-    Exit status: 0 all forms read, 1 some not, 2 wrong usage.
+    Exit status: 0 all forms read, those of rows that were there too; 1 some not, 2 wrong usage.
     """
     import cv2
 
     from kalamos.forms import FormTemplate
     from kalamos.forms.decoding import DEFAULT_CERTAINTY
+    from kalamos.forms.filled import UNREAD
     from kalamos.forms.reader import FormReader
     from kalamos.forms.table import FormTable
     from kalamos.inputs import InputSearch
@@ -195,6 +196,8 @@ def read_forms(
     cv2.setNumThreads(1)  # the workers already fill the cores
     form = FormTemplate.load(template)
     table = FormTable(form, output)
+    if overlay is not None:
+        check_folder(overlay)
     reader = FormReader(form, certainty=certainty or DEFAULT_CERTAINTY)
     search = InputSearch(scans, pdfs=True)
     found = iter(search)
@@ -214,7 +217,7 @@ def read_forms(
     if not quiet:
         _print_summary(table, time.perf_counter() - started)
         print_skipped_inputs(search.skipped)
-    sys.exit(1 if any(form.status in {"error", "unregistered"} for form in table.forms) else 0)
+    sys.exit(1 if table.kept_unread or any(form.status in UNREAD for form in table.forms) else 0)
 
 
 def _save(table: FormTable) -> None:
@@ -242,6 +245,8 @@ def _draw(form: FilledForm, folder: Path) -> None:
 
 
 def _print_summary(table: FormTable, seconds: float) -> None:
+    from kalamos.forms.filled import UNREAD
+
     counts: Counter[str] = Counter(form.status for form in table.forms)
     fields = Counter(reading.status for form in table.forms for reading in form.fields.values())
     told = [f"{len(table.forms):,} form{'s' if len(table.forms) != 1 else ''} read"]
@@ -252,6 +257,12 @@ def _print_summary(table: FormTable, seconds: float) -> None:
     if fields:
         echo(
             "fields: " + ", ".join(f"{count:,} {status}" for status, count in fields.most_common()), err=True
+        )
+    if table.kept_unread:
+        echo(
+            f"rows that were there of scans that could not be read: {table.kept_unread:,}. "
+            f"To read these again, remove the rows (status {' or '.join(sorted(UNREAD))}) from {table.path}",
+            err=True,
         )
 
 

@@ -11,18 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kalamos.cli._shared import (
     FORMAT_NAME,
-    MODEL_NAME,
+    check_no_image,
     echo,
     open_sink,
     predict_options,
     print_skipped_inputs,
+    rows_options,
 )
 from kalamos.errors import UsageError
 from kalamos.predict_options import PredictOptions, option_infos
@@ -39,22 +40,10 @@ if TYPE_CHECKING:
 
 @click.command(no_args_is_help=True)
 @click.argument("paths", nargs=-1, required=True, type=click.Path())
-@click.option(
-    "-m", "--model", type=MODEL_NAME, default="digits", show_default=True, help="A shipped model or a file."
-)
-@click.option(
-    "-f",
-    "--format",
-    "format_name",
-    type=FORMAT_NAME,
-    help="text, ascii, csv, json, jsonl, parquet or xlsx.  [default: by the output's name, else text]",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    help="Write to this file, whole or not at all. With --engine ray also to folder/ or a URI, as Parquet "
-    "part files.",
+@rows_options(
+    FORMAT_NAME,
+    "text, ascii, csv, json, jsonl, parquet or xlsx",
+    more_output=" With --engine ray also to folder/ or a URI, as Parquet part files.",
 )
 @predict_options
 @click.option("--bom", is_flag=True, help="Start CSV with a byte order mark, for Excel.")
@@ -157,16 +146,9 @@ class PredictCommand:
             UsageError: the output's name is that of an image, a workbook or another format; a format that
                 needs a file without one; an option for CSV with another format.
         """
-        from kalamos.images import EXTENSIONS
-        from kalamos.images.files import display_name
         from kalamos.writers import BINARY_FORMATS, check_ending, format_for
 
-        if self.output and PurePath(self.output).suffix.lower() in EXTENSIONS:
-            # `-o *.png`, or a forgotten name after -o, would put the rows in an image's place.
-            raise UsageError(
-                f"{display_name(self.output)}: the name of an image",
-                remedy="name a file for the rows after -o",
-            )
+        check_no_image(self.output)
         if self.output:
             check_ending(self.output, self.format_name)
         chosen = self.format_name or (format_for(self.output) if self.output else None) or "text"

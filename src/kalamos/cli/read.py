@@ -9,24 +9,28 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kalamos.cli._shared import (
-    MODEL_NAME,
+    LAYOUT_NAME,
     PAGE_FORMAT_NAME,
+    check_folder,
+    check_no_image,
     echo,
     make_folder,
     open_sink,
     predict_option,
     print_skipped_inputs,
+    rows_options,
 )
 from kalamos.errors import UsageError
 from kalamos.predict_options import PredictOptions
 
 if TYPE_CHECKING:
     from kalamos.pages import Page
+    from kalamos.pages.page import LayoutOption
 
 OPTIONS = ("charset", "min_confidence", "target_accuracy", "min_known", "timeout")
 """Of `PredictOptions`: those that mean something for a page."""
@@ -40,23 +44,13 @@ def _read_options(command: Any) -> Any:
 
 @click.command(no_args_is_help=True)
 @click.argument("paths", nargs=-1, required=True, type=click.Path())
-@click.option(
-    "-m", "--model", type=MODEL_NAME, default="digits", show_default=True, help="A shipped model or a file."
-)
-@click.option(
-    "-f",
-    "--format",
-    "format_name",
-    type=PAGE_FORMAT_NAME,
-    help="text, csv, jsonl or hocr.  [default: by the output's name, else text]",
-)
-@click.option("-o", "--output", type=click.Path(), help="Write to this file, whole or not at all.")
+@rows_options(PAGE_FORMAT_NAME, "text, csv, jsonl or hocr")
 @click.option(
     "--layout",
-    type=click.Choice(["auto", "line", "page", "grid"]),
+    type=LAYOUT_NAME,
     default="auto",
     show_default=True,
-    help="One line, lines, or the cells of ruled lines; auto reads a grid where it sees one.",
+    help="auto, line (one), page (lines) or grid (ruled cells); auto reads a grid where it sees one.",
 )
 @click.option(
     "--overlay",
@@ -130,7 +124,7 @@ class ReadCommand:
     model: str
     format_name: str | None
     output: str | None
-    layout: Literal["auto", "line", "page", "grid"]
+    layout: LayoutOption
     overlay: Path | None
     options: PredictOptions
     jobs: int | None
@@ -142,13 +136,9 @@ class ReadCommand:
         Raises:
             UsageError: the output's name is that of an image, or of another format.
         """
-        from kalamos.images import EXTENSIONS
         from kalamos.pages.writers import PAGE_FORMATS, format_for
 
-        if self.output and PurePath(self.output).suffix.lower() in EXTENSIONS:
-            raise UsageError(
-                f"{self.output}: the name of an image", remedy="name a file for the rows after -o"
-            )
+        check_no_image(self.output)
         by_name = format_for(self.output) if self.output else None
         if self.format_name and by_name and self.format_name != by_name:
             raise UsageError(
@@ -208,9 +198,14 @@ class ReadCommand:
 
 
 class OverlayFolder:
-    """A folder of pictures with what was read drawn over them, a name for each page."""
+    """A folder of pictures with what was read drawn over them, a name for each page.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
 
     def __init__(self, folder: Path) -> None:
+        check_folder(folder)
         self._folder = folder
         self._taken: set[str] = set()
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from kalamos.errors import ImageError
+from kalamos.errors import ImageError, UnregisteredError
 from kalamos.pages import Character
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FieldReading", "FieldStatus", "FilledForm", "FormStatus", "Scan"]
+__all__ = ["UNREAD", "FieldReading", "FieldStatus", "FilledForm", "FormStatus", "Scan"]
 
 FieldStatus = Literal["ok", "check", "blank", "missing"]
 """Sure enough; to be looked at by a person; nothing is written; the page with the field is missing."""
@@ -22,6 +22,10 @@ FieldStatus = Literal["ok", "check", "blank", "missing"]
 FormStatus = Literal["ok", "check", "incomplete", "unregistered", "error"]
 """All fields are sure; some are to be looked at; pages are missing; the scan does not show the form; it
 cannot be read at all."""
+
+
+UNREAD: Final[frozenset[FormStatus]] = frozenset({"unregistered", "error"})
+"""What a form has that nothing was read of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class FilledForm:
         """The worst of what happened."""
         if any(scan.error is not None and scan.page is None for scan in self.scans):
             unregistered = all(
-                scan.error is None or type(scan.error).__name__ == "UnregisteredError" for scan in self.scans
+                scan.error is None or isinstance(scan.error, UnregisteredError) for scan in self.scans
             )
             return "unregistered" if unregistered else "error"
         statuses = {reading.status for reading in self.fields.values()}

@@ -118,6 +118,7 @@ class Form(FormTemplate):
         Raises:
             MissingExtraError: without `kalamos[forms]`.
             OutputError: it cannot be written.
+            UsageError: the path does not end with .pdf.
         """
         from kalamos.forms.sheet import print_sheet
 

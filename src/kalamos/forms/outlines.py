@@ -22,7 +22,10 @@ __all__ = ["Outlines", "find_outlines", "reduced"]
 Corners = NDArray[np.float32]
 
 WORKING_SIDE: Final = 56.0
-"""Px of a box's shorter side, to about which larger scans are reduced: a printed line is then 2 px wide."""
+"""Px of a box's shorter side, to about which scans are brought: a printed line is then 2 px wide."""
+
+MAX_ENLARGEMENT: Final = 3
+"""Times a small scan: on it, the lines of two boxes with little between them are `FLANK` px apart."""
 
 TAPS: Final = (9, 9, 17)
 """Profiles across a side, in each of three rounds."""
@@ -116,9 +119,9 @@ def find_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
     if len(boxes) > MAX_BOXES_AT_ONCE:
         return _in_parts(scan, boxes)
     side = _middling_side(boxes)
-    scale = 1 / max(1, round(side / WORKING_SIDE))  # whole parts are reduced ten times as fast
+    scale = _working_scale(side)
     # Blurred, the dots that a photocopier leaves of a line are a line again.
-    image: Grey = cv2.blur(reduced(scan, scale), (BLUR, BLUR))  # type: ignore[assignment]
+    image: Grey = cv2.blur(_scaled(scan, scale), (BLUR, BLUR))  # type: ignore[assignment]
     middles = boxes.mean(axis=1)
     distances = np.linalg.norm(middles[:, None] - middles[None], axis=-1) / side
     across, down = _axes(boxes)
@@ -178,6 +181,19 @@ def _in_parts(scan: Grey, boxes: NDArray[np.float64]) -> Outlines:
         for start in range(0, len(boxes), MAX_BOXES_AT_ONCE)
     ]
     return Outlines(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _working_scale(side: float) -> float:
+    """Return by how much to reduce or enlarge a scan whose boxes have a shorter side of so many px."""
+    if side >= WORKING_SIDE:
+        return 1 / round(side / WORKING_SIDE)  # whole parts are reduced ten times as fast
+    return float(min(round(WORKING_SIDE / side), MAX_ENLARGEMENT))
+
+
+def _scaled(image: Grey, times: float) -> Grey:
+    if times <= 1:
+        return reduced(image, times)
+    return cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 def _middling_side(boxes: NDArray[np.float64]) -> float:

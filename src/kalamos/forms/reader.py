@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet, restrict
 from kalamos.errors import FormError, ImageError, KalamosError
-from kalamos.forms.cutting import cut_boxes
+from kalamos.forms.cutting import MARGIN, cut_boxes
 from kalamos.forms.decoding import DEFAULT_CERTAINTY, BoxReading, Decoded, decode
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
 from kalamos.forms.registration import Registrar, Registration, refine_fields
 from kalamos.forms.template import Field, FormTemplate
+from kalamos.images import MAX_PIXELS
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
 from kalamos.pages import Box, Character
 from kalamos.pages.cells import CellReading, read_cells
-from kalamos.pages.page import around
 from kalamos.parallel import default_jobs, ordered_map
 from kalamos.postprocessing import AnswerRule
 from kalamos.predict_options import PredictOptions
+from kalamos.predictions import NOT_SURE
 from kalamos.recognizer import Recognizer, load
 
 if TYPE_CHECKING:
@@ -34,19 +35,13 @@ __all__ = ["FormReader"]
 
 Grey = NDArray[np.uint8]
 
-MAX_PIXELS: Final = 50_000_000
-"""Of a scan, height x width."""
-
 RUNNERS_UP: Final = 5
 
 BOX_PX: Final = 48
 """The longer side that boxes are cut out at, without what is around them."""
 
-MARGIN: Final = 0.2
-"""Of a box's shorter side: what is shown around it, since characters cross its lines."""
-
 SHOWN_FRACTION: Final = MARGIN / (1 + 2 * MARGIN)
-"""The same of the picture's width."""
+"""Of a cut box's width: what is shown around the box itself."""
 
 TICK_SEPARATOR: Final = ", "
 """Between the options of a field with several ticks."""
@@ -56,6 +51,10 @@ TICKED_FRACTION, MAYBE_TICKED_FRACTION = 0.35, 0.18
 
 SURE_TICK, UNSURE_TICK = 0.998, 0.6
 """How likely a box to tick is what it seems."""
+
+
+PlacedScan = tuple[Scan, Registration | None]
+"""A scan, and where the form lies on it; None where it does not show the form."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ class FormReader:
 
         A scan that cannot be read, or does not show the form, is told in the result.
         """
-        return self._filled([self._load(scan) for scan in scans])
+        return self._filled([self._place(scan) for scan in scans])
 
     def read_all(self, items: Iterable[Item], *, jobs: int | None = None) -> Iterator[FilledForm]:
         """Read a stream of scans, in its order; those of a form's pages follow each other.
@@ -147,66 +146,33 @@ class FormReader:
             items: paths and `kalamos.inputs.NamedImage`s.
             jobs: forms read at once; None takes one for each available processor.
         """
+        jobs = jobs or default_jobs()
         pages = len(self.template.pages)
-        groups = ([item] for item in items) if pages == 1 else self._sheets(items)
-
-        def read(chunk: list[list[Item]]) -> list[FilledForm]:
-            return [self.read(*group) for group in chunk]
-
-        return ordered_map(read, groups, chunk=1, jobs=jobs or default_jobs())
-
-    def _sheets(self, items: Iterable[Item]) -> Iterator[list[Item]]:
-        """Group scans that follow each other and show different pages of one sheet."""
-        group: list[Item] = []
-        seen: set[int] = set()
-        sheet: str | None = None
-        for item in items:
-            found = self._registered(self._load(item))[0]
-            new = (found.page in seen) or (
-                sheet is not None and found.sheet is not None and found.sheet != sheet
-            )
-            if group and (new or found.page is None):
-                yield group
-                group, seen, sheet = [], set(), None
-            group.append(item)
-            if found.page is None:
-                yield group
-                group = []
-                continue
-            seen.add(found.page)
-            sheet = found.sheet if sheet is None else sheet
-            if len(seen) == len(self.template.pages):
-                yield group
-                group, seen, sheet = [], set(), None
-        if group:
-            yield group
-
-    def _load(self, source: ImageSource | NamedImage) -> Scan:
-        path = name_of(source)
-        try:
-            image = load_item(source, max_pixels=self._max_pixels, timeout=self._timeout)
-        except ImageError as error:
-            return Scan(path, error=error)
-        return Scan(path, image=image)
-
-    def _registered(self, scan: Scan) -> tuple[Scan, Registration | None]:
-        if scan.image is None:
-            return scan, None
-        try:
-            found = self._registrar.register(scan.image)
-        except ImageError as error:
-            return Scan(scan.path, error=error, image=scan.image), None
-        return (
-            Scan(scan.path, found.page, found.method, found.error, found.sheet, image=scan.image),
-            found,
+        if pages == 1:
+            return ordered_map(lambda chunk: [self.read(item) for item in chunk], items, chunk=1, jobs=jobs)
+        placed = ordered_map(lambda chunk: [self._place(item) for item in chunk], items, chunk=1, jobs=jobs)
+        return ordered_map(
+            lambda chunk: [self._filled(sheet) for sheet in chunk],
+            sheets_of(placed, pages),
+            chunk=1,
+            jobs=jobs,
+            nbytes=lambda sheet: sum(scan.image.nbytes for scan, _ in sheet if scan.image is not None),
         )
 
-    def _filled(self, loaded: Sequence[Scan]) -> FilledForm:
-        scans: list[Scan] = []
+    def _place(self, source: ImageSource | NamedImage) -> PlacedScan:
+        """Load a scan and find the form on it; what goes wrong is told in it."""
+        path, image = name_of(source), None
+        try:
+            image = load_item(source, max_pixels=self._max_pixels, timeout=self._timeout)
+            found = self._registrar.register(image)
+        except ImageError as error:
+            return Scan(path, error=error, image=image), None
+        return Scan(path, found.page, found.method, found.error, found.sheet, image=image), found
+
+    def _filled(self, placed: Sequence[PlacedScan]) -> FilledForm:
+        scans = tuple(scan for scan, _ in placed)
         where: dict[int, tuple[int, Registration]] = {}
-        for number, one in enumerate(loaded):
-            scan, found = self._registered(one)
-            scans.append(scan)
+        for number, (_, found) in enumerate(placed):
             if found is not None:
                 where.setdefault(found.page, (number, found))
         fields: dict[str, FieldReading] = {}
@@ -219,7 +185,7 @@ class FormReader:
             field.name: fields.get(field.name, FieldReading(None, "missing"))
             for field in self.template.fields
         }
-        return FilledForm(ordered, tuple(scans), self.made_by)
+        return FilledForm(ordered, scans, self.made_by)
 
     def _read_fields(
         self, image: Grey, registration: Registration, fields: Sequence[Field], scan: int
@@ -227,8 +193,8 @@ class FormReader:
         """Read a page's fields; those that one model reads share its runs."""
         places = refine_fields(image, registration, fields)
         corners = {field.name: where for field, where in zip(fields, places, strict=True)}
-        # With their lines: the ink finder tells a frame from writing, and what erasing leaves is neither.
-        crops = {name: cut_boxes(image, where, side=BOX_PX, margin=MARGIN) for name, where in corners.items()}
+        # With their lines: the ink finder tells a frame from writing.
+        crops = {name: cut_boxes(image, where, side=BOX_PX) for name, where in corners.items()}
         cells: dict[str, list[CellReading]] = {}
         for readers in self._groups(fields):
             first = self._models.get(readers[0].name)
@@ -286,6 +252,32 @@ class FormReader:
         )
 
 
+def sheets_of(placed: Iterable[PlacedScan], pages: int) -> Iterator[list[PlacedScan]]:
+    """Group scans that follow each other and show different pages of one sheet.
+
+    Args:
+        placed: with the page and the sheet's number that each shows, if any.
+        pages: of the form.
+
+    >>> scans = [(Scan("a", 1), None), (Scan("b", 2), None), (Scan("c", 1), None), (Scan("d"), None)]
+    >>> [[scan.path for scan, _ in sheet] for sheet in sheets_of(scans, 2)]
+    [['a', 'b'], ['c'], ['d']]
+    """
+    group: list[PlacedScan] = []
+    for one in placed:
+        scan, seen = one[0], {other.page for other, _ in group}
+        sheets = {other.sheet for other, _ in group} | {scan.sheet}
+        if group and (scan.page is None or scan.page in seen or len(sheets - {None}) > 1):
+            yield group
+            group = []
+        group.append(one)
+        if scan.page is None or len(group) == pages:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
 def box_reading(cell: CellReading) -> BoxReading:
     """Return what decoding wants to know of a box."""
     if cell.answer is None:
@@ -299,14 +291,13 @@ def _character(cell: CellReading, label: str | None, box: Box, decoded: Decoded)
         return None
     shares = dict(cell.answer.top)
     share = shares.get(label, shares.get(label.upper(), shares.get(label.lower(), 0.0)))
-    sure = decoded.status == "ok"
     return Character(
         label,
         share,
         box,
         cell.answer.top[:RUNNERS_UP],
         cell.answer.known,
-        None if sure else "not sure enough",
+        None if decoded.status == "ok" else NOT_SURE,
     )
 
 
@@ -337,7 +328,7 @@ def _ticks(
 def _box_of(corners: NDArray[np.float32], shape: tuple[int, ...]) -> Box:
     low = np.clip(np.floor(corners.min(axis=0)), 0, [shape[1] - 1, shape[0] - 1]).astype(int)
     high = np.clip(np.ceil(corners.max(axis=0)), low + 1, [shape[1], shape[0]]).astype(int)
-    return around([Box(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))])
+    return Box(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
 
 
 def _check_rules(field: Field) -> None:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.errors import FormError, ImageError, OutputError, first_line, require_extra
+from kalamos.errors import FormError, ImageError, OutputError, UsageError, first_line, require_extra
 from kalamos.forms.layout import (
     CODE_SIDE,
     QUIET_ZONE,
@@ -108,6 +108,7 @@ def print_sheet(
             characters of a name.
         MissingExtraError: the extra `forms` is not installed.
         OutputError: the file cannot be written.
+        UsageError: its name does not end with .pdf.
 
     >>> import tempfile
     >>> from kalamos.forms.field_list import parse_fields
@@ -120,6 +121,9 @@ def print_sheet(
     >>> printed == form
     True
     """
+    if Path(path).suffix.lower() != ".pdf":
+        # `-o form.png`, or a forgotten name after -o, would put the print in another file's place.
+        raise UsageError(f"{os.fspath(path)}: a sheet is a .pdf file", remedy="name it sheet.pdf")
     require_extra("forms", ["fpdf", "fontTools", "uharfbuzz", "segno"], what="printing a form")
     if not 1 <= copies <= MAX_COPIES or first < 0:
         raise OutputError(

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kalamos.errors import OutputError, UsageError
-from kalamos.forms.filled import FilledForm
+from kalamos.forms.filled import UNREAD, FilledForm
 from kalamos.forms.template import FormTemplate
-from kalamos.utils.atomic_write import write_bytes
+from kalamos.utils.atomic_write import check_writable, write_bytes
 from kalamos.writers.tables import CsvStyle, text_cell
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class FormTable:
     Raises:
         UsageError: another ending; the file is there, and is no table of this form.
         MissingExtraError: for .xlsx, without `kalamos[forms]`.
+        OutputError: it cannot be written.
     """
 
     def __init__(self, template: FormTemplate, path: str | os.PathLike[str]) -> None:
@@ -109,11 +110,17 @@ class FormTable:
             require_extra("forms", ["openpyxl"], what="writing .xlsx")
         if self.path.exists():
             self._read_old()
+        check_writable(self.path)  # now, and not after all scans were read
 
     @property
     def known_scans(self) -> frozenset[str]:
         """The scans that have a row."""
         return frozenset(scan for row in self.kept for scan in row["scan"].split("; "))
+
+    @property
+    def kept_unread(self) -> int:
+        """How many of the kept rows say that nothing was read of their scans."""
+        return sum(row["status"] in UNREAD for row in self.kept)
 
     def add(self, form: FilledForm) -> None:
         """Add a form; it is in the file once that is saved. Of its pictures no more is kept than is shown."""

@@ -13,7 +13,7 @@ from kalamos.pages.ink_map import sharpened
 from kalamos.postprocessing import AnswerRule, predictions_of
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.ink import InkMap, find_ink
-from kalamos.recognizer import Recognizer
+from kalamos.recognizer import CHUNK, Recognizer
 
 __all__ = ["CELL_PX", "CellReading", "read_cells"]
 
@@ -21,9 +21,6 @@ Grey = NDArray[np.uint8]
 
 CELL_PX: Final = 64
 """The side that cells are best cut out at: what the ink finder looks at."""
-
-CHUNK: Final = 64
-"""Cells a run of the networks."""
 
 MAX_SPECK_FRACTION: Final = 0.14
 """Of a cell's side: ink whose longer side is less is dust, or the end of a neighbour's stroke."""

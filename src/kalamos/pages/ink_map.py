@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.preprocessing.ink import LIKELY_LEVEL, SURE_LEVEL, ink_levels
+from kalamos.preprocessing.ink import hysteresis, ink_levels
 
 __all__ = ["PageInk", "find_page_ink", "paper_around", "sharpened", "writing_height"]
 
@@ -71,14 +71,12 @@ class PageInk(NamedTuple):
     """Where ink is on a page.
 
     Attributes:
-        levels: probability of ink in 255ths, uint8 [h, w].
         mask: 255 where a stroke is, else 0, uint8 [h, w].
         grey: the page at the map's scale, uint8 [h, w].
         scale: px of the map for one px of the page.
         height: typical height of the writing, in px of the map.
     """
 
-    levels: Grey
     mask: Grey
     grey: Grey
     scale: float
@@ -157,10 +155,9 @@ def _map(image: Grey, scale: float) -> PageInk | None:
     height, width = (max(1, round(side * scale)) for side in image.shape)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     small: Grey = cv2.resize(image, (width, height), interpolation=method)  # type: ignore[assignment]
-    levels = _levels(small)
-    mask = _evident(small, _hysteresis(levels))
+    mask = _evident(small, hysteresis(_levels(small)))
     typical = writing_height(mask)
-    return None if typical is None else PageInk(levels, mask, small, scale, typical)
+    return None if typical is None else PageInk(mask, small, scale, typical)
 
 
 def _levels(image: Grey) -> Grey:
@@ -190,16 +187,6 @@ def _levels(image: Grey) -> Grey:
             inner = answer[HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
             levels[top : top + TILE_PX, left : left + TILE_PX] = inner
     return np.ascontiguousarray(levels[:height, :width])
-
-
-def _hysteresis(levels: Grey) -> Grey:
-    """255 for all likely pixels connected to one that is sure (Canny 1986), else 0."""
-    likely = (levels >= LIKELY_LEVEL).view(np.uint8)
-    count, parts = cv2.connectedComponents(likely)
-    kept = np.zeros(count, np.uint8)
-    kept[parts[levels >= SURE_LEVEL]] = 255
-    kept[0] = 0
-    return kept[parts]  # type: ignore[no-any-return]
 
 
 def _evident(image: Grey, mask: Grey) -> Grey:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from kalamos.errors import ImageError, UsageError, suggest
 from kalamos.predictions import Candidate
@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped, unused-ignore]
     from numpy.typing import NDArray
 
-__all__ = ["Box", "Cell", "Character", "Layout", "Line", "Page", "Word", "around"]
+__all__ = ["Box", "Cell", "Character", "Layout", "LayoutOption", "Line", "Page", "Word", "around"]
 
 Layout = Literal["line", "page", "grid"]
+"""How a page was read: as one line, as lines, as the cells of ruled lines."""
+
+LayoutOption = Literal["auto", Layout]
+"""How a page is to be read; "auto" reads a grid where it sees one, else lines."""
+
+LAYOUTS: Final[tuple[LayoutOption, ...]] = get_args(LayoutOption)
 
 
 class Box(NamedTuple):
@@ -304,9 +310,8 @@ def check_layout(layout: str) -> None:
     Raises:
         UsageError: there is no such layout.
     """
-    known = ("auto", "line", "page", "grid")
-    if layout not in known:
-        raise UsageError(f"layout = {layout!r} is unknown", remedy=suggest(layout, known))
+    if layout not in LAYOUTS:
+        raise UsageError(f"layout = {layout!r} is unknown", remedy=suggest(layout, LAYOUTS))
 
 
 def upright(degrees: float) -> float:

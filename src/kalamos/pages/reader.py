@@ -8,24 +8,26 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
 from kalamos.errors import ImageError, UsageError
+from kalamos.images import MAX_PIXELS
 from kalamos.images.documents import DocumentPage, read_pages
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
 from kalamos.pages.grid import largest_grid, read_grid
 from kalamos.pages.ink_map import PageInk, find_page_ink
 from kalamos.pages.lines import TextLine, find_lines, single_line, word_gap
-from kalamos.pages.page import Box, Cell, Character, Line, Page, Word, check_layout, upright
+from kalamos.pages.page import Box, Cell, Character, LayoutOption, Line, Page, Word, check_layout, upright
 from kalamos.pages.parts import (
     MIN_SKEW_DEGREES,
     Part,
     Sheet,
     find_parts,
+    pen_width,
     skew_of,
     straighten,
     turn_quarters,
@@ -38,7 +40,7 @@ from kalamos.parallel import default_jobs, ordered_map
 from kalamos.postprocessing import AnswerRule, predictions_of
 from kalamos.predict_options import PredictOptions
 from kalamos.predictions import NOT_A_CHARACTER, Prediction
-from kalamos.recognizer import Recognizer, load
+from kalamos.recognizer import CHUNK, Recognizer, load
 
 if TYPE_CHECKING:
     from kalamos.images import ImageSource
@@ -46,9 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["PageReader", "read"]
 
 Grey = NDArray[np.uint8]
-
-CHUNK: Final = 64
-"""Characters a model run."""
 
 MARGIN_PX: Final = 4
 """Black around a part, so that it is a character alone on its ground."""
@@ -91,15 +90,12 @@ WRITING_HEIGHTS: Final = 0.45, 2.4
 SIGN_PROBABILITY: Final = 0.9
 """Of a part that looks like punctuation being that, where parts are put together to characters."""
 
-MAX_PIXELS: Final = 50_000_000
-"""Of a page, height x width: an A3 scan at 600 dpi has 70 million, one at 400 dpi 31 million."""
-
 
 def read(
     source: ImageSource | NamedImage,
     model: str | os.PathLike[str] | Recognizer = "digits",
     *,
-    layout: Literal["auto", "line", "page", "grid"] = "auto",
+    layout: LayoutOption = "auto",
     charset: str | None = None,
     min_confidence: float | None = None,
     min_known: float | None = None,
@@ -151,7 +147,7 @@ class PageReader:
         reader: Recognizer,
         options: PredictOptions = PredictOptions(),  # noqa: B008  (frozen)
         *,
-        layout: Literal["auto", "line", "page", "grid"] = "auto",
+        layout: LayoutOption = "auto",
     ) -> None:
         check_layout(layout)
         self._reader = reader
@@ -346,7 +342,7 @@ class PageReader:
         self, lines: Sequence[TextLine], sheet: Sheet, width: int, height: int
     ) -> tuple[Line, ...]:
         """Read all lines' characters together, in few runs of the model."""
-        pen = _pen_width(sheet)
+        pen = pen_width(sheet.mask)
         pieces = [pieces_of(line, pen) for line in lines]
         groups = [candidates_of(row, line.band) for row, line in zip(pieces, lines, strict=True)]
         answers = iter(self._answers([group.part for row in groups for group in row]))
@@ -417,11 +413,7 @@ class PageReader:
             return Character(None, 0.0, box, reason=NOT_A_CHARACTER)
         if not answer.top:  # punctuation
             return Character(answer.label, answer.confidence, box)
-        rule, reason = self._rule, None
-        if answer.known is not None and answer.known < rule.known_threshold:
-            reason = NOT_A_CHARACTER
-        elif answer.confidence < rule.threshold:
-            reason = "not sure enough"
+        reason = self._rule.reason(answer.confidence, answer.known)
         label = answer.label if reason is None else None
         return Character(label, answer.confidence, box, answer.top, answer.known, reason)
 
@@ -504,14 +496,6 @@ def _darkness(part: Part, sheet: Sheet) -> float:
     strokes = sheet.strokes[box.y : box.y + box.height, box.x : box.x + box.width]
     inked = part.ink[: strokes.shape[0], : strokes.shape[1]] > 0
     return float(strokes[inked].mean()) if inked.any() else 0.0
-
-
-def _pen_width(sheet: Sheet) -> float:
-    import cv2
-
-    depths = cv2.distanceTransform(sheet.mask, cv2.DIST_L2, 3)
-    inside = depths[depths > 0]
-    return 2 * float(np.median(inside)) if inside.size else 1.0
 
 
 def is_right_to_left(labels: Sequence[str]) -> bool:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from kalamos.errors import UsageError, suggest
+from kalamos.errors import ImageError, UsageError, suggest
+from kalamos.images.files import display_name
 from kalamos.pages.page import Box, Character, Page, around
 from kalamos.utils.atomic_write import write_bytes
 from kalamos.writers.base import without_controls
@@ -82,11 +83,17 @@ class _TextWriter(PageWriter):
     _begun = False
 
     def write(self, page: Page) -> None:
-        said = page.text if page.error is None else f"{page.path or 'page'}: {page.error.problem}"
+        said = page.text if page.error is None else _problem(page.path or "page", page.error)
         lines = [without_controls(line) if page.layout != "grid" else line for line in said.split("\n")]
         gap = "\n" if self._begun else ""
         self._sink.write(f"{gap}{chr(10).join(lines)}\n".encode("utf-8", "backslashreplace"))
         self._begun = True
+
+
+def _problem(name: str, error: ImageError) -> str:
+    """Say of which page an error is, once: most errors begin with it."""
+    start = f"{display_name(name)}: "
+    return start + error.problem.removeprefix(start)
 
 
 class _CsvWriter(PageWriter):

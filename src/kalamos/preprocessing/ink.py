@@ -27,7 +27,7 @@ from kalamos.utils.sessions import open_onnx
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
 
-__all__ = ["STRIDE", "Box", "InkMap", "find_ink", "ink_levels", "standardise"]
+__all__ = ["STRIDE", "Box", "InkMap", "find_ink", "hysteresis", "ink_levels", "standardise"]
 
 Grey = NDArray[np.uint8]
 
@@ -227,10 +227,11 @@ def _box_of(mask: Grey) -> Box | None:
     return Box(y, x, y + height, x + width) if width else None
 
 
-def _mask(levels: Grey) -> Grey:
-    """Ink by hysteresis (Canny 1986): 255 for all likely pixels connected to one that is sure, else 0.
+def hysteresis(levels: Grey) -> Grey:
+    """Return the ink of a map uint8 [h, w] (Canny 1986): 255 for likely pixels connected to one that is sure.
 
-    Where the largest part is a speck, it is seen from too far, or dust: there is no ink on this view.
+    >>> hysteresis(np.uint8([[60, 60, 200, 0, 60]])).tolist()
+    [[255, 255, 255, 0, 0]]
     """
     sure: Grey = cv2.threshold(levels, SURE_LEVEL - 1, 255, cv2.THRESH_BINARY)[1]  # type: ignore[assignment]
     if not cv2.countNonZero(sure):
@@ -241,12 +242,21 @@ def _mask(levels: Grey) -> Grey:
         kept = np.zeros(count, np.uint8)
         kept[parts[sure > 0]] = 255
         likely = kept[parts]
-    return np.zeros_like(levels) if _is_specks(likely) else likely  # type: ignore[return-value, arg-type]
+    return likely  # type: ignore[return-value]
+
+
+def _mask(levels: Grey) -> Grey:
+    """Return the ink of a view of one character.
+
+    Where the largest part is a speck, it is seen from too far, or dust: there is no ink on this view.
+    """
+    mask = hysteresis(levels)
+    return np.zeros_like(mask) if _is_specks(mask) else mask
 
 
 def _is_specks(mask: Grey) -> bool:
-    """Return whether no part of a mask is as long as a stroke."""
-    if cv2.countNonZero(mask) > MAX_SPECKS_PX:
+    """Return whether a mask has ink, and no part of it is as long as a stroke."""
+    if not 0 < cv2.countNonZero(mask) <= MAX_SPECKS_PX:
         return False
     stats = cv2.connectedComponentsWithStats(mask)[2][1:]
     return int(stats[:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max()) < MIN_STROKE_PX

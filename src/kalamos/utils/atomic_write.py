@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "atomic_write",
+    "check_writable",
     "is_temporary",
     "remove_all_stale",
     "temporary_folder",
@@ -122,6 +123,25 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             temporary.unlink()
         raise
     _sync_folder(target.parent)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out whether `atomic_write` can open a file, before the hours of work that go into it.
+
+    Raises:
+        OutputError: it cannot.
+
+    >>> check_writable("no-such-folder/table.csv")
+    Traceback (most recent call last):
+    kalamos.errors.OutputError: cannot write 'no-such-folder/table.csv': there is no folder ...
+    """
+    named = Path(path)
+    with _output_errors(named):
+        target, _ = _resolve_target(named)
+        _remove_stale_of(target)
+        temporary, raw = _new_temporary(target, named)
+        raw.close()
+        temporary.unlink()
 
 
 def write_bytes(path: str | os.PathLike[str], content: ReadableBuffer) -> None:

@@ -37,13 +37,14 @@ from kalamos.errors import KalamosError
 from kalamos.images import EXTENSIONS
 from kalamos.inputs.item import NamedImage
 from kalamos.pages import PageReader
+from kalamos.pages.page import LayoutOption
 
 __all__ = ["build_pages"]
 
 FORM_PREFIX: Final = "form:"
 """Of the choices that are forms, before the form's name."""
 
-LAYOUTS: Final = (
+LAYOUTS: Final[tuple[tuple[str, LayoutOption], ...]] = (
     ("A page, whatever is on it", "auto"),
     ("Lines of characters", "page"),
     ("One line", "line"),
@@ -236,7 +237,7 @@ def _read_scans(
     return _everything(visit)
 
 
-def _layout(kind: str) -> Any:
+def _layout(kind: str) -> LayoutOption:
     return next((layout for _, layout in LAYOUTS if layout == kind), "auto")
 
 
