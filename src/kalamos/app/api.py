@@ -429,10 +429,12 @@ def openapi_html(document: dict[str, Any], limits: Limits, address: str = "http:
     >>> "<h1>T 1</h1>" in page, "http-equiv" in page
     (True, False)
     """
+    components = document.get("components", {})
     return _template().render(
         info=document["info"],
         paths=document["paths"],
-        schemas=document.get("components", {}).get("schemas", {}),
+        schemas=components.get("schemas", {}),
+        schemes=components.get("securitySchemes"),
         bounds=_BOUND_WORDS,
         limits=limits,
         address=address,
