@@ -100,7 +100,7 @@ constraints: $(VENV)/.uv  ## pin the whole tree anew, with hashes
 	$(COMPILE) --upgrade --extra dev pyproject.toml --output-file constraints.txt
 	$(COMPILE) --upgrade --constraint constraints.txt requirements/build.in --output-file requirements/build.txt
 	$(COMPILE) --upgrade --constraint constraints.txt pyproject.toml --output-file requirements/reading.txt
-	for extra in app forms train; do $(COMPILE) --upgrade --constraint constraints.txt --extra $$extra \
+	for extra in api app forms train; do $(COMPILE) --upgrade --constraint constraints.txt --extra $$extra \
 		pyproject.toml --output-file requirements/$$extra.txt || exit 1; done
 
 clean:

@@ -31,6 +31,7 @@ NEEDED = (
 LEFT_OUT = {
     "make demo": "installs: .ci/run runs it",
     ". .venv/bin/activate": "the tests run in the environment that make demo and make test made",
+    "pip install '.[api]'": "downloads",
     "pip install '.[app]'": "downloads",
     "pip install '.[teach]'": "downloads",
     "pip install '.[train,doctor]'": "downloads",

@@ -61,11 +61,14 @@ def test_a_model_that_is_none(command, tmp_path: Path) -> None:
     assert "bad.onnx" in outcome.err
 
 
-def test_without_its_extra(command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("arguments", "extra"), [([], "app"), (["--api-only"], "api")])
+def test_without_its_extra(
+    command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], extra: str
+) -> None:
     monkeypatch.setattr("kalamos.errors.find_spec", lambda name: None)
-    outcome = command("app")
+    outcome = command("app", *arguments)
     assert outcome.code == 2
-    assert "pip install 'kalamos[app]'" in outcome.err
+    assert f"pip install 'kalamos[{extra}]'" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -137,10 +138,8 @@ def app(
     can reach the address can use it. docs/app.md says what is safe to expose, docs/service.md how to run the
     API as a service. Ctrl-C ends it.
     """
-    require_extra(
-        "app",
-        ("fastapi", "uvicorn", "python_multipart", "prometheus_client", *(() if api_only else ("gradio",))),
-    )
+    serving = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+    require_extra(*(("api", serving) if api_only else ("app", (*serving, "gradio"))))
     from kalamos.app.api import create_app
     from kalamos.app.batching import DECODING_TIME_FRACTION, ModelRegistry
     from kalamos.app.errors import Limits
@@ -172,9 +171,10 @@ def app(
     local = loopback and not names  # behind a proxy, which has another name for it, others can reach it
     model_upload = local if allow_model_upload is None else allow_model_upload
     _log_to_stderr(quiet)
-    with bind(host, port) as listener, app_folder() as folder:
+    # The API alone writes nothing, and so needs no folder that it could write to.
+    with bind(host, port) as listener, nullcontext() if api_only else app_folder() as folder:
         page = None
-        if not api_only:
+        if folder is not None:
             page = _build_page(
                 registry, limits, corrections, known_forms, folder, local=local, model_upload=model_upload
             )
