@@ -15,7 +15,7 @@ RUN for part in $PARTS; do \
       uv pip install --no-cache --compile-bytecode --python /opt/kalamos/bin/python --require-hashes \
         --requirement "requirements/$part.txt" || exit 1; \
     done
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY src src
 RUN pip wheel --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . && \
     uv pip install --no-cache --compile-bytecode --python /opt/kalamos/bin/python --no-deps dist/*.whl

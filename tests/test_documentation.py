@@ -31,6 +31,8 @@ NEEDED = (
 LEFT_OUT = {
     "make demo": "installs: .ci/run runs it",
     ". .venv/bin/activate": "the tests run in the environment that make demo and make test made",
+    "uvx --from . kalamos predict samples": "downloads",
+    "pip install .": "downloads",
     "pip install '.[api]'": "downloads",
     "pip install '.[app]'": "downloads",
     "pip install '.[teach]'": "downloads",
