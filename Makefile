@@ -24,12 +24,14 @@ demo: $(VENV)/.reading  ## install the reading half, read the sample images
 test: $(VENV)/.everything  ## install everything, run all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
-lint: $(VENV)/.everything  ## format, lint, types, layers, import circles, dead code
+lint: $(VENV)/.everything  ## format, lint, types, layers, import circles, dead code; container, workflows
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/zizmor --offline --quiet .github/workflows
 
 # FUZZ="--seed 7 --only images --minutes 1", or any other options of `python -m fuzz`.
 fuzz: $(VENV)/.everything  ## hostile files, models and requests: minutes; what is found lies in build/fuzz
@@ -106,7 +108,7 @@ constraints: $(VENV)/.uv  ## pin the whole tree anew, with hashes
 	$(COMPILE) --upgrade --extra dev pyproject.toml --output-file constraints.txt
 	$(COMPILE) --upgrade --constraint constraints.txt requirements/build.in --output-file requirements/build.txt
 	$(COMPILE) --upgrade --constraint constraints.txt pyproject.toml --output-file requirements/reading.txt
-	for extra in app forms train; do $(COMPILE) --upgrade --constraint constraints.txt --extra $$extra \
+	for extra in api app forms train; do $(COMPILE) --upgrade --constraint constraints.txt --extra $$extra \
 		pyproject.toml --output-file requirements/$$extra.txt || exit 1; done
 
 clean:

@@ -2,7 +2,8 @@
 
 Each page is pasted into a copy of the tree of its own. What a page marks, visibly, as *(downloads)*,
 *(hours)* or *(your cluster)* is left out, and nothing else; the list below has to name it all. What is marked
-*(until Ctrl-C)* is started, and ended as soon as it has said where it listens.
+*(until Ctrl-C)* is a server: it runs until the next one is started or the page ends, and what is pasted
+then asks it under the address that the page says.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ NEEDED = (
 LEFT_OUT = {
     "make demo": "installs: .ci/run runs it",
     ". .venv/bin/activate": "the tests run in the environment that make demo and make test made",
+    "uvx --from . kalamos predict samples": "downloads",
+    "pip install .": "downloads",
+    "pip install '.[api]'": "downloads",
     "pip install '.[app]'": "downloads",
     "pip install '.[teach]'": "downloads",
     "pip install '.[train,doctor]'": "downloads",
@@ -38,6 +42,8 @@ LEFT_OUT = {
     "torchrun": "your cluster",
 }
 """What is not run, by how it begins, and why."""
+
+USUAL_ADDRESS = "http://127.0.0.1:7860"
 
 SECONDS = 600
 """For one command. Most take one; those that train or start a cluster take a minute on busy cores."""
@@ -116,18 +122,20 @@ def test_the_page_works_as_pasted(page: str, tmp_path: Path) -> None:
     for name in NEEDED:
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / name)
-    for language, text in blocks(page):
-        if language == "python":
-            (tmp_path / "pasted.py").write_text(text, encoding="utf-8")
-            run([sys.executable, "pasted.py"], tmp_path, text)
-            continue
-        for command, comment in commands(text):
-            if why_left_out(command) is not None:
+    with Server() as server:
+        for language, text in blocks(page):
+            if language == "python":
+                (tmp_path / "pasted.py").write_text(server.asked_by(text), encoding="utf-8")
+                run([sys.executable, "pasted.py"], tmp_path, text)
                 continue
-            if comment.startswith("(until Ctrl-C)"):
-                start_and_end(command, tmp_path)
-            else:
-                run(["bash", "-c", command], tmp_path, command)
+            for command, comment in commands(text):
+                if why_left_out(command) is not None:
+                    continue
+                if comment.startswith("(until Ctrl-C)"):
+                    server.end()
+                    server.start(command, tmp_path)
+                else:
+                    run(["bash", "-c", server.asked_by(command)], tmp_path, command)
 
 
 def environment() -> dict[str, str]:
@@ -151,15 +159,43 @@ def run(command: list[str], folder: Path, shown: str) -> None:
     assert done.returncode == 0 or blank or twice, f"{shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
-def start_and_end(command: str, folder: Path) -> None:
-    port = ["--port", "0"]  # the usual one may be taken here
-    with subprocess.Popen(
-        [*shlex.split(command), *port], cwd=folder, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as server:  # fmt: skip
-        assert server.stdout is not None
-        assert server.stderr is not None
-        said = server.stdout.readline()
-        server.send_signal(signal.SIGINT)
-        assert server.wait(60) == 0, server.stderr.read()
-        assert "http://127.0.0.1:" in said
+class Server:
+    """What a page says to start, and to end with Ctrl-C."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._address = USUAL_ADDRESS
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.end()
+        elif self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def start(self, command: str, folder: Path) -> None:
+        port = ["--port", "0"]  # the usual one may be taken here
+        self._process = subprocess.Popen(
+            [*shlex.split(command), *port], cwd=folder, env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        said = re.search(r"http://127\.0\.0\.1:\d+", self._process.stdout.readline())
+        assert said is not None, command
+        self._address = said[0]
+
+    def asked_by(self, text: str) -> str:
+        """What a page says, with the address that the server has here."""
+        return text.replace(USUAL_ADDRESS, self._address)
+
+    def end(self) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        _, err = self._process.communicate(timeout=60)
+        assert self._process.returncode == 0, err
+        assert "Traceback" not in err
+        self._process = None

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SETS = (
     "constraints.txt",
-    *(f"requirements/{name}.txt" for name in ("build", "reading", "app", "forms", "train")),
+    *(f"requirements/{name}.txt" for name in ("build", "reading", "api", "app", "forms", "train")),
 )
 
 

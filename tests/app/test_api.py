@@ -18,7 +18,7 @@ from PIL import Image
 import kalamos
 from kalamos.app.api import create_app
 from kalamos.app.errors import Limits
-from kalamos.app.schema import Answer, Failure, Health, Models
+from kalamos.app.schema import Answer, Failure, Health, ModelDetails, Models
 from kalamos.errors import ImageError
 from kalamos.writers import open_writer
 
@@ -120,7 +120,9 @@ def test_options_in_the_address_are_not_passed_over(client: httpx.Client, one: b
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        ("image/png", b"\x89PNG"),
+        ("imagepng", b"\x89PNG"),
+        ("application/pdf", b"%PDF-1.7"),
+        ("application/octet-stream", b"\x89PNG"),
         ("application/x-www-form-urlencoded", b"image=1"),
         ("text/plain", b"{}"),
         ("application/jsonp", b"{}"),
@@ -130,11 +132,26 @@ def test_options_in_the_address_are_not_passed_over(client: httpx.Client, one: b
 def test_other_kinds_of_body(client: httpx.Client, kind: str, body: bytes) -> None:
     answer = client.post("/v1/predict", content=body, headers={"content-type": kind})
     assert (answer.status_code, failure(answer)["code"]) == (415, "unsupported_media_type")
-    assert "application/json" in answer.headers["accept"]
+    assert answer.headers["accept"] == "multipart/form-data, application/json, image/*"
 
 
-def test_a_compressed_body(client: httpx.Client) -> None:
-    answer = client.post("/v1/predict", content=b"", headers={"content-type": "application/json"} | GZIP)
+@pytest.mark.parametrize("kind", ["image/png", "IMAGE/jpeg; q=1", "image/x-unknown"])
+def test_a_body_that_is_an_image(client: httpx.Client, one: bytes, kind: str) -> None:
+    [wanted] = rows(client.post("/v1/predict", files=files(one), data={"top_k": "2", "charset": "1 7"}))
+    address = "/v1/predict?top_k=2&charset=1%207"
+    [row] = rows(client.post(address, content=one, headers={"content-type": kind}))
+    assert row == {**wanted, "path": None}
+
+
+def test_an_image_as_the_body_that_cannot_be_read_is_a_row(client: httpx.Client, odd) -> None:
+    for data, code in odd.values():
+        [row] = rows(client.post("/v1/predict", content=data, headers={"content-type": "image/png"}))
+        assert row["code"] == code
+
+
+@pytest.mark.parametrize("kind", ["application/json", "image/png"])
+def test_a_compressed_body(client: httpx.Client, kind: str) -> None:
+    answer = client.post("/v1/predict", content=b"", headers={"content-type": kind} | GZIP)
     assert (answer.status_code, failure(answer)["code"]) == (415, "unsupported_encoding")
 
 
@@ -246,6 +263,32 @@ def test_what_the_server_has(client: httpx.Client) -> None:
     assert (health.status, health.version) == ("ok", kalamos.__version__)
 
 
+def test_what_a_model_says_about_itself(client: httpx.Client) -> None:
+    details = ModelDetails.model_validate_json(client.get("/v1/models/digits").content)
+    [listed] = Models.model_validate_json(client.get("/v1/models").content).models
+    assert details.model_dump(exclude={"spec", "card"}) == listed.model_dump()
+    assert details.spec == json.loads(kalamos.load("digits").spec.to_json())
+    assert (details.card or "").startswith("# digits\n")
+    for name in ("digit", "..", "digits.onnx", "digits/", "%00"):
+        answer = client.get(f"/v1/models/{name}")
+        assert answer.status_code == 404
+        failure(answer)
+    assert failure(client.get("/v1/models/digit"))["code"] == "unknown_model"
+
+
+def test_a_model_of_ones_own_says_not_where_it_learnt(ask_of: Callable, tmp_path: Path) -> None:
+    from kalamos.app.batching import ModelRegistry
+    from kalamos.zoo import model_path
+
+    path = tmp_path / "digits.onnx"
+    path.write_bytes(model_path("digits").read_bytes())
+    with ask_of(create_app(ModelRegistry([path]))) as client:
+        details = ModelDetails.model_validate_json(client.get("/v1/models/digits").content)
+    assert details.card is None
+    assert "recipe" not in details.spec["training"]
+    assert details.spec["training"]["sha256"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -266,7 +309,12 @@ def test_the_documents(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/v1/predict"]["post"]
     assert set(operation["responses"]) == {"200", "408", "413", "415", "422", "429", "503", "504"}
-    assert set(operation["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
+    assert set(operation["requestBody"]["content"]) == {"multipart/form-data", "application/json", "image/*"}
+    form = document["components"]["schemas"]["Form"]["properties"]
+    assert {each["name"] for each in operation["parameters"]} == set(form) - {"image"}
+    read, forms = (document["paths"][path]["post"] for path in ("/v1/read", "/v1/forms/{name}"))
+    assert set(read["requestBody"]["content"]) >= {"image/*", "application/pdf"}
+    assert [(each["name"], each["in"]) for each in forms["parameters"]] == [("name", "path")]
     referred = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert referred <= set(document["components"]["schemas"])
     assert "$defs" not in json.dumps(document)

@@ -14,6 +14,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from tests.app.form_helpers import exam, filled, line_of, templates
 
 from kalamos import load
@@ -89,6 +90,28 @@ def test_json_and_form_answer_alike(client: httpx.Client) -> None:
     assert row == same == {**nameless, "path": "1.png"}
     assert (broken["path"], broken["code"]) == (None, "damaged")
     assert "image 2: this is not base64" in str(broken["error"])
+
+
+def test_a_body_that_is_one_file(client: httpx.Client) -> None:
+    [row] = pages(client.post("/v1/read", files=files(line_of("47")), data={"layout": "line"}))
+    kind = {"content-type": "image/png"}
+    [same] = pages(client.post("/v1/read?layout=line", content=line_of("47"), headers=kind))
+    assert same == {**row, "path": None}
+    scan = filled(exam(), VALUES)
+    [wanted] = rows(client.post("/v1/forms/exam", files=files(scan)))
+    [form] = rows(client.post("/v1/forms/exam", content=scan, headers=kind))
+    assert form["fields"] == wanted["fields"]
+    answer = client.post("/v1/forms/exam?layout=line", content=scan, headers=kind)
+    assert failure(answer) == (422, "unknown_field")
+
+
+def test_a_pdf_as_the_body(client: httpx.Client) -> None:
+    document = io.BytesIO()
+    with Image.open(io.BytesIO(line_of("47"))) as first, Image.open(io.BytesIO(line_of("8604"))) as second:
+        first.convert("L").save(document, "PDF", save_all=True, append_images=[second.convert("L")])
+    kind = {"content-type": "application/pdf"}
+    answered = pages(client.post("/v1/read", content=document.getvalue(), headers=kind))
+    assert [(row["page"], row["text"]) for row in answered] == [(1, "47"), (2, "8604")]
 
 
 def test_options_are_heard(client: httpx.Client) -> None:

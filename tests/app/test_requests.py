@@ -8,17 +8,28 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import QueryParams
 
 from kalamos.app.api import create_app
 from kalamos.app.errors import APIError, Limits
-from kalamos.app.requests import PredictRequest, read_form, read_json
+from kalamos.app.requests import (
+    ImagesRequest,
+    UploadedImage,
+    checked_options,
+    read_images_form,
+    read_images_json,
+    read_one_file,
+)
+from kalamos.app.schema import FormRequest, JsonRequest
 from kalamos.errors import CorruptImageError
+from kalamos.predict_options import PredictOptions
 
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
 
@@ -161,11 +172,29 @@ def part(name: str, content: bytes = b"", filename: str | None = None) -> bytes:
     return b"--x\r\n" + head + b"\r\n\r\n" + content + b"\r\n"
 
 
-def form(*parts: bytes, most: int = 4) -> PredictRequest:
+class Asked(NamedTuple):
+    images: list[UploadedImage]
+    model: str | None
+    options: PredictOptions
+
+
+def asked(request: ImagesRequest[Any]) -> Asked:
+    return Asked(request.images, request.fields.model, checked_options(request.fields))
+
+
+def read_form(body: bytes, content_type: str, *, most: int) -> Asked:
+    return asked(read_images_form(body, content_type, FormRequest, most=most))
+
+
+def read_json(body: bytes, *, most: int) -> Asked:
+    return asked(read_images_json(body, JsonRequest, most=most))
+
+
+def form(*parts: bytes, most: int = 4) -> Asked:
     return read_form(b"".join(parts) + b"--x--\r\n", TYPE, most=most)
 
 
-def as_json(value: object, most: int = 4) -> PredictRequest:
+def as_json(value: object, most: int = 4) -> Asked:
     return read_json(json.dumps(value).encode(), most=most)
 
 
@@ -309,6 +338,32 @@ def test_misspelt_fields_get_a_suggestion() -> None:
 def test_json_that_is_refused(body: bytes, code: str) -> None:
     with refused(422, code):
         read_json(body, most=4)
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("topk=1", "unknown_field"),
+        ("image=a", "unknown_field"),
+        ("top_k=1&top_k=1", "invalid_field"),
+        ("top_k=", "invalid_field"),
+        ("top_k=one", "invalid_field"),
+        ("min_confidence=nan", "invalid_field"),
+        ("min_confidence=0.5&target_accuracy=0.9", "invalid_option"),
+    ],
+)
+def test_addresses_that_are_refused(address: str, code: str) -> None:
+    with refused(422, code):
+        asked(read_one_file(b"", QueryParams(address), FormRequest))
+
+
+def test_the_address_says_what_a_form_can() -> None:
+    address = QueryParams("model=digits&top_k=2&charset=%D9%A4&min_confidence=0.5")
+    told = asked(read_one_file(b"1", address, FormRequest))
+    parts = (part(name, value.encode()) for name, value in address.multi_items())
+    same = form(part("image", b"1"), *parts)
+    assert told == same
+    assert told.options.charset == "٤"
 
 
 @given(st.binary(max_size=300))

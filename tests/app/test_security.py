@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from kalamos.app.api import create_app
+from kalamos.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,82 @@ def test_no_origin_is_told_that_it_may(client: httpx.Client) -> None:
     answer = client.options("/v1/predict", headers=asked)
     assert answer.status_code >= 400
     assert "access-control-allow-origin" not in answer.headers
+
+
+LISTED = "https://forms.example:8443"
+
+
+@pytest.fixture(scope="module")
+def shared(registry, ask_of: Callable) -> Iterator[httpx.Client]:
+    """A server that another site's pages may use."""
+    with ask_of(create_app(registry, origins=[f"{LISTED.upper()}/"])) as client:
+        yield client
+
+
+def test_a_listed_sites_page(shared: httpx.Client, one: bytes) -> None:
+    asked = {"origin": LISTED, "access-control-request-method": "POST"}
+    asked["access-control-request-headers"] = "content-type"
+    preflight = shared.options("/v1/predict", headers=asked)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == LISTED
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert "access-control-allow-credentials" not in preflight.headers, "never a cookie"
+    own_network = shared.options(
+        "/v1/predict", headers=asked | {"access-control-request-private-network": "true"}
+    )
+    assert own_network.headers["access-control-allow-private-network"] == "true"
+    answer = shared.post("/v1/predict", files={"image": ("a", one)}, headers={"origin": LISTED})
+    assert answer.json()["results"][0]["label"] == "1"
+    assert answer.headers["access-control-allow-origin"] == LISTED
+    assert "Origin" in answer.headers["vary"]
+    assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
+    refused = shared.post("/v1/predict", files={"picture": ("a", one)}, headers={"origin": LISTED})
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (422, LISTED)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://forms.example", "http://forms.example:8443", "https://forms.example:8443.evil.example", "null",
+     "https://a.forms.example:8443"],
+)  # fmt: skip
+def test_no_other_sites_page(shared: httpx.Client, one: bytes, origin: str) -> None:
+    answer = shared.post("/v1/predict", files={"image": ("a", one)}, headers={"origin": origin})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
+    preflight = shared.options(
+        "/v1/predict", headers={"origin": origin, "access-control-request-method": "POST"}
+    )
+    assert preflight.status_code == 400
+    for headers in (answer.headers, preflight.headers, shared.get("/v1/models").headers):
+        assert "access-control-allow-origin" not in headers
+
+
+def test_a_listed_site_still_needs_the_servers_name(shared: httpx.Client) -> None:
+    answer = shared.get("/v1/models", headers={"origin": LISTED, "host": "evil.example"})
+    assert answer.status_code == 421
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "", "forms.example", "https://", "https://a/path", "https://*.a"]
+)
+def test_what_is_no_origin(registry, origin: str) -> None:
+    with pytest.raises(UsageError, match="no origin of one site"):
+        create_app(registry, origins=[origin])
+
+
+def test_below_a_path_of_another_application(registry, ask_of: Callable, one: bytes) -> None:
+    outer = FastAPI()
+    inner = create_app(registry, tokens=("a-token-of-some-length",))
+    outer.mount("/reading", inner)
+    outer.state.end_page = lambda: None
+    with ask_of(outer) as client:
+        assert client.get("/reading/health").json()["status"] == "ok"
+        assert client.get("/reading/v1/models").status_code == 401
+        kind = {"content-type": "image/png", "authorization": "Bearer a-token-of-some-length"}
+        answer = client.post("/reading/v1/predict", content=one, headers=kind)
+        assert answer.json()["results"][0]["label"] == "1"
+        assert answer.headers["cache-control"] == "no-store", "the headers of the API, not of a page"
+        figures = client.get("/reading/metrics", headers=kind).text
+    assert 'route="/v1/predict",status="200"' in figures
 
 
 @pytest.mark.parametrize("path", ["/health", "/docs", "/nothing", "/v1/predict"])

@@ -73,6 +73,36 @@ def test_what_is_under_way_is_answered_before_the_end(one: bytes, number: signal
     assert "Traceback" not in err
 
 
+def test_while_it_drains_new_requests_are_sent_elsewhere(one: bytes) -> None:
+    """Those under way are answered, on connections old and new, whatever else comes meanwhile."""
+    with process(SLOW) as (run, address):
+        answers: list[httpx.Response] = []
+
+        def ask() -> None:
+            answers.append(httpx.post(f"{address}/v1/predict", files={"image": ("a", one)}, timeout=30))
+
+        with httpx.Client(base_url=address, timeout=30) as before:
+            assert before.get("/health").status_code == 200
+            asking = threading.Thread(target=ask)
+            asking.start()
+            assert run.stdout is not None
+            assert run.stdout.readline() == "reading\n"
+            run.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            refused = [before.get("/health")]
+            refused += [httpx.get(f"{address}/health", timeout=30) for _ in range(3)]
+            refused += [httpx.post(f"{address}/v1/predict", files={"image": ("a", one)}, timeout=30)]
+            assert asking.is_alive(), "the slow one is still read"
+        asking.join(30)
+        _, err = run.communicate(timeout=30)
+    for answer in refused:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "ending")
+        assert answer.headers["retry-after"] == "1"
+        assert answer.headers["connection"] == "close"
+    assert answers[0].json()["results"][0]["label"] == "1"
+    assert (run.returncode, "Traceback" in err) == (0, False)
+
+
 def test_a_port_in_use() -> None:
     with bind("127.0.0.1", 0) as first:
         port = first.getsockname()[1]

@@ -32,6 +32,8 @@ def test_a_port_in_use(command) -> None:
         (["--timeout", "nan"], "seconds = nan"),
         (["--max-upload-mb", "inf"], "max-upload-mb"),
         (["--forms", "no-such-folder"], "no-such-folder: is no folder of forms"),
+        (["--allow-origin", "*"], "'*' is no origin of one site"),
+        (["--token-file", "no-such-file"], "no-such-file: the tokens cannot be read"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(command, arguments: list[str], told: str) -> None:
@@ -41,6 +43,17 @@ def test_what_cannot_be_is_refused_at_once(command, arguments: list[str], told: 
     assert "Traceback" not in outcome.err
 
 
+def test_a_token_needs_the_api_alone(command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KALAMOS_TOKEN", "a-token-of-some-length")
+    outcome = command("app")
+    assert outcome.code == 2
+    assert "a browser sends none; add --api-only" in outcome.err
+    monkeypatch.setenv("KALAMOS_TOKEN", "too-short")
+    outcome = command("app", "--api-only")
+    assert (outcome.code, "too-short" in outcome.err) == (2, False)
+    assert "fewer than 16 characters" in outcome.err
+
+
 def test_a_model_that_is_none(command, tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     outcome = command("app", "--api-only", "-m", tmp_path / "bad.onnx")
@@ -48,11 +61,14 @@ def test_a_model_that_is_none(command, tmp_path: Path) -> None:
     assert "bad.onnx" in outcome.err
 
 
-def test_without_its_extra(command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("arguments", "extra"), [([], "app"), (["--api-only"], "api")])
+def test_without_its_extra(
+    command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], extra: str
+) -> None:
     monkeypatch.setattr("kalamos.errors.find_spec", lambda name: None)
-    outcome = command("app")
+    outcome = command("app", *arguments)
     assert outcome.code == 2
-    assert "pip install 'kalamos[app]'" in outcome.err
+    assert f"pip install 'kalamos[{extra}]'" in outcome.err
 
 
 @pytest.mark.parametrize(

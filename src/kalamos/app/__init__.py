@@ -1,1 +1,1 @@
-"""`kalamos app`: the HTTP API, and the page above it. Needs `pip install 'kalamos[app]'`."""
+"""`kalamos app`: the HTTP API (`pip install 'kalamos[api]'`), and the page above it (`kalamos[app]`)."""

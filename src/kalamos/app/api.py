@@ -24,43 +24,49 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from kalamos._version import __version__
 from kalamos.app.batching import BatchScheduler, ModelRegistry
 from kalamos.app.errors import APIError, Limits, error_response
+from kalamos.app.metrics import OTHER_ROUTE, Metrics, outcome
 from kalamos.app.page_api import add_page_routes, checked_rule
 from kalamos.app.requests import (
+    IMAGE_TYPES,
     JSON_TYPE,
     BodyReader,
-    PredictRequest,
     UploadedImage,
+    checked_options,
     content_kind,
-    parsed,
-    read_form,
-    read_json,
+    read_images,
 )
 from kalamos.app.scans import FormRegistry
 from kalamos.app.schema import (
     Alphabet,
     Answer,
+    FormRequest,
     Health,
+    JsonRequest,
     Measured,
     Model,
+    ModelDetails,
     Models,
+    add_token,
     body_schema,
     body_schemas,
     error_code,
     error_responses,
 )
-from kalamos.app.security import API_PATHS, LOOPBACK_HOSTS, Guard
-from kalamos.errors import ModelError
+from kalamos.app.security import API_PATHS, LOOPBACK_HOSTS, Guard, checked_origin
+from kalamos.app.tokens import OPEN_PATHS, TokenGuard
+from kalamos.errors import ModelError, ModelNotFoundError, UsageError
 from kalamos.model_file import ModelSpec
 from kalamos.predictions import Prediction
 from kalamos.writers.base import encodable
 from kalamos.writers.tables import json_object
+from kalamos.zoo import card_path
 
 if TYPE_CHECKING:
     import gradio
@@ -86,6 +92,8 @@ def create_app(
     forms: FormRegistry | None = None,
     hosts: Iterable[str] | None = LOOPBACK_HOSTS,
     visit_limits: VisitLimits | None = None,
+    tokens: Sequence[str] = (),
+    origins: Iterable[str] = (),
 ) -> FastAPI:
     """Build the ASGI application of `kalamos app`.
 
@@ -96,16 +104,26 @@ def create_app(
         forms: the forms that scans can be of; None for none.
         hosts: names, without port, that the server answers to; None for any.
         visit_limits: bounds on what visitors of the page hold; the default ones if None.
+        tokens: each request but those for `/health` has to bear one of them; none for an open server.
+        origins: sites, such as `https://forms.example`, whose pages may use the API in a browser.
+
+    Raises:
+        UsageError: an origin is none, or there are tokens and a page, which browsers could not ask for.
 
     Returns:
         The application; call its `state.end_page()` when the server is about to end.
 
     >>> app = create_app(ModelRegistry(["digits"]))
     >>> sorted(app.openapi()["paths"])
-    ['/health', '/v1/forms', '/v1/forms/{name}', '/v1/models', '/v1/predict', '/v1/read']
+    ['/health', '/metrics', '/v1/forms', '/v1/forms/{name}', '/v1/models', '/v1/models/{name}', \
+'/v1/predict', '/v1/read']
     """
+    if tokens and page is not None:
+        raise UsageError("a browser sends no token, so the page could not be used", remedy="leave one out")
+    listed = [checked_origin(origin) for origin in origins]
     limits = limits or Limits()
     scheduler = BatchScheduler(readers, limits)
+    metrics = Metrics(lambda: scheduler.waiting, limits.queue)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -121,7 +139,8 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    add_api(app, readers, limits, scheduler, forms or FormRegistry())
+    app.needs_token = bool(tokens)
+    add_api(app, readers, limits, scheduler, forms or FormRegistry(), metrics)
     for kind in (APIError, HTTPException, ClientDisconnect):
         app.add_exception_handler(kind, _refused)
     app.state.end_page = lambda: None
@@ -131,18 +150,37 @@ def create_app(
         from kalamos.app.page_access import mount_page
 
         app.state.end_page = mount_page(app, page, limits, visit_limits)
-    # No origin is allowed. Gradio, which would allow some, leaves it to the application if it has this.
-    app.add_middleware(CORSMiddleware, allow_origins=())
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(TokenGuard, tokens=tokens)
+    # Without origins as well: Gradio, which would allow some, leaves it to the application if it has this.
+    # Before the token: a browser asks without one whether it may send it, and its page may see a refusal.
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=listed,
+        allow_methods=("GET", "POST"),
+        allow_headers=("Authorization",),
+        allow_private_network=bool(listed),
+        expose_headers=("X-Request-ID", "Retry-After") if listed else (),
+    )
+
+    routes = _api_routes(app)
+
+    def answered(scope: Scope, status: int, seconds: float) -> None:
+        metrics.count_request(routes.get(scope.get("endpoint"), OTHER_ROUTE), status, seconds)
+
+    app.add_middleware(Guard, hosts=hosts, origins=listed, answered=answered)
     return app
 
 
 class _Application(FastAPI):
+    needs_token = False
+
     def openapi(self) -> dict[str, Any]:
-        """Add the schemas of the bodies, which FastAPI does not read and so does not know."""
+        """Add what FastAPI does not know: the bodies, which it does not read, and the token."""
         if self.openapi_schema is None:
             document = super().openapi()
             document["components"]["schemas"] |= body_schemas()
+            if self.needs_token:
+                add_token(document, OPEN_PATHS)
             self.openapi_schema = document
         return self.openapi_schema
 
@@ -166,7 +204,12 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def add_api(
-    app: FastAPI, registry: ModelRegistry, limits: Limits, scheduler: BatchScheduler, forms: FormRegistry
+    app: FastAPI,
+    registry: ModelRegistry,
+    limits: Limits,
+    scheduler: BatchScheduler,
+    forms: FormRegistry,
+    metrics: Metrics,
 ) -> None:
     """Add the routes, over one registry of models and one scheduler."""
     bodies = BodyReader(limits)
@@ -175,33 +218,30 @@ def add_api(
         PREDICT_ROUTE,
         response_model=Answer,
         responses=error_responses(),
-        openapi_extra=body_schema("Form", "JsonRequest"),
+        openapi_extra=body_schema(FormRequest, JsonRequest, IMAGE_TYPES),
     )
     async def predict(request: Request) -> Response:
         """Read the characters on images: one row per image, in the order they were sent.
 
         An image that cannot be read is a row with its error and the error's code; the others are read.
         """
-        kind = content_kind(request)
+        kind = content_kind(request, IMAGE_TYPES)
         scheduler.admit()
         async with bodies.read(request) as body:
-            predict_request = await _parsed(kind, body, request, limits)
+            asked = await read_images(request, kind, body, FormRequest, JsonRequest, most=limits.images)
             del body
-            model = predict_request.model or registry.default
-            rule = checked_rule(registry, model, predict_request.options)
-            options = replace(predict_request.options, top_k=rule.top_k)
+            fields: Any = asked.fields
+            model = fields.model or registry.default
+            options = checked_options(fields)
+            rule = checked_rule(registry, model, options)
+            options = replace(options, top_k=rule.top_k)
             try:
-                predictions = await scheduler.read(model, predict_request.images, options, request.receive)
+                predictions = await scheduler.read(model, asked.images, options, request.receive)
             except ModelError as error:
                 # Its message names the file.
                 raise APIError(503, "model_unusable", f"the model {model!r} cannot be used") from error
-        answer = answer_json(
-            model,
-            predict_request.images,
-            predictions,
-            top_k=options.top_k,
-            columns=rule.columns,
-        )
+        metrics.count_images(PREDICT_ROUTE, map(outcome, predictions))
+        answer = answer_json(model, asked.images, predictions, top_k=options.top_k, columns=rule.columns)
         return Response(answer, media_type=JSON_TYPE)
 
     @app.get("/v1/models", response_model=Models)
@@ -212,6 +252,30 @@ def add_api(
             models=[described(name, registry.spec(name)) for name in registry.names()],
         )
 
+    @app.get(
+        "/v1/models/{name}",
+        response_model=ModelDetails,
+        responses=error_responses({404: "No model has this name."}, only=True),
+    )
+    async def model(name: str) -> Response:
+        """Tell all that a model says about itself: preparation, sources, figures, licence."""
+        try:
+            details = detailed(name, registry)
+        except ModelNotFoundError as error:
+            raise APIError(404, "unknown_model", error.problem, remedy=error.remedy) from None
+        # ASCII: what a model's file says can hold half a surrogate pair.
+        return Response(json.dumps(details.model_dump()), media_type=JSON_TYPE)
+
+    @app.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        responses={200: {"description": "Prometheus' text format, or OpenMetrics if `Accept` asks for it."}},
+    )
+    async def figures(request: Request) -> Response:
+        """Tell what was counted: requests, images, latencies, the queue, and the process."""
+        text, media_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": media_type})
+
     @app.get("/health", response_model=Health)
     async def health() -> Health:
         """Tell that the server answers, and how much it has to do."""
@@ -221,7 +285,7 @@ def add_api(
     async def docs(request: Request) -> HTMLResponse:
         return HTMLResponse(openapi_html(request.app.openapi(), limits, requested_address(request.scope)))
 
-    add_page_routes(app, registry, forms, scheduler, bodies)
+    add_page_routes(app, registry, forms, scheduler, bodies, metrics)
     # Found first, and called without FastAPI's work on parameters, half the cost of a small request: this
     # route has none. FastAPI's own route describes it in the document.
     app.router.routes.insert(0, Route(PREDICT_ROUTE, predict, methods=["POST"]))
@@ -239,6 +303,16 @@ def _close_api_paths(app: FastAPI) -> None:
     app.router.routes += [Route(f"{start}{{rest:path}}", _NotHere(())) for start in API_PATHS]
 
 
+def _api_routes(app: FastAPI) -> dict[Any, str]:
+    """Return the API's routes as they are declared, such as `/v1/forms/{name}`, by what answers them."""
+    routes = [route for route in app.router.routes if isinstance(route, Route)]
+    return {
+        route.endpoint: route.path
+        for route in routes
+        if route.path.startswith(API_PATHS) and not isinstance(route.endpoint, _NotHere)
+    }
+
+
 class _NotHere:
     """An ASGI application that answers 405 if other methods are allowed, else 404."""
 
@@ -249,15 +323,6 @@ class _NotHere:
         if self._allowed:
             raise HTTPException(405, headers={"Allow": self._allowed})
         raise HTTPException(404)
-
-
-async def _parsed(kind: str, body: bytes, request: Request, limits: Limits) -> PredictRequest:
-    def parse() -> PredictRequest:
-        if kind == JSON_TYPE:
-            return read_json(body, most=limits.images)
-        return read_form(body, request.headers["content-type"], most=limits.images)
-
-    return await parsed(body, parse)
 
 
 def answer_json(
@@ -319,6 +384,20 @@ def described(name: str, spec: ModelSpec) -> Model:
     )
 
 
+def detailed(name: str, registry: ModelRegistry) -> ModelDetails:
+    """Return what `/v1/models/{name}` says about a model.
+
+    Raises:
+        ModelNotFoundError: no model has this name.
+    """
+    model = registry.spec(name)
+    spec, shipped = json.loads(model.to_json()), registry.is_shipped(name)
+    if not shipped and spec["training"] is not None:
+        del spec["training"]["recipe"]
+    card = card_path(name).read_text(encoding="utf-8") if shipped else None
+    return ModelDetails(**described(name, model).model_dump(), spec=spec, card=card)
+
+
 def requested_address(scope: Scope) -> str:
     """Return the address that a request called the server by; behind a proxy, the proxy's if it passes it on.
 
@@ -350,10 +429,12 @@ def openapi_html(document: dict[str, Any], limits: Limits, address: str = "http:
     >>> "<h1>T 1</h1>" in page, "http-equiv" in page
     (True, False)
     """
+    components = document.get("components", {})
     return _template().render(
         info=document["info"],
         paths=document["paths"],
-        schemas=document.get("components", {}).get("schemas", {}),
+        schemas=components.get("schemas", {}),
+        schemes=components.get("securitySchemes"),
         bounds=_BOUND_WORDS,
         limits=limits,
         address=address,

@@ -29,7 +29,7 @@ from kalamos.parallel import default_jobs
 from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.recognizer import CHUNK, Recognizer, load
-from kalamos.zoo import find_model, names
+from kalamos.zoo import find_model, model_path, names
 
 __all__ = ["BatchScheduler", "ClientWatcher", "ModelRegistry"]
 
@@ -105,6 +105,15 @@ class ModelRegistry:
         """
         self._check(name)
         return self._specs[name]
+
+    def is_shipped(self, name: str) -> bool:
+        """Tell whether a model is one of those that come with kalamos, and have a card.
+
+        Raises:
+            ModelNotFoundError: no model has this name.
+        """
+        self._check(name)
+        return name in names() and self._paths[name] == model_path(name).resolve()
 
     def get(self, name: str) -> Recognizer:
         """Return the model, opened if this is the first time.

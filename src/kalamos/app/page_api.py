@@ -7,25 +7,23 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel
 from starlette.responses import Response
 
 from kalamos.app.batching import DECODING_TIME_FRACTION, BatchScheduler, ModelRegistry
 from kalamos.app.errors import APIError, Limits
+from kalamos.app.metrics import Metrics
 from kalamos.app.page_scheduler import PageScheduler
 from kalamos.app.requests import (
     JSON_TYPE,
+    PAGE_TYPES,
     BodyReader,
-    ImagesRequest,
     UploadedImage,
     checked_options,
     content_kind,
-    parsed,
-    read_images_form,
-    read_images_json,
+    read_images,
 )
 from kalamos.app.scans import FormRegistry, pages_of
 from kalamos.app.schema import (
@@ -62,7 +60,8 @@ from kalamos.writers.base import encodable
 
 __all__ = ["add_page_routes", "checked_rule"]
 
-Fields = TypeVar("Fields", bound=BaseModel)
+READ_ROUTE: Final = "/v1/read"
+FORM_ROUTE: Final = "/v1/forms/{name}"
 
 
 def add_page_routes(
@@ -71,25 +70,16 @@ def add_page_routes(
     forms: FormRegistry,
     scheduler: BatchScheduler,
     bodies: BodyReader,
+    metrics: Metrics,
 ) -> None:
     """Add the routes, over the registries and bounds of the other ones."""
     limits, pages = scheduler.limits, PageScheduler(scheduler)
 
-    async def asked_for(
-        request: Request, kind: str, body: bytes, form: type[Fields], json_kind: type[Fields]
-    ) -> ImagesRequest[Fields]:
-        def parse() -> ImagesRequest[Fields]:
-            if kind == JSON_TYPE:
-                return read_images_json(body, json_kind, most=limits.images)
-            return read_images_form(body, request.headers["content-type"], form, most=limits.images)
-
-        return await parsed(body, parse)
-
     @app.post(
-        "/v1/read",
+        READ_ROUTE,
         response_model=PagesAnswer,
         responses=error_responses(),
-        openapi_extra=body_schema("PagesForm", "PagesJson"),
+        openapi_extra=body_schema(PagesForm, PagesJson, PAGE_TYPES),
     )
     async def read(request: Request) -> Response:
         """Read the characters on pages: photographs, scans or screenshots, turned any way.
@@ -97,16 +87,16 @@ def add_page_routes(
         One row per page, in the order they were sent; a file of several pages, such as a PDF, has a row for
         each. A page that cannot be read is a row with its error and the error's code; the others are read.
         """
-        kind = content_kind(request)
+        kind = content_kind(request, PAGE_TYPES)
         scheduler.admit()
         async with bodies.read(request) as body:
-            asked = await asked_for(request, kind, body, PagesForm, PagesJson)
+            asked = await read_images(request, kind, body, PagesForm, PagesJson, most=limits.images)
             del body
             fields: Any = asked.fields
             model = fields.model or registry.default
             options = checked_options(fields)
             checked_rule(registry, model, options)
-            reading = _PageTasks(registry, model, options, fields.layout, limits)
+            reading = _PageTasks(registry, model, options, fields.layout, limits, metrics)
             try:
                 rows = await pages.run([reading.task(upload) for upload in asked.images], request.receive)
             except ModelError as error:
@@ -120,10 +110,10 @@ def add_page_routes(
         return Forms(forms=[described(name, forms.reader(name).template) for name in forms.names()])
 
     @app.post(
-        "/v1/forms/{name}",
+        FORM_ROUTE,
         response_model=FormsAnswer,
-        responses=error_responses(_404="No form has this name."),
-        openapi_extra=body_schema("ScansForm", "ScansJson"),
+        responses=error_responses({404: "No form has this name."}),
+        openapi_extra=body_schema(ScansForm, ScansJson, PAGE_TYPES),
     )
     async def read_forms(name: str, request: Request) -> Response:
         """Read scans of a form: one row per form, in the order they were sent.
@@ -135,13 +125,13 @@ def add_page_routes(
             reader = forms.reader(name)
         except FormError as error:
             raise APIError(404, "unknown_form", error.problem, remedy=error.remedy) from None
-        kind = content_kind(request)
+        kind = content_kind(request, PAGE_TYPES)
         scheduler.admit()
         async with bodies.read(request) as body:
-            asked = await asked_for(request, kind, body, ScansForm, ScansJson)
+            asked = await read_images(request, kind, body, ScansForm, ScansJson, most=limits.images)
             del body
             try:
-                rows = await pages.run(_form_tasks(reader, asked.images, limits), request.receive)
+                rows = await pages.run(_form_tasks(reader, asked.images, limits, metrics), request.receive)
             except (ModelError, FormError) as error:
                 raise APIError(503, "model_unusable", f"the form {name!r} cannot be read") from error
         return _answer("form", name, chain.from_iterable(rows))
@@ -176,9 +166,10 @@ class _PageTasks:
         options: PredictOptions,
         layout: LayoutOption,
         limits: Limits,
+        metrics: Metrics,
     ) -> None:
         self._registry, self._model, self._options, self._layout = registry, model, options, layout
-        self._limits = limits
+        self._limits, self._metrics = limits, metrics
 
     def task(self, upload: UploadedImage) -> Callable[[threading.Event], list[str]]:
         """Return a task that answers with the JSON of each page of a file."""
@@ -189,7 +180,9 @@ class _PageTasks:
             for number, item in enumerate(_items(upload, self._limits), 1):
                 if stop.is_set():
                     break
-                rows.append(page_json(self._read(reader, item, upload.name, number, stop)))
+                page = self._read(reader, item, upload.name, number, stop)
+                self._metrics.count_images(READ_ROUTE, [error_code(page.error) or "read"])
+                rows.append(page_json(page))
             return rows
 
         return read
@@ -228,7 +221,7 @@ def page_json(page: Page) -> str:
 
 
 def _form_tasks(
-    reader: FormReader, uploads: Sequence[UploadedImage], limits: Limits
+    reader: FormReader, uploads: Sequence[UploadedImage], limits: Limits, metrics: Metrics
 ) -> list[Callable[[threading.Event], list[str]]]:
     """Return tasks that answer with the JSON of forms: one for each file, or one for all.
 
@@ -239,7 +232,9 @@ def _form_tasks(
     def task(group: Sequence[UploadedImage]) -> Callable[[threading.Event], list[str]]:
         def read(stop: threading.Event) -> list[str]:
             items = _until(stop, chain.from_iterable(_items(upload, limits) for upload in group))
-            return [form_json(form) for form in reader.read_all(items, jobs=1)]
+            forms = list(reader.read_all(items, jobs=1))
+            metrics.count_images(FORM_ROUTE, [form.status for form in forms])
+            return [form_json(form) for form in forms]
 
         return read
 

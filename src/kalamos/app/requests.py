@@ -1,4 +1,7 @@
-"""Requests with images: the body read within limits, then images and options, from a form or from JSON."""
+"""Requests with images: the body read within limits, then images and options.
+
+A body is a form, JSON, or the bytes of one file as they are.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,21 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
 from kalamos.app.errors import APIError, Limits
-from kalamos.app.schema import (
-    IMAGE_FIELDS,
-    MAX_NAME_CHARACTERS,
-    FormRequest,
-    Image,
-    JsonRequest,
-    ModelFields,
-)
+from kalamos.app.schema import IMAGE_FIELDS, MAX_NAME_CHARACTERS, Image, ModelFields
 from kalamos.errors import CorruptImageError, UsageError, suggest
 from kalamos.images.files import display_name
 from kalamos.predict_options import PredictOptions
@@ -41,6 +39,10 @@ for an answer, and would see a broken connection in its place."""
 FORM_TYPE: Final = "multipart/form-data"
 JSON_TYPE: Final = "application/json"
 
+IMAGE_TYPES: Final = ("image/*",)
+PAGE_TYPES: Final = (*IMAGE_TYPES, "application/pdf")
+"""Of bodies that are one file: of routes for characters, and of those for pages."""
+
 MAX_INLINE_PARSE_BYTES: Final = 64 * 1024
 """Bytes that are parsed at once; the event loop does not wait for more."""
 
@@ -54,8 +56,6 @@ _DATA_URL: Final = re.compile(r"data:[\w.+-]*/?[\w.+-]*;base64,")
 
 Fields = TypeVar("Fields", bound=BaseModel)
 """What a request says beside its images."""
-
-T = TypeVar("T")
 
 
 class BodyReader:
@@ -140,31 +140,38 @@ async def drain_body(receive: Receive) -> None:
                 left -= len(message.get("body", b""))
 
 
-def content_kind(request: Request) -> str:
-    """Return which of the two kinds of body this is; another is refused before any of it is read."""
-    if request.query_params:
-        raise APIError(
-            422, "unknown_field", "options in the address are not looked at", remedy="send them in the body"
-        )
+def content_kind(request: Request, files: Sequence[str]) -> str:
+    """Return the body's media type; one that the route does not take is refused before any of it is read.
+
+    Args:
+        request: with options in its address only if its body has no place for them.
+        files: the media types of a body that is one file, such as `image/*`.
+
+    Raises:
+        APIError: 415 another type, or a compressed body; 422 options in the address beside a form or JSON.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in {FORM_TYPE, JSON_TYPE}:
+    if kind not in {FORM_TYPE, JSON_TYPE} and not any(fnmatchcase(kind, each) for each in files):
+        taken = ", ".join((FORM_TYPE, JSON_TYPE, *files))
         raise APIError(
             415,
             "unsupported_media_type",
-            "the request's body is neither a form nor JSON",
-            remedy=f"send it as {FORM_TYPE} or {JSON_TYPE}",
-            headers={"Accept": f"{FORM_TYPE}, {JSON_TYPE}"},
+            "the request's body is neither a form nor JSON nor an image",
+            remedy=f"send it as one of {taken}",
+            headers={"Accept": taken},
+        )
+    if kind in {FORM_TYPE, JSON_TYPE} and request.query_params:
+        raise APIError(
+            422,
+            "unknown_field",
+            "options in the address are looked at only where the body is an image",
+            remedy="send them in the body",
         )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise APIError(
             415, "unsupported_encoding", "the request's body is compressed", remedy="send it as it is"
         )
     return kind
-
-
-async def parsed(body: bytes, parse: Callable[[], T]) -> T:
-    """Call what parses a body: here if that takes a moment, else in a thread."""
-    return parse() if len(body) <= MAX_INLINE_PARSE_BYTES else await asyncio.to_thread(parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,44 +200,51 @@ class ImagesRequest(Generic[Fields]):
     fields: Fields
 
 
-@dataclass(frozen=True, slots=True)
-class PredictRequest:
-    """A request for predictions, checked as far as that goes without a model."""
+async def read_images(
+    request: Request, kind: str, body: bytes, form: type[Fields], json: type[Fields], *, most: int
+) -> ImagesRequest[Fields]:
+    """Read a body of any kind: here if that takes a moment, else in a thread.
 
-    images: list[UploadedImage]
-    model: str | None
-    options: PredictOptions
+    Args:
+        request: whose address has the options of a body that is one file.
+        kind: what `content_kind` says of it.
+        body: the whole of it.
+        form: the model of the fields beside the images, in a form or in the address.
+        json: the model of a body of JSON, with the same fields, and `image` and `images`.
+        most: images.
 
-
-def read_form(body: bytes, content_type: str, *, most: int) -> PredictRequest:
-    r"""Read the form of a request for predictions; see `read_images_form`.
-
-    >>> head = b'Content-Disposition: form-data; name="image"; filename="7.png"'
-    >>> body = b"--x\r\n" + head + b"\r\n\r\n...\r\n--x--\r\n"
-    >>> read_form(body, "multipart/form-data; boundary=x", most=1).images
-    [UploadedImage(content=b'...', name='7.png', where='7.png')]
+    Raises:
+        APIError: 422, or 413 for more than `most` images or very many parts or values.
     """
-    return _predict_request(read_images_form(body, content_type, FormRequest, most=most))
+
+    def read() -> ImagesRequest[Fields]:
+        if kind == JSON_TYPE:
+            return read_images_json(body, json, most=most)
+        if kind == FORM_TYPE:
+            return read_images_form(body, request.headers["content-type"], form, most=most)
+        return read_one_file(body, request.query_params, form)
+
+    return read() if len(body) <= MAX_INLINE_PARSE_BYTES else await asyncio.to_thread(read)
 
 
-def read_json(body: bytes, *, most: int) -> PredictRequest:
-    r"""Read the JSON of a request for predictions, `schema.JsonRequest`; see `read_images_json`.
+def read_one_file(body: bytes, options: QueryParams, kind: type[Fields]) -> ImagesRequest[Fields]:
+    r"""Read a body that is one file, with options in the address.
 
-    >>> wish = read_json(b'{"image": "iVBORw==", "top_k": 1}', most=1)
-    >>> wish.images[0].content, wish.options.top_k
+    >>> from kalamos.app.schema import FormRequest
+    >>> asked = read_one_file(b"\x89PNG", QueryParams("top_k=1&charset=digits"), FormRequest)
+    >>> asked.images[0].content, asked.fields.options().top_k
     (b'\x89PNG', 1)
     """
-    return _predict_request(read_images_json(body, JsonRequest, most=most))
-
-
-def _predict_request(asked: ImagesRequest[Any]) -> PredictRequest:
-    return PredictRequest(asked.images, asked.fields.model, checked_options(asked.fields))
+    fields: dict[str, str] = {}
+    for name, value in options.multi_items():
+        _add_field(fields, name, value, kind.model_fields)
+    return ImagesRequest([_upload(body, None, 0)], _checked_fields(fields, kind))
 
 
 def read_images_form(
     body: bytes, content_type: str, kind: type[Fields], *, most: int
 ) -> ImagesRequest[Fields]:
-    """Read `multipart/form-data` (RFC 7578): files called `image` or `images`, options as fields.
+    r"""Read `multipart/form-data` (RFC 7578): files called `image` or `images`, options as fields.
 
     Args:
         body: the whole of it.
@@ -240,6 +254,12 @@ def read_images_form(
 
     Raises:
         APIError: 422, or 413 for more than `most` images or very many parts.
+
+    >>> from kalamos.app.schema import FormRequest
+    >>> head = b'Content-Disposition: form-data; name="image"; filename="7.png"'
+    >>> body = b"--x\r\n" + head + b"\r\n\r\n...\r\n--x--\r\n"
+    >>> read_images_form(body, "multipart/form-data; boundary=x", FormRequest, most=1).images
+    [UploadedImage(content=b'...', name='7.png', where='7.png')]
     """
     parser = _PartsParser(content_type, most + MAX_OTHER_PARTS)
     parser.feed(body)
@@ -249,21 +269,13 @@ def read_images_form(
     for name, filename, content in parser.parts:
         if name in IMAGE_FIELDS:
             images.append(_upload(content, filename, len(images)))
-        elif name not in kind.model_fields:
-            raise _unknown(name, (*IMAGE_FIELDS, *kind.model_fields))
-        elif name in fields:
-            raise APIError(422, "invalid_field", f"the field {name!r} comes twice", remedy="leave one out")
         else:
-            fields[name] = _text(name, content)
-    try:
-        asked = kind.model_validate(fields)
-    except ValidationError as error:
-        raise _invalid(error, kind) from None
-    return ImagesRequest(_counted(images, most), asked)
+            _add_field(fields, name, content, (*IMAGE_FIELDS, *kind.model_fields))
+    return ImagesRequest(_counted(images, most), _checked_fields(fields, kind))
 
 
 def read_images_json(body: bytes, kind: type[Fields], *, most: int) -> ImagesRequest[Fields]:
-    """Read JSON with images in base64.
+    r"""Read JSON with images in base64.
 
     Args:
         body: the whole of it.
@@ -272,6 +284,11 @@ def read_images_json(body: bytes, kind: type[Fields], *, most: int) -> ImagesReq
 
     Raises:
         APIError: 422, or 413 for more than `most` images or very many values.
+
+    >>> from kalamos.app.schema import JsonRequest
+    >>> wish = read_images_json(b'{"image": "iVBORw==", "top_k": 1}', JsonRequest, most=1)
+    >>> wish.images[0].content, wish.fields.options().top_k
+    (b'\x89PNG', 1)
     """
     # Base64 has none of these, so they count the values before they are all made and held.
     if sum(map(body.count, (b",", b"[", b"{"))) > 8 * (most + MAX_OTHER_PARTS):
@@ -334,11 +351,23 @@ def _decoded(item: str | Image, place: int) -> UploadedImage:
         return UploadedImage(error, name, upload.where)
 
 
-def _text(name: str, content: bytes) -> str:
+def _add_field(fields: dict[str, str], name: str, content: bytes | str, known: Iterable[str]) -> None:
+    """Add an option, of a form or of the address, to those before it."""
+    if name not in known:
+        raise _unknown(name, known)
+    if name in fields:
+        raise APIError(422, "invalid_field", f"the field {name!r} comes twice", remedy="leave one out")
     try:
-        return content.decode()
+        fields[name] = content if isinstance(content, str) else content.decode()
     except UnicodeDecodeError:
         raise APIError(422, "invalid_field", f"the field {name!r} is not UTF-8") from None
+
+
+def _checked_fields(fields: dict[str, str], kind: type[Fields]) -> Fields:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(error, kind) from None
 
 
 def _unknown(name: str, known: Iterable[str]) -> APIError:

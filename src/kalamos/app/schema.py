@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -94,7 +94,7 @@ _PREDICT: Final = _option_fields([name for name, info in option_infos().items() 
 _READ: Final = _option_fields(PAGE_OPTIONS)
 
 FormRequest = create_model(
-    "FormRequest", __base__=ModelFields, __doc__="The fields of a form beside its images.", **_PREDICT
+    "Form", __base__=ModelFields, __doc__="The fields of a form beside its images.", **_PREDICT
 )
 JsonRequest = create_model(
     "JsonRequest",
@@ -335,6 +335,19 @@ class Model(_Exact):
     licence: str
 
 
+class ModelDetails(Model):
+    """All that a model says about itself."""
+
+    spec: Annotated[
+        dict[str, Any],
+        Field(
+            description="As `kalamos models NAME --json`; of a model of one's own without `training.recipe`, "
+            "which can name folders."
+        ),
+    ]
+    card: Annotated[str | None, Field(description="In Markdown, of the shipped models.")]
+
+
 class Models(_Exact):
     default: str
     models: list[Model]
@@ -363,7 +376,7 @@ class Failure(_Exact):
 _REFUSALS: Final = {
     408: "The request came too slowly.",
     413: "Too many bytes, images or parts.",
-    415: "Neither a form nor JSON, or compressed.",
+    415: "Neither a form, JSON nor a file that is read here; or compressed.",
     422: "An unknown field, a value out of range, no image, no such model.",
     429: "Too much to do: wait for `Retry-After` seconds.",
     503: "The model cannot be opened.",
@@ -371,10 +384,31 @@ _REFUSALS: Final = {
 }
 
 
-def error_responses(**more: str) -> dict[int | str, dict[str, Any]]:
-    """Return the refusals of a route, by their status; `more` describes others, such as `_404`."""
-    told = {int(status.removeprefix("_")): text for status, text in more.items()}
-    return {status: {"description": text, "model": Failure} for status, text in (_REFUSALS | told).items()}
+def error_responses(
+    more: Mapping[int, str] | None = None, *, only: bool = False
+) -> dict[int | str, dict[str, Any]]:
+    """Return the refusals of a route by their status: those of every route with a body, and more.
+
+    Args:
+        more: others, each with its description.
+        only: whether those are all.
+    """
+    told = {**({} if only else _REFUSALS), **(more or {})}
+    return {status: {"description": text, "model": Failure} for status, text in told.items()}
+
+
+def add_token(document: dict[str, Any], open_paths: Collection[str]) -> None:
+    """Add to an OpenAPI document that all paths but the open ones ask for a bearer token."""
+    document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    refused = {
+        "description": "No token, or not one of this server's.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Failure"}}},
+    }
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path not in open_paths:
+                operation["security"] = [{"token": []}]
+                operation["responses"]["401"] = refused
 
 
 def error_code(error: ImageError | None) -> str | None:
@@ -387,30 +421,46 @@ def error_code(error: ImageError | None) -> str | None:
     return None if error is None else error.summary.replace(" ", "_")
 
 
-def body_schema(form: str, json: str) -> dict[str, Any]:
-    """Return what the OpenAPI document says of a route's body; its schemas are called `form` and `json`."""
+def body_schema(form: type[BaseModel], json: type[BaseModel], files: Sequence[str]) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a route's body.
+
+    Args:
+        form: the model of a form's fields, and of the options in the address of a body that is one file.
+        json: the model of a body of JSON.
+        files: the media types of a body that is one file.
+    """
     kinds = {"multipart/form-data": form, "application/json": json}
-    content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}} for kind, name in kinds.items()}
-    return {"requestBody": {"required": True, "content": content}}
+    content: dict[str, Any] = {
+        kind: {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}} for kind, model in kinds.items()
+    }
+    content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in files}
+    options = form.model_json_schema().get("properties", {})
+    parameters = [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": f"{option.pop('description')} Only where the body is one file.",
+            "schema": option,
+        }
+        for name, option in options.items()
+    ]
+    return {"requestBody": {"required": True, "content": content}, "parameters": parameters}
 
 
 def body_schemas() -> dict[str, Any]:
     """Return the schemas of the bodies of requests with images, by their names in the OpenAPI document."""
     schemas: dict[str, Any] = {}
-    for json, form, title in (
-        (JsonRequest, FormRequest, "Form"),
-        (PagesJson, PagesForm, "PagesForm"),
-        (ScansJson, ScansForm, "ScansForm"),
-    ):
+    for json, form in ((JsonRequest, FormRequest), (PagesJson, PagesForm), (ScansJson, ScansForm)):
         request = json.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= {title: _form_schema(form, title), **request.pop("$defs"), json.__name__: request}
+        schemas |= {form.__name__: _form_schema(form), **request.pop("$defs"), json.__name__: request}
     return schemas
 
 
-def _form_schema(fields: type[BaseModel], title: str) -> dict[str, Any]:
+def _form_schema(fields: type[BaseModel]) -> dict[str, Any]:
     schema = fields.model_json_schema()
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
     options = schema.get("properties", {})
     schema["properties"] = {"image": {**files, "description": "Image files."}} | options
     what = "Image files, and options as fields." if options else "Image files."
-    return schema | {"title": title, "required": ["image"], "description": what}
+    return schema | {"required": ["image"], "description": what}

@@ -7,19 +7,20 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kalamos.app.errors import APIError, error_response
+from kalamos.errors import UsageError
 
-__all__ = ["LOOPBACK_HOSTS", "Guard"]
+__all__ = ["LOOPBACK_HOSTS", "Guard", "checked_origin", "local_path"]
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
-API_PATHS: Final = ("/v1/", "/health", "/docs", "/openapi.json")
+API_PATHS: Final = ("/v1/", "/health", "/metrics", "/docs", "/openapi.json")
 
 API_CSP: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; "
@@ -48,6 +49,8 @@ _API_HEADERS: Final = (
 )
 _PAGE_HEADERS: Final = (*_COMMON_HEADERS, (b"content-security-policy", PAGE_CSP.encode()))
 
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
 _log = logging.getLogger("kalamos.app")
 
 
@@ -56,17 +59,29 @@ class Guard:
 
     - A `Host` that is not among `hosts` is refused (421): otherwise a web page whose name was made to point
       at this machine (DNS rebinding) would be taken for our own.
-    - A request that can change something and comes from another site's page (`Origin`) is refused (403).
+    - A request that can change something and comes from another site's page (`Origin`) is refused (403),
+      unless it asks the API and the origin is among `origins`.
     - An unforeseen error is answered 500 without details.
     - Every answer has an id, `X-Request-ID`, which the log has too, and headers that forbid the browser
       what is not needed. The log has neither names nor contents.
 
     Args:
         hosts: names without port; None takes any, for a server that is meant to be reached under any.
+        origins: as `checked_origin` gives them.
+        answered: called with each request's scope, its answer's status and the seconds until then.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str] | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Iterable[str] | None,
+        origins: Iterable[str] = (),
+        answered: Callable[[Scope, int, float], None] = lambda *_: None,
+    ) -> None:
         self._app = app
+        self._origins = frozenset(origins)
+        self._answered = answered
         # Counted and not drawn at random: asking the system for randomness gives the interpreter's lock
         # away, and the thread that runs the model may keep it for milliseconds.
         self._start, self._count = secrets.token_hex(4), itertools.count(1)
@@ -78,7 +93,7 @@ class Guard:
             return
         started, request_id = time.perf_counter(), f"{self._start}-{next(self._count):x}"
         scope.setdefault("state", {})["request_id"] = request_id
-        ours = scope["path"].startswith(API_PATHS)
+        ours = _is_api(scope)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -87,8 +102,10 @@ class Guard:
                     (b"x-request-id", request_id.encode()),
                     *(_API_HEADERS if ours else _PAGE_HEADERS),
                 ]
+                seconds = time.perf_counter() - started
+                self._answered(scope, message["status"], seconds)
                 if ours:
-                    _log_request(scope, request_id, message["status"], time.perf_counter() - started)
+                    _log_request(scope, request_id, message["status"], seconds)
             await send(message)
 
         refusal = self._refusal(scope)
@@ -130,11 +147,46 @@ class Guard:
                 "this server is not known under the name it was called by",
                 remedy="call it by the address that it printed, or start it with --allow-host",
             )
-        origin = headers.get("origin")
+        origin = headers.get("origin", "").lower()
         safe = scope["type"] == "http" and scope["method"] in {"GET", "HEAD", "OPTIONS"}
-        if origin is not None and not safe and origin.lower().partition("://")[2] != host:
+        listed = origin in self._origins and _is_api(scope)
+        if origin and not safe and not listed and origin.partition("://")[2] != host:
             return APIError(403, "foreign_origin", "the request comes from another site's page")
         return None
+
+
+def local_path(scope: Scope) -> str:
+    """Return a request's path, without that under which another application has mounted this one.
+
+    >>> local_path({"path": "/kalamos/health", "root_path": "/kalamos"})
+    '/health'
+    """
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _is_api(scope: Scope) -> bool:
+    return local_path(scope).startswith(API_PATHS)
+
+
+def checked_origin(text: str) -> str:
+    """Return an origin as browsers send it: scheme, name and port, without a path.
+
+    Raises:
+        UsageError: it is none, or stands for any.
+
+    >>> checked_origin("https://Forms.example:8443")
+    'https://forms.example:8443'
+    >>> checked_origin("*")
+    Traceback (most recent call last):
+    kalamos.errors.UsageError: '*' is no origin of one site; name each, such as https://forms.example
+    """
+    origin = text.lower().removesuffix("/")
+    if not _ORIGIN.fullmatch(origin):
+        raise UsageError(
+            f"{text!r} is no origin of one site", remedy="name each, such as https://forms.example"
+        )
+    return origin
 
 
 def _host_name(host: str) -> str:

@@ -88,8 +88,9 @@ def server_for(
 ) -> uvicorn.Server:
     """Return a server whose `run(sockets=[...])` answers until SIGINT or SIGTERM, then ends what was begun.
 
-    When the end comes, connections that were made are taken, requests under way are answered, requests that
-    still come are answered 503, and so are at last those that the timeout was too short for.
+    When the end comes, requests under way are answered, and those that still come are answered 503, so that
+    who balances requests sends them elsewhere. Then nothing more is taken, and those that the timeout was too
+    short for are answered 503 as well.
 
     Args:
         app: the ASGI application.
@@ -229,6 +230,10 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         began = time.monotonic()
         self._ending()
+        under_way = list(self.server_state.tasks)
+        if under_way:
+            self._traffic.ending = began
+        await self._until(lambda: all(task.done() for task in under_way), began + self._shutdown_timeout)
         for listener in sockets or ():
             _refuse_new(listener)
         await asyncio.sleep(LAST_CONNECTIONS_SECONDS)
@@ -240,10 +245,10 @@ class _Server(uvicorn.Server):
                 async with asyncio.timeout(self._shutdown_timeout):
                     await self._accept_rest(listener)
             listener.close()
-        await self._until_idle(began + self._shutdown_timeout)
+        await self._until(self._is_idle, began + self._shutdown_timeout)
         for connection in list(self._traffic.connections):
             connection.refuse(ending_error("the server ends"))
-        await self._until_idle(time.monotonic() + min(self._shutdown_timeout, LAST_ANSWERS_SECONDS))
+        await self._until(self._is_idle, time.monotonic() + min(self._shutdown_timeout, LAST_ANSWERS_SECONDS))
         for connection in list(self._traffic.connections):
             connection.abort()
         for request in list(self.server_state.tasks):
@@ -252,9 +257,12 @@ class _Server(uvicorn.Server):
             await asyncio.wait(self.server_state.tasks, timeout=LAST_ANSWERS_SECONDS)
         await self.lifespan.shutdown()
 
-    async def _until_idle(self, end: float) -> None:
-        """Wait for the open connections, until a time on the monotonic clock; a second Ctrl-C ends it."""
-        while self._traffic.connections or self._arriving or self.server_state.tasks:
+    def _is_idle(self) -> bool:
+        return not (self._traffic.connections or self._arriving or self.server_state.tasks)
+
+    async def _until(self, is_so: Callable[[], bool], end: float) -> None:
+        """Wait until something is so, or a time on the monotonic clock; a second Ctrl-C ends it."""
+        while not is_so():
             if self.force_exit or time.monotonic() > end:
                 return
             self._traffic.tick()

@@ -7,13 +7,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from kalamos.cli._shared import MODEL_NAME
-from kalamos.errors import require_extra
+from kalamos.errors import UsageError, require_extra
 
 if TYPE_CHECKING:
     import gradio
@@ -81,6 +82,21 @@ def _limit_options(command: F) -> F:
     metavar="NAME",
     help="Another host name of the server, for example behind a proxy.  [repeatable]",
 )
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    envvar="KALAMOS_TOKEN_FILE",
+    metavar="FILE",
+    help="Answer only requests that bear a token of this file, one a line, or that of the variable "
+    "KALAMOS_TOKEN.  [needs --api-only]",
+)
+@click.option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="A site whose pages may use the API in a browser, such as https://forms.example.  [repeatable]",
+)
 @_limit_options
 @click.option(
     "--allow-model-upload/--no-model-upload",
@@ -108,6 +124,8 @@ def app(
     api_only: bool,
     models: tuple[str, ...],
     names: tuple[str, ...],
+    token_file: Path | None,
+    origins: tuple[str, ...],
     allow_model_upload: bool | None,
     corrections: Path,
     forms: Path | None,
@@ -116,17 +134,23 @@ def app(
 ) -> None:
     """Draw, upload, look inside, read pages and forms, and correct in the browser; and an HTTP API.
 
-    Listens on this machine only, unless --host says otherwise. There is no login: anyone who can reach the
-    address can use it. docs/app.md says what is safe to expose, and how. Ctrl-C ends it.
+    Listens on this machine only, unless --host says otherwise. Without a token there is no login: anyone who
+    can reach the address can use it. docs/app.md says what is safe to expose, docs/service.md how to run the
+    API as a service. Ctrl-C ends it.
     """
-    require_extra("app", ("fastapi", "uvicorn", "python_multipart", *(() if api_only else ("gradio",))))
+    serving = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+    require_extra(*(("api", serving) if api_only else ("app", (*serving, "gradio"))))
     from kalamos.app.api import create_app
     from kalamos.app.batching import DECODING_TIME_FRACTION, ModelRegistry
     from kalamos.app.errors import Limits
     from kalamos.app.scans import FormRegistry
     from kalamos.app.server import bind, server_for
+    from kalamos.app.tokens import read_tokens
     from kalamos.app.visits import VisitLimits, app_folder
 
+    tokens = read_tokens(token_file, os.environ)
+    if tokens and not api_only:
+        raise UsageError("a token guards the API alone: a browser sends none", remedy="add --api-only")
     limits = Limits(
         upload_bytes=int(limit["max_upload_mb"]) * 2**20,
         images=int(min(limit["max_images"], limit["queue"])),
@@ -147,9 +171,10 @@ def app(
     local = loopback and not names  # behind a proxy, which has another name for it, others can reach it
     model_upload = local if allow_model_upload is None else allow_model_upload
     _log_to_stderr(quiet)
-    with bind(host, port) as listener, app_folder() as folder:
+    # The API alone writes nothing, and so needs no folder that it could write to.
+    with bind(host, port) as listener, nullcontext() if api_only else app_folder() as folder:
         page = None
-        if not api_only:
+        if folder is not None:
             page = _build_page(
                 registry, limits, corrections, known_forms, folder, local=local, model_upload=model_upload
             )
@@ -160,11 +185,13 @@ def app(
             forms=known_forms,
             hosts=_hosts(host, names),
             visit_limits=visit_limits,
+            tokens=tokens,
+            origins=origins,
         )
         address = _address(*listener.getsockname()[:2])
 
         def ready() -> None:
-            _print_address(address, api_only=api_only, local=loopback)
+            _print_address(address, api_only=api_only, open_to_others=not (loopback or tokens))
 
         try:
             server = server_for(
@@ -214,10 +241,10 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _print_address(address: str, *, api_only: bool, local: bool) -> None:
+def _print_address(address: str, *, api_only: bool, open_to_others: bool) -> None:
     what = "HTTP API" if api_only else "page and HTTP API"
     print(f"kalamos {what}: {address}  (manual: {address}/docs; Ctrl-C ends it)", flush=True)
-    if not local:
+    if open_to_others:
         print("no login: anyone who can reach this machine can use it", file=sys.stderr)
 
 
