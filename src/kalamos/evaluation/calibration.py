@@ -108,13 +108,9 @@ def fit_known(
     >>> found.withheld <= 0.005, found.answered < 0.02
     (True, True)
     """
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-
-    outputs = np.concatenate([characters, outliers]).astype(np.float64)
-    truth = np.arange(len(outputs)) < len(characters)
-    fitted = LogisticRegression(class_weight="balanced").fit(outputs[:, np.newaxis], truth)
-    scale = max(float(fitted.coef_[0, 0]), MIN_KNOWN_SCALE)
-    record = KnownRecord(scale, float(fitted.intercept_[0]), 0.0, len(characters), 0.0, len(outliers), 1.0)
+    slope, shift = _platt_scaling(characters.astype(np.float64), outliers.astype(np.float64))
+    scale = max(slope, MIN_KNOWN_SCALE)
+    record = KnownRecord(scale, shift, 0.0, len(characters), 0.0, len(outliers), 1.0)
     known, others = record.probabilities(characters), record.probabilities(outliers)
     lowest, most = float(np.sort(known)[int(withheld * len(known))]), MAX_KNOWN_THRESHOLD
     if len(known) < MIN_KNOWN_IMAGES:
@@ -127,6 +123,24 @@ def fit_known(
         withheld=float((known < threshold).mean()),
         answered=float((others >= threshold).mean()),
     )
+
+
+def _platt_scaling(characters: NDArray[np.float64], outliers: NDArray[np.float64]) -> tuple[float, float]:
+    """Fit a logistic curve: slope and intercept. Both kinds weigh as much; the slope is held back a little."""
+    from scipy.optimize import minimize
+
+    outputs = np.concatenate([characters, outliers])
+    signs = np.where(np.arange(len(outputs)) < len(characters), 1.0, -1.0)
+    weights = len(outputs) / 2 / np.where(signs > 0, len(characters), len(outliers))
+
+    def loss(found: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        margins = signs * (found[0] * outputs + found[1])
+        pull = -weights * signs / (1 + np.exp(np.clip(margins, -500, 500)))
+        value = float((weights * np.logaddexp(0, -margins)).sum() + found[0] ** 2 / 2)
+        return value, np.array([(pull * outputs).sum() + found[0], pull.sum()])
+
+    slope, shift = minimize(loss, np.zeros(2), jac=True, method="BFGS").x.tolist()
+    return slope, shift
 
 
 def _expected_low(outputs: NDArray[np.floating], withheld: float) -> float:
