@@ -1,4 +1,4 @@
-"""A contact sheet: all that was cut, a row or more a class, doubtful ones framed, for a person to look over."""
+"""A contact sheet: all that was cut, by classes, the doubtful ones framed, for a person to look over."""
 
 from __future__ import annotations
 
@@ -63,9 +63,10 @@ def write_contact_sheets(folder: LetterFolder, path: Path) -> list[Path]:
         for start in range(0, len(cuts), COLUMNS)
     ]
     written = []
+    columns = max((len(cuts) for _, cuts in rows), default=0)
     for number, part in enumerate(_parts(rows), 1):
         place = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
-        picture = np.concatenate([_row(label, cuts) for label, cuts in part])
+        picture = np.concatenate([_row(label, cuts, columns) for label, cuts in part])
         write_bytes(place, cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes())
         written.append(place)
     return written
@@ -78,8 +79,8 @@ def _parts(rows: Sequence[tuple[str, list[_Cut]]]) -> Iterator[Sequence[tuple[st
     )
 
 
-def _row(label: str, cuts: Sequence[_Cut]) -> RGB:
-    canvas = np.full((TILE_PX, LABEL_PX + COLUMNS * TILE_PX, 3), 255, np.uint8)
+def _row(label: str, cuts: Sequence[_Cut], columns: int) -> RGB:
+    canvas = np.full((TILE_PX, LABEL_PX + columns * TILE_PX, 3), 255, np.uint8)
     if label:
         canvas[:, :LABEL_PX] = _label_tile(label)
     for number, cut in enumerate(cuts):

@@ -23,23 +23,24 @@ Doubt = Literal["hardly any ink", "crossed out", "several characters"]
 SPECK_FRACTION: Final = 0.12
 """Of a box's side: ink whose longer side is less is dust, if others of its label are larger."""
 
-SMALL_RATIO: Final = 0.35
-"""Of the longer side usual for the label: less is hardly any ink."""
+SMALL_RATIO, SHORT_RATIO = 0.35, 0.2
+"""Of the longer side, and of the length of strokes, usual for the label: less is hardly any ink."""
 
-CROSSED_RATIO: Final = 1.7
-"""Of the length of strokes usual for the label: more is crossed out,"""
+DENSE_RATIO, DENSE_SIDES, LINE_SIDES = 1.25, 1.0, 0.65
+"""A character is crossed out whose strokes are so many times as long as usual for its size, are longer than
+so many sides of the box, and among them is a straight one as long as the third;"""
 
-CROSSED_SIDES: Final = 2.2
-"""if the strokes are together longer than so many sides of the box."""
+VERY_DENSE_RATIO, VERY_DENSE_SIDES = 1.6, 1.2
+"""or, whatever its lines, so many times as long as usual, and longer than so many sides;"""
 
-SCRIBBLED_SIDES: Final = 7.0
+SCRIBBLED_RATIO, BLACK_RATIO, BLACK_FRACTION = 1.5, 1.3, 0.5
+"""or longer than usual, and black in so large a share of the ink's box, which is more than usual too."""
+
+SCRIBBLED_SIDES: Final = 4.0
 """Strokes so long, in sides of the box, are a scribble where there is nothing to compare with."""
 
-BLACK_FRACTION: Final = 0.5
-"""Of the ink's box: more of it is black only where strokes were drawn over and over,"""
-
-BLACK_RATIO: Final = 2.0
-"""if it is so many times what is usual for the label."""
+USUAL_COUNT_QUANTILE: Final = 0.8
+"""Of the parts side by side: what one in five does is a way to write the label."""
 
 ENOUGH: Final = 3
 """Characters of a label that tell what is usual."""
@@ -52,48 +53,61 @@ class _Shape(NamedTuple):
     """Of all strokes, in sides of the box."""
     black: float
     """The share of the ink's box that is ink."""
-    count: int
+    line: float
+    """The longest straight line, in sides of the box."""
+    count: float
     """Characters side by side or one above the other."""
 
 
 def find_doubts(cuts: Sequence[CutBox], labels: Sequence[str]) -> list[Doubt | None]:
     """Return for each box why it is doubtful; None for one that is not, or is blank.
 
+    What a model of the label's look would say, say that it is unlike its neighbours, belongs here too.
+
     Args:
         cuts: of one scan.
         labels: of each.
     """
     shapes = [None if cut.mask is None else _shape(cut.mask, cut.side) for cut in cuts]
-    usual = {}
-    for label in set(labels):
-        own = [
-            shape for shape, name in zip(shapes, labels, strict=True) if shape is not None and name == label
-        ]
-        if len(own) >= ENOUGH:
-            usual[label] = _Shape(*(np.median([shape[part] for shape in own]) for part in range(4)))
+    usual = {label: _usual(label, shapes, labels) for label in set(labels)}
     return [
-        None if shape is None else _doubt(shape, usual.get(label), faint=cut.faint)
+        None if shape is None else _doubt(shape, usual[label], faint=cut.faint)
         for cut, shape, label in zip(cuts, shapes, labels, strict=True)
     ]
+
+
+def _usual(label: str, shapes: Sequence[_Shape | None], labels: Sequence[str]) -> _Shape | None:
+    own = [shape for shape, name in zip(shapes, labels, strict=True) if shape is not None and name == label]
+    if len(own) < ENOUGH:
+        return None
+    table = np.array(own)
+    middling = np.median(table, axis=0)
+    count = np.quantile(table[:, -1], USUAL_COUNT_QUANTILE, method="lower")
+    return _Shape(*(float(value) for value in middling[:-1]), float(count))
 
 
 def _doubt(shape: _Shape, usual: _Shape | None, *, faint: bool) -> Doubt | None:
     if usual is None:
         if faint or shape.longer < SPECK_FRACTION:
             return "hardly any ink"
-        if shape.length > SCRIBBLED_SIDES:
-            return "crossed out"
-        return "several characters" if shape.count > 1 else None
-    small = min(SPECK_FRACTION, 0.7 * usual.longer) if faint else SPECK_FRACTION
-    if shape.longer < SMALL_RATIO * usual.longer or (
-        shape.longer < small and usual.longer > 1.5 * SPECK_FRACTION
+        return "crossed out" if shape.length > SCRIBBLED_SIDES else None
+    if (
+        shape.longer < SMALL_RATIO * usual.longer
+        or shape.length < SHORT_RATIO * usual.length
+        or (shape.longer < SPECK_FRACTION and usual.longer > 1.5 * SPECK_FRACTION)
     ):
         return "hardly any ink"
-    if shape.length > max(CROSSED_SIDES, CROSSED_RATIO * usual.length):
+    if _is_crossed_out(shape, usual):
         return "crossed out"
-    if shape.black > max(BLACK_FRACTION, BLACK_RATIO * usual.black) and shape.longer > 0.3:
-        return "crossed out"
-    return "several characters" if shape.count > max(1, usual.count) else None
+    return "several characters" if shape.count > max(1.0, usual.count) else None
+
+
+def _is_crossed_out(shape: _Shape, usual: _Shape) -> bool:
+    longer = shape.length / max(usual.length, 1e-6)
+    denser = longer / max(shape.longer / max(usual.longer, 1e-6), 1e-6)
+    lined = denser > DENSE_RATIO and shape.length > DENSE_SIDES and shape.line > LINE_SIDES
+    scribbled = longer > SCRIBBLED_RATIO and shape.black > max(BLACK_FRACTION, BLACK_RATIO * usual.black)
+    return lined or scribbled or (denser > VERY_DENSE_RATIO and shape.length > VERY_DENSE_SIDES)
 
 
 def _shape(mask: Grey, side: float) -> _Shape:
@@ -104,5 +118,19 @@ def _shape(mask: Grey, side: float) -> _Shape:
     # Across a line of width w, distances to its edges are w / 4 in the mean.
     pen = max(4 * float(depth[depth > 0].mean()), 1.0) if area else 1.0
     return _Shape(
-        max(width, height) / side, area / pen / side, area / max(width * height, 1), count_characters(mask)
+        max(width, height) / side,
+        area / pen / side,
+        area / max(width * height, 1),
+        _longest_line(ink) / side,
+        count_characters(mask),
     )
+
+
+def _longest_line(ink: Grey) -> float:
+    """Return the length in px of the longest straight line within strokes."""
+    shortest = max(4.0, 0.3 * max(ink.shape))
+    lines = cv2.HoughLinesP(ink, 1, np.pi / 90, round(0.6 * shortest), minLineLength=shortest, maxLineGap=2)
+    if lines is None:
+        return 0.0
+    ends = np.asarray(lines, np.float64).reshape(-1, 4)
+    return float(np.hypot(ends[:, 0] - ends[:, 2], ends[:, 1] - ends[:, 3]).max())
