@@ -19,8 +19,8 @@ LABELS = st.text(
 ).filter(lambda text: text == text.strip())
 
 NASTY = (
-    *"AaßẞſsςσΣıiIİµμK-/*?|.", "E:I", "e:i", "..", "CON", "con", "Con", "nul.txt", "a.", "ss", "SS", "a~41", "A~41",
-    "%41", "train",
+    *"AaßẞſsςσΣıiIİµμK-/*?|.", "E:I", "e:i", "..", "CON", "con", "Con", "nul.txt",
+    "a.", "ss", "SS", "a~41", "A~41", "%41", "train",
     "\u0301", "\u212a", "क\u094d", "क\u094d\u200d", "👍", "\\", "a b", "漢" * 50, "漢" * 51,
 )  # fmt: skip
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import click
 
 from kalamos.cli._shared import SuggestingGroup, echo, make_folder, print_skipped_inputs, track
-from kalamos.errors import UsageError
+from kalamos.errors import FormError, UsageError
 
 if TYPE_CHECKING:
     from kalamos.forms.layout import PaperName
-    from kalamos.sheets import CutScan, LetterFolder
+    from kalamos.sheets import CutScan, LetterFolder, SheetPlan
     from kalamos.sheets.foreign import Layout
 
 MAX_TOLD_SCANS = 20
@@ -87,9 +87,10 @@ def print_sheet(
         raise UsageError(f"{output}: a sheet is a .pdf file", remedy="name it sheet.pdf")
     labels, captions = (parse_chars(chars), {}) if chars is not None else read_labels(label_file or "")
     plan = SheetPlan(name or output.stem, labels, count, paper)
+    description = output.with_suffix(".toml")
+    _check_replaces_nothing(description, plan)
     make_folder(output.parent)
     named = print_plan(plan, output, captions=captions, copies=copies, first=first, font=font)
-    description = output.with_suffix(".toml")
     plan.save(description)
     pages = len(plan.pages)
     of = f"{len(labels):,} character{'s' if len(labels) != 1 else ''}, {count:,} boxes each"
@@ -104,6 +105,23 @@ def print_sheet(
     else:
         echo("the code has no room for all labels, so keep the file beside it; when they are filled:")
         echo(f"kalamos sheets cut SCANS --sheet {description} -o {plan.name}/")
+
+
+def _check_replaces_nothing(description: Path, plan: SheetPlan) -> None:
+    """Refuse to write over the file of another sheet, whose prints may need it, or of a form.
+
+    Raises:
+        UsageError: there is one.
+    """
+    from kalamos.sheets import SheetPlan
+
+    if description.exists():
+        try:
+            same = SheetPlan.load(description) == plan
+        except FormError:
+            same = False
+        if not same:
+            raise UsageError(f"{description} is there, and says something else", remedy="name another file")
 
 
 @sheets.command("cut")
@@ -232,7 +250,7 @@ def _print_summary(folder: LetterFolder, done: list[CutScan], contact: list[Path
         f"{sum(each.doubtful.total() for each in cut):,} doubtful",
     ]
     known = sum(each.known for each in done)
-    told += [f"{known:,} scans were there"] if known else []
+    told += [f"{known:,} scan{'s were' if known != 1 else ' was'} there"] if known else []
     told += [f"{len(failed):,} not cut"] if failed else []
     echo(" · ".join([*told, f"{seconds:.1f} s"]), err=True)
     for each in failed[:MAX_TOLD_SCANS]:
