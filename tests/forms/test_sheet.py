@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kalamos import errors
 from kalamos.errors import FormError, MissingExtraError, OutputError
-from kalamos.forms import sheet
+from kalamos.forms import drawing
 from kalamos.forms.field_list import parse_fields
 from kalamos.forms.layout import code_place, layout_fields, placement_of, with_markers
 from kalamos.forms.sheet import print_sheet
@@ -90,7 +90,7 @@ def test_each_sheet_has_its_number_in_a_code_that_a_scan_at_200_dpi_shows(name: 
     try:
         print_sheet(form, tmp_path / "sheet.pdf", copies=2, first=7)
     except FormError as error:
-        if not sheet._installed_fonts():
+        if not drawing.installed_fonts():
             pytest.skip(f"no font here: {error}")
         raise
     codes = [
@@ -130,7 +130,7 @@ def test_letter_paper_and_landscape_are_kept(tmp_path: Path) -> None:
 
 
 def test_arabic_names_are_joined_and_stand_at_the_right(tmp_path: Path) -> None:
-    if sheet._font_for(frozenset(map(ord, "رقم الطالب"))) is None:
+    if drawing.font_for(frozenset(map(ord, "رقم الطالب"))) is None:
         pytest.skip("no font with Arabic letters is installed here")
     form = layout_fields(parse_fields("رقم الطالب: 6 digits, right to left"), name="form")
     print_sheet(form, tmp_path / "sheet.pdf", code=False)
@@ -155,7 +155,7 @@ def test_without_a_font_it_says_what_to_do(
     form: FormTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     greek = replace(form, name="Εξέταση")
-    monkeypatch.setattr(sheet, "_font_for", lambda needed: None)
+    monkeypatch.setattr(drawing, "font_for", lambda needed: None)
     with pytest.raises(
         FormError, match="no font is found with the characters of 'Εξέταση'; name a font file"
     ):
@@ -168,7 +168,7 @@ def test_without_a_font_it_says_what_to_do(
 
 
 def test_a_named_font_must_have_the_characters(form: FormTemplate, tmp_path: Path) -> None:
-    fonts = sheet._installed_fonts()
+    fonts = drawing.installed_fonts()
     if not fonts:
         pytest.skip("no font is installed here")
     with pytest.raises(FormError, match=r"the font .* has no"):

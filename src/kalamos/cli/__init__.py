@@ -25,6 +25,7 @@ VERBS = {
     "predict": "predict",
     "read": "read",
     "forms": "forms",
+    "sheets": "sheets",
     "models": "models",
     "train": "train",
     "teach": "teach",

@@ -27,6 +27,7 @@ from kalamos.datasets.local import (
     list_archived_manifest,
     list_folder,
     list_manifest,
+    list_own_manifest,
     wrappers,
 )
 from kalamos.datasets.named import DATASETS, names
@@ -60,9 +61,9 @@ def load_dataset(
     """Load a dataset by name or from a path. Every image is decoded once, to grey levels.
 
     Args:
-        name_or_path: one of `names()`; or a folder with one sub-folder per class, a CSV manifest with the
-            columns `path,label[,group,split]`, or a zip archive of either. A name is a name even if a
-            folder has the same one: `./mnist` is the folder, and so is any `Path`.
+        name_or_path: one of `names()`; or a folder with one sub-folder per class, or with a `manifest.csv`
+            in it, a CSV manifest with the columns `path,label[,group,split]`, or a zip archive of either. A
+            name is a name even if a folder has the same one: `./mnist` is the folder, and so is any `Path`.
         data_dir: where the files of the named datasets lie (they are not downloaded here; `kalamos data
             get NAME` does that); by default the environment variable KALAMOS_DATA, else `kalamos` in the
             user's cache folder.
@@ -108,11 +109,14 @@ def list_local(found: Path) -> Iterator[Listing]:
         yield list_manifest(found)
         return
     with open_source(found) as source:
-        manifest = None if found.is_dir() else find_manifest(source)
+        if found.is_dir():
+            yield list_own_manifest(source) or list_folder(source)
+            return
+        manifest = find_manifest(source)
         if manifest is not None:
             yield list_archived_manifest(source, manifest)
         else:
-            yield list_folder(source, top="" if found.is_dir() else list(wrappers(source))[-1])
+            yield list_folder(source, top=list(wrappers(source))[-1])
 
 
 def resolve_dataset(name_or_path: str | os.PathLike[str]) -> str | Path:

@@ -10,7 +10,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, TypeAlias
 from urllib.parse import unquote
@@ -39,8 +39,12 @@ __all__ = [
     "list_archived_manifest",
     "list_folder",
     "list_manifest",
+    "list_own_manifest",
     "wrappers",
 ]
+
+OWN_MANIFEST: Final = "manifest.csv"
+"""In a folder with this file, it says what the labels are, and not the names of sub-folders."""
 
 DECODE_CHUNK_FILES: Final = 32
 """Files that a thread decodes at a time."""
@@ -344,6 +348,24 @@ def list_manifest(path: Path) -> Listing:
         raise DatasetError(error.problem, remedy=error.remedy) from error
     rows, problems = _parse_manifest(content, display_name(path))
     return Listing(path.stem, rows, read, problems)
+
+
+def list_own_manifest(source: Source) -> Listing | None:
+    """List a folder by the `manifest.csv` in it, if it has one with the columns of a manifest.
+
+    Images below the folder that are not in it become `problems`.
+    """
+    if OWN_MANIFEST not in source.members or not _is_manifest(source.read(OWN_MANIFEST)):
+        return None
+    listing = list_manifest(source.path / OWN_MANIFEST)
+    listed = {PurePosixPath(row.name.replace("\\", "/")).as_posix() for row in listing.rows}
+    unlisted = [
+        SkippedFile(display_name(name), f"not in {OWN_MANIFEST}")
+        for name in source.members
+        if name not in listed and PurePosixPath(name).suffix.lower() in EXTENSIONS
+    ]
+    problems = [*source.problems, *listing.problems, *unlisted]
+    return replace(listing, name=source.name or "dataset", problems=problems)
 
 
 def find_manifest(source: Source) -> str | None:

@@ -126,7 +126,7 @@ def fit_known(
 
 
 def _platt_scaling(characters: NDArray[np.float64], outliers: NDArray[np.float64]) -> tuple[float, float]:
-    """Fit a logistic curve: slope and intercept. Both kinds weigh as much; the slope is held back a little."""
+    """Fit a logistic curve: slope and intercept. Both kinds weigh as much; the slope is held back."""
     from scipy.optimize import minimize
 
     outputs = np.concatenate([characters, outliers])

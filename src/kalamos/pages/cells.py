@@ -15,7 +15,7 @@ from kalamos.predictions import Prediction
 from kalamos.preprocessing.ink import InkMap, find_ink
 from kalamos.recognizer import CHUNK, Recognizer
 
-__all__ = ["CELL_PX", "CellReading", "read_cells"]
+__all__ = ["CELL_PX", "CellReading", "Ink", "ink_of", "read_cells", "without_frame"]
 
 Grey = NDArray[np.uint8]
 
