@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.forms.cutting import cut_boxes, erase_lines
+from kalamos.forms.cutting import cut_boxes
 from kalamos.forms.geometry import Grey, square_sides
 from kalamos.pages.cells import (
     FAINT_FRACTION,
@@ -24,6 +24,7 @@ from kalamos.pages.cells import (
 )
 from kalamos.pages.ink_map import paper_around
 from kalamos.preprocessing.ink import InkMap, find_ink
+from kalamos.sheets.erasing import erase_lines
 
 __all__ = ["CutBox", "cut_characters"]
 
