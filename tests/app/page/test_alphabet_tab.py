@@ -11,6 +11,7 @@ import pytest
 from tests.app.page_helpers import GRADIO_WARNINGS, Open, draw, png, tab, wait
 
 import kalamos
+from kalamos.app.page.alphabet_sheets import sheet_pdf, take_sheets
 from kalamos.app.page.drawn_alphabet import MAX_CHARACTERS, DrawnAlphabet, name_characters
 from kalamos.errors import AlphabetError, UsageError
 
@@ -105,3 +106,32 @@ def test_an_alphabet_is_drawn_taught_tried_and_downloaded(open_page: Open, corre
     saved = corrections / "mine.onnx"
     download.value.save_as(saved)
     assert kalamos.load(saved).predict(stroke(HOOK, 1)).label == "hook"
+
+
+def test_letters_that_differ_in_case_alone_have_folders_of_their_own(tmp_path: Path) -> None:
+    mine = DrawnAlphabet("mine", ("a", "A", "E:I"), tmp_path)
+    for shift in range(3):
+        mine.add(stroke(HOOK, shift))
+    names = [folder.name for folder in tmp_path.iterdir() if folder.is_dir()]
+    assert len({name.casefold() for name in names}) == 3
+    assert set(mine.examples().labels) == {"a", "A", "E:I"}
+
+
+def test_filled_sheets_become_samples_and_what_is_none_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("segno", reason="needs the extra 'forms'")
+    from tests.sheets.pages import filled
+
+    scan, other = tmp_path / "scan.png", tmp_path / "other.png"
+    scan.write_bytes(png(filled()))
+    other.write_bytes(png(np.full((400, 300), 250, np.uint8)))
+    mine = DrawnAlphabet("mixed", ("α",), tmp_path / "kept")
+    taken = take_sheets(mine, [("scan.png", scan), ("other.png", other), ("gone.png", tmp_path / "gone.png")])
+    assert mine.labels == ("α", "E:I", "A", "a")
+    assert set(taken.samples.values()) == {5}
+    assert len(taken.failed) == 2
+    assert len(mine.examples()) == 20
+
+
+def test_a_sheet_to_print_holds_the_alphabet() -> None:
+    pytest.importorskip("segno", reason="needs the extra 'forms'")
+    assert sheet_pdf(DrawnAlphabet("mine", ("α", "β"), Path("nowhere"))).startswith(b"%PDF")

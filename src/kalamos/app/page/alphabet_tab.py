@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
-from kalamos.app.page.context import PRIVATE, QUIET, Context, asset_text, choices, saves_file
+from kalamos.app.page.alphabet_sheets import sheet_pdf, take_sheets
+from kalamos.app.page.context import (
+    PRIVATE,
+    QUIET,
+    Context,
+    UploadedFile,
+    asset_text,
+    choices,
+    files_input,
+    saves_file,
+)
 from kalamos.app.page.corrections import shown_path, slug, taught_folder
 from kalamos.app.page.drawn_alphabet import ROUNDS, DrawnAlphabet, in_rounds, name_characters
 from kalamos.app.page.html import (
@@ -24,7 +34,7 @@ from kalamos.app.page.read_tab import PAD_HTML, drawing_bytes
 from kalamos.app.page.review_tab import taught_file
 from kalamos.app.page.session import Session
 from kalamos.errors import KalamosError, OutputError
-from kalamos.images import load_grey
+from kalamos.images import EXTENSIONS, load_grey
 from kalamos.recognizer import load
 
 if TYPE_CHECKING:
@@ -81,6 +91,20 @@ def build_alphabet(context: Context, tab: gr.Tab) -> None:
                 skip = gr.Button("Skip", elem_id="alphabet-skip", min_width=70)
                 undo = gr.Button("Undo last", elem_id="alphabet-undo", min_width=100)
             said = gr.HTML(hint_html(kept), elem_id="alphabet-said")
+            with gr.Accordion("On paper instead", open=False):
+                gr.HTML(
+                    hint_html(
+                        "Print a sheet of boxes, have people fill it, and drop in scans or photographs."
+                    )
+                )
+                sheet = gr.Button("Download a sheet to print", elem_id="alphabet-sheet")
+                scans = files_input(
+                    label="Filled sheets: pictures or PDF",
+                    file_types=[*sorted(EXTENSIONS), ".pdf"],
+                    file_count="multiple",
+                    elem_id="alphabet-scans",
+                    height=120,
+                )
         with gr.Column(min_width=300):
             samples = gr.HTML("", elem_id="alphabet-samples")
             with gr.Row(elem_classes="tight"):
@@ -121,6 +145,8 @@ def build_alphabet(context: Context, tab: gr.Tab) -> None:
     newest = {**QUIET, "concurrency_limit": 4, "trigger_mode": "always_last"}
     tried.input(partial(_try, context), [session, tried], answer, **newest)
     saves_file(save, "alphabet-model", taught_file, session)
+    saves_file(sheet, "alphabet-sheet", _sheet_file, session, said)
+    scans.upload(partial(_take, context), [session, scans], [*shown, scans], **PRIVATE)
 
 
 def _alphabets(context: Context) -> Path:
@@ -139,7 +165,7 @@ def _begin(context: Context, visit: Session, characters: str, name: str) -> Show
 
 
 def _restore(context: Context, visit: Session) -> Shown:
-    if visit.alphabet is None:
+    if visit.alphabet is None or not visit.alphabet.labels:
         return START, "", ""
     return *_shown(context, visit.alphabet), ""
 
@@ -157,6 +183,33 @@ def _keep(context: Context, visit: Session, value: str) -> Shown:
     except KalamosError as error:
         return *_shown(context, alphabet), problem_html(error)
     return *_shown(context, alphabet), hint_html(f"Kept as {label}.")
+
+
+def _sheet_file(visit: Session) -> tuple[str, bytes | None, str]:
+    """The sheet's name and content, and what went wrong."""
+    if visit.alphabet is None:
+        return "", None, problem_html("name the characters first")
+    try:
+        return f"{visit.alphabet.name}.pdf", sheet_pdf(visit.alphabet), ""
+    except KalamosError as error:
+        return "", None, problem_html(error)
+
+
+def _take(
+    context: Context, visit: Session, scans: list[UploadedFile]
+) -> tuple[str, str, str, list[UploadedFile] | None]:
+    """Cut filled sheets; without an alphabet, the sheets say what it is."""
+    if visit.alphabet is None:
+        root = _alphabets(context) if context.local else visit.folder("alphabets")
+        visit.alphabet = DrawnAlphabet("my-alphabet", (), root / "my-alphabet")
+    try:
+        taken = take_sheets(visit.alphabet, scans or [])
+    except KalamosError as error:
+        return *_restore(context, visit)[:2], problem_html(error), None
+    told = [f"{taken.samples.total():,} samples of {len(taken.samples):,} characters taken."]
+    told += [f"{n:,} set aside: {reason}." for reason, n in taken.doubtful.most_common()]
+    failed = "".join(problem_html(each) for each in taken.failed)
+    return *_restore(context, visit)[:2], hint_html(" ".join(told)) + failed, None
 
 
 def _change(context: Context, change: Any, visit: Session) -> Shown:

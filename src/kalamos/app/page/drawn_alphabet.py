@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from kalamos.datasets.local import folder_of
 from kalamos.errors import OutputError, UsageError
 from kalamos.finetune.examples import check_label
 from kalamos.finetune.from_fonts import split_characters
 from kalamos.images import EXTENSIONS
-from kalamos.utils.atomic_write import write_bytes
+from kalamos.sheets.letters import class_folder
+from kalamos.utils.atomic_write import write_bytes, write_text
 
 if TYPE_CHECKING:
     from kalamos.finetune import Examples
@@ -49,7 +51,7 @@ def name_characters(text: str) -> tuple[str, ...]:
 
 @dataclass
 class DrawnAlphabet:
-    """Samples of an alphabet in a folder, one sub-folder a character; each is written at once.
+    """Samples of an alphabet in a folder, a dataset with a manifest; each is written at once.
 
     Attributes:
         name: of the alphabet, and of the model that is taught.
@@ -104,6 +106,7 @@ class DrawnAlphabet:
         number = 1 + max((int(path.stem) for path in self.samples(label) if path.stem.isdecimal()), default=0)
         path = folder / f"{number:03d}.png"
         write_bytes(path, image)
+        self._list()
         self._added.append((label, path))
         self.skipped = 0
 
@@ -117,11 +120,12 @@ class DrawnAlphabet:
             return None
         label, path = self._added.pop()
         path.unlink(missing_ok=True)
+        self._list()
         self.skipped = 0
         return label
 
     def examples(self) -> Examples:
-        """Read all samples; the n-th of each character counts as one hand.
+        """Read all samples.
 
         Raises:
             UsageError: fewer than two characters have one.
@@ -134,7 +138,17 @@ class DrawnAlphabet:
         return load_examples(self.folder)
 
     def _folder(self, label: str) -> Path:
-        return self.folder / folder_of(label)
+        return self.folder / class_folder(label)
+
+    def _list(self) -> None:
+        """Write the manifest; the n-th samples of all characters are one hand, left out together."""
+        text = io.StringIO(newline="")
+        table = csv.writer(text)
+        table.writerow(("path", "label", "group"))
+        for label in self.labels:
+            for path in self.samples(label):
+                table.writerow((path.relative_to(self.folder).as_posix(), label, path.stem))
+        write_text(self.folder / "manifest.csv", text.getvalue())
 
 
 def in_rounds(labels: Iterable[str]) -> str:
