@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
+import logging
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from asyncio import selector_events
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from urllib.parse import urlsplit
@@ -41,7 +44,7 @@ cli.main()
 
 @contextmanager
 def process(program: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", program], **pipes) as run:
         try:
             assert run.stdout is not None
@@ -75,7 +78,7 @@ def test_what_is_under_way_is_answered_before_the_end(one: bytes, number: signal
 
 def test_while_it_drains_new_requests_are_sent_elsewhere(one: bytes) -> None:
     """Those under way are answered, on connections old and new, whatever else comes meanwhile."""
-    with process(SLOW) as (run, address):
+    with process(SLOW.replace("time.sleep(1.5)", "sys.stdin.readline()")) as (run, address):
         answers: list[httpx.Response] = []
 
         def ask() -> None:
@@ -88,13 +91,15 @@ def test_while_it_drains_new_requests_are_sent_elsewhere(one: bytes) -> None:
             assert run.stdout is not None
             assert run.stdout.readline() == "reading\n"
             run.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            refused = [before.get("/health")]
+            until = time.monotonic() + 20
+            while (told := before.get("/health")).is_success and time.monotonic() < until:
+                time.sleep(0.05)
+            refused = [told]
             refused += [httpx.get(f"{address}/health", timeout=30) for _ in range(3)]
             refused += [httpx.post(f"{address}/v1/predict", files={"image": ("a", one)}, timeout=30)]
             assert asking.is_alive(), "the slow one is still read"
+        _, err = run.communicate("go on\n", timeout=30)
         asking.join(30)
-        _, err = run.communicate(timeout=30)
     for answer in refused:
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "ending")
         assert answer.headers["retry-after"] == "1"
@@ -203,6 +208,23 @@ def test_two_hosts_are_one_too_many(registry, start: Callable) -> None:
     with start(create_app(registry)) as address, closing(_connect(address)) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: other.example\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.usefixtures("protocol")
+def test_a_client_that_has_gone_is_no_failure(
+    registry, start: Callable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whose reset came in the moment between the answer and its end."""
+
+    def gone(_: object) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(selector_events._SelectorSocketTransport, "write_eof", gone)
+    with start(create_app(registry)) as address:
+        for _ in range(3):
+            answer = httpx.get(f"{address}/health", headers={"connection": "close"})
+            assert answer.json()["status"] == "ok"
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 @pytest.mark.usefixtures("protocol")

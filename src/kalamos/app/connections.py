@@ -273,7 +273,11 @@ class Connection:
         if self._raw.is_closing() or not self._raw.can_write_eof():
             self._raw.close()
             return
-        self._raw.write_eof()
+        try:
+            self._raw.write_eof()
+        except OSError:  # the client has reset the connection, which is heard of only at the next read
+            self._raw.close()
+            return
         self._raw.resume_reading()
 
     def drop(self) -> None:
