@@ -45,6 +45,7 @@ __all__ = [
     "SuggestingGroup",
     "allow_any_label",
     "bar_of",
+    "classes_option",
     "data_dir_option",
     "divert_native_output",
     "echo",
@@ -121,6 +122,12 @@ data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     help="The folder that holds the datasets.  [default: $KALAMOS_DATA, else the user's cache]",
+)
+
+classes_option = click.option(
+    "--classes",
+    type=click.Choice(["outer", "inner", "both"]),
+    help="Where folders hold folders: which name the classes. With inner the outer ones are hands.",
 )
 
 licence_option = click.option(

@@ -28,7 +28,14 @@ from kalamos.finetune.prototypes import (
     leave_hands_out,
 )
 from kalamos.finetune.replay import EMBEDDING_STATS_KEY, encode_embedding_stats, fit_embedding_stats
-from kalamos.finetune.steps import check_answers, embed_examples, prepare_examples, record_training
+from kalamos.finetune.steps import (
+    check_answers,
+    copies_note,
+    embed_examples,
+    example_sets,
+    prepare_examples,
+    record_training,
+)
 from kalamos.finetune.tuned import Expected, FineTuned, Score
 from kalamos.inputs.files import natural_order
 from kalamos.model_file import METADATA_KEY, KnownRecord, ModelSpec, open_model
@@ -100,7 +107,10 @@ def teach_alphabet(
     held = None
     if groups is not None and examples.grouped_by != FONTS:
         _, hands = np.unique(groups, return_inverse=True)
-        held = leave_hands_out(embedded, codes, hands.astype(np.int64), len(labels), others.compared, seed)
+        sets = example_sets(examples, rows)
+        held = leave_hands_out(
+            embedded, codes, hands.astype(np.int64), len(labels), others.compared, seed, sets
+        )
     expected = _expected(held, codes, labels, examples.grouped_by)
     temperature = _temperature(held, codes)
     known = _known(held, head, embedded, others)
@@ -141,6 +151,7 @@ def teach_alphabet(
         taught_from=path,
         expected=expected,
         look_alikes=_look_alikes(head, labels),
+        notes=() if held is None else copies_note(held.copies),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kalamos.datasets import SkippedFile
 from kalamos.errors import UsageError
+from kalamos.finetune.old_classes import Taken
 from kalamos.images.files import display_name
 from kalamos.model_file import ModelSpec, open_model
 from kalamos.recognizer import Recognizer
@@ -89,6 +90,9 @@ class FineTuned:
         taught_from: the old model's file; None if it came as bytes.
         expected: what an alphabet of one's own is expected to do on unseen hands; None for other models.
         look_alikes: pairs of its labels that hardly differ.
+        taken: (old label, new label, how many, of how many): what new classes take from old ones, measured on
+            embeddings drawn from what the model remembers of those; the worst first.
+        notes: what else to know, such as copies that were not held out.
     """
 
     spec: ModelSpec
@@ -101,6 +105,8 @@ class FineTuned:
     taught_from: Path | None
     expected: Expected | None = None
     look_alikes: tuple[tuple[str, str], ...] = ()
+    taken: tuple[Taken, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         new = f", new: {' '.join(self.new_labels)}" if self.new_labels else ""
