@@ -149,3 +149,28 @@ def tiny_model(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "tiny.onnx"
     export_run(tiny_run, "tiny", path)
     return path
+
+
+Images = NDArray[np.uint8]
+Draw = Callable[..., Images]
+
+
+def _draw(label: int, count: int, seed: int) -> Images:
+    corners = np.random.default_rng(label).uniform(12, 44, (5, 2))
+    hand = np.random.default_rng([seed, label])
+    images = np.zeros((count, 28, 28), np.uint8)
+    for image in images:
+        page = np.zeros((56, 56), np.uint8)
+        stroke = (corners + hand.normal(0, 2.5, corners.shape)).astype(np.int32)
+        cv2.polylines(page, [stroke.reshape(-1, 1, 2)], False, 255, int(hand.integers(3, 6)), cv2.LINE_AA)
+        image[:] = cv2.resize(page, (28, 28), interpolation=cv2.INTER_AREA)
+    return images
+
+
+@pytest.fixture(scope="session")
+def draw() -> Draw:
+    """Draw a few strokes a class, by a hand that never draws one twice alike.
+
+    Called with a class, a count and a seed: uint8 [count, 28, 28], bright on black.
+    """
+    return _draw

@@ -20,12 +20,13 @@ OLD, NEW = "0123456", "789"
 
 
 def drawn(label: str, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """A printed digit, slanted and of some pen: uint8 [64, 64], dark on white."""
+    """A printed digit, slanted, turned, stretched and of some pen: uint8 [64, 64], dark on white."""
     page = np.full((64, 64), 255, np.uint8)
     pen = int(generator.integers(2, 6))
     cv2.putText(page, label, (18, 46), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 0, pen, cv2.LINE_AA)
-    slant = generator.uniform(-0.25, 0.25)
-    warp = np.array([[1, slant, -slant * 32], [0, 1, 0]])
+    slant, turn = generator.uniform(-0.25, 0.25), generator.uniform(-0.2, 0.2)
+    shape = np.array([[generator.uniform(0.7, 1.2), slant], [turn, 1]])
+    warp = np.hstack([shape, 32 - shape @ [[32], [32]]])
     return np.asarray(cv2.warpAffine(page, warp, (64, 64), borderValue=255), np.uint8)
 
 
@@ -52,8 +53,8 @@ def seven(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def new_digits() -> Examples:
-    """Ten of each of 7, 8 and 9."""
-    generator = np.random.default_rng(1)
+    """Ten of each of 7, 8 and 9, none of them a copy of another."""
+    generator = np.random.default_rng(2)
     labels = list(NEW * 10)
     return Examples.of([drawn(label, generator) for label in labels], labels, "new digits")
 

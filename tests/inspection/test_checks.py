@@ -8,6 +8,7 @@ import pytest
 
 from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, RaggedImages, SkippedFile, Split, load_dataset
+from kalamos.datasets.copies import first_equals
 from kalamos.datasets.dataset import PREPARE_CHUNK_IMAGES
 from kalamos.inspection.checks import (
     ImageIndex,
@@ -19,7 +20,6 @@ from kalamos.inspection.checks import (
     check_near,
     check_polarity,
     check_sizes,
-    distinct_pictures,
     gather,
     imbalance,
     polarities,
@@ -72,7 +72,7 @@ def index_of_copies(images, labels, groups=None, test=None) -> ImageIndex:
 
 
 def found(index: ImageIndex, blank=()) -> dict[str, list[tuple[int, ...]]]:
-    findings = gather(check_copies(index, distinct_pictures(index), blank))
+    findings = gather(check_copies(index, first_equals(index), blank))
     return {finding.kind: [case.rows for case in finding.cases] for finding in findings}
 
 
@@ -113,7 +113,7 @@ def test_the_largest_sets_come_first_and_blank_images_are_left_out(draw) -> None
 def test_equal_bytes_of_another_shape_are_another_picture() -> None:
     tall, wide = np.zeros((8, 4), np.uint8), np.zeros((4, 8), np.uint8)
     split = Split(RaggedImages.of([tall, wide]), np.array([1, 1]))
-    assert distinct_pictures(ImageIndex(Dataset("d", DIGITS, split, None, "nobody"))).tolist() == [0, 1]
+    assert first_equals(ImageIndex(Dataset("d", DIGITS, split, None, "nobody"))).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_near_duplicates_are_told_by_their_gravest_side(draw, label, groups, kin
     images = [*draw(0, 7, seed=1)]
     images.append(255 - images[3])
     index = index_of_copies(images, [1] * 7 + [label], groups)
-    [(found, case)] = check_near(index, distinct_pictures(index), [])
+    [(found, case)] = check_near(index, first_equals(index), [])
     assert found == kind
     assert case.rows == (3, 7)
     assert case.difference == pytest.approx(0, abs=1e-3)
@@ -138,7 +138,7 @@ def test_near_duplicates_are_told_by_their_gravest_side(draw, label, groups, kin
 def test_blank_images_are_not_near_duplicates() -> None:
     light = np.tile(np.linspace(200, 210, 28).astype(np.uint8), (28, 1))
     index = index_of_copies([light, light - 2], [1, 1])
-    first = distinct_pictures(index)
+    first = first_equals(index)
     assert list(check_near(index, first, []))
     assert not list(check_near(index, first, [0, 1]))
 
@@ -146,7 +146,7 @@ def test_blank_images_are_not_near_duplicates() -> None:
 def test_copies_are_not_also_near_duplicates(draw) -> None:
     one, other = draw(0, 2, seed=1)
     index = index_of_copies([one, other, one], [1, 1, 1])
-    assert not list(check_near(index, distinct_pictures(index), []))
+    assert not list(check_near(index, first_equals(index), []))
 
 
 def test_the_real_duplicates_of_ocr_arabic_are_found() -> None:

@@ -39,7 +39,7 @@ def test_nothing_wrong_is_a_line_and_the_measures_follow(clean: Dataset) -> None
     assert lines[0] == "clean: nothing wrong was found   (drawn by program)"
     assert [line.split()[0] for line in lines[2:]] == ["images", "classes", "sizes", "polarity", "labels"]
     assert lines[2] == "images   208   (train 160, test 48)"
-    assert lines[3] == "classes  4, of 52 images; largest / smallest 1.0"
+    assert lines[3] == "classes  4 classes: ا ب A <b>; of 52 images; largest / smallest 1.0"
     assert lines[-1] == "labels   not checked"
 
 

@@ -48,6 +48,7 @@ __all__ = [
     "bar_of",
     "check_folder",
     "check_no_image",
+    "classes_option",
     "data_dir_option",
     "divert_native_output",
     "echo",
@@ -126,6 +127,12 @@ data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     help="The folder that holds the datasets.  [default: $KALAMOS_DATA, else the user's cache]",
+)
+
+classes_option = click.option(
+    "--classes",
+    type=click.Choice(["outer", "inner", "both"]),
+    help="Where folders hold folders: which name the classes. With inner the outer ones are hands.",
 )
 
 licence_option = click.option(

@@ -14,6 +14,7 @@ from kalamos.alphabets import ARABIC_28, ARABIC_DIGITS, DIGITS, LATIN_26, LATIN_
 from kalamos.cli._shared import (
     DATASET_NAME,
     SuggestingGroup,
+    classes_option,
     data_dir_option,
     echo,
     format_option,
@@ -23,6 +24,7 @@ from kalamos.cli._shared import (
 from kalamos.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
+    from kalamos.datasets import ClassFolders
     from kalamos.datasets.dataset import SkippedFile
     from kalamos.datasets.download import Resource
     from kalamos.datasets.named import NamedDataset
@@ -195,6 +197,7 @@ def _check(entry: NamedDataset, root: Path, paths: tuple[Path, ...]) -> None:
     show_default=True,
     help="Examples of each finding in the text.",
 )
+@classes_option
 @data_dir_option
 def inspect(
     dataset: str,
@@ -204,14 +207,16 @@ def inspect(
     sample: int | None,
     most: int,
     data_dir: Path | None,
+    classes: ClassFolders | None,
 ) -> None:
     """Find what is wrong with DATASET: a name, a folder with one sub-folder per class, a CSV file or a zip.
 
     Errors: unreadable or misplaced images; blank images; equal images under two labels, in two splits or
     in two groups; classes without a training image.
 
-    Warnings: near duplicates; equal images within a split; likely label errors; ink that is not found;
-    mixed polarity; unusual sizes; classes with few images, absent from a split or imbalanced; other files.
+    Warnings: class names that look alike; near duplicates; equal images within a split; likely label errors;
+    ink that is not found; mixed polarity; unusual sizes; classes with few images, absent from a split or
+    imbalanced; other files.
     """
     from kalamos.evaluation.reporting import report_json
     from kalamos.inspection import DEFAULT_LABEL_SAMPLE
@@ -219,7 +224,7 @@ def inspect(
     from kalamos.inspection.report import as_record, print_report, write_report
 
     diagnosis = inspect_dataset(
-        dataset, labels=labels, sample=sample or DEFAULT_LABEL_SAMPLE, data_dir=data_dir
+        dataset, labels=labels, sample=sample or DEFAULT_LABEL_SAMPLE, data_dir=data_dir, classes=classes
     )
     if report is not None:
         write_report(report, diagnosis)

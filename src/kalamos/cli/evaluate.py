@@ -12,6 +12,7 @@ from kalamos.cli._shared import (
     DATASET_NAME,
     MODEL_NAME,
     AliasedCommand,
+    classes_option,
     data_dir_option,
     echo,
     format_option,
@@ -24,6 +25,7 @@ from kalamos.cli._shared import (
 from kalamos.errors import UsageError
 
 if TYPE_CHECKING:
+    from kalamos.datasets import ClassFolders
     from kalamos.evaluation.evaluate import EvalData
     from kalamos.model_file import Metric
 
@@ -54,6 +56,7 @@ _OPTIONS = (
         help="Also write the figures (JSON), plots and a page (HTML) to this folder.",
     ),
     format_option,
+    classes_option,
     data_dir_option,
 )
 _OLD_SPELLINGS = {"--part": "--split", "--run": "--split-of"}
@@ -110,6 +113,7 @@ def evaluate(
     charset: str | None,
     record: bool,
     data_dir: Path | None,
+    classes: ClassFolders | None,
 ) -> None:
     """Measure MODEL (a name or an .onnx file) on DATASET (a name, or a folder with one sub-folder per class).
 
@@ -126,7 +130,7 @@ def evaluate(
         if charset is not None:
             raise UsageError("--record stores figures of the whole alphabet", remedy="leave out --charset")
         require_training()
-    inputs = _load_inputs(model, dataset, split, run, report, data_dir, charset)
+    inputs = _load_inputs(model, dataset, split, run, report, data_dir, classes, charset)
     reader, images, target = inputs.reader, inputs.split, inputs.target
     with progress_callback(total=len(images)) as on_progress:
         measured = evaluate_split(reader, images, inputs.labels, charset=charset, on_progress=on_progress)
@@ -172,6 +176,7 @@ def robustness(
     limit: int,
     seed: int,
     data_dir: Path | None,
+    classes: ClassFolders | None,
 ) -> None:
     """Measure MODEL on DATASET under 30 corruptions at three strengths (those of MNIST-C, and a camera's)."""
     from kalamos.evaluation.robustness.canvas import STRENGTHS
@@ -179,7 +184,7 @@ def robustness(
     from kalamos.evaluation.robustness.report import print_shift, shift_json, write_shift_report
     from kalamos.evaluation.robustness.suite import measure
 
-    inputs = _load_inputs(model, dataset, split, run, report, data_dir)
+    inputs = _load_inputs(model, dataset, split, run, report, data_dir, classes)
     reader, images, target = inputs.reader, inputs.split, inputs.target
     sampled = min(limit or len(images), len(images))
     with progress_callback(total=sampled * len(CORRUPTIONS) * len(STRENGTHS)) as on_progress:
@@ -230,6 +235,7 @@ def ood(
     count: int,
     seed: int,
     data_dir: Path | None,
+    classes: ClassFolders | None,
 ) -> None:
     """Measure how well MODEL tells the characters of DATASET from out-of-distribution (OOD) images.
 
@@ -239,7 +245,7 @@ def ood(
     from kalamos.evaluation.ood import default_sets, measure
     from kalamos.evaluation.ood.measure import outliers_json, print_outliers, write_outlier_report
 
-    inputs = _load_inputs(model, dataset, split, run, report, data_dir)
+    inputs = _load_inputs(model, dataset, split, run, report, data_dir, classes)
     reader, images, target = inputs.reader, inputs.split, inputs.target
     names = sets or default_sets(reader.spec.alphabet)
     # A script's look-alikes are measured too, apart.
@@ -263,13 +269,16 @@ def _load_inputs(
     run: Path | None,
     report: Path | None,
     data_dir: Path | None,
+    classes: ClassFolders | None,
     charset: str | None = None,
 ) -> EvalData:
     """Load the model and the images, print what was skipped, and make the folder for the report."""
     from kalamos.evaluation.evaluate import load_eval_data
     from kalamos.evaluation.reporting import make_folder
 
-    data = load_eval_data(model, dataset, split=split, split_of=run, charset=charset, data_dir=data_dir)
+    data = load_eval_data(
+        model, dataset, split=split, split_of=run, charset=charset, data_dir=data_dir, classes=classes
+    )
     print_skipped(dataset, data.skipped)
     left_out = data.target.left_out
     if left_out:

@@ -12,6 +12,7 @@ import click
 from kalamos.cli._shared import (
     DATASET_NAME,
     TEACHABLE_NAME,
+    classes_option,
     data_dir_option,
     echo,
     format_option,
@@ -19,14 +20,13 @@ from kalamos.cli._shared import (
     print_licence,
     print_result,
     print_skipped,
+    progress_callback,
 )
 
 if TYPE_CHECKING:
-    from kalamos.finetune import Examples, FineTuned, Score
+    from kalamos.datasets import ClassFolders
+    from kalamos.finetune import FineTuned, Score
     from kalamos.finetune.tuned import Expected
-
-SHOWN_CLASSES = 60
-"""Labels that the summary names."""
 
 
 @click.command(no_args_is_help=True, epilog="Exit status: 0 all examples used, 1 some not, 2 wrong usage.")
@@ -63,11 +63,19 @@ SHOWN_CLASSES = 60
     help="Write a contact sheet: all samples by character, and how models of the other hands read them. "
     "With --only and with glyphs.",
 )
+@click.option(
+    "--same/--new",
+    "same",
+    default=None,
+    help="What examples are whose label MODEL has: of that class, or of a new one.  [default: ask where they "
+    "look otherwise]",
+)
 @click.option("--name", help="Name of the new model.  [default: the output's name]")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True, help="Random seed.")
 @click.option("--force", is_flag=True, help="Replace an existing file; never the old model.")
 @format_option
 @licence_option
+@classes_option
 @data_dir_option
 @click.pass_context
 def teach(
@@ -76,6 +84,7 @@ def teach(
     folder: str | None,
     output: Path,
     only: bool,
+    same: bool | None,
     chars: str | None,
     script: str | None,
     fonts: tuple[Path, ...],
@@ -87,6 +96,7 @@ def teach(
     format_name: str,
     licence: str | None,
     data_dir: Path | None,
+    classes: ClassFolders | None,
 ) -> None:
     """Teach MODEL (a name or an .onnx file) the characters in FOLDER; take seconds, and no PyTorch.
 
@@ -98,7 +108,7 @@ def teach(
     old model stays as it is. What to expect is measured on hands or examples that are held out; the new
     model then learns from all of them. `kalamos fine-tune` is the same command.
     """
-    from kalamos.finetune import check_target, fine_tune
+    from kalamos.finetune import check_target, fine_tune, load_examples
     from kalamos.finetune.contact_sheet import contact_sheet
     from kalamos.finetune.from_fonts import (
         characters_of_script,
@@ -116,22 +126,23 @@ def teach(
         raise click.UsageError("--font is for --chars and --script.")
     chosen = NOT_STATED if licence is None else check_licence(licence)
     check_target(output, find_model(model), force=force)
-    examples: Examples | str
     if folder is None:
         characters = split_characters(chars) if chars is not None else characters_of_script(script or "")
         examples = draw_examples(characters, find_fonts(fonts or None), name=output.stem, seed=seed)
     else:
-        examples = folder
-    tuned = fine_tune(
-        model,
-        examples,
-        name=name or output.stem,
-        only=only,
-        holdout=holdout,
-        seed=seed,
-        licence=chosen,
-        data_dir=data_dir,
-    )
+        examples = load_examples(folder, data_dir, classes=classes)
+    with progress_callback(total=len(examples)) as on_progress:
+        tuned = fine_tune(
+            model,
+            examples,
+            name=name or output.stem,
+            only=only,
+            existing=None if same is None else "same" if same else "new",
+            holdout=holdout,
+            seed=seed,
+            licence=chosen,
+            on_progress=lambda share: on_progress(round(share * len(examples))),
+        )
     tuned.save(output, force=force)
     if sheet is not None:
         write_text(sheet, contact_sheet(tuned))
@@ -140,12 +151,15 @@ def teach(
         lambda: json.dumps(_as_json(tuned, model, output), ensure_ascii=False, indent=2),
         lambda _: _print_outcome(tuned, model, output),
     )
+    for note in tuned.notes:
+        echo(note, err=True)
     print_skipped(folder or "fonts", tuned.problems)
-    if tuned.problems:
+    if any(problem.lost or folder is None for problem in tuned.problems):
         context.exit(1)
 
 
 def _print_outcome(tuned: FineTuned, model: str, output: Path) -> None:
+    from kalamos.datasets.class_names import list_names
 
     before, after = tuned.before, tuned.after
     echo(f"{output}: {len(tuned.labels):,} classes, fine-tuned from {model} on {tuned.n:,} examples")
@@ -153,8 +167,10 @@ def _print_outcome(tuned: FineTuned, model: str, output: Path) -> None:
         _print_expected(tuned, tuned.expected)
         print_licence(tuned.spec)
         return
+    echo(list_names(tuned.labels))
     if tuned.new_labels:
-        echo(f"new classes: {' '.join(tuned.new_labels)}")
+        echo(f"new: {list_names(tuned.new_labels)}")
+    _print_alike(tuned)
     if not after.n:
         echo("nothing held out, so nothing measured: that takes at least two examples per class")
     if after.new_n:
@@ -164,16 +180,27 @@ def _print_outcome(tuned: FineTuned, model: str, output: Path) -> None:
         echo(f"known classes {now} held-out examples right, before: {was}")
     elif tuned.new_labels:
         echo("no examples of known classes, so the accuracy on those is not measured")
+    if tuned.taken:
+        lost = ", ".join(f"{old} read as {new} ({_share(taken, n)})" for old, new, taken, n in tuned.taken)
+        echo(f"new classes take from old ones, by what the model remembers of those: {lost}")
     print_licence(tuned.spec)
+
+
+def _print_alike(tuned: FineTuned) -> None:
+    from kalamos.datasets.class_names import alike_names, describe_alike
+
+    for group in alike_names(tuned.labels):
+        echo(f"class names that look alike: {describe_alike(group)}", err=True)
 
 
 def _print_expected(tuned: FineTuned, expected: Expected) -> None:
     """Say which classes there are, what to expect of unseen hands, and what to do about the weak ones."""
+    from kalamos.datasets.class_names import list_names
     from kalamos.evaluation.metrics import wilson_interval
     from kalamos.finetune.from_fonts import FONTS
 
-    more = " …" if len(tuned.labels) > SHOWN_CLASSES else ""
-    echo(f"classes: {' '.join(tuned.labels[:SHOWN_CLASSES])}{more}")
+    echo(list_names(tuned.labels))
+    _print_alike(tuned)
     if expected.n:
         low, high = wilson_interval(expected.right, expected.n)
         echo(
@@ -215,6 +242,8 @@ def _as_json(tuned: FineTuned, model: str, output: Path) -> dict[str, Any]:
         "new_labels": list(tuned.new_labels),
         "expected": None if tuned.expected is None else asdict(tuned.expected),
         "look_alikes": tuned.look_alikes,
+        "taken": [{"label": old, "by": new, "taken": taken, "n": n} for old, new, taken, n in tuned.taken],
+        "notes": list(tuned.notes),
         "before": _score_json(tuned.before),
         "after": _score_json(tuned.after),
         "problems": [{"where": each.where, "what": each.what} for each in tuned.problems],

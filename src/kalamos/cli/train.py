@@ -17,6 +17,7 @@ from kalamos.cli._shared import (
     DATASET_NAME,
     AliasedCommand,
     allow_any_label,
+    classes_option,
     data_dir_option,
     echo,
     require_training,
@@ -121,7 +122,7 @@ def _parse(setting: str) -> dict[str, Any]:
         raise UsageError(f"--set {setting!r} cannot be read as TOML ({error})") from error
 
 
-@click.command(no_args_is_help=True)
+@click.command(no_args_is_help=True, epilog="Exit status: 0 all images used, 1 some not, 2 wrong usage.")
 @click.argument("dataset", required=False, type=DATASET_NAME)
 @click.option("--arch", type=ARCHITECTURE_NAME, help="Network architecture.  [default: kalamos_xs]")
 @click.option(
@@ -136,8 +137,12 @@ def _parse(setting: str) -> dict[str, Any]:
     help="A new folder for the run.  [default: runs/ and the recipe's name, else DATASET-ARCH]",
 )
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue an interrupted run.")
+@classes_option
 @data_dir_option
+@click.pass_context
 def train(
+    context: click.Context,
+    /,
     dataset: str | None,
     recipe: Path | None,
     settings: tuple[str, ...],
@@ -157,7 +162,7 @@ def train(
     """
     require_training()
     device = choose_device(device, no_cuda=no_cuda)
-    given = given_options(options, ("arch", "weights", "seed", *RECIPE_OPTIONS))
+    given = given_options(options, ("arch", "weights", "seed", "classes", *RECIPE_OPTIONS))
     if resume is not None and any((dataset, recipe, run_dir, given, settings)):
         raise UsageError("--resume continues a run as it began", remedy="leave out the other options")
 
@@ -170,7 +175,7 @@ def train(
         with training_context(resume) as progress:
             run = resume_run(resume, **common, callback=progress)
         _print_outcome(run, resume)
-        return
+        context.exit(1 if progress.lost else 0)
     chosen = choose_recipe(dataset, recipe, given, parse_settings(settings))
     folder = run_dir or Path("runs") / (recipe.stem if recipe else _default_name(chosen))
     with training_context(folder) as progress:
@@ -178,6 +183,7 @@ def train(
     _print_outcome(run, folder)
     if recipe is None and chosen.epochs == type(chosen)().epochs:
         _warn_of_few_steps(run)
+    context.exit(1 if progress.lost else 0)
 
 
 def _default_name(recipe: Recipe) -> str:

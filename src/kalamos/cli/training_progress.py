@@ -72,7 +72,12 @@ def training_context(folder: Path) -> Iterator[TrainingProgress]:
 
 
 class TrainingProgress(Callback):
-    """Shows nothing."""
+    """Shows nothing; remembers whether images were passed over."""
+
+    lost = False
+
+    def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:  # noqa: ARG002
+        self.lost = self.lost or any(problem.lost for problem in problems)
 
     def close(self) -> None: ...
 
@@ -81,7 +86,14 @@ class EpochLines(TrainingProgress):
     """The model, then one line per epoch, on standard output; skipped files on standard error."""
 
     def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
+        super().on_skipped_files(dataset, problems)
         print_skipped(dataset, problems)
+
+    def on_notes(self, notes: Sequence[str]) -> None:
+        classes, *odd = notes
+        echo(classes)
+        for note in odd:
+            echo(note, err=True)
 
     def on_start(self, start: Start) -> None:
         self._epochs = start.epochs

@@ -1,8 +1,9 @@
 """Datasets as arrays: by name, or from a folder, a CSV manifest or a zip archive; read from local files.
 
 ```
-named ─┬─ local ─ sources         where files lie, and how each kind is read
+named ─┬─ local ─ sources, layout  where files lie, how each kind is read, which folders are the classes
        │     └─── dataset ─ ragged    the arrays, and their preparation
+near_duplicates ─ copies               one picture twice; class_names: what a person sees of labels
 fonts ─ render    splits    download  used by the command line and by training
 ```
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from kalamos.datasets.dataset import Dataset, SkippedFile, Split
+from kalamos.datasets.layout import CLASS_FOLDERS, ClassFolders
 from kalamos.datasets.local import (
     Listing,
     assemble,
@@ -39,6 +41,8 @@ from kalamos.errors import DatasetError, suggest
 from kalamos.images.files import display_name, perhaps_meant
 
 __all__ = [
+    "CLASS_FOLDERS",
+    "ClassFolders",
     "Dataset",
     "RaggedImages",
     "SkippedFile",
@@ -56,7 +60,10 @@ MANIFEST_SUFFIXES: Final = frozenset({".csv", ".tsv"})
 
 
 def load_dataset(
-    name_or_path: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+    name_or_path: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    classes: ClassFolders | None = None,
 ) -> Dataset:
     """Load a dataset by name or from a path. Every image is decoded once, to grey levels.
 
@@ -67,6 +74,8 @@ def load_dataset(
         data_dir: where the files of the named datasets lie (they are not downloaded here; `kalamos data
             get NAME` does that); by default the environment variable KALAMOS_DATA, else `kalamos` in the
             user's cache folder.
+        classes: where folders hold folders, which of them name the classes: `outer`, `inner` (the outer ones
+            are then groups, such as writers) or `both`; None takes the outer ones where that is no question.
 
     Returns:
         A `Dataset`. `dataset.train` and `dataset.test` (None if there is no official test split) hold
@@ -75,7 +84,8 @@ def load_dataset(
         `names` of files. Files that could not be used are in `dataset.problems`.
 
     Raises:
-        DatasetError: no such dataset, or its files are absent or damaged, or leave nothing to learn.
+        DatasetError: no such dataset, or its files are absent or damaged, or leave nothing to learn; or
+            folders hold folders, and `classes` does not say which are the classes.
 
     >>> import tempfile
     >>> import cv2
@@ -94,29 +104,32 @@ def load_dataset(
     found = resolve_dataset(name_or_path)
     if isinstance(found, str):
         return DATASETS.get(found)(data_root(data_dir))
-    with list_local(found) as listing:
+    with list_local(found, classes) as listing:
         return assemble(listing)
 
 
 @contextmanager
-def list_local(found: Path) -> Iterator[Listing]:
+def list_local(found: Path, classes: ClassFolders | None = None) -> Iterator[Listing]:
     """List the files of a folder, a manifest or an archive, which stay readable inside the `with` block.
 
+    Args:
+        classes: see `load_dataset`; a manifest says itself what the classes are.
+
     Raises:
-        DatasetError: none of these, or a damaged one.
+        DatasetError: none of these, or a damaged one; or it is not clear which folders are the classes.
     """
     if found.suffix.lower() in MANIFEST_SUFFIXES and found.is_file():
         yield list_manifest(found)
         return
     with open_source(found) as source:
         if found.is_dir():
-            yield list_own_manifest(source) or list_folder(source)
+            yield list_own_manifest(source) or list_folder(source, classes=classes)
             return
         manifest = find_manifest(source)
         if manifest is not None:
             yield list_archived_manifest(source, manifest)
         else:
-            yield list_folder(source, top=list(wrappers(source))[-1])
+            yield list_folder(source, top=list(wrappers(source))[-1], classes=classes)
 
 
 def resolve_dataset(name_or_path: str | os.PathLike[str]) -> str | Path:

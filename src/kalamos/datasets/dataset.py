@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any, Final
 
 import numpy as np
@@ -17,13 +19,16 @@ from numpy.typing import NDArray
 from kalamos.alphabets import Alphabet
 from kalamos.datasets.ragged import RaggedImages
 from kalamos.errors import DatasetError, NoInkError
+from kalamos.images import EXTENSIONS
 from kalamos.images.files import display_name
-from kalamos.inputs.files import foreign_files
+from kalamos.inputs.files import file_kind, foreign_files
 from kalamos.parallel import default_jobs, ordered_map
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 
 __all__ = ["Dataset", "SkippedFile", "Split", "blank_images", "prepare_each", "prepare_split"]
+
+_MANIFEST_LINE: Final = re.compile(r":\d+$")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,19 @@ class SkippedFile:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is an image, or a line that names one, by its name: then the data lack something.
+
+        >>> SkippedFile("7/scan.png", "damaged").lost, SkippedFile("README.md", "no image").lost
+        (True, False)
+        """
+        name = self.where.strip("'")  # an escaped name stands in quotes
+        if PurePath(name).suffix.lower() in EXTENSIONS or _MANIFEST_LINE.search(name):
+            return True
+        kind = file_kind(name)
+        return kind is not None and kind.is_convertible
 
 
 def problems_hint(problems: Sequence[SkippedFile]) -> str:
@@ -147,6 +165,7 @@ class Dataset:
         problems: the files that were skipped while loading.
         val_rows: the rows of `train` that are the official validation part, int64; None if there is none,
             so that a training may choose its own.
+        local: whether it was read from the user's own files, in which nobody has looked for copies.
 
     Raises:
         DatasetError: a label outside the alphabet.
@@ -160,6 +179,7 @@ class Dataset:
     grouped_by: str | None = None
     problems: tuple[SkippedFile, ...] = ()
     val_rows: NDArray[np.int64] | None = None
+    local: bool = False
 
     def __post_init__(self) -> None:
         for where, split in (("train", self.train), ("test", self.test)):

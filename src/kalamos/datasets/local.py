@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet
 from kalamos.datasets.dataset import Dataset, SkippedFile, Split, problems_hint
+from kalamos.datasets.layout import ClassFolders, Nested, ask_about, cased
 from kalamos.datasets.ragged import ImagesBuilder, RaggedImages
 from kalamos.datasets.sources import Source
 from kalamos.errors import DatasetError, ImageError, KalamosError, suggest
@@ -148,6 +149,7 @@ def assemble(listing: Listing) -> Dataset:
         grouped_by="group" if groups else None,
         problems=tuple(skipped),
         val_rows=np.array(official, np.int64) if official else None,
+        local=True,
     )
 
 
@@ -240,12 +242,13 @@ def _escaped(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
-def list_folder(source: Source, *, top: str = "") -> Listing:
+def list_folder(source: Source, *, top: str = "", classes: ClassFolders | None = None) -> Listing:
     """List a folder, or an archive of one, whose sub-folders are the classes.
 
     - The name of a class is that of its folder, composed (NFC); classes are in natural order: 1, 2, 10.
       A label that no folder can have is written as by `folder_of`: `%2F` is "/".
-    - All images below a class folder belong to it, however deep they lie.
+    - All images below a class folder belong to it, however deep they lie; unless `classes` says that the
+      inner folders are the classes.
     - If there is a folder `train` with the classes inside it, alone or beside `test`, `val`, `valid`
       or `validation`, these are the official splits. The classes are those of all of them together.
     - Other files, and images outside the classes, become `problems`.
@@ -253,21 +256,37 @@ def list_folder(source: Source, *, top: str = "") -> Listing:
     Args:
         source: an open folder or archive.
         top: the folder inside it to look in, ending with a slash; see `wrappers`.
+        classes: which folders name the classes. `inner`: those that the images lie in, and then the outer
+            ones are their groups; `both`: outer and inner names together, with a slash between; None: the
+            outer ones, where that is no question.
+
+    Raises:
+        DatasetError: folders hold folders, and `classes` does not say which are the classes.
     """
     problems = list(source.problems)
     rows: list[LabelledFile] = []
     parts = _official_splits(source, top)
     roots: dict[str, Part] = {f"{top}{folder}/": part for folder, part in parts.items()} or {top: "train"}
     used: set[str] = set()
+    nested: list[Nested] = []
     for member in source.members:
         root = next((root for root in roots if member.startswith(root)), None)
         problem = _why_skipped(member, root)
         if problem or root is None:
             problems.append(SkippedFile(display_name(member), problem))
             continue
-        folder = member[len(root) :].partition("/")[0]
-        used.add(root + folder)
-        rows.append(LabelledFile(member, label_of(folder), roots[root]))
+        folder, *deeper = map(label_of, member[len(root) :].split("/")[:-1])
+        used.add(root + member[len(root) :].partition("/")[0])
+        label, group = folder, None
+        if deeper:
+            nested.append(Nested(member, folder, deeper[-1]))
+        if classes == "inner":
+            label, group = (cased(folder, deeper[-1]), folder) if deeper else (folder, "")
+        elif classes == "both":
+            label = "/".join((folder, *deeper))
+        rows.append(LabelledFile(member, label, roots[root], group))
+    if classes is None and nested:
+        ask_about(source.name or "dataset", len(rows), nested, source.read)
     problems += [
         SkippedFile(display_name(root + label), "a class folder without any image")
         for root in roots

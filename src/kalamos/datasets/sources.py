@@ -9,12 +9,12 @@ import stat
 import threading
 import zipfile
 from abc import ABC, abstractmethod
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Self
 
 from kalamos.datasets.dataset import SkippedFile
 from kalamos.errors import DatasetError, ImageError
-from kalamos.images import MAX_FILE_BYTES, read_file
+from kalamos.images import EXTENSIONS, MAX_FILE_BYTES, read_file
 from kalamos.images.files import display_name
 from kalamos.inputs.archives import DAMAGED, ZIP_DAMAGE, entry_name, is_link, read_entry
 from kalamos.inputs.files import is_safe_path, natural_order
@@ -23,6 +23,9 @@ __all__ = ["Source", "open_source"]
 
 MAX_ARCHIVE_DEPTH: Final = 100
 """Nested folders in an archive: every one of them is listed, so a name with thousands is an attack."""
+
+MAX_CLASS_OF_DOT: Final = 4
+"""Characters in the name of a hidden folder that may be a class; programs' own have longer names."""
 
 _JUNK_NAMES: Final = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 _DIGITS: Final = re.compile(r"(\d+)")
@@ -103,6 +106,32 @@ def _is_junk(name: str) -> bool:
     return name.startswith(".") or name in _JUNK_NAMES
 
 
+def _may_be_class(name: str) -> bool:
+    """Whether a hidden folder may be meant as a class, such as ".5", and is none that a program made."""
+    return name.startswith(".") and len(name) <= MAX_CLASS_OF_DOT
+
+
+def _is_image_name(name: str) -> bool:
+    return not _is_junk(name) and PurePosixPath(name).suffix.lower() in EXTENSIONS
+
+
+def _holds_image(entry: os.DirEntry[str]) -> bool:
+    try:
+        if not entry.is_dir(follow_symlinks=False):
+            return False
+        with os.scandir(entry.path) as inside:
+            return any(_is_image_name(each.name) for each in inside)
+    except OSError:
+        return False
+
+
+def _hidden(member: str) -> SkippedFile:
+    return SkippedFile(
+        display_name(member),
+        "a folder whose name begins with a dot is hidden, and passed over: write the dot of a class as %2E",
+    )
+
+
 def _refused(where: Path, member: str, why: str) -> DatasetError:
     return DatasetError(
         f"{display_name(where)}: its member {display_name(member[:200])!r} {why}",
@@ -123,7 +152,7 @@ class _Folder(Source):
             inside = waiting.pop()
             try:
                 with os.scandir(f"{self._root}/{inside}") as entries:
-                    listing = [entry for entry in entries if not _is_junk(entry.name)]
+                    every = list(entries)
             except OSError as error:
                 if not inside:
                     raise DatasetError(
@@ -131,8 +160,12 @@ class _Folder(Source):
                     ) from error
                 problems.append(SkippedFile(display_name(inside), f"cannot be listed ({error.strerror})"))
                 continue
-            for entry in listing:
+            for entry in every:
                 member = f"{inside}/{entry.name}" if inside else entry.name
+                if _is_junk(entry.name):
+                    if _may_be_class(entry.name) and _holds_image(entry):
+                        problems.append(_hidden(member))
+                    continue
                 problem = self._check_link(entry, member) if entry.is_symlink() else None
                 if problem:
                     problems.append(SkippedFile(display_name(member), problem))
@@ -193,6 +226,7 @@ class _Zip(Source):
     def _list(self) -> None:
         self._entries: dict[str, zipfile.ZipInfo] = {}
         folders: set[str] = set()
+        hidden: dict[str, None] = {}
         problems: list[SkippedFile] = []
         for entry in self._archive.infolist():
             name = entry_name(entry)
@@ -200,6 +234,8 @@ class _Zip(Source):
                 raise _refused(self.path, name, "points outside")
             parts = [part for part in name.split("/") if part not in ("", ".")]
             if any(map(_is_junk, parts)) or not parts:
+                if len(parts) > 1 and _may_be_class(parts[-2]) and _is_image_name(parts[-1]):
+                    hidden["/".join(parts[:-1])] = None
                 continue
             member = "/".join(parts)
             if len(parts) > MAX_ARCHIVE_DEPTH:
@@ -224,7 +260,7 @@ class _Zip(Source):
                 self._entries[member] = entry
         self.members = tuple(sorted(self._entries, key=_path_key))
         self.folders = tuple(sorted(folders, key=_path_key))
-        self.problems = tuple(problems)
+        self.problems = (*problems, *map(_hidden, hidden))
 
     def read(self, member: str, *, limit: int = MAX_FILE_BYTES) -> bytes:
         entry = self._entries.get(member)

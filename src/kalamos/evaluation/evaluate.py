@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import Alphabet, ClassMask, restrict
-from kalamos.datasets import Dataset, RaggedImages, SkippedFile, Split, load_dataset
+from kalamos.datasets import ClassFolders, Dataset, RaggedImages, SkippedFile, Split, load_dataset
+from kalamos.datasets.copies import without_leaks
 from kalamos.errors import DatasetError, MissingExtraError, UsageError
 from kalamos.evaluation.calibration import ACCURACIES, RiskCoverage, risk_coverage
 from kalamos.evaluation.metrics import (
@@ -397,10 +398,13 @@ def load_eval_data(
     split_of: TrainedRun | str | os.PathLike[str] | None = None,
     charset: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    classes: ClassFolders | None = None,
 ) -> EvalData:
     """Open a model, and choose the images to measure it on; for the arguments and errors see `evaluate`."""
     reader = model if isinstance(model, Recognizer) else _open_model(os.fspath(model))
-    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset, data_dir)
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset, data_dir, classes=classes)
+    if split_of is None:
+        data = without_leaks(data)
     labels = data.alphabet.labels
     if split_of is None:
         images, part = dataset_split(data, split)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -31,7 +31,14 @@ from kalamos.alphabets import BASE_LABELS, Alphabet
 from kalamos.datasets import Dataset, stratified_split
 from kalamos.errors import UsageError, renamed
 from kalamos.finetune.examples import Examples, load_examples
-from kalamos.finetune.head import Head, fit_head, split_model, with_head
+from kalamos.finetune.head import MAX_REGRESSION, Head, fit_head, split_model, with_head
+from kalamos.finetune.old_classes import (
+    Existing,
+    ask_about_unlike,
+    labels_as_new,
+    measure_taken,
+    unlike_labels,
+)
 from kalamos.finetune.replay import (
     EMBEDDING_STATS_KEY,
     EmbeddingStats,
@@ -42,6 +49,7 @@ from kalamos.finetune.replay import (
 from kalamos.finetune.steps import (
     check_answers,
     embed_examples,
+    hold_no_copies,
     prepare_examples,
     read_content,
     record_training,
@@ -58,6 +66,9 @@ __all__ = ["Examples", "FineTuned", "Score", "check_target", "fine_tune", "load_
 
 VARIATIONS_PER_EXAMPLE: Final = 8
 
+MAX_EMBEDDED: Final = 20_000
+"""Embeddings that teaching takes at most, as long as each example gets one."""
+
 REPLAYED_PER_CLASS: Final = 50
 """Embeddings drawn for each old class."""
 
@@ -73,6 +84,7 @@ def fine_tune(
     *,
     name: str | None = None,
     only: bool = False,
+    existing: Existing | None = None,
     holdout: float = 0.2,
     seed: int = 42,
     licence: str = NOT_STATED,
@@ -95,6 +107,8 @@ def fine_tune(
             or `Examples`.
         name: the new model's name; None takes the old one's with "-taught".
         only: leave the old classes out.
+        existing: what examples with a label of the model are: `same`, or `new`, and then of a class with the
+            dataset's name in its label; None takes them for the same where they look so, else asks.
         holdout: the share of each label's examples that is held out to measure on, in [0, 1). A label with a
             single example holds out nothing.
         seed: random seed of the held-out choice, the variations and the replayed embeddings.
@@ -107,7 +121,8 @@ def fine_tune(
         DatasetError: the examples cannot be read, or none has any ink.
         AlphabetError: a label that no alphabet can have.
         ModelError: the model cannot be fine-tuned: not a kalamos model, or without a dense last layer.
-        UsageError: a holdout out of range.
+        UsageError: a holdout out of range; or examples that have a label of the model look otherwise, and
+            `existing` does not say what they are.
         MissingExtraError: the package `onnx` is not installed.
         ExportError: the new file answers otherwise than the fitted layer.
     """
@@ -136,22 +151,29 @@ def fine_tune(
     stats = decode_embedding_stats(content, head, where)
     preprocessor = Preprocessor(spec.preprocessing)
     images, rows, problems = prepare_examples(given, preprocessor)
-    texts = [given.labels[row] for row in rows]
     known = spec.alphabet
+    texts: Sequence[str] = [given.labels[row] for row in rows]
+    if existing == "new":
+        texts = labels_as_new(texts, known.labels, given.name)
     new_labels = tuple(dict.fromkeys(text for text in texts if text not in known))
     labels = (*known.labels, *new_labels)
     alphabet = Alphabet(known.name if not new_labels else f"{known.name}+{len(new_labels)}", labels)
     codes = np.array([alphabet.index(text) for text in texts], np.int64)
     generator = np.random.default_rng(seed)
-    embedded = embed_examples(backbone, preprocessor, images, VARIATIONS_PER_EXAMPLE, generator, on_progress)
+    count = min(VARIATIONS_PER_EXAMPLE, max(0, MAX_EMBEDDED // len(codes) - 1))
+    embedded = embed_examples(backbone, preprocessor, images, count, generator, on_progress)
+    if existing is None:
+        ask_about_unlike(given.name, spec.name, unlike_labels(head, embedded[:, 0], codes, known.labels))
     learner = _HeadLearner(head, stats, spec.temperature, seed)
     train, held = np.arange(len(codes)), np.zeros(0, np.int64)
+    notes: tuple[str, ...] = ()
     if holdout:
         train, held = stratified_split(codes, holdout, seed)
+        held, notes = hold_no_copies(given, rows, train, held)
     tried, _ = learner.learn(embedded[train], codes[train], len(labels)) if len(held) else (head, None)
     taught, new_stats = learner.learn(embedded, codes, len(labels))
     on_progress(1.0)
-    how = {"variations": VARIATIONS_PER_EXAMPLE, "replayed": REPLAYED_PER_CLASS}
+    how = {"variations": count, "replayed": REPLAYED_PER_CLASS}
     record = record_training(spec, given, images, codes, hashlib.sha256(content).hexdigest(), seed, how)
     new_spec = replace(
         spec,
@@ -183,6 +205,10 @@ def fine_tune(
         n=len(codes),
         problems=(*given.problems, *problems),
         taught_from=path,
+        taken=measure_taken(head, taught, learner.remembered(embedded, codes), labels, seed)
+        if new_labels
+        else (),
+        notes=notes,
     )
 
 
@@ -207,6 +233,13 @@ class _HeadLearner:
     temperature: float
     seed: int
 
+    def remembered(self, embedded: NDArray[np.float32], codes: NDArray[np.int64]) -> EmbeddingStats:
+        """The statistics of the old classes; where the model has none, what examples [N, 1 + K, D] imply."""
+        if self.stats is not None:
+            return self.stats
+        every = embedded.reshape(-1, embedded.shape[2])
+        return implied_embedding_stats(self.head, every, np.repeat(codes, embedded.shape[1]))
+
     def learn(
         self, embedded: NDArray[np.float32], codes: NDArray[np.int64], classes: int
     ) -> tuple[Head, EmbeddingStats | None]:
@@ -218,7 +251,7 @@ class _HeadLearner:
         """
         old, size = self.head.weight.shape
         every, repeated = embedded.reshape(-1, size), np.repeat(codes, embedded.shape[1])
-        stats = self.stats or implied_embedding_stats(self.head, every, repeated)
+        stats = self.remembered(embedded, codes)
         means = {
             code: embedded[codes == code, 0].mean(axis=0) for code in range(old, classes) if code in codes
         }
@@ -231,9 +264,11 @@ class _HeadLearner:
         shares = 1 / np.bincount(repeated)[repeated]
         weights = np.concatenate([shares, np.full(len(replayed), 1 / REPLAYED_PER_CLASS)])
         trainable = np.isin(np.arange(classes), codes)
-        learnt = fit_head(
-            start, embeddings, labels, weights, trainable=trainable, temperature=self.temperature
-        )
+        learnt = start
+        if len(embeddings) * classes <= MAX_REGRESSION:
+            learnt = fit_head(
+                start, embeddings, labels, weights, trainable=trainable, temperature=self.temperature
+            )
         if self.stats is None:
             return _cautious(learnt, every, repeated, old), None
         if not means:

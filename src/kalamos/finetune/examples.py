@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import CONTROL_CHARACTERS
-from kalamos.datasets import Dataset, SkippedFile, list_local, load_dataset, resolve_dataset
+from kalamos.datasets import ClassFolders, Dataset, SkippedFile, list_local, load_dataset, resolve_dataset
 from kalamos.datasets.dataset import problems_hint
 from kalamos.datasets.local import decode_members, label_of
 from kalamos.errors import AlphabetError, DatasetError, ImageError
@@ -99,9 +99,15 @@ class Examples:
 
 
 def load_examples(
-    name_or_path: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+    name_or_path: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    classes: ClassFolders | None = None,
 ) -> Examples:
     """Read whatever `kalamos.datasets.load_dataset` reads, but a single class too.
+
+    Args:
+        name_or_path, data_dir, classes: as there.
 
     Raises:
         DatasetError: no such dataset, a damaged one, or one without an image that can be read.
@@ -110,7 +116,7 @@ def load_examples(
     found = resolve_dataset(name_or_path)
     if isinstance(found, str):
         return Examples.of_dataset(load_dataset(found, data_dir))
-    with list_local(found) as listing:
+    with list_local(found, classes) as listing:
         rows = [row for row in listing.rows if row.part != "test"]
         texts = [check_label(row.label) for row in rows]
         images, kept, failed = decode_members(listing.read, [row.name for row in rows])
@@ -126,7 +132,7 @@ def load_examples(
     given = [rows[row].group for row in chosen]
     if any(group is not None for group in given):
         hands: tuple[str, ...] | None = tuple(group or "" for group in given)
-        grouped_by = "the manifest's groups"
+        grouped_by = "the manifest's groups" if classes != "inner" else "the outer folders"
     else:
         hands, grouped_by = hands_of_names(names, labels)
     return Examples(listing.name, list(images), labels, problems, names, hands, grouped_by)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kalamos.model_file.load import Session
 
-__all__ = ["Backbone", "Head", "fit_head", "split_model", "with_head"]
+__all__ = ["MAX_REGRESSION", "Backbone", "Head", "fit_head", "split_model", "with_head"]
 
 LOGITS_OUTPUT = "logits"
 WEIGHT, BIAS = "teaching.weight", "teaching.bias"
@@ -241,6 +241,10 @@ def _prune(graph: onnx.GraphProto, used: set[str]) -> None:
         del tensors[:]
         tensors.extend(remaining)
 
+
+MAX_REGRESSION = 2_000_000
+"""Embeddings times classes up to which logistic regression is worth its time, some 5 s of two cores. More
+classes are told as well by their means alone."""
 
 FIT_STEPS = 150
 """Of Nesterov's accelerated gradient descent: the loss then falls by less than a thousandth a step."""

@@ -28,7 +28,14 @@ from kalamos.finetune.prototypes import (
     leave_hands_out,
 )
 from kalamos.finetune.replay import EMBEDDING_STATS_KEY, encode_embedding_stats, fit_embedding_stats
-from kalamos.finetune.steps import check_answers, embed_examples, prepare_examples, record_training
+from kalamos.finetune.steps import (
+    check_answers,
+    copies_note,
+    embed_examples,
+    example_sets,
+    prepare_examples,
+    record_training,
+)
 from kalamos.finetune.tuned import Expected, FineTuned, Sample, Score
 from kalamos.inputs.files import natural_order
 from kalamos.model_file import METADATA_KEY, KnownRecord, ModelSpec, open_model
@@ -105,7 +112,10 @@ def teach_alphabet(
     held = None
     if groups is not None and examples.grouped_by != FONTS:
         _, hands = np.unique(groups, return_inverse=True)
-        held = leave_hands_out(embedded, codes, hands.astype(np.int64), len(labels), others.compared, seed)
+        sets = example_sets(examples, rows)
+        held = leave_hands_out(
+            embedded, codes, hands.astype(np.int64), len(labels), others.compared, seed, sets
+        )
     expected = _expected(held, codes, labels, examples.grouped_by)
     # No hand taught what fonts drew.
     samples = 0.0 if examples.grouped_by == FONTS else len(codes) / len(labels)
@@ -157,6 +167,7 @@ def teach_alphabet(
             Sample(examples.labels[row], image, answer, "" if examples.names is None else examples.names[row])
             for row, image, answer in zip(rows, images, _answers(held, len(rows), labels), strict=True)
         ),
+        notes=() if held is None else copies_note(held.copies),
     )
 
 

@@ -17,8 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.datasets.copies import drop_copies
 from kalamos.datasets.splits import k_fold
-from kalamos.finetune.head import Head, fit_head
+from kalamos.finetune.head import MAX_REGRESSION, Head, fit_head
 
 __all__ = [
     "Background",
@@ -34,10 +35,6 @@ MAX_FOLDS: Final = 5
 
 MIN_HANDS: Final = 3
 """With fewer, leaving one out says too little of other hands."""
-
-MAX_REGRESSION: Final = 20_000_000
-"""Embeddings times classes up to which logistic regression sharpens the prototypes: seconds, and memory in
-proportion. More classes are told as well by their means alone."""
 
 REGRESSION_PENALTY: Final = 1e-2
 """See `fit_head`; chosen on the development alphabets."""
@@ -141,12 +138,14 @@ class HeldOut:
         logits: float64 [M, C].
         known: float64 [M], see `known_outputs`.
         hands: how many hands there are.
+        copies: examples that are left out as copies of others.
     """
 
     rows: NDArray[np.int64]
     logits: NDArray[np.float64]
     known: NDArray[np.float64]
     hands: int
+    copies: int = 0
 
 
 def leave_hands_out(
@@ -156,6 +155,7 @@ def leave_hands_out(
     classes: int,
     compared: NDArray[np.float32],
     seed: int,
+    sets: NDArray[np.int64] | None = None,
 ) -> HeldOut | None:
     """Answer each hand's examples by a head fitted to the other hands.
 
@@ -164,6 +164,7 @@ def leave_hands_out(
         codes: int64 [N].
         groups: int64 [N], whose hand each is.
         compared: see `Background`.
+        sets: int64 [N], what `copy_sets` gives: a copy of an example of the others is left out.
 
     Returns:
         None with fewer than `MIN_HANDS` hands.
@@ -172,10 +173,13 @@ def leave_hands_out(
     if hands < MIN_HANDS:
         return None
     folds = min(MAX_FOLDS, hands)
-    rows, logits, known = [], [], []
+    rows, logits, known, copies = [], [], [], 0
     for fold in range(folds):
         train, held = k_fold(codes, folds, fold, seed, groups)
         held = held[np.isin(codes[held], codes[train])]
+        if sets is not None:
+            wanted, held = len(held), drop_copies(sets, train, held)
+            copies += wanted - len(held)
         if not len(held):
             continue
         seen, inverse = np.unique(codes[train], return_inverse=True)
@@ -187,4 +191,4 @@ def leave_hands_out(
         known.append(known_outputs(partial, compared, embedded[held, 0]))
     if not rows:
         return None
-    return HeldOut(np.concatenate(rows), np.concatenate(logits), np.concatenate(known), hands)
+    return HeldOut(np.concatenate(rows), np.concatenate(logits), np.concatenate(known), hands, copies)

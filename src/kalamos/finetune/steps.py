@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.datasets import RaggedImages, SkippedFile, Split
+from kalamos.datasets.copies import copy_sets, drop_copies
 from kalamos.errors import DatasetError, ExportError, ModelFileError, NoInkError
 from kalamos.finetune.examples import Examples, variations
 from kalamos.finetune.head import Backbone, Head
@@ -24,7 +25,16 @@ from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
 from kalamos.zoo import find_model
 
-__all__ = ["check_answers", "embed_examples", "prepare_examples", "read_content", "record_training"]
+__all__ = [
+    "check_answers",
+    "copies_note",
+    "embed_examples",
+    "example_sets",
+    "hold_no_copies",
+    "prepare_examples",
+    "read_content",
+    "record_training",
+]
 
 EMBEDDED_TOGETHER: Final = 64
 """Images in one run of the network."""
@@ -68,6 +78,30 @@ def prepare_examples(
             f"{examples.name}: no example has any ink on it", remedy="give at least one image of a character"
         )
     return images, inked, problems
+
+
+def hold_no_copies(
+    examples: Examples, rows: Sequence[int], train: NDArray[np.int64], held: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Leave out of what is held the copies of what is learnt from, and say so.
+
+    Args:
+        rows: which of the examples the positions in `train` and `held` count.
+    """
+    kept = drop_copies(example_sets(examples, rows), train, held)
+    return kept, copies_note(len(held) - len(kept))
+
+
+def example_sets(examples: Examples, rows: Sequence[int]) -> NDArray[np.int64]:
+    """Number the pictures among the examples at `rows`, as `copy_sets` does."""
+    return copy_sets([examples.images[row] for row in rows])
+
+
+def copies_note(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    copies = "1 example is a copy" if count == 1 else f"{count:,} examples are copies"
+    return (f"{copies} of others, and not held out to measure on",)
 
 
 def embed_examples(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kalamos.datasets import SkippedFile
 from kalamos.errors import UsageError
+from kalamos.finetune.old_classes import Taken
 from kalamos.images.files import display_name
 from kalamos.model_file import ModelSpec, open_model
 from kalamos.preprocessing.steps import GreyImage
@@ -108,6 +109,9 @@ class FineTuned:
         expected: what an alphabet of one's own is expected to do on unseen hands; None for other models.
         look_alikes: pairs of its labels that hardly differ.
         samples: what it was taught from, for `contact_sheet`.
+        taken: (old label, new label, how many, of how many): what new classes take from old ones, measured on
+            embeddings drawn from what the model remembers of those; the worst first.
+        notes: what else to know, such as copies that were not held out.
     """
 
     spec: ModelSpec
@@ -121,6 +125,8 @@ class FineTuned:
     expected: Expected | None = None
     look_alikes: tuple[tuple[str, str], ...] = ()
     samples: tuple[Sample, ...] = ()
+    taken: tuple[Taken, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         new = f", new: {' '.join(self.new_labels)}" if self.new_labels else ""

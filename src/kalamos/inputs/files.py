@@ -369,6 +369,11 @@ class FileKind(NamedTuple):
     remedy: str = ""
     """What to do about it, with `{}` for "it" or "them"."""
 
+    @property
+    def is_convertible(self) -> bool:
+        """Whether it is an image, of a format that is not read."""
+        return self.remedy == _CONVERT
+
     def counted(self, count: int) -> str:
         """Say how many there are, and what to do about them.
 

@@ -1,8 +1,8 @@
 """Inspection of a dataset: what is wrong with it, before a network learns it. Nothing is changed.
 
 ```
-near_duplicates ─ checks ─ label_errors ─┐
-                        orientation ─────┴─ inspect() ─ report (console, JSON, HTML)
+checks ─ label_errors ─┐
+      ─ orientation ──┴─ inspect() ─ report (console, JSON, HTML)
 ```
 
 >>> import numpy as np
@@ -24,7 +24,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.datasets import Dataset, load_dataset
+from kalamos.datasets import ClassFolders, Dataset, load_dataset
+from kalamos.datasets.copies import first_equals
 from kalamos.inspection.checks import (
     FINDING_TYPES,
     Case,
@@ -39,7 +40,6 @@ from kalamos.inspection.checks import (
     check_polarity,
     check_sizes,
     count_classes,
-    distinct_pictures,
     gather,
     polarities,
 )
@@ -105,6 +105,7 @@ def inspect(
     sample: int = DEFAULT_LABEL_SAMPLE,
     seed: int = 0,
     data_dir: str | os.PathLike[str] | None = None,
+    classes: ClassFolders | None = None,
 ) -> InspectionReport:
     """Find what is wrong with a dataset: damaged files, duplicates, leaks between splits, wrong labels.
 
@@ -116,6 +117,7 @@ def inspect(
             checks read all images.
         seed: random seed of that sample and of the classifier that judges the labels.
         data_dir: folder of the named datasets; see `load_dataset`.
+        classes: which folders name the classes; see `load_dataset`.
 
     Raises:
         MissingExtraError: `labels` is set and cleanlab is not installed; raised before anything is read.
@@ -139,14 +141,14 @@ def inspect(
     if labels:
         require_cleanlab()
     if not isinstance(dataset, Dataset):
-        dataset = load_dataset(dataset, data_dir)
+        dataset = load_dataset(dataset, data_dir, classes=classes)
     index = ImageIndex(dataset)
     alphabet = dataset.alphabet.labels
     counts = count_classes(index, len(alphabet))
     directions = polarities(index)
     without_ink = list(check_ink(index))
     blank_rows = [case.rows[0] for kind, case in without_ink if kind == "blank"]
-    first = distinct_pictures(index)
+    first = first_equals(index)
     found = [
         *check_files(dataset.problems),
         *check_classes(counts, alphabet, index.parts()),

@@ -6,12 +6,9 @@ look: everything may be in order.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Final, Literal, TypeAlias
 
 import cv2
@@ -19,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.datasets import Dataset, RaggedImages, SkippedFile, Split
+from kalamos.datasets.class_names import alike_names, describe_alike
 from kalamos.datasets.dataset import prepare_each
+from kalamos.datasets.near_duplicates import near_pairs
 from kalamos.errors import NoInkError
-from kalamos.images import EXTENSIONS
-from kalamos.inspection.near_duplicates import near_pairs
 from kalamos.preprocessing import DEFAULT_STEPS, Preprocessor
 from kalamos.writers.base import one_line
 
@@ -135,6 +132,13 @@ FINDING_TYPES: Final[dict[str, FindingType]] = {
         "warning",
         "Very small, or much larger, smaller or longer than the others: perhaps not one character each.",
         "look at them",
+    ),
+    "alike-names": FindingType(
+        "class names that look alike",
+        "warning",
+        "Nobody can tell them apart on paper: they differ by a character without width, or by a letter's "
+        "script. Perhaps one class was meant.",
+        "give one folder to both, or call them apart",
     ),
     "few": FindingType(
         "classes with few images",
@@ -328,6 +332,8 @@ def check_classes(counts: NDArray[np.int64], labels: tuple[str, ...], parts: lis
             yield "missing-class", Case(what=f"{labels[label]}: no image")
         elif count < MIN_IMAGES_PER_CLASS:
             yield "few", Case(what=f"{labels[label]}: {count}")
+    for group in alike_names(labels):
+        yield "alike-names", Case(what=describe_alike(group))
     for part in held_out:
         for label in np.flatnonzero((counts[part] == 0) & (counts[train] > 0)).tolist():
             yield "absent", Case(what=f"{labels[label]}: none in {PART_NAMES[part]}")
@@ -345,24 +351,13 @@ def imbalance(counts: NDArray[np.int64]) -> float | None:
     return float(some.max() / some.min()) if some.size else None
 
 
-def distinct_pictures(index: ImageIndex) -> NDArray[np.int64]:
-    """Return for each image the row of the first that equals it in size and pixels, int64 [N]."""
-    seen: dict[bytes, int] = {}
-    first = np.empty(len(index), np.int64)
-    for row, image in enumerate(index):
-        digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-        digest.update(image.tobytes())
-        first[row] = seen.setdefault(digest.digest(), row)
-    return first
-
-
 def check_copies(index: ImageIndex, first: NDArray[np.int64], blank: Sequence[int]) -> Iterator[Found]:
     """Find the sets of equal images, each under the most serious findings that apply.
 
     Blank images equal one another, and are reported as blank.
 
     Args:
-        first: from `distinct_pictures`.
+        first: from `first_equals`.
         blank: rows to leave out.
     """
     rows = np.setdiff1d(np.arange(len(index)), np.asarray(blank, np.int64))
@@ -397,9 +392,6 @@ def _differ(values: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> bool:
     return values is not None and bool((values[rows] != values[rows[0]]).any())
 
 
-_MANIFEST_LINE: Final = re.compile(r":\d+$")
-
-
 def check_files(problems: Iterable[SkippedFile]) -> Iterator[Found]:
     """Report lost images and manifest lines as errors, other skipped files as a warning.
 
@@ -408,10 +400,7 @@ def check_files(problems: Iterable[SkippedFile]) -> Iterator[Found]:
     [('unreadable', 'a/1.png: truncated'), ('foreign', 'notes.txt: not an image')]
     """
     for problem in problems:
-        # An escaped name stands in quotes.
-        is_image = PurePath(problem.where.strip("'")).suffix.lower() in EXTENSIONS
-        lost = is_image or _MANIFEST_LINE.search(problem.where)
-        yield "unreadable" if lost else "foreign", Case(what=one_line(str(problem)))
+        yield "unreadable" if problem.lost else "foreign", Case(what=one_line(str(problem)))
 
 
 MIN_LONGER_SIDE_PX: Final = 8

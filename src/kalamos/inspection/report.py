@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos._version import __version__
+from kalamos.datasets.class_names import list_names
 from kalamos.evaluation.reporting import render_page, report_json, save_file, save_files
 from kalamos.inspection import InspectionReport
 from kalamos.inspection.checks import (
@@ -59,10 +60,10 @@ def measured(report: InspectionReport) -> dict[str, str]:
     """Describe what was measured, in one line each, by name."""
     index, counts = report.images, report.counts.sum(axis=0)
     parts = ", ".join(f"{PART_NAMES[part]} {report.counts[part].sum():,}" for part in index.parts())
-    lines = {"images": f"{len(index):,}   ({parts})", "classes": f"{len(counts):,}"}
+    lines = {"images": f"{len(index):,}   ({parts})", "classes": list_names(report.dataset.alphabet.labels)}
     ratio = imbalance(counts)
     if ratio is not None:
-        lines["classes"] += f", of {_range(counts)} images; largest / smallest {ratio:,.1f}"
+        lines["classes"] += f"; of {_range(counts)} images; largest / smallest {ratio:,.1f}"
     if report.dataset.grouped_by is not None and index.groups is not None:
         lines["groups"] = f"{len(np.unique(index.groups)):,}, by {one_line(report.dataset.grouped_by)}"
     if len(index):

@@ -81,6 +81,9 @@ class Callback:
     def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         """Called first, with what is not trained on: files that cannot be read, images without ink."""
 
+    def on_notes(self, notes: Sequence[str]) -> None:
+        """Called next: the dataset's classes first, then what is odd about them or the split."""
+
     def on_start(self, start: Start) -> None: ...
 
     def on_step(self, report: StepReport) -> None: ...
@@ -97,6 +100,10 @@ class CallbackList(Callback):
     def on_skipped_files(self, dataset: str, problems: Sequence[SkippedFile]) -> None:
         for callback in self._callbacks:
             callback.on_skipped_files(dataset, problems)
+
+    def on_notes(self, notes: Sequence[str]) -> None:
+        for callback in self._callbacks:
+            callback.on_notes(notes)
 
     def on_start(self, start: Start) -> None:
         for callback in self._callbacks:

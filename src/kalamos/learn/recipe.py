@@ -23,6 +23,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from kalamos.datasets import ClassFolders
 from kalamos.errors import PreprocessingError, RecipeError, suggest
 from kalamos.preprocessing import Preprocessor
 
@@ -174,6 +175,8 @@ class Recipe:
 
     dataset: Name = "mnist"
     """A name, or the path of a folder, a CSV manifest or a zip of either."""
+    classes: Literal["auto", "outer", "inner", "both"] = "auto"
+    """Where the dataset's folders hold folders: which of them name the classes, see `load_dataset`."""
     extra_datasets: Names = ()
     """Further datasets whose training images are all trained on: none is held out. Their labels
     are among the dataset's."""
@@ -301,6 +304,11 @@ class Recipe:
                 raise RecipeError(f"preprocessing = {steps!r} is not a list of steps")
             values["preprocessing"] = tuple(_mapping("preprocessing", step) for step in steps)
         return cls(**values)
+
+    @property
+    def class_folders(self) -> ClassFolders | None:
+        """`classes` as `load_dataset` takes it."""
+        return None if self.classes == "auto" else self.classes
 
     def with_overrides(self, over: Mapping[str, Any]) -> Recipe:
         """Return a copy with other values, as plain data; an `augmentation` table merges into this one's.

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset
+from kalamos.datasets.copies import copy_sets, drop_copies
 from kalamos.datasets.splits import grouped_split, k_fold, stratified_split
 from kalamos.errors import DatasetError, TrainingError, first_line
 from kalamos.learn.callbacks import CsvLog, EpochReport, read_log
@@ -95,7 +96,8 @@ class SplitPlan:
 def plan_split(dataset: Dataset, recipe: Recipe) -> SplitPlan:
     """Split the dataset's training images as the recipe says; the same recipe gives the same rows.
 
-    An official validation split is kept to, unless folds are asked for.
+    An official validation split is kept to, unless folds are asked for. Of the user's own images, no copy of
+    one that is trained on is held out: such rows are in no part.
 
     Raises:
         DatasetError: a grouped split of a dataset without groups, or nothing held out.
@@ -127,7 +129,21 @@ def plan_split(dataset: Dataset, recipe: Recipe) -> SplitPlan:
             f"{dataset.name}: nothing is held out to validate on",
             remedy="give a class two images or more" if asked else "set val_fraction or folds",
         )
-    return SplitPlan(rest[train], rest[val], test)
+    plan = SplitPlan(rest[train], rest[val], test)
+    return _without_copies(dataset, plan) if dataset.local else plan
+
+
+def _without_copies(dataset: Dataset, plan: SplitPlan) -> SplitPlan:
+    """Hold out nothing that is one picture with an image of another part."""
+    sets = copy_sets(list(dataset.train.images))
+    test = drop_copies(sets, plan.train, plan.test)
+    val = drop_copies(sets, np.concatenate([plan.train, test]), plan.val)
+    if not len(val):
+        raise DatasetError(
+            f"{dataset.name}: all that would be held out to validate on are copies of images to train on",
+            remedy="collect images that are not copies (kalamos data inspect lists them)",
+        )
+    return SplitPlan(plan.train, val, test)
 
 
 def write_split(folder: Path, plan: SplitPlan) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset, SkippedFile, load_dataset
+from kalamos.datasets.copies import without_leaks
 from kalamos.datasets.dataset import blank_images, prepare_split
 from kalamos.datasets.named import DATASETS
 from kalamos.errors import RecipeError, TrainingError, UsageError
@@ -36,6 +37,7 @@ from kalamos.learn.data import (
 from kalamos.learn.distributed import Engine, choose_device, choose_precision, process_group
 from kalamos.learn.loop import check_enough, infer_examples, infer_known, load_teacher, train_network
 from kalamos.learn.models import StagedNetwork, check_input_size, create_model, find_architecture
+from kalamos.learn.notes import split_notes
 from kalamos.learn.recipe import Recipe, load_recipe
 from kalamos.learn.run import (
     Run,
@@ -221,7 +223,7 @@ def _run(
     callback: Callback,
 ) -> Run:
     device = choose_device(device)
-    dataset = load_dataset(recipe.dataset, data_dir)
+    dataset = without_leaks(load_dataset(recipe.dataset, data_dir, classes=recipe.class_folders))
     network, recipe = _build(recipe, dataset.alphabet)
     network.to(device)
     if earlier is None:
@@ -242,6 +244,7 @@ def _run(
             save_config(plan, run_dir)
         callback = callback if engine.is_main else Callback()
         callback.on_skipped_files(dataset.name, (*dataset.problems, *blank, *blank_held))
+        callback.on_notes(split_notes(dataset, plan.split))
         data = with_extras(
             data, dataset.alphabet, recipe, data_dir, run_dir, main=engine.is_main, callback=callback
         )

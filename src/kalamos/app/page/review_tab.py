@@ -278,7 +278,10 @@ def teach_visit(
         raise OutputError(f"the folder for taught models cannot be made: {error.strerror}") from None
     name = _free_name(context, visit, model, folder, name.strip())
     file = folder / f"{name}.onnx"
-    lesson = fine_tune(visit.reader(context.registry, model), examples, name=name, on_progress=on_progress)
+    # What is corrected has been misread, and is of the class that the person says.
+    lesson = fine_tune(
+        visit.reader(context.registry, model), examples, name=name, existing="same", on_progress=on_progress
+    )
     lesson.save(file)
     if name not in context.registry:  # which lists the folder where only this computer reaches the page
         name = visit.add_model(context.registry, name, load(file))

@@ -134,7 +134,7 @@ def calibration_data(
             remedy="int8 needs those images; export from the run folder",
         )
     recipe = Recipe.from_mapping(training.recipe)
-    dataset = load_dataset(recipe.dataset, data_dir)
+    dataset = load_dataset(recipe.dataset, data_dir, classes=recipe.class_folders)
     if dataset.train.sha256 != training.sha256:
         raise ExportError(
             f"the dataset {recipe.dataset!r} is not the one that {spec.name!r} was trained on: "

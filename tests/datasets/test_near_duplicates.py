@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from kalamos.datasets import Dataset
-from kalamos.inspection.near_duplicates import MAX_TWIN_DIFFERENCE, SIGNATURE_SIDE_PX, near_pairs, signatures
+from kalamos.datasets.near_duplicates import MAX_TWIN_DIFFERENCE, SIGNATURE_SIDE_PX, near_pairs, signatures
 
 
 def jpeg(image, quality: int):
@@ -100,9 +100,9 @@ def test_the_answer_does_not_depend_on_the_blocks(draw, monkeypatch: pytest.Monk
     images = [image for label in range(4) for image in draw(label, 30, seed=3)]
     images += [AGAIN["twice as large"](image) for image in images[::3]]
     whole = near_pairs(images, len(images))
-    monkeypatch.setattr("kalamos.inspection.near_duplicates.BLOCK_ROWS", 1)
-    monkeypatch.setattr("kalamos.inspection.near_duplicates.BLOCK_COLUMNS", 11)
-    monkeypatch.setattr("kalamos.inspection.near_duplicates.PROJECTION_FIT_IMAGES", 13)
+    monkeypatch.setattr("kalamos.datasets.near_duplicates.BLOCK_ROWS", 1)
+    monkeypatch.setattr("kalamos.datasets.near_duplicates.BLOCK_COLUMNS", 11)
+    monkeypatch.setattr("kalamos.datasets.near_duplicates.PROJECTION_FIT_IMAGES", 13)
     parts = near_pairs(images, len(images))
     assert whole.rows.tolist() == parts.rows.tolist()
     assert len(whole.rows) == 40
