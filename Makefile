@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint fuzz hands ink forms puzzles alphabets bench limits bench-training results zoo teaching fonts notebook samples constraints clean
+.PHONY: demo test lint fuzz hands ink forms puzzles alphabets sheets bench limits bench-training results zoo teaching fonts notebook samples constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -51,6 +51,9 @@ puzzles: $(VENV)/.everything  ## how photographed puzzles are read: the table, a
 
 forms: $(VENV)/.everything  ## how drawn forms and pages are read: the table, and what was misread in build/forms-read
 	$(BIN)/python benchmarks/forms.py --write --sheets
+
+sheets: $(VENV)/.everything  ## how drawn and real sheets of boxes are cut: the table, and what was cut in build/sheets
+	$(BIN)/python benchmarks/sheets.py --write
 
 bench: $(VENV)/.everything  ## measure speed and memory, write the tables
 	$(BIN)/python benchmarks/bench.py --write

@@ -29,7 +29,7 @@ from kalamos.datasets.named import data_dir
 from kalamos.images import decode_grey
 from kalamos.sheets import SheetPlan, print_plan
 
-__all__ = ["CONTENTS", "GREEK", "DrawnSheet", "draw_grid", "draw_sheet", "sheet_hands"]
+__all__ = ["CONTENTS", "GREEK", "DrawnSheet", "draw_grid", "draw_sheet", "fill_page", "sheet_hands"]
 
 GREEK: Final = "αβγδεζηθικλμνξοπρστυφχψω"
 
@@ -98,18 +98,24 @@ def draw_sheet(kind: str, content: str, seed: int) -> DrawnSheet:
     """
     generator = np.random.default_rng((5, zlib.crc32(f"{kind}/{content}".encode()), seed))
     plan = SheetPlan(content, tuple(CONTENTS[content]), COUNT)
-    number = seed % len(plan.pages)
-    page = plan.pages[number]
-    empty = _printed_pages(content)[number]
-    boxes = [(line.label, box) for line in page.lines for box in line.boxes]
-    pen = random_pen(generator)
-    layer, contents = _filled(
-        empty.shape,
-        [(label, np.array(box) * MM) for label, box in boxes],
-        pen,
-        MM,
-        generator,
-    )
+    number = 1 + seed % len(plan.pages)
+    return fill_page(plan, number, 1, kind, sheet_hands(), random_pen(generator), generator)
+
+
+def fill_page(
+    plan: SheetPlan,
+    number: int,
+    copy: int,
+    kind: str,
+    hands: Hands,
+    pen: Pen,
+    generator: np.random.Generator,
+) -> DrawnSheet:
+    """Fill a page (from 1) of a copy, and scan or photograph it."""
+    empty = _printed_pages(plan, copy)[number - 1]
+    boxes = [(line.label, box) for line in plan.pages[number - 1].lines for box in line.boxes]
+    scaled = [(label, np.array(box) * MM) for label, box in boxes]
+    layer, contents = _filled(empty.shape, scaled, hands, pen, generator)
     sheet = printed(empty, generator)
     ink_in(sheet, layer, pen.level, pen.grain, generator)
     shot = (scan if kind in SCANS else photograph)(sheet, kind, generator)
@@ -119,20 +125,26 @@ def draw_sheet(kind: str, content: str, seed: int) -> DrawnSheet:
 
 
 @cache
-def _printed_pages(content: str) -> tuple[NDArray[np.uint8], ...]:
-    plan = SheetPlan(content, tuple(CONTENTS[content]), COUNT)
+def _printed_pages(plan: SheetPlan, copy: int) -> tuple[NDArray[np.uint8], ...]:
     with tempfile.TemporaryDirectory() as folder:
-        print_plan(plan, f"{folder}/sheet.pdf")
+        print_plan(plan, f"{folder}/sheet.pdf", first=copy)
         with pypdfium2.PdfDocument(f"{folder}/sheet.pdf") as document:
             return tuple(
                 np.array(page.render(scale=DPI / 72).to_pil().convert("L"), np.uint8) for page in document
             )
 
 
-def draw_grid(kind: str, seed: int) -> DrawnSheet:
-    """Draw a grid that somebody else designed: thin grey boxes, unevenly spaced, one character in all."""
+def draw_grid(kind: str, seed: int, *, hands: Hands | None = None, label: str = "") -> DrawnSheet:
+    """Draw a grid that somebody else designed: thin grey boxes, unevenly spaced, one character in all.
+
+    Args:
+        kind: one of `SCANS` or `PHOTOGRAPHS`.
+        seed: the same one gives the same grid.
+        hands: who fills it; by default those of `sheet_hands`.
+        label: what is written; by default any.
+    """
     generator = np.random.default_rng((6, zlib.crc32(kind.encode()), seed))
-    label = str(generator.choice(list(GREEK + DIGITS + CAPITALS)))
+    label = label or str(generator.choice(list(GREEK + DIGITS + CAPITALS)))
     side = generator.uniform(10, 16)
     columns, rows = int(170 / (side * 1.22)), int(250 / (side * 1.22))
     shape = (round(297 * MM), round(210 * MM))
@@ -150,7 +162,7 @@ def draw_grid(kind: str, seed: int) -> DrawnSheet:
             corners = np.rint(_corners(place * MM) * 16).astype(np.int32)
             cv2.polylines(lines, [corners], True, 255, max(1, round(width)), cv2.LINE_AA, 4)
     pen = random_pen(generator)
-    layer, contents = _filled(shape, boxes, pen, MM, generator)
+    layer, contents = _filled(shape, boxes, hands or sheet_hands(), pen, generator)
     sheet: Floats = paper(shape, generator.uniform(228, 250), generator.uniform(0.8, 3.0), generator)
     ink_in(sheet, lines, level, generator.uniform(0, 0.3), generator)
     ink_in(sheet, layer, pen.level, pen.grain, generator)
@@ -168,14 +180,13 @@ def _corners(box: object) -> NDArray[np.float64]:
 def _filled(
     shape: tuple[int, ...],
     boxes: list[tuple[str, NDArray[np.float64]]],
+    hands: Hands,
     pen: Pen,
-    mm: float,
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """Write into boxes (x, y, width, height in px): how much ink covers each pixel, and what is in each."""
-    hands = sheet_hands()
     layer = np.zeros(shape, np.uint8)
-    pen_px = pen.width * mm
+    pen_px = pen.width * MM
     size = generator.uniform(0.45, 0.72)
     slant, sloppy = generator.normal(0, 0.06), generator.uniform(0.02, 0.08)
     contents = []
@@ -186,7 +197,7 @@ def _filled(
         if kind == "blank":
             continue
         if kind == "speck":
-            cv2.circle(layer, tuple(np.rint(middle).astype(int).tolist()), max(1, round(0.15 * mm)), 200, -1)
+            cv2.circle(layer, tuple(np.rint(middle).astype(int).tolist()), max(1, round(0.15 * MM)), 200, -1)
             continue
         lean, turn = slant + generator.normal(0, 0.03), generator.normal(0, 3)
         long = size * generator.normal(1, 0.08) * tall

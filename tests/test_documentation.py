@@ -24,8 +24,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
 NEEDED = (
-    "README.md", "docs", "samples", "samples-form", "samples-pages", "recipes", "src", "pyproject.toml",
-    "Makefile", "LICENSE",
+    "README.md", "docs", "samples", "samples-form", "samples-pages", "samples-sheets", "recipes", "src",
+    "pyproject.toml", "Makefile", "LICENSE",
 )  # fmt: skip
 
 LEFT_OUT = {

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kalamos._version import __version__
 
 if TYPE_CHECKING:
-    from kalamos import errors
+    from kalamos import errors, sheets
     from kalamos.alphabets import Alphabet
     from kalamos.datasets import load_dataset
     from kalamos.errors import ImageError, KalamosError, ModelError, NoInkError
@@ -91,6 +91,7 @@ __all__ = [
     "load",
     "load_dataset",
     "read",
+    "sheets",
     "train",
 ]
 
@@ -99,8 +100,8 @@ import_module("kalamos.privacy").disable_telemetry()
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return import_module("kalamos.errors")
+    if name in ("errors", "sheets"):
+        return import_module(f"kalamos.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'kalamos' has no attribute {name!r}")
     home, _, there = _HOMES[name].partition(":")

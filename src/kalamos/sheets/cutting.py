@@ -49,6 +49,9 @@ INSET_FRACTION: Final = 0.035
 RIM_FRACTION: Final = 0.07
 """Of a box's side: what lies nearer to the line as a whole may be left of it."""
 
+LINE_REACH_FRACTION, LINE_COVERAGE = 0.06, 0.75
+"""What is dark along so much of a side, and no farther from its line than so many sides, is left of it."""
+
 DARK_FRACTION: Final = 0.3
 """Of the ink's contrast to the paper, from which on a pixel is of a stroke."""
 
@@ -151,9 +154,12 @@ def _cut(picture: Grey, ink_map: InkMap, *, faint: bool) -> CutBox:
     strength = float(np.quantile(dark[seen], 0.75)) if seen.any() else 0.0
     grain = 1.4826 * float(np.median(np.abs(dark[~near]))) if (~near).any() else 0.0
     stroke = dark >= max(DARK_FRACTION * strength, DARK_GRAIN * grain, 4.0)
-    own, foreign = _own_parts(stroke, near, edge, side)
+    lines = _left_lines(stroke, edge, side)
+    own, foreign = _own_parts(stroke & ~lines, near, edge, side)
+    foreign |= lines
     if not own.any():
         return CutBox(None, None, side, False)
+    # Of lines their soft edges go too.
     hidden = cv2.dilate(foreign.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     hidden &= ~(cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
     inner = np.zeros_like(own)
@@ -169,6 +175,26 @@ def _cut(picture: Grey, ink_map: InkMap, *, faint: bool) -> CutBox:
         side,
         faint,
     )
+
+
+def _left_lines(stroke: NDArray[np.bool_], edge: float, side: float) -> NDArray[np.bool_]:
+    """Find what is left of the box's lines: dark along nearly all of a side, close to where its line was.
+
+    Where a stroke goes through, and is dark on both sides of it, it stays.
+    """
+    left = np.zeros_like(stroke)
+    reach = LINE_REACH_FRACTION * side
+    for mask, found in ((stroke, left), (stroke.T, left.T)):
+        low, high = round(edge), mask.shape[1] - round(edge)
+        full = mask[:, low:high].mean(axis=1) >= LINE_COVERAGE
+        for middle in (edge, mask.shape[0] - edge):
+            start, stop = max(2, round(middle - reach)), min(mask.shape[0] - 2, round(middle + reach) + 1)
+            rows = start + np.flatnonzero(full[start:stop])
+            if len(rows):
+                first, last = int(rows[0]) - 1, int(rows[-1]) + 1
+                crossed = mask[max(first - 2, 0)] & mask[min(last + 2, len(mask) - 1)]
+                found[first : last + 1] |= mask[first : last + 1] & ~crossed
+    return left
 
 
 def _paper(picture: Grey, inked: NDArray[np.bool_]) -> NDArray[np.float32]:
