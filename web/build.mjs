@@ -1,0 +1,38 @@
+// Builds what kalamos.web puts together into a page: `make web`.
+import { build } from "esbuild";
+import { readFileSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+
+const here = new URL(".", import.meta.url);
+const out = new URL("../src/kalamos/web/", here);
+
+const { outputFiles } = await build({
+  absWorkingDir: here.pathname,
+  entryPoints: ["src/page.ts"],
+  bundle: true,
+  write: false,
+  minify: true,
+  format: "iife",
+  target: "es2022",
+  charset: "utf8",
+  legalComments: "inline",
+  // onnxruntime-web asks where its script lies only to fetch its WebAssembly, which it is given.
+  logOverride: { "empty-import-meta": "silent" },
+});
+writeFileSync(new URL("page.js", out), outputFiles[0].text);
+
+const style = await build({
+  absWorkingDir: here.pathname,
+  entryPoints: ["page.css"],
+  write: false,
+  minify: true,
+  charset: "utf8",
+});
+const template = readFileSync(new URL("page.html", here), "utf8");
+writeFileSync(new URL("page.html", out), template.replace("%STYLE%", () => style.outputFiles[0].text.trim()));
+writeFileSync(new URL("worker.js", out), readFileSync(new URL("worker.js", here)));
+
+const wasm = readFileSync(
+  new URL("node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm", here),
+);
+writeFileSync(new URL("runtime.wasm.gz", out), gzipSync(wasm, { level: 9 }));
