@@ -1,7 +1,7 @@
 // Builds what kalamos.web puts together into a page: `make web`.
 import { build } from "esbuild";
-import { readFileSync, writeFileSync } from "node:fs";
-import { gzipSync } from "node:zlib";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { gunzipSync, gzipSync } from "node:zlib";
 
 const here = new URL(".", import.meta.url);
 const out = new URL("../src/kalamos/web/", here);
@@ -32,7 +32,8 @@ const template = readFileSync(new URL("page.html", here), "utf8");
 writeFileSync(new URL("page.html", out), template.replace("%STYLE%", () => style.outputFiles[0].text.trim()));
 writeFileSync(new URL("worker.js", out), readFileSync(new URL("worker.js", here)));
 
-const wasm = readFileSync(
-  new URL("node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm", here),
-);
-writeFileSync(new URL("runtime.wasm.gz", out), gzipSync(wasm, { level: 9 }));
+const wasm = readFileSync(new URL("node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm", here));
+const runtime = new URL("runtime.wasm.gz", out);
+// Another zlib would compress the same file otherwise, and the repository would keep both.
+const isSame = existsSync(runtime) && gunzipSync(readFileSync(runtime)).equals(wasm);
+if (!isSame) writeFileSync(runtime, gzipSync(wasm, { level: 9 }));

@@ -34,6 +34,15 @@ SMALL_MARGIN_SHARE: Final = 4
 """One case in so many drawn is kept for its small margin, besides those kept as they come."""
 
 
+COUNTS: Final = ("maps", "read")
+"""How many ink maps and how many predictions were compared."""
+
+DISTANCES: Final = ("ink levels", "prepared levels", "confidence", "known", *COUNTS)
+
+CASES_A_RUN: Final = 200
+"""At a time, for memory's sake."""
+
+
 class Difference(NamedTuple):
     case: int
     kind: str
@@ -81,17 +90,9 @@ def compare(cases: Sequence[Case]) -> tuple[list[Difference], dict[str, float]]:
     """Differences, and the greatest distances seen: grey levels of ink maps, probabilities."""
     readers = [load(name) for name in MODELS]
     found: list[Difference] = []
-    worst = {
-        "ink levels": 0.0,
-        "prepared levels": 0.0,
-        "confidence": 0.0,
-        "known": 0.0,
-        "maps": 0.0,
-        "read": 0.0,
-    }
-    for row, (case, answer) in enumerate(
-        zip(cases, read_in_node([each.image for each in cases]), strict=True)
-    ):
+    worst = dict.fromkeys(DISTANCES, 0.0)
+    answers = read_in_node([each.image for each in cases])
+    for row, (case, answer) in enumerate(zip(cases, answers, strict=True)):
 
         def differs(what: str, row: int = row, kind: str = case.kind) -> None:
             found.append(Difference(row, kind, what))
@@ -153,11 +154,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     cases = hard_cases(options.cases, options.seed)
-    found, worst = compare(cases)
-    for difference in found:
-        print(*difference, sep="\t")
-    print(f"{len(cases)} cases, {len(found)} differences;", worst)
-    return bool(found)
+    count, worst = 0, dict.fromkeys(DISTANCES, 0.0)
+    for start in range(0, len(cases), CASES_A_RUN):
+        found, seen = compare(cases[start : start + CASES_A_RUN])
+        count += len(found)
+        for difference in found:
+            print(start + difference.case, difference.kind, difference.what, sep="\t", flush=True)
+        for name, value in seen.items():
+            worst[name] = worst[name] + value if name in COUNTS else max(worst[name], value)
+    print(f"{len(cases)} cases, {count} differences;", worst)
+    return bool(count)
 
 
 if __name__ == "__main__":

@@ -70,13 +70,13 @@ def test_a_drawing_is_read_undone_and_cleared(open_file: Open) -> None:
 
 def test_strokes_survive_another_tool_and_another_model(open_file: Open) -> None:
     page = open_file()
-    page.get_by_text("Arabic", exact=False).first.click()
+    page.get_by_role("radio", name="Arabic").check()
     draw(page, ALIF)
     wait(page, "ا")
-    page.get_by_text("Eraser").click()
+    page.get_by_role("radio", name="Eraser").check()
     draw(page, [(0.05, 0.05), (0.1, 0.1)])
     wait(page, "ا")
-    page.get_by_text("Digits", exact=False).first.click()
+    page.get_by_role("radio", name="Digits").check()
     wait(page, "1")
 
 
@@ -108,10 +108,31 @@ def test_what_is_no_picture_is_said_to_be_none(open_file: Open) -> None:
 def test_the_camera_gives_a_picture(open_file: Open) -> None:
     page = open_file(permissions=["camera"])
     page.locator("#camera").click()
-    page.wait_for_function("document.querySelector('video').videoWidth > 0")
+    page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
     page.locator("#take").click()
-    page.wait_for_function("!['waiting'].includes(document.querySelector('.columns').dataset.state)")
+    page.wait_for_function("() => document.querySelector('.columns').dataset.state !== 'waiting'")
     assert not page.locator("dialog").is_visible()
+
+
+def test_a_page_is_read_line_by_line_with_a_box_around_each_character(open_file: Open) -> None:
+    page = open_file()
+    sheet = np.full((420, 520), 235, np.uint8)
+    for row, text in enumerate(("271", "44")):
+        for column, digit in enumerate(text):
+            place = (60 + 130 * column, 150 + 190 * row)
+            cv2.putText(sheet, digit, place, cv2.FONT_HERSHEY_SIMPLEX, 3.4, 40, 9, cv2.LINE_AA)
+    content = cv2.imencode(".png", sheet)[1].tobytes()
+    page.get_by_role("radio", name="A whole page").check()
+    page.locator("#file").set_input_files({"name": "page.png", "mimeType": "image/png", "buffer": content})
+    page.wait_for_function("() => document.querySelector('.columns').dataset.state === 'page'")
+    lines = page.locator(".glyph").inner_text().replace(" ", "").splitlines()
+    assert lines == ["271", "44"]
+    assert page.locator("#boxes i").count() == 5
+    first = page.locator("#boxes i").first.bounding_box()
+    pad = page.locator("#pad").bounding_box()
+    assert first is not None
+    assert pad is not None
+    assert first["x"] - pad["x"] == pytest.approx(60 / 520 * pad["width"], abs=0.06 * pad["width"])
 
 
 def test_it_is_drawn_by_keyboard_and_told_to_a_screen_reader(open_file: Open) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from kalamos.cli import main
+from kalamos.cli import cli
 from kalamos.errors import ModelFileError
 from kalamos.web import ASSETS, write_page
 from kalamos.zoo import model_path
@@ -18,7 +18,7 @@ LOCKFILE = Path(__file__).parents[2] / "web" / "package-lock.json"
 
 
 def test_export_writes_a_folder_and_one_file(tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["export", "arabic", "-f", "web", "-o", str(tmp_path / "page")])
+    done = CliRunner().invoke(cli, ["export", "arabic", "-f", "web", "-o", str(tmp_path / "page")])
     assert done.exit_code == 0, done.output
     page = (tmp_path / "page" / "kalamos.html").read_text("utf-8")
     config = json.loads(re.search(r'id="config">(.*?)</script>', page)[1])  # type: ignore[index]

@@ -5,7 +5,7 @@ import { percent, say } from "./texts";
 import type { Text } from "./texts";
 import type { Grey } from "./vision";
 
-type State = "waiting" | "read" | "doubtful" | "failed";
+type State = "waiting" | "read" | "doubtful" | "failed" | "page";
 
 const REASONS: Readonly<Record<Reason, Text>> = {
   "not a character": "notCharacter",
@@ -44,12 +44,18 @@ export class Answer {
       [name.className, bar.className, share.className] = ["label", "bar", "percent"];
       [name.textContent, share.textContent] = [each, percent(confidence)];
       name.dir = "auto";
+      share.dir = "ltr";
       fill.style.setProperty("--share", String(confidence));
       bar.append(fill);
       row.append(name, bar, share);
       this.bars.append(row);
     }
     paint(this.seen, prediction.prepared);
+  }
+
+  /** Show the text of a whole page. */
+  showText(text: string, said: string): void {
+    this.fill("page", text, said, "");
   }
 
   private fill(state: State, glyph: string, said: string, known: string): void {

@@ -14,7 +14,7 @@ export type InkNetwork = (values: Floats, width: number, height: number) => Prom
 const SIDE_PX = 64;
 const OVERVIEW_SIDE_PX = 128;
 const LARGE_PX = 320;
-export const STRIDE = 16;
+const STRIDE = 16;
 const MIN_DEVIATION_LEVELS = 4;
 const SURE_LEVEL = 128;
 const LIKELY_LEVEL = 51;
@@ -25,7 +25,8 @@ const NEAR_INK_FRACTION = 0.68;
 const WIDER_FRACTION = 0.5;
 const MAX_LOOKS = 4;
 const MIN_VIEW_PX = 4;
-const BRIGHTER = Uint8Array.from({ length: 256 }, (_, level) => cv.round(255 * (level / 255) ** 0.6));
+/** What the readers get for a level of the map: a stroke that is hardly seen is a stroke all the same. */
+export const BRIGHTER = Uint8Array.from({ length: 256 }, (_, level) => cv.round(255 * (level / 255) ** 0.6));
 
 /** Rows `top` to `bottom` and columns `left` to `right`, the ends excluded, in px. */
 interface Box {
@@ -62,19 +63,25 @@ export async function findInk(image: Grey, network: InkNetwork): Promise<InkMap>
   return found;
 }
 
-function standardise(image: Grey, width: number, height: number): Floats {
+/** Scale an image, to a mean of 0 and a standard deviation of 1; what varies less than `least` is not made to vary more. */
+export function standardise(image: Grey, width: number, height: number, least = 0): Floats {
   if (image.width !== width || image.height !== height) {
     const longer = Math.max(width, height);
     image = halve(image, 2 * longer);
     image = cv.longerSide(image) > longer ? cv.resizeArea(image, width, height) : cv.resizeLinear(image, width, height);
   }
   const [mean, deviation] = cv.meanAndDeviation(image.data);
-  const scale = Math.fround(1 / Math.max(deviation, MIN_DEVIATION_LEVELS));
+  const scale = Math.fround(1 / Math.max(deviation, least, MIN_DEVIATION_LEVELS));
   const zero = Math.fround(mean);
   return Float32Array.from(image.data, (level) => Math.fround(level - zero) * scale);
 }
 
-/** Run the network on a picture as it is: the probability of ink in 255ths. Its sides are multiples of `STRIDE`. */
+/** The side of the network's input that is nearest to a length. */
+export function roundToStride(length: number): number {
+  return Math.max(STRIDE, STRIDE * cv.round(length / STRIDE));
+}
+
+/** Run the network on a picture as it is: the probability of ink in 255ths. Its sides are multiples of 16. */
 export async function inkLevels(values: Floats, width: number, height: number, network: InkNetwork): Promise<Grey> {
   const answer = await network(values, width, height);
   const data = Uint8Array.from(answer, (share) => Math.min(cv.round(Math.fround(Math.abs(share) * 255)), 255));
@@ -85,8 +92,7 @@ async function look(image: Grey, view: Box, side: number, network: InkNetwork): 
   const { top: y, left: x } = view;
   const part = cv.crop(image, { x, y, width: view.right - x, height: view.bottom - y });
   const scale = side / cv.longerSide(part);
-  const length = (px: number): number => Math.max(STRIDE, STRIDE * cv.round((px * scale) / STRIDE));
-  const [width, height] = [length(part.width), length(part.height)];
+  const [width, height] = [roundToStride(part.width * scale), roundToStride(part.height * scale)];
   const values = standardise(part, width, height);
   const levels = await inkLevels(values, width, height, network);
   return { ...completed(values, levels), view };
@@ -106,7 +112,7 @@ function boxOf(mask: Grey): Box | null {
 }
 
 /** Ink by hysteresis: all likely pixels connected to one that is sure; nothing where all of it is specks. */
-function maskOf(levels: Grey): Grey {
+export function maskOf(levels: Grey): Grey {
   const sure = cv.threshold(levels, SURE_LEVEL - 1, 255);
   if (!cv.countNonZero(sure.data)) return sure;
   const likely = cv.threshold(levels, LIKELY_LEVEL - 1, 255);

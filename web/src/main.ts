@@ -4,6 +4,8 @@ import { Answer } from "./answer";
 import { asset, config } from "./assets";
 import { photograph } from "./camera";
 import { Pad } from "./pad";
+import { isDoubtful, readPage } from "./lines";
+import type { PageCharacter } from "./lines";
 import { TooLarge, decode, toGrey } from "./pictures";
 import { NoInk, Recognizer, openInkNetwork, setRuntime } from "./reader";
 import type { InkNetwork } from "./ink";
@@ -23,10 +25,12 @@ function part<T extends HTMLElement>(selector: string): T {
 const answer = new Answer(part(".columns"));
 const pad = new Pad(part<HTMLCanvasElement>("#pad canvas"), () => void read());
 const hint = part("#hint");
+const boxes = part("#boxes");
 
 /** The picture that is read instead of the drawing. */
 let picture: Grey | null = null;
 let chosen = models[0].name;
+let isPage = false;
 /** Of the reading that was asked for last: an earlier one that ends later is not shown. */
 let turn = 0;
 
@@ -58,6 +62,7 @@ function reader(name: string): Promise<Recognizer> {
 
 async function read(): Promise<void> {
   const mine = ++turn;
+  boxes.replaceChildren();
   hint.textContent = pad.isEmpty ? say("hint") : "";
   part<HTMLButtonElement>("#undo").disabled = !pad.canUndo;
   part<HTMLButtonElement>("#clear").disabled = pad.isEmpty;
@@ -77,14 +82,41 @@ async function read(): Promise<void> {
   if (mine !== turn) return;
   const before = performance.now();
   try {
-    const prediction = await opened.predict(picture ?? pad.grey());
-    if (mine !== turn) return;
-    answer.show(prediction);
+    const grey = picture ?? pad.grey();
+    if (isPage) {
+      const lines = await readPage(grey, opened, await inkNetwork(), RIGHT_TO_LEFT.test(opened.spec.alphabet.labels[0]));
+      if (mine !== turn) return;
+      showPage(lines);
+    } else {
+      const prediction = await opened.predict(grey);
+      if (mine !== turn) return;
+      answer.show(prediction);
+    }
     part("#timing").textContent = say("timing", { ms: Math.max(1, Math.round(performance.now() - before)) });
   } catch (error) {
     if (mine !== turn) return;
     answer.tell(error instanceof NoInk ? say("noInk") : String(error), "failed");
   }
+}
+
+/** The text of a page, and a box around each character on the picture. */
+function showPage(lines: readonly (readonly PageCharacter[])[]): void {
+  const { left, top, width, height } = pad.pictureBox();
+  const all = lines.flat();
+  boxes.replaceChildren(
+    ...all.map(({ box, prediction }) => {
+      const [frame, name] = [document.createElement("i"), document.createElement("b")];
+      frame.classList.toggle("doubtful", isDoubtful(prediction));
+      name.textContent = prediction.label ?? "?";
+      frame.append(name);
+      const place = { left: left + box.x * width, top: top + box.y * height, width: box.width * width, height: box.height * height };
+      for (const [side, share] of Object.entries(place)) frame.style.setProperty(side, `${100 * share}%`);
+      return frame;
+    }),
+  );
+  const text = lines.map((line) => line.map(({ prediction, isApart }) => (isApart ? " " : "") + (prediction.label ?? "·")).join(""));
+  const doubtful = all.filter(({ prediction }) => isDoubtful(prediction)).length;
+  answer.showText(text.join("\n"), say("pageRead", { count: all.length, doubtful }));
 }
 
 async function take(file: Blob | null | undefined): Promise<void> {
@@ -165,11 +197,20 @@ function listen(): void {
       part("#pad").classList.toggle("erasing", pad.isEraser);
     });
   }
+  for (const input of document.querySelectorAll<HTMLInputElement>("input[name=layout]")) {
+    input.addEventListener("change", () => {
+      isPage = input.value === "page";
+      void read();
+    });
+  }
   const width = part<HTMLInputElement>("#width");
   width.addEventListener("input", () => (pad.width = Number(width.value) / 100));
   part("#undo").addEventListener("click", () => pad.undo());
   part("#clear").addEventListener("click", () => pad.clear());
-  part("#pad canvas").addEventListener("pointerdown", () => (hint.textContent = ""));
+  part("#pad canvas").addEventListener("pointerdown", () => {
+    hint.textContent = "";
+    boxes.replaceChildren();
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
@@ -227,5 +268,11 @@ useLanguage(remembered());
 if (worker && "serviceWorker" in navigator && location.protocol.startsWith("http")) {
   navigator.serviceWorker.register(worker).catch(() => undefined); // without it the page needs its host, no more
 }
-// The network is there before the first stroke ends, and does not delay the page's first picture.
-requestAnimationFrame(() => setTimeout(() => void reader(chosen).then(inkNetwork, () => undefined)));
+// The reader is opened before the first stroke ends, and after the page shows; the ink finder, which a drawing seldom
+// needs, when there is nothing else to do.
+requestAnimationFrame(() => setTimeout(() => void reader(chosen).then(openFinderLater, () => undefined)));
+
+function openFinderLater(): void {
+  const idle = window.requestIdleCallback ?? ((task: () => void) => setTimeout(task, 500));
+  idle(() => void inkNetwork().catch(() => undefined));
+}
