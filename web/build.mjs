@@ -1,6 +1,7 @@
 // Builds what kalamos.web puts together into a page: `make web`.
 import { build } from "esbuild";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
 
 const here = new URL(".", import.meta.url);
@@ -37,3 +38,10 @@ const runtime = new URL("runtime.wasm.gz", out);
 // Another zlib would compress the same file otherwise, and the repository would keep both.
 const isSame = existsSync(runtime) && gunzipSync(readFileSync(runtime)).equals(wasm);
 if (!isSame) writeFileSync(runtime, gzipSync(wasm, { level: 9 }));
+
+// A test compares this with the sources, so that nobody changes these and forgets to build.
+const sources = ["package-lock.json", "page.css", "page.html", "worker.js"];
+sources.push(...readdirSync(new URL("src/", here)).map((name) => `src/${name}`));
+const digest = createHash("sha256");
+for (const name of sources.sort()) digest.update(name).update(readFileSync(new URL(name, here)));
+writeFileSync(new URL("sources.sha256", out), `${digest.digest("hex")}\n`);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -14,7 +15,7 @@ from kalamos.errors import ModelFileError
 from kalamos.web import ASSETS, write_page
 from kalamos.zoo import model_path
 
-LOCKFILE = Path(__file__).parents[2] / "web" / "package-lock.json"
+WEB = Path(__file__).parents[2] / "web"
 
 
 def test_export_writes_a_folder_and_one_file(tmp_path: Path) -> None:
@@ -51,5 +52,16 @@ def test_what_is_shipped_is_small_and_asks_for_no_other_host() -> None:
     assert set(re.findall(r"https?://[^'\"\s]+", page)) <= {"http://www.w3.org/2000/svg"}
 
 
+def test_what_is_shipped_was_built_from_the_sources() -> None:
+    names = ["package-lock.json", "page.css", "page.html", "worker.js"]
+    names += [f"src/{path.name}" for path in (WEB / "src").iterdir()]
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(name.encode())
+        digest.update((WEB / name).read_bytes())
+    built = (ASSETS / "sources.sha256").read_text("utf-8").strip()
+    assert built == digest.hexdigest(), "run `make web`"
+
+
 def test_the_lockfile_names_no_registry() -> None:
-    assert "://" not in re.sub(r'"url": "[^"]+"', "", LOCKFILE.read_text("utf-8"))
+    assert "://" not in re.sub(r'"url": "[^"]+"', "", (WEB / "package-lock.json").read_text("utf-8"))

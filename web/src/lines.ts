@@ -38,7 +38,7 @@ const MIN_HEIGHT_FRACTION = 0.3;
 /** Times the writing's height: what is smaller is dust, what is larger a frame; thin and long is a ruled line. */
 const MIN_SPECK_FRACTION = 0.1;
 const MAX_HEIGHT_FACTOR = 4;
-const MAX_WIDTH_FACTOR = 16;
+const MAX_WIDTH_FACTOR = 4;
 const MIN_RULE_FACTOR = 2;
 const MAX_RULE_FRACTION = 0.35;
 

@@ -4,7 +4,7 @@ import * as cv from "./vision";
 import type { Grey } from "./vision";
 
 /** Side in px of what is read of a drawing. */
-const READ_SIDE_PX = 320;
+const READ_SIDE_PX = 256;
 
 /** The keyboard's pen moves by this share of the side. */
 const KEY_STEP = 0.025;

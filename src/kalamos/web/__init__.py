@@ -163,6 +163,7 @@ def _hosted(template: str, script: str, assets: _Assets) -> dict[str, bytes]:
     }
     files = {
         **assets.of_page(),
+        "LICENCES.txt": (ASSETS / "LICENCES.txt").read_bytes(),
         "page.js": script.encode(),
         "icon.svg": ICON.encode(),
         "app.webmanifest": json.dumps(manifest).encode(),
