@@ -1,7 +1,7 @@
 """Pictures of the browser page, as the documentation shows them: docs/images/web-*.png.
 
-Run it after a change of the page: `python docs/web_pictures.py [CHROMIUM]`. Needs the extra `dev`, and a Chromium,
-which is looked for on the path if it is not named.
+Run it after a change of the page: `python docs/web_pictures.py [CHROMIUM]`. Needs the extra `dev`, and a
+Chromium, which is looked for on the path if it is not named.
 """
 
 from __future__ import annotations
