@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint fuzz hands ink forms puzzles alphabets sheets bench limits bench-training results zoo teaching fonts notebook samples constraints clean
+.PHONY: demo test lint fuzz hands ink forms puzzles alphabets sheets bench limits bench-training results zoo teaching fonts notebook samples web constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -106,6 +106,12 @@ samples: $(VENV)/.everything  ## draw the sample images, the sample form and the
 	$(BIN)/python samples/make_pages.py
 	$(BIN)/python docs/make_picture.py
 	$(BIN)/python docs/make_form_picture.py
+
+web: $(VENV)/.reading  ## build the browser page of the shipped models in build/web (needs npm)
+	npm ci --prefix web --ignore-scripts
+	npm run --prefix web check
+	npm run --prefix web build
+	$(BIN)/python web/assemble.py build/web
 
 constraints: $(VENV)/.uv  ## pin the whole tree anew, with hashes
 	$(COMPILE) --upgrade --extra dev pyproject.toml --output-file constraints.txt

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lay_out_card"]
 
-EXPORT_FORMATS = ("onnx", "torchscript", "pt2", "full", "state-dict")
+WEB = "web"
+EXPORT_FORMATS = ("onnx", "torchscript", "pt2", "full", "state-dict", WEB)
 
 INDENT: Final = "  "
 COLUMN_GAP: Final = "  "
@@ -120,6 +121,8 @@ def export(
     pt2          .pt2             torch.export.load, any batch size
     full         .full.pt         torch.load(FILE, weights_only=False)
     state-dict   .state-dict.pt   torch.load(FILE, weights_only=True): the weights only
+    web          a folder         a page that reads in the browser, for any static host, and
+                                  kalamos.html, the same in one file; a MODEL needs no PyTorch
 
     `full` is a Python pickle, and loading one runs any code in it: load only what you made yourself.
     It and `state-dict` come with FILE.json, which has the labels and the preprocessing; the other
@@ -129,6 +132,9 @@ def export(
     ranges on training images, and is refused if it loses more than 0.05 points of accuracy on the
     held-out images.
     """  # noqa: D301  (\\b keeps Click from wrapping these lines)
+    if format_name == WEB:
+        _export_page(source, output, int8=int8, licence=licence)
+        return
     require_training()
     from kalamos.learn.export import FORMATS, export_model
 
@@ -137,6 +143,28 @@ def export(
     print_licence(done.spec)
     opener = FORMATS[format_name].opens_with.format(repr(done.path.as_posix()))
     echo(f"open with {opener}")
+
+
+def _export_page(source: str, output: Path | None, *, int8: bool, licence: str | None) -> None:
+    from kalamos.model_file import check_model
+    from kalamos.web import write_page
+    from kalamos.zoo import find_model
+
+    if int8 or licence is not None:
+        raise UsageError(
+            "-f web takes the model as it is",
+            remedy="export it as onnx with these options first, then that file",
+        )
+    if Path(source).is_dir():
+        raise UsageError(
+            f"{source} is a run", remedy=f"export it first: kalamos export {shlex.quote(source)} -o FILE.onnx"
+        )
+    model = find_model(source)
+    name = check_model(model).name
+    folder = Path(f"{name}-web") if output is None else output
+    single, *_, hosted = write_page([model], folder)
+    echo(f"{hosted}: for any static host, with all files of {folder}; works offline once it was opened")
+    echo(f"{single}: the same in one file, {_kilobytes(single.stat().st_size)}, opens from disk")
 
 
 def _print_export(done: Exported, *, spec_beside: bool) -> None:

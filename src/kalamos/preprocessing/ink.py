@@ -27,9 +27,20 @@ from kalamos.utils.sessions import open_onnx
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
 
-__all__ = ["STRIDE", "Box", "InkMap", "find_ink", "hysteresis", "ink_levels", "standardise"]
+__all__ = [
+    "INK_FILE",
+    "STRIDE",
+    "Box",
+    "InkMap",
+    "find_ink",
+    "hysteresis",
+    "ink_levels",
+    "standardise",
+]
 
 Grey = NDArray[np.uint8]
+
+INK_FILE: Final = Path(__file__).with_name("ink.onnx")
 
 SIDE_PX: Final = 64
 """The longer side of what the network looks at."""
@@ -297,7 +308,7 @@ _OPENING: Final = threading.Lock()
 
 @cache
 def _open() -> onnxruntime.InferenceSession:
-    return open_onnx(Path(__file__).with_name("ink.onnx").read_bytes())
+    return open_onnx(INK_FILE.read_bytes())
 
 
 def _session() -> onnxruntime.InferenceSession:
