@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kalamos.forms.geometry import Grey
 
-__all__ = ["Outlines", "find_outlines", "reduced"]
+__all__ = ["Outlines", "find_outlines", "middling_side", "reduced"]
 
 Corners = NDArray[np.float32]
 
@@ -94,12 +94,13 @@ class _Profiles:
     offsets: NDArray[np.float64]
 
 
-def find_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
+def find_outlines(scan: Grey, predicted: NDArray[np.floating], *, near: bool = False) -> Outlines:
     """Find boxes by their lines, near where they are predicted.
 
     Args:
         scan: uint8 [H, W], dark lines on bright paper.
         predicted: [N, 4, 2], px, clockwise from the template's top left, at most half a box from the truth.
+        near: whether they are at most a fifth of a box from it.
 
     Returns:
         Boxes, of which those without a visible line lie as their neighbours tell.
@@ -117,8 +118,8 @@ def find_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
         empty = np.zeros((0, 2))
         return Outlines(np.zeros((0, 4, 2), np.float32), np.zeros((0, 4), bool), empty)
     if len(boxes) > MAX_BOXES_AT_ONCE:
-        return _in_parts(scan, boxes)
-    side = _middling_side(boxes)
+        return _in_parts(scan, boxes, near=near)
+    side = middling_side(boxes)
     scale = _working_scale(side)
     # Blurred, the dots that a photocopier leaves of a line are a line again.
     image: Grey = cv2.blur(_scaled(scan, scale), (BLUR, BLUR))  # type: ignore[assignment]
@@ -126,7 +127,7 @@ def find_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
     distances = np.linalg.norm(middles[:, None] - middles[None], axis=-1) / side
     across, down = _axes(boxes)
     moved = np.zeros((len(boxes), 2))  # along each box's own axes, in px
-    for reach, spread, taps in zip(REACHES[:-1], SPREADS, TAPS[:-1], strict=True):
+    for reach, spread, taps in list(zip(REACHES[:-1], SPREADS, TAPS[:-1], strict=True))[near:]:
         profiles = _profiles(image, scale, _moved(boxes, moved, across, down), reach * side, taps)
         shared = np.exp(-0.5 * (distances / spread) ** 2)
         shared /= shared.sum(axis=1, keepdims=True)
@@ -175,9 +176,9 @@ def _settle(
     return Outlines(corners.astype(np.float32), found, corners.mean(axis=1) - boxes.mean(axis=1))
 
 
-def _in_parts(scan: Grey, boxes: NDArray[np.float64]) -> Outlines:
+def _in_parts(scan: Grey, boxes: NDArray[np.float64], *, near: bool) -> Outlines:
     parts = [
-        find_outlines(scan, boxes[start : start + MAX_BOXES_AT_ONCE])
+        find_outlines(scan, boxes[start : start + MAX_BOXES_AT_ONCE], near=near)
         for start in range(0, len(boxes), MAX_BOXES_AT_ONCE)
     ]
     return Outlines(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
@@ -196,7 +197,7 @@ def _scaled(image: Grey, times: float) -> Grey:
     return cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def _middling_side(boxes: NDArray[np.float64]) -> float:
+def middling_side(boxes: NDArray[np.float64]) -> float:
     """Return the median of the boxes' shorter sides, in px."""
     lengths = np.linalg.norm(boxes - np.roll(boxes, -1, axis=1), axis=-1)
     return max(float(np.median(np.minimum(lengths[:, :2].min(axis=1), lengths[:, 2:].min(axis=1)))), 1.0)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import FormError, ImageError, InvalidArrayError, UnregisteredError
+from kalamos.forms.bends import find_bent_outlines
 from kalamos.forms.frames import FrameFinder, find_frames, match_boxes
 from kalamos.forms.geometry import Grey, Matrix, box_corners, project, rms, square_sides
 from kalamos.forms.layout import CODE_GAP, CODE_SIDE, code_place, sheet_code
@@ -181,7 +182,7 @@ class Registrar:
         """
         page = self.template.pages[found.page - 1]
         frames = seen.frames
-        known = project(found.homography, self._known_boxes[found.page - 1])
+        known = self._known_on(seen.scan, found)
         if not len(frames) or not len(known):
             return
         corners = box_corners([Box(0, 0, page.width, page.height)])
@@ -191,15 +192,27 @@ class Registrar:
         sides, known_sides = square_sides(frames), square_sides(known)
         away = np.linalg.norm(middles[:, None] - known.mean(axis=1), axis=-1) / known_sides
         alike = np.abs(np.log(np.maximum(sides[:, None], 1) / known_sides)) < 0.15
-        ours = (alike & (away < 0.4)).any(axis=1)
+        # Frames of other sizes than the fields' boxes may be letters.
+        boxlike = alike[:, : len(self._boxes[found.page - 1]) or None].any(axis=1)
+        ours = (alike & (away < 0.4)).any(axis=1) & boxlike
         # What lies within a box is writing.
-        strange = on_page & ~(away < 0.6).any(axis=1) & alike.any(axis=1)
+        strange = on_page & ~(away < 0.6).any(axis=1) & boxlike
         if strange.sum() >= FEWEST_STRANGE and strange.sum() > MOST_STRANGE * (strange | ours).sum():
             raise UnregisteredError(
                 f"shows another form than {self.template.name!r}: {strange.sum()} boxes where it has none",
                 remedy="if it has them, draft the template from its image, so that they are known",
                 fit=found.fit,
             )
+
+    def _known_on(self, scan: Grey, found: Registration) -> NDArray[np.float64]:
+        """Return where a scan has what its page has, moved as the fields' boxes next to it are."""
+        known = project(found.homography, self._known_boxes[found.page - 1])
+        own = project(found.homography, self._boxes[found.page - 1])
+        if not len(own) or not len(known):
+            return known
+        moved = find_bent_outlines(scan, own).moved
+        away = np.linalg.norm(known.mean(axis=1)[:, None] - own.mean(axis=1), axis=-1)
+        return np.asarray(known + moved[away.argmin(axis=1)][:, None], np.float64)
 
     @cached_property
     def _known_boxes(self) -> list[NDArray[np.float64]]:
@@ -220,7 +233,7 @@ class Registrar:
         boxes = self._boxes[number - 1]
         if not len(boxes):
             return Registration(number, matrix, method, 0.0, 1.0)
-        return _with_outlines(number, matrix, method, find_outlines(scan, project(matrix, boxes)))
+        return _with_outlines(number, matrix, method, find_bent_outlines(scan, project(matrix, boxes)))
 
     def _bettered(self, scan: Grey, found: Registration) -> Registration:
         """Fit the homography to the boxes as they were found, for as long as that shows more of them."""
@@ -380,7 +393,7 @@ def refine_fields(
     if not fields:
         return []
     boxes = box_corners([box for each in fields for box in each.boxes])
-    outlines = find_outlines(scan, project(registration.homography, boxes))
+    outlines = find_bent_outlines(scan, project(registration.homography, boxes))
     ends = np.cumsum([len(each.boxes) for each in fields])[:-1]
     return np.split(outlines.corners, ends)
 

@@ -1,0 +1,131 @@
+"""Boxes on paper that bends by more than half a box: followed from where they are certain, box by box.
+
+`find_outlines` looks half a box around where a flat sheet has each box. On a sheet that bends by more, some
+boxes are taken for their neighbours. Where a sheet bends, neighbours move nearly alike, and what was taken
+for another box jumps: the largest part without a jump is believed, and says where the boxes next to it lie.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalamos.forms.geometry import Grey
+from kalamos.forms.outlines import Outlines, find_outlines, middling_side
+
+__all__ = ["find_bent_outlines"]
+
+TOO_FEW, ENOUGH = 0.6, 0.97
+"""The share of sides whose lines are seen, below which it may be another form, whose boxes must not be made
+to fit; and from which on there is nothing to mend."""
+
+LARGEST_SLOPE, LARGEST_JUMP = 0.12, 0.3
+"""By how much neighbours may move apart, in their distance and in a box's shorter side: bends are less steep,
+and what is taken for its neighbour jumps by more."""
+
+MISTAKEN: Final = 0.25
+"""By how many shorter sides a box moves at least that is taken for its neighbour."""
+
+FEWEST: Final = 6
+"""Boxes that are believed; fewer may be wrong together."""
+
+TELLERS: Final = 24
+"""The boxes next to one that tell where it lies: of most forms two or three rows."""
+
+STIFFNESS: Final = 0.02
+"""What keeps few tellers from telling steep slopes: a faint observation that there is none."""
+
+SURE_SIDES, MIN_SIDES = 4, 2
+"""Of a box, whose lines must be seen for it to be believed at first; and where it was told to be."""
+
+
+def find_bent_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
+    """Find boxes as `find_outlines` does, some of which may lie farther from where they are predicted.
+
+    Args:
+        scan: uint8 [H, W], dark lines on bright paper.
+        predicted: [N, 4, 2], px, clockwise from the template's top left.
+
+    Returns:
+        Boxes; `moved` is against `predicted`.
+    """
+    boxes = np.asarray(predicted, np.float64).reshape(-1, 4, 2)
+    first = find_outlines(scan, boxes)
+    farthest = np.linalg.norm(first.moved, axis=1).max(initial=0.0)
+    if not TOO_FEW <= first.fit < ENOUGH or farthest < MISTAKEN * middling_side(boxes):
+        return first
+    neighbours = _neighbours(boxes.mean(axis=1))
+    known = _without_jumps(boxes, neighbours, first)
+    if known.sum() < FEWEST:
+        return first
+    moved = first.moved.copy()
+    while (edge := neighbours[known].any(axis=0) & ~known).any():
+        told = _told(boxes.mean(axis=1), moved, known, edge)
+        moved[edge] = told
+        some = known | edge
+        found = find_outlines(scan, boxes[some] + moved[some][:, None], near=True)
+        seen = np.zeros(len(boxes), bool)
+        seen[some] = found.found.sum(axis=1) >= MIN_SIDES
+        steps = np.zeros_like(moved)
+        steps[some] = found.moved
+        moved[seen] += steps[seen]
+        known = some
+    last = find_outlines(scan, boxes + moved[:, None], near=True)
+    return last._replace(moved=last.moved + moved) if last.fit > first.fit else first
+
+
+def _neighbours(middles: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which boxes are next to each other, bool [N, N]: the nearest in each of four directions."""
+    apart = middles[None] - middles[:, None]
+    distances = np.linalg.norm(apart, axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    direction = np.floor((np.arctan2(apart[..., 1], apart[..., 0]) + np.pi / 4) / (np.pi / 2)) % 4
+    joined = np.zeros(distances.shape, bool)
+    for each in range(4):
+        there = np.where(direction == each, distances, np.inf)
+        rows = np.flatnonzero(np.isfinite(there.min(axis=1)))
+        joined[rows, there[rows].argmin(axis=1)] = True
+    return joined | joined.T
+
+
+def _without_jumps(
+    boxes: NDArray[np.float64], neighbours: NDArray[np.bool_], outlines: Outlines
+) -> NDArray[np.bool_]:
+    """Return the boxes of the largest part in which neighbours move alike, bool [N]."""
+    middles = boxes.mean(axis=1)
+    most = LARGEST_JUMP * middling_side(boxes)
+    distances = np.linalg.norm(middles[None] - middles[:, None], axis=-1)
+    jumps = np.linalg.norm(outlines.moved[None] - outlines.moved[:, None], axis=-1)
+    seen = outlines.found.sum(axis=1) >= SURE_SIDES
+    joined = neighbours & (jumps <= np.minimum(LARGEST_SLOPE * distances, most)) & seen & seen[:, None]
+    largest, left = np.zeros(len(middles), bool), seen.copy()
+    while left.any():
+        part, edge = np.zeros(len(middles), bool), np.arange(len(middles)) == left.argmax()
+        while edge.any():
+            part |= edge
+            edge = joined[edge].any(axis=0) & ~part
+        left &= ~part
+        largest = max(largest, part, key=np.count_nonzero)
+    return largest
+
+
+def _told(
+    middles: NDArray[np.float64],
+    moved: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Return by how much the boxes asked about move, float64 [K, 2], as the nearest known ones do."""
+    told = []
+    for middle in middles[asked]:
+        away = middles[known] - middle
+        distances = np.linalg.norm(away, axis=1)
+        nearest = np.argsort(distances, kind="stable")[:TELLERS]
+        unit = distances[nearest].mean()
+        design = np.column_stack([np.ones(len(nearest)), away[nearest] / unit])
+        weights = (distances[nearest[0]] / distances[nearest]) ** 2
+        normal = design.T @ (design * weights[:, None]) + np.diag([0, STIFFNESS, STIFFNESS])
+        told.append(np.linalg.solve(normal, design.T @ (moved[known][nearest] * weights[:, None]))[0])
+    return np.array(told)
