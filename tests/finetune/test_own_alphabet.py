@@ -18,7 +18,7 @@ from kalamos.errors import DatasetError, UsageError
 from kalamos.finetune import Examples, FineTuned, fine_tune
 from kalamos.finetune.contact_sheet import contact_sheet
 from kalamos.finetune.examples import hands_of_names
-from kalamos.finetune.prototypes import Background, fit_alphabet, known_outputs, leave_hands_out
+from kalamos.finetune.prototypes import fit_alphabet, leave_hands_out, unlike
 from kalamos.model_file import open_model
 from kalamos.zoo import base_names, card_path, model_path, names
 
@@ -117,7 +117,7 @@ def test_the_taught_file_opens_again_and_is_taught_further(taught: FineTuned, tm
 def test_only_leaves_the_old_classes_out() -> None:
     tuned = fine_tune("latin", samples(range(3)), only=True)
     assert tuned.labels == tuple(sorted(LETTERS))
-    assert tuned.spec.known is None  # the background is of another embedding
+    assert tuned.spec.known is None  # what is told from is of another embedding
     assert right(tuned.recognizer(), samples(range(20, 23))) >= 0.6
 
 
@@ -186,26 +186,16 @@ def test_prototypes_point_to_the_means_where_regression_is_too_large(monkeypatch
     assert not head.bias.any()
 
 
-def test_known_compares_with_the_others() -> None:
-    head = fit_alphabet(np.array([[[3.0, 0.0, 0.0]], [[0.0, 3.0, 0.0]]], np.float32), np.array([0, 1]), 2)
-    others = np.array([[0.0, 0.0, 3.0]], np.float32)
-    mine, foreign = known_outputs(head, others, np.array([[3.0, 0.0, 0.0], [0.0, 0.0, 3.0]], np.float32))
-    assert mine > 0 > foreign
-    assert known_outputs(head, others[:0], others).tolist() == [0.0]
-
-
 def test_look_alikes_of_a_class_are_no_outliers() -> None:
     head = fit_alphabet(np.array([[[3.0, 0.0]], [[0.0, 3.0]]], np.float32), np.array([0, 1]), 2)
     near, far = [3.0, 0.1], [-2.0, -2.0]
-    kept = Background(np.array([near, far], np.float32), np.array([near], np.float32)).without(head)
-    assert kept.compared.tolist() == [far]
-    assert len(kept.held_out) == 0
+    assert unlike(head, np.array([near, far], np.float32)).tolist() == [far]
 
 
 def test_two_hands_are_too_few_to_leave_one_out() -> None:
     embedded = np.random.default_rng(0).normal(size=(4, 1, 3)).astype(np.float32)
     codes = np.array([0, 1, 0, 1])
-    assert leave_hands_out(embedded, codes, np.array([0, 0, 1, 1]), 2, embedded[:0, 0], 0) is None
+    assert leave_hands_out(embedded, codes, np.array([0, 0, 1, 1]), 2, 0) is None
 
 
 def test_the_contact_sheet_shows_every_sample_and_stands_alone(taught: FineTuned) -> None:

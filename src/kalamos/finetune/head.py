@@ -30,8 +30,8 @@ LOGITS_OUTPUT = "logits"
 WEIGHT, BIAS = "teaching.weight", "teaching.bias"
 """Names that no exporter gives, for a last layer whose own weights have none."""
 
-OTHERS, KNOWN_NODES = "teaching.others", "teaching.known"
-"""The embeddings of other characters that a taught alphabet is compared with, and the nodes that do it."""
+KNOWN_NODE = "teaching.known"
+"""The node that tells whether an image is one of a taught alphabet's characters."""
 
 EMBEDDINGS, SEEN_WEIGHT, SEEN_BIAS = "teaching.embeddings", "teaching.seen.weight", "teaching.seen.bias"
 """What is looked at, by names that no model file has: a taught one has those above."""
@@ -112,13 +112,12 @@ def with_head(
     metadata: Mapping[str, str],
     where: str,
     *,
-    others: NDArray[np.float32] | None = None,
+    known: bool = False,
 ) -> bytes:
     """The model file with another last layer, float32, and other metadata.
 
     Args:
-        others: embeddings float32 [B, D] of what is none of the classes: the file gets an output "known" that
-            compares with them. None leaves one that the file has.
+        known: give the file an output "known", the largest logit. One that it has stays.
 
     Raises:
         ModelFileError: its logits do not come out of a dense layer.
@@ -135,22 +134,24 @@ def with_head(
     inputs = {tensor.name for tensor in graph.initializer} & set(layer.input[1:])
     weight, bias = ([*layer.input[1:], ""] if len(inputs) == 2 else [WEIGHT, BIAS])[:2]
     graph.node.remove(layer)
-    # They take the logits, and so come after the new layer.
-    compared = [node for node in graph.node if node.name.startswith(KNOWN_NODES)]
-    for node in compared:
+    # It takes the logits, and so comes after the new layer.
+    told = [node for node in graph.node if node.name.startswith(KNOWN_NODE)]
+    for node in told:
         graph.node.remove(node)
-    _prune(graph, {embeddings, *([OTHERS] if compared else []), *(output.name for output in graph.output)})
+    _prune(graph, {embeddings, *(output.name for output in graph.output)})
     graph.initializer.extend(
         numpy_helper.from_array(values.astype(np.float32), key)
         for key, values in ((weight, head.weight), (bias, head.bias))
     )
     graph.node.append(helper.make_node("Gemm", [embeddings, weight, bias], [LOGITS_OUTPUT], name, transB=1))
-    if others is not None:
-        half = (others / np.linalg.norm(others, axis=1, keepdims=True)).astype(np.float16)
-        graph.initializer.append(numpy_helper.from_array(half, OTHERS))
+    if known and not told:
         graph.output.append(helper.make_tensor_value_info(KNOWN_OUTPUT, onnx.TensorProto.FLOAT, ["batch"]))
-    if compared or others is not None:
-        graph.node.extend(_known_nodes(embeddings))
+    if known or told:
+        axes, largest = f"{KNOWN_NODE}.axes", f"{KNOWN_NODE}.largest"
+        graph.node.append(helper.make_node("Constant", [], [axes], axes, value_ints=[1]))
+        graph.node.append(
+            helper.make_node("ReduceMax", [LOGITS_OUTPUT, axes], [KNOWN_OUTPUT], largest, keepdims=0)
+        )
     kept = [value for value in graph.value_info if value.name not in {LOGITS_OUTPUT, weight, bias}]
     del graph.value_info[:]
     graph.value_info.extend(kept)
@@ -158,30 +159,6 @@ def with_head(
     helper.set_model_props(model, dict(metadata))
     written: bytes = model.SerializeToString(deterministic=True)
     return written
-
-
-def _known_nodes(embeddings: str) -> list[onnx.NodeProto]:
-    """Nodes for the output "known": the largest logit, less the log of the sum of the others' exponentials.
-
-    The embeddings' cosines with others are at most as large as the embeddings' length, so nothing overflows.
-    """
-    from onnx import helper
-
-    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
-        ("Cast", [OTHERS], "directions", {"to": 1}),
-        ("Gemm", [embeddings, f"{KNOWN_NODES}.directions"], "near", {"transB": 1}),
-        ("Exp", [f"{KNOWN_NODES}.near"], "weights", {}),
-        ("Constant", [], "axes", {"value_ints": [1]}),
-        ("ReduceSum", [f"{KNOWN_NODES}.weights", f"{KNOWN_NODES}.axes"], "total", {"keepdims": 0}),
-        ("Log", [f"{KNOWN_NODES}.total"], "rest", {}),
-        ("ReduceMax", [LOGITS_OUTPUT, f"{KNOWN_NODES}.axes"], "best", {"keepdims": 0}),
-    ]
-    nodes = [
-        helper.make_node(kind, inputs, [f"{KNOWN_NODES}.{name}"], f"{KNOWN_NODES}.{name}", **attributes)
-        for kind, inputs, name, attributes in steps
-    ]
-    difference = [f"{KNOWN_NODES}.best", f"{KNOWN_NODES}.rest"]
-    return [*nodes, helper.make_node("Sub", difference, [KNOWN_OUTPUT], f"{KNOWN_NODES}.difference")]
 
 
 def _parsed(content: bytes) -> onnx.ModelProto:

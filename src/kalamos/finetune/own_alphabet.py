@@ -20,12 +20,11 @@ from kalamos.finetune.examples import Examples
 from kalamos.finetune.from_fonts import FONTS
 from kalamos.finetune.head import Head, split_model, with_head
 from kalamos.finetune.prototypes import (
-    Background,
     HeldOut,
-    background,
     fit_alphabet,
-    known_outputs,
     leave_hands_out,
+    other_characters,
+    unlike,
 )
 from kalamos.finetune.replay import EMBEDDING_STATS_KEY, encode_embedding_stats, fit_embedding_stats
 from kalamos.finetune.steps import (
@@ -61,6 +60,9 @@ shipped models: what is foreign to an alphabet of one's own is most of what ther
 
 ALIKE_COSINE: Final = 0.8
 """Classes whose directions have at least this cosine look alike."""
+
+GLYPHS_ARCHITECTURE: Final = "kalamos_glyphs"
+"""Of the base model, and of what was taught or trained from it."""
 
 SHOWN: Final = 10
 """Confused pairs and weak classes that are kept."""
@@ -108,19 +110,16 @@ def teach_alphabet(
     generator = np.random.default_rng(seed)
     embedded = embed_examples(backbone, preprocessor, images, count, generator, on_progress)
     head = fit_alphabet(embedded, codes, len(labels))
-    others = _others(spec, head, embedded.shape[2])
     held = None
     if groups is not None and examples.grouped_by != FONTS:
         _, hands = np.unique(groups, return_inverse=True)
         sets = example_sets(examples, rows)
-        held = leave_hands_out(
-            embedded, codes, hands.astype(np.int64), len(labels), others.compared, seed, sets
-        )
+        held = leave_hands_out(embedded, codes, hands.astype(np.int64), len(labels), seed, sets)
     expected = _expected(held, codes, labels, examples.grouped_by)
     # No hand taught what fonts drew.
     samples = 0.0 if examples.grouped_by == FONTS else len(codes) / len(labels)
     temperature = _temperature(held, codes, samples)
-    known = _known(held, head, embedded, samples, others)
+    known = _known(spec, held, head, embedded, samples)
     on_progress(1.0)
     how: Mapping[str, object] = {
         "only": True,
@@ -149,7 +148,7 @@ def teach_alphabet(
         embedded.reshape(-1, embedded.shape[2]), np.repeat(codes, embedded.shape[1]), len(labels)
     )
     metadata = {METADATA_KEY: new_spec.to_json(), EMBEDDING_STATS_KEY: encode_embedding_stats(stats)}
-    written = with_head(content, head, metadata, where, others=None if known is None else others.compared)
+    written = with_head(content, head, metadata, where, known=known is not None)
     check_answers(written, head, embedded[:, 0], preprocessor.batch(images[:64]))
     nothing = Score(0, 0, 0, 0)
     return FineTuned(
@@ -189,13 +188,6 @@ def _look_alikes(head: Head, labels: tuple[str, ...]) -> tuple[tuple[str, str], 
     return tuple((labels[a], labels[b]) for a, b in pairs[:SHOWN])
 
 
-def _others(spec: ModelSpec, head: Head, size: int) -> Background:
-    """The background that fits this model's embedding; none but `glyphs`' own is shipped."""
-    if spec.architecture != "kalamos_glyphs":
-        return Background(np.zeros((0, size), np.float32), np.zeros((0, size), np.float32))
-    return background().without(head)
-
-
 def _expected(
     held: HeldOut | None, codes: NDArray[np.int64], labels: tuple[str, ...], grouped_by: str
 ) -> Expected:
@@ -228,20 +220,21 @@ def _calibrated(samples: float) -> tuple[float, float]:
 
 
 def _known(
-    held: HeldOut | None,
-    head: Head,
-    embedded: NDArray[np.float32],
-    samples: float,
-    others: Background,
+    spec: ModelSpec, held: HeldOut | None, head: Head, embedded: NDArray[np.float32], samples: float
 ) -> KnownRecord | None:
-    """Calibrate whether an image is one of the classes: by hands left out, else by what is shipped."""
-    if not len(others.compared) or not len(others.held_out):
+    """Calibrate whether an image is one of the classes: by hands left out, else by what is shipped.
+
+    Without the embedding of `glyphs` nothing is known of other characters.
+    """
+    if spec.architecture != GLYPHS_ARCHITECTURE:
         return None
-    if held is not None and len(held.known) >= MIN_KNOWN_EXAMPLES:
-        mine = held.known
+    others = unlike(head, other_characters())
+    if not len(others):
+        return None
+    if held is not None and len(held.rows) >= MIN_KNOWN_EXAMPLES:
+        mine = held.logits.max(axis=1)
     else:
-        mine = known_outputs(head, others.compared, embedded[:, 1:].reshape(-1, embedded.shape[2]))
+        mine = head.logits(embedded[:, 1:].reshape(-1, embedded.shape[2])).max(axis=1)
         # Variations of what was learnt are read too well: unseen hands are known less, as much as elsewhere.
         mine += _calibrated(samples)[1] - np.quantile(mine, MAX_OWN_WITHHELD)
-    outliers = known_outputs(head, others.compared, others.held_out)
-    return fit_known(mine, outliers, MAX_OWN_WITHHELD)
+    return fit_known(mine, head.logits(others).max(axis=1), MAX_OWN_WITHHELD)

@@ -2,9 +2,10 @@
 
 The embedding of the base model brings together what people write for one character, also of scripts that it
 has not seen. A class is then the direction of its examples' mean (nearest class mean in cosine; Snell,
-Swersky and Zemel 2017), made sharper by logistic regression where the examples are enough for it. What is
-none of the classes is told by characters of other scripts, whose embeddings come with kalamos: an image is
-known where it is nearer to one of the classes than to those.
+Swersky and Zemel 2017), made sharper by logistic regression where the examples are enough for it. Whether an
+image is one of the classes at all is told by its largest logit, how near it is to the nearest class: of what
+was tried on the development alphabets, comparisons with characters of other scripts among it, nothing tells
+it better. What is none of the classes, to find the threshold by, comes with kalamos.
 """
 
 from __future__ import annotations
@@ -22,12 +23,11 @@ from kalamos.datasets.splits import k_fold
 from kalamos.finetune.head import MAX_REGRESSION, Head, fit_head
 
 __all__ = [
-    "Background",
     "HeldOut",
-    "background",
     "fit_alphabet",
-    "known_outputs",
     "leave_hands_out",
+    "other_characters",
+    "unlike",
 ]
 
 MAX_FOLDS: Final = 5
@@ -36,46 +36,26 @@ MAX_FOLDS: Final = 5
 MIN_HANDS: Final = 3
 """With fewer, leaving one out says too little of other hands."""
 
-REGRESSION_PENALTY: Final = 1e-2
+REGRESSION_PENALTY: Final = 0.1
 """See `fit_head`; chosen on the development alphabets."""
 
 LOOK_ALIKE_COSINE: Final = 0.6
 """A character of another script whose embedding is this near to a class looks like it, and is no outlier."""
 
 
-@dataclass(frozen=True)
-class Background:
-    """Embeddings of characters that are none of the alphabet's.
-
-    Attributes:
-        compared: float32 [B, D], which an image is compared with.
-        held_out: float32 [M, D] of other characters and scribbles, by which the comparison is calibrated.
-    """
-
-    compared: NDArray[np.float32]
-    held_out: NDArray[np.float32]
-
-    def without(self, head: Head) -> Background:
-        """Return those that look like none of the classes of a head of prototypes."""
-
-        def unlike(others: NDArray[np.float32]) -> NDArray[np.float32]:
-            lengths = np.linalg.norm(others, axis=1, keepdims=True)
-            directions = head.weight / np.linalg.norm(head.weight, axis=1, keepdims=True)
-            near: NDArray[np.bool_] = ((others / lengths) @ directions.T).max(axis=1) >= LOOK_ALIKE_COSINE
-            return others[~near]
-
-        return Background(unlike(self.compared), unlike(self.held_out))
-
-
 @cache
-def background() -> Background:
-    """Read the characters of other scripts that come with kalamos."""
-    with files("kalamos.finetune").joinpath("background.npz").open("rb") as file, np.load(file) as arrays:
+def other_characters() -> NDArray[np.float32]:
+    """Read the embeddings float32 [M, D] that `glyphs` has of other scripts' characters and of scribbles."""
+    with files("kalamos.finetune").joinpath("others.npz").open("rb") as file, np.load(file) as arrays:
         # Kept as int8: the scale makes them as long as the embeddings of `glyphs`.
-        compared, held_out = (
-            arrays[key].astype(np.float32) * arrays["scale"] for key in ("compared", "held_out")
-        )
-    return Background(compared, held_out)
+        found: NDArray[np.float32] = arrays["embeddings"].astype(np.float32) * arrays["scale"]
+    return found
+
+
+def unlike(head: Head, others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return those of others' embeddings [M, D] that look like none of the classes of a head."""
+    near = _directions(others) @ _directions(head.weight).T
+    return others[near.max(axis=1) < LOOK_ALIKE_COSINE]
 
 
 def fit_alphabet(embedded: NDArray[np.float32], codes: NDArray[np.int64], classes: int) -> Head:
@@ -107,22 +87,6 @@ def fit_alphabet(embedded: NDArray[np.float32], codes: NDArray[np.int64], classe
     )
 
 
-def known_outputs(
-    head: Head, compared: NDArray[np.float32], embeddings: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Compare embeddings float32 [N, D] with the classes and with other characters: float64 [N].
-
-    The best class's logit, less the logarithm of the sum over the others' exponentials; 0 without any others.
-    """
-    if not len(compared):
-        return np.zeros(len(embeddings))
-    others = embeddings.astype(np.float64) @ _directions(compared).T
-    highest = others.max(axis=1, keepdims=True)
-    rest = highest[:, 0] + np.log(np.exp(others - highest).sum(axis=1))
-    best: NDArray[np.float64] = head.logits(embeddings).max(axis=1) - rest
-    return best
-
-
 def _directions(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
     wide = embeddings.astype(np.float64)
     unit: NDArray[np.float64] = wide / np.linalg.norm(wide, axis=1, keepdims=True)
@@ -136,14 +100,12 @@ class HeldOut:
     Attributes:
         rows: int64 [M], which examples; those without another hand for their class are left out.
         logits: float64 [M, C].
-        known: float64 [M], see `known_outputs`.
         hands: how many hands there are.
         copies: examples that are left out as copies of others.
     """
 
     rows: NDArray[np.int64]
     logits: NDArray[np.float64]
-    known: NDArray[np.float64]
     hands: int
     copies: int = 0
 
@@ -153,7 +115,6 @@ def leave_hands_out(
     codes: NDArray[np.int64],
     groups: NDArray[np.int64],
     classes: int,
-    compared: NDArray[np.float32],
     seed: int,
     sets: NDArray[np.int64] | None = None,
 ) -> HeldOut | None:
@@ -163,7 +124,6 @@ def leave_hands_out(
         embedded: as for `fit_alphabet`.
         codes: int64 [N].
         groups: int64 [N], whose hand each is.
-        compared: see `Background`.
         sets: int64 [N], what `copy_sets` gives: a copy of an example of the others is left out.
 
     Returns:
@@ -173,7 +133,7 @@ def leave_hands_out(
     if hands < MIN_HANDS:
         return None
     folds = min(MAX_FOLDS, hands)
-    rows, logits, known, copies = [], [], [], 0
+    rows, logits, copies = [], [], 0
     for fold in range(folds):
         train, held = k_fold(codes, folds, fold, seed, groups)
         held = held[np.isin(codes[held], codes[train])]
@@ -188,7 +148,6 @@ def leave_hands_out(
         answered[:, seen] = partial.logits(embedded[held, 0])
         rows.append(held)
         logits.append(answered)
-        known.append(known_outputs(partial, compared, embedded[held, 0]))
     if not rows:
         return None
-    return HeldOut(np.concatenate(rows), np.concatenate(logits), np.concatenate(known), hands, copies)
+    return HeldOut(np.concatenate(rows), np.concatenate(logits), hands, copies)

@@ -20,7 +20,7 @@ from kalamos.learn.checkpoint import write_weights
 from kalamos.learn.data import DRAWN_SETS
 from kalamos.learn.glyphs.pool import STEPS, GlyphImages, collect
 from kalamos.learn.glyphs.recipe import load_glyph_recipe
-from kalamos.learn.glyphs.train import N_COMPARED, encode_background, encode_glyphs, train_glyphs
+from kalamos.learn.glyphs.train import N_OUTLIERS, encode_glyphs, encode_others, train_glyphs
 from kalamos.learn.models import StagedNetwork
 from kalamos.preprocessing import Preprocessor
 from kalamos.utils.atomic_write import write_bytes
@@ -61,9 +61,8 @@ def main() -> None:
         write_weights(given.output.with_suffix(".safetensors"), dict(network.state_dict()))
 
     network = train_glyphs(recipe, data, report=report, keep=keep)
-    outliers = exposure(DIGITS, Preprocessor(STEPS), N_COMPARED, recipe.seed, sets=DRAWN_SETS)
-    background = encode_background(network, data, outliers, recipe.seed)
-    write_bytes(given.output.with_suffix(".npz"), background)
+    outliers = exposure(DIGITS, Preprocessor(STEPS), N_OUTLIERS, recipe.seed, sets=DRAWN_SETS)
+    write_bytes(given.output.with_suffix(".npz"), encode_others(network, data, outliers, recipe.seed))
 
 
 if __name__ == "__main__":

@@ -37,12 +37,15 @@ from kalamos.learn.models.embedding import INPUT_SIZE, LOGIT_SCALE, EmbeddingHea
 from kalamos.model_file import ModelSpec, TrainingRecord
 from kalamos.zoo import NOTO_FONTS
 
-__all__ = ["Embedder", "embed", "encode_background", "encode_glyphs", "train_glyphs"]
+__all__ = ["Embedder", "embed", "encode_glyphs", "encode_others", "train_glyphs"]
 
 REPORT_STEPS: Final = 100
 
-N_COMPARED: Final = 768
-"""Characters that images are compared with; twice as many are held out."""
+N_OTHERS: Final = 2_300
+"""Characters of many scripts that alphabets of one's own are told from."""
+
+N_OUTLIERS: Final = 300
+"""Scribbles, shapes and textures besides."""
 
 MAX_PER_SCRIPT: Final = 40
 """Characters of one script among those."""
@@ -213,17 +216,15 @@ def encode_glyphs(network: StagedNetwork, recipe: GlyphRecipe, n: int) -> bytes:
     return content
 
 
-def encode_background(
-    network: StagedNetwork, data: GlyphImages, outliers: NDArray[np.uint8], seed: int
-) -> bytes:
+def encode_others(network: StagedNetwork, data: GlyphImages, outliers: NDArray[np.uint8], seed: int) -> bytes:
     """Embed characters of many scripts, and what is no character, to tell alphabets from: an .npz file.
 
     Args:
         outliers: uint8 [N, 40, 40], what is no character.
 
     Returns:
-        int8 arrays `compared` [B, D] and `held_out` [M, D], see `kalamos.finetune.prototypes.Background`, and
-        their `scale`: embeddings are the integers times it.
+        An int8 array `embeddings` [M, D], see `kalamos.finetune.prototypes.other_characters`, and its
+        `scale`: embeddings are the integers times it.
     """
     rng = np.random.default_rng((seed, 9))
     fonts = np.flatnonzero(~data.hands)
@@ -233,17 +234,10 @@ def encode_background(
         script = unicodedata.name(data.characters[data.labels[row]][0], "?").split()[0]
         scripts.setdefault(script, []).append(row)
     chosen = rng.permutation([row for rows in scripts.values() for row in rows[:MAX_PER_SCRIPT]])
-    embedded = embed(network, np.concatenate([data.images[chosen], outliers]))
-    characters, others = embedded[: len(chosen)], embedded[len(chosen) :]
-    half = len(others) // 2
-    compared = np.concatenate([characters[:N_COMPARED], others[: N_COMPARED // 8]])
-    held_out = np.concatenate(
-        [characters[N_COMPARED : 3 * N_COMPARED], others[half : half + N_COMPARED // 4]]
-    )
+    embedded = embed(network, np.concatenate([data.images[chosen[:N_OTHERS]], outliers]))
     scale = np.float32(np.abs(embedded).max() / 127)
     buffer = io.BytesIO()
-    compared, held_out = (np.rint(part / scale).astype(np.int8) for part in (compared, held_out))
-    np.savez_compressed(buffer, compared=compared, held_out=held_out, scale=scale)
+    np.savez_compressed(buffer, embeddings=np.rint(embedded / scale).astype(np.int8), scale=scale)
     return buffer.getvalue()
 
 
