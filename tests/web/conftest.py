@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 PATIENCE_MS = 120_000
 """For machines that do other things as well."""
 
+MIN_NODE = 20
+
 Open = Callable[..., "Page"]
 
 
@@ -30,6 +33,9 @@ def node() -> str:
     found = shutil.which("node")
     if found is None:
         pytest.skip("there is no node on the path")
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(said.strip().removeprefix("v").partition(".")[0]) < MIN_NODE:
+        pytest.skip(f"node {said.strip()} is older than {MIN_NODE}")
     return found
 
 

@@ -11,10 +11,14 @@ import cv2
 import numpy as np
 import pytest
 
+from kalamos import load
+
 from tests.web.conftest import PATIENCE_MS, Open  # isort: skip
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+SAMPLES = Path(__file__).parents[2] / "samples"
 
 Points = Sequence[tuple[float, float]]
 
@@ -96,6 +100,22 @@ def test_a_file_and_a_pasted_picture_are_read(open_file: Open) -> None:
         base64.b64encode(photo()).decode(),
     )
     wait(page, "4")
+
+
+def test_the_samples_are_decoded_and_read_as_python_does(open_file: Open) -> None:
+    page = open_file()
+    reader = load("digits")
+    samples = sorted(path for path in SAMPLES.iterdir() if path.suffix in {".png", ".jpg"})
+    assert len(samples) > 10
+    for path in samples:
+        expected = reader.predict(path)
+        page.locator("#file").set_input_files(path)
+        if expected.label is None:
+            wait(page, "—", "failed")
+        else:
+            wait(page, expected.label)
+        page.locator("#clear").click()
+        wait(page, "·", "waiting")
 
 
 def test_what_is_no_picture_is_said_to_be_none(open_file: Open) -> None:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from kalamos.cli import cli
-from kalamos.errors import ModelFileError
+from kalamos.errors import KalamosError, ModelFileError
 from kalamos.web import ASSETS, write_page
 from kalamos.zoo import model_path
 
@@ -29,6 +29,22 @@ def test_export_writes_a_folder_and_one_file(tmp_path: Path) -> None:
     worker = (tmp_path / "page" / "worker.js").read_text("utf-8")
     kept = json.loads(re.search(r"FILES = (\[.*?\]);", worker)[1])  # type: ignore[index]
     assert all((tmp_path / "page" / name).exists() for name in kept)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["digits", "--int8"], "takes the model as it is"),
+        (["digits", "--licence", "CC0-1.0"], "takes the model as it is"),
+        (["."], "is a run"),
+        (["no-such-model"], "no-such-model"),
+    ],
+)
+def test_what_it_cannot_export_is_told(tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = CliRunner().invoke(cli, ["export", *arguments, "-f", "web", "-o", str(tmp_path / "page")])
+    assert isinstance(done.exception, KalamosError)
+    assert says in str(done.exception)
+    assert not (tmp_path / "page").exists()
 
 
 def test_what_is_no_model_makes_no_page(tmp_path: Path) -> None:

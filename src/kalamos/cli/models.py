@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["lay_out_card"]
 
+EXPORT_FORMATS = ("onnx", "torchscript", "pt2", "full", "state-dict")
 WEB = "web"
-EXPORT_FORMATS = ("onnx", "torchscript", "pt2", "full", "state-dict", WEB)
+"""The page of `kalamos.web`: the one format that needs no PyTorch."""
 
 INDENT: Final = "  "
 COLUMN_GAP: Final = "  "
@@ -91,7 +92,12 @@ def _print_list() -> None:
 @click.command(no_args_is_help=True)
 @click.argument("source", type=MODEL_NAME, metavar="RUN|MODEL")
 @click.option(
-    "-f", "--format", "format_name", type=click.Choice(EXPORT_FORMATS), default="onnx", show_default=True
+    "-f",
+    "--format",
+    "format_name",
+    type=click.Choice([*EXPORT_FORMATS, WEB]),
+    default="onnx",
+    show_default=True,
 )
 @click.option("--int8", is_flag=True, help="Quantise to int8: onnx only; needs the dataset.")
 @click.option(
@@ -122,7 +128,7 @@ def export(
     full         .full.pt         torch.load(FILE, weights_only=False)
     state-dict   .state-dict.pt   torch.load(FILE, weights_only=True): the weights only
     web          a folder         a page that reads in the browser, for any static host, and
-                                  kalamos.html, the same in one file; a MODEL needs no PyTorch
+                                  kalamos.html, the same in one file; of a MODEL, without PyTorch
 
     `full` is a Python pickle, and loading one runs any code in it: load only what you made yourself.
     It and `state-dict` come with FILE.json, which has the labels and the preprocessing; the other
