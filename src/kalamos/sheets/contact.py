@@ -20,7 +20,7 @@ from kalamos.utils.atomic_write import write_bytes
 
 __all__ = ["write_contact_sheets"]
 
-TILE_PX, LABEL_PX, COLUMNS = 52, 110, 24
+TILE_PX, LABEL_PX, LABEL_FONT_PX, COLUMNS = 52, 110, 26, 24
 
 MAX_ROWS: Final = 60
 """Of one picture; more go onto the next."""
@@ -112,20 +112,21 @@ def _label_tile(label: str) -> RGB:
     """Write a label in a font that has it, or the codes of its characters."""
     from PIL import Image, ImageDraw, ImageFont
 
-    text, font = label[:MAX_LABEL_CHARACTERS], None
+    text = label[:MAX_LABEL_CHARACTERS]
     try:
         path = font_for(frozenset(map(ord, text)))
     except ImportError:  # without kalamos[forms] nothing tells which font has which characters
         path = None
-    size = round(TILE_PX * 0.5)
-    if path is not None:
-        font = ImageFont.truetype(str(path), size)
-    elif not text.isascii():
+    if path is None and not text.isascii():
         text = " ".join(f"U+{ord(each):04X}" for each in text[:2])
-    font = font or ImageFont.load_default(size=size * 0.7)
+
+    def font_of(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+        return ImageFont.load_default(size) if path is None else ImageFont.truetype(str(path), size)
+
+    font = font_of(LABEL_FONT_PX)
     left, top, right, bottom = font.getbbox(text)
     if right - left > LABEL_PX - 8:
-        font = font.font_variant(size=max(8, size * (LABEL_PX - 8) / (right - left)))
+        font = font_of(max(8, LABEL_FONT_PX * (LABEL_PX - 8) / (right - left)))
         left, top, right, bottom = font.getbbox(text)
     tile = Image.new("RGB", (LABEL_PX, TILE_PX), (255, 255, 255))
     at = (LABEL_PX - 8 - (right - left) - left, (TILE_PX - (bottom - top)) / 2 - top)

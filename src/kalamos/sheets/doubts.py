@@ -55,7 +55,7 @@ class _Shape(NamedTuple):
     """The share of the ink's box that is ink."""
     line: float
     """The longest straight line, in sides of the box."""
-    count: float
+    parts: float
     """Characters side by side or one above the other."""
 
 
@@ -82,8 +82,9 @@ def _usual(label: str, shapes: Sequence[_Shape | None], labels: Sequence[str]) -
         return None
     table = np.array(own)
     middling = np.median(table, axis=0)
-    count = np.quantile(table[:, -1], USUAL_COUNT_QUANTILE, method="lower")
-    return _Shape(*(float(value) for value in middling[:-1]), float(count))
+    parts = float(np.quantile(table[:, -1], USUAL_COUNT_QUANTILE, method="lower"))
+    longer, length, black, line = map(float, middling[:-1])
+    return _Shape(longer, length, black, line, parts)
 
 
 def _doubt(shape: _Shape, usual: _Shape | None, *, faint: bool) -> Doubt | None:
@@ -99,7 +100,7 @@ def _doubt(shape: _Shape, usual: _Shape | None, *, faint: bool) -> Doubt | None:
         return "hardly any ink"
     if _is_crossed_out(shape, usual):
         return "crossed out"
-    return "several characters" if shape.count > max(1.0, usual.count) else None
+    return "several characters" if shape.parts > max(1.0, usual.parts) else None
 
 
 def _is_crossed_out(shape: _Shape, usual: _Shape) -> bool:

@@ -119,7 +119,7 @@ def _on_cells(scan: Grey, corners: NDArray[np.float32], flat: NDArray[np.float64
     np.fill_diagonal(weights, 0)
     told = np.einsum("nm,mij->nij", weights, moves) / np.maximum(weights.sum(axis=1), 1e-9)[:, None, None]
     right = near & (np.abs(moves - told).max(axis=(1, 2)) < MAX_STRAY_SHARE * side)
-    return (flat + np.where(right[:, None, None], moves, told)).astype(np.float32)
+    return np.asarray(flat + np.where(right[:, None, None], moves, told), np.float32)
 
 
 def _page_of(

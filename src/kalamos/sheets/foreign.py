@@ -150,9 +150,9 @@ def _places(corners: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _chains(
-    middles: NDArray[np.float32],
-    along: NDArray[np.float32],
-    across: NDArray[np.float32],
+    middles: NDArray[np.floating],
+    along: NDArray[np.floating],
+    across: NDArray[np.floating],
     side: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """Number the lines of boxes along one direction, in order across it, int64 [N]."""

@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import cv2
-import numpy as np
-
 from kalamos.errors import OutputError, require_extra
 from kalamos.forms.drawing import MM_A_POINT, Writer, can_write, draw_code, draw_marker, grey_png
 from kalamos.forms.layout import PAPERS
 from kalamos.forms.sheet import MADE_ON, MAX_COPIES
 from kalamos.forms.template import Box
+from kalamos.images import load_grey
 from kalamos.sheets.labels import Caption, name_of_label
 from kalamos.sheets.plan import Line, SheetPage, SheetPlan, code_place, markers_of
 from kalamos.utils.atomic_write import write_bytes
@@ -170,8 +168,7 @@ class _Drawing:
 
     def _draw_picture(self, path: Path, place: Box) -> None:
         content = grey_png(path, "the picture of a label")
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-        height, width = picture.shape
+        height, width = load_grey(content).shape
         scale = min(place.width / width, place.height / height)
         left = place.x + (place.width - scale * width) / 2
         top = place.y + (place.height - scale * height) / 2
