@@ -55,7 +55,8 @@ def other_characters() -> NDArray[np.float32]:
 def unlike(head: Head, others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return those of others' embeddings [M, D] that look like none of the classes of a head."""
     near = _directions(others) @ _directions(head.weight).T
-    return others[near.max(axis=1) < LOOK_ALIKE_COSINE]
+    kept: NDArray[np.float32] = others[near.max(axis=1) < LOOK_ALIKE_COSINE]
+    return kept
 
 
 def fit_alphabet(embedded: NDArray[np.float32], codes: NDArray[np.int64], classes: int) -> Head:
