@@ -17,6 +17,7 @@ from kalamos.cli._shared import (
     MODEL_NAME,
     PAGE_FORMAT_NAME,
     echo,
+    formula_guard_option,
     make_folder,
     open_sink,
     predict_option,
@@ -68,6 +69,7 @@ def _read_options(command: Any) -> Any:
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Pages read at once.  [default: processors]"
 )
+@formula_guard_option
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
 def read(**arguments: Any) -> None:
     """Read all characters of each page: PATHS are files, folders (with their sub-folders) or globs.
@@ -135,6 +137,7 @@ class ReadCommand:
     options: PredictOptions
     jobs: int | None
     quiet: bool
+    formula_guard: bool = True
 
     def format(self) -> str:
         """Choose the output's format.
@@ -183,7 +186,9 @@ class ReadCommand:
             pages: Iterator[Page] = reader.read_files(found, jobs=self.jobs)
             overlay = None if self.overlay is None else OverlayFolder(self.overlay)
             sink = stack.enter_context(open_sink(self.output))
-            writer = stack.enter_context(open_page_writer(format_name, sink))
+            writer = stack.enter_context(
+                open_page_writer(format_name, sink, formula_guard=self.formula_guard)
+            )
             live = self.output is None and sys.stdout.isatty()
             if not self.quiet and not live and sys.stderr.isatty():
                 from kalamos.cli._shared import track
