@@ -48,7 +48,7 @@ def test_from_a_data_folder_to_a_model_that_reads(
     ]
     trained = command("train", "mnist", *options)
     assert (trained.code, trained.err) == (0, "")
-    assert [row.split()[:2] for row in trained.rows[1:5]] == [
+    assert [row.split()[:2] for row in trained.rows[2:6]] == [
         ["epoch", f"{epoch}/4"] for epoch in range(1, 5)
     ]
     assert trained.rows[-2].startswith("validation accuracy ")

@@ -49,6 +49,15 @@ def test_a_class_without_a_training_image_is_named(own: Dataset) -> None:
     assert any(note.startswith("no image to train on: d;") for note in notes)
 
 
+def test_near_copies_are_held_out_where_nothing_else_can_be_and_that_is_said(own: Dataset) -> None:
+    images = own.train.stack().copy()
+    images[10:20] = 255 - images[:10] // 2
+    given = replace(own, train=replace(own.train, images=images), val_rows=np.arange(10))
+    plan = plan_split(given, Recipe())
+    assert (len(plan.val), plan.near_held) == (10, 10)
+    assert any(note.startswith("all images that could be held out") for note in split_notes(given, plan))
+
+
 def test_nothing_but_copies_to_hold_out_is_refused(own: Dataset) -> None:
     given = replace(own, val_rows=np.arange(10))
     with pytest.raises(DatasetError, match="are copies of images to train on"):

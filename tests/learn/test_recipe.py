@@ -136,11 +136,15 @@ def test_what_it_says(key: str, value: object, told: str) -> None:
 
 
 SHIPPED = sorted(
-    path for path in (Path(__file__).parents[2] / "recipes").glob("*.toml") if path.stem != "ink"
+    path
+    for path in (Path(__file__).parents[2] / "recipes").glob("*.toml")
+    if path.stem not in {"glyphs", "ink"}
 )
 
 FULL = """
 dataset = "mnist"
+classes = "inner"
+budget = "data"
 arch = "cnn2"
 weights = "old.pth"
 seed = 7
@@ -200,6 +204,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe == Recipe(
         dataset="mnist",
+        classes="inner",
         arch="cnn2",
         weights="old.pth",
         seed=7,
@@ -208,6 +213,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         test_fraction=0.3,
         folds=5,
         fold=4,
+        budget="data",
         epochs=3,
         batch_size=16,
         optimizer="sgd",

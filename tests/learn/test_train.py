@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -283,3 +284,57 @@ def test_what_cannot_be_trained(
 ) -> None:
     with pytest.raises(KalamosError, match=message):
         choose_recipe(dataset, recipe, override)
+
+
+@pytest.fixture
+def letters(tmp_path: Path, draw) -> Path:
+    """A folder of two classes, in which runs can be begun."""
+    for number, label in enumerate("ab"):
+        folder = tmp_path / "home" / "letters" / label
+        folder.mkdir(parents=True)
+        for index, image in enumerate(draw(number, 12, seed=9)):
+            cv2.imwrite(str(folder / f"{index}.png"), image)
+    return tmp_path / "home" / "letters"
+
+
+def test_a_run_goes_on_from_any_folder_and_with_moved_data(
+    letters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, elsewhere = letters.parent, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    recipe = replace(SHORT, dataset="letters", batch_size=8)
+    monkeypatch.chdir(home)
+    whole = run_recipe(recipe, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe, run_dir=Path("runs/own"), device="cpu", callback=Interrupt(1))
+    shutil.copytree("runs/own", "runs/moved")
+    monkeypatch.chdir(elsewhere)
+    assert_same_weights(resume_run(home / "runs" / "own", device="cpu"), whole)
+    letters.rename(elsewhere / "new")
+    with pytest.raises(DatasetError, match=r"begun with letters; .*--data NEW"):
+        resume_run(home / "runs" / "moved", device="cpu")
+    finished = resume_run(home / "runs" / "moved", data="new", device="cpu")
+    assert_same_weights(finished, whole)
+    assert finished.recipe.dataset == "new"
+
+
+def test_weights_of_an_unfinished_run_are_its_best_and_a_missing_file_is_named(
+    letters: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    recipe = replace(SHORT, dataset=str(letters), batch_size=8)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe, run_dir=begun, device="cpu", callback=Interrupt(1))
+    assert not (begun / "model.safetensors").exists()
+    assert len(run_recipe(replace(recipe, weights=str(begun), epochs=1), device="cpu").epochs) == 1
+    (begun / "best.safetensors").unlink()
+    with pytest.raises(RecipeError, match=r"begun: has neither model\.safetensors.* nor best\.safetensors"):
+        run_recipe(replace(recipe, weights=str(begun)), device="cpu")
+
+
+def test_one_image_a_class_is_for_teach(letters: Path) -> None:
+    for image in letters.glob("*/*.png"):
+        if image.stem != "0":
+            image.unlink()
+    with pytest.raises(DatasetError, match="kalamos teach glyphs FOLDER"):
+        run_recipe(replace(SHORT, dataset=str(letters)), device="cpu")

@@ -54,6 +54,7 @@ __all__ = [
     "echo",
     "echo_json",
     "format_option",
+    "formula_guard_option",
     "licence_option",
     "make_folder",
     "open_sink",
@@ -133,6 +134,13 @@ classes_option = click.option(
     "--classes",
     type=click.Choice(["outer", "inner", "both"]),
     help="Where folders hold folders: which name the classes. With inner the outer ones are hands.",
+)
+
+formula_guard_option = click.option(
+    "--formula-guard/--no-formula-guard",
+    default=True,
+    show_default=True,
+    help="In CSV, put an apostrophe before what a spreadsheet would run as a formula.",
 )
 
 licence_option = click.option(

@@ -20,6 +20,7 @@ from kalamos.cli._shared import (
     FORMAT_NAME,
     check_no_image,
     echo,
+    formula_guard_option,
     open_sink,
     predict_options,
     print_skipped_inputs,
@@ -47,12 +48,7 @@ if TYPE_CHECKING:
 )
 @predict_options
 @click.option("--bom", is_flag=True, help="Start CSV with a byte order mark, for Excel.")
-@click.option(
-    "--formula-guard/--no-formula-guard",
-    default=True,
-    show_default=True,
-    help="In CSV, put an apostrophe before what a spreadsheet would run as a formula.",
-)
+@formula_guard_option
 @click.option(
     "--show",
     type=click.Path(),

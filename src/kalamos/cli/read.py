@@ -19,6 +19,7 @@ from kalamos.cli._shared import (
     check_folder,
     check_no_image,
     echo,
+    formula_guard_option,
     make_folder,
     open_sink,
     predict_option,
@@ -62,6 +63,7 @@ def _read_options(command: Any) -> Any:
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Pages read at once.  [default: processors]"
 )
+@formula_guard_option
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
 def read(**arguments: Any) -> None:
     """Read all characters of each page: PATHS are files, folders (with their sub-folders) or globs.
@@ -129,6 +131,7 @@ class ReadCommand:
     options: PredictOptions
     jobs: int | None
     quiet: bool
+    formula_guard: bool = True
 
     def format(self) -> str:
         """Choose the output's format.
@@ -173,7 +176,9 @@ class ReadCommand:
             pages: Iterator[Page] = reader.read_files(found, jobs=self.jobs)
             overlay = None if self.overlay is None else OverlayFolder(self.overlay)
             sink = stack.enter_context(open_sink(self.output))
-            writer = stack.enter_context(open_page_writer(format_name, sink))
+            writer = stack.enter_context(
+                open_page_writer(format_name, sink, formula_guard=self.formula_guard)
+            )
             live = self.output is None and sys.stdout.isatty()
             if not self.quiet and not live and sys.stderr.isatty():
                 from kalamos.cli._shared import track

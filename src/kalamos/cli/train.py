@@ -124,7 +124,11 @@ def _parse(setting: str) -> dict[str, Any]:
 
 @click.command(no_args_is_help=True, epilog="Exit status: 0 all images used, 1 some not, 2 wrong usage.")
 @click.argument("dataset", required=False, type=DATASET_NAME)
-@click.option("--arch", type=ARCHITECTURE_NAME, help="Network architecture.  [default: kalamos_xs]")
+@click.option(
+    "--arch",
+    type=ARCHITECTURE_NAME,
+    help="Network architecture.  [default: kalamos_xs; for your own images kalamos_glyphs]",
+)
 @click.option(
     "--weights", metavar="FILE", help="Start from a model, a file of weights, a run folder, or 'imagenet'."
 )
@@ -137,6 +141,12 @@ def _parse(setting: str) -> dict[str, Any]:
     help="A new folder for the run.  [default: runs/ and the recipe's name, else DATASET-ARCH]",
 )
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Continue an interrupted run.")
+@click.option(
+    "--data",
+    type=click.Path(),
+    metavar="NEW",
+    help="With --resume: where the dataset lies now, if it was moved.",
+)
 @classes_option
 @data_dir_option
 @click.pass_context
@@ -151,6 +161,7 @@ def train(
     workers: int,
     run_dir: Path | None,
     resume: Path | None,
+    data: str | None,
     data_dir: Path | None,
     **options: Any,
 ) -> None:
@@ -165,6 +176,8 @@ def train(
     given = given_options(options, ("arch", "weights", "seed", "classes", *RECIPE_OPTIONS))
     if resume is not None and any((dataset, recipe, run_dir, given, settings)):
         raise UsageError("--resume continues a run as it began", remedy="leave out the other options")
+    if data is not None and resume is None:
+        raise UsageError("--data says where a resumed run finds its dataset", remedy="name DATASET alone")
 
     from kalamos.cli.training_progress import training_context
     from kalamos.learn import resume_run, run_recipe
@@ -173,7 +186,7 @@ def train(
     common: dict[str, Any] = {"data_dir": data_dir, "device": device, "workers": workers}
     if resume is not None:
         with training_context(resume) as progress:
-            run = resume_run(resume, **common, callback=progress)
+            run = resume_run(resume, data=data, **common, callback=progress)
         _print_outcome(run, resume)
         context.exit(1 if progress.lost else 0)
     chosen = choose_recipe(dataset, recipe, given, parse_settings(settings))
@@ -181,7 +194,7 @@ def train(
     with training_context(folder) as progress:
         run = run_recipe(chosen, run_dir=folder, **common, callback=progress)
     _print_outcome(run, folder)
-    if recipe is None and chosen.epochs == type(chosen)().epochs:
+    if recipe is None and chosen.budget == "epochs" and chosen.epochs == type(chosen)().epochs:
         _warn_of_few_steps(run)
     context.exit(1 if progress.lost else 0)
 

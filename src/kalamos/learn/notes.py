@@ -41,6 +41,11 @@ def split_notes(dataset: Dataset, plan: SplitPlan) -> tuple[str, ...]:
     if unmeasured:
         notes.append(f"nothing held out: {_some(unmeasured)}; the validation accuracy says nothing of them")
     notes += [f"class names that look alike: {describe_alike(group)}" for group in alike_names(labels)]
+    if plan.near_held:
+        notes.append(
+            "all images that could be held out are near copies of others to train on (drawn from one font?): "
+            "the validation accuracy says nothing of other hands"
+        )
     dropped = np.setdiff1d(
         np.arange(len(dataset.train)), np.concatenate([plan.train, plan.val, plan.test]), assume_unique=True
     )

@@ -182,12 +182,13 @@ class Recipe:
     are among the dataset's."""
     arch: Name = "kalamos_xs"
     weights: Name = ""
-    """To begin from: `imagenet`, a shipped model, a model file, a file of weights, or a run folder; empty for
-    fresh ones."""
+    """To begin from: `imagenet`, a shipped model, a model file, a file of weights, or a run folder; empty or
+    `none` for fresh ones."""
     seed: Count = 42
 
-    split: Literal["stratified", "grouped"] = "stratified"
-    """`stratified` gives every class its share; `grouped` also keeps each writer or font on one side."""
+    split: Literal["stratified", "grouped", "auto"] = "stratified"
+    """`stratified` gives every class its share; `grouped` also keeps each writer or font on one side; `auto`
+    does where hands are known and enough, and a run keeps which."""
     val_fraction: Fraction = 0.1
     """Fraction of the training images held out for validation; not used with `folds`, nor where the
     dataset has an official validation split."""
@@ -198,6 +199,8 @@ class Recipe:
     fold: Count = 0
     """Which of the folds is held out, from 0."""
 
+    budget: Literal["epochs", "data"] = "epochs"
+    """`data` sets the epochs by the number of images; a run keeps how many."""
     epochs: PositiveCount = 10
     batch_size: PositiveCount = 64
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"

@@ -36,9 +36,10 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet
 from kalamos.datasets import Dataset
-from kalamos.datasets.copies import copy_sets, drop_copies
+from kalamos.datasets.copies import copy_sets, drop_copies, first_equals
 from kalamos.datasets.splits import grouped_split, k_fold, stratified_split
 from kalamos.errors import DatasetError, TrainingError, first_line
+from kalamos.finetune.examples import hands_of_names
 from kalamos.learn.callbacks import CsvLog, EpochReport, read_log
 from kalamos.learn.checkpoint import read_weights, write_weights
 from kalamos.learn.models import StagedNetwork, create_model
@@ -54,6 +55,7 @@ __all__ = [
     "RunConfig",
     "SplitPlan",
     "claim_folder",
+    "hands",
     "is_finished",
     "load_config",
     "load_run",
@@ -91,6 +93,8 @@ class SplitPlan:
     train: Rows
     val: Rows
     test: Rows
+    near_held: int = 0
+    """Images of `val` that seem copies of others, as all that could be held out are; no run keeps it."""
 
 
 def plan_split(dataset: Dataset, recipe: Recipe) -> SplitPlan:
@@ -103,6 +107,8 @@ def plan_split(dataset: Dataset, recipe: Recipe) -> SplitPlan:
         DatasetError: a grouped split of a dataset without groups, or nothing held out.
     """
     labels, groups = dataset.train.labels, dataset.train.groups
+    if recipe.split == "grouped" and groups is None:
+        groups = hands(dataset)
     if recipe.split == "grouped" and groups is None:
         raise DatasetError(
             f"{dataset.name} does not say which images belong together",
@@ -127,23 +133,47 @@ def plan_split(dataset: Dataset, recipe: Recipe) -> SplitPlan:
         asked = recipe.folds or recipe.val_fraction
         raise DatasetError(
             f"{dataset.name}: nothing is held out to validate on",
-            remedy="give a class two images or more" if asked else "set val_fraction or folds",
+            remedy=_to_hold_out(dataset) if asked else "set val_fraction or folds",
         )
     plan = SplitPlan(rest[train], rest[val], test)
     return _without_copies(dataset, plan) if dataset.local else plan
 
 
+def hands(dataset: Dataset) -> NDArray[np.int64] | None:
+    """Tell whose hand each training image is by the files' names, int64 [N]; None if they do not tell."""
+    names = dataset.train.names
+    if not dataset.local or names is None:
+        return None
+    labels = [dataset.alphabet.labels[code] for code in dataset.train.labels.tolist()]
+    found, _ = hands_of_names(names, labels)
+    return None if found is None else np.unique(found, return_inverse=True)[1].astype(np.int64)
+
+
+def _to_hold_out(dataset: Dataset) -> str:
+    if not dataset.local or len(np.unique(dataset.train.labels)) < len(dataset.train):
+        return "give a class two images or more"
+    return "teach from one image a class: kalamos teach glyphs FOLDER -o mine.onnx"
+
+
 def _without_copies(dataset: Dataset, plan: SplitPlan) -> SplitPlan:
-    """Hold out nothing that is one picture with an image of another part."""
-    sets = copy_sets(list(dataset.train.images))
-    test = drop_copies(sets, plan.train, plan.test)
-    val = drop_copies(sets, np.concatenate([plan.train, test]), plan.val)
+    """Hold out nothing that is one picture with an image of another part; near copies where all are such."""
+    images, near_held = list(dataset.train.images), 0
+    test, val = _distinct(copy_sets(images), plan)
+    if all(images[row].min() == images[row].max() for row in val.tolist()):  # nothing, or blank ones alone
+        test, val = _distinct(first_equals(images), plan)
+        near_held = len(val)
     if not len(val):
         raise DatasetError(
             f"{dataset.name}: all that would be held out to validate on are copies of images to train on",
             remedy="collect images that are not copies (kalamos data inspect lists them)",
         )
-    return SplitPlan(plan.train, val, test)
+    return SplitPlan(plan.train, val, test, near_held)
+
+
+def _distinct(sets: NDArray[np.int64], plan: SplitPlan) -> tuple[Rows, Rows]:
+    """The rows to test and to validate on that are no copy of an image of another part."""
+    test = drop_copies(sets, plan.train, plan.test)
+    return test, drop_copies(sets, np.concatenate([plan.train, test]), plan.val)
 
 
 def write_split(folder: Path, plan: SplitPlan) -> None:

@@ -21,11 +21,11 @@ from kalamos.datasets import Dataset, SkippedFile, load_dataset
 from kalamos.datasets.copies import without_leaks
 from kalamos.datasets.dataset import blank_images, prepare_split
 from kalamos.datasets.named import DATASETS
-from kalamos.errors import RecipeError, TrainingError, UsageError
+from kalamos.errors import DatasetError, RecipeError, TrainingError, UsageError
 from kalamos.evaluation.calibration import fit_known, fit_temperature, selective_accuracy
 from kalamos.images.files import display_name
 from kalamos.learn.callbacks import Callback, CallbackList, CsvLog, TensorBoardLog, write_curves
-from kalamos.learn.checkpoint import Checkpoints, TrainingState
+from kalamos.learn.checkpoint import LAST_FILE, Checkpoints, TrainingState
 from kalamos.learn.data import (
     KNOWN_STREAM,
     Examples,
@@ -38,6 +38,8 @@ from kalamos.learn.distributed import Engine, choose_device, choose_precision, p
 from kalamos.learn.loop import check_enough, infer_examples, infer_known, load_teacher, train_network
 from kalamos.learn.models import StagedNetwork, check_input_size, create_model, find_architecture
 from kalamos.learn.notes import split_notes
+from kalamos.learn.own_data import NO_WEIGHTS, imprint_classes, own_recipe, settle
+from kalamos.learn.places import find_again, moved_remedy
 from kalamos.learn.recipe import Recipe, load_recipe
 from kalamos.learn.run import (
     Run,
@@ -55,7 +57,7 @@ from kalamos.model_file.spec import bound_temperature, few_known_text
 from kalamos.postprocessing import softmax
 from kalamos.preprocessing import Preprocessor, default_steps
 from kalamos.utils.atomic_write import remove_all_stale
-from kalamos.zoo import names
+from kalamos.zoo import base_names, teachable_names
 
 __all__ = ["CalibrationWarning", "choose_recipe", "resume_run", "run_recipe", "train"]
 
@@ -132,13 +134,16 @@ def choose_recipe(
 ) -> Recipe:
     """Put together what to train: a recipe, its dataset, and values that override the recipe's.
 
-    Without a recipe, a network for images of one's own learns what is no character too (`outliers = "auto"`).
+    Without a recipe, a network for images of one's own begins from the base model, unless its architecture or
+    its weights are chosen, and learns what is no character too (`outliers = "auto"`).
     The architecture is looked up, so that a misspelt name does not wait until the data are read.
 
     >>> choose_recipe("usps", None, {"epochs": 3}).epochs
     3
     >>> choose_recipe("letters/", None).outliers, choose_recipe("usps", None).outliers
     ('auto', 0)
+    >>> [choose_recipe("letters/", None, *over).arch for over in ((), ({"weights": "none"},))]
+    ['kalamos_glyphs', 'kalamos_xs']
 
     Raises:
         UsageError: there is neither a dataset nor a recipe, or the dataset is a recipe.
@@ -155,9 +160,11 @@ def choose_recipe(
     if dataset is not None:
         chosen = replace(chosen, dataset=os.fspath(dataset))
         if recipe is None and chosen.dataset not in DATASETS.names():
-            chosen = replace(chosen, outliers="auto")
+            chosen = own_recipe(replace(chosen, outliers="auto"), *overrides)
     for override in overrides:
         chosen = chosen.with_overrides(override)
+    if chosen.weights == NO_WEIGHTS:
+        chosen = replace(chosen, weights="")
     find_architecture(chosen.arch)
     return chosen
 
@@ -193,6 +200,7 @@ def run_recipe(
 def resume_run(
     run_dir: Path,
     *,
+    data: str | os.PathLike[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     device: str = "auto",
     workers: int = 0,
@@ -201,7 +209,11 @@ def resume_run(
     """Resume an interrupted run after its last finished epoch, as if it had never stopped.
 
     On the same CPU, the result is equal bit for bit to that of a run that was never interrupted. A
-    finished run is returned unchanged.
+    finished run is returned unchanged. Relative paths of its recipe are looked for beside the run too.
+
+    Args:
+        data: where the dataset lies now, if it was moved.
+        data_dir, device, workers, callback: see `run_recipe`.
 
     Raises:
         TrainingError: not a run folder, or a damaged one, or the data have changed since.
@@ -210,7 +222,15 @@ def resume_run(
     if is_finished(run_dir):
         return load_run(run_dir)
     plan = load_config(run_dir)
-    return _run(plan.recipe, plan, data_dir, device, run_dir, workers, callback)
+    if data is not None:
+        plan = replace(plan, recipe=replace(plan.recipe, dataset=os.fspath(data)))
+    recipe = find_again(plan.recipe, run_dir)
+    if (run_dir / LAST_FILE).exists():
+        recipe = replace(recipe, weights="")  # what it began from is in the checkpoint, trained on
+    try:
+        return _run(recipe, plan, data_dir, device, run_dir, workers, callback)
+    except DatasetError as error:
+        raise DatasetError(error.problem, remedy=moved_remedy(plan.recipe)) from error
 
 
 def _run(
@@ -224,6 +244,8 @@ def _run(
 ) -> Run:
     device = choose_device(device)
     dataset = without_leaks(load_dataset(recipe.dataset, data_dir, classes=recipe.class_folders))
+    if earlier is None:
+        recipe = settle(recipe, dataset)
     network, recipe = _build(recipe, dataset.alphabet)
     network.to(device)
     if earlier is None:
@@ -252,6 +274,8 @@ def _run(
         outliers, data = data.outliers[:held], replace(data, outliers=data.outliers[held:])
         if _is_model_file(recipe.weights):
             _restore_batch_norms(network, data)
+            if recipe.weights in base_names():
+                imprint_classes(network, data)
         with _logs(run_dir, plan, callback, wanted=engine.is_main) as callbacks:
             state = train_network(
                 recipe,
@@ -296,7 +320,7 @@ def _build(recipe: Recipe, alphabet: Alphabet) -> tuple[StagedNetwork, Recipe]:
 
 def _is_model_file(weights: str) -> bool:
     """Return whether a recipe's weights are those of a shipped model or of a model file."""
-    return weights in names() or Path(weights).suffix.lower() == ".onnx"
+    return weights in teachable_names() or Path(weights).suffix.lower() == ".onnx"
 
 
 def _restore_batch_norms(network: StagedNetwork, data: Examples) -> None:
@@ -307,10 +331,11 @@ def _restore_batch_norms(network: StagedNetwork, data: Examples) -> None:
 
 
 def _check_unchanged(earlier: RunConfig, dataset: Dataset) -> RunConfig:
-    if (earlier.alphabet, earlier.data_sha256) != (dataset.alphabet, dataset.train.sha256):
+    # A moved folder may have another name.
+    if (earlier.alphabet.labels, earlier.data_sha256) != (dataset.alphabet.labels, dataset.train.sha256):
         raise TrainingError(
             f"{dataset.name} is not what it was when this run began",
-            remedy="bring the old images back, or begin a new run",
+            remedy="bring the old images back (--data NEW says where they are now), or begin a new run",
         )
     split = earlier.split
     if max(int(rows.max(initial=0)) for rows in (split.train, split.val, split.test)) >= len(dataset.train):

@@ -97,31 +97,40 @@ def _problem(name: str, error: ImageError) -> str:
 
 
 class _CsvWriter(PageWriter):
-    """Writes a row for each character or cell; texts that a spreadsheet could run are guarded."""
+    """Writes a row for each character or cell.
 
-    def __init__(self, sink: BinaryIO) -> None:
+    Args:
+        formula_guard: see `csv_line`.
+    """
+
+    def __init__(self, sink: BinaryIO, *, formula_guard: bool = True) -> None:
         super().__init__(sink)
+        self._guard = formula_guard
         sink.write(csv_line(COLUMNS))
 
     def write(self, page: Page) -> None:
         for row in rows_of(page):
-            self._sink.write(csv_line(row.values()))
+            self._sink.write(csv_line(row.values(), formula_guard=self._guard))
 
 
-def csv_line(values: Iterable[str | float | None]) -> bytes:
-    r"""Return one line of CSV; texts that a spreadsheet could run are guarded.
+def csv_line(values: Iterable[str | float | None], *, formula_guard: bool = True) -> bytes:
+    r"""Return one line of CSV.
+
+    Args:
+        formula_guard: whether an apostrophe goes before texts that a spreadsheet could run.
 
     >>> csv_line(["a,b", 1, 0.5, None, "=1"])
     b'"a,b",1,0.500000,,\'=1\n'
     """
-    return f"{','.join(map(_cell, values))}\n".encode()
+    style = CsvStyle(formula_guard=formula_guard)
+    return f"{','.join(_cell(value, style) for value in values)}\n".encode()
 
 
-def _cell(value: str | float | None) -> str:
+def _cell(value: str | float | None, style: CsvStyle) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return text_cell(value, CsvStyle())
+        return text_cell(value, style)
     return f"{value:.6f}" if isinstance(value, float) else str(value)
 
 
@@ -218,14 +227,24 @@ def format_for(path: str) -> str | None:
     return _ENDINGS.get(Path(path).suffix.lower())
 
 
-def open_page_writer(format: str, sink: BinaryIO) -> PageWriter:  # noqa: A002
+def open_page_writer(
+    format: str,  # noqa: A002
+    sink: BinaryIO,
+    *,
+    formula_guard: bool = True,
+) -> PageWriter:
     """Open a writer.
+
+    Args:
+        formula_guard: in CSV, whether an apostrophe goes before texts that a spreadsheet could run.
 
     Raises:
         UsageError: there is no such format.
     """
     if format not in PAGE_FORMATS:
         raise UsageError(f"pages are not written as {format!r}", remedy=suggest(format, PAGE_FORMATS))
+    if format == "csv":
+        return _CsvWriter(sink, formula_guard=formula_guard)
     return PAGE_FORMATS[format](sink)
 
 

@@ -292,7 +292,7 @@ def fold_batch_norms(network: nn.Module) -> None:
 
 
 IMAGENET = "imagenet"
-RUN_WEIGHTS_FILE = "model.safetensors"
+RUN_WEIGHTS_FILE, RUN_BEST_FILE = "model.safetensors", "best.safetensors"
 
 _LOADING_ERRORS = (AttributeError, EOFError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 """What PyTorch raises on files that are not what they seem, besides `UnpicklingError`."""
@@ -324,7 +324,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         RecipeError: there is no such file.
         TrainingError: it is damaged, or holds more than tensors.
     """
-    path = path / RUN_WEIGHTS_FILE if path.is_dir() else path
+    path = _weights_of_run(path) if path.is_dir() else path
     try:
         with path.open("rb") as stream:
             start = stream.read(9)
@@ -337,6 +337,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         remedy = "save the network's state_dict() alone"
         raise TrainingError(f"{path}: is not a state dict: names and tensors", remedy=remedy)
     return {str(key): value for key, value in tensors.items()}
+
+
+def _weights_of_run(folder: Path) -> Path:
+    """The weights of a run: those it ended with, else the best ones so far."""
+    for name in (RUN_WEIGHTS_FILE, RUN_BEST_FILE):
+        if (folder / name).exists():
+            return folder / name
+    raise RecipeError(
+        f"{folder}: has neither {RUN_WEIGHTS_FILE}, which a finished run has, nor {RUN_BEST_FILE}, which is "
+        "there after the first epoch",
+        remedy="give the folder that `kalamos train` wrote, or a file of weights",
+    )
 
 
 def _read_pytorch(path: Path) -> object:

@@ -53,7 +53,8 @@ def read_folded(content: bytes) -> dict[str, tuple[Tensor, Tensor]]:
     for node in graph.node:
         if node.op_type in {"Conv", "Gemm"} and all(name in tensors for name in node.input[1:]):
             name = node.input[1].removesuffix(DEQUANTISED).removesuffix(".weight").removeprefix(PREFIX)
-            layers[name] = tensors[node.input[1]], tensors[node.input[2]]
+            weight = tensors[node.input[1]]
+            layers[name] = weight, tensors[node.input[2]] if node.input[2:] else torch.zeros(len(weight))
     return layers
 
 
