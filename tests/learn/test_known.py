@@ -211,7 +211,7 @@ def test_a_network_for_ones_own_images_learns_what_is_no_character(own_folder: P
     assert reader.spec.known == run.known
     card = render_card(tmp_path / "own.onnx")
     assert "What is a character at all" in card
-    assert "known is calibrated on 3 validation images" in card
+    assert "known is calibrated on 2 validation images" in card
     assert "images of one's own. Licence: not stated" in card
     assert "**500 images of no character**: of the sets scribbles, shapes, textures, drawn by kalamos" in card
 
