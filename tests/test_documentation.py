@@ -1,9 +1,9 @@
 """What README.md and docs/*.md show works as pasted: every command and every Python block, in order.
 
 Each page is pasted into a copy of the tree of its own. What a page marks, visibly, as *(downloads)*,
-*(hours)* or *(your cluster)* is left out, and nothing else; the list below has to name it all. What is marked
-*(until Ctrl-C)* is a server: it runs until the next one is started or the page ends, and what is pasted
-then asks it under the address that the page says.
+*(hours)*, *(your cluster)* or *(your fonts)* is left out, and nothing else; the list below has to name it
+all. What is marked *(until Ctrl-C)* is a server: it runs until the next one is started or the page ends, and
+what is pasted then asks it under the address that the page says.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ LEFT_OUT = {
     "pip install .": "downloads",
     "pip install '.[api]'": "downloads",
     "pip install '.[app]'": "downloads",
-    "pip install '.[teach]'": "downloads",
+    "pip install '.[teach,fonts]'": "downloads",
     "pip install '.[train,doctor]'": "downloads",
     "kalamos predict s3://bucket/scans --engine ray --address auto -o s3://bucket/labels": "your cluster",
     "kalamos predict /shared/forms --engine ray --address 10.0.0.1:6379 -o labels.csv": "your cluster",
     "torchrun": "your cluster",
+    "kalamos teach glyphs --chars": "your fonts",
+    "kalamos teach glyphs --script": "your fonts",
+    "kalamos teach greek.onnx": "your fonts",
 }
 """What is not run, by how it begins, and why."""
 
@@ -102,9 +105,10 @@ def test_there_is_something_to_paste() -> None:
 
 @pytest.mark.parametrize(("page", "command", "comment"), everything())
 def test_what_is_left_out_says_so_on_the_page(page: str, command: str, comment: str) -> None:
-    marked = re.match(r"\((downloads|hours|your cluster)\)", comment)
+    marks = ("downloads", "hours", "your cluster", "your fonts")
+    marked = re.match(rf"\(({'|'.join(marks)})\)", comment)
     why = why_left_out(command)
-    assert bool(marked) == (why in {"downloads", "hours", "your cluster"}), (command, comment, why)
+    assert bool(marked) == (why in marks), (command, comment, why)
     assert marked is None or marked[1] == why
 
 
