@@ -47,6 +47,7 @@ from kalamos.finetune.replay import (
     implied_embedding_stats,
 )
 from kalamos.finetune.steps import (
+    GLYPHS_ARCHITECTURE,
     check_answers,
     embed_examples,
     hold_no_copies,
@@ -185,7 +186,7 @@ def fine_tune(
         metrics=(),
         quantisation=None,
         selective=None,
-        known=_known_record(spec, model_file, preprocessor, images) if not new_labels else None,
+        known=_known_record(model_file, preprocessor, images, taught, embedded[:, 0], new=bool(new_labels)),
         robustness=(),
         licence=licence,
         kalamos_version=__version__,
@@ -213,15 +214,29 @@ def fine_tune(
 
 
 def _known_record(
-    spec: ModelSpec, model: LoadedModel, preprocessor: Preprocessor, images: list[GreyImage]
+    model: LoadedModel,
+    preprocessor: Preprocessor,
+    images: list[GreyImage],
+    taught: Head,
+    embeddings: NDArray[np.float32],
+    *,
+    new: bool,
 ) -> KnownRecord | None:
     """The old model's, with a threshold that hardly any of the examples is below."""
-    if spec.known is None:
+    record = model.spec.known
+    if record is None:
         return None
-    _, known = model.answers(preprocessor.batch(images))
-    assert known is not None  # noqa: S101  (the spec has the record)
+    if model.spec.architecture == GLYPHS_ARCHITECTURE:
+        # There it is the largest logit, and so follows the new classes.
+        known = record.probabilities(taught.logits(embeddings).max(axis=1))
+    elif new:
+        return None  # what tells the old characters from anything else takes new ones for none
+    else:
+        _, answered = model.answers(preprocessor.batch(images))
+        assert answered is not None  # noqa: S101  (the spec has the record)
+        known = answered
     lowest = float(np.sort(known)[int(MAX_WITHHELD * len(known))])
-    return replace(spec.known, threshold=min(spec.known.threshold, lowest))
+    return replace(record, threshold=min(record.threshold, lowest))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from kalamos.finetune.prototypes import (
 )
 from kalamos.finetune.replay import EMBEDDING_STATS_KEY, encode_embedding_stats, fit_embedding_stats
 from kalamos.finetune.steps import (
+    GLYPHS_ARCHITECTURE,
     check_answers,
     copies_note,
     embed_examples,
@@ -66,9 +67,6 @@ shipped models: what is foreign to an alphabet of one's own is most of what ther
 
 ALIKE_COSINE: Final = 0.8
 """Classes whose directions have at least this cosine look alike."""
-
-GLYPHS_ARCHITECTURE: Final = "kalamos_glyphs"
-"""Of the base model, and of what was taught or trained from it."""
 
 SHOWN: Final = 10
 """Confused pairs and weak classes that are kept."""

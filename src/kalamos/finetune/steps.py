@@ -26,6 +26,7 @@ from kalamos.recognizer import Recognizer
 from kalamos.zoo import find_model
 
 __all__ = [
+    "GLYPHS_ARCHITECTURE",
     "check_answers",
     "copies_note",
     "embed_examples",
@@ -35,6 +36,9 @@ __all__ = [
     "read_content",
     "record_training",
 ]
+
+GLYPHS_ARCHITECTURE: Final = "kalamos_glyphs"
+"""Of the base model, and of what was taught or trained from it."""
 
 EMBEDDED_TOGETHER: Final = 64
 """Images in one run of the network."""
