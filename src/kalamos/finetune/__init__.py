@@ -56,7 +56,7 @@ from kalamos.finetune.steps import (
     record_training,
 )
 from kalamos.finetune.tuned import FineTuned, Score, check_target
-from kalamos.model_file import METADATA_KEY, KnownRecord, LoadedModel, ModelSpec, open_model
+from kalamos.model_file import METADATA_KEY, KnownRecord, LoadedModel, open_model
 from kalamos.model_file.spec import MAX_WITHHELD, NOT_STATED
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
