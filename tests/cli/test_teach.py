@@ -137,10 +137,17 @@ def test_one_source_of_shapes_is_asked_for(command: Command, given: tuple[str, .
     assert not list(tmp_path.glob("*.onnx"))
 
 
+FACES = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_PLAIN)
+
+
 def _letters(folder: Path, letters: str, hands: int) -> None:
+    """Letters of other faces, pens and slants, so that no hand is a near copy of another."""
     for letter in letters:
         (folder / letter).mkdir(parents=True)
         for hand in range(hands):
-            page = np.full((60, 50), 255, np.uint8)
-            cv2.putText(page, letter, (6 + hand, 50), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 0, 3 + hand, cv2.LINE_AA)
+            page = np.full((70, 70), 255, np.uint8)
+            size = 3.4 if FACES[hand] == cv2.FONT_HERSHEY_PLAIN else 1.6
+            cv2.putText(page, letter, (16, 55), FACES[hand], size, 0, 2 + hand, cv2.LINE_AA)
+            slant = np.array([[1, 0.25 * (hand % 3 - 1), -9 * (hand % 3 - 1)], [0, 1, 0]])
+            page = cv2.warpAffine(page, slant, (70, 70), borderValue=255)
             cv2.imwrite(str(folder / letter / f"hand-{hand:02d}.png"), page)

@@ -177,7 +177,7 @@ def test_torchrun_itself(options: list[str], tmp_path: Path) -> None:
     assert run.returncode == 0, err
     assert not [word for word in ("Traceback", "arning", "rror") if word in err], err
     assert [line.split()[0] for line in out.splitlines()] == [
-        *("cnn2:", "epoch", "epoch", "epoch", "epoch", "validation", "next:")
+        *("10", "cnn2:", "epoch", "epoch", "epoch", "epoch", "validation", "next:")
     ]
     assert load_run(folder).val_count == 30
 

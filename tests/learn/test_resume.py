@@ -101,9 +101,10 @@ def test_a_command_of_ones_own_killed_and_gone_on_with(
     whole = kalamos("train", *options, "--arch", "cnn2", "--run-dir", tmp_path / "whole")
     assert (last.wait(), whole.wait()) == (0, 0)
     assert outcome(folder) == outcome(tmp_path / "whole")
-    header = last.out.splitlines()[0]
+    classes, header, *epochs = last.out.splitlines()[:-2]
+    assert classes == "10 classes: 0 1 2 3 4 5 6 7 8 9"
     assert "of 5 epochs done" in header
-    lines = [line.split()[1] for line in last.out.splitlines()[1:-2]]
+    lines = [line.split()[1] for line in epochs]
     assert lines == [f"{epoch}/5" for epoch in range(int(header.split()[-5]) + 1, 6)]
     again = kalamos("train", "--resume", folder)
     assert (again.wait(), again.err) == (0, "")

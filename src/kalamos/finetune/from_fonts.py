@@ -94,8 +94,8 @@ def characters_of_script(script: str) -> tuple[str, ...]:
         UsageError: there is no such script.
         MissingExtraError: fontTools is not installed.
 
-    >>> "".join(characters_of_script("Greek"))[:9]
-    'ΑΒΓΔΕΖΗΘΙ'
+    >>> "".join(characters_of_script("Hebrew"))[:9]
+    'אבגדהוזחט'
     """
     require_fonts()
     from fontTools import unicodedata as scripts  # type: ignore[import-untyped]

@@ -354,8 +354,8 @@ def register(scan: Grey, template: FormTemplate, *, page: int | None = None) -> 
     ...     _ = cv2.rectangle(scan, (x, y), (x + width, y + height), 0, 2)
     >>> form = FormTemplate("exam", (FormPage(400, 300),), (Field("mark", boxes),))
     >>> found = register(np.rot90(scan, 2).copy(), form)
-    >>> found.method, found.fit, np.rint(found.corners_of(boxes[0])[0]).tolist()
-    ('frames', 1.0, [359.0, 239.0])
+    >>> found.method, found.fit, bool(np.abs(found.corners_of(boxes[0])[0] - (359, 239)).max() < 1)
+    ('frames', 1.0, True)
     """
     return Registrar(template).register(scan, page=page)
 

@@ -15,7 +15,7 @@ pytestmark = GRADIO_WARNINGS
 
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-TABS = ["Read one", "Look inside", "Read a page or form", "Read a folder", "Check and teach"]
+TABS = ["Read one", "Look inside", "Read a page or form", "Read a folder", "Check and teach", "My alphabet"]
 
 
 def is_in_view(found: Locator) -> bool:
@@ -28,11 +28,11 @@ def is_in_view(found: Locator) -> bool:
 
 
 @pytest.mark.parametrize("width", [390, 360, 320])
-def test_five_tabs_and_the_answer_are_seen_on_a_phone_without_scrolling(open_page: Open, width: int) -> None:
+def test_six_tabs_and_the_answer_are_seen_on_a_phone_without_scrolling(open_page: Open, width: int) -> None:
     page = open_page(**PHONE | {"viewport": {"width": width, "height": 844}})
     shown = page.locator("#tabs > .tab-wrapper [role=tablist] [role=tab]")
     page.wait_for_function(
-        "document.querySelectorAll('#tabs > .tab-wrapper [role=tablist] [role=tab]').length === 5"
+        "document.querySelectorAll('#tabs > .tab-wrapper [role=tablist] [role=tab]').length === 6"
     )
     assert shown.all_inner_texts() == TABS
     assert all(is_in_view(each) for each in shown.all())

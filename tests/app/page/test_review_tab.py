@@ -29,9 +29,19 @@ def context(tmp_path: Path) -> Context:
     return Context(ModelRegistry(["digits"]), Limits(), tmp_path / "kept here", gr.State(), gr.Dropdown())
 
 
-def _png(text: str, angle: float) -> bytes:
+FACES = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+)
+
+
+def _png(text: str, angle: float, hand: int = 0) -> bytes:
+    """A letter; other hands have other faces, sizes and pens, so that none is a near copy of another."""
     page = np.full((80, 80), 255, np.uint8)
-    cv2.putText(page, text, (20, 62), cv2.FONT_HERSHEY_SIMPLEX, 2, 0, 6, cv2.LINE_AA)
+    face, size, pen = FACES[hand % len(FACES)], 1.5 + 0.13 * (hand % 5), 3 + 2 * (hand % 3)
+    cv2.putText(page, text, (20, 62), face, size, 0, pen, cv2.LINE_AA)
     turn = cv2.getRotationMatrix2D((40, 40), angle, 1)
     page = cv2.warpAffine(page, turn, (80, 80), borderValue=255)
     return cv2.imencode(".png", page)[1].tobytes()
@@ -41,7 +51,7 @@ def _with_examples(folder: Path) -> Session:
     visit = Session()
     for at, text in enumerate(["A"] * 10 + ["3"] * 6):
         image = folder / f"{at}.png"
-        image.write_bytes(_png(text, 3 * (at % 5) - 6))
+        image.write_bytes(_png(text, 5 * (at % 7) - 15, at))
         visit.kept.append(SavedExample("digits", text, image))
     return visit
 

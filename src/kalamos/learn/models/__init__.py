@@ -8,7 +8,7 @@ in order, are what feature maps are exported from.
 >>> count_parameters(network)
 86218
 >>> ARCHITECTURES.names()[:4]
-('cnn2', 'cnn3', 'cnn64', 'kalamos_m')
+('cnn2', 'cnn3', 'cnn64', 'kalamos_glyphs')
 """
 
 from __future__ import annotations
