@@ -72,20 +72,27 @@ def _print_list() -> None:
     from rich.table import Table
 
     from kalamos.model_file import read_spec
-    from kalamos.zoo import model_path, names
+    from kalamos.zoo import base_names, model_path, names
 
     table = Table("model", "reads", "parameters", "size", "accuracy [95 %]", box=None, pad_edge=False)
     for column in table.columns[2:4]:
         column.justify = "right"
-    for name in names():
+    for name in (*names(), *base_names()):
         path = model_path(name)
         spec = read_spec(path)
         accuracy = "; ".join(
             f"{m.dataset} {m.accuracy:.2%} [{m.interval[0]:.2%}, {m.interval[1]:.2%}]" for m in spec.metrics
         )
-        reads = f"{len(spec.alphabet)} {spec.alphabet.name}"
+        base = name in base_names()
+        reads = "what it is taught" if base else f"{len(spec.alphabet)} {spec.alphabet.name}"
         size = _kilobytes(path.stat().st_size)
-        table.add_row(name, reads, f"{spec.parameters:,}", size, accuracy or "not measured")
+        table.add_row(
+            name,
+            reads,
+            f"{spec.parameters:,}",
+            size,
+            accuracy or ("see kalamos teach" if base else "not measured"),
+        )
     Console().print(table)
 
 
