@@ -37,7 +37,7 @@ def own(draw, each: int, names: str) -> Dataset:
 def test_nothing_said_means_the_base_model_and_a_budget_by_the_data() -> None:
     recipe = choose_recipe(LETTERS, None)
     assert (recipe.arch, recipe.weights, recipe.outliers) == ("kalamos_glyphs", "glyphs", "auto")
-    assert (recipe.split, recipe.budget, recipe.checkpoint) == ("auto", "data", "best")
+    assert (recipe.split, recipe.budget, recipe.checkpoint) == ("auto", "data", "last")
     assert Preprocessor(recipe.preprocessing).output_size() == 40
     assert recipe.augmentation.elastic > 0
 

@@ -50,7 +50,10 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "lr": 3e-4,
     "split": "auto",
     "budget": "data",
-    "checkpoint": "best",
+    # Among few images held out the best epoch is one of chance, and often the first: of the development
+    # alphabets the last epoch reads 100 % (Tagalog) and 97.8 % (Korean) of other hands, the best 98.2 % and
+    # 97.5 %.
+    "checkpoint": "last",
 }
 """What an own dataset is trained with where nothing else is said."""
 
