@@ -22,6 +22,7 @@ from kalamos.datasets.render import vary_glyph
 from kalamos.errors import DatasetError, UsageError, suggest
 from kalamos.finetune.examples import Examples, check_label
 from kalamos.images.files import display_name
+from kalamos.sheets.labels import clusters
 
 __all__ = ["FONTS", "characters_of_script", "draw_examples", "find_fonts", "split_characters"]
 
@@ -65,20 +66,13 @@ def split_characters(text: str) -> tuple[str, ...]:
     (('α', 'β', 'γ'), 1)
     """
     found: list[str] = []
-    space = True
-    for character in unicodedata.normalize("NFC", text):
-        if character.isspace():
-            space = True
-        elif unicodedata.category(character) in MARKS or character in "\u200c\u200d":
-            if space or not found:
-                raise UsageError(
-                    f"{character!r} combines with a letter, and none stands before it",
-                    remedy="write it after the letter that carries it",
-                )
-            found[-1] += character
-        else:
-            found.append(character)
-            space = False
+    for word in unicodedata.normalize("NFC", text).split():
+        if unicodedata.category(word[0]) in MARKS:
+            raise UsageError(
+                f"{word[0]!r} combines with a letter, and none stands before it",
+                remedy="write it after the letter that carries it",
+            )
+        found += clusters(word)
     if not found:
         raise UsageError("no character was given", remedy='write them together, as in --chars "αβγ"')
     return tuple(dict.fromkeys(check_label(each) for each in found))

@@ -21,6 +21,7 @@ from kalamos.finetune.from_fonts import FONTS
 from kalamos.finetune.head import Head, split_model, with_head
 from kalamos.finetune.prototypes import (
     HeldOut,
+    directions_of,
     fit_alphabet,
     leave_hands_out,
     other_characters,
@@ -185,7 +186,7 @@ def _answers(held: HeldOut | None, n: int, labels: tuple[str, ...]) -> list[str 
 
 def _look_alikes(head: Head, labels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """The pairs of classes that are nearest to each other, the nearest first."""
-    directions = head.weight / np.linalg.norm(head.weight, axis=1, keepdims=True)
+    directions = directions_of(head.weight)
     cosines = np.triu(directions @ directions.T, 1)
     pairs = np.argwhere(cosines >= ALIKE_COSINE).tolist()
     pairs.sort(key=lambda pair: -cosines[pair[0], pair[1]])

@@ -24,6 +24,7 @@ from kalamos.finetune.head import MAX_REGRESSION, Head, fit_head
 
 __all__ = [
     "HeldOut",
+    "directions_of",
     "fit_alphabet",
     "leave_hands_out",
     "other_characters",
@@ -54,7 +55,7 @@ def other_characters() -> NDArray[np.float32]:
 
 def unlike(head: Head, others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return those of others' embeddings [M, D] that look like none of the classes of a head."""
-    near = _directions(others) @ _directions(head.weight).T
+    near = directions_of(others) @ directions_of(head.weight).T
     kept: NDArray[np.float32] = others[near.max(axis=1) < LOOK_ALIKE_COSINE]
     return kept
 
@@ -88,7 +89,8 @@ def fit_alphabet(embedded: NDArray[np.float32], codes: NDArray[np.int64], classe
     )
 
 
-def _directions(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
+def directions_of(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scale embeddings, or the rows of a head, [N, D] to length 1."""
     wide = embeddings.astype(np.float64)
     unit: NDArray[np.float64] = wide / np.linalg.norm(wide, axis=1, keepdims=True)
     return unit

@@ -50,9 +50,8 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "lr": 3e-4,
     "split": "auto",
     "budget": "data",
-    # Among few images held out the best epoch is one of chance, and often the first: of the development
-    # alphabets the last epoch reads 100 % (Tagalog) and 97.8 % (Korean) of other hands, the best 98.2 % and
-    # 97.5 %.
+    # Among few images held out the best epoch is one of chance, and often the first: the last one reads other
+    # hands better (`benchmarks/alphabets.py --train`).
     "checkpoint": "last",
 }
 """What an own dataset is trained with where nothing else is said."""

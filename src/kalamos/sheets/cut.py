@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import ImageError
 from kalamos.forms.geometry import Grey
+from kalamos.images import MAX_PIXELS
 from kalamos.inputs.item import Item, load_item, name_of
 from kalamos.parallel import default_jobs, ordered_map
 from kalamos.sheets.cutting import cut_characters
@@ -25,9 +26,6 @@ from kalamos.sheets.letters import LetterFolder
 from kalamos.sheets.plan import SheetPlan
 
 __all__ = ["CutScan", "SheetCutter"]
-
-MAX_PIXELS: Final = 50_000_000
-"""Of a scan, height x width."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from kalamos.pages.cells import (
 )
 from kalamos.pages.ink_map import paper_around
 from kalamos.preprocessing.ink import InkMap, find_ink
+from kalamos.recognizer import CHUNK
 from kalamos.sheets.erasing import erase_lines
 
 __all__ = ["CutBox", "cut_characters"]
@@ -36,9 +37,6 @@ MARGIN: Final = 0.2
 
 SHOWN_FRACTION: Final = MARGIN / (1 + 2 * MARGIN)
 """The same of the picture's width."""
-
-CHUNK: Final = 64
-"""Boxes a run of the ink finder."""
 
 MAX_SIDE_PX: Final = 256
 """Of a box on the pictures: larger ones are reduced."""

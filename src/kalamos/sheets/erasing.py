@@ -128,21 +128,3 @@ def _sampled(image: Grey, points: NDArray[np.float64]) -> NDArray[np.float32]:
         for start in range(0, len(rows), MAX_ROWS)
     ]
     return np.concatenate(parts).astype(np.float32).reshape(points.shape[:-1])
-
-
-def _upright(
-    scan: Grey, box: NDArray[np.float64], target: NDArray[np.float64], size: NDArray[np.int_], scale: float
-) -> Grey:
-    matrix = cv2.getPerspectiveTransform(box.astype(np.float32), target.astype(np.float32))
-    width, height = (int(length) for length in size)
-    if scale >= 0.75:
-        return cv2.warpPerspective(  # type: ignore[return-value]
-            scan, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-    # Drawn several times as large and reduced by area, or thin strokes would fall between the pixels.
-    times = int(np.ceil(1 / scale))
-    larger = np.diag([times, times, 1.0]) @ matrix
-    drawn = cv2.warpPerspective(
-        scan, larger, (width * times, height * times), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

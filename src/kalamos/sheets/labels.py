@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from kalamos.errors import FormError
 
-__all__ = ["Caption", "name_of_label", "parse_chars", "read_labels"]
+__all__ = ["Caption", "clusters", "name_of_label", "parse_chars", "read_labels"]
 
 MAX_FILE_BYTES: Final = 4 << 20
 
@@ -33,13 +33,15 @@ def parse_chars(text: str) -> tuple[str, ...]:
     (('ա', 'բ', 'գ'), ('a', 'b', 'c'), ('ch', 'll'), 2)
     """
     words = text.split()
-    return tuple(
-        unicodedata.normalize("NFC", each) for each in (words if len(words) > 1 else _clusters(text))
-    )
+    return tuple(unicodedata.normalize("NFC", each) for each in (words if len(words) > 1 else clusters(text)))
 
 
-def _clusters(text: str) -> Iterator[str]:
-    """Yield characters, each with the marks and joiners behind it and what a joiner binds to it."""
+def clusters(text: str) -> Iterator[str]:
+    """Yield characters, each with the marks and joiners behind it and what a joiner binds to it.
+
+    >>> [len(each) for each in clusters("कि ")]
+    [2]
+    """
     cluster = ""
     for character in text.strip():
         binds = unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") or cluster.endswith("\u200d")
