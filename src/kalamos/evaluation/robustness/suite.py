@@ -297,9 +297,10 @@ def measure(
     shape = len(chosen), len(STRENGTHS), len(rows)
     predicted, answered = np.empty(shape, np.int64), np.empty(shape, np.bool_)
     confidence, folded = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    columns: tuple[NDArray[Any], ...] = predicted, confidence, folded, answered
     answers = ordered_map(read, tasks, chunk=CHUNK, jobs=default_jobs())
     for done, answer in enumerate(answers, start=1):
-        for array, value in zip((predicted, confidence, folded, answered), answer, strict=True):
+        for array, value in zip(columns, answer, strict=True):
             array.flat[done - 1] = value
         if done % CHUNK == 0 or done == predicted.size:
             on_progress(done)
