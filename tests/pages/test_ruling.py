@@ -115,3 +115,26 @@ def test_any_picture_is_looked_at(image: Grey) -> None:
         assert grid.cells
         for cell in grid.cells:
             assert np.isfinite(cell.corners).all()
+
+
+def test_a_full_grid_keeps_cells_whose_outer_line_is_out_of_the_picture() -> None:
+    page = np.ascontiguousarray(lattice(9, 9)[:, 80:])  # the first line is at the picture's edge
+    page[80 + 7 * 60 + 3 : 80 + 9 * 60 - 3, :6] = 235  # and of the last two rows it is beyond
+    grid = largest(page)
+    assert (grid.rows, grid.columns, len(grid.cells)) == (9, 9, 81)
+
+
+def test_what_is_in_pieces_beside_a_full_grid_is_none_of_it() -> None:
+    page = lattice(6, 6)
+    for row in (0, 3, 4, 5):  # what is printed beside a grid may look like cells, out of focus
+        top = 80 + 60 * row
+        cv2.rectangle(page, (440, top), (500, top + 60), 60, 2)
+    grid = largest(page)
+    assert (grid.rows, grid.columns, len(grid.cells)) == (6, 6, 36)
+
+
+def test_a_shorter_last_row_stays_in_its_table() -> None:
+    page = lattice(5, 5)
+    page[80 + 4 * 60 + 3 :, 80 + 3 * 60 + 3 :] = 235
+    grid = largest(page)
+    assert (grid.rows, grid.columns, len(grid.cells)) == (5, 5, 23)

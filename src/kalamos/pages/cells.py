@@ -43,12 +43,9 @@ MIN_CONTRAST_GRAIN: Final = 2.5
 picture's finest grain."""
 
 USUAL_QUANTILE: Final = 0.75
-MIN_CONTRAST_FRACTION: Final = 0.2
-"""Ink has at least this part of the contrast that most cells' ink has: in an empty cell the finder may see
-the paper's own stains."""
-
-FAINT_FRACTION, KNOWN_FAINT = 0.35, 0.5
-"""Ink of less than this part of the usual contrast is a stain, unless it is so probably a character."""
+FAINTEST_FRACTION, FAINT_FRACTION, KNOWN_FAINT = 0.2, 0.35, 0.5
+"""Ink of less than these parts of the contrast that most cells' ink has is the paper's own, and is perhaps a
+stain, unless it is so probably a character: grey print stands beside black pens."""
 
 BLANK, MAYBE_BLANK, INKED = 0.999, 0.9, 0.0005
 """The probability that a cell is blank: without ink; with what may be dust; with a character's ink."""
@@ -111,14 +108,15 @@ def _read_some(
     if not inks:
         return read
     usual = float(np.quantile([ink.contrast for ink in inks.values()], USUAL_QUANTILE))
-    inks = {row: ink for row, ink in inks.items() if ink.contrast >= MIN_CONTRAST_FRACTION * usual}
     inference = reader.infer_ink([ink.image for ink in inks.values()], rule.class_mask)
     rows = [*inks]
     answers = predictions_of(inference, [None] * len(inference.rows), rule)
     for place, answer in zip(inference.rows.tolist(), answers, strict=True):
         ink = inks[rows[place]]
-        faint = ink.contrast < FAINT_FRACTION * usual and answer.known is not None
-        stain = faint and (answer.known or 0.0) < KNOWN_FAINT
+        likely = answer.known is not None and answer.known >= KNOWN_FAINT
+        if ink.contrast < FAINTEST_FRACTION * usual and not likely:
+            continue
+        stain = ink.contrast < FAINT_FRACTION * usual and answer.known is not None and not likely
         read[rows[place]] = CellReading(answer, MAYBE_BLANK if ink.stray or stain else INKED, ink.longer)
     return read
 

@@ -8,7 +8,7 @@ faint lines there suffice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 import cv2
@@ -16,9 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.pages.curves import regular_corners
-from kalamos.pages.quads import are_convex, fit_sides, side_lengths
+from kalamos.pages.quads import fit_sides, side_lengths
 
-__all__ = ["Lattice", "complete", "join", "merged_cells", "split_ragged", "without_strays"]
+__all__ = [
+    "Lattice",
+    "foretell",
+    "foretell_second",
+    "join",
+    "known_corners",
+    "line_level",
+    "merged_cells",
+    "split_ragged",
+    "straighten",
+    "without_odd",
+    "without_strays",
+]
 
 Quads = NDArray[np.float32]
 Place = tuple[int, int]
@@ -63,18 +75,8 @@ MAX_STRAY: Final = 0.22
 """A corner that lies farther from where its neighbours foretell it (as a share of the cell's side) is
 wrong."""
 
-SEARCH_SHARE: Final = 0.14
-"""How far from its foretold place a line is looked for, as a share of the cell's side."""
-
-MIN_INNER_COVERAGE, MIN_INNER_SIDE = 0.6, 0.2
-"""The share of its sides along which a foretold cell between others must have lines: in the mean, and
-each;"""
-
 MIN_OUTER_COVERAGE, MIN_OUTER_SIDE = 0.75, 0.5
 """and one beyond the others, which begins a row or a column."""
-
-MIN_OUTER_SHARE: Final = 0.6
-"""Of the foretold cells of a row or a column beyond the others, so many must be there."""
 
 MIN_LINE_SHARE: Final = 0.35
 """A foretold line must be at least so dark, as a share of the lattice's lines."""
@@ -86,14 +88,12 @@ MIN_EDGE_FILL: Final = 0.5
 """The first and last row and column of a grid have cells at so many of their places; else they are none
 of it."""
 
+MIN_FULL_FILL, MIN_FULL_CELLS = 0.9, 9
+"""A grid with cells at so many of its places, and so many cells, is a full one: what is in pieces along its
+edge is none of it."""
+
 MIN_BOXES_FILL: Final = 0.9
 """Separate boxes are a grid where so many of its places are taken, else rows."""
-
-MIN_CONTINUED: Final = 0.5
-"""A line goes on beyond a lattice if it is at least so dark there, as a share of its darkness before."""
-
-MAX_ROUNDS: Final = 24
-"""Of looking for foretold cells; each may add a row and a column."""
 
 
 class Lattice:
@@ -368,7 +368,7 @@ def _parallelograms(cells: dict[Place, Quads], place: Place) -> list[Quads]:
     return found
 
 
-def _known(lattice: Lattice) -> tuple[NDArray[np.float64], Place]:
+def known_corners(lattice: Lattice) -> tuple[NDArray[np.float64], Place]:
     """Return the corners of all places, [R, C, 4, 2], NaN without a cell, and the first row and column."""
     first_row, last_row, first_column, last_column = lattice.bounds()
     known = np.full((last_row - first_row + 1, last_column - first_column + 1, 4, 2), np.nan)
@@ -379,7 +379,7 @@ def _known(lattice: Lattice) -> tuple[NDArray[np.float64], Place]:
 
 def straighten(dark: NDArray[np.uint8], lattice: Lattice) -> None:
     """Lay cells that are off the curves of their row or column (a stroke was taken for a line) onto these."""
-    known, (first_row, first_column) = _known(lattice)
+    known, (first_row, first_column) = known_corners(lattice)
     regular = regular_corners(known)
     places = list(lattice.cells)
     index = tuple(np.array(places).T - np.array([[first_row], [first_column]]))
@@ -389,7 +389,7 @@ def straighten(dark: NDArray[np.uint8], lattice: Lattice) -> None:
     if not off.any():
         return
     fit = fit_sides(
-        dark, right[off], allowed[off], allowed[off], level=MIN_LINE_SHARE * _level(dark, lattice)
+        dark, right[off], allowed[off], allowed[off], level=MIN_LINE_SHARE * line_level(dark, lattice)
     )
     near = (np.abs(fit.quads - right[off]).max(axis=(1, 2)) <= allowed[off]) & (
         fit.coverage.min(axis=1) > MIN_OUTER_SIDE
@@ -399,7 +399,7 @@ def straighten(dark: NDArray[np.uint8], lattice: Lattice) -> None:
         lattice.cells[places[wrong]] = corners[number]
 
 
-def _foretell(cells: dict[Place, Quads], place: Place) -> Quads | None:
+def foretell(cells: dict[Place, Quads], place: Place) -> Quads | None:
     found = _parallelograms(cells, place)
     row, column = place
     if not found:
@@ -415,7 +415,7 @@ def _foretell(cells: dict[Place, Quads], place: Place) -> Quads | None:
     return np.asarray(np.median(found, axis=0), np.float32) if found else None
 
 
-def _foretell_second(cells: dict[Place, Quads], place: Place) -> Quads | None:
+def foretell_second(cells: dict[Place, Quads], place: Place) -> Quads | None:
     """Return where a cell would be that is two steps from known ones."""
     row, column = place
     for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
@@ -428,164 +428,10 @@ def _foretell_second(cells: dict[Place, Quads], place: Place) -> Quads | None:
     return None
 
 
-def complete(dark: NDArray[np.uint8], lattices: list[Lattice]) -> list[Lattice]:
-    """Add the cells that lattices foretell and that have lines, or that another lattice holds already."""
-    lattices = list(lattices)
-    done: list[Lattice] = []
-    while lattices:
-        lattice = lattices.pop(0)
-        straighten(dark, lattice)
-        _grow(dark, lattice, lattices)
-        straighten(dark, lattice)
-        lattices = [other for other in lattices if other.cells]
-        done.append(lattice)
-    return done
-
-
-def _grow(dark: NDArray[np.uint8], lattice: Lattice, others: list[Lattice]) -> None:
-    refused: dict[Place, Quads] = {}
-    for _ in range(MAX_ROUNDS):
-        foretold = _foretold(lattice, dark.shape)
-        grown = False
-        for place, corners in foretold.items():
-            if place not in lattice.cells and _absorb(lattice, place, corners, others):
-                grown = True
-        left = {
-            place: corners
-            for place, corners in foretold.items()
-            if place not in lattice.cells
-            and _is_next(lattice, place)
-            and (place not in refused or np.abs(refused[place] - corners).max() > MAX_SKEW_PX)
-        }
-        if left:
-            accepted = _accepted(dark, lattice, left)
-            lattice.cells.update(accepted)
-            grown = grown or bool(accepted)
-            refused.update((place, left[place]) for place in left.keys() - accepted.keys())
-        if not grown:
-            return
-
-
-def _foretold(lattice: Lattice, shape: tuple[int, ...]) -> dict[Place, Quads]:
-    """Return where the lattice's next cells would be, and the ones after them, within the image."""
-    known, first = _known(lattice)
-    regular = regular_corners(known).astype(np.float32)
-    found = {}
-    for place in _frontier(lattice):
-        row, column = place[0] - first[0], place[1] - first[1]
-        corners = None
-        if 0 <= row < len(known) and 0 <= column < known.shape[1] and np.isfinite(regular[row, column]).all():
-            corners = regular[row, column]
-        elif _is_next(lattice, place):
-            corners = _foretell(lattice.cells, place)
-        else:
-            corners = _foretell_second(lattice.cells, place)
-        if corners is not None and _is_within(corners, shape):
-            found[place] = corners
-    return found
-
-
-def _accepted(dark: NDArray[np.uint8], lattice: Lattice, foretold: dict[Place, Quads]) -> dict[Place, Quads]:
-    """Return those of the foretold cells that have lines, and the corners of these."""
-    quads = np.stack(list(foretold.values()))
-    reach = np.maximum(SEARCH_SHARE * side_lengths(quads).min(axis=1), 3).astype(np.float32)
-    fit = fit_sides(dark, quads, reach, reach, level=MIN_LINE_SHARE * _level(dark, lattice))
-    accepted = {
-        place: number
-        for number, place in enumerate(foretold)
-        if _is_cell(fit.quads[number], fit.coverage[number], lattice, place)
-    }
-    for places in _outside(lattice, foretold):
-        if sum(place in accepted for place in places) < MIN_OUTER_SHARE * len(places):
-            for place in places:
-                accepted.pop(place, None)
-    outer = [place for places in _outside(lattice, accepted) for place in places]
-    if outer:
-        near = np.full(len(lattice.cells), 2, np.float32)
-        levels = dict(zip(lattice.cells, fit_sides(dark, lattice.quads(), near, near).level, strict=True))
-        for place in outer:
-            if place in accepted and not _continues(fit.level[accepted[place]], place, levels):
-                del accepted[place]
-    return {place: fit.quads[number] for place, number in accepted.items()}
-
-
-def _outside(lattice: Lattice, places: Iterable[Place]) -> list[list[Place]]:
-    """Return the places above, below, left and right of all cells of a lattice."""
-    first_row, last_row, first_column, last_column = lattice.bounds()
-    return [
-        [place for place in places if place[0] < first_row],
-        [place for place in places if place[0] > last_row],
-        [place for place in places if place[1] < first_column],
-        [place for place in places if place[1] > last_column],
-    ]
-
-
-def _is_cell(corners: Quads, coverage: NDArray[np.float32], lattice: Lattice, place: Place) -> bool:
-    row, column = place
-    first_row, last_row, first_column, last_column = lattice.bounds()
-    inner = first_row <= row <= last_row and first_column <= column <= last_column
-    mean, least = (MIN_INNER_COVERAGE, MIN_INNER_SIDE) if inner else (MIN_OUTER_COVERAGE, MIN_OUTER_SIDE)
-    coverage = coverage.copy()
-    for side, (down, right) in enumerate(((-1, 0), (0, 1), (1, 0), (0, -1))):
-        neighbour = lattice.cells.get((row + down, column + right))
-        if neighbour is not None:
-            facing = neighbour[[(side + 3) % 4, (side + 2) % 4]]
-            if np.abs(facing - corners[[side, (side + 1) % 4]]).max() <= MAX_SHARED_CORNER_PX:
-                coverage[side] = 1  # the neighbour's line is this one's
-    return bool(are_convex(corners[None])[0] and coverage.mean() >= mean and coverage.min() >= least)
-
-
-def _continues(level: NDArray[np.float32], place: Place, levels: dict[Place, NDArray[np.float32]]) -> bool:
-    """Return whether the lines of a cell are as dark as those of the neighbour that they continue."""
-    for step, sides in (((0, 1), (0, 2)), ((0, -1), (0, 2)), ((1, 0), (1, 3)), ((-1, 0), (1, 3))):
-        neighbour = levels.get((place[0] + step[0], place[1] + step[1]))
-        if neighbour is not None and (level < MIN_CONTINUED * neighbour)[list(sides)].any():
-            return False
-    return True
-
-
-def _level(dark: NDArray[np.uint8], lattice: Lattice) -> float:
+def line_level(dark: NDArray[np.uint8], lattice: Lattice) -> float:
     quads = np.stack(list(lattice.cells.values())[:40])
     reach = np.full(len(quads), 2, np.float32)
     return float(np.percentile(fit_sides(dark, quads, reach, reach).level, 25))
-
-
-def _frontier(lattice: Lattice) -> set[Place]:
-    steps = ((0, 1), (0, -1), (1, 0), (-1, 0), (0, 2), (0, -2), (2, 0), (-2, 0))
-    return {
-        (row + down, column + right) for row, column in lattice.cells for down, right in steps
-    } - lattice.cells.keys()
-
-
-def _is_next(lattice: Lattice, place: Place) -> bool:
-    row, column = place
-    return any((row + y, column + x) in lattice.cells for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0)))
-
-
-def _is_within(corners: Quads, shape: tuple[int, ...]) -> bool:
-    margin = MAX_STRAY * float(side_lengths(corners[None]).min())
-    upper = np.array(shape[::-1]) - 1 + margin
-    return bool((corners >= -margin).all() and (corners <= upper).all())
-
-
-def _absorb(lattice: Lattice, place: Place, corners: Quads, others: list[Lattice]) -> bool:
-    """Take over another lattice, one of whose cells lies where a cell is foretold."""
-    reach = MAX_STRAY * float(side_lengths(corners[None]).min()) + MAX_SKEW_PX
-    for other in others:
-        for where, found in other.cells.items():
-            if (
-                abs(float(found[0, 0] - corners[0, 0])) > reach
-                or float(np.abs(found - corners).max()) > reach
-            ):
-                continue
-            shift = (place[0] - where[0], place[1] - where[1])
-            moved = {(row + shift[0], column + shift[1]): (row, column) for row, column in other.cells}
-            if moved.keys() & lattice.cells.keys():
-                moved = {place: where}
-            for new, old in moved.items():
-                lattice.cells[new] = other.cells.pop(old)
-            return True
-    return False
 
 
 def split_ragged(lattice: Lattice) -> list[Lattice]:
@@ -601,8 +447,11 @@ def split_ragged(lattice: Lattice) -> list[Lattice]:
             (1, first_column, rows),
             (1, last_column, rows),
         ):
-            edge = [place for place in cells if place[axis] == at]
-            if len(edge) < MIN_EDGE_FILL * places and len(edge) < len(cells):
+            edge = sorted(place for place in cells if place[axis] == at)
+            inner = len(cells) - len(edge)
+            is_full = inner >= max(MIN_FULL_CELLS, MIN_FULL_FILL * (rows * columns - places))
+            in_pieces = len(edge) <= edge[-1][1 - axis] - edge[0][1 - axis]
+            if inner and (len(edge) < MIN_EDGE_FILL * places or (is_full and in_pieces)):
                 pieces.append(Lattice({place: cells.pop(place) for place in edge}))
                 break
         else:
@@ -651,7 +500,7 @@ def merged_cells(lattices: list[Lattice]) -> list[Lattice]:
             for column in range(first_column, last_column + 1)
         } - table.cells.keys()
         foretold = {
-            place: corners for place in empty if (corners := _foretell(table.cells, place)) is not None
+            place: corners for place in empty if (corners := foretell(table.cells, place)) is not None
         }
         for one in lone:
             if id(one) in taken or not foretold:

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from kalamos.errors import InvalidArrayError
 from kalamos.pages.fragments import are_fragments
+from kalamos.pages.growing import complete
 from kalamos.pages.lattice import (
     Lattice,
-    complete,
     join,
     merged_cells,
     split_ragged,

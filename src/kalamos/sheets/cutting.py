@@ -16,7 +16,7 @@ from kalamos.forms.cutting import cut_boxes
 from kalamos.forms.geometry import Grey, square_sides
 from kalamos.pages.cells import (
     FAINT_FRACTION,
-    MIN_CONTRAST_FRACTION,
+    FAINTEST_FRACTION,
     USUAL_QUANTILE,
     Ink,
     ink_of,
@@ -109,7 +109,7 @@ def cut_characters(scan: Grey, corners: NDArray[np.floating]) -> list[CutBox]:
     cuts = []
     for box, (ink_map, ink) in zip(boxes, found, strict=True):
         side = float(square_sides(box[None])[0])
-        if ink is None or ink.contrast < MIN_CONTRAST_FRACTION * usual:
+        if ink is None or ink.contrast < FAINTEST_FRACTION * usual:
             cuts.append(CutBox(None, None, side, False))
             continue
         longer = min(float(np.linalg.norm(box - np.roll(box, -1, axis=0), axis=1).max()), MAX_SIDE_PX)
