@@ -29,7 +29,7 @@ from kalamos.pages.lattice import (
 )
 from kalamos.pages.quads import SideFit, are_convex, fit_sides, side_lengths
 
-__all__ = ["complete"]
+__all__ = ["complete", "fill_gaps"]
 
 SEARCH_SHARE: Final = 0.14
 """How far from its foretold place a line is looked for, as a share of the cell's side."""
@@ -60,7 +60,6 @@ def complete(dark: NDArray[np.uint8], lattices: list[Lattice]) -> list[Lattice]:
         lattice = lattices.pop(0)
         straighten(dark, lattice)
         _grow(dark, lattice, lattices)
-        _fill(dark, lattice)
         straighten(dark, lattice)
         lattices = [other for other in lattices if other.cells]
         done.append(lattice)
@@ -91,20 +90,20 @@ def _grow(dark: NDArray[np.uint8], lattice: Lattice, others: list[Lattice]) -> N
             return
 
 
-def _fill(dark: NDArray[np.uint8], lattice: Lattice) -> None:
+def fill_gaps(dark: NDArray[np.uint8], lattice: Lattice) -> Lattice:
     """Add the cells that a full lattice misses: a line of theirs is too faint, or out of the image."""
     while True:
         first_row, last_row, first_column, last_column = lattice.bounds()
         rows, columns = last_row - first_row + 1, last_column - first_column + 1
         if min(rows, columns) < 2 or len(lattice.cells) < max(MIN_FULL_CELLS, MIN_FULL_FILL * rows * columns):
-            return
+            return lattice
         missing = {
             place: corners
             for place, corners in _foretold(lattice, dark.shape).items()
             if first_row <= place[0] <= last_row and first_column <= place[1] <= last_column
         }
         if not missing:
-            return
+            return lattice
         fit = _fitted(dark, lattice, np.stack(list(missing.values())), MIN_FAINT_LINE_SHARE)
         seen = {
             place: corners
@@ -116,7 +115,7 @@ def _fill(dark: NDArray[np.uint8], lattice: Lattice) -> None:
             >= MIN_SEEN_SIDES
         }
         if not seen:
-            return
+            return lattice
         lattice.cells.update(seen)
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import InvalidArrayError
 from kalamos.pages.fragments import are_fragments
-from kalamos.pages.growing import complete
+from kalamos.pages.growing import complete, fill_gaps
 from kalamos.pages.lattice import (
     Lattice,
     join,
@@ -188,7 +188,8 @@ def _lattices(dark: Grey) -> list[Lattice]:
     lattices = [piece for one in join(quads, dark.shape) for piece in without_strays(one)]
     lattices = [piece for one in lattices for piece in without_odd(one)]
     lattices = complete(dark, sorted(lattices, key=lambda one: -len(one.cells)))
-    lattices = merged_cells([piece for lattice in lattices for piece in split_ragged(lattice)])
+    pieces = [piece for lattice in lattices for piece in split_ragged(lattice)]
+    lattices = merged_cells([fill_gaps(dark, piece) for piece in pieces])
     return _without_overlaps(dark, lattices)
 
 
