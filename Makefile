@@ -86,8 +86,11 @@ fonts: $(VENV)/.everything  ## get and draw the open fonts that recipes/*-fonts.
 		--list recipes/handwriting-fonts.txt -o build/rendered/latin-47
 	$(BIN)/kalamos data render build/arabic-fonts --alphabet arabic-digits --per-glyph 12 --side train \
 		--list recipes/arabic-fonts.txt -o build/rendered/arabic-digits
+	$(BIN)/kalamos data render build/arabic-fonts --alphabet arabic-28 --per-glyph 8 --side train \
+		--list recipes/arabic-fonts.txt -o build/rendered/arabic-28
 	$(BIN)/kalamos data render build/print-fonts --alphabet digits --per-glyph 12 --side train \
 		--list recipes/print-fonts.txt -o build/rendered/print-digits
+	$(BIN)/python benchmarks/draw_cells.py build/print-fonts recipes/print-fonts.txt build/rendered/cell-digits
 	$(BIN)/kalamos data render build/print-fonts --alphabet digits --side judge \
 		--list recipes/print-fonts.txt -o build/judged/print-digits
 	$(BIN)/kalamos data render build/fonts --alphabet digits --side judge \
