@@ -67,7 +67,7 @@ export class Answer {
   }
 }
 
-function paint(canvas: HTMLCanvasElement, image: Grey): void {
+export function paint(canvas: HTMLCanvasElement, image: Grey): void {
   [canvas.width, canvas.height] = [image.width, image.height];
   const pixels = new ImageData(image.width, image.height);
   image.data.forEach((level, at) => pixels.data.set([level, level, level, 255], 4 * at));
