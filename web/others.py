@@ -1,7 +1,7 @@
 """Write what the page knows of other alphabets' characters: python web/others.py.
 
-Every fifth of the embeddings that `kalamos teach` compares with, which is as many as one file of 9 MB has room
-for: a scale, float32, then int8 [M, D], little-endian.
+Every fifth of the embeddings that `kalamos teach` compares with, as many as one file of 9 MB has room for: a
+scale, float32, then int8 [M, D], little-endian.
 """
 
 from __future__ import annotations

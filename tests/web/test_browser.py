@@ -27,6 +27,7 @@ ALIF: Points = [(0.5, 0.15), (0.49, 0.85)]
 
 
 def draw(page: Page, points: Points) -> None:
+    page.locator("#pad canvas").scroll_into_view_if_needed()
     box = page.locator("#pad canvas").bounding_box()
     assert box is not None
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]

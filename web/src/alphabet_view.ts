@@ -15,6 +15,8 @@ import type { Grey } from "./vision";
 import { NoArchive, unzip, zip } from "./zip";
 
 const NAME_KEY = "kalamos.alphabet";
+/** How long what was done is told; the counts on the card stay. */
+const TOLD_MS = 8_000;
 const ZIP = /\.zip$/i;
 
 /** What the card needs of the page around it. */
@@ -43,6 +45,7 @@ export class AlphabetView {
   private asked = "";
   /** What is done one after the other, so that no change is lost to one that began later. */
   private work: Promise<void> = Promise.resolve();
+  private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly alphabet: OwnAlphabet,
@@ -265,6 +268,8 @@ export class AlphabetView {
 
   private tell(text: Text, values: Record<string, string | number> = {}): void {
     this.told.textContent = say(text, values);
+    clearTimeout(this.timer);
+    if (text !== "working") this.timer = setTimeout(() => (this.told.textContent = ""), TOLD_MS);
   }
 }
 

@@ -30,6 +30,7 @@ const RESERVED =
   /^((con|prn|aux|nul|com\d|lpt\d)(\..*)?|thumbs\.db|desktop\.ini|__macosx|train|training|val|valid|validation|test|testing)$/i;
 /** Formatting characters, those of private use and those that nobody has named. */
 const INVISIBLE = /[\p{Cf}\p{Co}\p{Cn}]/u;
+const FOLDED = /\p{Changes_When_Casefolded}/u;
 
 /** The label composed (NFC), without white space around it; null where it cannot be one. */
 export function checkedLabel(text: string): string | null {
@@ -75,8 +76,9 @@ function checksum(label: string): string {
 
 /** Whether no file system takes a character for another one. */
 function isPlain(character: string): boolean {
-  if (character === "~" || INVISIBLE.test(character) || /\p{Changes_When_Casefolded}/u.test(character)) return false;
-  return character.toUpperCase().toLowerCase() === character;
+  if (character === "~" || INVISIBLE.test(character) || FOLDED.test(character)) return false;
+  const upper = character.toUpperCase();
+  return (FOLDED.test(upper) ? upper.toLowerCase() : upper) === character;
 }
 
 /** The label of a folder's name: what `%` and two digits stand for, where it was written so. */
