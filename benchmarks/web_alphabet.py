@@ -55,12 +55,13 @@ def measure(name: str, count: int, alphabets: dict[str, Embedded]) -> tuple[floa
     foreign = np.concatenate(
         [those[0][those[2] > TEACHING, 0] for key, those in alphabets.items() if key != name]
     )
+    counts, _, lowest = zip(*own_alphabet.CALIBRATED, strict=True)
     shares = []
     for some in drawers_of(count):
         chosen = np.isin(drawers, some)
         head = prototypes.fit_alphabet(embedded[chosen], codes[chosen], int(codes.max()) + 1)
         mine = head.logits(embedded[chosen, 1:].reshape(-1, embedded.shape[2])).max(axis=1)
-        mine += own_alphabet.calibrated(count)[1] - np.quantile(mine, own_alphabet.MAX_OWN_WITHHELD)
+        mine += np.interp(count, counts, lowest) - np.quantile(mine, own_alphabet.MAX_OWN_WITHHELD)
         others = prototypes.unlike(head, prototypes.other_characters()[::5])
         known = fit_known(mine, head.logits(others).max(axis=1), own_alphabet.MAX_OWN_WITHHELD)
         logits = head.logits(embedded[asked, 0])

@@ -43,7 +43,7 @@ from kalamos.model_file import METADATA_KEY, KnownRecord, ModelSpec, open_model
 from kalamos.model_file.spec import MIN_TEMPERATURE_IMAGES, bound_temperature
 from kalamos.preprocessing import Preprocessor
 
-__all__ = ["calibrated", "teach_alphabet"]
+__all__ = ["teach_alphabet"]
 
 EMBEDDED: Final = 6_000
 """Embeddings that a teaching is to take at most, examples and variations: four seconds of two cores."""
@@ -215,10 +215,10 @@ def _temperature(held: HeldOut | None, codes: NDArray[np.int64], samples: float)
     if held is not None and len(held.rows) >= MIN_TEMPERATURE_IMAGES:
         finite = np.where(np.isfinite(held.logits), held.logits, held.logits[np.isfinite(held.logits)].min())
         return bound_temperature(fit_temperature(finite, codes[held.rows]), len(held.rows))
-    return calibrated(samples)[0]
+    return _calibrated(samples)[0]
 
 
-def calibrated(samples: float) -> tuple[float, float]:
+def _calibrated(samples: float) -> tuple[float, float]:
     """Return the shipped temperature and `known` output for so many examples a class."""
     counts, temperatures, lowest = zip(*CALIBRATED, strict=True)
     return float(np.interp(samples, counts, temperatures)), float(np.interp(samples, counts, lowest))
@@ -241,5 +241,5 @@ def _known(
     else:
         mine = head.logits(embedded[:, 1:].reshape(-1, embedded.shape[2])).max(axis=1)
         # Variations of what was learnt are read too well: unseen hands are known less, as much as elsewhere.
-        mine += calibrated(samples)[1] - np.quantile(mine, MAX_OWN_WITHHELD)
+        mine += _calibrated(samples)[1] - np.quantile(mine, MAX_OWN_WITHHELD)
     return fit_known(mine, head.logits(others).max(axis=1), MAX_OWN_WITHHELD)
