@@ -132,7 +132,7 @@ def test_the_camera_gives_a_picture(open_file: Open) -> None:
     page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
     page.locator("#take").click()
     page.wait_for_function("() => document.querySelector('.columns').dataset.state !== 'waiting'")
-    assert not page.locator("dialog").is_visible()
+    assert not page.locator("#shot").is_visible()
 
 
 def test_a_page_is_read_line_by_line_with_a_box_around_each_character(open_file: Open) -> None:
