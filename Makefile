@@ -114,6 +114,7 @@ web: $(VENV)/.reading  ## build the browser page of the shipped models in build/
 	npm ci --prefix web --ignore-scripts
 	npm run --prefix web check
 	npm run --prefix web build
+	$(BIN)/python web/others.py
 	$(BIN)/python web/assemble.py build/web
 
 constraints: $(VENV)/.uv  ## pin the whole tree anew, with hashes

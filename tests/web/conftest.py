@@ -74,14 +74,17 @@ def host(site: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 def open_file(browser: Browser, site: Path) -> Iterator[Open]:  # noqa: F811
     """Opens the page in one file from disk; fails where it asks for anything, or its script fails."""
     contexts, problems = [], []
-    address = (site / "kalamos.html").as_uri()
 
-    def opened(**options: Any) -> Page:
+    def opened(file: Path = site / "kalamos.html", **options: Any) -> Page:
+        address = file.as_uri()
         context = browser.new_context(**{"viewport": {"width": 1100, "height": 900}, **options})
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
-        page.on("request", lambda asked: None if asked.url == address else problems.append(asked.url))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith((address, "blob:")) else problems.append(asked.url),
+        )
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
         page.goto(address)

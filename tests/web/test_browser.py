@@ -27,6 +27,7 @@ ALIF: Points = [(0.5, 0.15), (0.49, 0.85)]
 
 
 def draw(page: Page, points: Points) -> None:
+    page.locator("#pad canvas").scroll_into_view_if_needed()
     box = page.locator("#pad canvas").bounding_box()
     assert box is not None
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
@@ -131,7 +132,7 @@ def test_the_camera_gives_a_picture(open_file: Open) -> None:
     page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
     page.locator("#take").click()
     page.wait_for_function("() => document.querySelector('.columns').dataset.state !== 'waiting'")
-    assert not page.locator("dialog").is_visible()
+    assert not page.locator("#shot").is_visible()
 
 
 def test_a_page_is_read_line_by_line_with_a_box_around_each_character(open_file: Open) -> None:

@@ -7,11 +7,13 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from kalamos.cli import cli
 from kalamos.errors import KalamosError, ModelFileError
+from kalamos.finetune.prototypes import other_characters
 from kalamos.web import ASSETS, write_page
 from kalamos.zoo import model_path
 
@@ -77,6 +79,16 @@ def test_what_is_shipped_was_built_from_the_sources() -> None:
         digest.update((WEB / name).read_bytes())
     built = (ASSETS / "sources.sha256").read_text("utf-8").strip()
     assert built == digest.hexdigest(), "run `make web`"
+
+
+def test_what_it_knows_of_other_alphabets_is_a_part_of_what_teach_knows() -> None:
+    packed = (ASSETS / "others.bin").read_bytes()
+    scale, rows = np.frombuffer(packed[:4], "<f4")[0], np.frombuffer(packed[4:], np.int8)
+    known = other_characters()
+    assert len(rows) % known.shape[1] == 0
+    embeddings = rows.reshape(-1, known.shape[1]) * scale
+    assert len(embeddings) >= 500
+    np.testing.assert_allclose(embeddings, known[:: len(known) // len(embeddings)], rtol=1e-6)
 
 
 def test_the_lockfile_names_no_registry() -> None:

@@ -38,6 +38,7 @@ export class Answer {
       : say("readAs", { label: label ?? "", percent: percent(top[0].confidence) });
     const character = known === null ? "" : say("isCharacter", { percent: percent(known) });
     this.fill(reason ? "doubtful" : "read", reason ? "—" : (label ?? ""), said, character);
+    this.bars.style.setProperty("--letters", String(Math.max(...top.map(({ label: each }) => [...each].length))));
     for (const { label: each, confidence } of top) {
       const row = document.createElement("li");
       const [name, bar, share, fill] = ["span", "span", "span", "i"].map((tag) => document.createElement(tag));
@@ -67,7 +68,7 @@ export class Answer {
   }
 }
 
-function paint(canvas: HTMLCanvasElement, image: Grey): void {
+export function paint(canvas: HTMLCanvasElement, image: Grey): void {
   [canvas.width, canvas.height] = [image.width, image.height];
   const pixels = new ImageData(image.width, image.height);
   image.data.forEach((level, at) => pixels.data.set([level, level, level, 255], 4 * at));

@@ -11,21 +11,25 @@ export interface Model {
 /** What `kalamos.web` writes into the page. */
 export interface Config {
   readonly models: readonly Model[];
+  /** The base of an alphabet of one's own, and what is of none. */
+  readonly base: { readonly model: string; readonly others: string };
   readonly ink: string;
   readonly runtime: string;
   /** The script of the service worker; null for the page in one file. */
   readonly worker: string | null;
 }
 
+/** The page in one file; on a host it lies beside the page. */
+export const SINGLE_FILE = "kalamos.html";
+
 export function config(): Config {
   return JSON.parse(document.getElementById("config")?.textContent ?? "{}") as Config;
 }
 
-/** The bytes of an asset, inflated if it is compressed. */
+/** The bytes of an asset, inflated if it is compressed. It stays on the page: a page of one's own has it too. */
 export async function asset(name: string): Promise<Uint8Array<ArrayBuffer>> {
   const embedded = document.getElementById(name);
   const bytes = embedded ? fromBase64(embedded.textContent ?? "") : await fetched(name);
-  embedded?.remove();
   const isCompressed = bytes[0] === 0x1f && bytes[1] === 0x8b; // a host may have inflated it on the way
   return isCompressed ? inflated(bytes) : bytes;
 }

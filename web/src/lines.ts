@@ -7,7 +7,7 @@
 import { BRIGHTER, inkLevels, maskOf, roundToStride, standardise } from "./ink";
 import type { InkNetwork } from "./ink";
 import { NoInk } from "./preprocess";
-import type { Prediction, Recognizer } from "./recognizer";
+import type { Prediction, Reader } from "./recognizer";
 import { halve } from "./sizes";
 import * as cv from "./vision";
 import type { Grey, Part, Rect } from "./vision";
@@ -96,7 +96,7 @@ interface Group {
 /** Read all characters on a picture: lines from top to bottom, in reading order. Throws `NoInk` where there are none. */
 export async function readPage(
   image: Grey,
-  recognizer: Recognizer,
+  reader: Reader,
   network: InkNetwork,
   isRightToLeft: boolean,
 ): Promise<PageCharacter[][]> {
@@ -111,7 +111,7 @@ export async function readPage(
     for (const group of isRightToLeft ? line.toReversed() : line) {
       let prediction: Prediction;
       try {
-        prediction = await recognizer.predictInk(inkOf(group, ink.levels, labels));
+        prediction = await reader.predictInk(inkOf(group, ink.levels, labels));
       } catch (error) {
         if (error instanceof NoInk) continue;
         throw error;

@@ -1,22 +1,36 @@
 /** The page: what is drawn, dropped, pasted or photographed is read with the chosen model. */
 
+import { AlphabetView } from "./alphabet_view";
 import { Answer } from "./answer";
 import { asset, config } from "./assets";
 import { photograph } from "./camera";
 import { Pad } from "./pad";
 import { isDoubtful, readPage } from "./lines";
 import type { PageCharacter } from "./lines";
-import { TooLarge, decode, toGrey } from "./pictures";
-import { NoInk, Recognizer, openInkNetwork, setRuntime } from "./reader";
 import type { InkNetwork } from "./ink";
+import { OwnAlphabet, TaughtReader, othersOf } from "./own_alphabet";
+import type { Base } from "./own_alphabet";
+import { carriedAlphabet, pageSource } from "./own_page";
+import { TooLarge, decode, toGrey } from "./pictures";
+import { Embedder, NoInk, Recognizer, openInkNetwork, setRuntime } from "./reader";
+import type { Reader } from "./recognizer";
+import { SampleStore } from "./samples";
 import { language, say, speak } from "./texts";
 import type { Language, Text } from "./texts";
 import type { Grey } from "./vision";
 
 const RIGHT_TO_LEFT = /[\u0590-\u08ff]/;
 const LANGUAGE_KEY = "kalamos.language";
+/** Of an alphabet, shown beside its name. */
+const SAMPLE_LABELS = 3;
 
-const { models, ink, runtime, worker } = config();
+const { models, base, ink, runtime, worker } = config();
+/** Before anything on the page changes. */
+const source = pageSource(worker !== null);
+const carried = carriedAlphabet();
+
+/** Names beside those of the models: of the alphabet that is taught here, and of the one that the page carries. */
+const [OWN, CARRIED] = ["own", "carried"];
 
 function part<T extends HTMLElement>(selector: string): T {
   return document.querySelector(selector) as T;
@@ -29,7 +43,7 @@ const boxes = part("#boxes");
 
 /** The picture that is read instead of the drawing. */
 let picture: Grey | null = null;
-let chosen = models[0].name;
+let chosen = carried ? CARRIED : models[0].name;
 let isPage = false;
 /** Of the reading that was asked for last: an earlier one that ends later is not shown. */
 let turn = 0;
@@ -38,7 +52,19 @@ let turn = 0;
 
 let started: Promise<void> | undefined;
 let finder: Promise<InkNetwork> | undefined;
-const readers = new Map<string, Promise<Recognizer>>();
+let embedding: Promise<Base> | undefined;
+const readers = new Map<string, Promise<Reader>>();
+
+const own: Promise<{ alphabet: OwnAlphabet; view: AlphabetView }> = SampleStore.open().then((store) => {
+  const alphabet = new OwnAlphabet(store, openBase);
+  const view = new AlphabetView(alphabet, {
+    onPad: () => (pad.isEmpty ? null : (picture ?? pad.grey())),
+    clearPad: () => pad.clear(),
+    changed: () => void read(),
+    page: source,
+  });
+  return { alphabet, view };
+});
 
 function start(): Promise<void> {
   started ??= asset(runtime).then((wasm) => setRuntime(wasm.buffer));
@@ -50,14 +76,29 @@ function inkNetwork(): Promise<InkNetwork> {
   return finder;
 }
 
-function reader(name: string): Promise<Recognizer> {
-  const opened =
-    readers.get(name) ??
-    start()
-      .then(() => asset(models.find((each) => each.name === name)?.asset ?? ""))
-      .then((file) => Recognizer.open(file, async (...asked) => (await inkNetwork())(...asked)));
+/** Opens the ink finder when it is first asked. */
+const findInk: InkNetwork = async (...asked) => (await inkNetwork())(...asked);
+
+function openBase(): Promise<Base> {
+  embedding ??= start().then(async () => {
+    const [file, others] = await Promise.all([asset(base.model), asset(base.others)]);
+    return { embedder: await Embedder.open(file, findInk), others: othersOf(others) };
+  });
+  return embedding;
+}
+
+/** What reads under a name; null where the alphabet of one's own has too few characters. */
+async function reader(name: string): Promise<Reader | null> {
+  if (name === OWN) return (await own).alphabet.reader();
+  const opened = readers.get(name) ?? open(name);
   readers.set(name, opened);
   return opened;
+}
+
+async function open(name: string): Promise<Reader> {
+  if (name === CARRIED && carried) return new TaughtReader((await openBase()).embedder, carried.taught);
+  await start();
+  return Recognizer.open(await asset(models.find((each) => each.name === name)?.asset ?? ""), findInk);
 }
 
 async function read(): Promise<void> {
@@ -71,8 +112,8 @@ async function read(): Promise<void> {
     answer.tell(say("waiting"));
     return;
   }
-  if (!readers.has(chosen)) answer.tell(say("loading"));
-  let opened: Recognizer;
+  if (chosen === OWN ? !embedding : !readers.has(chosen)) answer.tell(say("loading"));
+  let opened: Reader | null;
   try {
     opened = await reader(chosen);
   } catch (error) {
@@ -80,11 +121,15 @@ async function read(): Promise<void> {
     return;
   }
   if (mine !== turn) return;
+  if (!opened) {
+    answer.tell(say("ownFew"));
+    return;
+  }
   const before = performance.now();
   try {
     const grey = picture ?? pad.grey();
     if (isPage) {
-      const lines = await readPage(grey, opened, await inkNetwork(), RIGHT_TO_LEFT.test(opened.spec.alphabet.labels[0]));
+      const lines = await readPage(grey, opened, await inkNetwork(), RIGHT_TO_LEFT.test(opened.labels[0]));
       if (mine !== turn) return;
       showPage(lines);
     } else {
@@ -139,17 +184,28 @@ function firstImage(files: Iterable<File> | undefined): File | undefined {
 
 // Controls
 
+/** What the page can read: name, title and a few characters of each. */
+function offered(): { name: string; title: string; sample: string }[] {
+  const first = carried ? [{ name: CARRIED, title: carried.name, sample: sampleOf(carried.taught.rule.labels) }] : [];
+  return [...first, ...models, { name: OWN, title: say("own"), sample: "" }];
+}
+
+function sampleOf(labels: readonly string[]): string {
+  return labels.slice(0, SAMPLE_LABELS).join(" ") + (labels.length > SAMPLE_LABELS ? " …" : "");
+}
+
 function listModels(): void {
   const group = part("#models");
-  group.hidden = models.length < 2;
+  const isFocused = group.contains(document.activeElement);
   group.replaceChildren(
-    ...models.map(({ name, title, sample }) => {
+    ...offered().map(({ name, title, sample }) => {
       const [label, input, text, small] = ["label", "input", "span", "small"].map((tag) =>
         document.createElement(tag),
       ) as [HTMLLabelElement, HTMLInputElement, HTMLSpanElement, HTMLElement];
       Object.assign(input, { type: "radio", name: "model", value: name, checked: name === chosen });
       input.addEventListener("change", () => {
         chosen = name;
+        showOwn();
         void read();
       });
       text.textContent = ["digits", "latin", "arabic"].includes(title) ? say(title as Text) : title;
@@ -161,10 +217,19 @@ function listModels(): void {
       return label;
     }),
   );
+  if (isFocused) group.querySelector<HTMLInputElement>("input:checked")?.focus();
+}
+
+/** Show the samples where they are what is read with. */
+function showOwn(): void {
+  const isOwn = chosen === OWN;
+  for (const id of ["#keep", "#samples"]) part(id).hidden = !isOwn;
+  part("#pad canvas").setAttribute("aria-describedby", isOwn ? "pad-keys keep-key" : "pad-keys");
 }
 
 function useLanguage(next: Language): void {
   speak(next);
+  void own.then(({ view }) => view.show());
   part("#language").textContent = say("language");
   part("#language").lang = next === "ar" ? "en" : "ar";
   listModels();
@@ -203,6 +268,11 @@ function listen(): void {
       void read();
     });
   }
+  part("#pad canvas").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || chosen !== OWN) return;
+    event.preventDefault();
+    void own.then(({ view }) => view.keep());
+  });
   const width = part<HTMLInputElement>("#width");
   width.addEventListener("input", () => (pad.width = Number(width.value) / 100));
   part("#undo").addEventListener("click", () => pad.undo());
@@ -246,7 +316,11 @@ function listen(): void {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    void take(firstImage(event.dataTransfer?.files));
+    const files = [...(event.dataTransfer?.files ?? [])];
+    const target = event.target instanceof Element ? event.target : null;
+    void own.then(({ view }) => {
+      if (chosen !== OWN || !view.drop(files, target)) void take(firstImage(files));
+    });
   });
 }
 

@@ -3,11 +3,11 @@
 import * as ort from "onnxruntime-web/wasm";
 
 import type { InkNetwork } from "./ink";
-import { readSpec } from "./model";
-import type { ModelSpec } from "./model";
+import { readSpec, withEmbedding } from "./model";
+import type { KnownRecord, ModelSpec } from "./model";
 import { Preprocessor } from "./preprocess";
 import * as cv from "./vision";
-import type { Grey } from "./vision";
+import type { Floats, Grey } from "./vision";
 
 export interface Candidate {
   readonly label: string;
@@ -46,10 +46,19 @@ export async function openInkNetwork(file: Uint8Array): Promise<InkNetwork> {
   };
 }
 
-export class Recognizer {
+/** Reads images: with a model, or with an alphabet of one's own. */
+export interface Reader {
+  readonly labels: readonly string[];
+  /** Read one grey image of any size. Throws `NoInk` where nothing is written. */
+  predict(grey: Grey): Promise<Prediction>;
+  /** Read a picture of ink alone, bright on black. */
+  predictInk(ink: Grey): Promise<Prediction>;
+}
+
+export class Recognizer implements Reader {
   private constructor(
     readonly spec: ModelSpec,
-    readonly preprocessor: Preprocessor,
+    private readonly preprocessor: Preprocessor,
     private readonly session: ort.InferenceSession,
   ) {}
 
@@ -59,37 +68,87 @@ export class Recognizer {
     return new Recognizer(spec, new Preprocessor(spec.preprocessing, network), session);
   }
 
-  /** Read one grey image of any size. Throws `NoInk` where nothing is written. */
+  get labels(): readonly string[] {
+    return this.spec.alphabet.labels;
+  }
+
   async predict(grey: Grey): Promise<Prediction> {
     return this.answer(await this.preprocessor.image(grey));
   }
 
-  /** Read a picture of ink alone, bright on black. */
   async predictInk(ink: Grey): Promise<Prediction> {
     return this.answer(await this.preprocessor.imageOfInk(ink));
   }
 
   private async answer(prepared: Grey): Promise<Prediction> {
-    const { input_size: size, known: record } = this.spec;
-    const values = this.preprocessor.batch([prepared]);
-    const images = new ort.Tensor("float32", values, [1, 1, size, size]);
-    const wanted = record ? ["logits", "known"] : ["logits"];
+    const { input_size: size, known, temperature, min_confidence: minConfidence } = this.spec;
+    const images = new ort.Tensor("float32", this.preprocessor.batch([prepared]), [1, 1, size, size]);
+    const wanted = known ? ["logits", "known"] : ["logits"];
     const outputs = await this.session.run({ [this.session.inputNames[0]]: images }, wanted);
-    const probabilities = softmax(outputs["logits"].data as Float32Array, this.spec.temperature);
-    const known = record
-      ? 0.5 * (1 + Math.tanh(0.5 * (record.scale * Number(outputs["known"].data[0]) + record.shift)))
-      : null;
-    const labels = this.spec.alphabet.labels;
-    const order = [...probabilities.keys()].sort((one, two) => probabilities[two] - probabilities[one]);
-    const top = order.slice(0, TOP).map((at) => ({ label: labels[at], confidence: probabilities[at] }));
-    let reason: Reason | null = null;
-    if (known !== null && !(known >= (record?.threshold ?? 0))) {
-      reason = countCharacters(prepared) > 1 ? "several characters" : "not a character";
-    } else if (!(top[0].confidence >= this.spec.min_confidence)) {
-      reason = "not sure enough";
-    }
-    return { label: reason ? null : top[0].label, top, known, reason, prepared };
+    const logits = outputs["logits"].data as Float32Array;
+    const output = known ? Number(outputs["known"].data[0]) : null;
+    return predictionOf(logits, output, { labels: this.labels, temperature, minConfidence, known: known ?? null }, prepared);
   }
+}
+
+/** Turns images into what the last layer of a model takes of them. */
+export class Embedder {
+  private constructor(
+    readonly preprocessor: Preprocessor,
+    /** Of the model file: another one embeds otherwise. */
+    readonly version: string,
+    private readonly session: ort.InferenceSession,
+    private readonly output: string,
+    private readonly side: number,
+  ) {}
+
+  static async open(file: Uint8Array, network: InkNetwork): Promise<Embedder> {
+    const spec = readSpec(file);
+    const whole = withEmbedding(file);
+    const session = await ort.InferenceSession.create(whole.file, { executionProviders: ["wasm"] });
+    const version = `${spec.name} ${spec.created} ${file.length}`;
+    return new Embedder(new Preprocessor(spec.preprocessing, network), version, session, whole.output, spec.input_size);
+  }
+
+  /** Embed one prepared image: float32 [D]. */
+  async embed(prepared: Grey): Promise<Floats> {
+    const images = new ort.Tensor("float32", this.preprocessor.batch([prepared]), [1, 1, this.side, this.side]);
+    const outputs = await this.session.run({ [this.session.inputNames[0]]: images }, [this.output]);
+    return (outputs[this.output].data as Floats).slice();
+  }
+}
+
+/** How logits become an answer. */
+export interface AnswerRule {
+  readonly labels: readonly string[];
+  readonly temperature: number;
+  readonly minConfidence: number;
+  readonly known: KnownRecord | null;
+}
+
+/** @param output What tells whether the image is a character at all; null where nothing does. */
+export function predictionOf(
+  logits: Float32Array,
+  output: number | null,
+  { labels, temperature, minConfidence, known: record }: AnswerRule,
+  prepared: Grey,
+): Prediction {
+  const probabilities = softmax(logits, temperature);
+  const known = record && output !== null ? knownShare(record, output) : null;
+  const order = [...probabilities.keys()].sort((one, two) => probabilities[two] - probabilities[one]);
+  const top = order.slice(0, TOP).map((at) => ({ label: labels[at], confidence: probabilities[at] }));
+  let reason: Reason | null = null;
+  if (known !== null && !(known >= (record?.threshold ?? 0))) {
+    reason = countCharacters(prepared) > 1 ? "several characters" : "not a character";
+  } else if (!(top[0].confidence >= minConfidence)) {
+    reason = "not sure enough";
+  }
+  return { label: reason ? null : top[0].label, top, known, reason, prepared };
+}
+
+/** The probability that an image is a character at all. */
+export function knownShare({ scale, shift }: { scale: number; shift: number }, output: number): number {
+  return 0.5 * (1 + Math.tanh(0.5 * (scale * output + shift)));
 }
 
 function softmax(logits: Float32Array, temperature: number): Float64Array {

@@ -1,7 +1,7 @@
 """Put together the page that reads in a browser, without a server: `kalamos export MODEL -f web`.
 
-`page.html`, `page.js`, `worker.js` and `runtime.wasm.gz` beside this file are built from `web/` by `make
-web`; only the models are added here, so neither an install nor an export needs npm.
+`page.html`, `page.js`, `worker.js`, `others.bin` and `runtime.wasm.gz` beside this file are built from `web/`
+by `make web`; only the models are added here, so neither an install nor an export needs npm.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from kalamos.errors import OutputError
 from kalamos.model_file import ModelSpec, read_spec
 from kalamos.preprocessing.ink import INK_FILE
 from kalamos.utils.atomic_write import write_bytes
+from kalamos.zoo import model_path
 
 __all__ = ["ASSETS", "HOSTED_PAGE", "SINGLE_FILE", "write_page"]
 
@@ -26,6 +27,9 @@ ASSETS: Final = Path(__file__).parent
 """What `make web` builds."""
 
 HOSTED_PAGE, SINGLE_FILE = "index.html", "kalamos.html"
+
+BASE_MODEL: Final = "glyphs"
+"""What an alphabet of one's own is taught on, in the page too."""
 
 SAMPLE_LABELS: Final = 3
 """Of a model's alphabet, shown beside its name."""
@@ -46,7 +50,13 @@ class _Assets(NamedTuple):
     def of_page(self) -> dict[str, bytes]:
         """All that the script asks for, by name."""
         runtime = (ASSETS / "runtime.wasm.gz").read_bytes()
-        return {**self.models, "assets/ink.onnx.gz": _compress(INK_FILE), "assets/runtime.wasm.gz": runtime}
+        return {
+            **self.models,
+            "assets/glyphs.onnx.gz": _compress(model_path(BASE_MODEL)),
+            "assets/others.bin.gz": _compress(ASSETS / "others.bin"),
+            "assets/ink.onnx.gz": _compress(INK_FILE),
+            "assets/runtime.wasm.gz": runtime,
+        }
 
 
 def write_page(models: Sequence[Path], folder: Path) -> list[Path]:
@@ -100,6 +110,7 @@ def _gather(models: Sequence[Path]) -> _Assets:
         )
     config = {
         "models": listed,
+        "base": {"model": "assets/glyphs.onnx.gz", "others": "assets/others.bin.gz"},
         "ink": "assets/ink.onnx.gz",
         "runtime": "assets/runtime.wasm.gz",
         "worker": "worker.js",
