@@ -89,7 +89,7 @@ def test_a_task_has_the_image_and_both_labels(kept: Corrections, tmp_path: Path)
     assert head == "data:image/png;base64"
     assert np.array_equal(load_grey(base64.b64decode(content)), IMAGE)
     assert entry.image.endswith(task["data"]["correction"])
-    by_hand, guess = task["predictions"]
+    guess, by_hand = task["predictions"]
     assert by_hand["result"][0]["value"] == {"choices": ["7"]}
     assert guess["result"][0]["value"] == {"choices": ["1"]}
     assert (guess["model_version"], guess["score"]) == ("digits", 0.6)
@@ -104,9 +104,9 @@ def test_every_label_can_be_chosen(kept: Corrections, tmp_path: Path) -> None:
     choices = [choice.get("value") for choice in view.iter("Choice")]
     assert choices[:10] == list("0123456789")
     assert {*given[:-1], NOT_A_CHARACTER} <= set(choices)
-    chosen = [task["predictions"][0]["result"][0]["value"]["choices"][0] for task in tasks]
+    chosen = [task["predictions"][-1]["result"][0]["value"]["choices"][0] for task in tasks]
     assert chosen == [*given[:-1], NOT_A_CHARACTER]
-    assert tasks[0]["predictions"][1]["model_version"].startswith("digits 20")
+    assert tasks[0]["predictions"][0]["model_version"].startswith("digits 20")
 
 
 def test_many_labels_are_a_list_to_select_from() -> None:
@@ -359,6 +359,30 @@ def test_an_image_that_goes_meanwhile_is_outdated(
     [review] = reviewed(kept, tmp_path, [annotation("7")])
     assert review.outcome == "outdated"
     assert "not there any more" in review.why
+
+
+def test_what_label_studio_itself_exported(kept: Corrections, tmp_path: Path) -> None:
+    told = [task["data"] for task in json.loads(FROM_LABEL_STUDIO.read_text("utf-8"))]
+    for entry, data in zip(in_order(kept, *(data["kept"] for data in told)), told, strict=True):
+        named = (kept.folder / entry.image).with_name(data["correction"])
+        (kept.folder / entry.image).rename(named)
+        line = {**entry.__dict__, "image": named.relative_to(kept.folder).as_posix()}
+        with (kept.folder / "corrections.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+    reviews = import_reviews(kept.folder, FROM_LABEL_STUDIO)
+    assert [(review.before, review.outcome, review.after) for review in reviews] == [
+        ("0", "confirmed", "0"),
+        ("1", "changed", "7"),
+        ("3", "disagreed", "3"),
+        ("5", "changed", "6"),  # two annotations, one of them ground truth
+        ("6", "unreviewed", "6"),  # skipped
+        ("8", "unreviewed", "8"),
+        ("/", "changed", None),
+        ("a<b&", "changed", "ß"),  # typed, with the choice still made
+        (None, "changed", "1"),
+        ("100%", "confirmed", "100%"),
+    ]
+    assert labels(kept) == [review.after for review in reviews]
 
 
 @pytest.mark.skipif(

@@ -302,7 +302,8 @@ def _tasks(
         name = _name(entry)
         predictions = [_prediction(f"{name}-kept", entry.label, KEPT)]
         if entry.guess is not None:
-            predictions.append(_prediction(f"{name}-guess", entry.guess, version, entry.confidence))
+            # Label Studio shows the last one first, unless the project says otherwise.
+            predictions.insert(0, _prediction(f"{name}-guess", entry.guess, version, entry.confidence))
         yield {
             "data": {
                 IMAGE: _data_uri(content) if root is None else _local_url(root / entry.image),
