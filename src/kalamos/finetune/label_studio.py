@@ -190,21 +190,24 @@ def labelling_config(labels: Sequence[str]) -> str:
 
     >>> print(labelling_config(["<", "7"]).replace(NOT_A_CHARACTER, "..."), end="")
     <View>
-      <Image name="image" value="$image" zoom="true" />
+      <Image name="image" value="$image" zoom="true" maxWidth="320px" />
       <Choices name="label" toName="image" choice="single" layout="inline">
         <Choice value="&lt;" />
-        <Choice value="7" />
+        <Choice value="7" hotkey="7" />
         <Choice value="..." />
       </Choices>
       <TextArea name="other" toName="image" maxSubmissions="1" placeholder="a label that is not listed" />
     </View>
     """
     view = ET.Element("View")
-    ET.SubElement(view, "Image", name=IMAGE, value=f"${IMAGE}", zoom="true")
+    ET.SubElement(view, "Image", name=IMAGE, value=f"${IMAGE}", zoom="true", maxWidth="320px")
     layout = "inline" if len(labels) <= MAX_CHOICES_SHOWN else "select"
     choices = ET.SubElement(view, "Choices", name=LABEL, toName=IMAGE, choice="single", layout=layout)
+    keys = Counter(label.lower() for label in labels)
     for value in (*labels, NOT_A_CHARACTER):
-        ET.SubElement(choices, "Choice", value=value)
+        # Without, Label Studio numbers the choices, and the key 1 would choose 0.
+        own_key = len(value) == 1 and value.isascii() and value.isalnum() and keys[value.lower()] == 1
+        ET.SubElement(choices, "Choice", value=value, **({"hotkey": value.lower()} if own_key else {}))
     note = "a label that is not listed"
     ET.SubElement(view, "TextArea", name=OTHER, toName=IMAGE, maxSubmissions="1", placeholder=note)
     ET.indent(view)
