@@ -157,7 +157,7 @@ def export_tasks(
     ...     done = export_tasks(f"{place}/digits", f"{place}/tasks.json")
     ...     [task] = json.loads(done.path.read_text("utf-8"))
     >>> done.tasks, done.labels, [each["model_version"] for each in task["predictions"]]
-    (1, ('1', '7'), ['kept by hand', 'digits'])
+    (1, ('1', '7'), ['digits', 'kept by hand'])
     """
     kept, target = _existing(folder), Path(destination)
     if target.suffix.lower() != ".json":
