@@ -114,6 +114,12 @@ def test_many_labels_are_a_list_to_select_from() -> None:
     assert 'layout="select"' in label_studio.labelling_config([str(number) for number in range(100)])
 
 
+def test_a_key_chooses_the_label_that_it_shows() -> None:
+    view = ET.fromstring(label_studio.labelling_config(["7", "a", "A", "B", "ab", "ب"]))  # noqa: S314
+    keys = {choice.get("value"): choice.get("hotkey") for choice in view.iter("Choice")}
+    assert {value: key for value, key in keys.items() if key} == {"7": "7", "B": "b"}
+
+
 def test_no_class_can_be_called_what_says_that_there_is_none(kept: Corrections, tmp_path: Path) -> None:
     in_order(kept, "7")
     [review] = reviewed(kept, tmp_path, [annotation(typed=NOT_A_CHARACTER)])

@@ -207,7 +207,9 @@ def labelling_config(labels: Sequence[str]) -> str:
     for value in (*labels, NOT_A_CHARACTER):
         # Without, Label Studio numbers the choices, and the key 1 would choose 0.
         own_key = len(value) == 1 and value.isascii() and value.isalnum() and keys[value.lower()] == 1
-        ET.SubElement(choices, "Choice", value=value, **({"hotkey": value.lower()} if own_key else {}))
+        choice = ET.SubElement(choices, "Choice", value=value)
+        if own_key:
+            choice.set("hotkey", value.lower())
     note = "a label that is not listed"
     ET.SubElement(view, "TextArea", name=OTHER, toName=IMAGE, maxSubmissions="1", placeholder=note)
     ET.indent(view)
