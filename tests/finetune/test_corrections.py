@@ -117,3 +117,54 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UsageError, match="is a file"):
         Corrections(tmp_path / "file")
+
+
+def test_another_label_moves_the_image_and_adds_a_line(tmp_path: Path) -> None:
+    kept = Corrections(tmp_path)
+    first, other = kept.add(IMAGE, "1", GUESS), kept.add(IMAGE, "2")
+    log = (tmp_path / "corrections.jsonl").read_bytes()
+    moved = Corrections(tmp_path).relabel(first, "7", datetime(2026, 4, 1, tzinfo=UTC))
+    assert (moved.label, moved.guess, moved.confidence) == ("7", "1", 0.6)
+    assert moved.image == f"7/{Path(first.image).name}"
+    assert list(kept) == [other, moved]
+    assert sorted(path.parent.name for path in tmp_path.glob("*/*.png")) == ["2", "7"]
+    assert (tmp_path / "corrections.jsonl").read_bytes().startswith(log)
+    assert kept.relabel(moved, " 7 ") == moved
+
+
+def test_there_and_back_is_one_correction(tmp_path: Path) -> None:
+    kept = Corrections(tmp_path)
+    first = kept.add(IMAGE, "1")
+    nothing = kept.relabel(first, None)
+    assert nothing.image.startswith(".not-characters/")
+    back = kept.relabel(nothing, "1")
+    assert back.image == first.image
+    assert list(kept) == [back]
+
+
+def test_a_correction_that_cannot_move_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Corrections(tmp_path)
+    entry = kept.add(IMAGE, "1")
+    with pytest.raises(AlphabetError):
+        kept.relabel(entry, " ")
+    with pytest.raises(UsageError, match="time zone"):
+        kept.relabel(entry, "7", datetime.now(UTC).replace(tzinfo=None))
+    (tmp_path / "7").write_bytes(b"a file where the folder should be")
+    with pytest.raises(OutputError):
+        kept.relabel(entry, "7")
+    (tmp_path / "8").mkdir()
+    (tmp_path / "8" / Path(entry.image).name).write_bytes(b"mine")
+    with pytest.raises(OutputError, match="there already"):
+        kept.relabel(entry, "8")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", full)
+        with pytest.raises(OutputError, match="No space"):
+            kept.relabel(entry, "9")
+    assert list(kept) == [entry]
+    assert kept.relabel(entry, "9").label == "9"
+    with pytest.raises(UsageError, match="not there any more"):
+        kept.relabel(entry, "7")

@@ -29,6 +29,7 @@ VERBS = {
     "models": "models",
     "train": "train",
     "teach": "teach",
+    "corrections": "corrections",
     "export": "models",
     "evaluate": "evaluate",
     "robustness": "evaluate",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lay_out_card"]
 
-EXPORT_FORMATS = ("onnx", "torchscript", "pt2", "full", "state-dict")
+EXPORT_FORMATS = ("onnx", "torchscript", "pt2", "full", "state-dict", "litert")
 WEB = "web"
 """The page of `kalamos.web`: the one format that needs no PyTorch."""
 
@@ -134,11 +134,12 @@ def export(
     pt2          .pt2             torch.export.load, any batch size
     full         .full.pt         torch.load(FILE, weights_only=False)
     state-dict   .state-dict.pt   torch.load(FILE, weights_only=True): the weights only
+    litert       .tflite          phones: LiteRT, TensorFlow Lite; needs the extra litert
     web          a folder         a page that reads in the browser, for any static host, and
                                   kalamos.html, the same in one file; of a MODEL, without PyTorch
 
     `full` is a Python pickle, and loading one runs any code in it: load only what you made yourself.
-    It and `state-dict` come with FILE.json, which has the labels and the preprocessing; the other
+    It, `state-dict` and `litert` come with FILE.json, which has the labels and the preprocessing; the other
     formats have them inside.
 
     --int8 makes the file three to four times smaller, and wide networks faster. It calibrates its

@@ -9,6 +9,9 @@ FOLDER/corrections.jsonl                    a line each: image, label, guess, co
 Images that a person called "not a character" have the label null in the log. Their folder begins with a dot,
 and datasets pass over such folders: neither `train` nor `teach` takes them for a class.
 
+Where a label is put right later, the image moves to the folder of the new one, and a line is added. The old
+line stays in the log, and is passed over since its image is gone.
+
 Several programs may write to one folder at a time: an image has a name of its own, and a line is added by
 one write at the end of the file, under a lock where the system has one.
 """
@@ -20,13 +23,14 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import cv2
 
+from kalamos.alphabets import CONTROL_CHARACTERS
 from kalamos.datasets.local import folder_of
 from kalamos.errors import OutputError, UsageError
 from kalamos.finetune.examples import Examples, check_label
@@ -107,15 +111,12 @@ class Corrections:
             OutputError: the folder cannot be written.
         """
         text = None if label is None else check_label(label)
-        moment = when or datetime.now(UTC)
-        if moment.tzinfo is None:
-            raise UsageError("the time of a correction has no time zone", remedy="use datetime.now(UTC)")
-        moment = moment.astimezone(UTC)
+        moment = _in_utc(when)
         _, encoded = cv2.imencode(".png", load_grey(image))
         # A few random digits: two sessions never have the same name for two images.
         file = f"{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(5)}.png"
         entry = Correction(
-            image=f"{NOT_CHARACTERS if text is None else folder_of(text)}/{file}",
+            image=f"{_class_folder(text)}/{file}",
             label=text,
             # An abstention has no label, but a best candidate.
             guess=guess.top[0].label if guess and guess.top else guess.label if guess else None,
@@ -150,14 +151,66 @@ class Corrections:
         self._added.pop()
         return entry
 
-    def __iter__(self) -> Iterator[Correction]:
-        """All that are in the folder, of every session, in the order in which they came.
+    def relabel(self, entry: Correction, label: str | None, when: datetime | None = None) -> Correction:
+        """Give a kept image another label: it moves to the folder of its class, under the same name.
 
-        Lines that are damaged, and those whose image is gone, are passed over.
+        The log keeps what was said before. Killed on the way, the image still has its old label.
+
+        Args:
+            entry: one of this folder.
+            label: None for "not a character".
+            when: with its time zone; by default now.
+
+        Returns:
+            The new entry; `entry` itself where that has the label already.
+
+        Raises:
+            AlphabetError: the label is blank, too long, or holds control characters.
+            UsageError: the image is not there any more, or `when` has no time zone.
+            OutputError: the folder cannot be written.
         """
+        text = None if label is None else check_label(label)
+        if text == entry.label:
+            return entry
+        moment = _in_utc(when)
+        name = entry.image.rpartition("/")[2]
+        moved = replace(
+            entry,
+            image=f"{_class_folder(text)}/{name}",
+            label=text,
+            time=moment.isoformat(timespec="milliseconds"),
+            session=self._session,
+        )
+        with self._locked():
+            old, new = self.folder / entry.image, self.folder / moved.image
+            if not old.is_file():
+                raise UsageError(f"{str(old)!r}: is not there any more", remedy="read the folder again")
+            if new.exists():
+                raise OutputError(f"{str(new)!r}: is there already", remedy="move it away")
+            _make_class_folder(new.parent)
+            # The line first: until the image is where it says, readers pass it over.
+            self._append(moved)
+            try:
+                old.rename(new)
+            except OSError as error:
+                raise OutputError(f"cannot move {str(old)!r}: {error.strerror}") from error
+            with suppress(OSError):  # others lie in it
+                old.parent.rmdir()
+        return moved
+
+    def __iter__(self) -> Iterator[Correction]:
+        """All that are in the folder, of every session, in the order in which their last lines came.
+
+        Lines that are damaged, and those whose image is gone or has a later line, are passed over.
+        """
+        last: dict[str, Correction] = {}
         for line in self._lines():
             entry = _parsed(line)
-            if entry is not None and (self.folder / entry.image).is_file():
+            if entry is not None:
+                last.pop(entry.image, None)
+                last[entry.image] = entry
+        for entry in last.values():
+            if (self.folder / entry.image).is_file():
                 yield entry
 
     def __len__(self) -> int:
@@ -174,13 +227,7 @@ class Corrections:
 
     def _keep(self, entry: Correction, content: bytes) -> None:
         path = self.folder / entry.image
-        try:
-            path.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"cannot make the folder {str(path.parent)!r}: {error.strerror}",
-                remedy="choose another place",
-            ) from error
+        _make_class_folder(path.parent)
         # The image first: a line never tells of a file that is not there.
         write_bytes(path, content)
         try:
@@ -238,6 +285,26 @@ class Corrections:
             os.close(handle)
 
 
+def _class_folder(label: str | None) -> str:
+    return NOT_CHARACTERS if label is None else folder_of(label)
+
+
+def _make_class_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {str(path)!r}: {error.strerror}", remedy="choose another place"
+        ) from error
+
+
+def _in_utc(when: datetime | None) -> datetime:
+    moment = when or datetime.now(UTC)
+    if moment.tzinfo is None:
+        raise UsageError("the time of a correction has no time zone", remedy="use datetime.now(UTC)")
+    return moment.astimezone(UTC)
+
+
 def _ends_line(descriptor: int, size: int) -> bool:
     os.lseek(descriptor, size - 1, os.SEEK_SET)
     return os.read(descriptor, 1) == b"\n"
@@ -252,5 +319,10 @@ def _parsed(line: bytes) -> Correction | None:
     # A line may come from elsewhere, and must not lead out of the folder.
     if not isinstance(entry.image, str) or not is_safe_path(entry.image):
         return None
-    nameless = entry.label is None and entry.image.startswith(f"{NOT_CHARACTERS}/")
-    return entry if nameless or isinstance(entry.label, str) else None
+    if entry.label is None and not entry.image.startswith(f"{NOT_CHARACTERS}/"):
+        return None
+    texts = [entry.time, entry.session, *(each for each in (entry.label, entry.guess) if each is not None)]
+    if not all(isinstance(text, str) and not CONTROL_CHARACTERS.search(text) for text in texts):
+        return None
+    numbers = (int, float, type(None))
+    return entry if isinstance(entry.confidence, numbers) and 0 <= (entry.confidence or 0) <= 1 else None

@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from kalamos.cli.models import EXPORT_FORMATS
-from kalamos.errors import ExportError, KalamosError, OutputError, UsageError
+from kalamos.errors import ExportError, KalamosError, MissingExtraError, OutputError, UsageError
 from kalamos.learn import Run
 from kalamos.learn.export import FORMATS, export_model, from_run
 from kalamos.learn.export.base import BATCH_SIZES, SPEC_FILE, Exported, Format, Source, export
@@ -28,6 +29,10 @@ from kalamos.learn.models import ARCHITECTURES, StagedNetwork, create_model
 from kalamos.model_file import ModelSpec
 
 TORCH = ("torchscript", "pt2", "full", "state-dict")
+
+litert = pytest.mark.skipif(
+    not find_spec("litert_torch"), reason="needs the extra 'litert', which asks for an older torch"
+)
 
 each_format = pytest.mark.parametrize("form", [FORMATS[name] for name in TORCH], ids=TORCH)
 
@@ -138,6 +143,27 @@ def test_every_architecture_can_be_traced_and_saved(
     for name in ("torchscript", "full", "state-dict"):
         _, difference = FORMATS[name].checked(source)
         assert difference < 1e-5
+
+
+@litert
+@pytest.mark.filterwarnings("ignore")
+def test_litert_answers_as_the_network_at_every_batch_size(source: Source, tmp_path: Path) -> None:
+    done = export(source, FORMATS["litert"], tmp_path / "tiny.tflite")
+    assert done.difference < 2e-5
+    assert done.path.read_bytes()[4:8] == b"TFL3"
+    assert ModelSpec.from_json((tmp_path / "tiny.tflite.json").read_text("utf-8")) == source.spec
+    answer = FORMATS["litert"].decode(done.path.read_bytes(), source.spec)
+    for count in (5, 1, 64):
+        np.testing.assert_allclose(
+            answer(images_of(source, count)), infer(source.network, images_of(source, count)), atol=1e-4
+        )
+
+
+def test_litert_says_what_it_needs(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kalamos.errors.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"kalamos\[litert\]"):
+        export(source, FORMATS["litert"], tmp_path / "tiny.tflite")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_network_in_training_mode_is_exported_for_use(source: Source, tmp_path: Path) -> None:

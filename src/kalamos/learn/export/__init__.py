@@ -3,8 +3,8 @@
 A file that answers otherwise than the network is not kept.
 
 ```
-run ──────── from_run ──┐                      ┌─ onnx, torchscript, pt2, full, state-dict ─ parity ─┐
-model file ─ from_model ┴─ network + ModelSpec ┴─ onnx ─ int8 (calibration) ─ accuracy ──────────────┴─ file
+run ──────── from_run ──┐                      ┌─ onnx, torchscript, pt2, litert, ... ── parity ─┐
+model file ─ from_model ┴─ network + ModelSpec ┴─ onnx ─ int8 (calibration) ─ accuracy ──────────┴─ file
 ```
 """
 
@@ -40,6 +40,7 @@ from kalamos.learn.export.base import (
     spec_path,
 )
 from kalamos.learn.export.int8 import calibration_data, export_int8
+from kalamos.learn.export.litert_format import LITERT
 from kalamos.learn.export.onnx_format import ONNX, with_licence
 from kalamos.learn.export.torch_formats import FULL, PT2, STATE_DICT, TORCHSCRIPT
 from kalamos.learn.models import StagedNetwork, count_parameters, create_model
@@ -57,7 +58,7 @@ WRAPPER_PREFIX = "network."
 FROM_THE_RUN = "export from the run folder instead"
 
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
-    {form.name: form for form in (ONNX, TORCHSCRIPT, PT2, FULL, STATE_DICT)}
+    {form.name: form for form in (ONNX, TORCHSCRIPT, PT2, FULL, STATE_DICT, LITERT)}
 )
 
 INT8_SUFFIX: Final = ".int8.onnx"
@@ -77,13 +78,14 @@ def export_model(
     Args:
         source: a `Run`, a run folder, an `.onnx` file of kalamos, or a shipped model's name.
         destination: the file to write; None: beside the source, with the format's suffix.
-        format: `"onnx"` (kalamos' own), `"torchscript"`, `"pt2"`, `"full"` or `"state-dict"`.
+        format: `"onnx"` (kalamos' own), `"torchscript"`, `"pt2"`, `"full"`, `"state-dict"` or `"litert"`.
         int8: whether to quantise the weights: for onnx only; needs the dataset, to calibrate on.
         licence: an SPDX identifier for the file; None leaves the model's, and states none for a run.
         data_dir: the folder that holds the named datasets, for `int8`.
 
     Raises:
         UsageError: no such format, the file's name promises another one, or the file must not be replaced.
+        MissingExtraError: `"litert"` without `kalamos[litert]`.
         ModelNotFoundError, ModelError, TrainingError: the source cannot be read.
         ExportError: PyTorch cannot write the network so, or int8 would lose accuracy.
         OutputError: the file cannot be written.
