@@ -101,7 +101,8 @@ class JudgedLabels:
     def errors(self) -> list[int]:
         """The images whose label is likely wrong, the likeliest first."""
         order = np.argsort(self.right, kind="stable")
-        return order[self.right[order] <= 1 - MIN_WRONG].tolist()
+        found: list[int] = order[self.right[order] <= 1 - MIN_WRONG].tolist()
+        return found
 
 
 def nearness(
