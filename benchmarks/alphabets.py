@@ -1,6 +1,6 @@
 """`make alphabets`: how well an alphabet of one's own is read from a few samples, or from none.
 
-Usage: python benchmarks/alphabets.py [--write] [--quick] [--only greek …] [--train]
+Usage: python benchmarks/alphabets.py [--write] [--quick] [--only greek …] [--train|--calibrate|--precision]
 The three development alphabets (drawers 1 to 10 teach, 11 to 20 are read) from 1, 3, 5 and 10 samples a
 class, by `kalamos teach glyphs` and by what one would do without it: HOG and a linear SVM, and the nearest
 neighbour on pixels. From no sample at all: the shapes of fonts. What is not of the alphabet: the letters of
@@ -26,6 +26,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
+import onnx.numpy_helper
 from numpy.typing import NDArray
 
 import kalamos
@@ -41,6 +43,7 @@ from kalamos.images import load_grey
 from kalamos.learn.data import DRAWN_SETS
 from kalamos.learn.glyphs.pool import STEPS
 from kalamos.preprocessing import Preprocessor
+from kalamos.zoo import model_path
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "docs")]
@@ -272,6 +275,56 @@ def _taught(name: str, letters: Letters, count: int) -> Iterator[Examples]:
         yield replace(drawn, labels=tuple(label_of[label] for label in drawn.labels))
 
 
+def precisions(alphabets: dict[str, Letters]) -> Iterator[str]:
+    """How the base model reads with its weights as shipped, in halves, and rounded to int8.
+
+    Rounded to int8, each output of a layer has a scale of its own; activations stay float, so that whole int8
+    arithmetic does no better than what is told here. In float32 the weights are those halves.
+    """
+    shipped = model_path("glyphs").read_bytes()
+    weights = _weights(shipped)
+    files = {
+        "float16, as shipped": shipped,
+        "int8": _with_weights(shipped, {k: _as_int8(v) for k, v in weights.items()}),
+    }
+    sizes = {"float16, as shipped": 2, "int8": 1}
+    count = sum(each.size for each in weights.values())
+    for what, content in files.items():
+        shares = []
+        for name, letters in alphabets.items():
+            asked = letters.where(lambda drawer: drawer > TEACHING)
+            right = []
+            for samples in (1, 5, 10):
+                for drawers in list(drawers_of(samples))[:4]:
+                    taught = letters.where(set(drawers).__contains__)
+                    reader = fine_tune(content, Examples.of(taught.images, taught.labels)).recognizer()
+                    answers = reader.predict(asked.images, min_known=0)
+                    right.append(np.mean([a.label == b for a, b in zip(answers, asked.labels, strict=True)]))
+            shares.append(f"{name} {np.mean(right):.2%} (n = {len(right)} x {len(asked.labels)})")
+        yield f"{what}, {sizes[what] * count / 1e6:.2f} MB of weights: {', '.join(shares)}"
+
+
+def _weights(content: bytes) -> dict[str, NDArray[np.float16]]:
+    model = onnx.load_from_string(content)
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    return {name: array for name, array in arrays.items() if array.dtype == np.float16 and array.ndim > 1}
+
+
+def _as_int8(weights: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Round to 255 steps, of a size for each output."""
+    wide = weights.astype(np.float64).reshape(len(weights), -1)
+    step = np.maximum(np.abs(wide).max(axis=1, keepdims=True) / 127, 1e-12)
+    return (np.rint(wide / step) * step).reshape(weights.shape).astype(np.float16)
+
+
+def _with_weights(content: bytes, weights: dict[str, NDArray[np.float16]]) -> bytes:
+    model = onnx.load_from_string(content)
+    for tensor in model.graph.initializer:
+        if tensor.name in weights:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(weights[tensor.name], tensor.name))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def table(kept: dict[str, Any]) -> str:
     names = list(dict.fromkeys(row["alphabet"] for row in kept["samples"]))
     lines = [f"| | samples | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
@@ -333,8 +386,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="alphabets")
     parser.add_argument("--train", action="store_true", help="print what `kalamos train` reads")
     parser.add_argument("--calibrate", action="store_true", help="print what own_alphabet.CALIBRATED holds")
+    parser.add_argument("--precision", action="store_true", help="print what the base model reads in int8")
     asked = parser.parse_args()
     alphabets = read_alphabets()
+    if asked.precision:
+        for line in precisions({name: alphabets[name] for name in asked.only or alphabets}):
+            print(line, flush=True)
+        return
     if asked.calibrate:
         for row in calibration(alphabets):
             print("({}, {:.2f}, {:.2f})".format(*row), flush=True)

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import cv2
 import numpy as np
@@ -49,6 +49,9 @@ RIM_FRACTION, RUN_FRACTION = 0.08, 0.5
 
 TILE_PX: Final = 64
 
+SWAPPED_SHARE: Final = 0.05
+"""Of the boxes, whose labels are swapped to see whether it is told."""
+
 Corners = NDArray[np.float32]
 
 
@@ -61,6 +64,10 @@ class Tally:
     boxes: int = 0
     found: int = 0
     bordered: int = 0
+    mislabelled: Counter[str] = field(default_factory=Counter)
+    """What is said of good characters under another label: a doubt, or "cut"."""
+    strangers: list[tuple[str, CutBox]] = field(default_factory=list)
+    """Some good characters of the page before, with their label."""
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(what was in a box, "cut", "blank", a doubt, "wrong label" or "lost") -> how often."""
 
@@ -88,6 +95,7 @@ def tally_sheet(tally: Tally, drawn: DrawnSheet, *, is_grid: bool) -> list[CutBo
         tally.found_pages += 1
         cut = cut_characters(drawn.image, corners)
         told = find_doubts(cut, labels)
+        count_swapped(tally, cut, labels, told)
         for place, truth in enumerate(drawn.corners):
             nearest = int(np.abs(corners - truth).max(axis=(1, 2)).argmin())
             if overlap(corners[nearest], truth) >= MIN_OVERLAP:
@@ -102,6 +110,32 @@ def tally_sheet(tally: Tally, drawn: DrawnSheet, *, is_grid: bool) -> list[CutBo
         if one is not None and one.image is not None and content == "character" and has_border(one):
             tally.bordered += 1
     return [one for one in cuts if one is not None]
+
+
+def count_swapped(
+    tally: Tally, cuts: Sequence[CutBox], labels: tuple[str, ...], doubts: Sequence[Doubt | None]
+) -> None:
+    """Give some good boxes another label, and count what is said of them.
+
+    On a sheet they get that of another line; where all boxes have one label, characters of the page before
+    come among them.
+    """
+    names = sorted(set(labels))
+    good = [place for place, cut in enumerate(cuts) if cut.image is not None and doubts[place] is None]
+    count = round(SWAPPED_SHARE * len(labels))
+    generator = np.random.default_rng(len(labels))
+    chosen = generator.permutation(good)[:count].tolist()
+    if len(names) > 1:
+        given = list(labels)
+        for place in chosen:
+            given[place] = str(generator.choice([name for name in names if name != labels[place]]))
+        told = find_doubts(cuts, given)
+        tally.mislabelled.update(told[place] or "cut" for place in chosen)
+        return
+    strangers = [cut for label, cut in tally.strangers if label != names[0]]
+    told = find_doubts([*cuts, *strangers], [names[0]] * (len(cuts) + len(strangers)))
+    tally.mislabelled.update(doubt or "cut" for doubt in told[len(cuts) :])
+    tally.strangers = [(names[0], cuts[place]) for place in chosen]
 
 
 def overlap(one: Corners, other: Corners) -> float:
@@ -142,14 +176,15 @@ def mosaic(cuts: Iterable[CutBox], columns: int = 24) -> NDArray[np.uint8]:
 
 HEAD: Final = (
     "| | pages found | boxes found | characters cut | set aside, though good | crossed out, told "
-    "| two characters, told | blanks and specks, left out or told | may have border left |\n"
-    "|---|---|---|---|---|---|---|---|---|"
+    "| two characters, told | blanks and specks, left out or told | may have border left "
+    "| of that as unlike its label | wrong labels, told |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
 def row_of(name: str, tally: Tally) -> str:
     """Return a line of the table, in per cent."""
-    doubts = ("crossed out", "several characters", "hardly any ink")
+    doubts = get_args(Doubt)
     empty = Counter({key[1]: 0 for key in tally.outcomes})
     for (content, outcome), count in tally.outcomes.items():
         if content in ("blank", "speck"):
@@ -165,6 +200,11 @@ def row_of(name: str, tally: Tally) -> str:
         tally.of("two characters", *doubts),
         f"{100 * told / max(empty.total(), 1):.1f}",
         f"{100 * tally.bordered / max(written, 1):.2f}",
+        tally.of("character", "unlike its label"),
+        f"{100 * tally.mislabelled['unlike its label'] / tally.mislabelled.total():.0f} of "
+        f"{tally.mislabelled.total()}"
+        if tally.mislabelled
+        else "-",
     ]
     return f"| {name} | {' | '.join(cells)} |"
 
@@ -175,7 +215,7 @@ def drawn_rows(kinds: Sequence[str], count: int, folder: Path) -> list[str]:
     for name, is_grid in (("sheets", False), ("other grids", True)):
         total = Tally()
         for kind in kinds:
-            tally = Tally()
+            tally = Tally(strangers=total.strangers)
             for seed in range(count):
                 drawn = draw_grid(kind, seed) if is_grid else draw_sheet(kind, [*CONTENTS][seed % 3], seed)
                 if is_grid and kind in ("upside down", "sideways"):
@@ -189,6 +229,8 @@ def drawn_rows(kinds: Sequence[str], count: int, folder: Path) -> list[str]:
             for key in ("pages", "found_pages", "boxes", "found", "bordered"):
                 setattr(total, key, getattr(total, key) + getattr(tally, key))
             total.outcomes += tally.outcomes
+            total.mislabelled += tally.mislabelled
+            total.strangers = tally.strangers
         rows.append(row_of(f"**{name}, all**", total))
         print(rows[-1], flush=True)
         wrong = {key: count for key, count in total.outcomes.items() if key[1] in ("wrong label", "lost")}

@@ -23,7 +23,7 @@ WIDTH_INCHES = 11.0
 BOX_HEIGHT = 1.0
 """Height of a layer, where layers are `BOX_HEIGHT + GAP` apart."""
 GAP = 0.22
-NEEDS_EXTRA = {"app": "[app]", "cluster": "[cluster]", "learn": "[train]", "inspection": "[doctor]"}
+NEEDS_EXTRA = {"app": "[app]", "cluster": "[cluster]", "learn": "[train]"}
 """Folders that an extra belongs to; all else is what `pip install kalamos` brings."""
 
 

@@ -36,7 +36,7 @@ LEFT_OUT = {
     "pip install '.[api]'": "downloads",
     "pip install '.[app]'": "downloads",
     "pip install '.[teach,fonts]'": "downloads",
-    "pip install '.[train,doctor]'": "downloads",
+    "pip install '.[train]'": "downloads",
     "kalamos predict s3://bucket/scans --engine ray --address auto -o s3://bucket/labels": "your cluster",
     "kalamos predict /shared/forms --engine ray --address 10.0.0.1:6379 -o labels.csv": "your cluster",
     "torchrun": "your cluster",

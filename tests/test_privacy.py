@@ -54,7 +54,7 @@ server.wait(30)
 """
 
 NEEDS = {"train": "torch", "export": "torch", "compare": "torch", "evaluate": "matplotlib", "teach": "onnx"}
-NEEDS |= {"documents": "pypdfium2", "api": "uvicorn", "page": "gradio", "inspect": "sklearn"}
+NEEDS |= {"documents": "pypdfium2", "api": "uvicorn", "page": "gradio"}
 COMMANDS = (
     "predict",
     "documents",

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -25,7 +24,7 @@ from click.testing import CliRunner, Result
 
 from kalamos.cli import cli
 from kalamos.datasets import Dataset, load_dataset, names
-from kalamos.errors import DatasetError, KalamosError, MissingExtraError, OutputError, UsageError
+from kalamos.errors import DatasetError, OutputError, UsageError
 
 
 def rows(outcome: Any) -> dict[str, list[str]]:
@@ -275,22 +274,13 @@ def test_a_page_can_be_had(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "page.html").read_text("utf-8").startswith("<!doctype html>")
 
 
-def test_labels_are_checked_where_the_extra_is_installed(folder: Path) -> None:
-    pytest.importorskip("cleanlab", reason="needs the extra 'doctor'")
+def test_labels_are_checked(folder: Path) -> None:
     (folder / "ا" / "2.png").rename(folder / "ب" / "wrong.png")
     outcome = run_data_inspect(folder, "-f", "json", "--sample", "20")
     record = json.loads(outcome.stdout)
     assert record["label_check"]["of"] == 24
     assert 18 <= record["label_check"]["judged"] <= 22
     assert outcome.exit_code == 0
-
-
-def test_without_the_extra_the_data_is_not_even_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cleanlab", None)
-    outcome = run_data_inspect("nothing-here")
-    assert isinstance(outcome.exception, MissingExtraError)
-    assert outcome.exception.exit_code == 2
-    assert isinstance(run_data_inspect("nothing-here", "--no-labels").exception, KalamosError)
 
 
 @pytest.mark.parametrize("arguments", [["-f", "xml"], ["--sample", "0"], ["--most", "-1"], ["--typo"]])

@@ -19,6 +19,7 @@ from kalamos.finetune import Examples, FineTuned, fine_tune
 from kalamos.finetune.contact_sheet import contact_sheet
 from kalamos.finetune.examples import hands_of_names
 from kalamos.finetune.prototypes import fit_alphabet, leave_hands_out, unlike
+from kalamos.finetune.tuned import Suspect
 from kalamos.model_file import open_model
 from kalamos.zoo import base_names, card_path, model_path, names
 
@@ -121,7 +122,25 @@ def test_only_leaves_the_old_classes_out() -> None:
     tuned = fine_tune("latin", samples(range(3)), only=True)
     assert tuned.labels == tuple(sorted(LETTERS))
     assert tuned.spec.known is None  # what is told from is of another embedding
+    assert any("confidences are not measured for this model" in note for note in tuned.notes)
     assert right(tuned.recognizer(), samples(range(20, 23))) >= 0.6
+
+
+def test_confidences_of_other_models_follow_the_length_of_their_embeddings() -> None:
+    tuned = fine_tune("latin", samples(range(3)), only=True)
+    reader = tuned.recognizer()
+    answers = reader.predict_batch(list(samples(range(20, 30)).images))
+    sure = float(np.mean([each.confidence for each in answers]))
+    assert abs(sure - right(reader, samples(range(20, 30)))) < 0.25
+
+
+def test_an_example_under_a_wrong_label_is_named(taught: FineTuned) -> None:
+    assert taught.suspects == ()
+    given_ = samples(range(5))
+    labels = ("wave", *given_.labels[1:])
+    names_ = tuple(f"{place}.png" for place in range(len(labels)))
+    tuned = fine_tune("glyphs", replace(given_, labels=labels, names=names_))
+    assert tuned.suspects == (Suspect("0.png", "wave", given_.labels[0]),)
 
 
 def test_one_class_alone_is_refused() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +7,10 @@ import pytest
 
 from kalamos.alphabets import DIGITS, Alphabet
 from kalamos.datasets import Dataset, SkippedFile, Split
-from kalamos.errors import MissingExtraError
 from kalamos.inspection import FINDING_TYPES, inspect
 
 
 def test_nothing_is_found_where_nothing_is_wrong(clean: Dataset) -> None:
-    pytest.importorskip("cleanlab", reason="needs the extra 'doctor'")
     assert inspect(clean).findings == ()
 
 
@@ -43,7 +40,6 @@ def faulty(clean: Dataset) -> Dataset:
 
 
 def test_every_planted_fault_is_found(faulty: Dataset) -> None:
-    pytest.importorskip("cleanlab", reason="needs the extra 'doctor'")
     found = {finding.kind: [case.rows for case in finding.cases] for finding in inspect(faulty).findings}
     assert found["blank"] == [(0,)]
     assert found["two-labels"] == [(2, 41)]
@@ -85,17 +81,8 @@ def test_images_that_cross_from_train_to_validation(clean: Dataset) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2])
 @pytest.mark.parametrize("labels", [False, True])
 def test_hardly_any_images(count: int, labels: bool, draw) -> None:
-    if labels:
-        pytest.importorskip("cleanlab", reason="needs the extra 'doctor'")
     split = Split(draw(0, count, seed=1), np.zeros(count, np.int64))
     diagnosis = inspect(
         Dataset("small", DIGITS, split, split.take(np.zeros(0, np.int64)), "x"), labels=labels
     )
     assert {finding.kind for finding in diagnosis.findings} == {"missing-class", *(["few"] if count else [])}
-
-
-def test_the_extra_is_asked_for_before_anything_else(clean: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cleanlab", None)
-    monkeypatch.setattr("kalamos.inspection.ImageIndex", None)
-    with pytest.raises(MissingExtraError):
-        inspect(clean)

@@ -1,47 +1,13 @@
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kalamos.datasets import Dataset, Split
-from kalamos.errors import MissingExtraError
 from kalamos.inspection.checks import ImageIndex
-from kalamos.inspection.label_errors import LabelCheck, check_labels, gradient_histograms
-
-
-def test_directions_are_told_apart_with_their_sign() -> None:
-    step = np.zeros((1, 28, 28), np.uint8)
-    step[:, :, 14:] = 200
-    right, left, down = (
-        gradient_histograms(images)[0].reshape(7, 7, 8)
-        for images in (step, step[:, :, ::-1], step.swapaxes(1, 2))
-    )
-    assert right[3].sum(axis=0).argmax() == 0
-    assert left[3].sum(axis=0).argmax() == 4
-    assert down[:, 3].sum(axis=0).argmax() == 2
-
-
-def test_contrast_does_not_matter_and_an_empty_image_is_zeros(draw) -> None:
-    images = draw(0, 3, seed=1)
-    features = gradient_histograms(np.concatenate([images, images // 2, np.zeros((1, 28, 28), np.uint8)]))
-    assert np.linalg.norm(features[:3], axis=1) == pytest.approx(1, abs=1e-5)
-    assert features[:3] == pytest.approx(features[3:6], abs=0.05)
-    assert not features[6].any()
-
-
-def test_chunks_change_nothing(draw, monkeypatch) -> None:
-    images = draw(0, 9, seed=1)
-    whole = gradient_histograms(images)
-    monkeypatch.setattr("kalamos.inspection.label_errors.HOG_CHUNK_IMAGES", 4)
-    assert (gradient_histograms(images) == whole).all()
-
-
-@pytest.fixture(autouse=True)
-def _extra() -> None:
-    pytest.importorskip("cleanlab", reason="needs the extra 'doctor'")
+from kalamos.inspection.label_errors import LabelCheck, check_labels
 
 
 def check(dataset: Dataset, *, sample: int = 1000, candidates=None):
@@ -101,28 +67,18 @@ def test_rare_classes_and_blank_images_are_not_judged(clean: Dataset) -> None:
     images = clean.train.images.copy()
     images[0] = 0
     dataset = replace(clean, train=Split(images, clean.train.labels), test=None)
-    told, _ = check(dataset, candidates=np.r_[0:120, 120:125])
+    told, _ = check(dataset, candidates=np.r_[0:120, 120:122])
     assert told.judged == 119
 
 
-@pytest.mark.parametrize("rows", [np.zeros(0, np.int64), np.arange(40), np.r_[0:9, 40:49]])
+@pytest.mark.parametrize("rows", [np.zeros(0, np.int64), np.arange(40), np.r_[0:2, 40:42]])
 def test_with_too_little_to_judge_it_says_so(clean: Dataset, rows) -> None:
     told, cases = check(clean, candidates=rows)
-    assert told == LabelCheck(0, 208, skipped="needs two classes of at least 10 distinct images")
+    assert told == LabelCheck(0, 208, skipped="needs two classes of at least 3 distinct images")
     assert cases == []
 
 
-def test_classes_that_lie_in_one_group_each_are_not_judged(clean: Dataset) -> None:
-    groups = clean.train.labels * 40 + np.tile(np.arange(40), 4)
-    groups[:40] = 0
-    told, cases = check(mislabelled(clean, [], groups))
-    assert told.judged == 120
-    assert cases == []
-
-
-def test_without_the_extra_it_says_how_to_get_it(clean: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cleanlab", None)
-    with pytest.raises(
-        MissingExtraError, match=r"needs cleanlab.*pip install 'kalamos\[doctor\]'.*--no-labels"
-    ):
-        check(clean)
+def test_classes_that_lie_in_one_group_each_are_judged_too(clean: Dataset) -> None:
+    told, cases = check(mislabelled(clean, [70], clean.train.labels))
+    assert told.judged == 160
+    assert [case.rows for case in cases] == [(70,)]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kalamos.errors import FormError
+from kalamos.finetune.from_fonts import split_characters
 from kalamos.sheets import Caption, parse_chars, read_labels
 
 
@@ -15,6 +16,11 @@ def test_joined_and_marked_characters_stay_together() -> None:
     assert parse_chars(" ա  բ\tգ\n") == ("ա", "բ", "գ")
     assert parse_chars("e\u0301e") == ("é", "e")
     assert parse_chars("") == ()
+
+
+@pytest.mark.parametrize("text", ["ab c", "abc", "a b c", " ab\nc "])
+def test_teach_and_sheets_take_the_same_characters(text: str) -> None:
+    assert parse_chars(text) == split_characters(text) == ("a", "b", "c")
 
 
 def test_a_list_of_labels(tmp_path: Path) -> None:

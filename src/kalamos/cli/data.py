@@ -183,7 +183,7 @@ def _check(entry: NamedDataset, root: Path, paths: tuple[Path, ...]) -> None:
     "--labels/--no-labels",
     default=True,
     show_default=True,
-    help="Look for likely label errors. Needs `pip install 'kalamos[doctor]'`.",
+    help="Look for likely label errors.",
 )
 @click.option(
     "--sample",

@@ -35,7 +35,9 @@ def sheets() -> None:
 
 
 @sheets.command("print")
-@click.option("--chars", metavar="TEXT", help="The characters, with blanks between them or without.")
+@click.option(
+    "--chars", metavar="TEXT", help="The characters, with blanks between them or without: each is a class."
+)
 @click.option(
     "--labels",
     "label_file",
@@ -182,8 +184,8 @@ def cut_sheets(
 ) -> None:
     """Cut SCANS of filled sheets, files, folders or globs, into a folder of images a class.
 
-    Blank boxes are left out; what is crossed out, hardly any ink or several characters goes into a folder of
-    its own. NAME-contact.png shows all of it.
+    Blank boxes are left out; what is crossed out, hardly any ink, several characters or unlike the others of
+    its label goes into a folder of its own. NAME-contact.png shows all of it.
 
     Exit status: 0 all scans cut, 1 some not, 2 wrong usage.
     """

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from kalamos.finetune.tuned import Expected
 
 
+SHOWN_SUSPECTS = 10
+"""Likely label errors that are named."""
+
+
 @click.command(no_args_is_help=True, epilog="Exit status: 0 all examples used, 1 some not, 2 wrong usage.")
 @click.argument("model", type=TEACHABLE_NAME)
 @click.argument("folder", type=DATASET_NAME, required=False)
@@ -36,7 +40,12 @@ if TYPE_CHECKING:
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The new model file, NEW.onnx."
 )
 @click.option("--only", is_flag=True, help="Leave the old classes out; with glyphs there are none.")
-@click.option("--chars", metavar="TEXT", help="Draw these characters from fonts, in place of FOLDER.")
+@click.option(
+    "--chars",
+    metavar="TEXT",
+    help="Draw these characters from fonts, in place of FOLDER: each is a class, with blanks between them or "
+    "without.",
+)
 @click.option(
     "--script", metavar="NAME", help="Draw a script's letters and digits from fonts, in place of FOLDER."
 )
@@ -153,6 +162,7 @@ def teach(
     )
     for note in tuned.notes:
         echo(note, err=True)
+    _print_suspects(tuned)
     print_skipped(folder or "fonts", tuned.problems)
     if any(problem.lost or folder is None for problem in tuned.problems):
         context.exit(1)
@@ -184,6 +194,18 @@ def _print_outcome(tuned: FineTuned, model: str, output: Path) -> None:
         lost = ", ".join(f"{old} read as {new} ({_share(taken, n)})" for old, new, taken, n in tuned.taken)
         echo(f"new classes take from old ones, by what the model remembers of those: {lost}")
     print_licence(tuned.spec)
+
+
+def _print_suspects(tuned: FineTuned) -> None:
+    suspects = tuned.suspects
+    shown = [
+        f"{one.name or 'an example'} ({one.label}, looks like {one.answer})"
+        for one in suspects[:SHOWN_SUSPECTS]
+    ]
+    if len(suspects) > len(shown):
+        shown.append(f"and {len(suspects) - len(shown):,} more")
+    if shown:
+        echo(f"likely label errors, put right or take out what is wrong: {', '.join(shown)}", err=True)
 
 
 def _print_alike(tuned: FineTuned) -> None:
@@ -244,6 +266,7 @@ def _as_json(tuned: FineTuned, model: str, output: Path) -> dict[str, Any]:
         "look_alikes": tuned.look_alikes,
         "taken": [{"label": old, "by": new, "taken": taken, "n": n} for old, new, taken, n in tuned.taken],
         "notes": list(tuned.notes),
+        "suspects": [asdict(each) for each in tuned.suspects],
         "before": _score_json(tuned.before),
         "after": _score_json(tuned.after),
         "problems": [{"where": each.where, "what": each.what} for each in tuned.problems],

@@ -50,6 +50,7 @@ from kalamos.finetune.steps import (
     GLYPHS_ARCHITECTURE,
     check_answers,
     embed_examples,
+    find_suspects,
     hold_no_copies,
     prepare_examples,
     read_content,
@@ -209,6 +210,7 @@ def fine_tune(
         taken=measure_taken(head, taught, learner.remembered(embedded, codes), labels, seed)
         if new_labels
         else (),
+        suspects=find_suspects(given, rows, embedded[:, 0], texts),
         notes=notes,
     )
 

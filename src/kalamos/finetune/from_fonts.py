@@ -22,7 +22,7 @@ from kalamos.datasets.render import vary_glyph
 from kalamos.errors import DatasetError, UsageError, suggest
 from kalamos.finetune.examples import Examples, check_label
 from kalamos.images.files import display_name
-from kalamos.sheets.labels import clusters
+from kalamos.sheets import parse_chars
 
 __all__ = ["FONTS", "characters_of_script", "draw_examples", "find_fonts", "split_characters"]
 
@@ -57,7 +57,7 @@ MARKS: Final = frozenset({"Mn", "Mc", "Me"})
 
 
 def split_characters(text: str) -> tuple[str, ...]:
-    """Split a text into characters with the marks that combine with them; white space separates, and is none.
+    """Split a text into different characters as `kalamos.sheets.parse_chars` does, and refuse what is none.
 
     Raises:
         UsageError: no character in it, or a mark alone.
@@ -65,17 +65,16 @@ def split_characters(text: str) -> tuple[str, ...]:
     >>> split_characters("αβ γ"), len(split_characters("कि"))
     (('α', 'β', 'γ'), 1)
     """
-    found: list[str] = []
-    for word in unicodedata.normalize("NFC", text).split():
-        if unicodedata.category(word[0]) in MARKS:
-            raise UsageError(
-                f"{word[0]!r} combines with a letter, and none stands before it",
-                remedy="write it after the letter that carries it",
-            )
-        found += clusters(word)
+    found = tuple(dict.fromkeys(parse_chars(text)))
     if not found:
         raise UsageError("no character was given", remedy='write them together, as in --chars "αβγ"')
-    return tuple(dict.fromkeys(check_label(each) for each in found))
+    for each in found:
+        if unicodedata.category(each[0]) in MARKS:
+            raise UsageError(
+                f"{each[0]!r} combines with a letter, and none stands before it",
+                remedy="write it after the letter that carries it",
+            )
+    return tuple(map(check_label, found))
 
 
 def characters_of_script(script: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from kalamos.finetune.steps import (
     copies_note,
     embed_examples,
     example_sets,
+    find_suspects,
     prepare_examples,
     record_training,
 )
@@ -61,6 +62,9 @@ CALIBRATED: Final = (
 """(examples a class, temperature, the `known` output that one in a hundred of unseen hands is below), of the
 development alphabets (`benchmarks/alphabets.py --calibrate`; 0: fonts alone); taken where an alphabet has too
 few hands to be measured by itself."""
+
+GLYPHS_LENGTH: Final = 24.0
+"""Of the embeddings of `glyphs`, for which those temperatures hold."""
 
 MAX_OWN_WITHHELD: Final = 0.01
 """The share of an alphabet's own characters that its threshold for `known` may withhold. Twice that of the
@@ -123,7 +127,7 @@ def teach_alphabet(
     expected = _expected(held, codes, labels, examples.grouped_by)
     # No hand taught what fonts drew.
     samples = 0.0 if examples.grouped_by == FONTS else len(codes) / len(labels)
-    temperature = _temperature(held, codes, samples)
+    temperature = _temperature(held, codes, samples, embedded)
     known = _known(spec, held, head, embedded, samples)
     on_progress(1.0)
     how: Mapping[str, object] = {
@@ -171,7 +175,11 @@ def teach_alphabet(
             Sample(examples.labels[row], image, answer, "" if examples.names is None else examples.names[row])
             for row, image, answer in zip(rows, images, _answers(held, len(rows), labels), strict=True)
         ),
-        notes=() if held is None else copies_note(held.copies),
+        # What fonts drew is what it is said to be.
+        suspects=()
+        if examples.grouped_by == FONTS
+        else find_suspects(examples, rows, embedded[:, 0], [examples.labels[row] for row in rows]),
+        notes=(*(() if held is None else copies_note(held.copies)), *_confidence_note(spec, held)),
     )
 
 
@@ -210,12 +218,30 @@ def _expected(
     return Expected(int(right.sum()), len(right), held.hands, grouped_by, confused, weak)
 
 
-def _temperature(held: HeldOut | None, codes: NDArray[np.int64], samples: float) -> float:
+def _temperature(
+    held: HeldOut | None, codes: NDArray[np.int64], samples: float, embedded: NDArray[np.float32]
+) -> float:
     """Fit it to hands that were left out; take the shipped one where they are too few."""
-    if held is not None and len(held.rows) >= MIN_TEMPERATURE_IMAGES:
+    if _is_measured(held):
         finite = np.where(np.isfinite(held.logits), held.logits, held.logits[np.isfinite(held.logits)].min())
         return bound_temperature(fit_temperature(finite, codes[held.rows]), len(held.rows))
-    return _calibrated(samples)[0]
+    # Logits are cosines times the embeddings' length, which other models have another of.
+    length = float(np.median(np.linalg.norm(embedded[:, 0], axis=1)))
+    return bound_temperature(_calibrated(samples)[0] * length / GLYPHS_LENGTH, MIN_TEMPERATURE_IMAGES)
+
+
+def _is_measured(held: HeldOut | None) -> TypeGuard[HeldOut]:
+    """Whether so much was held out that confidences are calibrated by it."""
+    return held is not None and len(held.rows) >= MIN_TEMPERATURE_IMAGES
+
+
+def _confidence_note(spec: ModelSpec, held: HeldOut | None) -> tuple[str, ...]:
+    if spec.architecture == GLYPHS_ARCHITECTURE or _is_measured(held):
+        return ()
+    return (
+        f"its confidences are not measured for this model, but guessed after those of glyphs: that takes "
+        f"{MIN_TEMPERATURE_IMAGES} examples by three hands or more",
+    )
 
 
 def _calibrated(samples: float) -> tuple[float, float]:

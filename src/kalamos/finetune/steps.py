@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from kalamos.datasets import RaggedImages, SkippedFile, Split
 from kalamos.datasets.copies import copy_sets, drop_copies
+from kalamos.datasets.label_errors import judge_labels
 from kalamos.errors import DatasetError, ExportError, ModelFileError, NoInkError
 from kalamos.finetune.examples import Examples, variations
 from kalamos.finetune.head import Backbone, Head
+from kalamos.finetune.tuned import Suspect
 from kalamos.images.files import display_name
 from kalamos.model_file import ModelSpec, TrainingRecord, open_model
 from kalamos.preprocessing import Preprocessor
@@ -31,6 +33,7 @@ __all__ = [
     "copies_note",
     "embed_examples",
     "example_sets",
+    "find_suspects",
     "hold_no_copies",
     "prepare_examples",
     "read_content",
@@ -125,6 +128,26 @@ def embed_examples(
         found.append(backbone.embeddings(preprocessor.batch(family)).reshape(len(some), 1 + count, -1))
         on_progress(0.9 * (start + len(some)) / len(images))
     return np.concatenate(found)
+
+
+def find_suspects(
+    examples: Examples, rows: Sequence[int], embeddings: NDArray[np.float32], labels: Sequence[str]
+) -> tuple[Suspect, ...]:
+    """List the examples whose label is likely wrong, by the embeddings [N, D] of those at `rows`.
+
+    Args:
+        labels: of each row.
+    """
+    names, codes = np.unique(labels, return_inverse=True)
+    judged = judge_labels(embeddings, codes)
+    return tuple(
+        Suspect(
+            "" if examples.names is None else examples.names[rows[one]],
+            labels[one],
+            str(names[judged.answers[one]]),
+        )
+        for one in judged.errors
+    )
 
 
 def record_training(

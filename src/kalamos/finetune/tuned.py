@@ -15,7 +15,7 @@ from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
 from kalamos.utils.atomic_write import write_bytes
 
-__all__ = ["Expected", "FineTuned", "Sample", "Score", "check_target"]
+__all__ = ["Expected", "FineTuned", "Sample", "Score", "Suspect", "check_target"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,21 @@ class Sample:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An example whose label is likely wrong, see `kalamos.datasets.label_errors`.
+
+    Attributes:
+        name: its file, "" for none.
+        label: what it is said to be.
+        answer: what it looks like.
+    """
+
+    name: str
+    label: str
+    answer: str
+
+
 @dataclass(frozen=True)
 class Expected:
     """How hands that a model did not learn from were read: each by a model of the others.
@@ -111,6 +126,7 @@ class FineTuned:
         samples: what it was taught from, for `contact_sheet`.
         taken: (old label, new label, how many, of how many): what new classes take from old ones, measured on
             embeddings drawn from what the model remembers of those; the worst first.
+        suspects: examples whose label is likely wrong, the likeliest first; they were learnt from.
         notes: what else to know, such as copies that were not held out.
     """
 
@@ -126,6 +142,7 @@ class FineTuned:
     look_alikes: tuple[tuple[str, str], ...] = ()
     samples: tuple[Sample, ...] = ()
     taken: tuple[Taken, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:

@@ -43,7 +43,7 @@ from kalamos.inspection.checks import (
     gather,
     polarities,
 )
-from kalamos.inspection.label_errors import LabelCheck, check_labels, require_cleanlab
+from kalamos.inspection.label_errors import LabelCheck, check_labels
 from kalamos.inspection.orientation import find_turn
 
 __all__ = [
@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 DEFAULT_LABEL_SAMPLE: Final = 50_000
-"""Images whose labels are checked: a quarter of a minute of one core."""
+"""Images whose labels are checked: a minute of one core."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,15 +112,14 @@ def inspect(
     Args:
         dataset: a `Dataset` (splits may be empty), or whatever `load_dataset` reads: a name, a folder with
             one sub-folder per class, a CSV manifest, a zip archive of either.
-        labels: also look for likely label errors, which needs `pip install 'kalamos[doctor]'`.
+        labels: also look for likely label errors.
         sample: look for label errors in about this many images, a stratified random sample; all other
             checks read all images.
-        seed: random seed of that sample and of the classifier that judges the labels.
+        seed: random seed of that sample, and of the one that is held against the shipped models.
         data_dir: folder of the named datasets; see `load_dataset`.
         classes: which folders name the classes; see `load_dataset`.
 
     Raises:
-        MissingExtraError: `labels` is set and cleanlab is not installed; raised before anything is read.
         DatasetError: the dataset cannot be loaded.
 
     >>> import tempfile
@@ -138,8 +137,6 @@ def inspect(
     >>> [report.images.place(row).name for row in report.errors[0].cases[0].rows]
     ['a/1.png', 'b/1.png']
     """
-    if labels:
-        require_cleanlab()
     if not isinstance(dataset, Dataset):
         dataset = load_dataset(dataset, data_dir, classes=classes)
     index = ImageIndex(dataset)

@@ -96,8 +96,8 @@ FINDING_TYPES: Final[dict[str, FindingType]] = {
     "suspects": FindingType(
         "likely label errors",
         "warning",
-        "A quick classifier that was trained without them contradicts their labels: some are mislabelled, "
-        "some are hard to read, some the classifier itself misreads. The likeliest come first.",
+        "By all other images, a mistake explains their labels better than an odd hand does: most are "
+        "mislabelled, some hard to read. The likeliest come first.",
         "look at the first ones, and go on as long as they are wrong",
     ),
     "no-ink": FindingType(
@@ -176,7 +176,7 @@ class Case:
         rows: the images concerned, row numbers of the `ImageIndex`.
         what: description of a case that is not an image, or of its images together.
         suggested: the label that the image should perhaps have.
-        quality: of a likely label error: the probability of its label, in [0, 1].
+        quality: of a likely label error: the probability that its label is right, in [0, 0.5].
         difference: of near duplicates: 1 - correlation, in [0, `near_duplicates.MAX_TWIN_DIFFERENCE`].
     """
 

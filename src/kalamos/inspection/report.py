@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["as_record", "inspection_page", "print_report", "sample_of_class", "write_report"]
 
-MIN_RELIABLE_AGREEMENT: Final = 0.9
-"""A classifier that agrees with fewer of the labels is mostly wrong itself if it contradicts one."""
-
 MAX_IMAGES_NAMED: Final = 3
 """Images of a case that are named on a terminal."""
 
@@ -91,9 +88,7 @@ def _labels(check: LabelCheck | None) -> str:
         return "not checked"
     if check.accuracy is None:
         return f"not checked: {check.skipped}"
-    doubt = "" if check.accuracy >= MIN_RELIABLE_AGREEMENT else ", so most suspects may be its own mistakes"
-    agrees = f"a quick classifier agrees with {check.accuracy:.1%}{doubt}"
-    return f"{check.judged:,} of {check.of:,} checked; {agrees}"
+    return f"{check.judged:,} of {check.of:,} checked; {check.accuracy:.1%} look most like their own class"
 
 
 def _range(values: NDArray[np.int64]) -> str:

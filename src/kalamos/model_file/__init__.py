@@ -4,6 +4,7 @@
 read other files, answer NaN, or disagree with what it says about itself.
 """
 
+from kalamos.model_file.embedding import Embedding
 from kalamos.model_file.load import LoadedModel, check_model, open_graph, open_model, read_spec
 from kalamos.model_file.spec import (
     FORMAT_VERSION,
@@ -21,6 +22,7 @@ from kalamos.model_file.spec import (
 __all__ = [
     "FORMAT_VERSION",
     "METADATA_KEY",
+    "Embedding",
     "KnownRecord",
     "LoadedModel",
     "Metric",

@@ -1,7 +1,8 @@
-"""Which boxes a person should look at: hardly any ink, crossed out, several characters.
+"""Which boxes a person should look at: hardly any ink, crossed out, several characters, another character.
 
 A character is compared with the others of its label on the scan: an X is two crossing lines, and a Ξ three
-parts, so only what differs from its own kind is doubtful.
+parts, so only what differs from its own kind is doubtful. Whether it is the label's character at all is told
+by the base model `glyphs` (`kalamos.datasets.label_errors`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from typing import Final, Literal, NamedTuple
 import cv2
 import numpy as np
 
+from kalamos.datasets.label_errors import embed_characters, judge_labels
 from kalamos.forms.geometry import Grey
 from kalamos.preprocessing.grouping import count_characters
 from kalamos.sheets.cutting import CutBox
 
 __all__ = ["Doubt", "find_doubts"]
 
-Doubt = Literal["hardly any ink", "crossed out", "several characters"]
+Doubt = Literal["hardly any ink", "crossed out", "several characters", "unlike its label"]
 
 SPECK_FRACTION: Final = 0.12
 """Of a box's side: ink whose longer side is less is dust, if others of its label are larger."""
@@ -46,6 +48,10 @@ ENOUGH: Final = 3
 """Characters of a label that tell what is usual."""
 
 
+UNLIKE_COSINE: Final = 0.4
+"""Of a character's embedding with the others' mean, where a scan has one label alone."""
+
+
 class _Shape(NamedTuple):
     longer: float
     """Of the ink's box, in sides of the box."""
@@ -62,18 +68,37 @@ class _Shape(NamedTuple):
 def find_doubts(cuts: Sequence[CutBox], labels: Sequence[str]) -> list[Doubt | None]:
     """Return for each box why it is doubtful; None for one that is not, or is blank.
 
-    What a model of the label's look would say, say that it is unlike its neighbours, belongs here too.
-
     Args:
         cuts: of one scan.
-        labels: of each.
+        labels: of each; "" for what is not compared with others.
     """
     shapes = [None if cut.mask is None else _shape(cut.mask, cut.side) for cut in cuts]
     usual = {label: _usual(label, shapes, labels) for label in set(labels)}
-    return [
+    doubts = [
         None if shape is None else _doubt(shape, usual[label], faint=cut.faint)
         for cut, shape, label in zip(cuts, shapes, labels, strict=True)
     ]
+    for place in _unlike(cuts, labels, doubts):
+        doubts[place] = "unlike its label"
+    return doubts
+
+
+def _unlike(cuts: Sequence[CutBox], labels: Sequence[str], doubts: Sequence[Doubt | None]) -> list[int]:
+    """Tell which of the boxes that are not doubtful hold another character than their label says."""
+    filled = [
+        (place, cut.image)
+        for place, (cut, label, doubt) in enumerate(zip(cuts, labels, doubts, strict=True))
+        if label and doubt is None and cut.image is not None
+    ]
+    inked, embeddings = embed_characters([image for _, image in filled])
+    places = [filled[row][0] for row in inked.tolist()]
+    names, codes = np.unique([labels[place] for place in places], return_inverse=True)
+    if len(names) == 1 and len(places) >= ENOUGH:
+        others = embeddings.sum(axis=0) - embeddings
+        lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(others, axis=1)
+        cosines = (embeddings * others).sum(axis=1) / np.maximum(lengths, 1e-9)
+        return [places[row] for row in np.flatnonzero(cosines < UNLIKE_COSINE).tolist()]
+    return [places[row] for row in judge_labels(embeddings, codes).errors]
 
 
 def _usual(label: str, shapes: Sequence[_Shape | None], labels: Sequence[str]) -> _Shape | None:

@@ -27,13 +27,15 @@ class Caption(NamedTuple):
 
 
 def parse_chars(text: str) -> tuple[str, ...]:
-    """Split what was typed into labels: at blanks, and without any into characters with their marks.
+    """Split what was typed into characters with the marks that combine with them, composed (NFC).
 
-    >>> parse_chars("ա բ գ"), parse_chars("abc"), parse_chars("ch ll"), len(parse_chars("e\u0301x"))
-    (('ա', 'բ', 'գ'), ('a', 'b', 'c'), ('ch', 'll'), 2)
+    Blanks separate and are none. A label of several characters, such as `ch`, is for a file (`read_labels`).
+
+    >>> parse_chars("ա բ գ"), parse_chars("ab c"), len(parse_chars("e\u0301x"))
+    (('ա', 'բ', 'գ'), ('a', 'b', 'c'), 2)
     """
-    words = text.split()
-    return tuple(unicodedata.normalize("NFC", each) for each in (words if len(words) > 1 else clusters(text)))
+    words = unicodedata.normalize("NFC", text).split()
+    return tuple(cluster for word in words for cluster in clusters(word))
 
 
 def clusters(text: str) -> Iterator[str]:
