@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 KALAMOS_DATA ?= $(abspath $(firstword $(wildcard data ../shared/data)))
 export KALAMOS_DATA
 
-.PHONY: demo test lint fuzz hands ink forms puzzles alphabets sheets bench limits bench-training results zoo teaching fonts notebook samples web constraints clean
+.PHONY: demo test lint docs fuzz hands ink forms puzzles alphabets sheets bench limits bench-training results zoo teaching fonts notebook samples web constraints clean
 
 demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
@@ -32,6 +32,9 @@ lint: $(VENV)/.everything  ## format, lint, types, layers, import circles, dead 
 	$(BIN)/vulture
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/zizmor --offline --quiet .github/workflows
+
+docs: $(VENV)/.everything  ## the documentation site in build/site: strict, with all links followed
+	$(BIN)/python docs/site/build.py
 
 # FUZZ="--seed 7 --only images --minutes 1", or any other options of `python -m fuzz`.
 fuzz: $(VENV)/.everything  ## hostile files, models and requests: minutes; what is found lies in build/fuzz

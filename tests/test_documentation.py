@@ -1,4 +1,4 @@
-"""What README.md and docs/*.md show works as pasted: every command and every Python block, in order.
+"""What README.md, docs/*.md and docs/site/*.md show works as pasted: commands and Python blocks, in order.
 
 Each page is pasted into a copy of the tree of its own. What a page marks, visibly, as *(downloads)*,
 *(hours)*, *(your cluster)* or *(your fonts)* is left out, and nothing else; the list below has to name it
@@ -22,7 +22,11 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
+PAGES = (
+    "README.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "site").glob("*.md")),
+)
 NEEDED = (
     "README.md", "docs", "samples", "samples-form", "samples-pages", "samples-sheets", "recipes", "src",
     "pyproject.toml", "Makefile", "LICENSE",

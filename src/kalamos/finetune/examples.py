@@ -107,7 +107,9 @@ def load_examples(
     """Read whatever `kalamos.datasets.load_dataset` reads, but a single class too.
 
     Args:
-        name_or_path, data_dir, classes: as there.
+        name_or_path: as there.
+        data_dir: as there.
+        classes: as there.
 
     Raises:
         DatasetError: no such dataset, a damaged one, or one without an image that can be read.

@@ -213,7 +213,10 @@ def resume_run(
 
     Args:
         data: where the dataset lies now, if it was moved.
-        data_dir, device, workers, callback: see `run_recipe`.
+        data_dir: see `run_recipe`.
+        device: see `run_recipe`.
+        workers: see `run_recipe`.
+        callback: see `run_recipe`.
 
     Raises:
         TrainingError: not a run folder, or a damaged one, or the data have changed since.

@@ -100,7 +100,9 @@ def compare(
         runs: folders of finished runs; those that differ in nothing but the seed are one system.
         seeds: that each system is trained with; empty: the recipe's own.
         folder: None for `runs/compare-DATASET`.
-        data_dir, device, workers: see `kalamos.learn.train`.
+        data_dir: see `kalamos.learn.train`.
+        device: see `kalamos.learn.train`.
+        workers: see `kalamos.learn.train`.
         callback: called at each run, step and epoch.
         settings: keys of a recipe that override every system's: `epochs=20`, `augmentation="pens"`.
 
