@@ -74,7 +74,7 @@ def words_of(empty: Grey, size: tuple[float, float], boxes: NDArray[np.float64])
     >>> empty = np.full((400, 300), 255, np.uint8)
     >>> _ = cv2.putText(empty, "name", (40, 60), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 0, 2)
     >>> found = words_of(empty, (30, 40), np.array([[[4, 7], [6, 7], [6, 9], [4, 9]]], float))
-    >>> len(found.boxes), [round(unit, 3) for unit in found.units]
+    >>> len(found.boxes), found.units.round(3).tolist()
     (1, [0.1, 0.1])
     """
     image = reduced(empty, WORDS_LONG_SIDE / max(empty.shape))
