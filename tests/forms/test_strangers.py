@@ -108,11 +108,6 @@ def test_a_form_without_some_of_the_fields_is_another_one() -> None:
         registrar.register(scanned(draw(template(6)), "copied"))
 
 
-def test_a_form_with_many_boxes_more_is_another_one() -> None:
-    with pytest.raises(UnregisteredError, match="boxes where it has none"):
-        Registrar(template(8)).register(scanned(draw(template(8, 12)), "copied"))
-
-
 def test_a_field_that_lies_a_box_farther_on_is_not_sure() -> None:
     form = template(8)
     # As on a page that bends: one row is a box to the right of where the others tell.
