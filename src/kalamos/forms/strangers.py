@@ -136,8 +136,9 @@ def seen_words(
             max(y - PADDING, 0) : min(y + high + PADDING, height),
             max(x - PADDING, 0) : min(x + wide + PADDING, width),
         ]
-        blurred = (cv2.GaussianBlur(each, (0, 0), 1.0).astype(np.float32) for each in (seen, word))
-        found = cv2.matchTemplate(*blurred, cv2.TM_CCOEFF_NORMED)
+        found = cv2.matchTemplate(
+            cv2.GaussianBlur(seen, (0, 0), 1.0), cv2.GaussianBlur(word, (0, 0), 1.0), cv2.TM_CCOEFF_NORMED
+        )
         likeness.append(float(np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0).max()))
     return np.array(likeness)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import cv2
@@ -212,7 +212,7 @@ def _without_lines_beside(
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     beside = []
     for part in range(1, count):
-        left, top, right, bottom = _seen_at(found, stats[part, :4])
+        left, top, right, bottom = _seen_at(found, stats[part, :4].tolist())
         off_x = right <= around + width or left >= shape[1] - around - width
         off_y = bottom <= around + width or top >= shape[0] - around - width
         if (off_x and bottom - top >= NEIGHBOUR_FRACTION * (shape[0] - 2 * around)) or (
@@ -226,12 +226,12 @@ def _without_lines_beside(
     return cleaned
 
 
-def _seen_at(found: InkMap, box: NDArray[np.int_]) -> tuple[float, float, float, float]:
+def _seen_at(found: InkMap, box: Iterable[int]) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom, px of the picture, of a box [x, y, width, height] on a map."""
     rows, columns = found.mask.shape
     view = found.view
     down, across = (view.bottom - view.top) / rows, (view.right - view.left) / columns
-    x, y, wide, high = (int(side) for side in box)
+    x, y, wide, high = box
     left, top = view.left + x * across, view.top + y * down
     return left, top, left + wide * across, top + high * down
 
@@ -243,7 +243,7 @@ def _extent(found: InkMap, shape: tuple[int, ...], rim: float) -> tuple[float, b
     side, (height, width) = min(shape), shape[:2]
     within = rim * side
     count, _, stats, _ = cv2.connectedComponentsWithStats(found.mask)
-    parts = [_seen_at(found, stats[part, :4]) for part in range(1, count)]
+    parts = [_seen_at(found, stats[part, :4].tolist()) for part in range(1, count)]
     # Each part by itself: two neighbours' lines are as far apart as a character is wide.
     at_rim = all(
         right <= within or left >= width - within or bottom <= within or top >= height - within
