@@ -1,9 +1,10 @@
 """How exactly printed forms are found on drawn scans: turned, photographed, photocopied, at 100 dpi.
 
 Usage: python benchmarks/registration.py [--n 100] [--kinds turned,photograph] [--ways markers]
-       [--strangers 100] [--overlays]
+       [--strangers 100] [--twins 60] [--overlays]
 Prints, for each kind of scan and each way to register, the error of the boxes' corners in shorter sides of
-their box, and the share of scans that were not registered; and how many pages of other forms passed. Draws
+their box, and the share of scans that were not registered; and how many pages of other forms passed, twins
+among them: forms with the same boxes and other words, which the image of the empty form tells. Draws
 the worst of each to build/registration if asked for overlays. Needs no data: the boxes are filled with
 scribbles, or with UNIPEN's characters where the data folder has them.
 """
@@ -76,9 +77,10 @@ class Scan:
     place: Callable[[Points], Points]
 
 
-def sheets(folder: Path) -> Iterator[Sheet]:
+def sheets(folder: Path, lists: Sequence[str] = LISTS) -> Iterator[Sheet]:
     """Print each list with and without markers."""
-    for number, text in enumerate(LISTS):
+    folder.mkdir(exist_ok=True)
+    for number, text in enumerate(lists):
         form = layout_fields(parse_fields(text), name=f"form {number}")
         bare = replace(form, pages=tuple(FormPage(page.width, page.height) for page in form.pages))
         print_sheet(form, folder / f"{number}.pdf")
@@ -337,6 +339,41 @@ def measure_strangers(
     return fits, passed
 
 
+def measure_twins(folder: Path, n: int, *, pens: StrokeSet | None) -> tuple[int, int]:
+    """Return how many scans of twins pass for a form whose image is known, and how many of its own do."""
+    kinds: Final = get_args(Kind)
+    printed = list(sheets(folder))
+    # The letters of the names in reverse: as wide, so that the boxes stay where they are.
+    twins = list(sheets(folder / "twins", tuple(_reversed_names(text) for text in LISTS)))
+    passed, own = 0, 0
+    for number in range(n):
+        at, kind = number % len(printed), kinds[number % len(kinds)]
+        sheet, twin = printed[at], twins[at]
+        registrar = Registrar(sheet.templates["features"])
+        for other in (False, True):
+            image = (twin if other else sheet).images["features"]
+            rng = np.random.default_rng([number, 7])
+            seen = scan(fill(image, sheet.templates["features"], rng, pens), kind, rng)
+            try:
+                registrar.register(seen.image)
+            except UnregisteredError as error:
+                if not other:
+                    print(f"own scan {number}, {kind}: {error}", file=sys.stderr)
+                continue
+            passed, own = passed + other, own + (not other)
+    return passed, own
+
+
+def _reversed_names(text: str) -> str:
+    """Reverse the letters of each field's name.
+
+    >>> _reversed_names("mark: 3 digits")
+    'kram: 3 digits'
+    """
+    pairs = (line.partition(":") for line in text.splitlines())
+    return "\n".join(name[::-1] + colon + rest for name, colon, rest in pairs)
+
+
 def corners_of(form: FormTemplate) -> Points:
     """Return the corners of all boxes of a form of one page, float64 [N, 4, 2]."""
     boxes = np.array([box for field in form.fields for box in field.boxes], np.float64)
@@ -364,6 +401,7 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(get_args(Kind)))
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--strangers", type=int, default=0, help="scans of other forms")
+    parser.add_argument("--twins", type=int, default=0, help="scans of forms with the same boxes")
     parser.add_argument("--overlays", action="store_true")
     asked = parser.parse_args()
     cv2.setNumThreads(1)
@@ -382,6 +420,9 @@ def main() -> None:
             for way in asked.ways.split(","):
                 fits, passed = measure_strangers(printed, way, asked.strangers, pens=pens)
                 print(f"others by {way}: fit {np.mean(fits):.2f}, at most {max(fits):.2f}; passed {passed}")
+        if asked.twins:
+            passed, own = measure_twins(Path(folder), asked.twins, pens=pens)
+            print(f"twins: {passed} of {asked.twins} passed, and {own} of as many of the form's own")
 
 
 if __name__ == "__main__":

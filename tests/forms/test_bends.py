@@ -48,3 +48,25 @@ def test_a_flat_form_and_an_empty_page_are_found_as_they_are() -> None:
     blank = np.full_like(scan, 230)
     assert find_bent_outlines(blank, flat).fit == find_outlines(blank, flat).fit == 0
     assert find_bent_outlines(scan, flat[:0]).corners.shape == (0, 4, 2)
+
+
+def steep_form() -> tuple[Grey, Corners, Corners]:
+    """A form whose lower rows bend away by more and more, as the foot of a sheet that curls does."""
+    scan = np.full((12 * PITCH + 160, 8 * STEP + 160), 230, np.uint8)
+    square = np.array([[0, 0], [SIDE, 0], [SIDE, SIDE], [0, SIDE]], np.float64)
+    corners = [(STEP * column + 40, PITCH * row + 60) for row in range(12) for column in range(8)]
+    flat = np.array(corners, np.float64)[:, None] + square
+    down = np.clip((flat[..., 1] - 7.5 * PITCH) / PITCH, 0, None)
+    true = flat + np.stack(
+        [0.04 * SIDE * down**2, -0.05 * SIDE * down**2 * (flat[..., 0] / STEP / 8)], axis=-1
+    )
+    for box in true:
+        cv2.polylines(scan, [np.rint(box * 16).astype(np.int32)], True, 60, 2, cv2.LINE_AA, 4)
+    return scan, flat, true
+
+
+def test_rows_that_turn_as_they_bend_are_followed() -> None:
+    scan, flat, true = steep_form()
+    off = np.linalg.norm((find_bent_outlines(scan, flat).corners - true).mean(axis=1), axis=1)
+    assert np.linalg.norm((true - flat).mean(axis=1), axis=1).max() > 0.7 * SIDE
+    assert off.max() < 0.12 * SIDE

@@ -12,7 +12,10 @@ import pytest
 import kalamos
 from kalamos.errors import FormError
 from kalamos.forms import Field, Form, FormPage, row_of_boxes
+from kalamos.forms.reader import box_reading
 from kalamos.forms.registration import Registrar, Registration
+from kalamos.pages.cells import CellReading
+from kalamos.predictions import Prediction
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "samples-form"
@@ -73,6 +76,28 @@ def test_boxes_are_in_the_template_s_order_and_lie_on_their_writing(form: Form) 
         (left, top), _, (right, bottom), _ = corners
         piece = image[round(top) + 4 : round(bottom) - 4, round(left) + 4 : round(right) - 4]
         assert piece.min() < 130 < np.median(piece)
+
+
+def cell(known: float, confidence: float, *, blank: float = 0.0005, ink: float = 0.7) -> CellReading:
+    top = (("7", confidence), ("1", 1 - confidence))
+    return CellReading(Prediction("7", confidence, top, known=known), blank, ink)
+
+
+def test_ink_in_a_box_is_a_character_unless_it_looks_like_none() -> None:
+    sure, odd, junk = (box_reading(cell(*each)) for each in ((0.99, 0.99), (0.3, 0.95), (0.01, 0.3)))
+    assert sure.known > 0.999
+    assert odd.known > 0.98  # in a box there is rarely anything else
+    assert max(sure.blank, odd.blank) < 0.02
+    assert 0.5 < junk.blank <= 0.9  # it may be crossed out: the field is to be checked
+    assert junk.probabilities == {"7": 0.3, "1": 0.7}
+
+
+def test_what_is_left_of_a_line_is_blank_and_a_comma_may_be_something() -> None:
+    line = box_reading(cell(0.4, 0.3, blank=0.9, ink=0.9))
+    comma = box_reading(cell(0.4, 0.3, blank=0.9, ink=0.1))
+    stroke = box_reading(cell(0.99, 0.99, blank=0.9, ink=0.9))
+    assert line.blank > 0.99
+    assert comma.blank == stroke.blank == 0.9
 
 
 def test_a_second_sheet_with_pages_in_any_order_is_one_row(

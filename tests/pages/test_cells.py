@@ -1,4 +1,4 @@
-"""What stands in cells: dark pens, faint print, nothing."""
+"""What stands in cells: characters, dark or faint; not what lies on and beyond their lines; nothing."""
 
 from __future__ import annotations
 
@@ -6,12 +6,59 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.pages.cells import read_cells
+from kalamos.pages.cells import ink_of, read_cells, without_frame
 from kalamos.predict_options import PredictOptions
+from kalamos.preprocessing.ink import find_ink
 from kalamos.recognizer import load
 
+Grey = NDArray[np.uint8]
 
-def cell(label: str, level: int, seed: int) -> NDArray[np.uint8]:
+AROUND = 8
+"""Px of what is shown around a cell of 40 x 48 px."""
+MARGIN = AROUND / (40 + 2 * AROUND)
+
+
+def cell(*, neighbours: bool, digit: bool) -> Grey:
+    picture = np.full((48 + 2 * AROUND, 40 + 2 * AROUND), 235, np.uint8)
+    cv2.rectangle(picture, (AROUND, AROUND), (AROUND + 40, AROUND + 48), 40, 2)
+    if neighbours:  # with a gap between: their lines are in the picture
+        for x in (3, 40 + 2 * AROUND - 3):
+            cv2.line(picture, (x, AROUND), (x, AROUND + 48), 40, 2)
+    if digit:
+        cv2.line(picture, (AROUND + 20, AROUND + 10), (AROUND + 18, AROUND + 40), 40, 3, cv2.LINE_AA)
+    return picture
+
+
+def test_lines_of_the_cells_beside_are_no_ink_of_this_one() -> None:
+    for neighbours in (False, True):
+        empty, one = (cell(neighbours=neighbours, digit=digit) for digit in (False, True))
+        found = [without_frame(each, empty.shape, MARGIN) for each in find_ink([empty, one])]
+        assert ink_of(empty, found[0], MARGIN + 0.12) is None
+        ink = ink_of(one, found[1], MARGIN + 0.12)
+        assert ink is not None
+        assert not ink.stray
+
+
+def test_strokes_along_both_lines_are_stray_though_together_they_fill_the_cell() -> None:
+    picture = cell(neighbours=False, digit=False)
+    [found] = find_ink([cell(neighbours=False, digit=True)])
+    mask = np.zeros_like(found.mask)
+    rows, columns = mask.shape
+    view = found.view
+    for x in (AROUND + 3, AROUND + 36):
+        at = round((x - view.left) / (view.right - view.left) * columns)
+        mask[rows // 3 : 2 * rows // 3, max(at - 1, 0) : at + 1] = 255
+    ink = ink_of(picture, found._replace(mask=mask), MARGIN + 0.12)
+    assert ink is None or ink.stray
+    both = mask.copy()
+    middle = round((AROUND + 20 - view.left) / (view.right - view.left) * columns)
+    both[rows // 3 : 2 * rows // 3, middle - 1 : middle + 1] = 255
+    ink = ink_of(cell(neighbours=False, digit=True), found._replace(mask=both), MARGIN + 0.12)
+    assert ink is not None
+    assert not ink.stray
+
+
+def printed(label: str, level: int, seed: int) -> Grey:
     drawn = np.full((64, 64), 225, np.uint8)
     cv2.rectangle(drawn, (5, 5), (58, 58), 120, 2)
     if label:
@@ -21,8 +68,9 @@ def cell(label: str, level: int, seed: int) -> NDArray[np.uint8]:
 
 
 def test_faint_print_beside_dark_pens_is_read_and_empty_cells_stay_empty() -> None:
-    truth = [*((label, 25) for label in "2345678923456"), ("4", 208), ("7", 208), ("2", 208), ("", 0), ("", 0)]
-    cells = [cell(label, level, seed) for seed, (label, level) in enumerate(truth)]
+    faint = [(label, 208) for label in "472"]
+    truth = [*((label, 25) for label in "2345678923456"), *faint, ("", 0), ("", 0)]
+    cells = [printed(label, level, seed) for seed, (label, level) in enumerate(truth)]
     reader = load("digits")
     read = read_cells(reader, cells, reader.answer_rule(PredictOptions()), margin=5 / 64)
     assert ["" if one.answer is None else one.answer.label for one in read] == [label for label, _ in truth]

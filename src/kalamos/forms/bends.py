@@ -31,11 +31,12 @@ MISTAKEN: Final = 0.25
 FEWEST: Final = 6
 """Boxes that are believed; fewer may be wrong together."""
 
-TELLERS: Final = 24
-"""The boxes next to one that tell where it lies: of most forms two or three rows."""
+TELLERS: Final = 40
+"""The boxes next to one that tell where it lies: of most forms four or five rows."""
 
-STIFFNESS: Final = 0.02
-"""What keeps few tellers from telling steep slopes: a faint observation that there is none."""
+STIFFNESS: Final = (0.0, 0.01, 0.01, 0.003, 0.003, 0.003)
+"""What keeps few tellers from telling steep slopes and tight bends: faint observations that there are none,
+of each term of `_terms`."""
 
 SURE_SIDES, MIN_SIDES = 4, 2
 """Of a box, whose lines must be seen for it to be believed at first; and where it was told to be."""
@@ -62,18 +63,18 @@ def find_bent_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
         return first
     moved = first.moved.copy()
     while (edge := neighbours[known].any(axis=0) & ~known).any():
-        told = _told(boxes.mean(axis=1), moved, known, edge)
-        moved[edge] = told
-        some = known | edge
-        found = find_outlines(scan, boxes[some] + moved[some][:, None], near=True)
-        seen = np.zeros(len(boxes), bool)
-        seen[some] = found.found.sum(axis=1) >= MIN_SIDES
-        steps = np.zeros_like(moved)
-        steps[some] = found.moved
-        moved[seen] += steps[seen]
-        known = some
-    last = find_outlines(scan, boxes + moved[:, None], near=True)
-    return last._replace(moved=last.moved + moved) if last.fit > first.fit else first
+        told = _told(boxes, moved, known, edge)
+        # Of these alone: a bend that begins there is smooth beside no others.
+        found = find_outlines(scan, boxes[edge] + told, near=True)
+        seen = found.found.sum(axis=1) >= MIN_SIDES
+        moved[edge] = told.mean(axis=1) + np.where(seen[:, None], found.moved, 0.0)
+        known |= edge
+    everywhere = np.ones(len(boxes), bool)
+    told = _told(boxes, moved, everywhere, everywhere)
+    last = find_outlines(scan, boxes + told, near=True)
+    if last.fit <= first.fit:
+        return first
+    return last._replace(moved=last.moved + told.mean(axis=1))
 
 
 def _neighbours(middles: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -112,20 +113,31 @@ def _without_jumps(
 
 
 def _told(
-    middles: NDArray[np.float64],
+    boxes: NDArray[np.float64],
     moved: NDArray[np.float64],
     known: NDArray[np.bool_],
     asked: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Return by how much the boxes asked about move, float64 [K, 2], as the nearest known ones do."""
+    """Return by how much the corners of the boxes asked about move, float64 [K, 4, 2], as known ones do.
+
+    A bend turns and stretches boxes, besides moving them.
+    """
+    middles = boxes.mean(axis=1)
     told = []
-    for middle in middles[asked]:
-        away = middles[known] - middle
+    for box in boxes[asked]:
+        away = middles[known] - box.mean(axis=0)
         distances = np.linalg.norm(away, axis=1)
         nearest = np.argsort(distances, kind="stable")[:TELLERS]
-        unit = distances[nearest].mean()
-        design = np.column_stack([np.ones(len(nearest)), away[nearest] / unit])
-        weights = (distances[nearest[0]] / distances[nearest]) ** 2
-        normal = design.T @ (design * weights[:, None]) + np.diag([0, STIFFNESS, STIFFNESS])
-        told.append(np.linalg.solve(normal, design.T @ (moved[known][nearest] * weights[:, None]))[0])
+        unit = max(float(distances[nearest].mean()), 1.0)
+        design = _terms(away[nearest] / unit)
+        weights = unit / np.maximum(distances[nearest], 0.1 * unit)
+        normal = design.T @ (design * weights[:, None]) + np.diag(STIFFNESS)
+        solution = np.linalg.solve(normal, design.T @ (moved[known][nearest] * weights[:, None]))
+        told.append(_terms((box - box.mean(axis=0)) / unit) @ solution)
     return np.array(told)
+
+
+def _terms(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the terms of a polynomial of degree two at places [N, 2], float64 [N, 6]."""
+    x, y = places.T
+    return np.column_stack([np.ones(len(x)), x, y, x * x, x * y, y * y])

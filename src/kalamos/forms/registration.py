@@ -1,7 +1,8 @@
 """Where a template's page lies on a scan or photograph: by its markers, its print, or its boxes' pattern.
 
 The ways are tried in this order, and each is judged alike: by the share of the boxes' sides whose lines are
-seen on the scan. That is the scan's `fit`; a scan that reaches `MIN_FIT` in no way is not of this form.
+seen on the scan. That is the scan's `fit`; a scan that reaches `MIN_FIT` in no way is not of this form,
+unless the empty form's words are seen on it: copiers lose pale lines.
 """
 
 from __future__ import annotations
@@ -18,15 +19,35 @@ from numpy.typing import NDArray
 
 from kalamos.errors import FormError, ImageError, InvalidArrayError, UnregisteredError
 from kalamos.forms.bends import find_bent_outlines
+from kalamos.forms.features import Features, form_features, match_features, scan_features
 from kalamos.forms.frames import FrameFinder, find_frames, match_boxes
 from kalamos.forms.geometry import Grey, Matrix, box_corners, project, rms, square_sides
 from kalamos.forms.layout import CODE_GAP, CODE_SIDE, code_place, sheet_code
 from kalamos.forms.markers import MARKER_LONG_SIDES, Marks, find_markers, fit_marks, marks_of
-from kalamos.forms.outlines import Outlines, find_outlines, reduced
+from kalamos.forms.outlines import Outlines, find_outlines, middling_side
+from kalamos.forms.strangers import (
+    FEWEST_WORDS,
+    SEEN_WORD,
+    Words,
+    lacking_boxes,
+    lacking_words,
+    seen_words,
+    words_of,
+)
 from kalamos.forms.template import Box, Field, FormPage, FormTemplate
 from kalamos.images import load_grey
 
-__all__ = ["MIN_FIT", "Method", "Registrar", "Registration", "refine", "refine_fields", "register"]
+__all__ = [
+    "MIN_FIT",
+    "Method",
+    "PlacedField",
+    "Registrar",
+    "Registration",
+    "place_fields",
+    "refine",
+    "refine_fields",
+    "register",
+]
 
 Method = Literal["markers", "features", "frames"]
 
@@ -37,25 +58,25 @@ MIN_FIT: Final = 0.6
 MOST_STRANGE, FEWEST_STRANGE = 0.5, 8
 """The share, and the number, of boxes that the form does not have, from which on a scan shows another one."""
 
+ENOUGH_WORDS: Final = 0.75
+"""The share of the empty form's words that must be seen on a scan whose boxes' lines are not."""
+
 SURE_FIT: Final = 0.9
 """From here on no other way is tried."""
 
 SAME_FIT: Final = 0.012
 """Fits that differ by less are no reason to prefer one."""
 
-FEATURE_LONG_SIDE: Final = 1200
-"""Px to which a scan, and the empty form, are reduced before features are looked for."""
+FLAT: Final = 0.1
+"""By how many shorter sides of a box, as root mean square, boxes of a flat page lie at most elsewhere than
+the homography says, which is then right of boxes that are not seen too."""
 
-FORM_FEATURES, SCAN_FEATURES = 2000, 5000
-
-MIN_INLIERS: Final = 8
-"""Features that agree on a place."""
+MIN_FIELD_FIT, MIN_END_SIDES = 0.5, 2
+"""The share of a field's sides, and the sides of its first and of its last box, that must be seen on a page
+that is not flat for its text to be `ok`."""
 
 ENOUGH_INLIERS: Final = 40
 """From here on a page without boxes fits in full."""
-
-MATCH_RATIO: Final = 0.85
-"""How much nearer the best feature must be than the second one."""
 
 MIN_PAGE, MAX_PAGE = 0.05, 20.0
 """The page's area, as a share of the scan's: a small sheet on a large table, or a part of a page."""
@@ -95,13 +116,6 @@ class Registration:
         [20.0, 40.0]
         """
         return np.asarray(project(self.homography, box_corners([box]))[0], np.float32)
-
-
-class _Features(NamedTuple):
-    """Points in template units, float32 [K, 2], and their ORB descriptors, uint8 [K, 32]."""
-
-    points: NDArray[np.float32]
-    descriptors: NDArray[np.uint8]
 
 
 @dataclass
@@ -154,14 +168,19 @@ class Registrar:
             raise FormError(f"form {self.template.name!r} has no page {page}")
         pages = range(1, len(self.template.pages) + 1) if page is None else [page]
         best: Registration | None = None
+        every: list[Registration] = []
         seen = _Seen(scan, self._find_frames)
         for way in (self._by_markers, self._by_features, self._by_frames):
             for found in filter(None, way(seen, pages)):
+                every.append(found)
                 if best is None or found.fit > best.fit + 0.02:
                     best = found
             if best is not None and best.fit >= SURE_FIT:
                 break
         if best is None or best.fit < MIN_FIT:
+            worded = self._by_words(scan, every)
+            if worded is not None:
+                return replace(worded, sheet=self._read_code(scan, worded))
             fit = 0.0 if best is None else best.fit
             raise UnregisteredError(
                 f"shows no page of form {self.template.name!r}: {fit:.0%} of its boxes' lines are seen, "
@@ -172,6 +191,7 @@ class Registrar:
         sheet = self._read_code(scan, best)
         if sheet is None:
             self._check_strange_boxes(seen, best)
+            self._check_same_form(scan, best)
         return replace(best, sheet=sheet)
 
     def _check_strange_boxes(self, seen: _Seen, found: Registration) -> None:
@@ -203,6 +223,49 @@ class Registrar:
                 remedy="if it has them, draft the template from its image, so that they are known",
                 fit=found.fit,
             )
+
+    def _check_same_form(self, scan: Grey, found: Registration) -> None:
+        """Refuse a scan whose boxes lie where the form has them, and whose print or whose other boxes do not.
+
+        Raises:
+            UnregisteredError: it shows another form.
+        """
+        boxes = self._boxes[found.page - 1]
+        if not len(boxes):
+            return
+        outlines = find_bent_outlines(scan, project(found.homography, boxes))
+        counts = [len(field.boxes) for field in self.template.fields if field.page == found.page]
+        words = self._words[found.page - 1]
+        why = lacking_boxes(scan, outlines, counts)
+        if not why and words is not None:
+            why = lacking_words(seen_words(scan, words, found.homography, boxes, outlines.moved))
+        if why:
+            raise UnregisteredError(
+                f"shows another form than {self.template.name!r}: {why}",
+                remedy="read it with its own template, drafted from its image",
+                fit=found.fit,
+            )
+
+    def _by_words(self, scan: Grey, every: Sequence[Registration]) -> Registration | None:
+        """Choose the place at which the form's words are seen, whose boxes' lines a copier may have lost."""
+        shares = []
+        for found in every:
+            words = self._words[found.page - 1] if found.method != "frames" else None
+            boxes = self._boxes[found.page - 1]
+            if words is not None and len(words.boxes) >= FEWEST_WORDS:
+                likeness = seen_words(scan, words, found.homography, boxes, np.zeros((len(boxes), 2)))
+                shares.append((float((likeness >= SEEN_WORD).mean()), found))
+        share, best = max(shares, key=lambda each: each[0], default=(0.0, None))
+        return best if share >= ENOUGH_WORDS else None
+
+    @cached_property
+    def _words(self) -> list[Words | None]:
+        """The words of each page whose empty form's image is known."""
+        every: list[Words | None] = []
+        for page, boxes in zip(self.template.pages, self._boxes, strict=True):
+            image = _image_of(self.template, page)
+            every.append(None if image is None else words_of(image, (page.width, page.height), boxes))
+        return every
 
     def _known_on(self, scan: Grey, found: Registration) -> NDArray[np.float64]:
         """Return where a scan has what its page has, moved as the fields' boxes next to it are."""
@@ -281,26 +344,30 @@ class Registrar:
         if not pictured:
             return
         scan = seen.scan
-        features = _scan_features(scan)
+        features = scan_features(scan)
         if features is None:
             return
         for number in pictured:
             printed = self._features[number - 1]
-            matched = None if printed is None else _by_matches(printed, features)
+            matched = None if printed is None else match_features(printed, features)
             if matched is None:
                 continue
             matrix, inliers = matched
             found = self._judged(scan, number, matrix, "features")
             if found is not None and not len(self._boxes[number - 1]):
                 found = replace(found, fit=min(1.0, inliers / ENOUGH_INLIERS))
-            yield found and self._bettered(scan, found)
+            better = found and self._bettered(scan, found)
+            yield better
+            if better is not None and better.fit < MIN_FIT:
+                yield found  # next to none of its boxes were seen, so that nothing was bettered
 
     @cached_property
-    def _features(self) -> list[_Features | None]:
-        return [
-            _form_features(self.template, page, boxes)
-            for page, boxes in zip(self.template.pages, self._boxes, strict=True)
-        ]
+    def _features(self) -> list[Features | None]:
+        every: list[Features | None] = []
+        for page, boxes in zip(self.template.pages, self._boxes, strict=True):
+            image = _image_of(self.template, page)
+            every.append(None if image is None else form_features(image, (page.width, page.height), boxes))
+        return every
 
     # Frames
 
@@ -370,6 +437,18 @@ def refine(scan: Grey, registration: Registration, field: Field) -> NDArray[np.f
     return refine_fields(scan, registration, [field])[0]
 
 
+class PlacedField(NamedTuple):
+    """Where the boxes of a field were found.
+
+    Attributes:
+        corners: float32 [N, 4, 2], px, clockwise from the template's top left.
+        sure: whether the lines that were seen tell that these are its boxes, and not others next to them.
+    """
+
+    corners: NDArray[np.float32]
+    sure: bool
+
+
 def refine_fields(
     scan: Grey, registration: Registration, fields: Sequence[Field]
 ) -> list[NDArray[np.float32]]:
@@ -385,6 +464,15 @@ def refine_fields(
     Raises:
         FormError: a field is on another page.
     """
+    return [placed.corners for placed in place_fields(scan, registration, fields)]
+
+
+def place_fields(scan: Grey, registration: Registration, fields: Sequence[Field]) -> list[PlacedField]:
+    """Find the boxes of all fields as `refine_fields` does, and say of which it is sure.
+
+    Raises:
+        FormError: a field is on another page.
+    """
     for each in fields:
         if each.page != registration.page:
             raise FormError(
@@ -393,9 +481,26 @@ def refine_fields(
     if not fields:
         return []
     boxes = box_corners([box for each in fields for box in each.boxes])
-    outlines = find_bent_outlines(scan, project(registration.homography, boxes))
+    predicted = project(registration.homography, boxes)
     ends = np.cumsum([len(each.boxes) for each in fields])[:-1]
-    return np.split(outlines.corners, ends)
+    if registration.fit < MIN_FIT:  # it was found by its words, and what is seen of lines is by chance
+        return [PlacedField(part, False) for part in np.split(predicted.astype(np.float32), ends)]
+    outlines = find_bent_outlines(scan, predicted)
+    flat = rms(outlines.moved) < FLAT * middling_side(outlines.corners.astype(np.float64))
+    return [
+        PlacedField(corners, flat or _are_own(found))
+        for corners, found in zip(
+            np.split(outlines.corners, ends), np.split(outlines.found, ends), strict=True
+        )
+    ]
+
+
+def _are_own(found: NDArray[np.bool_]) -> bool:
+    """Whether a field's boxes were found where its lines are, bool [N, 4].
+
+    A row that is taken for one that is a box farther on has no lines at its end.
+    """
+    return bool(found.mean() >= MIN_FIELD_FIT and found[[0, -1]].sum(axis=1).min() >= MIN_END_SIDES)
 
 
 def _turn(found: Registration) -> int:
@@ -442,66 +547,6 @@ def _image_of(template: FormTemplate, page: FormPage) -> Grey | None:
         return load_grey(Path(template.folder, page.image))
     except ImageError as error:
         raise FormError(f"the empty form's image: {error.problem}", remedy=error.remedy) from error
-
-
-def _form_features(template: FormTemplate, page: FormPage, boxes: NDArray[np.float64]) -> _Features | None:
-    """Find features of an empty form's print, without its boxes: these are all alike, and get filled."""
-    whole = _image_of(template, page)
-    if whole is None:
-        return None
-    image = _at_most(whole, FEATURE_LONG_SIDE)
-    units = np.array([page.width / image.shape[1], page.height / image.shape[0]])
-    mask = np.full(image.shape, 255, np.uint8)
-    for box in boxes / units:
-        left, top = np.floor(box.min(axis=0) - 3).astype(int)
-        right, bottom = np.ceil(box.max(axis=0) + 3).astype(int)
-        mask[max(top, 0) : bottom, max(left, 0) : right] = 0
-    points, descriptors = _orb(FORM_FEATURES).detectAndCompute(image, mask)
-    if descriptors is None or len(points) < MIN_INLIERS:
-        return None
-    places = (np.array([point.pt for point in points]) + 0.5) * units
-    return _Features(places.astype(np.float32), np.asarray(descriptors, np.uint8))
-
-
-def _scan_features(scan: Grey) -> _Features | None:
-    image = _at_most(scan, FEATURE_LONG_SIDE)
-    points, descriptors = _orb(SCAN_FEATURES).detectAndCompute(image, None)
-    if descriptors is None or len(points) < MIN_INLIERS:
-        return None
-    scale = np.array([scan.shape[1] / image.shape[1], scan.shape[0] / image.shape[0]])
-    places = (np.array([point.pt for point in points]) + 0.5) * scale - 0.5
-    return _Features(places.astype(np.float32), np.asarray(descriptors, np.uint8))
-
-
-def _orb(count: int) -> cv2.ORB:
-    return cv2.ORB.create(
-        nfeatures=count, scaleFactor=1.2, nlevels=6, edgeThreshold=15, patchSize=31, fastThreshold=12
-    )
-
-
-def _at_most(image: Grey, long_side: int) -> Grey:
-    return reduced(image, long_side / max(image.shape))
-
-
-def _by_matches(printed: _Features, seen: _Features) -> tuple[Matrix, int] | None:
-    """Find the homography that most features agree on, and how many they are."""
-    pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(printed.descriptors, seen.descriptors, k=2)
-    good = [
-        best
-        for best, second in (pair for pair in pairs if len(pair) == 2)
-        if best.distance < MATCH_RATIO * second.distance
-    ]
-    if len(good) < MIN_INLIERS:
-        return None
-    sources = printed.points[[match.queryIdx for match in good]]
-    targets = seen.points[[match.trainIdx for match in good]]
-    spread = float(np.linalg.norm(np.ptp(seen.points, axis=0)))
-    matrix, inliers = cv2.findHomography(
-        sources, targets, cv2.USAC_MAGSAC, 0.004 * spread, maxIters=10_000, confidence=0.9999
-    )
-    if matrix is None or not np.isfinite(matrix).all() or int(inliers.sum()) < MIN_INLIERS:
-        return None
-    return np.asarray(matrix, np.float64), int(inliers.sum())
 
 
 def _decoded(scan: Grey, matrix: Matrix, place: Box) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import cv2
@@ -33,6 +33,9 @@ LINE_FRACTION: Final = 0.05
 
 FRAMED_FRACTION: Final = 0.45
 """Of a side's length: where so much of it is ink, the finder took the line for a stroke."""
+
+NEIGHBOUR_FRACTION: Final = 0.7
+"""Of a cell's side: ink of this length beyond the cell's line is another cell's."""
 
 STROKE_PX: Final = 23
 """On the ink map: strokes are no wider."""
@@ -196,22 +199,54 @@ def without_frame(found: InkMap, shape: tuple[int, ...], margin: float) -> InkMa
                     cleaned[band] = 0
                 else:
                     cleaned[:, band] = 0
+    cleaned = _without_lines_beside(cleaned, found, shape, around, width)
     return found if cleaned is mask else found._replace(mask=cleaned)
+
+
+def _without_lines_beside(
+    mask: Grey, found: InkMap, shape: tuple[int, ...], around: float, width: float
+) -> Grey:
+    """Take the lines of other cells from a mask: parts as long as a cell that lie beyond this one's line."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    beside = []
+    for part in range(1, count):
+        left, top, right, bottom = _seen_at(found, stats[part, :4].tolist())
+        off_x = right <= around + width or left >= shape[1] - around - width
+        off_y = bottom <= around + width or top >= shape[0] - around - width
+        if (off_x and bottom - top >= NEIGHBOUR_FRACTION * (shape[0] - 2 * around)) or (
+            off_y and right - left >= NEIGHBOUR_FRACTION * (shape[1] - 2 * around)
+        ):
+            beside.append(part)
+    if not beside:
+        return mask
+    cleaned = mask.copy()
+    cleaned[np.isin(labels, beside)] = 0
+    return cleaned
+
+
+def _seen_at(found: InkMap, box: Iterable[int]) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom, px of the picture, of a box [x, y, width, height] on a map."""
+    rows, columns = found.mask.shape
+    view = found.view
+    down, across = (view.bottom - view.top) / rows, (view.right - view.left) / columns
+    x, y, wide, high = box
+    left, top = view.left + x * across, view.top + y * down
+    return left, top, left + wide * across, top + high * down
 
 
 def _extent(found: InkMap, shape: tuple[int, ...], rim: float) -> tuple[float, bool] | None:
     """How large the ink is, as a share of the cell's side, and whether it may be none; None without ink."""
-    x, y, width, height = cv2.boundingRect(found.mask)
-    if not width:
+    if not cv2.countNonZero(found.mask):
         return None
-    rows, columns = found.mask.shape
-    view, side = found.view, min(shape)
-    down, across = (view.bottom - view.top) / rows, (view.right - view.left) / columns
-    wide, high = width * across, height * down
-    left, top = view.left + x * across, view.top + y * down
+    side, (height, width) = min(shape), shape[:2]
     within = rim * side
-    at_rim = (
-        left + wide <= within or left >= shape[1] - within or top + high <= within or top >= shape[0] - within
+    count, _, stats, _ = cv2.connectedComponentsWithStats(found.mask)
+    parts = [_seen_at(found, stats[part, :4].tolist()) for part in range(1, count)]
+    # Each part by itself: two neighbours' lines are as far apart as a character is wide.
+    at_rim = all(
+        right <= within or left >= width - within or bottom <= within or top >= height - within
+        for left, top, right, bottom in parts
     )
-    longer = max(wide, high) / side
+    lefts, tops, rights, bottoms = zip(*parts, strict=True)
+    longer = max(max(rights) - min(lefts), max(bottoms) - min(tops)) / side
     return longer, longer < MAX_SPECK_FRACTION or at_rim

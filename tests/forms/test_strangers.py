@@ -1,0 +1,120 @@
+"""Scans of other forms whose boxes lie where the template has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from kalamos.errors import UnregisteredError
+from kalamos.forms.geometry import box_corners
+from kalamos.forms.registration import Registrar, place_fields
+from kalamos.forms.strangers import lacking_words, seen_words, words_of
+from kalamos.forms.template import Field, FormPage, FormTemplate, row_of_boxes
+
+Grey = NDArray[np.uint8]
+
+NAMES = ["student", "room", "mark", "year", "amount", "account", "ticket", "member"]
+OTHERS = ["invoice", "parcel", "batch", "house", "order", "licence", "visit", "tax"]
+
+
+def template(count: int = 8, boxes: int = 8, image: str = "") -> FormTemplate:
+    fields = tuple(
+        Field(name, row_of_boxes(200, 150 + 90 * row, 36, 44, count=boxes, step=46))
+        for row, name in enumerate(NAMES[:count])
+    )
+    return FormTemplate("exam", (FormPage(800, 1000, image),), fields)
+
+
+def draw(form: FormTemplate, names: list[str] = NAMES) -> Grey:
+    page = np.full((1000, 800), 240, np.uint8)
+    cv2.putText(page, names[0].upper(), (200, 80), cv2.FONT_HERSHEY_SIMPLEX, 1.4, 30, 3, cv2.LINE_AA)
+    for field, name in zip(form.fields, names, strict=False):
+        x, y, width, height = field.boxes[0]
+        cv2.putText(page, name, (40, round(y) + 30), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 30, 2, cv2.LINE_AA)
+        for x, y, width, height in field.boxes:
+            cv2.rectangle(page, (round(x), round(y)), (round(x + width), round(y + height)), 60, 2)
+    return page
+
+
+def scanned(page: Grey, kind: str) -> Grey:
+    """Turn a page, or copy it badly; write into its boxes."""
+    rng = np.random.default_rng(3)
+    page = page.copy()
+    for row in range(5):
+        for column in range(8):
+            points = np.array([200 + 46 * column, 150 + 90 * row]) + rng.uniform(4, 32, (4, 2))
+            cv2.polylines(page, [np.rint(points).astype(np.int32)], False, 50, 3, cv2.LINE_AA)
+    if kind == "turned":
+        matrix = cv2.getRotationMatrix2D((400, 500), 6, 0.9)
+        return cv2.warpAffine(page, matrix, (800, 1000), borderValue=240)
+    noisy = cv2.GaussianBlur(page, (0, 0), 1.2) + rng.normal(0, 3, page.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["turned", "copied"])
+def test_words_of_a_form_are_seen_on_its_scans_and_not_on_anothers(kind: str) -> None:
+    form = template()
+    boxes = box_corners([box for field in form.fields for box in field.boxes])
+    words = words_of(draw(form), (800, 1000), boxes)
+    assert len(words.boxes) == 9
+    matrix = np.eye(3)
+    if kind == "turned":
+        matrix = np.vstack([cv2.getRotationMatrix2D((400, 500), 6, 0.9), [0, 0, 1]])
+    still = np.zeros((len(boxes), 2))
+    own, other = (
+        seen_words(scanned(draw(form, names), kind), words, matrix, boxes, still) for names in (NAMES, OTHERS)
+    )
+    assert own.min() > 0.85
+    assert lacking_words(own) == ""
+    assert "of the 9 words around its boxes are there" in lacking_words(other)
+
+
+def test_another_form_on_the_same_grid_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "form.png"), draw(template()))
+    registrar = Registrar(replace(template(image="form.png"), folder=str(tmp_path)))
+    assert registrar.register(scanned(draw(template()), "copied")).fit > 0.9
+    with pytest.raises(UnregisteredError, match=r"(no page of form|another form than) 'exam'") as caught:
+        registrar.register(scanned(draw(template(), OTHERS), "copied"))
+    assert caught.value.remedy
+
+
+def test_a_copy_that_lost_the_lines_of_all_boxes_is_told_by_its_words(tmp_path: Path) -> None:
+    page = draw(template())
+    cv2.imwrite(str(tmp_path / "form.png"), page)
+    form = replace(template(image="form.png"), folder=str(tmp_path))
+    for field in form.fields:
+        x, y, _, height = field.boxes[0]
+        page[round(y) - 2 : round(y + height) + 3, round(x) - 2 :] = 240
+    scan = scanned(page, "turned")
+    found = Registrar(form).register(scan)
+    assert found.fit < 0.6
+    matrix = cv2.getRotationMatrix2D((400, 500), 6, 0.9)
+    for field, placed in zip(form.fields, place_fields(scan, found, form.fields), strict=True):
+        x, y, width, height = field.boxes[3]
+        true = matrix @ (x + width / 2, y + height / 2, 1)
+        assert np.linalg.norm(placed.corners[3].mean(axis=0) - true) < 5
+        assert not placed.sure  # a person looks at it
+
+
+def test_a_form_without_some_of_the_fields_is_another_one() -> None:
+    registrar = Registrar(template(8))
+    assert registrar.register(scanned(draw(template(8)), "copied")).fit > 0.9
+    with pytest.raises(UnregisteredError, match="16 of its 64 boxes are not there"):
+        registrar.register(scanned(draw(template(6)), "copied"))
+
+
+def test_a_field_that_lies_a_box_farther_on_is_not_sure() -> None:
+    form = template(8)
+    # As on a page that bends: one row is a box to the right of where the others tell.
+    odd = replace(form.fields[4], boxes=tuple(box._replace(x=box.x + 46) for box in form.fields[4].boxes))
+    scan = draw(replace(form, fields=(*form.fields[:4], odd, *form.fields[5:])))
+    found = Registrar(form).register(draw(form))
+    bent = replace(found, homography=found.homography @ np.array([[1, 0, 6.0], [0, 1, 0], [0, 0, 1]]))
+    placed = place_fields(scan, bent, form.fields)
+    assert [each.sure for each in placed] == [row != 4 for row in range(8)]
+    assert all(each.corners.shape == (8, 4, 2) for each in placed)
