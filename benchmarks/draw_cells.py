@@ -29,7 +29,7 @@ from kalamos.utils.atomic_write import temporary_folder
 Grey = NDArray[np.uint8]
 
 SEED: Final = 42
-A_GLYPH: Final = 50
+A_GLYPH: Final = 70
 """Drawings of each digit of each face."""
 HANDS: Final = 5_000
 """Images of MNIST's training images."""
@@ -41,9 +41,9 @@ HEIGHT_FRACTION: Final = (0.36, 0.72)
 """Of the cell's side: how high a digit stands in it."""
 WIDTH_FACTOR: Final = (0.7, 1.1)
 """Newspapers print narrow faces."""
-BOLD_FRACTION: Final = 0.09
+BOLD_FRACTION: Final = 0.12
 """Of a glyph's height: how much wider its strokes become at most."""
-BLUR_FRACTION: Final = (0.01, 0.115)
+BLUR_FRACTION: Final = (0.01, 0.125)
 """Standard deviation of the blur, as a share of the digit's height; beyond it nobody can tell an 8."""
 MAX_INK_FRACTION: Final = 0.9
 """Of the cell's side: larger ink is the cell's, not a digit's."""
@@ -82,7 +82,7 @@ def photographed(glyph: Grey, rng: np.random.Generator) -> Grey:
             half = rng.uniform(0.006, 0.03) * side
             band = slice(max(0, round(place + rng.normal(0, 0.01 * side) - half)), round(place + half) + 1)
             cell[(band, slice(None)) if axis == 0 else (slice(None), band)] = line
-    if rng.random() < 0.6:
+    if rng.random() < 0.7:
         bold = 2 * round(rng.uniform(0, BOLD_FRACTION / 2) * max(glyph.shape)) + 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (bold, bold))
         glyph = cv2.dilate(np.pad(glyph, bold // 2), kernel)  # type: ignore[assignment]
