@@ -46,9 +46,12 @@ MIN_CONTRAST_GRAIN: Final = 2.5
 picture's finest grain."""
 
 USUAL_QUANTILE: Final = 0.75
-FAINTEST_FRACTION, FAINT_FRACTION, KNOWN_FAINT = 0.2, 0.35, 0.5
-"""Ink of less than these parts of the contrast that most cells' ink has is the paper's own, and is perhaps a
-stain, unless it is so probably a character: grey print stands beside black pens."""
+FAINTEST_FRACTION, KNOWN_FAINTEST = 0.2, 0.7
+"""Ink of less than this part of the contrast that most cells' ink has is the paper's own, unless it is so
+probably a character: grey print stands beside black pens."""
+
+FAINT_FRACTION, KNOWN_FAINT = 0.35, 0.5
+"""Likewise, up to that part it is perhaps a stain."""
 
 BLANK, MAYBE_BLANK, INKED = 0.999, 0.9, 0.0005
 """The probability that a cell is blank: without ink; with what may be dust; with a character's ink."""
@@ -116,10 +119,10 @@ def _read_some(
     answers = predictions_of(inference, [None] * len(inference.rows), rule)
     for place, answer in zip(inference.rows.tolist(), answers, strict=True):
         ink = inks[rows[place]]
-        likely = answer.known is not None and answer.known >= KNOWN_FAINT
-        if ink.contrast < FAINTEST_FRACTION * usual and not likely:
+        known = answer.known or 0.0
+        if ink.contrast < FAINTEST_FRACTION * usual and known < KNOWN_FAINTEST:
             continue
-        stain = ink.contrast < FAINT_FRACTION * usual and answer.known is not None and not likely
+        stain = ink.contrast < FAINT_FRACTION * usual and answer.known is not None and known < KNOWN_FAINT
         read[rows[place]] = CellReading(answer, MAYBE_BLANK if ink.stray or stain else INKED, ink.longer)
     return read
 
