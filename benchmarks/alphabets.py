@@ -2,10 +2,11 @@
 
 Usage: python benchmarks/alphabets.py [--write] [--quick] [--only greek …] [--train|--calibrate|--precision]
 The three development alphabets (drawers 1 to 10 teach, 11 to 20 are read) from 1, 3, 5 and 10 samples a
-class, by `kalamos teach glyphs` and by what one would do without it: HOG and a linear SVM, and the nearest
-neighbour on pixels. From no sample at all: the shapes of fonts. What is not of the alphabet: the letters of
-the other two alphabets and drawn scribbles. `--write` keeps the figures in docs/alphabets.json and writes the
-table and the plot of docs/own-alphabet.md.
+class, by `kalamos teach glyphs` and by what one would do without it: HOG and a linear SVM, the nearest
+neighbour on pixels, and training from nothing. From no sample at all: the shapes of fonts. Up to a hundred
+samples a class: letters of Hijja, whose hands taught `glyphs` too. What is not of the alphabet: the letters
+of the other two alphabets and drawn scribbles. `--write` keeps the figures in docs/alphabets.json and writes
+the table and the plot of docs/own-alphabet.md.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 
 import kalamos
 from kalamos.alphabets import DIGITS
+from kalamos.datasets import Split, load_dataset
 from kalamos.datasets.named import data_dir
 from kalamos.evaluation.calibration import fit_temperature
 from kalamos.evaluation.metrics import wilson_interval
@@ -53,6 +55,14 @@ PAGE, KEPT = ROOT / "docs" / "own-alphabet.md", ROOT / "docs" / "alphabets.json"
 PLOT = ROOT / "docs" / "images" / "own-alphabet.png"
 COUNTS, DRAWS = (1, 3, 5, 10), {1: 10, 3: 10, 5: 4, 10: 1}
 TEACHING, SIDE, SCRIBBLES = 10, 28, 200
+MANY, MANY_COUNTS, MANY_ASKED = "hijja-28", (10, 30, 100), 50
+"""A dataset with many hands, how many samples a class of it teach, and how many others a class are read."""
+
+TRAINED: dict[str, dict[str, Any]] = {
+    "kalamos train": {},
+    "kalamos train --weights none": {"weights": "none"},
+}
+"""What `kalamos train` is told besides the folder."""
 
 IN_FONTS = {
     "greek": "αβγδεζηθικλμνξοπρστυφχψω",
@@ -229,8 +239,56 @@ def known_row(name: str, alphabets: dict[str, Letters]) -> dict[str, Any]:
     }
 
 
-def trained(letters: Letters, kept_epoch: str) -> tuple[float, float]:
-    """Train on ten drawers with nothing else said: the share read right of the others', and seconds."""
+def trained_rows(name: str, letters: Letters) -> Iterator[dict[str, Any]]:
+    for method, told in TRAINED.items():
+        right, _ = trained(letters, **told)
+        yield {
+            "alphabet": name,
+            "method": method,
+            "samples": TEACHING,
+            "accuracy": right,
+            "spread": None,
+            "draws": 1,
+            "n": len(letters.where(lambda drawer: drawer > TEACHING).labels),
+        }
+
+
+def many_rows() -> Iterator[dict[str, Any]]:
+    """What each method reads of a dataset with many hands; none both teaches and is read."""
+    dataset = load_dataset(MANY)
+    assert dataset.test is not None  # noqa: S101  (it has one)
+    names = dataset.alphabet.labels
+    asked_images, asked_labels = _some_of(dataset.test, MANY_ASKED, names)
+    for count in MANY_COUNTS:
+        images, labels = _some_of(dataset.train, count, names)
+        for method, read in METHODS.items():
+            answers = read(images, labels, asked_images)
+            right = sum(answer == label for answer, label in zip(answers, asked_labels, strict=True))
+            yield {
+                "method": method,
+                "samples": count,
+                "accuracy": right / len(asked_labels),
+                "spread": None,
+                "n": len(asked_labels),
+            }
+
+
+def _some_of(split: Split, count: int, names: Sequence[str]) -> tuple[list[NDArray[np.uint8]], list[str]]:
+    """So many images of each class, evenly spaced over the split, and so over its hands; none without ink."""
+    rows = np.concatenate(
+        [
+            members[np.linspace(0, len(members) - 1, count).astype(int)]
+            for code in range(len(names))
+            for members in [np.flatnonzero(split.labels == code)]
+        ]
+    )
+    inked, _ = Preprocessor(STEPS).images_with_ink([split.images[row] for row in rows.tolist()])
+    kept = rows[inked]
+    return [split.images[row] for row in kept.tolist()], [names[split.labels[row]] for row in kept.tolist()]
+
+
+def trained(letters: Letters, **told: str) -> tuple[float, float]:
+    """Train on ten drawers with little else said: the share read right of the others', and seconds."""
     with tempfile.TemporaryDirectory() as folder:
         taught = letters.where(lambda drawer: drawer <= TEACHING)
         for image, label, drawer in zip(taught.images, taught.labels, taught.drawers, strict=True):
@@ -238,7 +296,7 @@ def trained(letters: Letters, kept_epoch: str) -> tuple[float, float]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
         started = time.perf_counter()
-        run = kalamos.train(Path(folder) / "letters", checkpoint=kept_epoch)
+        run = kalamos.train(Path(folder) / "letters", **told)
         seconds = time.perf_counter() - started
         reader = run.export(Path(folder) / "trained.onnx")
     asked = letters.where(lambda drawer: drawer > TEACHING)
@@ -345,6 +403,16 @@ def table(kept: dict[str, Any]) -> str:
         f"(n = {row['scribbles_n']}) |"
         for row in kept["known"]
     ]
+    lines += [
+        "",
+        f"| {MANY} (its other hands taught `glyphs`, so this flatters it), n = {kept['many'][0]['n']:,} | "
+        f"{' | '.join(f'{count} samples' for count in MANY_COUNTS)} |",
+        f"|---|{'---|' * len(MANY_COUNTS)}",
+    ]
+    lines += [
+        f"| {method} | {' | '.join(_cell(r) for r in kept['many'] if r['method'] == method)} |"
+        for method in METHODS
+    ]
     return "\n".join([*lines, "", f"Measured by `make alphabets`, {kept['date']}."])
 
 
@@ -379,6 +447,24 @@ def plot(kept: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
+def measured(alphabets: dict[str, Letters], chosen: Sequence[str], *, quick: bool) -> dict[str, Any]:
+    """Measure all that the page shows, and print each row."""
+    kept: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "samples": [], "known": []}
+    for name in chosen:
+        letters = alphabets[name]
+        fonts = fonts_row(name, letters)
+        rows = samples_rows(name, letters, quick=quick)
+        for row in (*([] if fonts is None else [fonts]), *rows, *trained_rows(name, letters)):
+            print(f"{name}, {row['method']}, {row['samples']} samples: {_cell(row)}", flush=True)
+            kept["samples"].append(row)
+        kept["known"].append(known_row(name, alphabets))
+        print(kept["known"][-1], flush=True)
+    kept["many"] = list(many_rows())
+    for row in kept["many"]:
+        print(f"{MANY}, {row['method']}, {row['samples']} samples: {_cell(row)}", flush=True)
+    return kept
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--write", action="store_true", help="keep the figures, write the page and the plot")
@@ -400,19 +486,10 @@ def main() -> None:
     if asked.train:
         for name in asked.only or alphabets:
             for kept_epoch in ("last", "best"):
-                right, seconds = trained(alphabets[name], kept_epoch)
+                right, seconds = trained(alphabets[name], checkpoint=kept_epoch)
                 print(f"{name}, {kept_epoch} epoch: {right:.1%} right, {seconds:.0f} s", flush=True)
         return
-    kept: dict[str, Any] = {"date": datetime.now(UTC).date().isoformat(), "samples": [], "known": []}
-    for name, letters in alphabets.items():
-        if asked.only and name not in asked.only:
-            continue
-        fonts = fonts_row(name, letters)
-        for row in (*([] if fonts is None else [fonts]), *samples_rows(name, letters, quick=asked.quick)):
-            print(f"{name}, {row['method']}, {row['samples']} samples: {_cell(row)}", flush=True)
-            kept["samples"].append(row)
-        kept["known"].append(known_row(name, alphabets))
-        print(kept["known"][-1], flush=True)
+    kept = measured(alphabets, asked.only or list(alphabets), quick=asked.quick)
     if asked.write:
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
         PAGE.write_text(replace_part(PAGE.read_text("utf-8"), "alphabets", table(kept)), "utf-8")
