@@ -192,6 +192,16 @@ def test_hands_are_told_by_folders_or_numbers(
     assert why.startswith(told)
 
 
+def test_one_file_with_another_name_does_not_hide_whose_hand_the_others_are() -> None:
+    paths = [*(f"{label}/{hand:02d}.png" for label in "ab" for hand in range(12)), "a/moved.png"]
+    groups, why = hands_of_names(paths, [path[0] for path in paths])
+    assert why == "the last number of the file names"
+    assert groups is not None
+    assert groups[:2] == ("0", "1")
+    assert groups[-1] == "a/moved.png"
+    assert hands_of_names(["a/1.png", "b/1.png", "a/x.png"], "aba") == (None, "")
+
+
 @given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=8))
 def test_any_names_have_a_group_each_or_none(paths: list[str]) -> None:
     groups, why = hands_of_names(paths, ["a"] * len(paths))

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -142,11 +142,15 @@ def load_examples(
 
 _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
+MAX_UNNUMBERED_FRACTION: Final = 0.05
+"""Of files without a number among numbered ones, which were put there by hand."""
+
 
 def hands_of_names(names: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
     """Tell hands apart by folders below the classes' own, else by the last number of the files' names.
 
-    Numbers say whose hand it is only where they recur from class to class, and none twice in one.
+    Numbers say whose hand it is only where they recur from class to class, and none twice in one. The few
+    files without a number are a hand of their own each.
 
     Returns:
         The groups, or None; and what told them.
@@ -164,11 +168,13 @@ def hands_of_names(names: Sequence[str], labels: Sequence[str]) -> tuple[tuple[s
     if all(folders) and 1 < len(set(folders)) < len(names):
         return tuple(folders), "the folders below the classes"
     found = [_LAST_NUMBER.search(path.stem) for path in paths]
-    numbers = tuple(str(int(match[1])) if match else "" for match in found)
+    numbers = tuple(str(int(match[1])) if match else name for match, name in zip(found, names, strict=True))
+    unnumbered = sum(match is None for match in found)
     pairs = list(zip(labels, numbers, strict=True))
     classes, hands = len(set(labels)), len(set(numbers))
     # Each number stands in half of the classes on average, at least.
-    if all(numbers) and len(set(pairs)) == len(pairs) and classes > 1 and 2 * len(pairs) >= classes * hands:
+    recurring = classes > 1 and 2 * len(pairs) >= classes * (hands - unnumbered)
+    if unnumbered <= MAX_UNNUMBERED_FRACTION * len(names) and len(set(pairs)) == len(pairs) and recurring:
         return numbers, "the last number of the file names"
     return None, ""
 
