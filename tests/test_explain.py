@@ -22,7 +22,7 @@ def _drawn(text: str) -> np.ndarray:
 
 
 def test_ink_speaks_for_the_answer_and_paper_says_nothing(reader: Recognizer) -> None:
-    page = _drawn("5")
+    page = _drawn("9")
     heat = occlusion(reader, page)
     prepared = reader.prepare(page)
     assert heat.dtype == np.float32

@@ -222,7 +222,11 @@ def command_line() -> str:
     """
     parts = ["# The command line\n\nWhat `--help` prints, for every command.\n"]
     for name, command in commands("kalamos", cli):
-        context = click.Context(command, info_name=name, terminal_width=88, max_content_width=88)
+        # As below kalamos: without, the command would keep a help option without the short name.
+        names = cli.context_settings["help_option_names"]
+        context = click.Context(
+            command, info_name=name, terminal_width=88, max_content_width=88, help_option_names=names
+        )
         level = "#" * max(2, len(name.split()))
         parts.append(f"{level} {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)

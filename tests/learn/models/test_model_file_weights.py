@@ -38,7 +38,7 @@ def test_a_network_with_a_file_s_weights_answers_as_the_file_does(
     np.testing.assert_allclose(frozen, expected, atol=gap)
     assert np.abs(expected).max() > 10 * gap
     assert (frozen.argmax(1) == expected.argmax(1)).mean() > 0.98
-    np.testing.assert_allclose(learning, frozen, atol=2e-2)
+    np.testing.assert_allclose(learning, frozen, atol=2e-2, rtol=2e-3)
 
 
 def test_other_classes_have_a_fresh_last_layer() -> None:
