@@ -1,4 +1,4 @@
-"""Shared fixtures: the real MNIST where it is at hand, and a small world of synthetic digits.
+"""Shared fixtures: the real MNIST where it is at hand, a small world of synthetic digits, and a browser.
 
 The small world (`digits_folder` → `tiny_run` → `tiny_model`) is drawn by program, lies in MNIST's own
 format and takes seconds to learn, so that every step from a data folder to a model file can be run.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,24 @@ from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, Split, load_dataset
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from kalamos.learn import Recipe, Run
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+OPTIONS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # A camera that shows a test picture, and nobody to ask whether it may.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
 
 # Before PyTorch is imported: on busy cores its threads wait for one another longer than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -174,3 +192,29 @@ def draw() -> Draw:
     Called with a class, a count and a seed: uint8 [count, 28, 28], bright on black.
     """
     return _draw
+
+
+def _missing(reason: str) -> Any:
+    if os.environ.get("KALAMOS_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"KALAMOS_REQUIRE_BROWSER is 1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, from the path in KALAMOS_BROWSER or found by name.
+
+    One for all folders of tests: a process can drive no second one beside it.
+    """
+    if find_spec("playwright") is None:
+        _missing("playwright is not installed")
+    named = os.environ.get("KALAMOS_BROWSER")
+    found = named or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        _missing("there is no Chromium on the path")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=OPTIONS)
+        yield chromium
+        chromium.close()

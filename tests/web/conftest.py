@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.app.page.conftest import browser  # noqa: F401  (a fixture)
 
 from kalamos.web import write_page
 from kalamos.zoo import model_path
@@ -71,7 +70,7 @@ def host(site: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 @pytest.fixture
-def open_file(browser: Browser, site: Path) -> Iterator[Open]:  # noqa: F811
+def open_file(browser: Browser, site: Path) -> Iterator[Open]:
     """Opens the page in one file from disk; fails where it asks for anything, or its script fails."""
     contexts, problems = [], []
 

@@ -1,9 +1,7 @@
-"""A real server and a real browser."""
+"""A real server, opened in a real browser."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
@@ -24,21 +22,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 collect_ignore_glob = [] if find_spec("gradio") else ["test_*.py"]
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-OPTIONS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # A camera that shows a test picture, and nobody to ask whether it may.
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
 
 PATIENCE = 60_000
 """In ms: for machines that do other things as well."""
@@ -133,29 +116,6 @@ def address(
         app = create_app(registry, limits, page, forms=forms)
         with start(app) as found:
             yield f"{found}/"
-
-
-def _missing(reason: str) -> Any:
-    if os.environ.get("KALAMOS_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"KALAMOS_REQUIRE_BROWSER is 1, but {reason}")
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium, from the path in KALAMOS_BROWSER or found by name."""
-    if find_spec("playwright") is None:
-        _missing("playwright is not installed")
-    named = os.environ.get("KALAMOS_BROWSER")
-    found = named or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        _missing("there is no Chromium on the path")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=OPTIONS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
