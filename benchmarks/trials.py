@@ -35,7 +35,7 @@ RESAMPLES = 1000
 
 ARCHITECTURES.register("kalamos_cx")(kalamos_cx)
 
-LATIN = load_recipe(ROOT / "recipes" / "latin.toml")
+LATIN = load_recipe(ROOT / "recipes" / "latin-emnist.toml")
 
 
 def letters_of(size: int, canvas: int) -> list[dict[str, Any]]:

@@ -147,6 +147,7 @@ classes = "inner"
 budget = "data"
 arch = "cnn2"
 weights = "old.pth"
+weights_share = 0.25
 seed = 7
 split = "grouped"
 val_fraction = 0.2
@@ -207,6 +208,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         classes="inner",
         arch="cnn2",
         weights="old.pth",
+        weights_share=0.25,
         seed=7,
         split="grouped",
         val_fraction=0.2,

@@ -27,6 +27,7 @@ KINDS = {
     "cosine": "--optimizer adamw --schedule cosine --augmentation pens --workers 2",
     "dropout": "--arch lenet_bn --optimizer adam --lr 0.003",
     "clipped": "--optimizer sgd --lr 0.1 --schedule step --set step_epochs=2 --set clip_norm=0.5",
+    "averaged": "--weights digits --optimizer sgd --lr 0.05 --set weights_share=0.5",
 }
 
 

@@ -184,6 +184,9 @@ class Recipe:
     weights: Name = ""
     """To begin from: `imagenet`, a shipped model, a model file, a file of weights, or a run folder; empty or
     `none` for fresh ones."""
+    weights_share: Fraction = 0.0
+    """The share that those weights have in the final ones, averaged with what training made of them (WiSE-FT,
+    Wortsman et al. 2022); of a shipped model or a model file."""
     seed: Count = 42
 
     split: Literal["stratified", "grouped", "auto"] = "stratified"

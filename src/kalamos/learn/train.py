@@ -228,7 +228,7 @@ def resume_run(
     if data is not None:
         plan = replace(plan, recipe=replace(plan.recipe, dataset=os.fspath(data)))
     recipe = find_again(plan.recipe, run_dir)
-    if (run_dir / LAST_FILE).exists():
+    if (run_dir / LAST_FILE).exists() and not recipe.weights_share:
         recipe = replace(recipe, weights="")  # what it began from is in the checkpoint, trained on
     try:
         return _run(recipe, plan, data_dir, device, run_dir, workers, callback)
@@ -291,7 +291,7 @@ def _run(
                 workers=workers,
                 callback=callbacks,
             )
-        run = _finish(plan, state, data, validation, outliers, run_dir)
+        run = _finish(plan, recipe, state, data, validation, outliers, run_dir)
         if run_dir is not None and engine.is_main:
             save_run(run, run_dir)
             forget_extras(run_dir)
@@ -300,6 +300,12 @@ def _run(
 
 def _build(recipe: Recipe, alphabet: Alphabet) -> tuple[StagedNetwork, Recipe]:
     """The network, and the recipe with the preprocessing that fits it."""
+    if recipe.weights_share and not _is_model_file(recipe.weights):
+        raise RecipeError(
+            f"weights_share = {recipe.weights_share} averages with a model file, and weights = "
+            f"{recipe.weights!r} is none",
+            remedy="name a shipped model or a model file as weights, or leave weights_share out",
+        )
     torch.manual_seed(recipe.seed % 2**64)  # which takes no larger one
     weights = None if _is_model_file(recipe.weights) else recipe.weights or None
     network = create_model(recipe.arch, len(alphabet), weights=weights)
@@ -331,6 +337,13 @@ def _restore_batch_norms(network: StagedNetwork, data: Examples) -> None:
 
     some = torch.linspace(0, len(data) - 1, min(len(data), BATCH_NORM_IMAGES)).long()
     restore_batch_norms(network, data.normalised(some.to(data.images.device)))
+
+
+def _average_weights(network: StagedNetwork, recipe: Recipe, alphabet: Alphabet, data: Examples) -> None:
+    from kalamos.learn.models.model_file_weights import average_model_file
+
+    average_model_file(network, recipe.weights, alphabet, recipe.weights_share)
+    _restore_batch_norms(network, data)
 
 
 def _check_unchanged(earlier: RunConfig, dataset: Dataset) -> RunConfig:
@@ -374,6 +387,7 @@ def _logs(folder: Path | None, plan: RunConfig, callback: Callback, *, wanted: b
 
 def _finish(
     plan: RunConfig,
+    recipe: Recipe,
     state: TrainingState,
     data: Examples,
     validation: Examples,
@@ -384,6 +398,8 @@ def _finish(
     if plan.recipe.checkpoint == "best":
         network.load_state_dict(state.best)
         kept_epoch = state.best_epoch
+    if recipe.weights_share:
+        _average_weights(network, recipe, plan.alphabet, data)
     logits = infer_examples(network, validation).float().cpu().numpy()
     labels = validation.labels.cpu().numpy()
     # Logit adjustment made it expect each class as often, or nearly so: so the validation has to count them.

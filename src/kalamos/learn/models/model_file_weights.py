@@ -15,6 +15,7 @@ import onnx
 import onnx.numpy_helper
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from kalamos.alphabets import Alphabet
 from kalamos.errors import RecipeError
@@ -23,7 +24,7 @@ from kalamos.learn.models.base import StagedNetwork
 from kalamos.model_file import open_model
 from kalamos.zoo import find_model
 
-__all__ = ["load_model_file", "read_folded", "restore_batch_norms"]
+__all__ = ["average_model_file", "load_model_file", "read_folded", "restore_batch_norms"]
 
 PREFIX: Final = "network."
 """Names of weights in a model file begin so."""
@@ -73,6 +74,51 @@ def load_model_file(network: StagedNetwork, model: str, alphabet: Alphabet) -> N
         ModelError: there is no such file, or it is not a model.
         RecipeError: it has other layers, or layers of other shapes.
     """
+    norms = dict(_normed(network))
+    with torch.no_grad():
+        for name, (layer, weight, bias) in _match(network, model, alphabet).items():
+            layer.weight.copy_(weight)
+            if name in norms:
+                _as_bias(norms[name], bias)
+            elif layer.bias is not None:
+                layer.bias.copy_(bias)
+
+
+def average_model_file(network: StagedNetwork, model: str, alphabet: Alphabet, share: float) -> None:
+    """Average a network's weights with those of the model file that it was trained on from.
+
+    What training adds and what the file could do before are then both there, more of them than half way
+    between (WiSE-FT, Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). Layers that the
+    file has not stay as trained. Each batch norm is averaged as part of its convolution, and only adds a bias
+    afterwards, see `restore_batch_norms`.
+
+    Args:
+        network: see `load_model_file`.
+        model: likewise.
+        alphabet: likewise.
+        share: the file's, in [0, 1].
+
+    Raises:
+        ModelError, RecipeError: see `load_model_file`.
+    """
+    norms = dict(_normed(network))
+    network.eval()
+    with torch.no_grad():
+        for name, (layer, weight, bias) in _match(network, model, alphabet).items():
+            if name in norms:
+                own = fuse_conv_bn_weights(layer.weight, layer.bias, *_state(norms[name]))
+                layer.weight.copy_(torch.lerp(own[0], weight.to(own[0]), share))
+                _as_bias(norms[name], torch.lerp(own[1], bias.to(own[1]), share))
+            else:
+                layer.weight.lerp_(weight.to(layer.weight), share)
+                if layer.bias is not None:
+                    layer.bias.lerp_(bias.to(layer.bias), share)
+
+
+def _match(
+    network: StagedNetwork, model: str, alphabet: Alphabet
+) -> dict[str, tuple[nn.Conv2d | nn.Linear, Tensor, Tensor]]:
+    """Give each layer of a network that a model file is to fill: its name, and the file's weight and bias."""
     path = find_model(model)
     has_classes = open_model(path).spec.alphabet.labels == alphabet.labels
     folded = read_folded(path.read_bytes())
@@ -97,15 +143,7 @@ def load_model_file(network: StagedNetwork, model: str, alphabet: Alphabet) -> N
                 f"{'of another shape' if name in folded else 'missing'}",
                 remedy="name the architecture that the model file has (kalamos models NAME)",
             )
-    norms = dict(_normed(network))
-    with torch.no_grad():
-        for name, layer in wanted.items():
-            weight, bias = folded[name]
-            layer.weight.copy_(weight)
-            if name in norms:
-                _as_bias(norms[name], bias)
-            elif layer.bias is not None:
-                layer.bias.copy_(bias)
+    return {name: (layer, *folded[name]) for name, layer in wanted.items()}
 
 
 @torch.no_grad()
@@ -153,3 +191,9 @@ def _as_bias(norm: nn.BatchNorm2d, bias: Tensor) -> None:
     norm.running_var.fill_(1 - norm.eps)
     norm.weight.fill_(1)
     norm.bias.copy_(bias)
+
+
+def _state(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor, float, Tensor, Tensor]:
+    """Give what `fuse_conv_bn_weights` asks for: mean, variance, epsilon, scale, shift."""
+    assert norm.running_mean is not None and norm.running_var is not None  # noqa: S101, PT018  (these track)
+    return norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
