@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -24,14 +24,22 @@ GET = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 POST = b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
 
 
-@pytest.fixture(params=["h11", "httptools"])
-def protocol(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(scope="module", params=["h11", "httptools"])
+def protocol(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each of uvicorn's two in turn; httptools has no build for some machines."""
     pytest.importorskip(request.param)
     module = importlib.import_module(f"uvicorn.protocols.http.{request.param}_impl")
     found = module.H11Protocol if request.param == "h11" else module.HttpToolsProtocol
-    monkeypatch.setattr(server, "AutoHTTPProtocol", found)
-    return str(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "AutoHTTPProtocol", found)
+        yield str(request.param)
+
+
+@pytest.fixture(scope="module")
+def api(protocol: str, registry, start: Callable) -> Iterator[str]:
+    """The address of a server for all that ask of it nothing unusual but what they send."""
+    with start(create_app(registry)) as address:
+        yield address
 
 
 def connect(address: str) -> socket.socket:
@@ -111,8 +119,7 @@ def test_answers_that_nobody_reads_are_not_piled_up(start: Callable) -> None:
             connection.close()
 
 
-@pytest.mark.usefixtures("protocol")
-def test_requests_behind_one_another_are_all_answered_in_order(registry, start: Callable, one: bytes) -> None:
+def test_requests_behind_one_another_are_all_answered_in_order(api: str, one: bytes) -> None:
     form = b'--x\r\nContent-Disposition: form-data; name="image"; filename="%d"\r\n\r\n%b\r\n--x--\r\n'
     sent = b""
     for number in range(200):
@@ -124,7 +131,7 @@ def test_requests_behind_one_another_are_all_answered_in_order(registry, start: 
             chunks = b"%x\r\n%b\r\n%x;a=b\r\n%b\r\n" % (half, body[:half], len(body) - half, body[half:])
             sent += POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\nA: b\r\n\r\n"
     sent += GET + b"Connection: close\r\n\r\n"
-    with start(create_app(registry)) as address, closing(connect(address)) as connection:
+    with closing(connect(api)) as connection:
         threading.Thread(target=connection.sendall, args=(sent,)).start()
         answered = answers_in(all_of(connection))
     assert [body["results"][0]["path"] for _, body in answered[:-1]] == [str(n) for n in range(200)]  # type: ignore[index]
@@ -168,14 +175,11 @@ HEADS = {
 }
 
 
-@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("step", [10_000_000, 7_001], ids=["at once", "in pieces"])
 @pytest.mark.parametrize("name", HEADS)
-def test_a_head_over_the_bound_is_refused_however_it_comes(
-    registry, start: Callable, name: str, step: int
-) -> None:
+def test_a_head_over_the_bound_is_refused_however_it_comes(api: str, name: str, step: int) -> None:
     sent = HEADS[name]
-    with start(create_app(registry)) as address, closing(connect(address)) as connection:
+    with closing(connect(api)) as connection:
         for place in range(0, len(sent), step):
             with suppress(OSError):  # answered before all has come
                 connection.sendall(sent[place : place + step])
@@ -184,15 +188,14 @@ def test_a_head_over_the_bound_is_refused_however_it_comes(
         assert refused(all_of(connection)) == (431, "head_too_large")
 
 
-@pytest.mark.usefixtures("protocol")
-def test_a_head_below_the_bound_is_taken_in_any_pieces(registry, start: Callable) -> None:
+def test_a_head_below_the_bound_is_taken_in_any_pieces(api: str) -> None:
     sent = GET + b"X-Long: " + b"a" * 60_000 + b"\r\nConnection: close\r\n\r\n"
     for step in (len(sent), 997):
-        with start(create_app(registry)) as address, closing(connect(address)) as connection:
+        with closing(connect(api)) as connection:
             for place in range(0, len(sent), step):
                 connection.sendall(sent[place : place + step])
             assert answers_in(all_of(connection))[0][0] == 200
-    with start(create_app(registry)) as address, closing(connect(address)) as connection:
+    with closing(connect(api)) as connection:
         for byte in b"\r\n" + GET + b"Connection: close\r\n\r\n":
             connection.sendall(bytes([byte]))
         assert answers_in(all_of(connection))[0][0] == 200
@@ -214,28 +217,25 @@ MALFORMED = {
 }
 
 
-@pytest.mark.usefixtures("protocol")
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_can_be_taken_two_ways_is_not_taken(registry, start: Callable, name: str) -> None:
-    with start(create_app(registry)) as address, closing(connect(address)) as connection:
+def test_what_can_be_taken_two_ways_is_not_taken(api: str, name: str) -> None:
+    with closing(connect(api)) as connection:
         connection.sendall(MALFORMED[name])
         assert refused(all_of(connection)) == (400, "no_http")
 
 
-@pytest.mark.usefixtures("protocol")
-def test_an_expected_go_ahead(registry, start: Callable, one: bytes) -> None:
+def test_an_expected_go_ahead(api: str, one: bytes) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + one + b"\r\n--x--\r\n"
     head = b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(body)
-    with start(create_app(registry)) as address:
-        with closing(connect(address)) as connection:
-            connection.sendall(POST + head)
-            assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
-            connection.sendall(body + GET + b"Connection: close\r\n\r\n")
-            assert [status for status, _ in answers_in(all_of(connection))] == [200, 200]
-        with closing(connect(address)) as connection:
-            # Refused without it: nobody knows whether the body follows, so that no request can.
-            connection.sendall(POST.replace(b"multipart/form-data", b"text/plain") + head)
-            assert refused(all_of(connection)) == (415, "unsupported_media_type")
+    with closing(connect(api)) as connection:
+        connection.sendall(POST + head)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body + GET + b"Connection: close\r\n\r\n")
+        assert [status for status, _ in answers_in(all_of(connection))] == [200, 200]
+    with closing(connect(api)) as connection:
+        # Refused without it: nobody knows whether the body follows, so that no request can.
+        connection.sendall(POST.replace(b"multipart/form-data", b"text/plain") + head)
+        assert refused(all_of(connection)) == (415, "unsupported_media_type")
 
 
 @pytest.mark.usefixtures("protocol")
