@@ -46,8 +46,9 @@ from kalamos.preprocessing import Preprocessor
 
 __all__ = ["teach_alphabet"]
 
-EMBEDDED: Final = 6_000
-"""Embeddings that a teaching is to take at most, examples and variations: four seconds of two cores."""
+EMBEDDED: Final = 3_300
+"""Embeddings that a teaching is to take at most, examples and variations: more of them read no
+better where each class has ten examples."""
 
 MOST_VARIATIONS, FEWEST_VARIATIONS = 12, 1
 """Of an example."""
