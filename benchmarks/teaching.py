@@ -86,7 +86,7 @@ def measure(ahcd: Dataset, folder: Path) -> dict[str, Any]:
     preprocessor = Preprocessor(spec.preprocessing)
     prepared = preprocessor.images(list(ahcd.test.images))
     assert all(isinstance(image, np.ndarray) for image in prepared)  # noqa: S101  (no blank one)
-    embeddings = body.embeddings(preprocessor.batch(prepared))  # type: ignore[arg-type]
+    embeddings = body(preprocessor.batch(prepared))  # type: ignore[arg-type]
     truth = np.array([ahcd.alphabet.labels[label] for label in ahcd.test.labels])
     new = np.isin(ahcd.test.labels, held_out())
 

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from kalamos.evaluation.calibration import fit_known
 from kalamos.finetune import own_alphabet, prototypes
-from kalamos.finetune.head import split_model
 from kalamos.finetune.steps import embed_examples
-from kalamos.model_file import open_model
+from kalamos.model_file import Embedding, open_model
 from kalamos.preprocessing import Preprocessor
 from kalamos.zoo import model_path
 
@@ -36,13 +35,13 @@ def embed_all() -> dict[str, Embedded]:
     """Embeddings [N, 1 + K, D] of each alphabet's letters, their codes and who drew them."""
     content = model_path("glyphs").read_bytes()
     spec = open_model(content).spec
-    backbone, _ = split_model(content, spec, "glyphs")
+    embedding = Embedding(content, spec, "glyphs")
     preprocessor = Preprocessor(spec.preprocessing)
     found = {}
     for name, letters in read_alphabets().items():
         images = list(preprocessor.images(letters.images))  # type: ignore[arg-type]
         generator = np.random.default_rng(0)
-        embedded = embed_examples(backbone, preprocessor, images, VARIATIONS, generator, lambda _: None)
+        embedded = embed_examples(embedding, preprocessor, images, VARIATIONS, generator, lambda _: None)
         _, codes = np.unique(letters.labels, return_inverse=True)
         found[name] = (embedded, codes.astype(np.int64), np.array(letters.drawers))
     return found

@@ -16,8 +16,7 @@ from tests.web.parity import decode, encode
 
 from kalamos.evaluation.calibration import fit_known
 from kalamos.finetune import own_alphabet, prototypes
-from kalamos.finetune.head import split_model
-from kalamos.model_file import open_model
+from kalamos.model_file import Embedding, open_model
 from kalamos.postprocessing import softmax
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.ink import INK_FILE
@@ -75,11 +74,11 @@ def test_means_calibration_and_answers_are_those_of_python(
     )
     content = model_path("glyphs").read_bytes()
     spec = open_model(content).spec
-    backbone, _ = split_model(content, spec, "glyphs")
+    embedding = Embedding(content, spec, "glyphs")
     preprocessor = Preprocessor(spec.preprocessing)
     families = np.array([[decode(each) for each in family] for family in answer["families"]])
     assert families.shape[:2] == (len(labels), 1 + VARIATIONS)
-    embedded = backbone.embeddings(preprocessor.batch(list(families.reshape(-1, *families.shape[2:]))))
+    embedded = embedding(preprocessor.batch(list(families.reshape(-1, *families.shape[2:]))))
     embedded = embedded.reshape(len(labels), 1 + VARIATIONS, -1)
     codes = np.array([letters.index(each) for each in labels])
     monkeypatch.setattr(prototypes, "MAX_REGRESSION", 0)  # the page has class means alone
@@ -94,7 +93,7 @@ def test_means_calibration_and_answers_are_those_of_python(
     assert answer["rule"]["labels"] == list(letters)
     assert answer["rule"]["temperature"] == pytest.approx(temperature)
     assert answer["rule"]["known"]["threshold"] == pytest.approx(known.threshold, abs=1e-3)
-    logits = head.logits(backbone.embeddings(preprocessor.batch(preprocessor.images(asked))))  # type: ignore[arg-type]
+    logits = head.logits(embedding(preprocessor.batch(preprocessor.images(asked))))  # type: ignore[arg-type]
     confidences, shares = softmax(logits, temperature), known.probabilities(logits.max(axis=1))
     read = 0
     for told, confidence, share in zip(answer["predictions"], confidences, shares, strict=True):

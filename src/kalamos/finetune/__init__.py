@@ -1,7 +1,7 @@
 """Few-shot fine-tuning without PyTorch: new classes and new hands, in seconds on a CPU.
 
 ```
-examples ─ variations ─ backbone (embeddings) ─┐
+examples ─ variations ─ embedding ─────────────┐
                                                ├─ fit_head ─ FineTuned ─ with_head ─ .onnx
 old last layer ─ embedding statistics (replay) ┘
 ```
@@ -149,7 +149,7 @@ def fine_tune(
             licence=licence,
             on_progress=on_progress,
         )
-    backbone, head = split_model(content, spec, where)
+    embedding, head = split_model(content, spec, where)
     stats = decode_embedding_stats(content, head, where)
     preprocessor = Preprocessor(spec.preprocessing)
     images, rows, problems = prepare_examples(given, preprocessor)
@@ -163,7 +163,7 @@ def fine_tune(
     codes = np.array([alphabet.index(text) for text in texts], np.int64)
     generator = np.random.default_rng(seed)
     count = min(VARIATIONS_PER_EXAMPLE, max(0, MAX_EMBEDDED // len(codes) - 1))
-    embedded = embed_examples(backbone, preprocessor, images, count, generator, on_progress)
+    embedded = embed_examples(embedding, preprocessor, images, count, generator, on_progress)
     if existing is None:
         ask_about_unlike(given.name, spec.name, unlike_labels(head, embedded[:, 0], codes, known.labels))
     learner = _HeadLearner(head, stats, spec.temperature, seed)

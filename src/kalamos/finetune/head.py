@@ -15,24 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import MissingExtraError, ModelFileError
-from kalamos.model_file import ModelSpec, open_graph
-from kalamos.model_file.load import KNOWN_OUTPUT
+from kalamos.model_file import Embedding, ModelSpec, open_graph
+from kalamos.model_file.load import KNOWN_OUTPUT, LOGITS_OUTPUT
 
 if TYPE_CHECKING:
     import onnx
 
-    from kalamos.model_file.load import Session
+__all__ = ["MAX_REGRESSION", "MOST_STEPS", "Head", "fit_head", "split_model", "with_head"]
 
-__all__ = ["MAX_REGRESSION", "Backbone", "Head", "fit_head", "split_model", "with_head"]
-
-LOGITS_OUTPUT = "logits"
 WEIGHT, BIAS = "teaching.weight", "teaching.bias"
 """Names that no exporter gives, for a last layer whose own weights have none."""
 
 KNOWN_NODE = "teaching.known"
 """The node that tells whether an image is one of a taught alphabet's characters."""
 
-EMBEDDINGS, SEEN_WEIGHT, SEEN_BIAS = "teaching.embeddings", "teaching.seen.weight", "teaching.seen.bias"
+SEEN_WEIGHT, SEEN_BIAS = "teaching.seen.weight", "teaching.seen.bias"
 """What is looked at, by names that no model file has: a taught one has those above."""
 
 
@@ -57,26 +54,7 @@ class Head:
         return found
 
 
-class Backbone:
-    """All of a network but its last dense layer.
-
-    Args:
-        session: of a graph with the output `EMBEDDINGS`.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def embeddings(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised images float32 [N, 1, S, S] -> what the last layer takes of them, float32 [N, D].
-
-        Raises:
-            ModelAnswerError: the network fails on them, or answers NaN or infinity.
-        """
-        return self._session.run([EMBEDDINGS], batch)[0]
-
-
-def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Backbone, Head]:
+def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Embedding, Head]:
     """Take a model apart before its last dense layer.
 
     Works on float models and on int8 ones; the weights of those come out as the numbers they stand for.
@@ -91,7 +69,7 @@ def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Backbone, 
     """
     model = _parsed(content)
     layer = _last_layer(model.graph, where)
-    wanted = dict(zip((EMBEDDINGS, SEEN_WEIGHT, SEEN_BIAS), filter(None, layer.input), strict=False))
+    wanted = dict(zip((SEEN_WEIGHT, SEEN_BIAS), filter(None, layer.input[1:]), strict=False))
     # The weights as the graph sees them: an int8 model computes them from integers.
     session = open_graph(_with_outputs(model, wanted), spec, where)
     blank = np.zeros((1, 1, spec.input_size, spec.input_size), np.float32)
@@ -101,8 +79,7 @@ def split_model(content: bytes, spec: ModelSpec, where: str) -> tuple[Backbone, 
     if not scales["transB"]:
         weight = weight.T
     bias = scales["beta"] * np.asarray(found.get(SEEN_BIAS, 0), np.float64).reshape(-1)
-    backbone = Backbone(open_graph(_with_outputs(model, {EMBEDDINGS: layer.input[0]}), spec, where))
-    return backbone, Head(weight, np.broadcast_to(bias, len(weight)))
+    return Embedding(content, spec, where), Head(weight, np.broadcast_to(bias, len(weight)))
 
 
 def with_head(
@@ -222,8 +199,12 @@ MAX_REGRESSION = 2_000_000
 """Embeddings times classes up to which logistic regression is worth its time, some 2 s of one core. More
 classes are told as well by their means alone."""
 
-FIT_STEPS, MIN_FIT_GAIN = 20, 1e-6
-"""Of L-BFGS: at most so many, and none after one that gains less, in nats."""
+EARLY_STEPS, MOST_STEPS = 10, 60
+"""Of L-BFGS. The few stop near the start, where what a model knew before is still safe: the minimum itself
+has a new class take more from the old ones. The many find the minimum."""
+
+MIN_FIT_GAIN = 1e-6
+"""In nats: a step that gains less is the last."""
 
 
 def fit_head(
@@ -235,6 +216,8 @@ def fit_head(
     trainable: NDArray[np.bool_],
     temperature: float = 1.0,
     penalty: float = 1e-3,
+    bias: bool = True,
+    steps: int = EARLY_STEPS,
 ) -> Head:
     """Minimise the weighted cross-entropy of softmax(logits / temperature), plus a penalty on moving away.
 
@@ -245,6 +228,8 @@ def fit_head(
         weights: float64 [N], above 0; only their shares count.
         trainable: bool [C], the classes whose rows may change.
         penalty: of the squared change of the weights, in units of the embeddings' mean variance.
+        bias: whether the bias may change too, which nothing holds back.
+        steps: at most.
 
     >>> start = Head(np.zeros((2, 1)), np.zeros(2))
     >>> found = fit_head(
@@ -257,10 +242,11 @@ def fit_head(
 
     wide = embeddings / temperature
     spread = float(wide.var(axis=0, dtype=np.float64).mean()) or 1.0
-    ones = np.full((len(wide), 1), 1 / temperature)  # the last column is the bias's
-    # float32 takes half the time of float64, and finds the same minimum.
-    inputs = np.hstack([wide, ones]).astype(np.float32)
-    pull = np.append(np.full(wide.shape[1], penalty * spread), 0.0)
+    if bias:
+        wide = np.hstack([wide, np.full((len(wide), 1), 1 / temperature)])
+    inputs = wide.astype(np.float32)  # takes half the time of float64, and finds the same minimum
+    pull = np.full(inputs.shape[1], penalty * spread)
+    pull[embeddings.shape[1] :] = 0.0
     shares = (weights / weights.sum()).astype(np.float32)[:, np.newaxis]
     begun = (start.logits(embeddings) / temperature).astype(np.float32)
     free, rows = np.flatnonzero(trainable), np.arange(len(labels))
@@ -281,9 +267,10 @@ def fit_head(
         return value, slope.ravel()
 
     begin = np.zeros(len(free) * inputs.shape[1])
-    options = {"maxiter": FIT_STEPS, "ftol": MIN_FIT_GAIN}
+    options = {"maxiter": steps, "ftol": MIN_FIT_GAIN}
     found = minimize(loss, begin, jac=True, method="L-BFGS-B", options=options).x.reshape(len(free), -1)
-    weight, bias = start.weight.copy(), start.bias.copy()
-    weight[free] += found[:, :-1]
-    bias[free] += found[:, -1]
-    return Head(weight, bias)
+    weight, moved = start.weight.copy(), start.bias.copy()
+    weight[free] += found[:, : weight.shape[1]]
+    if bias:
+        moved[free] += found[:, -1]
+    return Head(weight, moved)

@@ -46,9 +46,8 @@ from kalamos.preprocessing import Preprocessor
 
 __all__ = ["teach_alphabet"]
 
-EMBEDDED: Final = 3_300
-"""Embeddings that a teaching is to take at most, examples and variations: more of them read no
-better where each class has ten examples."""
+EMBEDDED: Final = 6_000
+"""Embeddings that a teaching is to take at most, examples and variations: some 3 s of one core."""
 
 MOST_VARIATIONS, FEWEST_VARIATIONS = 12, 1
 """Of an example."""
@@ -104,7 +103,7 @@ def teach_alphabet(
         DatasetError: none of them has any ink.
     """
     spec = open_model(content).spec
-    backbone, old = split_model(content, spec, where)
+    embedding, old = split_model(content, spec, where)
     preprocessor = Preprocessor(spec.preprocessing)
     images, rows, problems = prepare_examples(examples, preprocessor)
     labels = tuple(sorted({examples.labels[row] for row in rows}, key=natural_order))
@@ -118,7 +117,7 @@ def teach_alphabet(
     groups = None if examples.groups is None else [examples.groups[row] for row in rows]
     count = int(np.clip(EMBEDDED // len(codes) - 1, FEWEST_VARIATIONS, MOST_VARIATIONS))
     generator = np.random.default_rng(seed)
-    embedded = embed_examples(backbone, preprocessor, images, count, generator, on_progress)
+    embedded = embed_examples(embedding, preprocessor, images, count, generator, on_progress)
     head = fit_alphabet(embedded, codes, len(labels))
     held = None
     if groups is not None and examples.grouped_by != FONTS:

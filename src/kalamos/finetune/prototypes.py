@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from kalamos.datasets.copies import drop_copies
 from kalamos.datasets.splits import k_fold
-from kalamos.finetune.head import MAX_REGRESSION, Head, fit_head
+from kalamos.finetune.head import MAX_REGRESSION, MOST_STEPS, Head, fit_head
 
 __all__ = [
     "HeldOut",
@@ -84,8 +84,16 @@ def fit_alphabet(embedded: NDArray[np.float32], codes: NDArray[np.int64], classe
         return start
     repeated = np.repeat(codes, embedded.shape[1])
     share = np.tile(weights, len(codes)) / np.bincount(codes, minlength=classes)[repeated]
+    # Without a bias, the largest logit stays how near a class is, which tells what is none of them.
     return fit_head(
-        start, every, repeated, share, trainable=np.ones(classes, bool), penalty=REGRESSION_PENALTY
+        start,
+        every,
+        repeated,
+        share,
+        trainable=np.ones(classes, bool),
+        penalty=REGRESSION_PENALTY,
+        bias=False,
+        steps=MOST_STEPS,
     )
 
 

@@ -217,7 +217,7 @@ def store_embedding_stats(content: bytes, examples: Examples, where: str = "<byt
         MissingExtraError: the package `onnx` is not installed.
     """
     spec = open_model(content).spec
-    backbone, head = split_model(content, spec, where)
+    embedding, head = split_model(content, spec, where)
     preprocessor = Preprocessor(spec.preprocessing)
     rows = [row for row, label in enumerate(examples.labels) if label in spec.alphabet]
     found, codes = [], []
@@ -225,7 +225,7 @@ def store_embedding_stats(content: bytes, examples: Examples, where: str = "<byt
         chunk = rows[start : start + EMBEDDING_BATCH_SIZE]
         inked, images = preprocessor.images_with_ink([examples.images[row] for row in chunk])
         if inked:
-            found.append(backbone.embeddings(preprocessor.batch(images)))
+            found.append(embedding(preprocessor.batch(images)))
             codes += [spec.alphabet.index(examples.labels[chunk[i]]) for i in inked]
     missing = sorted(set(range(len(spec.alphabet))) - set(codes))
     if missing:

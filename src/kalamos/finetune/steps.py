@@ -18,10 +18,11 @@ from kalamos.datasets.copies import copy_sets, drop_copies
 from kalamos.datasets.label_errors import judge_labels
 from kalamos.errors import DatasetError, ExportError, ModelFileError, NoInkError
 from kalamos.finetune.examples import Examples, variations
-from kalamos.finetune.head import Backbone, Head
+from kalamos.finetune.head import Head
 from kalamos.finetune.tuned import Suspect
 from kalamos.images.files import display_name
-from kalamos.model_file import ModelSpec, TrainingRecord, open_model
+from kalamos.model_file import Embedding, ModelSpec, TrainingRecord, open_model
+from kalamos.parallel import default_jobs, ordered_map
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
@@ -43,8 +44,8 @@ __all__ = [
 GLYPHS_ARCHITECTURE: Final = "kalamos_glyphs"
 """Of the base model, and of what was taught or trained from it."""
 
-EMBEDDED_TOGETHER: Final = 64
-"""Images in one run of the network."""
+EMBEDDED_TOGETHER: Final = 16
+"""Images in one run of the network: what passes between its layers then stays in a core's cache."""
 
 MAX_RELATIVE_LOGIT_DIFFERENCE: Final = 1e-3
 """Largest difference between a logit of the file and that in float64, relative to the largest logit."""
@@ -112,7 +113,7 @@ def copies_note(count: int) -> tuple[str, ...]:
 
 
 def embed_examples(
-    backbone: Backbone,
+    embedding: Embedding,
     preprocessor: Preprocessor,
     images: list[GreyImage],
     count: int,
@@ -120,14 +121,19 @@ def embed_examples(
     on_progress: Callable[[float], None],
 ) -> NDArray[np.float32]:
     """Embed each image and `count` variations of it: float32 [N, 1 + count, D]."""
-    found = []
+
+    def embed(families: list[list[GreyImage]]) -> list[NDArray[np.float32]]:
+        batch = preprocessor.batch([each for family in families for each in family])
+        return list(embedding(batch).reshape(len(families), 1 + count, -1))
+
+    # Varied here, in order, whatever the threads do: the same seed gives the same variations.
+    families = ([image, *variations(image, count, generator)] for image in images)
     chunk = max(1, EMBEDDED_TOGETHER // (1 + count))
-    for start in range(0, len(images), chunk):
-        some = images[start : start + chunk]
-        family = [each for image in some for each in (image, *variations(image, count, generator))]
-        found.append(backbone.embeddings(preprocessor.batch(family)).reshape(len(some), 1 + count, -1))
-        on_progress(0.9 * (start + len(some)) / len(images))
-    return np.concatenate(found)
+    found = []
+    for one in ordered_map(embed, families, chunk=chunk, jobs=default_jobs()):
+        found.append(one)
+        on_progress(0.9 * len(found) / len(images))
+    return np.stack(found)
 
 
 def find_suspects(
