@@ -282,3 +282,10 @@ def test_the_readme_lists_the_models_as_they_are() -> None:
     check = [sys.executable, ROOT / "docs" / "make_tables.py", "--check"]
     done = subprocess.run(check, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_card_names_what_the_model_it_began_from_had_learnt_from() -> None:
+    card = model_path("latin").with_suffix(".md").read_text("utf-8")
+    assert read_spec(model_path("latin")).training.recipe["also"] == ["build/rendered/latin-47"]
+    assert card.count("\n- **unipen**: ") == 1
+    assert card.count("\n- **emnist-47**: ") == 1

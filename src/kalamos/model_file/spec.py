@@ -63,6 +63,10 @@ ROBUSTNESS_KINDS: Final = ("shift", "outliers")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
+LEARNT_BEFORE: Final = "learnt_before"
+"""A key of `TrainingRecord.recipe` that is no setting."""
+
+
 @dataclass(frozen=True)
 class TrainingRecord:
     """What the weights came from."""
@@ -74,7 +78,8 @@ class TrainingRecord:
     sha256: str
     """Fingerprint of the split, `kalamos.datasets.Split.sha256`."""
     recipe: Mapping[str, object]
-    """Every setting of the training, plain JSON."""
+    """Every setting of the training, plain JSON; under `LEARNT_BEFORE` the datasets that the model it began
+    from had learnt from."""
     seed: int
     date: str
     """ISO 8601, as "2026-03-31"."""

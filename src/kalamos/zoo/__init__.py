@@ -27,7 +27,13 @@ from kalamos.model_file import (
     TrainingRecord,
     check_model,
 )
-from kalamos.model_file.spec import MIN_TEMPERATURE_IMAGES, few_known_text, licence_text, temperature_text
+from kalamos.model_file.spec import (
+    LEARNT_BEFORE,
+    MIN_TEMPERATURE_IMAGES,
+    few_known_text,
+    licence_text,
+    temperature_text,
+)
 from kalamos.utils.atomic_write import write_text
 from kalamos.writers.base import lines_without_controls
 
@@ -208,10 +214,11 @@ def _trained(training: TrainingRecord) -> str:
 def _sources(training: TrainingRecord) -> Iterator[tuple[str, str]]:
     """Yield what was learnt from, and under which licence."""
     recipe, taught = training.recipe, training.recipe.get("taught")
-    also, teachers = recipe.get("also"), recipe.get("teachers")
-    yield _source(str(recipe.get("dataset", training.dataset)))
-    if isinstance(also, list):
-        yield from (_source(str(each)) for each in also)
+    teachers = recipe.get("teachers")
+    datasets = [recipe.get("dataset", training.dataset)]
+    for listed in (recipe.get("also"), recipe.get(LEARNT_BEFORE)):
+        datasets += listed if isinstance(listed, list) else []
+    yield from map(_source, dict.fromkeys(map(str, datasets)))
     if isinstance(outliers := recipe.get("outliers"), int) and outliers:
         named = recipe.get("outlier_sets")
         sets = [str(each) for each in named] if isinstance(named, list) else []
@@ -222,7 +229,9 @@ def _sources(training: TrainingRecord) -> Iterator[tuple[str, str]]:
         models.append(str(taught.get("model")))
     if isinstance(weights := recipe.get("weights"), str) and weights:
         models.append(weights)
-    yield from ((each, "a model that this one learnt from; its card names its sources") for each in models)
+    for each in models:
+        card = "; its card names its sources" if each in teachable_names() else ""
+        yield each, f"a model that this one learnt from{card}"
 
 
 def _source(name: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kalamos._version import __version__
-from kalamos.errors import ExportError, PreprocessingError, UsageError, suggest
+from kalamos.errors import ExportError, ModelError, PreprocessingError, UsageError, suggest
 from kalamos.learn.export.base import (
     Exported,
     Format,
@@ -46,7 +46,7 @@ from kalamos.learn.export.torch_formats import FULL, PT2, STATE_DICT, TORCHSCRIP
 from kalamos.learn.models import StagedNetwork, count_parameters, create_model
 from kalamos.learn.run import Run, load_run
 from kalamos.model_file import LoadedModel, ModelSpec, TrainingRecord, open_model, read_spec
-from kalamos.model_file.spec import NOT_STATED, bound_temperature, check_licence
+from kalamos.model_file.spec import LEARNT_BEFORE, NOT_STATED, bound_temperature, check_licence
 from kalamos.preprocessing import Preprocessor
 from kalamos.zoo import find_model, names
 
@@ -205,7 +205,7 @@ def from_run(run: Run, name: str, licence: str = NOT_STATED) -> Source:
             split="train",
             n=run.train_count,
             sha256=run.data_sha256,
-            recipe=run.recipe.to_mapping(),
+            recipe=run.recipe.to_mapping() | learnt_before(run.recipe.weights),
             seed=run.recipe.seed,
             date=run.created[:10],
             torch=run.environment["torch"],
@@ -218,6 +218,28 @@ def from_run(run: Run, name: str, licence: str = NOT_STATED) -> Source:
         known=run.known,
     )
     return Source(run.network, spec)
+
+
+def learnt_before(weights: str) -> dict[str, list[str]]:
+    """Name the datasets that a model to begin from had learnt from, for a `TrainingRecord`.
+
+    Args:
+        weights: a recipe's; what is no model file, or is no longer there, tells nothing.
+
+    >>> learnt_before("digits-large")["learnt_before"][0], learnt_before("gone.onnx")
+    ('mnist', {})
+    """
+    try:
+        training = open_model(find_model(weights)).spec.training
+    except ModelError:
+        return {}
+    if training is None:
+        return {}
+    names = [training.dataset]
+    for key in ("also", LEARNT_BEFORE):
+        listed = training.recipe.get(key)
+        names += [str(each) for each in listed] if isinstance(listed, list) else []
+    return {LEARNT_BEFORE: list(dict.fromkeys(names))}
 
 
 def from_model(path: Path) -> Source:
