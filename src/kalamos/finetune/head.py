@@ -196,7 +196,7 @@ def _prune(graph: onnx.GraphProto, used: set[str]) -> None:
 
 
 MAX_REGRESSION = 2_000_000
-"""Embeddings times classes up to which logistic regression is worth its time, some 2 s of one core. More
+"""Embeddings times classes up to which logistic regression is worth its time, a few seconds of one core. More
 classes are told as well by their means alone."""
 
 EARLY_STEPS, MOST_STEPS = 10, 60
