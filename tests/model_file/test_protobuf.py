@@ -14,7 +14,8 @@ from onnx import AttributeProto, SparseTensorProto, TensorProto, helper, numpy_h
 
 from kalamos.errors import ModelFileError
 from kalamos.model_file import METADATA_KEY, ModelSpec
-from kalamos.model_file.protobuf import MAX_PROTOBUF_FIELDS, check_tensors, read_metadata
+from kalamos.model_file.protobuf import MAX_PROTOBUF_FIELDS, check_tensors, keep_metadata, read_metadata
+from kalamos.zoo import model_path
 
 MakeModel = Callable[..., onnx.ModelProto]
 
@@ -352,3 +353,15 @@ def test_mutated_models_only_raise_model_file_error(good: bytes, data: st.DataOb
     for read in (read_metadata, check_tensors):
         with contextlib.suppress(ModelFileError):
             read(bytes(content))
+
+
+@pytest.mark.parametrize("name", ["digits", "latin-large"])
+def test_keeping_one_key_of_the_metadata_leaves_the_network_alone(name: str) -> None:
+    content = model_path(name).read_bytes()
+    kept = keep_metadata(content, METADATA_KEY)
+    assert list(read_metadata(kept)) == [METADATA_KEY]
+    assert set(read_metadata(content)) > {METADATA_KEY}
+    before, after = onnx.load_from_string(content), onnx.load_from_string(kept)
+    assert read_metadata(kept)[METADATA_KEY] == read_metadata(content)[METADATA_KEY]
+    del before.metadata_props[:], after.metadata_props[:]
+    assert before == after

@@ -20,7 +20,7 @@ import numpy as np
 
 from kalamos.errors import ModelFileError
 
-__all__ = ["EXPORT_REMEDY", "check_tensors", "fields_of", "read_metadata", "varint"]
+__all__ = ["EXPORT_REMEDY", "check_tensors", "fields_of", "keep_metadata", "read_metadata", "varint"]
 
 EXPORT_REMEDY: Final = "write one with `kalamos export`"
 
@@ -89,11 +89,42 @@ def read_metadata(data: bytes) -> dict[str, str]:
     metadata = {}
     for number, wire_type, entry in fields:
         if number == _MODEL_METADATA and wire_type == _BYTES:
-            texts = {_ENTRY_KEY: "", _ENTRY_VALUE: ""} | {
-                inner: _text(payload) for inner, kind, payload in fields_of(entry) if kind == _BYTES
-            }
-            metadata[texts[_ENTRY_KEY]] = texts[_ENTRY_VALUE]
+            key, value = _entry(entry)
+            metadata[key] = value
     return metadata
+
+
+def _entry(message: memoryview) -> tuple[str, str]:
+    texts = {inner: _text(payload) for inner, kind, payload in fields_of(message) if kind == _BYTES}
+    return texts.get(_ENTRY_KEY, ""), texts.get(_ENTRY_VALUE, "")
+
+
+def keep_metadata(data: bytes, key: str) -> bytes:
+    """Leave out all `metadata_props` of a model but those of one key; the rest stays as it is.
+
+    Raises `ModelFileError` if `data` is no protocol buffer.
+
+    >>> model = bytes([0x3A, 0, 0x72, 6, 0x0A, 1, 0x6B, 0x12, 1, 0x76])
+    >>> keep_metadata(model, "k") == model, list(keep_metadata(model, "other"))
+    (True, [58, 0])
+    """
+    parts = []
+    for number, wire_type, payload in fields_of(memoryview(data)):
+        if (number, wire_type) == (_MODEL_METADATA, _BYTES) and _entry(payload)[0] != key:
+            continue
+        parts.append(_varint_bytes(number << 3 | wire_type))
+        if wire_type == _BYTES:
+            parts.append(_varint_bytes(len(payload)))
+        parts.append(bytes(payload))
+    return b"".join(parts)
+
+
+def _varint_bytes(value: int) -> bytes:
+    found = bytearray()
+    while value >= 0x80:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
 
 
 def check_tensors(data: bytes) -> None:

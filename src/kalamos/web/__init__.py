@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from kalamos.errors import OutputError
-from kalamos.model_file import ModelSpec, read_spec
+from kalamos.model_file import METADATA_KEY, ModelSpec, read_spec
+from kalamos.model_file.protobuf import keep_metadata
 from kalamos.preprocessing.ink import INK_FILE
 from kalamos.utils.atomic_write import write_bytes
 from kalamos.zoo import model_path
@@ -52,9 +53,9 @@ class _Assets(NamedTuple):
         runtime = (ASSETS / "runtime.wasm.gz").read_bytes()
         return {
             **self.models,
-            "assets/glyphs.onnx.gz": _compress(model_path(BASE_MODEL)),
-            "assets/others.bin.gz": _compress(ASSETS / "others.bin"),
-            "assets/ink.onnx.gz": _compress(INK_FILE),
+            "assets/glyphs.onnx.gz": _compress_model(model_path(BASE_MODEL)),
+            "assets/others.bin.gz": _compress((ASSETS / "others.bin").read_bytes()),
+            "assets/ink.onnx.gz": _compress(INK_FILE.read_bytes()),
             "assets/runtime.wasm.gz": runtime,
         }
 
@@ -104,7 +105,7 @@ def _gather(models: Sequence[Path]) -> _Assets:
     for row, path in enumerate(models):
         spec = read_spec(path)
         asset = f"assets/model-{row}.onnx.gz"
-        files[asset] = _compress(path)
+        files[asset] = _compress_model(path)
         listed.append(
             {"name": f"{row}-{spec.name}", "title": spec.name, "sample": _sample(spec), "asset": asset}
         )
@@ -125,8 +126,13 @@ def _sample(spec: ModelSpec) -> str:
     return " ".join(letters[:SAMPLE_LABELS]) + (" …" if len(letters) > SAMPLE_LABELS else "")
 
 
-def _compress(path: Path) -> bytes:
-    return gzip.compress(path.read_bytes(), mtime=0)
+def _compress_model(path: Path) -> bytes:
+    """Compress a model without what it remembers for `kalamos teach`: the page teaches by the base alone."""
+    return _compress(keep_metadata(path.read_bytes(), METADATA_KEY))
+
+
+def _compress(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
 
 
 def _single_file(template: str, script: str, assets: _Assets) -> str:
