@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,7 +54,12 @@ def visitor(page: str) -> Iterator[httpx.Client]:
 
 def written(folder: Path) -> int:
     """Bytes under the folder for uploads, whoever's they are and however they are called."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        # The server may delete what a visit left while this looks.
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def post(client: httpx.Client, *sizes: int) -> httpx.Response:

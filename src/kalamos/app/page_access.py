@@ -307,7 +307,11 @@ def _paths_in(value: Any, folder: Path) -> Iterator[str]:
 
 
 def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # deleted while this looks
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 class PageGuard:

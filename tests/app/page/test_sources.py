@@ -74,8 +74,8 @@ def test_the_cameras_picture_is_read(open_page: Open) -> None:
     # Gradio takes no photo before the first frame, and says nothing.
     page.wait_for_function("() => (document.querySelector('#picture video')?.currentTime ?? 0) > 0")
     page.locator("#picture").get_by_label("capture photo").click()
-    # Chromium's own test picture, a disc with a slice cut out, which turns: some digit, or none at all.
-    wait(page, "#answer .verdict", re.compile(r"\d|not a character|several characters"))
+    # Chromium's own test picture, a disc with a slice cut out, which turns: any answer but a failure to read.
+    wait(page, "#answer .verdict", re.compile(r"^(Read as|Not one|Not sure|Several)"))
     assert page.locator("#answer .seen img").evaluate("image => image.naturalWidth") == 28
 
 

@@ -218,3 +218,13 @@ def test_lenet_bn_the_stages() -> None:
     assert shapes == {"block_1": (12, 11, 11), "block_2": (24, 3, 3)}
     assert logits.shape == (2, 47)
     assert network.input_size == 28
+
+
+@pytest.mark.parametrize(
+    ("arch", "most"), [("kalamos_xs", 100_000), ("kalamos_s", 300_000), ("kalamos_m", 1_000_000)]
+)
+def test_the_limits_hold_with_the_output_known(arch: str, most: int) -> None:
+    for classes in (10, 28, 30, 31, 47):
+        network = create_model(arch, classes)
+        network.add_known_head()
+        assert count_parameters(network) <= most

@@ -26,6 +26,7 @@ from kalamos.utils import Registry
 
 __all__ = [
     "ARCHITECTURES",
+    "KNOWN_WIDTH",
     "KnownHead",
     "MeanMaxPool",
     "PooledLinear",
@@ -42,7 +43,7 @@ __all__ = [
 
 
 KNOWN_WIDTH = 32
-"""Hidden units of a `KnownHead`."""
+"""Hidden units of a `KnownHead`, where the architecture gives no other number."""
 
 
 def conv_bn_relu(inputs: int, outputs: int, kernel: int, padding: int = 0) -> nn.Sequential:
@@ -79,13 +80,14 @@ class KnownHead(nn.Module):
 
     Args:
         channels: C of each stage, in order.
+        width: how many hidden units.
     """
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], width: int = KNOWN_WIDTH) -> None:
         super().__init__()
         self.pool = MeanMaxPool()
-        self.hidden = nn.Linear(2 * sum(channels), KNOWN_WIDTH)
-        self.out = nn.Linear(KNOWN_WIDTH, 1)
+        self.hidden = nn.Linear(2 * sum(channels), width)
+        self.out = nn.Linear(width, 1)
 
     def forward(self, *maps: Tensor) -> Tensor:
         seen = torch.cat([self.pool(each) for each in maps], dim=1)
@@ -136,6 +138,7 @@ class StagedNetwork(nn.Module):
         input_size: side, in pixels, of the images that it was made for.
         head_keys: prefixes of the state dict's keys that depend on the classes: weights from elsewhere
             never replace those.
+        known_width: hidden units of the head that `add_known_head` adds.
     """
 
     def __init__(
@@ -146,6 +149,7 @@ class StagedNetwork(nn.Module):
         head_inputs: Sequence[str] | None = None,
         input_size: int = 28,
         head_keys: tuple[str, ...] = ("head.",),
+        known_width: int = KNOWN_WIDTH,
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleDict(stages)
@@ -153,6 +157,7 @@ class StagedNetwork(nn.Module):
         self.head_inputs = tuple(head_inputs or list(stages)[-1:])
         self.input_size = input_size
         self.head_keys = head_keys
+        self.known_width = known_width
         self.known: KnownHead | None = None
 
     def add_known_head(self) -> None:
@@ -176,7 +181,7 @@ class StagedNetwork(nn.Module):
                 "this network has no stages to judge by whether an image is a character",
                 remedy="train it without outliers (outliers = 0)",
             )
-        self.known = KnownHead([each.shape[1] for each in maps]).to(like.device)
+        self.known = KnownHead([each.shape[1] for each in maps], self.known_width).to(like.device)
         self.head_keys = (*self.head_keys, "known.")
 
     def forward(self, images: Tensor) -> Tensor:
