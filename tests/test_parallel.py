@@ -21,6 +21,7 @@ from kalamos.parallel import (
     GRACE_IMAGES,
     GilGate,
     default_jobs,
+    on_one_blas_thread,
     ordered_map,
 )
 from kalamos.predictions import Prediction
@@ -311,3 +312,15 @@ def test_two_large_items_are_worked_on_side_by_side() -> None:
         return values
 
     assert list(ordered_map(meet, [1, 2], chunk=64, jobs=2, is_large=lambda value: True)) == [1, 2]
+
+
+def test_blas_has_one_thread_meanwhile_and_what_it_had_afterwards() -> None:
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads() -> list[int]:
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        assert set(threads()) == {2}
+        assert set(on_one_blas_thread(threads)()) == {1}
+        assert set(threads()) == {2}

@@ -11,7 +11,7 @@ import pytest
 import kalamos
 from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, Split
-from kalamos.errors import AlphabetError, DatasetError, ModelFileError, UsageError
+from kalamos.errors import AlphabetError, DatasetError, MissingExtraError, ModelFileError, UsageError
 from kalamos.finetune import Examples, FineTuned, Score, fine_tune
 from kalamos.finetune.head import split_model, with_head
 from kalamos.finetune.replay import store_embedding_stats
@@ -231,3 +231,12 @@ def test_a_folder_of_corrections_is_fine_tuned_on(seven: Path, tmp_path: Path, n
         kept.add(image, label)
     tuned = kalamos.fine_tune(seven, tmp_path, holdout=0)
     assert (tuned.n, set(tuned.new_labels)) == (4, set(labels) - set(kalamos.load(seven).labels))
+
+
+@pytest.mark.parametrize("package", ["onnx", "scipy", "threadpoolctl"])
+def test_what_teaching_needs_is_named(
+    package: str, new_digits: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kalamos.errors.find_spec", lambda name: name != package)
+    with pytest.raises(MissingExtraError, match=rf"{package}.*kalamos\[teach\]"):
+        fine_tune("digits", new_digits)

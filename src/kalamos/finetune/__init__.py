@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from kalamos._version import __version__
 from kalamos.alphabets import BASE_LABELS, Alphabet
 from kalamos.datasets import Dataset, stratified_split
-from kalamos.errors import UsageError, renamed
+from kalamos.errors import UsageError, renamed, require_extra
 from kalamos.finetune.examples import Examples, load_examples
 from kalamos.finetune.head import MAX_REGRESSION, Head, fit_head, split_model, with_head
 from kalamos.finetune.old_classes import (
@@ -59,6 +59,7 @@ from kalamos.finetune.steps import (
 from kalamos.finetune.tuned import FineTuned, Score, check_target
 from kalamos.model_file import METADATA_KEY, KnownRecord, LoadedModel, open_model
 from kalamos.model_file.spec import MAX_WITHHELD, NOT_STATED
+from kalamos.parallel import on_one_blas_thread
 from kalamos.preprocessing import Preprocessor
 from kalamos.preprocessing.steps import GreyImage
 from kalamos.recognizer import Recognizer
@@ -125,11 +126,12 @@ def fine_tune(
         ModelError: the model cannot be fine-tuned: not a kalamos model, or without a dense last layer.
         UsageError: a holdout out of range; or examples that have a label of the model look otherwise, and
             `existing` does not say what they are.
-        MissingExtraError: the package `onnx` is not installed.
+        MissingExtraError: `kalamos[teach]` is not installed.
         ExportError: the new file answers otherwise than the fitted layer.
     """
     if not 0 <= holdout < 1:
         raise UsageError(f"a holdout of {holdout:g} is not in [0, 1)", remedy="0.2 holds back a fifth")
+    require_extra("teach", ("onnx", "scipy", "threadpoolctl"), what="teaching")
     content, where, path = read_content(model)
     if isinstance(examples, str | os.PathLike):
         examples = load_examples(examples, data_dir)
@@ -257,6 +259,7 @@ class _HeadLearner:
         every = embedded.reshape(-1, embedded.shape[2])
         return implied_embedding_stats(self.head, every, np.repeat(codes, embedded.shape[1]))
 
+    @on_one_blas_thread
     def learn(
         self, embedded: NDArray[np.float32], codes: NDArray[np.int64], classes: int
     ) -> tuple[Head, EmbeddingStats | None]:

@@ -42,6 +42,7 @@ from kalamos.finetune.tuned import Expected, FineTuned, Sample, Score
 from kalamos.inputs.files import natural_order
 from kalamos.model_file import METADATA_KEY, KnownRecord, ModelSpec, open_model
 from kalamos.model_file.spec import MIN_TEMPERATURE_IMAGES, bound_temperature
+from kalamos.parallel import on_one_blas_thread
 from kalamos.preprocessing import Preprocessor
 
 __all__ = ["teach_alphabet"]
@@ -81,6 +82,7 @@ MIN_KNOWN_EXAMPLES: Final = 2
 """Held-out examples from which `known` can be calibrated at all."""
 
 
+@on_one_blas_thread
 def teach_alphabet(
     content: bytes,
     examples: Examples,

@@ -194,8 +194,9 @@ def _stored(archive: zipfile.ZipFile, name: str, shape: tuple[int | None, ...]) 
 
 def _spread(residuals: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The factor [D, R] and the rest [D] of the covariance of residuals [N, D]."""
-    _, values, directions = np.linalg.svd(residuals / np.sqrt(len(residuals)), full_matrices=False)
-    factor = directions[:COVARIANCE_RANK].T * values[:COVARIANCE_RANK]
+    variances, directions = np.linalg.eigh(residuals.T @ residuals / len(residuals))  # smallest first
+    largest = slice(-1, -COVARIANCE_RANK - 1, -1)
+    factor = directions[:, largest] * np.sqrt(np.maximum(variances[largest], 0))
     rest = np.square(residuals).mean(axis=0) - np.square(factor).sum(axis=1)
     return factor, np.maximum(rest, 0)
 
