@@ -33,7 +33,7 @@ ENVIRONMENT = {
 }
 
 if not find_spec("ray"):
-    collect_ignore = ["test_cluster.py", "test_session.py"]
+    collect_ignore = ["test_cluster.py", "test_pages.py", "test_session.py"]
 
 
 class Cluster(NamedTuple):

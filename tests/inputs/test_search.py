@@ -429,9 +429,9 @@ def test_a_tiff_of_one_page_is_an_image(here: Path, pages: list[np.ndarray]) -> 
     assert count_images(["a.tif"]) == 1
 
 
-def test_documents_in_folders_stay_closed(here: Path, pages: list[np.ndarray]) -> None:
+def test_pdfs_in_folders_stay_closed_and_are_told(here: Path, pages: list[np.ndarray]) -> None:
     Path("folder").mkdir()
-    Path("folder/a.tif").write_bytes(tiff_bytes(*pages))
+    Path("folder/a.tif").write_bytes(tiff_bytes(pages[0]))
     Path("folder/b.pdf").write_bytes(pdf_file(pages_of(SQUARE)))
     search = InputSearch(["folder"])
     assert list(search) == ["folder/a.tif"]
@@ -480,3 +480,19 @@ def test_a_pdf_in_an_archive_is_passed_over_and_said_so(here: Path) -> None:
     search = InputSearch(["a.zip"])
     assert names(search) == ["a.zip/a.png"]
     assert search.skipped.total == 1
+
+
+def test_no_page_of_a_tiff_in_a_folder_is_lost(here: Path, pages: list[np.ndarray]) -> None:
+    Path("scans").mkdir()
+    Path("scans/a.TIF").write_bytes(tiff_bytes(*pages))
+    Path("scans/b.tiff").write_bytes(tiff_bytes(pages[0]))
+    # Called so, and an archive: those are opened where they are named, not in folders.
+    with zipfile.ZipFile("scans/c.tif", "w") as archive:
+        archive.writestr("one.png", cv2.imencode(".png", pages[0])[1].tobytes())
+    found = [item if isinstance(item, str) else item.name for item in InputSearch(["scans"])]
+    assert found == [
+        *(f"scans/a.TIF#{number + 1}" for number in range(len(pages))),
+        "scans/b.tiff",
+        "scans/c.tif",
+    ]
+    assert count_images(["scans"]) is None

@@ -203,6 +203,46 @@ def rows_options(formats: KnownName, listed: str, *, more_output: str = "") -> C
     return add
 
 
+def engine_options(same: str) -> Callable[[F], F]:
+    """Add `--engine` and `--address`, which say where the work is done; see `check_engine`.
+
+    Args:
+        same: what is the same wherever it is done, for the help.
+    """
+    options = (
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help=f"Run on this machine, or on a Ray cluster (kalamos[cluster]); {same} are the same.",
+        ),
+        click.option(
+            "--address",
+            metavar="HOST:PORT",
+            help="The Ray cluster's address, or auto on one of its machines.  "
+            "[default: one for this run alone]",
+        ),
+    )
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def check_engine(engine: str, address: str | None) -> None:
+    """Refuse the address of a cluster that is not used.
+
+    Raises:
+        UsageError: there is one, and the engine is another.
+    """
+    if address is not None and engine != "ray":
+        raise UsageError("--address is that of a Ray cluster", remedy="add --engine ray")
+
+
 def check_no_image(output: str | None) -> None:
     """Refuse to write rows under an image's name: `-o *.png`, or a forgotten name after -o.
 

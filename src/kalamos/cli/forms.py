@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path, PurePath
@@ -12,7 +13,16 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from kalamos.cli._shared import SuggestingGroup, check_folder, echo, make_folder, print_skipped_inputs, track
+from kalamos.cli._shared import (
+    SuggestingGroup,
+    check_engine,
+    check_folder,
+    echo,
+    engine_options,
+    make_folder,
+    print_skipped_inputs,
+    track,
+)
 from kalamos.errors import FormError, UsageError
 
 if TYPE_CHECKING:
@@ -166,6 +176,7 @@ def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Forms read at once.  [default: processors]"
 )
+@engine_options("the answers")
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
 def read_forms(
     template: Path,
@@ -174,6 +185,8 @@ def read_forms(
     overlay: Path | None,
     certainty: float | None,
     jobs: int | None,
+    engine: str,
+    address: str | None,
     quiet: bool,
 ) -> None:
     """Read SCANS of the form TEMPLATE: files, folders or globs. One row a form, one column a field.
@@ -193,12 +206,14 @@ def read_forms(
     from kalamos.inputs import InputSearch
     from kalamos.inputs.item import name_of
 
+    check_engine(engine, address)
     cv2.setNumThreads(1)  # the workers already fill the cores
     form = FormTemplate.load(template)
     table = FormTable(form, output)
     if overlay is not None:
         check_folder(overlay)
-    reader = FormReader(form, certainty=certainty or DEFAULT_CERTAINTY)
+    certainty = certainty or DEFAULT_CERTAINTY
+    reader = FormReader(form, certainty=certainty)
     search = InputSearch(scans, pdfs=True)
     found = iter(search)
     items = chain([next(found)], found)  # a wrong path is reported before anything is read
@@ -206,7 +221,18 @@ def read_forms(
     with ExitStack() as stack:
         # What was read before Ctrl-C is kept: the next run goes on from there.
         stack.callback(_save, table)
-        read = reader.read_all((item for item in items if name_of(item) not in table.known_scans), jobs=jobs)
+        unread = (item for item in items if name_of(item) not in table.known_scans)
+        read: Iterator[FilledForm]
+        if engine == "ray":
+            from kalamos.cluster.pages import FormWork, read_on_ray
+            from kalamos.forms.reader import join_sheets
+
+            pictures = overlay is not None or output.suffix.lower() == ".xlsx"
+            work = FormWork(str(template.absolute()), certainty, pictures=pictures)
+            scans_read = stack.enter_context(closing(read_on_ray(work, unread, jobs=jobs, address=address)))
+            read = join_sheets(scans_read, len(form.pages))
+        else:
+            read = reader.read_all(unread, jobs=jobs)
         if not quiet and sys.stderr.isatty():
             read = tracked = track(read)
             stack.enter_context(closing(tracked))

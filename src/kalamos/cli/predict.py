@@ -18,8 +18,10 @@ import click
 
 from kalamos.cli._shared import (
     FORMAT_NAME,
+    check_engine,
     check_no_image,
     echo,
+    engine_options,
     formula_guard_option,
     open_sink,
     predict_options,
@@ -62,18 +64,7 @@ if TYPE_CHECKING:
     "file, filename, bytes, ... or the only one]",
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker threads.  [default: all cores]")
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Run on this machine, or on a Ray cluster (kalamos[cluster]); the rows are the same.",
-)
-@click.option(
-    "--address",
-    metavar="HOST:PORT",
-    help="The Ray cluster's address, or auto on one of its machines.  [default: one for this run alone]",
-)
+@engine_options("the rows")
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
 def predict(**arguments: Any) -> None:
     """Read the character on each image: PATHS are files, folders (with their sub-folders) or globs.
@@ -95,12 +86,8 @@ def predict(**arguments: Any) -> None:
     """
     options = PredictOptions(**{name: arguments.pop(name) for name in option_infos() if name in arguments})
     command = PredictCommand(options=options, **arguments)
-    if command.engine == "ray":
-        engine = _ray_engine(command)
-    elif command.address is not None:
-        raise UsageError("--address is that of a Ray cluster", remedy="add --engine ray")
-    else:
-        engine = _local_engine(command)
+    check_engine(command.engine, command.address)
+    engine = _ray_engine(command) if command.engine == "ray" else _local_engine(command)
     summary = _write_rows(command, engine)
     if not command.quiet:
         echo(summary, err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain
@@ -16,9 +16,11 @@ import click
 from kalamos.cli._shared import (
     LAYOUT_NAME,
     PAGE_FORMAT_NAME,
+    check_engine,
     check_folder,
     check_no_image,
     echo,
+    engine_options,
     formula_guard_option,
     make_folder,
     open_sink,
@@ -30,8 +32,10 @@ from kalamos.errors import UsageError
 from kalamos.predict_options import PredictOptions
 
 if TYPE_CHECKING:
+    from kalamos.inputs import Item
     from kalamos.pages import Page
     from kalamos.pages.page import LayoutOption
+    from kalamos.recognizer import Recognizer
 
 OPTIONS = ("charset", "min_confidence", "target_accuracy", "min_known", "timeout")
 """Of `PredictOptions`: those that mean something for a page."""
@@ -63,6 +67,7 @@ def _read_options(command: Any) -> Any:
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Pages read at once.  [default: processors]"
 )
+@engine_options("the answers")
 @formula_guard_option
 @click.option("-q", "--quiet", is_flag=True, help="No summary, no progress bar.")
 def read(**arguments: Any) -> None:
@@ -130,6 +135,8 @@ class ReadCommand:
     overlay: Path | None
     options: PredictOptions
     jobs: int | None
+    engine: str
+    address: str | None
     quiet: bool
     formula_guard: bool = True
 
@@ -165,15 +172,21 @@ class ReadCommand:
         from kalamos.recognizer import load
 
         format_name = self.format()
+        check_engine(self.engine, self.address)
         cv2.setNumThreads(1)  # the workers already fill the cores
-        reader = PageReader(load(self.model), self.options, layout=self.layout)
+        model = load(self.model)
+        reader = PageReader(model, self.options, layout=self.layout)
         search = InputSearch(self.paths, timeout=self.options.timeout, pdfs=True)
         items = iter(search)
         # Look for the first page now, so that a wrong path is reported before any output is opened.
         found = chain([next(items)], items)
         summary, started = Summary(), time.perf_counter()
         with ExitStack() as stack:
-            pages: Iterator[Page] = reader.read_files(found, jobs=self.jobs)
+            pages: Iterator[Page]
+            if self.engine == "ray":
+                pages = stack.enter_context(closing(self._read_on_ray(model, found)))
+            else:
+                pages = reader.read_files(found, jobs=self.jobs)
             overlay = None if self.overlay is None else OverlayFolder(self.overlay)
             sink = stack.enter_context(open_sink(self.output))
             writer = stack.enter_context(
@@ -200,6 +213,13 @@ class ReadCommand:
         if not self.quiet:
             print_skipped_inputs(search.skipped)
         return summary
+
+    def _read_on_ray(self, model: Recognizer, found: Iterable[Item]) -> Generator[Page, None, None]:
+        from kalamos.cluster.pages import PageWork, read_on_ray
+
+        content = Path(model.model.where).read_bytes()  # for machines that do not have the file
+        work = PageWork(content, self.options, self.layout, pictures=self.overlay is not None)
+        return read_on_ray(work, found, jobs=self.jobs, address=self.address)
 
 
 class OverlayFolder:

@@ -58,6 +58,9 @@ __all__ = [
     "TableStream",
     "WorkerConfig",
     "blocks_of",
+    "chdir_if_exists",
+    "check_version",
+    "typed_error",
 ]
 
 CONCURRENT_FETCHES = 16
@@ -174,6 +177,19 @@ def chdir_if_exists(folder: str) -> None:
         os.chdir(folder)
 
 
+def check_version(version: str) -> None:
+    """Check, on a worker, that it has the version of kalamos that the command has.
+
+    Raises:
+        KalamosError: it has another.
+    """
+    if version != __version__:
+        raise KalamosError(
+            f"a worker has kalamos {__version__}, the command {version}",
+            remedy="install the same version on every machine",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
     """The model and its options. Sent to the workers, which need neither the model's file nor its name."""
@@ -209,11 +225,7 @@ class BlockReader:
     """
 
     def __init__(self, config: WorkerConfig) -> None:
-        if config.version != __version__:
-            raise KalamosError(
-                f"a worker has kalamos {__version__}, the command {config.version}",
-                remedy="install the same version on every machine",
-            )
+        check_version(config.version)
         # The other workers already fill the processors.
         import cv2
 
@@ -434,7 +446,7 @@ def run_on_ray(
         for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield _unpack(table)
     except Exception as error:  # Ray wraps what happened there in errors of several kinds
-        raise _typed_error(error) from error
+        raise typed_error(error) from error
 
 
 class _Worker:
@@ -494,7 +506,7 @@ def _unpack(table: pa.Table) -> Any:
     return pickle.loads(value)  # noqa: S301  (from a process of ours)
 
 
-def _typed_error(error: BaseException) -> KalamosError:
+def typed_error(error: BaseException) -> KalamosError:
     """Return the error that another machine raised as it would have been raised here."""
     link: BaseException | None = error
     while link is not None:

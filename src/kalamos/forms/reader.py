@@ -161,18 +161,10 @@ class FormReader:
             items: paths and `kalamos.inputs.NamedImage`s.
             jobs: forms read at once; None takes one for each available processor.
         """
-        jobs = jobs or default_jobs()
-        pages = len(self.template.pages)
-        if pages == 1:
-            return ordered_map(lambda chunk: [self.read(item) for item in chunk], items, chunk=1, jobs=jobs)
-        placed = ordered_map(lambda chunk: [self._place(item) for item in chunk], items, chunk=1, jobs=jobs)
-        return ordered_map(
-            lambda chunk: [self._filled(sheet) for sheet in chunk],
-            sheets_of(placed, pages),
-            chunk=1,
-            jobs=jobs,
-            nbytes=lambda sheet: sum(scan.image.nbytes for scan, _ in sheet if scan.image is not None),
+        read = ordered_map(
+            lambda chunk: [self.read(item) for item in chunk], items, chunk=1, jobs=jobs or default_jobs()
         )
+        return join_sheets(read, len(self.template.pages))
 
     def _place(self, source: ImageSource | NamedImage) -> PlacedScan:
         """Load a scan and find the form on it; what goes wrong is told in it."""
@@ -272,30 +264,46 @@ class FormReader:
         )
 
 
-def sheets_of(placed: Iterable[PlacedScan], pages: int) -> Iterator[list[PlacedScan]]:
-    """Group scans that follow each other and show different pages of one sheet.
+def join_sheets(forms: Iterable[FilledForm], pages: int) -> Iterator[FilledForm]:
+    """Put scans that follow each other and show different pages of one sheet together.
 
     Args:
-        placed: with the page and the sheet's number that each shows, if any.
+        forms: each read from one scan.
         pages: of the form.
 
-    >>> scans = [(Scan("a", 1), None), (Scan("b", 2), None), (Scan("c", 1), None), (Scan("d"), None)]
-    >>> [[scan.path for scan, _ in sheet] for sheet in sheets_of(scans, 2)]
-    [['a', 'b'], ['c'], ['d']]
+    >>> scans = [Scan("a", 1), Scan("b", 2), Scan("c", 1), Scan("d")]
+    >>> [form.path for form in join_sheets([FilledForm({}, (scan,)) for scan in scans], 2)]
+    ['a; b', 'c', 'd']
     """
-    group: list[PlacedScan] = []
-    for one in placed:
-        scan, seen = one[0], {other.page for other, _ in group}
-        sheets = {other.sheet for other, _ in group} | {scan.sheet}
-        if group and (scan.page is None or scan.page in seen or len(sheets - {None}) > 1):
-            yield group
+    group: list[FilledForm] = []
+    for form in forms:
+        [scan] = form.scans
+        before = [other for one in group for other in one.scans]
+        sheets = {other.sheet for other in before} | {scan.sheet}
+        unlike = scan.page in {other.page for other in before} or len(sheets - {None}) > 1
+        if group and (scan.page is None or unlike):
+            yield _joined(group)
             group = []
-        group.append(one)
+        group.append(form)
         if scan.page is None or len(group) == pages:
-            yield group
+            yield _joined(group)
             group = []
     if group:
-        yield group
+        yield _joined(group)
+
+
+def _joined(forms: Sequence[FilledForm]) -> FilledForm:
+    """One form of several, each read from one scan with another page."""
+    if len(forms) == 1:
+        return forms[0]
+    fields = dict(forms[0].fields)
+    for number, form in enumerate(forms):
+        fields |= {
+            name: replace(reading, scan=number)
+            for name, reading in form.fields.items()
+            if reading.status != "missing"
+        }
+    return replace(forms[0], fields=fields, scans=tuple(scan for form in forms for scan in form.scans))
 
 
 def box_reading(cell: CellReading) -> BoxReading:

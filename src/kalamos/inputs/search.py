@@ -47,6 +47,9 @@ STDIN_HEAD_BYTES = 4097
 sight."""
 
 _BLOCK_BYTES = 64 * 1024
+_DOCUMENT_SUFFIXES = (".pdf", ".tif", ".tiff")
+"""Of files in folders that may hold several pages: of a PDF or a TIFF none may be lost in silence."""
+
 _BINARY_MAGIC = (b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"%PDF-")
 _UTF_8_MARK, _UTF_16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")
@@ -65,7 +68,7 @@ class InputSearch:
     - a PDF, or a TIFF of several pages: its pages (with the extra `kalamos[forms]`, for a PDF);
     - `-`: standard input (see `read_stdin`).
 
-    Containers in searched folders, archives in archives and links in archives are not opened.
+    Archives and tables in searched folders, archives in archives and links in archives are not opened.
     `kalamos.inputs` says what entries are called. A damaged container gives the images before the damage, and
     one `NamedImage` with the error. A path that does not exist is passed on, to become a row with its error;
     if none of the paths exists, a `UsageError` names them.
@@ -125,7 +128,7 @@ class InputSearch:
             elif path in self._search.reasons:
                 reason = self._search.reasons[path]
                 yield NamedImage(path, ImageNotFoundError(reason.problem, remedy=reason.remedy))
-            elif (was_named or path.lower().endswith(".pdf")) and (kind := container_kind(path)) is not None:
+            elif (kind := _kind_to_open(path, was_named=was_named)) is not None:
                 items = _read_container(kind, path, self._column, self._timeout)
                 yield from self._opened(display_name(path), path, items)
             else:
@@ -161,6 +164,14 @@ class InputSearch:
         if stream is None:
             raise ImageNotFoundError(f"{_STDIN_WHERE}: closed")
         yield from read_stdin(stream, timeout=self._timeout)
+
+
+def _kind_to_open(path: str, *, was_named: bool) -> ContainerKind | None:
+    """Return the kind of a container that is to be opened; None for images, and for archives in folders."""
+    if not (was_named or path.lower().endswith(_DOCUMENT_SUFFIXES)):
+        return None
+    kind = container_kind(path)
+    return kind if was_named or kind == "document" else None
 
 
 def _may_be_table(path: str) -> bool:
@@ -299,7 +310,7 @@ def count_images(paths: Sequence[str]) -> int | None:
     total = 0
     try:
         for path, was_named in ImageSearch(paths, refuse_absent=True).entries():
-            kind = container_kind(path) if was_named and path != STDIN else None
+            kind = None if path == STDIN else _kind_to_open(path, was_named=was_named)
             count = _count_zip(path) if kind == "zip" else 1
             if path == STDIN or kind not in {None, "zip"} or count is None:
                 return None
