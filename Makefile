@@ -22,7 +22,7 @@ demo: $(VENV)/.reading  ## install the reading half, read the sample images
 	$(BIN)/kalamos predict samples || test $$? -eq 1  # one sample is blank on purpose
 
 test: $(VENV)/.everything  ## install everything, run all tests
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 lint: $(VENV)/.everything  ## format, lint, types, layers, import circles, dead code; container, workflows
 	$(BIN)/ruff format --check

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import pickle
 import shutil
 import struct
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
+from tests.workers import compile_a_share, made_once
 
 from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, Split, load_dataset
@@ -53,6 +55,10 @@ settings.load_profile("unhurried")
 
 # The learning half needs the extra 'train'; the reading half is tested without it as well.
 collect_ignore = [] if find_spec("torch") else ["architectures", "comparison", "export", "training"]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    compile_a_share(session.config)
 
 
 @pytest.fixture(scope="session")
@@ -142,8 +148,13 @@ def tiny_run_and_folder(
 ) -> tuple[Run, Path]:
     from kalamos.learn import run_recipe
 
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    return run_recipe(quick_recipe, data_dir=digits_folder, device="cpu", run_dir=folder), folder
+    def train(folder: Path) -> None:
+        run = run_recipe(quick_recipe, data_dir=digits_folder, device="cpu", run_dir=folder / "tiny")
+        # As it came out of the training, not as it would be read back.
+        (folder / "run.pickle").write_bytes(pickle.dumps(run))
+
+    made = made_once(tmp_path_factory, "runs", train)
+    return pickle.loads((made / "run.pickle").read_bytes()), made / "tiny"  # noqa: S301  (its own)
 
 
 @pytest.fixture(scope="session")
@@ -164,9 +175,10 @@ def tiny_model(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnxscript", reason="needs the extra 'train'")
     from kalamos.learn.export import export_run
 
-    path = tmp_path_factory.mktemp("models") / "tiny.onnx"
-    export_run(tiny_run, "tiny", path)
-    return path
+    made = made_once(
+        tmp_path_factory, "models", lambda folder: export_run(tiny_run, "tiny", folder / "tiny.onnx")
+    )
+    return made / "tiny.onnx"
 
 
 Images = NDArray[np.uint8]

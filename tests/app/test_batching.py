@@ -36,10 +36,12 @@ class Slow:
         self._reader = registry.get("digits")
         self.go = threading.Event()
         self.sizes: list[int] = []
+        self.heights: list[set[int]] = []
 
     def predict_batch(self, images: list[np.ndarray], options: PredictOptions) -> kalamos.Results:
         self.go.wait(20)
         self.sizes.append(len(images))
+        self.heights.append({len(image) for image in images})
         return self._reader.predict_batch(images, options)
 
 
@@ -164,19 +166,20 @@ def test_slow_photographs_of_one_request_do_not_hold_up_another(
         assert stuck.result().status_code == 200
 
 
-def test_requests_take_turns(
-    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch, start: Callable, one: bytes
-) -> None:
-    held = Held(registry.get("digits"), seconds_each=0.03)
-    monkeypatch.setattr(registry, "get", lambda name: held)
-    with start(create_app(registry)) as address, ThreadPoolExecutor(1) as pool:
+def test_requests_take_turns(registry: ModelRegistry, slow: Slow, start: Callable, one: bytes) -> None:
+    """The one image of the second request is read among those of the first, which waits since before it."""
+    page = cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_GRAYSCALE)
+    tall = cv2.imencode(".png", np.pad(page, ((9, 9), (0, 0)), mode="edge"))[1].tobytes()
+    with start(create_app(registry)) as address, ThreadPoolExecutor(2) as pool:
         long = pool.submit(post, address, [one] * 120)
-        until(lambda: held.read > 0)
-        began = time.monotonic()
-        assert post(address, [one]).status_code == 200
-        assert time.monotonic() - began < 2.5, "two batches, and not all of the other request"
-        assert not long.done()
-        assert long.result().status_code == 200
+        until(lambda: waiting(address) == 120)
+        short = pool.submit(post, address, [tall])
+        until(lambda: waiting(address) == 121)
+        slow.go.set()
+        assert [answer.result().status_code for answer in (long, short)] == [200, 200]
+    [found] = [index for index, heights in enumerate(slow.heights) if len(page) + 18 in heights]
+    assert found <= 2, "it waits for the batch under way and one more, not for all of the other request"
+    assert found < len(slow.heights) - 1
 
 
 def drawn(count: int) -> list[tuple[bytes, str]]:

@@ -74,7 +74,11 @@ def test_no_pattern_makes_a_search_long(pattern: str) -> None:
     labels = [chr(code) for code in range(ord("0"), ord("z"))]
     boxes = [Choices(dict.fromkeys(labels, 1 / 74), 1 / 74, frozenset(labels), "a")] * 60
     automaton = compile_pattern(pattern)
-    start = time.process_time()
-    list(itertools.islice(matching_rows(boxes, automaton, may_be_blank=False), 100))
-    # Measured: 0.1 s.
-    assert time.process_time() - start < 1
+
+    def seconds() -> float:
+        start = time.thread_time()  # of no other thread that a test before this one has left behind
+        list(itertools.islice(matching_rows(boxes, automaton, may_be_blank=False), 100))
+        return time.thread_time() - start
+
+    # Measured: 0.1 s. Another second may be taken by the collection of the whole process's garbage, once.
+    assert any(seconds() < 1 for _ in range(3))

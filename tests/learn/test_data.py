@@ -35,6 +35,12 @@ PLAIN = Recipe(epochs=3, batch_size=16)
 DEFORMED = replace(PLAIN, augmentation=AUGMENTATIONS["seed-arabic"])
 
 
+@pytest.fixture(autouse=True)
+def no_named_datasets(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Outliers are of the sets that need no files: opening the real ones takes seconds each time."""
+    monkeypatch.setenv("KALAMOS_DATA", str(tmp_path_factory.mktemp("none")))
+
+
 @pytest.fixture(scope="module")
 def numbered() -> Examples:
     """50 images, each of one grey value of its own."""

@@ -259,13 +259,18 @@ def test_sixty_kills_leave_nothing_half_written_and_nothing_behind(tmp_path: Pat
     left = 0
     # A fork is soon made, and the writer's own imports are not what is tested.
     for seed in range(60):
+        told, tells = os.pipe()
         child = os.fork()
         if child == 0:
             while True:
                 with atomic_write(target) as file:
+                    os.write(tells, b"!")
                     for _ in range(40):
                         file.write(b"x" * 10_000)
                         file.flush()
+        assert os.read(told, 1) == b"!"  # on busy processors it may begin late
+        os.close(told)
+        os.close(tells)
         time.sleep(random.Random(seed).uniform(0.002, 0.02))  # noqa: S311
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
