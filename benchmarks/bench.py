@@ -1,7 +1,7 @@
 """`make bench`: what kalamos costs, each figure beside its floor, measured in the same run.
 
 Usage: python benchmarks/bench.py [PART ...] [--repeats 7] [--quick] [--write]
-PART: figures (cold start, folders, memory, latency), http, stages, growth, peers; all of them without one.
+PART: figures (cold start, folders, memory, latency), http, stages, growth, forms, peers; all without one.
 `--quick` measures less, for a look: fewer images, at most 100,000 of them. `--write` puts the tables into
 docs/performance.md, the first also into README.md, and draws the plots.
 """
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import form_speed
 import growth
 import http_api
 import peers
@@ -68,11 +69,20 @@ def beside_peers(repeats: int, *, quick: bool, keep: bool) -> str:
     return report
 
 
+def forms(repeats: int, *, quick: bool, keep: bool) -> str:
+    rows = form_speed.form_speed(repeats, 30 if quick else 300)
+    report = table(rows, f"n = {repeats} repeats, each in turn with what it stands beside")
+    if keep:
+        write("bench-forms", report)
+    return report
+
+
 PARTS: dict[str, Callable[..., str]] = {
     "figures": figures,
     "http": over_http,
     "stages": profile,
     "growth": growing,
+    "forms": forms,
     "peers": beside_peers,
 }
 
