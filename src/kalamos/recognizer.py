@@ -186,7 +186,9 @@ class Recognizer:
             prepared = self.prepare(source, timeout=options.timeout, max_pixels=options.max_pixels)
         except NoInkError as error:
             return _failure(error, path)
-        [prediction] = predictions_of(self._infer([prepared], rule.class_mask), [path], rule, [prepared])
+        [prediction] = predictions_of(
+            self.infer_prepared([prepared], rule.class_mask), [path], rule, [prepared]
+        )
         if path is None:
             # Nobody else has it yet, and `replace` would cost a tenth of a small image's time.
             object.__setattr__(prediction, "prepared", prepared)
@@ -396,7 +398,7 @@ class Recognizer:
     ) -> list[Prediction]:
         outcomes = self._prepare_all(sources, options, gate, stopping)
         paths = [name_of(source) for source in sources[: len(outcomes)]]
-        found = self._infer(outcomes, rule.class_mask)
+        found = self.infer_prepared(outcomes, rule.class_mask)
         ready = [outcome for outcome in outcomes if not isinstance(outcome, ImageError)]
         read = iter(predictions_of(found, [paths[i] for i in found.rows.tolist()], rule, ready))
         return [
@@ -421,13 +423,20 @@ class Recognizer:
         ([1], [1])
         """
         outcomes = self._prepare_all(list(sources), PredictOptions(), GilGate(), threading.Event())
-        return self._infer(outcomes, class_mask)
+        return self.infer_prepared(outcomes, class_mask)
 
     def infer_ink(self, inks: Sequence[GreyImage], class_mask: ClassMask | None = None) -> Inference:
         """Do as `infer` for pictures uint8 [H, W] of ink alone, bright on black."""
-        return self._infer(self._preprocessor.images_of_ink(inks), class_mask)
+        return self.infer_prepared(self.prepare_ink(inks), class_mask)
 
-    def _infer(self, outcomes: Sequence[GreyImage | ImageError], class_mask: ClassMask | None) -> Inference:
+    def prepare_ink(self, inks: Sequence[GreyImage]) -> Sequence[GreyImage | ImageError]:
+        """Do as `prepare` for pictures uint8 [H, W] of ink alone, or give the error of one without."""
+        return self._preprocessor.images_of_ink(inks)
+
+    def infer_prepared(
+        self, outcomes: Sequence[GreyImage | ImageError], class_mask: ClassMask | None = None
+    ) -> Inference:
+        """Do as `infer` for prepared images uint8 [S, S], and the errors of what could not be prepared."""
         ready = {i: outcome for i, outcome in enumerate(outcomes) if not isinstance(outcome, ImageError)}
         rows = np.fromiter(ready, np.int64, len(ready))
         if not ready:

@@ -7,8 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as tv
 
 from kalamos.learn.augment import (
     _neighbours_maximum,
@@ -166,6 +164,9 @@ def test_perspective_is_for_its_share_of_the_images(p: float, count: float) -> N
 
 
 def test_perspective_is_torchvisions() -> None:
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as tv
+
     images = torch.rand(20, 1, AUGMENTATION_SIZE, AUGMENTATION_SIZE, generator=seeded())
     maps = sample_transforms(Augmentation(perspective=0.4), 20, seeded(1))
     assert maps is not None

@@ -6,12 +6,13 @@ Needs KALAMOS_DATA, the folder that holds mnist/ and the others; skips where it,
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
 import kalamos
-from kalamos.datasets import load_dataset
+from kalamos.datasets import Dataset, load_dataset
 from kalamos.evaluation.evaluate import evaluate_split
 from kalamos.evaluation.report import as_metric
 from kalamos.model_file import Metric, open_model
@@ -39,6 +40,12 @@ FIGURES = [
 ]
 
 
+@lru_cache(maxsize=2)
+def real(name: str) -> Dataset:
+    """Read once: several models are measured on it."""
+    return load_dataset(name)
+
+
 def test_digits_has_a_figure() -> None:
     assert ("digits", "mnist") in {(name, metric.dataset) for name, metric in FIGURES}
 
@@ -52,7 +59,7 @@ def test_a_model_reads_as_its_file_says(name: str, recorded: Metric) -> None:
         pytest.skip("KALAMOS_DATA is not set, so there are no test images")
     if not (Path(root) / place).exists():
         pytest.skip(f"the folder that KALAMOS_DATA names has no {place} in it")
-    dataset = load_dataset(recorded.dataset)
+    dataset = real(recorded.dataset)
     assert dataset.test is not None
     measured = as_metric(
         evaluate_split(kalamos.load(name), dataset.test, dataset.alphabet.labels), recorded.dataset, "test"
@@ -74,7 +81,7 @@ def test_a_model_reads_what_it_held_out_as_its_file_says(name: str) -> None:
     place = PLACES[HELD_OUT[name]]
     if not root or not (Path(root) / place).exists():
         pytest.skip(f"KALAMOS_DATA is not set, or has no {place} in it")
-    dataset, reader = load_dataset(HELD_OUT[name]), kalamos.load(name)
+    dataset, reader = real(HELD_OUT[name]), kalamos.load(name)
     [recorded] = [metric for metric in reader.spec.metrics if metric.split == "val"]
     held = plan_split(dataset, Recipe.from_mapping(reader.spec.training.recipe)).val
     result = evaluate_split(reader, dataset.train.take(held), dataset.alphabet.labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -10,12 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.pages.ink_map import sharpened
-from kalamos.postprocessing import AnswerRule, predictions_of
+from kalamos.postprocessing import AnswerRule, Inference, predictions_of
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.ink import InkMap, find_ink
 from kalamos.recognizer import CHUNK, Recognizer
 
-__all__ = ["CELL_PX", "CellReading", "Ink", "ink_of", "read_cells", "without_frame"]
+__all__ = [
+    "CELL_PX",
+    "CellReading",
+    "Ink",
+    "blanks_of",
+    "ink_of",
+    "inks_of",
+    "read_cells",
+    "readings_of",
+    "without_frame",
+]
 
 Grey = NDArray[np.uint8]
 
@@ -52,6 +63,9 @@ probably a character: grey print stands beside black pens."""
 
 FAINT_FRACTION, KNOWN_FAINT = 0.35, 0.5
 """Likewise, up to that part it is perhaps a stain."""
+
+SOFT: Final = 0.5
+"""How much ink is sharpened at a second look (the first is `kalamos.pages.ink_map.SHARPENING`)."""
 
 BLANK, MAYBE_BLANK, INKED = 0.999, 0.9, 0.0005
 """The probability that a cell is blank: without ink; with what may be dust; with a character's ink."""
@@ -92,55 +106,98 @@ def read_cells(
     >>> empty.answer, empty.blank, full.answer.label
     (None, 0.999, '1')
     """
-    rule = rule._replace(threshold=0.0, known_threshold=0.0)
     read: list[CellReading] = []
     for start in range(0, len(cells), CHUNK):
-        read += _read_some(reader, cells[start : start + CHUNK], rule, margin)
+        inks = inks_of(cells[start : start + CHUNK], margin)
+        inference = reader.infer_ink([ink.image for ink in inks if ink is not None], rule.class_mask)
+        read += readings_of(inks, inference, rule)
     return read
 
 
-def _read_some(
-    reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, margin: float
+def inks_of(cells: Sequence[Grey], margin: float) -> list[Ink | None]:
+    """Find the ink of cells; None where there is none. See `read_cells`."""
+    found = zip(find_ink(cells), cells, strict=True)
+    maps = [without_frame(ink_map, cell.shape, margin) for ink_map, cell in found]
+    return [ink_of(cell, ink_map, margin + RIM_FRACTION) for cell, ink_map in zip(cells, maps, strict=True)]
+
+
+def readings_of(
+    inks: Sequence[Ink | None], inference: Inference, rule: AnswerRule, blanks: Sequence[float] | None = None
 ) -> list[CellReading]:
-    maps = [
-        without_frame(found, cell.shape, margin) for found, cell in zip(find_ink(cells), cells, strict=True)
-    ]
-    inks: dict[int, Ink] = {}
-    for row, (cell, found) in enumerate(zip(cells, maps, strict=True)):
-        ink = ink_of(cell, found, margin + RIM_FRACTION)
-        if ink is not None:
-            inks[row] = ink
-    read = [CellReading(None, BLANK, 0.0)] * len(cells)
-    if not inks:
-        return read
-    usual = float(np.quantile([ink.contrast for ink in inks.values()], USUAL_QUANTILE))
-    inference = reader.infer_ink([ink.image for ink in inks.values()], rule.class_mask)
-    rows = [*inks]
+    """Tell what is in cells from their ink and what the model says to it.
+
+    Args:
+        inks: of each cell.
+        inference: the answers to those that are not None.
+        rule: charset and number of candidates; its thresholds do not count.
+        blanks: see `blanks_of`, which tells by default.
+    """
+    rule = rule._replace(threshold=0.0, known_threshold=0.0)
+    read = [CellReading(None, BLANK, 0.0)] * len(inks)
+    inked = {row: ink for row, ink in enumerate(inks) if ink is not None}
+    blanks = blanks_of([*inked.values()], inference) if blanks is None else blanks
+    rows = [*inked]
     answers = predictions_of(inference, [None] * len(inference.rows), rule)
-    for place, answer in zip(inference.rows.tolist(), answers, strict=True):
-        ink = inks[rows[place]]
-        known = answer.known or 0.0
-        if ink.contrast < FAINTEST_FRACTION * usual and known < KNOWN_FAINTEST:
-            continue
-        stain = ink.contrast < FAINT_FRACTION * usual and answer.known is not None and known < KNOWN_FAINT
-        read[rows[place]] = CellReading(answer, MAYBE_BLANK if ink.stray or stain else INKED, ink.longer)
+    for place, blank, answer in zip(inference.rows.tolist(), blanks, answers, strict=True):
+        if blank < BLANK:
+            read[rows[place]] = CellReading(answer, blank, inked[rows[place]].longer)
     return read
+
+
+def blanks_of(inks: Sequence[Ink], inference: Inference, *, proven: float = math.inf) -> list[float]:
+    """Tell how likely cells are blank though there is ink: it may be the paper's own, a stain, dust.
+
+    Args:
+        inks: N inks.
+        inference: the model's answers to those, of N, that it could read.
+        proven: contrast from which on no ink is taken for the paper's own.
+
+    Returns:
+        Of each that could be read `INKED`, `MAYBE_BLANK` or `BLANK`.
+    """
+    if not inks:
+        return []
+    usual = float(np.quantile([ink.contrast for ink in inks], USUAL_QUANTILE))
+    nothing: Sequence[float | None] = [None] * len(inference.rows)
+    chances = nothing if inference.known is None else inference.known.tolist()
+    blanks = []
+    for row, known in zip(inference.rows.tolist(), chances, strict=True):
+        ink = inks[row]
+        share = ink.contrast / usual if ink.contrast < proven else math.inf
+        if share < FAINTEST_FRACTION and (known or 0.0) < KNOWN_FAINTEST:
+            blanks.append(BLANK)
+        else:
+            stain = share < FAINT_FRACTION and known is not None and known < KNOWN_FAINT
+            blanks.append(MAYBE_BLANK if ink.stray or stain else INKED)
+    return blanks
 
 
 class Ink(NamedTuple):
     """A cell's ink.
 
     Attributes:
-        image: uint8 [h, w], bright on black.
-        contrast: to the paper around it, in grey levels.
+        strokes: contrast to the paper, float32 [h, w], in grey levels.
+        mask: where strokes are, uint8 [h, w].
+        contrast: the mean on the strokes.
         longer: its longer side, as a share of the cell's.
         stray: whether it may be dust, or left of a line or a neighbour.
     """
 
-    image: Grey
+    strokes: NDArray[np.float32]
+    mask: Grey
     contrast: float
     longer: float
     stray: bool
+
+    @property
+    def image(self) -> Grey:
+        """What the model reads: uint8 [h, w], bright on black."""
+        return sharpened(self.strokes, self.mask)
+
+    @property
+    def soft_image(self) -> Grey:
+        """The same less sharpened, which keeps an 8 of blurred print from running full."""
+        return sharpened(self.strokes, self.mask, SOFT)
 
 
 def ink_of(cell: Grey, found: InkMap, rim: float = RIM_FRACTION) -> Ink | None:
@@ -168,7 +225,7 @@ def ink_of(cell: Grey, found: InkMap, rim: float = RIM_FRACTION) -> Ink | None:
     grain = float(np.median(np.abs(fine))) / 0.6745
     if contrast < max(MIN_CONTRAST_LEVELS, MIN_CONTRAST_GRAIN * grain):
         return None
-    return Ink(sharpened(ink, found.mask), contrast, *extent)
+    return Ink(ink, found.mask, contrast, *extent)
 
 
 def without_frame(found: InkMap, shape: tuple[int, ...], margin: float) -> InkMap:

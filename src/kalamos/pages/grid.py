@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.pages.cells import CELL_PX, CellReading, read_cells
+from kalamos.pages.cells import CELL_PX, CellReading, Ink, inks_of, read_cells, readings_of
 from kalamos.pages.page import Box
 from kalamos.pages.ruling import Cell as Ruled
 from kalamos.pages.ruling import Grid, cut_cell, find_grids
+from kalamos.pages.together import read_together
 from kalamos.postprocessing import AnswerRule
-from kalamos.recognizer import Recognizer
+from kalamos.recognizer import CHUNK, Recognizer
 
 __all__ = ["GridReading", "largest_grid", "read_grid"]
 
@@ -96,40 +97,48 @@ def read_grid(
         probability: how sure a reading is, in [0, 1].
     """
     crops = _crops(image, grid)
-    readings = read_cells(reader, crops, rule, margin=SHOWN_FRACTION)
-    quarters = _quarters(reader, crops, readings, rule, probability)
+    inks = _inks(crops)
+    quarters = _quarters(reader, crops, inks, rule, probability)
     if quarters:
         turned = np.ascontiguousarray(np.rot90(image, -quarters))
         again = largest_grid(turned, sure=True)
         if again is not None:
-            readings = read_cells(reader, _crops(turned, again), rule, margin=SHOWN_FRACTION)
+            readings = read_together(reader, _inks(_crops(turned, again)), rule)
             return GridReading(_boxes(again, image.shape, quarters), readings, quarters)
-    return GridReading(_boxes(grid, image.shape, 0), readings, 0)
+    return GridReading(_boxes(grid, image.shape, 0), read_together(reader, inks, rule), 0)
 
 
 def _crops(image: Grey, grid: Grid) -> list[Grey]:
     return [cut_cell(image, cell, side=CELL_PX, inset=-SURROUNDINGS) for cell in grid.cells]
 
 
+def _inks(crops: Sequence[Grey]) -> list[Ink | None]:
+    return [
+        ink
+        for start in range(0, len(crops), CHUNK)
+        for ink in inks_of(crops[start : start + CHUNK], SHOWN_FRACTION)
+    ]
+
+
 def _quarters(
     reader: Recognizer,
     crops: Sequence[Grey],
-    readings: Sequence[CellReading],
+    inks: Sequence[Ink | None],
     rule: AnswerRule,
     probability: Callable[[CellReading], float],
 ) -> int:
-    inked = [row for row, reading in enumerate(readings) if reading.answer is not None]
+    inked = [row for row, ink in enumerate(inks) if ink is not None]
     inked = inked[:: max(1, len(inked) // SAMPLE_CELLS)][:SAMPLE_CELLS]
-    if len(inked) < MIN_VOTES:
+    sample = [ink for row in inked if (ink := inks[row]) is not None]
+    if len(sample) < MIN_VOTES:
         return 0
     means = []
     for quarters in range(4):
-        turned = [np.ascontiguousarray(np.rot90(crops[row], -quarters)) for row in inked]
-        read = (
-            [readings[row] for row in inked]
-            if not quarters
-            else read_cells(reader, turned, rule, margin=SHOWN_FRACTION)
-        )
+        if quarters:
+            turned = [np.ascontiguousarray(np.rot90(crops[row], -quarters)) for row in inked]
+            read = read_cells(reader, turned, rule, margin=SHOWN_FRACTION)
+        else:
+            read = readings_of(sample, reader.infer_ink([ink.image for ink in sample], rule.class_mask), rule)
         means.append(float(np.mean([math.log(max(probability(each), 1e-3)) for each in read])))
     best = int(np.argmax(means))
     return best if means[best] - means[0] >= MIN_TURN_GAIN else 0

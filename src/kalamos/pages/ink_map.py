@@ -100,17 +100,17 @@ def paper_around(grey: NDArray[np.uint8] | NDArray[np.float32], mask: Grey) -> N
     return level.astype(np.float32)  # type: ignore[no-any-return]
 
 
-def sharpened(ink: NDArray[np.float32], mask: Grey) -> Grey:
+def sharpened(ink: NDArray[np.float32], mask: Grey, amount: float = SHARPENING) -> Grey:
     """Make a picture of ink of its contrast to the paper, float32 [h, w]: uint8, bright on black.
 
-    What lies beyond a pixel from the mask is black.
+    What lies beyond a pixel from the mask is black. The amount is that of unsharp masking.
     """
     inked = mask > 0
     if not inked.any():
         return np.zeros(mask.shape, np.uint8)
     if float(ink[inked].mean()) < 0:
         ink = -ink
-    ink = ink + SHARPENING * (ink - cv2.GaussianBlur(ink, (0, 0), SHARPENED_PX))
+    ink = ink + amount * (ink - cv2.GaussianBlur(ink, (0, 0), SHARPENED_PX))
     full = max(float(np.quantile(ink[inked], FULL_QUANTILE)), 1.0)
     share = np.clip((ink / full - FAINTEST) / (1 - FAINTEST), 0, 1)
     near = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0

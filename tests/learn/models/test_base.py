@@ -14,7 +14,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision import models
 
 from kalamos.errors import RecipeError, TrainingError
 from kalamos.learn import Run
@@ -265,6 +264,8 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> set[str]:
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".misnamed"])
 def test_torchvision_weights_become_grey_and_lose_their_classes(tmp_path: Path, suffix: str) -> None:
+    from torchvision import models
+
     torch.manual_seed(0)
     original = models.mobilenet_v3_small(num_classes=1000).state_dict()
     path = tmp_path / f"weights{suffix}"
@@ -282,6 +283,8 @@ def test_torchvision_weights_become_grey_and_lose_their_classes(tmp_path: Path, 
 
 
 def test_torchvision_weights_for_colour_stay_in_colour(tmp_path: Path) -> None:
+    from torchvision import models
+
     original = models.mobilenet_v2().state_dict()
     torch.save(original, tmp_path / "weights.pth")
     network = create_model("mobilenet_v2_transfer", num_classes=10, weights=tmp_path / "weights.pth")
@@ -463,6 +466,8 @@ def test_a_download_that_cannot_be_had(
 
 
 def test_cached_imagenet_weights_need_no_network(cache: Path) -> None:
+    from torchvision import models
+
     cache.mkdir(parents=True)
     original = models.mobilenet_v3_small().state_dict()
     torch.save(original, cache / Path(models.MobileNet_V3_Small_Weights.IMAGENET1K_V1.url).name)
@@ -471,6 +476,8 @@ def test_cached_imagenet_weights_need_no_network(cache: Path) -> None:
 
 
 def test_a_damaged_cache_is_told(cache: Path) -> None:
+    from torchvision import models
+
     cache.mkdir(parents=True)
     (cache / Path(models.MobileNet_V3_Small_Weights.IMAGENET1K_V1.url).name).write_bytes(b"not weights")
     with pytest.raises(TrainingError, match="the downloaded ImageNet weights are damaged"):

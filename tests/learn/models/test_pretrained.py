@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision import models
 
 from kalamos.errors import MissingExtraError, RecipeError, TrainingError
 from kalamos.learn.models import check_input_size, count_parameters, create_model, find_architecture
@@ -21,6 +20,8 @@ def test_mobilenet_v2_the_parameters() -> None:
 
 
 def test_mobilenet_v2_the_stages_are_the_features_of_torchvision() -> None:
+    from torchvision import models
+
     original = models.mobilenet_v2().eval()
     network = create_model("mobilenet_v2", 10).eval()
     features = {f"features.{key}": value for key, value in original.features.state_dict().items()}
@@ -85,6 +86,8 @@ STAGES = [
 
 
 def test_mobilenet_v3_small_the_parameters() -> None:
+    from torchvision import models
+
     original = count_parameters(models.mobilenet_v3_small(num_classes=10))
     assert count_parameters(create_model("mobilenet_v3_small", 10)) == original - 2 * 16 * 9 == 1_527_818
 
@@ -100,6 +103,8 @@ def test_mobilenet_v3_small_the_stages_are_the_features_of_torchvision() -> None
 
 
 def test_it_answers_as_torchvision_does() -> None:
+    from torchvision import models
+
     original = models.mobilenet_v3_small(num_classes=10).eval()
     with torch.no_grad():
         grey = nn.Conv2d(1, 16, 3, stride=2, padding=1, bias=False)
