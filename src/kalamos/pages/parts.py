@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from kalamos.pages.ink_map import PageInk
 from kalamos.pages.page import Box
 
-__all__ = ["Part", "Sheet", "find_parts", "pen_width", "skew_of", "straighten", "turn_quarters"]
+__all__ = [
+    "Part",
+    "Sheet",
+    "find_parts",
+    "pen_width",
+    "profile_skew",
+    "skew_of",
+    "straighten",
+    "turn_quarters",
+]
 
 Grey = NDArray[np.uint8]
 
@@ -59,6 +68,18 @@ MAX_SKEW_DEGREES: Final = 35.0
 
 MIN_SKEW_DEGREES: Final = 0.7
 """Less is left as it is."""
+
+PROFILE_PX: Final = 200
+"""Of each part's ink, about so many px count in a page's profile."""
+
+PROFILE_ROW_FRACTION: Final = 0.12
+"""Of the writing's height: a row of the profile."""
+
+PROFILE_HEIGHTS: Final = 0.3, 3.0
+"""Times the writing's height: how high parts are that count in it."""
+
+MIN_SHARPER: Final = 1.1
+"""A profile's lines are so many times as sharp at least, or the page is left as it was thought to lie."""
 
 
 class Part(NamedTuple):
@@ -185,8 +206,14 @@ def pen_width(mask: Grey) -> float:
     return 2 * float(np.median(inside)) if inside.size else 0.0
 
 
-def find_parts(sheet: Sheet) -> list[Part]:
-    """Return the connected parts of a sheet's ink, from left to right, without ruled lines and specks."""
+def find_parts(sheet: Sheet, *, like_lines: bool = False) -> list[Part]:
+    """Return the connected parts of a sheet's ink, from left to right, without ruled lines and specks.
+
+    Args:
+        sheet: the sheet.
+        like_lines: return those that were left out as ruled lines and edges of the paper, and no others: a 1
+            between two other digits may look like one.
+    """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(sheet.mask)
     least = max(MIN_SPECK_FRACTION * sheet.height, MIN_PEN_FRACTION * pen_width(sheet.mask))
     parts = []
@@ -197,9 +224,10 @@ def find_parts(sheet: Sheet) -> list[Part]:
         if width > MAX_WIDTH_FACTOR * sheet.height:
             continue
         own = labels[y : y + height, x : x + width] == row
-        if _is_ruled(sheet, Box(x, y, width, height), own) or _is_edge(sheet, Box(x, y, width, height), own):
+        box = Box(x, y, width, height)
+        if (_is_ruled(sheet, box, own) or _is_edge(sheet, box, own)) != like_lines:
             continue
-        parts.append(_part(sheet.strokes, np.asarray(labels, np.int32), row, Box(x, y, width, height)))
+        parts.append(_part(sheet.strokes, np.asarray(labels, np.int32), row, box))
     return sorted(parts, key=lambda part: part.box)
 
 
@@ -307,3 +335,43 @@ def skew_of(parts: Sequence[Part], height: float) -> float:
         rises = (tops[other] - tops[row]) / run, (bottoms[other] - bottoms[row]) / run
         slopes.append(sum(rises) / 2)
     return math.degrees(math.atan(float(np.median(slopes))))
+
+
+def profile_skew(parts: Sequence[Part], height: float, first: float) -> float:
+    """Measure how far lines fall to the right, in degrees, by the angle at which they are told best.
+
+    Characters that touch are parts of many heights, whose edges say little. Summed along the lines, their ink
+    stands in heaps with gaps between (Postl 1986).
+
+    Args:
+        parts: of the page.
+        height: of the writing, in px.
+        first: what `skew_of` says; it stays unless another angle tells the lines clearly better.
+
+    >>> long = Part(Box(0, 0, 200, 60), np.zeros((60, 200), np.uint8))
+    >>> for x in range(200):
+    ...     long.ink[x // 10 : x // 10 + 30, x] = 255
+    >>> 4.5 < profile_skew([long], 30, 0.0) < 7
+    True
+    """
+    low, high = (factor * height for factor in PROFILE_HEIGHTS)
+    points = []
+    for part in parts:
+        if low <= part.box.height <= high:
+            y, x = np.nonzero(part.ink > 100)
+            every = max(1, len(x) // PROFILE_PX)
+            points.append(
+                np.stack([x[::every] + part.box.x, y[::every] + part.box.y, np.full(len(x[::every]), every)])
+            )
+    if not points:
+        return first
+    x, y, weights = np.concatenate(points, axis=1)
+
+    def sharpness(degrees: float) -> float:
+        rows = (y - x * math.tan(math.radians(degrees))) / (PROFILE_ROW_FRACTION * height)
+        heaps = np.bincount((rows - rows.min()).astype(np.int64), weights)
+        return float(np.square(np.convolve(heaps, [0.25, 0.5, 0.25])).sum())
+
+    best = max(np.arange(-MAX_SKEW_DEGREES, MAX_SKEW_DEGREES + 1).tolist(), key=sharpness)
+    best = max((best + np.arange(-0.75, 1.0, 0.25)).tolist(), key=sharpness)
+    return best if sharpness(best) >= MIN_SHARPER * sharpness(first) else first

@@ -18,6 +18,15 @@ from kalamos.errors import ImageError, UsageError
 from kalamos.images import MAX_PIXELS
 from kalamos.images.documents import DocumentPage, read_pages
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
+from kalamos.pages.digit_lines import (
+    DIRT,
+    PUNCTUATION,
+    are_digits,
+    fused,
+    score_lines,
+    vouched,
+    with_doubtful,
+)
 from kalamos.pages.grid import largest_grid, read_grid
 from kalamos.pages.ink_map import PageInk, find_page_ink
 from kalamos.pages.lines import TextLine, find_lines, single_line, word_gap
@@ -28,6 +37,7 @@ from kalamos.pages.parts import (
     Sheet,
     find_parts,
     pen_width,
+    profile_skew,
     skew_of,
     straighten,
     turn_quarters,
@@ -86,6 +96,9 @@ JOINED_HEIGHTS: Final = 0.6, 1.8
 
 WRITING_HEIGHTS: Final = 0.45, 2.4
 """Times the writing's height: how high characters are."""
+
+MIN_PROBABILITY: Final = 1e-4
+"""A character that nobody could read costs no more than this."""
 
 SIGN_PROBABILITY: Final = 0.9
 """Of a part that looks like punctuation being that, where parts are put together to characters."""
@@ -155,6 +168,7 @@ class PageReader:
         self._layout = layout
         self._rule: AnswerRule = reader.answer_rule(options)
         self._from_right = is_right_to_left(reader.labels)
+        self._digits = are_digits(self._rule.labels)
 
     @property
     def model(self) -> str:
@@ -252,6 +266,8 @@ class PageReader:
         for _ in range(2):  # the second look mends what the first saw steeply
             sure = [part for part, score in zip(parts, scores, strict=True) if score >= SURE]
             skew = skew_of(sure if len(sure) >= MIN_VOTES else parts, sheet.height)
+            if self._digits:
+                skew = profile_skew(parts, height or sheet.height, skew)
             if abs(skew) < MIN_SKEW_DEGREES:
                 break
             sheet = straighten(sheet, -skew)
@@ -260,7 +276,10 @@ class PageReader:
         height = height or sheet.height
         dark = [_darkness(part, sheet) for part in parts]
         writing = parts_of_writing(parts, scores, dark, height)
-        lines = (single_line if self._layout == "line" else find_lines)(writing, height)
+        group = single_line if self._layout == "line" else find_lines
+        if self._digits:
+            writing = with_doubtful(writing, parts, dark, height, sheet, group, self._rule.labels)
+        lines = group(writing, height)
         return replace(
             page, lines=self._read_lines(lines, sheet, width, image.shape[0]), turned=upright(sheet.turned)
         )
@@ -329,7 +348,7 @@ class PageReader:
     def _answers(self, parts: Sequence[Part]) -> list[Prediction]:
         """What the model says to each part, whatever the thresholds; blank ones are never characters."""
         answers = [Prediction(None, None)] * len(parts)
-        rule = self._rule._replace(threshold=0.0, known_threshold=0.0)
+        rule = self._rule._replace(threshold=0.0, known_threshold=0.0, top_k=len(self._rule.labels))
         for start in range(0, len(parts), CHUNK):
             chunk = [np.pad(part.ink, MARGIN_PX) for part in parts[start : start + CHUNK]]
             found = self._reader.infer_ink(chunk, rule.class_mask)
@@ -343,18 +362,29 @@ class PageReader:
     ) -> tuple[Line, ...]:
         """Read all lines' characters together, in few runs of the model."""
         pen = pen_width(sheet.mask)
-        pieces = [pieces_of(line, pen) for line in lines]
+        scores = score_lines(lines, sheet.strokes, self._rule.labels) if self._digits else [None] * len(lines)
+        pieces = [
+            pieces_of(line, pen, () if score is None else [spike.column for spike in score.spikes()])
+            for line, score in zip(lines, scores, strict=True)
+        ]
         groups = [candidates_of(row, line.band) for row, line in zip(pieces, lines, strict=True)]
         answers = iter(self._answers([group.part for row in groups for group in row]))
         decoded = []
-        for row, line, own in zip(groups, lines, pieces, strict=True):
+        for row, line, own, score in zip(groups, lines, pieces, scores, strict=True):
             read = [next(answers) for _ in row]
-            chances = [
-                max(_probability(answer), self._sign_probability(group, line))
-                for group, answer in zip(row, read, strict=True)
-            ]
-            chosen = best_path(row, chances, len(own))
-            decoded.append(self._told_signs([(row[each], read[each]) for each in chosen], line, sheet))
+            if score is None:
+                losses = [
+                    -math.log(max(_probability(answer), self._sign_probability(group, line), MIN_PROBABILITY))
+                    for group, answer in zip(row, read, strict=True)
+                ]
+                chosen = best_path(row, losses, len(own))
+                characters = [read[each] for each in chosen]
+            else:
+                judged = fused(line, own, row, read, score)
+                chosen = best_path(row, [each.loss for each in judged], len(own))
+                characters = vouched([judged[each] for each in chosen])
+            pairs = list(zip([row[each] for each in chosen], characters, strict=True))
+            decoded.append(self._told_signs(pairs, line, sheet))
         gaps = [
             after.part.box.x - before.part.right
             for line in decoded
@@ -382,11 +412,15 @@ class PageReader:
         digits = [answer.top[0].label.isdigit() if answer.top else False for _, answer in line]
         told = []
         for place, (group, answer) in enumerate(line):
+            if answer is DIRT:
+                continue
             sign = punctuation_of(group.part, text.band) if group.whole else None
             between = any(digits[:place]) and any(digits[place + 1 :])
             if sign is None and between and is_slash(group.part, text.band):
                 beside = digits[place - 1] and digits[place + 1] if 0 < place < len(line) - 1 else False
                 sign = "/" if beside and _leans_alone(line, place, text) else None
+            if sign is None and answer.label in PUNCTUATION and not answer.top:  # the line recogniser's
+                sign = answer.label
             if sign is None or sign in own:
                 told.append((group, answer))
             elif len(line) > 1 and dark[place] >= least:
@@ -415,7 +449,7 @@ class PageReader:
             return Character(answer.label, answer.confidence, box)
         reason = self._rule.reason(answer.confidence, answer.known)
         label = answer.label if reason is None else None
-        return Character(label, answer.confidence, box, answer.top, answer.known, reason)
+        return Character(label, answer.confidence, box, answer.top[: self._rule.top_k], answer.known, reason)
 
 
 def number_of(name: str, otherwise: int = 1) -> int:

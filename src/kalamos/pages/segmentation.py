@@ -65,9 +65,6 @@ HIGH_FRACTION: Final = 0.6
 CHARACTER_COST: Final = 0.1
 """In nats, for each character: of two explanations that are as good, the one with fewer characters."""
 
-MIN_PROBABILITY: Final = 1e-4
-"""A character that nobody could read costs no more than this."""
-
 
 class Piece(NamedTuple):
     """A part of a line, or what lies between two cuts of one.
@@ -98,50 +95,90 @@ class Candidate(NamedTuple):
     whole: bool = True
 
 
-def pieces_of(line: TextLine, pen: float) -> list[Piece]:
-    """Cut a line's wide parts into pieces; `pen` is the stroke's width in px."""
+def pieces_of(line: TextLine, pen: float, characters: Sequence[float] = ()) -> list[Piece]:
+    """Cut a line's wide parts into pieces.
+
+    Args:
+        line: the line.
+        pen: the stroke's width in px.
+        characters: where characters have their middles, if that is known: columns, in px of the sheet. Parts
+            are cut between any two of them, too.
+    """
     size = line.band.height
     widths = [part.box.width for part in line.parts if part.box.height > 0.5 * size]
     usual = float(np.median(widths)) if len(widths) > 2 else size
     pieces: list[Piece] = []
     for part in line.parts:
         least = min(MIN_CUT_WIDTH_FACTOR * size, 1.25 * max(usual, 0.4 * size))
-        if part.box.width < least or part.box.height < 0.5 * size:
+        inside = _inside(part, characters)
+        if len(inside) < 2 and (part.box.width < least or part.box.height < 0.5 * size):
             pieces.append(Piece(part))
         else:
-            pieces += _cut(part, line.band, max(pen, 1.0))
+            pieces += _cut(part, line.band, max(pen, 1.0), inside)
     return pieces
 
 
-def _cut(part: Part, band: Band, pen: float) -> list[Piece]:
+def _inside(part: Part, characters: Sequence[float]) -> list[int]:
+    """Return the columns of a part, from its left, that are in the middle of a character and have ink."""
+    columns = [round(each - part.box.x) for each in characters]
+    return [
+        column
+        for column in columns
+        if 0 <= column < part.box.width and part.ink[:, max(0, column - 2) : column + 3].any()
+    ]
+
+
+def _cut(part: Part, band: Band, pen: float, characters: Sequence[int] = ()) -> list[Piece]:
     """Cut a part along the paths from top to bottom that cross the least ink."""
     ink = part.ink.astype(np.float32) / np.float32(255)
     costs, paths = _seams(ink)
     least = max(2, round(MIN_PIECE_FRACTION * band.height))
+    cuts = _cuts_between(ink, characters)
     places = [
         column
         for column in range(least, ink.shape[1] - least)
         if costs[column] <= costs[max(0, column - least // 2) : column + least // 2 + 1].min()
         and costs[column] <= MAX_CUT_COST_FRACTION * band.height
     ]
-    chosen: list[int] = []
+    limit = max(MAX_CUTS, len(cuts))
     for column in sorted(places, key=lambda column: float(costs[column]))[: 3 * MAX_CUTS]:
         middle = float(paths[:, column].mean())
-        if all(abs(middle - float(paths[:, other].mean())) >= least for other in chosen):
-            chosen.append(column)
-    chosen = sorted(chosen[:MAX_CUTS], key=lambda column: float(paths[:, column].mean()))
-    edges = [np.zeros(len(ink), np.int64), *(paths[:, column] for column in chosen)]
-    edges.append(np.full(len(ink), ink.shape[1]))
+        if len(cuts) < limit and all(abs(middle - float(path.mean())) >= least for path, _ in cuts):
+            cuts.append((paths[:, column], float(costs[column])))
+    cuts.sort(key=lambda cut: float(cut[0].mean()))
+    edges = [np.zeros(len(ink), np.int64), *(path for path, _ in cuts), np.full(len(ink), ink.shape[1])]
     columns = np.arange(ink.shape[1])
     pieces: list[Piece] = []
     for number, (left, right) in enumerate(pairwise(edges)):
         inside = (columns >= left[:, None]) & (columns < np.maximum(left, right)[:, None])
         own = np.where(inside, part.ink, 0).astype(np.uint8)
-        cost = float(costs[chosen[number - 1]]) / pen if number else None
+        cost = cuts[number - 1][1] / pen if number else None
         piece = _cropped(own, part.box)
         if piece is not None:
             pieces.append(Piece(piece, cost))
     return pieces
+
+
+def _cuts_between(
+    ink: NDArray[np.float32], characters: Sequence[int]
+) -> list[tuple[NDArray[np.int64], float]]:
+    """Return between each two neighbouring characters the path that crosses the least ink, and how much.
+
+    It stays between the middles of the two.
+    """
+    half = len(ink) // 2
+    cuts = []
+    for left, right in pairwise(characters):
+        if right - left < 2:
+            continue
+        between = ink[:, left + 1 : right]
+        above, up = _seams(between[: half + 1])
+        below, down = _seams(between[half:][::-1])
+        total = above + below - between[half]
+        column = int(total.argmin())
+        path = left + 1 + np.concatenate([up[:, column], down[::-1][1:, column]])
+        cuts.append((path, float(total[column])))
+    return cuts
 
 
 def _seams(ink: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -201,12 +238,12 @@ def candidates_of(pieces: Sequence[Piece], band: Band) -> list[Candidate]:
     return found
 
 
-def best_path(candidates: Sequence[Candidate], probabilities: Iterable[float], count: int) -> list[int]:
+def best_path(candidates: Sequence[Candidate], losses: Iterable[float], count: int) -> list[int]:
     """Choose candidates that cover all pieces at the least cost.
 
     Args:
         candidates: of one line.
-        probabilities: of each being a character that was read right, in [0, 1].
+        losses: of each, in nats: how unlikely it is to be a character that was read right.
         count: how many pieces there are.
 
     Returns:
@@ -214,12 +251,11 @@ def best_path(candidates: Sequence[Candidate], probabilities: Iterable[float], c
 
     >>> part = Part(Box(0, 0, 1, 1), np.zeros((1, 1), np.uint8))
     >>> two = [Candidate(0, 0, part, 0), Candidate(1, 1, part, 0), Candidate(0, 1, part, 0)]
-    >>> best_path(two, [0.9, 0.9, 0.2], 2), best_path(two, [0.3, 0.2, 0.9], 2)
+    >>> best_path(two, [0.1, 0.1, 1.6], 2), best_path(two, [1.2, 1.6, 0.1], 2)
     ([0, 1], [2])
     """
     costs = [
-        candidate.cost + CHARACTER_COST - math.log(max(probability, MIN_PROBABILITY))
-        for candidate, probability in zip(candidates, probabilities, strict=True)
+        candidate.cost + CHARACTER_COST + loss for candidate, loss in zip(candidates, losses, strict=True)
     ]
     best: list[tuple[float, list[int]]] = [(0.0, []), *((math.inf, []) for _ in range(count))]
     for index in sorted(range(len(candidates)), key=lambda index: candidates[index].first):

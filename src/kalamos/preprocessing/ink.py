@@ -10,11 +10,9 @@ leaves such a nearer view, from farther.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,10 +20,7 @@ from numpy.typing import NDArray
 
 from kalamos.preprocessing.resizing import SQUARE_3X3, halve
 from kalamos.preprocessing.whole_strokes import follow_strokes, lone_strokes
-from kalamos.utils.sessions import open_onnx
-
-if TYPE_CHECKING:
-    import onnxruntime  # type: ignore[import-untyped]
+from kalamos.utils.sessions import open_once
 
 __all__ = [
     "INK_FILE",
@@ -186,7 +181,7 @@ def ink_levels(images: NDArray[np.uint8], *, min_deviation: float = MIN_DEVIATIO
 
 def _levels(grey: NDArray[np.float32]) -> Grey:
     """What the network answers to float32 [N, 1, H, W]: uint8 [N, H, W]."""
-    [answer] = _session().run(None, {"grey": grey})
+    [answer] = open_once(INK_FILE).run(None, {"grey": grey})
     count, _, height, width = grey.shape
     scaled = cv2.convertScaleAbs(answer.reshape(-1, width), alpha=255)
     return scaled.reshape(count, height, width)  # type: ignore[no-any-return]
@@ -301,16 +296,3 @@ def _completed(grey: NDArray[np.float32], levels: Grey) -> tuple[Grey, Grey]:
         return follow_strokes(grey, levels, mask)
     alone = lone_strokes(grey)
     return (levels, mask) if alone is None else (alone, _mask(alone))
-
-
-_OPENING: Final = threading.Lock()
-
-
-@cache
-def _open() -> onnxruntime.InferenceSession:
-    return open_onnx(INK_FILE.read_bytes())
-
-
-def _session() -> onnxruntime.InferenceSession:
-    with _OPENING:  # once, whichever thread comes first
-        return _open()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
 
-__all__ = ["open_onnx"]
+__all__ = ["open_once", "open_onnx"]
+
+_OPENING: Final = threading.Lock()
 
 
 def open_onnx(content: bytes, *, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -37,3 +42,14 @@ def open_onnx(content: bytes, *, threads: int = 1) -> onnxruntime.InferenceSessi
         enable_fallback=0,
         read_config_from_model=0,
     )
+
+
+def open_once(path: Path) -> onnxruntime.InferenceSession:
+    """Open a file of this package for the CPU, at the first call; return the same session ever after."""
+    with _OPENING:  # once, whichever thread comes first
+        return _opened(path)
+
+
+@cache
+def _opened(path: Path) -> onnxruntime.InferenceSession:
+    return open_onnx(path.read_bytes())

@@ -175,7 +175,8 @@ def cut(grain: float, shape: tuple[int, int], generator: np.random.Generator) ->
     height, width = shape
     if max(shape) > TEXTURE_SIDE_PIXELS // 2:
         # A piece much smaller than its tile can lie in many places; pieces of one photograph differ.
-        tile = np.pad(tile, ((0, height), (0, width)), mode="wrap")
+        tile = _wrapped(grain, math.ceil(max(shape) / TEXTURE_SIDE_PIXELS))
+        tile = tile[: TEXTURE_SIDE_PIXELS + height, : TEXTURE_SIDE_PIXELS + width]
     top = int(generator.random() * (tile.shape[0] - height))
     left = int(generator.random() * (tile.shape[1] - width))
     return tile[top : top + height, left : left + width]
@@ -192,6 +193,14 @@ def _tile(grain: float) -> Floats:
     tile: Floats = (noise - noise.mean()) / noise.std()
     tile.setflags(write=False)
     return tile
+
+
+@cache
+def _wrapped(grain: float, times: int) -> Floats:
+    """A tile with so many more of it to the right and below."""
+    wrapped = np.tile(_tile(grain), (1 + times, 1 + times))
+    wrapped.setflags(write=False)
+    return wrapped
 
 
 class Strokes(NamedTuple):
