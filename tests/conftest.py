@@ -54,7 +54,7 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 # The learning half needs the extra 'train'; the reading half is tested without it as well.
-collect_ignore = [] if find_spec("torch") else ["architectures", "comparison", "export", "training"]
+collect_ignore = [] if find_spec("torch") else ["learn"]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -129,7 +129,10 @@ def test_the_page_works_as_pasted(page: str, tmp_path: Path) -> None:
             pytest.skip(f"needs everything that make test installs, and {needed} is not here")
     for name in NEEDED:
         source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy2)(source, tmp_path / name)
+        if source.is_dir():  # other processes may be compiling what is in it
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, tmp_path / name)
     with Server() as server:
         for language, text in blocks(page):
             if language == "python":
