@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from kalamos.learn.run import read_split
 from kalamos.preprocessing import Preprocessor
 
 ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "docs")]
+from markers import replace_part  # noqa: E402  (the path must be set first)
+
 Right = NDArray[np.bool_]
 
 KEPT, PAGE = ROOT / "docs" / "trials.json", ROOT / "docs" / "trials.md"
@@ -138,8 +142,6 @@ def recall(values: NDArray[Any], labels: NDArray[np.int64]) -> float:
 
 def page(kept: dict[str, Any]) -> str:
     lines = [
-        "# What each part of a recipe is worth",
-        "",
         f"One thing changed at a time in `latin`'s recipe, shortened to {BASE.epochs} epochs on half of the "
         "images, at EMNIST's own size, without photographs, outliers and fonts: "
         "`python benchmarks/trials.py`. Judged by the mean recall over EMNIST-47's 47 classes on the other "
@@ -165,7 +167,7 @@ def page(kept: dict[str, Any]) -> str:
             )
     dates = sorted({found["date"] for found in kept.values()})
     lines += ["", f"Measured {' and '.join(dict.fromkeys((dates[0], dates[-1])))}."]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -183,7 +185,7 @@ def main() -> None:
             base, _ = answers(trained("base", asked.runs), asked.runs / "base")
         kept[name] = figures(trained(name, asked.runs), asked.runs / name, None if name == "base" else base)
         KEPT.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
-    PAGE.write_text(page(kept), "utf-8")
+    PAGE.write_text(replace_part(PAGE.read_text("utf-8"), "trials", page(kept)), "utf-8")
 
 
 if __name__ == "__main__":
