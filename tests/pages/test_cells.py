@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from kalamos.pages.cells import ink_of, read_cells, without_frame
+from kalamos.pages.cells import ink_of, inks_of, read_cells, without_bowed_lines, without_frame
 from kalamos.predict_options import PredictOptions
 from kalamos.preprocessing.ink import find_ink
 from kalamos.recognizer import load
@@ -56,6 +57,44 @@ def test_strokes_along_both_lines_are_stray_though_together_they_fill_the_cell()
     ink = ink_of(cell(neighbours=False, digit=True), found._replace(mask=both), MARGIN + 0.12)
     assert ink is not None
     assert not ink.stray
+
+
+def bowed(*, digit: bool) -> Grey:
+    """A cell of a page that is not flat: its lower line runs into it from the corner."""
+    picture = np.full((64, 64), 225, np.uint8)
+    for start, end in (((5, 0), (5, 58)), ((58, 0), (58, 48)), ((0, 5), (63, 5)), ((0, 60), (63, 46))):
+        cv2.line(picture, start, end, 50, 2, cv2.LINE_AA)
+    if digit:
+        cv2.putText(picture, "2", (22, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 40, 2, cv2.LINE_AA)
+    return picture
+
+
+def test_lines_that_bow_into_their_cell_are_no_ink() -> None:
+    assert inks_of([bowed(digit=False)], 5 / 64, photographed=True) == [None]
+    written = bowed(digit=True)
+    reader = load("digits")
+    [ink] = inks_of([written], 5 / 64, photographed=True)
+    assert ink is not None
+    assert reader.infer_ink([ink.image]).probabilities.argmax() == 2
+
+
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        ((6, 43, 58, 50), False),  # a level line from side to side, low in the cell
+        ((6, 28, 58, 34), True),  # the same through the middle: a dash, or what crosses a digit out
+        ((6, 43, 20, 47), True),  # too short
+        ((12, 6, 18, 58), False),  # an upright from line to line
+        ((14, 12, 20, 48), True),  # a 1 that stands to the left
+    ],
+)
+def test_only_long_lines_along_a_side_are_bowed(box: tuple[int, int, int, int], kept: bool) -> None:
+    left, top, right, bottom = box
+    mask = np.zeros((64, 64), np.uint8)
+    mask[top:bottom, left:right] = 255
+    [found] = find_ink([np.full((64, 64), 225, np.uint8)])
+    found = found._replace(mask=mask)
+    assert without_bowed_lines(found, (64, 64), 5 / 64).mask.any() == kept
 
 
 def printed(label: str, level: int, seed: int) -> Grey:

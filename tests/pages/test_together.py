@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kalamos.pages.cells import CellReading, inks_of, read_cells
-from kalamos.pages.together import averaged, proven_contrast, read_together, reweighted, shared
+from kalamos.pages.cells import CellReading, Ink, blanks_of, inks_of, read_cells
+from kalamos.pages.together import (
+    averaged,
+    proven_contrast,
+    read_together,
+    reweighted,
+    shared,
+    without_specks,
+)
 from kalamos.postprocessing import Inference
 from kalamos.predict_options import PredictOptions
 from kalamos.recognizer import Recognizer, load
@@ -24,14 +31,14 @@ def reader() -> Recognizer:
     return load("digits")
 
 
-def printed(label: str, *, blur: float = 0.8, level: int = 40, seed: int = 0) -> Grey:
+def printed(label: str, *, blur: float = 0.8, level: int = 40, seed: int = 0, noise: float = 1.5) -> Grey:
     """A ruled cell of 64 px with a printed digit, out of focus."""
     cell = np.full((64, 64), 225, np.uint8)
     cv2.rectangle(cell, (5, 5), (58, 58), 90, 2)
     if label:
         cv2.putText(cell, label, (22, 44), cv2.FONT_HERSHEY_DUPLEX, 0.9, level, 2, cv2.LINE_AA)
     soft = cv2.GaussianBlur(cell, (0, 0), blur)
-    return np.clip(soft + np.random.default_rng(seed).normal(0, 1.5, cell.shape), 0, 255).astype(np.uint8)
+    return np.clip(soft + np.random.default_rng(seed).normal(0, noise, cell.shape), 0, 255).astype(np.uint8)
 
 
 def together(reader: Recognizer, cells: list[Grey]) -> list[str]:
@@ -130,6 +137,23 @@ def test_two_looks_are_averaged_where_both_saw_something() -> None:
     assert both.probabilities[:, 0].tolist() == pytest.approx([0.9, 0.75], abs=1e-6)
     assert both.known is not None
     assert both.known.tolist() == pytest.approx([0.8, 0.4])
+
+
+def test_small_dust_among_characters_is_blank_and_a_small_character_is_not(reader: Recognizer) -> None:
+    [ink] = [each for each in inks_of([printed("7")], MARGIN) if each]
+    inks = [ink] * 12 + [ink._replace(longer=ink.longer / 3)] * 2
+    told = without_specks(inks, range(14), np.array([0.99] * 12 + [0.001, 0.9]))
+    assert [each.stray for each in told] == [False] * 12 + [True, False]
+    few = without_specks(inks[10:], range(4), np.array([0.99, 0.99, 0.001, 0.9]))
+    assert not any(each.stray for each in few)
+
+
+def test_ink_of_few_grey_levels_is_print_only_where_it_is_plainly_a_character() -> None:
+    strokes = np.zeros((8, 8), np.float32)
+    inks = [Ink(strokes, strokes.astype(np.uint8), contrast, 0.5, False) for contrast in (60.0, 5.0, 5.0)]
+    logits = np.zeros((3, 10), np.float32)
+    seen = Inference.of_logits(np.arange(3), logits, 1.0, None, np.array([1.0, 0.9, 0.3]))
+    assert [blank < 0.5 for blank in blanks_of(inks, seen)] == [True, True, False]
 
 
 def test_faint_ink_is_proven_by_several_sure_characters_only() -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "inks_of",
     "read_cells",
     "readings_of",
+    "without_bowed_lines",
     "without_frame",
 ]
 
@@ -48,6 +49,11 @@ FRAMED_FRACTION: Final = 0.45
 NEIGHBOUR_FRACTION: Final = 0.7
 """Of a cell's side: ink of this length beyond the cell's line is another cell's."""
 
+BOWED_FRACTION, BOWED_ASPECT = 0.4, 3.0
+BOWED_REACH, BOWED_BESIDE, BOWED_END = 0.32, 0.2, 0.11
+"""A line that bows into its cell: it is so long, as a share of the cell's side, and so many times longer than
+wide; it lies so near to the side along it, and nearer or so near to a side across."""
+
 STROKE_PX: Final = 23
 """On the ink map: strokes are no wider."""
 
@@ -55,6 +61,9 @@ MIN_CONTRAST_LEVELS: Final = 6.0
 MIN_CONTRAST_GRAIN: Final = 2.5
 """Ink differs from the paper around it by so many grey levels, and by so many standard deviations of the
 picture's finest grain."""
+
+FAINTEST_LEVELS: Final = 4.0
+"""On a photograph ink may differ by only so many grey levels, if it is very probably a character."""
 
 USUAL_QUANTILE: Final = 0.75
 FAINTEST_FRACTION, KNOWN_FAINTEST = 0.2, 0.7
@@ -114,11 +123,24 @@ def read_cells(
     return read
 
 
-def inks_of(cells: Sequence[Grey], margin: float) -> list[Ink | None]:
-    """Find the ink of cells; None where there is none. See `read_cells`."""
+def inks_of(cells: Sequence[Grey], margin: float, *, photographed: bool = False) -> list[Ink | None]:
+    """Find the ink of cells; None where there is none. See `read_cells`.
+
+    Args:
+        photographed: whether lines may bow into their cell, and print may be so faint that only the model can
+            tell it from nothing.
+    """
     found = zip(find_ink(cells), cells, strict=True)
     maps = [without_frame(ink_map, cell.shape, margin) for ink_map, cell in found]
-    return [ink_of(cell, ink_map, margin + RIM_FRACTION) for cell, ink_map in zip(cells, maps, strict=True)]
+    levels = MIN_CONTRAST_LEVELS
+    if photographed:
+        shapes = zip(maps, cells, strict=True)
+        maps = [without_bowed_lines(ink_map, cell.shape, margin) for ink_map, cell in shapes]
+        levels = FAINTEST_LEVELS
+    return [
+        ink_of(cell, ink_map, margin + RIM_FRACTION, levels)
+        for cell, ink_map in zip(cells, maps, strict=True)
+    ]
 
 
 def readings_of(
@@ -164,7 +186,8 @@ def blanks_of(inks: Sequence[Ink], inference: Inference, *, proven: float = math
     for row, known in zip(inference.rows.tolist(), chances, strict=True):
         ink = inks[row]
         share = ink.contrast / usual if ink.contrast < proven else math.inf
-        if share < FAINTEST_FRACTION and (known or 0.0) < KNOWN_FAINTEST:
+        faint = share < FAINTEST_FRACTION or ink.contrast < MIN_CONTRAST_LEVELS
+        if faint and (known or 0.0) < KNOWN_FAINTEST:
             blanks.append(BLANK)
         else:
             stain = share < FAINT_FRACTION and known is not None and known < KNOWN_FAINT
@@ -200,10 +223,12 @@ class Ink(NamedTuple):
         return sharpened(self.strokes, self.mask, SOFT)
 
 
-def ink_of(cell: Grey, found: InkMap, rim: float = RIM_FRACTION) -> Ink | None:
+def ink_of(
+    cell: Grey, found: InkMap, rim: float = RIM_FRACTION, levels: float = MIN_CONTRAST_LEVELS
+) -> Ink | None:
     """Take a cell's ink from its grey levels, where the finder saw some; None without any.
 
-    See `kalamos.pages.ink_map.PageInk.strokes`.
+    Ink differs from the paper by at least so many levels. See `kalamos.pages.ink_map.PageInk.strokes`.
     """
     extent = _extent(found, cell.shape, rim)
     if extent is None:
@@ -223,7 +248,7 @@ def ink_of(cell: Grey, found: InkMap, rim: float = RIM_FRACTION) -> Ink | None:
     contrast = float(ink[inked].mean())
     fine = part - cv2.GaussianBlur(part, (0, 0), 1.0)
     grain = float(np.median(np.abs(fine))) / 0.6745
-    if contrast < max(MIN_CONTRAST_LEVELS, MIN_CONTRAST_GRAIN * grain):
+    if contrast < max(levels, MIN_CONTRAST_GRAIN * grain):
         return None
     return Ink(ink, found.mask, contrast, *extent)
 
@@ -282,6 +307,34 @@ def _without_lines_beside(
     cleaned = mask.copy()
     cleaned[np.isin(labels, beside)] = 0
     return cleaned
+
+
+def without_bowed_lines(found: InkMap, shape: tuple[int, ...], margin: float) -> InkMap:
+    """Take lines of a page that is not flat from an ink map: near to where they must be, and not straight.
+
+    Args:
+        found: the map.
+        shape: of the cell's picture.
+        margin: see `read_cells`.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(found.mask)
+    bowed = [part for part in range(1, count) if _is_bowed(_seen_at(found, stats[part, :4]), shape, margin)]
+    if not bowed:
+        return found
+    return found._replace(mask=np.where(np.isin(labels, bowed), 0, found.mask).astype(np.uint8))
+
+
+def _is_bowed(box: tuple[float, float, float, float], shape: tuple[int, ...], margin: float) -> bool:
+    around = margin * shape[1]
+    left, top, right, bottom = (edge - around for edge in box)
+    width, height = shape[1] - 2 * around, shape[0] - 2 * around
+    if right - left >= max(BOWED_FRACTION * width, BOWED_ASPECT * (bottom - top)):
+        ends = left <= BOWED_END * width or right >= (1 - BOWED_END) * width
+        return min(bottom / height, 1 - top / height) <= (BOWED_REACH if ends else BOWED_BESIDE)
+    # Many characters have an upright; a line runs all the way.
+    through = top <= BOWED_END * height and bottom >= (1 - BOWED_END) * height
+    beside = min(right / width, 1 - left / width) <= BOWED_REACH
+    return through and beside and bottom - top >= BOWED_ASPECT * (right - left)
 
 
 def _seen_at(found: InkMap, box: Iterable[int]) -> tuple[float, float, float, float]:

@@ -116,7 +116,7 @@ def _inks(crops: Sequence[Grey]) -> list[Ink | None]:
     return [
         ink
         for start in range(0, len(crops), CHUNK)
-        for ink in inks_of(crops[start : start + CHUNK], SHOWN_FRACTION)
+        for ink in inks_of(crops[start : start + CHUNK], SHOWN_FRACTION, photographed=True)
     ]
 
 

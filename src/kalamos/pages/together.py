@@ -19,7 +19,7 @@ from kalamos.pages.cells import CellReading, Ink, blanks_of, readings_of
 from kalamos.postprocessing import AnswerRule, Inference
 from kalamos.recognizer import Recognizer
 
-__all__ = ["averaged", "proven_contrast", "read_together", "reweighted", "shared"]
+__all__ = ["averaged", "proven_contrast", "read_together", "reweighted", "shared", "without_specks"]
 
 Shares = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ MAX_ROUNDS: Final = 100
 TOLERANCE: Final = 1e-6
 """EM ends once no share of a class changes by more."""
 
-ALIKE: Final = (0.92, 0.96)
+ALIKE: Final = (0.91, 0.95)
 """Correlation of two pictures from which on they begin to count as of the same print, and count in full.
 Different printed digits of one photograph stay below 0.91, hands of the same digit nearly always; half of the
 pairs of the same print lie above the second."""
@@ -54,6 +54,11 @@ LEAST: Final = 1e-9
 SURE_KNOWN: Final = 0.7
 PROOFS: Final = 3
 """So many cells with a character beyond doubt, all of faint ink, prove that faint ink is print."""
+
+SPECK_FACTOR: Final = 0.6
+"""Of the median size of a grid's characters: what is smaller may be dust,"""
+SPECK_KNOWN: Final = 0.02
+"""and is where it is so improbably a character."""
 
 FAINTER: Final = 0.8
 """Ink of so many times the contrast of these is still as theirs."""
@@ -79,6 +84,7 @@ def read_together(reader: Recognizer, inks: Sequence[Ink | None], rule: AnswerRu
     known, proven = np.ones(len(rows)) if found.known is None else found.known, math.inf
     if found.known is not None:
         proven = proven_contrast([inked[row].contrast for row in rows], known.tolist())
+        inked = without_specks(inked, rows, known)
     blanks = blanks_of(inked, found, proven=proven)
     written = np.array(blanks) < 0.5
     if found.known is not None:
@@ -183,6 +189,24 @@ def averaged(first: Inference, second: Inference) -> Inference:
 
 def _normalised(shares: Shares) -> Shares:
     return shares / shares.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def without_specks(inks: Sequence[Ink], rows: Sequence[int], known: Shares) -> list[Ink]:
+    """Hold ink for dust that is no character, and much smaller than most characters of the grid.
+
+    Args:
+        inks: of the cells with ink.
+        rows: which of them the model could read, N.
+        known: the probability of each of these of being a character at all, [N].
+    """
+    sizes = [inks[row].longer for row, chance in zip(rows, known, strict=True) if chance >= SURE_KNOWN]
+    told = list(inks)
+    if len(sizes) >= MIN_CELLS:
+        least = SPECK_FACTOR * float(np.median(sizes))
+        for row, chance in zip(rows, known, strict=True):
+            if chance < SPECK_KNOWN and inks[row].longer < least:
+                told[row] = inks[row]._replace(stray=True)
+    return told
 
 
 def proven_contrast(contrasts: Sequence[float], known: Sequence[float]) -> float:
