@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import kalamos
 from kalamos.pages import PageReader, digit_lines
 from kalamos.pages.digit_lines import DIRT, Judged, are_digits, fused, vouched, with_doubtful
-from kalamos.pages.ink_map import find_page_ink
+from kalamos.pages.ink_map import PageInk, find_page_ink
 from kalamos.pages.line_recognizer import LABELS, LINE_FILE, LineScores, Strip, read_strips, strip_of
 from kalamos.pages.lines import Band, TextLine, find_lines
 from kalamos.pages.page import Box, Page
@@ -252,6 +252,23 @@ def test_parts_that_seemed_no_writing_come_back_where_the_line_has_digits(missed
     assert sorted(part.box for part in found) == [part.box for part in parts]
     faint = [200.0 if place != missed else 20.0 for place in range(4)]
     assert with_doubtful(writing, parts, faint, sheet.height, sheet, find_lines, "0123456789") == writing
+
+
+def test_what_stands_far_from_the_line_does_not_come_back() -> None:
+    sheet = apart("1  263")
+    parts = find_parts(sheet)
+    found = with_doubtful(parts[1:], parts, [200.0] * 4, sheet.height, sheet, find_lines, "0123456789")
+    assert found == parts[1:]
+
+
+def test_light_ink_beside_a_dark_edge_is_ink_all_the_same() -> None:
+    mask = np.zeros((200, 300), np.uint8)
+    mask[:, 280:] = 255  # the table
+    mask[80:120, 40:46] = mask[80:120, 100:106] = mask[80:120, 160:166] = 255
+    grey = np.where(mask > 0, 60, 220).astype(np.uint8)
+    grey[:, 280:] = 255
+    strokes = PageInk(mask, grey, 1.0, 40.0).strokes()
+    assert strokes[100, 43] > 200
 
 
 def test_a_scribble_does_not_come_back() -> None:

@@ -57,7 +57,10 @@ BESIDE_FACTOR: Final = 0.8
 """Times the writing's height: how high strokes are that seemed ruled lines and are digits, and how near
 others stand to both sides."""
 
-MIN_DOUBTFUL_DARKNESS: Final = 0.4
+NEAR_FACTOR: Final = 1.2
+"""Times the writing's height: how far such a part may be from the line's others."""
+
+MIN_DOUBTFUL_DARKNESS: Final = 0.2
 """Of the writing's: fainter parts are none."""
 
 MIN_ALONE: Final = 3
@@ -143,9 +146,27 @@ def with_doubtful(
             for part in doubtful
             if _stands_on(part, line) and _is_any(part, spikes, small=part.box.height < low)
         ]
-        if any(_stands_on(part, line) for part in writing) or len(spikes) >= MIN_ALONE:
+        known = [part for part in writing if _stands_on(part, line)]
+        if known:
+            found += _chained(own, known, NEAR_FACTOR * height)
+        elif len(spikes) >= MIN_ALONE:
             found += own
     return [*writing, *found]
+
+
+def _chained(parts: Sequence[Part], known: Sequence[Part], reach: float) -> list[Part]:
+    """Return the parts that are near to known ones, to others near to these, and so on."""
+    near, left = list(known), list(parts)
+    while True:
+        more = [
+            part
+            for part in left
+            if any(max(part.box.x - other.right, other.box.x - part.right) <= reach for other in near)
+        ]
+        if not more:
+            return near[len(known) :]
+        near += more
+        left = [part for part in left if all(part is not other for other in more)]
 
 
 def _stands_between(part: Part, writing: Sequence[Part], height: float) -> bool:

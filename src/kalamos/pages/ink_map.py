@@ -52,6 +52,9 @@ paper's own grain: on an empty page the finder sees shapes in that."""
 SURROUNDINGS_PX: Final = 31
 """The paper around a pixel: a square of this side."""
 
+MAX_VOTE_PX: Final = TARGET_PX**2 // 16
+"""A part has at most so many px (of every fourth) in the vote on whether ink is dark or light."""
+
 SHARPENING: Final = 1.5
 SHARPENED_PX: Final = 3.0
 """Unsharp masking: how much of the difference to a blur of this standard deviation is added."""
@@ -88,7 +91,8 @@ class PageInk(NamedTuple):
         The finder says where ink is. How much of it, the page's grey levels say better: of small or blurred
         writing the map closes the loops.
         """
-        return sharpened(paper_around(self.grey, self.mask) - self.grey, self.mask)
+        ink = paper_around(self.grey, self.mask) - self.grey
+        return sharpened(ink, self.mask, lighter=_is_lighter(ink, self.mask))
 
 
 def paper_around(grey: NDArray[np.uint8] | NDArray[np.float32], mask: Grey) -> NDArray[np.float32]:
@@ -100,21 +104,39 @@ def paper_around(grey: NDArray[np.uint8] | NDArray[np.float32], mask: Grey) -> N
     return level.astype(np.float32)  # type: ignore[no-any-return]
 
 
-def sharpened(ink: NDArray[np.float32], mask: Grey, amount: float = SHARPENING) -> Grey:
+def sharpened(
+    ink: NDArray[np.float32], mask: Grey, amount: float = SHARPENING, *, lighter: bool | None = None
+) -> Grey:
     """Make a picture of ink of its contrast to the paper, float32 [h, w]: uint8, bright on black.
 
-    What lies beyond a pixel from the mask is black. The amount is that of unsharp masking.
+    What lies beyond a pixel from the mask is black.
+
+    Args:
+        ink: the contrast, positive where a pixel is darker than its paper.
+        mask: where ink is, uint8 [H, W].
+        amount: of unsharp masking.
+        lighter: whether the ink is lighter than the paper; None tells it by the mean.
     """
     inked = mask > 0
     if not inked.any():
         return np.zeros(mask.shape, np.uint8)
-    if float(ink[inked].mean()) < 0:
+    if float(ink[inked].mean()) < 0 if lighter is None else lighter:
         ink = -ink
     ink = ink + amount * (ink - cv2.GaussianBlur(ink, (0, 0), SHARPENED_PX))
     full = max(float(np.quantile(ink[inked], FULL_QUANTILE)), 1.0)
     share = np.clip((ink / full - FAINTEST) / (1 - FAINTEST), 0, 1)
     near = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
     return np.where(near, 255 * share, 0).astype(np.uint8)
+
+
+def _is_lighter(ink: NDArray[np.float32], mask: Grey) -> bool:
+    """Return whether the ink is lighter than its paper, by its parts; the edge of a table is one of many."""
+    half, contrast = np.ascontiguousarray(mask[::2, ::2]), ink[::2, ::2]  # strokes are wider than a px
+    parts, inked = cv2.connectedComponents(half)[1], half > 0
+    sizes = np.bincount(parts[inked])
+    sums = np.bincount(parts[inked], contrast[inked])
+    votes = np.sign(sums) * np.minimum(sizes, MAX_VOTE_PX)
+    return float(votes.sum()) < 0
 
 
 def find_page_ink(image: Grey, height: float | None = None) -> PageInk | None:

@@ -26,6 +26,9 @@ Grey = NDArray[np.uint8]
 MIN_CUT_WIDTH_FACTOR: Final = 0.55
 """Times the line's height: narrower parts are not cut, but for those much wider than their neighbours."""
 
+WHOLE_WIDTH_FACTOR: Final = 1.3
+"""Times the line's height: wider parts are cut although one character is known to be there."""
+
 MIN_PIECE_FRACTION: Final = 0.12
 """Of the line's height: pieces are no narrower."""
 
@@ -102,7 +105,7 @@ def pieces_of(line: TextLine, pen: float, characters: Sequence[float] = ()) -> l
         line: the line.
         pen: the stroke's width in px.
         characters: where characters have their middles, if that is known: columns, in px of the sheet. Parts
-            are cut between any two of them, too.
+            are cut between any two of them, too, and such as hold one are whole unless they are very wide.
     """
     size = line.band.height
     widths = [part.box.width for part in line.parts if part.box.height > 0.5 * size]
@@ -111,6 +114,8 @@ def pieces_of(line: TextLine, pen: float, characters: Sequence[float] = ()) -> l
     for part in line.parts:
         least = min(MIN_CUT_WIDTH_FACTOR * size, 1.25 * max(usual, 0.4 * size))
         inside = _inside(part, characters)
+        if len(characters):
+            least = WHOLE_WIDTH_FACTOR * size
         if len(inside) < 2 and (part.box.width < least or part.box.height < 0.5 * size):
             pieces.append(Piece(part))
         else:
