@@ -230,6 +230,10 @@ def test_a_line_of_known_digits_vouches_for_one_that_is_not() -> None:
     assert [each.known for each in vouched(judged(0.95, 0.7, 0.01))] == [0.95, 0.8, 0.8]
     assert [each.known for each in vouched(judged(0.95, 0.02, 0.01))] == [0.95, 0.02, 0.01]
     assert vouched([]) == []
+    whole = [each._replace(whole=True) for each in judged(0.95, 0.7, 0.01)]
+    assert [each.known for each in vouched(whole)] == [0.95, 0.7, 0.01]
+    more = [each._replace(whole=True) for each in judged(0.95, 0.9, 0.9, 0.01)]
+    assert [each.known for each in vouched(more)] == [0.95, 0.9, 0.9, 0.8]
 
 
 def apart(text: str) -> Sheet:

@@ -68,8 +68,9 @@ MIN_ALONE: Final = 3
 
 
 SURE: Final = 0.5
-SURE_SHARE: Final = 0.5
-"""A line is of digits where so many of its characters have a `known` of that at least."""
+SURE_SHARE_CUT, SURE_SHARE_WHOLE = 0.5, 0.7
+"""A line is of digits where so many of its characters have a `known` of that at least: as one must know of
+characters that were cut out of it, and of whole parts."""
 
 
 class Judged(NamedTuple):
@@ -79,11 +80,13 @@ class Judged(NamedTuple):
         answer: the model's, with the probabilities of both where they do not agree.
         loss: how unlikely it is to be one character that was read right, in nats.
         share: the probability that the line recogniser gives to the answer's label being there, and no other.
+        whole: whether no cut was made at either end.
     """
 
     answer: Prediction
     loss: float
     share: float
+    whole: bool = False
 
 
 def are_digits(labels: Sequence[str]) -> bool:
@@ -240,7 +243,7 @@ def fused(
             own = Judged(
                 Prediction(LABELS[sign], 1.0), -LINE_WEIGHT * float(seen[sign]), math.exp(seen[sign])
             )
-        judged.append(own)
+        judged.append(own._replace(whole=group.whole))
     return judged
 
 
@@ -251,12 +254,13 @@ def vouched(chosen: Sequence[Judged]) -> list[Prediction]:
     is one, if the line recogniser says so; among drawings and letters it need not be.
     """
     known = [each.answer.known for each in chosen if each.answer.known is not None]
-    if not known or sum(each >= SURE for each in known) < SURE_SHARE * len(known):
-        return [each.answer for each in chosen]
+    sure = sum(each >= SURE for each in known) / max(len(known), 1)
     return [
-        each.answer
-        if each.answer.known is None or each.answer.known >= each.share
-        else replace(each.answer, known=each.share)
+        replace(each.answer, known=each.share)
+        if each.answer.known is not None
+        and each.answer.known < each.share
+        and sure >= (SURE_SHARE_WHOLE if each.whole else SURE_SHARE_CUT)
+        else each.answer
         for each in chosen
     ]
 
