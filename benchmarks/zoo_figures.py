@@ -94,7 +94,7 @@ def _images(name: str, reader: Recognizer) -> tuple[str, Split, tuple[str, ...]]
     dataset = load_dataset(name)
     if dataset.test is not None:
         return "test", dataset.test, dataset.alphabet.labels
-    held = plan_split(dataset, Recipe.from_mapping(reader.spec.training.recipe)).val
+    held = plan_split(dataset, Recipe.of_training(reader.spec.training)).val
     return "val", dataset.train.take(held), dataset.alphabet.labels
 
 

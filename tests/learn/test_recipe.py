@@ -25,6 +25,8 @@ from kalamos.learn.recipe import (
     Probability,
     check_fields,
 )
+from kalamos.model_file import read_spec
+from kalamos.zoo import model_path, names
 
 
 def test_the_seeds_policies_are_what_the_seeds_do() -> None:
@@ -412,3 +414,11 @@ def test_any_mapping_is_a_recipe_or_a_recipe_error(mapping: dict[str, Any]) -> N
     except RecipeError:
         return
     assert Recipe.from_mapping(recipe.to_mapping()) == recipe
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_recipe_in_a_model_file_is_read_whatever_it_began_from(name: str) -> None:
+    training = read_spec(model_path(name)).training
+    assert training is not None
+    recipe = Recipe.of_training(training)
+    assert (recipe.dataset, recipe.seed) == (training.dataset, training.seed)

@@ -83,7 +83,7 @@ def test_a_model_reads_what_it_held_out_as_its_file_says(name: str) -> None:
         pytest.skip(f"KALAMOS_DATA is not set, or has no {place} in it")
     dataset, reader = real(HELD_OUT[name]), kalamos.load(name)
     [recorded] = [metric for metric in reader.spec.metrics if metric.split == "val"]
-    held = plan_split(dataset, Recipe.from_mapping(reader.spec.training.recipe)).val
+    held = plan_split(dataset, Recipe.of_training(reader.spec.training)).val
     result = evaluate_split(reader, dataset.train.take(held), dataset.alphabet.labels)
     measured = as_metric(result, recorded.dataset, "val")
     assert (measured.n, measured.sha256) == (recorded.n, recorded.sha256)

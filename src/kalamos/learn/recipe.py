@@ -25,6 +25,7 @@ from msgspec import Meta
 
 from kalamos.datasets import ClassFolders
 from kalamos.errors import PreprocessingError, RecipeError, suggest
+from kalamos.model_file.spec import LEARNT_BEFORE, TrainingRecord
 from kalamos.preprocessing import Preprocessor
 
 __all__ = [
@@ -310,6 +311,18 @@ class Recipe:
                 raise RecipeError(f"preprocessing = {steps!r} is not a list of steps")
             values["preprocessing"] = tuple(_mapping("preprocessing", step) for step in steps)
         return cls(**values)
+
+    @classmethod
+    def of_training(cls, training: TrainingRecord) -> Recipe:
+        """Return the recipe that a model file says it was trained by.
+
+        Raises:
+            RecipeError: it is not one of this kalamos.
+        """
+        # The one thing that an export notes besides the recipe itself.
+        return cls.from_mapping(
+            {key: value for key, value in training.recipe.items() if key != LEARNT_BEFORE}
+        )
 
     @property
     def class_folders(self) -> ClassFolders | None:

@@ -33,7 +33,6 @@ from kalamos.learn.export.onnx_format import INPUT, with_spec
 from kalamos.learn.recipe import Recipe
 from kalamos.learn.run import SplitPlan, plan_split
 from kalamos.model_file import LoadedModel, ModelSpec, Quantisation, open_model
-from kalamos.model_file.spec import LEARNT_BEFORE
 from kalamos.postprocessing import softmax
 from kalamos.preprocessing import Preprocessor
 from kalamos.utils.atomic_write import working_folder
@@ -134,7 +133,7 @@ def calibration_data(
             f"the model {spec.name!r} does not say what it was trained on",
             remedy="int8 needs those images; export from the run folder",
         )
-    recipe = Recipe.from_mapping({k: v for k, v in training.recipe.items() if k != LEARNT_BEFORE})
+    recipe = Recipe.of_training(training)
     dataset = load_dataset(recipe.dataset, data_dir, classes=recipe.class_folders)
     if dataset.train.sha256 != training.sha256:
         raise ExportError(
