@@ -52,6 +52,9 @@ paper's own grain: on an empty page the finder sees shapes in that."""
 SURROUNDINGS_PX: Final = 31
 """The paper around a pixel: a square of this side."""
 
+VOTING_HEIGHTS: Final = 0.5, 2.0
+"""Times the writing's height: how high the parts are that say whether ink is dark or light."""
+
 MAX_VOTE_PX: Final = TARGET_PX**2 // 16
 """A part has at most so many px (of every fourth) in the vote on whether ink is dark or light."""
 
@@ -92,7 +95,7 @@ class PageInk(NamedTuple):
         writing the map closes the loops.
         """
         ink = paper_around(self.grey, self.mask) - self.grey
-        return sharpened(ink, self.mask, lighter=_is_lighter(ink, self.mask))
+        return sharpened(ink, self.mask, lighter=_is_lighter(ink, self.mask, self.height))
 
 
 def paper_around(grey: NDArray[np.uint8] | NDArray[np.float32], mask: Grey) -> NDArray[np.float32]:
@@ -129,14 +132,24 @@ def sharpened(
     return np.where(near, 255 * share, 0).astype(np.uint8)
 
 
-def _is_lighter(ink: NDArray[np.float32], mask: Grey) -> bool:
-    """Return whether the ink is lighter than its paper, by its parts; the edge of a table is one of many."""
+def _is_lighter(ink: NDArray[np.float32], mask: Grey, height: float) -> bool:
+    """Return whether the ink is lighter than its paper, by the parts that are as high as the writing.
+
+    The edge of a table is one of many then, and the table's grain has no say.
+
+    Args:
+        height: of the writing, in px.
+    """
     half, contrast = np.ascontiguousarray(mask[::2, ::2]), ink[::2, ::2]  # strokes are wider than a px
-    parts, inked = cv2.connectedComponents(half)[1], half > 0
-    sizes = np.bincount(parts[inked])
-    sums = np.bincount(parts[inked], contrast[inked])
-    votes = np.sign(sums) * np.minimum(sizes, MAX_VOTE_PX)
-    return float(votes.sum()) < 0
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(half)
+    low, high = (factor * height / 2 for factor in VOTING_HEIGHTS)
+    votes = (stats[:, cv2.CC_STAT_HEIGHT] >= low) & (stats[:, cv2.CC_STAT_HEIGHT] <= high)
+    votes[0] = False
+    sums = np.bincount(parts.ravel(), contrast.ravel(), minlength=len(stats))
+    signs = np.sign(sums) * np.minimum(stats[:, cv2.CC_STAT_AREA], MAX_VOTE_PX)
+    if not votes.any():
+        return float(ink[mask > 0].mean()) < 0
+    return float(signs[votes].sum()) < 0
 
 
 def find_page_ink(image: Grey, height: float | None = None) -> PageInk | None:
