@@ -43,6 +43,8 @@ LEFT_OUT = {
     "pip install '.[train]'": "downloads",
     "kalamos predict s3://bucket/scans --engine ray --address auto -o s3://bucket/labels": "your cluster",
     "kalamos predict /shared/forms --engine ray --address 10.0.0.1:6379 -o labels.csv": "your cluster",
+    "kalamos read /shared/pages --engine ray": "your cluster",
+    "kalamos forms read /shared/form.toml /shared/scans --engine ray": "your cluster",
     "torchrun": "your cluster",
     "kalamos teach glyphs --chars": "your fonts",
     "kalamos teach glyphs --script": "your fonts",

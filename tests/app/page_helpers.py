@@ -70,7 +70,10 @@ def draw(page: Page, *strokes: list[tuple[int, int]], pad: str = "#pad") -> None
     """Draw on a pad, in px of its 320."""
     canvas = page.locator(f"{pad} canvas")
     canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
+    box, before = canvas.bounding_box(), None
+    while box != before:  # what is above may still grow: strokes would miss a pad that moves
+        page.wait_for_timeout(100)
+        box, before = canvas.bounding_box(), box
     assert box is not None
     scale = box["width"] / 320
     for start, *others in strokes:
