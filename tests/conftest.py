@@ -212,9 +212,21 @@ def _missing(reason: str) -> Any:
     pytest.skip(reason)
 
 
+def _film_of_a_seven() -> bytes:
+    """A film of one frame, as Chromium's pretended camera plays again and again: a 7 on paper."""
+    import cv2
+    import numpy as np
+
+    height, width = 240, 320
+    page = np.full((height, width), 220, np.uint8)
+    cv2.putText(page, "7", (110, 180), cv2.FONT_HERSHEY_SIMPLEX, 5, 40, 14, cv2.LINE_AA)
+    grey = bytes([128]) * (height * width // 2)  # both planes of colour
+    return b"YUV4MPEG2 W%d H%d F10:1 Ip C420jpeg\nFRAME\n" % (width, height) + page.tobytes() + grey
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium, from the path in KALAMOS_BROWSER or found by name.
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, from the path in KALAMOS_BROWSER or found by name; its camera sees a 7.
 
     One for all folders of tests: a process can drive no second one beside it.
     """
@@ -227,6 +239,9 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=OPTIONS)
+        seen = tmp_path_factory.mktemp("camera") / "seven.y4m"
+        seen.write_bytes(_film_of_a_seven())
+        camera = f"--use-file-for-fake-video-capture={seen}"
+        chromium = playwright.chromium.launch(executable_path=found, args=[*OPTIONS, camera])
         yield chromium
         chromium.close()
