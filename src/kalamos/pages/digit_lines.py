@@ -15,8 +15,8 @@ from kalamos.pages.line_recognizer import LABELS, LEAST_LOG, LineScores, Spike, 
 from kalamos.pages.lines import TextLine
 from kalamos.pages.parts import Part, Sheet, find_parts
 from kalamos.pages.punctuation import punctuation_of
+from kalamos.pages.segmentation import MIN_PROBABILITY, SIGN_PROBABILITY, Piece
 from kalamos.pages.segmentation import Candidate as Group
-from kalamos.pages.segmentation import Piece
 from kalamos.predictions import Candidate, Prediction
 
 __all__ = ["DIRT", "PUNCTUATION", "Judged", "are_digits", "fused", "score_lines", "vouched", "with_doubtful"]
@@ -42,12 +42,6 @@ WHOLE_WEIGHT: Final = 1.0
 KNOWN_WEIGHT: Final = 0.1
 """Of the logarithms of what the line recogniser says, of what the model says of a piece, the same of one that
 nothing was cut off, and of its being a character at all: they judge the paths through a line, and labels."""
-
-MIN_PROBABILITY: Final = 1e-4
-"""A piece that the model cannot read costs no more than this."""
-
-SIGN_PROBABILITY: Final = 0.9
-"""Of a part that looks like punctuation being that, beside what the line recogniser says."""
 
 DOUBTFUL_HEIGHTS: Final = 0.45, 2.4
 """Times the writing's height: how high parts are that may be digits after all."""

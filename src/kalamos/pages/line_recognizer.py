@@ -19,7 +19,17 @@ from kalamos.pages.lines import TextLine, is_small
 from kalamos.pages.strips import cut_strip
 from kalamos.utils.sessions import open_once
 
-__all__ = ["LABELS", "LEAST_LOG", "LINE_FILE", "LineScores", "Spike", "Strip", "read_strips", "strip_of"]
+__all__ = [
+    "LABELS",
+    "LEAST_LOG",
+    "LINE_FILE",
+    "STRIDE",
+    "LineScores",
+    "Spike",
+    "Strip",
+    "read_strips",
+    "strip_of",
+]
 
 Grey = NDArray[np.uint8]
 

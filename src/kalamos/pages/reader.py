@@ -44,8 +44,14 @@ from kalamos.pages.parts import (
 )
 from kalamos.pages.punctuation import is_slash, punctuation_of
 from kalamos.pages.ruling import Grid
+from kalamos.pages.segmentation import (
+    MIN_PROBABILITY,
+    SIGN_PROBABILITY,
+    best_path,
+    candidates_of,
+    pieces_of,
+)
 from kalamos.pages.segmentation import Candidate as Group
-from kalamos.pages.segmentation import best_path, candidates_of, pieces_of
 from kalamos.parallel import default_jobs, ordered_map
 from kalamos.postprocessing import AnswerRule, predictions_of
 from kalamos.predict_options import PredictOptions
@@ -96,12 +102,6 @@ JOINED_HEIGHTS: Final = 0.6, 1.8
 
 WRITING_HEIGHTS: Final = 0.45, 2.4
 """Times the writing's height: how high characters are."""
-
-MIN_PROBABILITY: Final = 1e-4
-"""A character that nobody could read costs no more than this."""
-
-SIGN_PROBABILITY: Final = 0.9
-"""Of a part that looks like punctuation being that, where parts are put together to characters."""
 
 
 def read(

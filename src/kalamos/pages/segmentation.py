@@ -19,7 +19,15 @@ from kalamos.pages.lines import Band, TextLine, join
 from kalamos.pages.page import Box
 from kalamos.pages.parts import Part
 
-__all__ = ["Candidate", "Piece", "best_path", "candidates_of", "pieces_of"]
+__all__ = [
+    "MIN_PROBABILITY",
+    "SIGN_PROBABILITY",
+    "Candidate",
+    "Piece",
+    "best_path",
+    "candidates_of",
+    "pieces_of",
+]
 
 Grey = NDArray[np.uint8]
 
@@ -67,6 +75,13 @@ HIGH_FRACTION: Final = 0.6
 
 CHARACTER_COST: Final = 0.1
 """In nats, for each character: of two explanations that are as good, the one with fewer characters."""
+
+
+MIN_PROBABILITY: Final = 1e-4
+"""A character that nobody could read costs no more than this."""
+
+SIGN_PROBABILITY: Final = 0.9
+"""Of a part that looks like punctuation being that, where parts are put together to characters."""
 
 
 class Piece(NamedTuple):

@@ -25,7 +25,15 @@ from kalamos.model_file.load import KNOWN_OUTPUT
 from kalamos.preprocessing import Preprocessor
 from kalamos.utils.atomic_write import write_bytes
 
-__all__ = ["ONNX", "record_metric", "record_robustness", "scrub", "store_as_half", "with_spec"]
+__all__ = [
+    "ONNX",
+    "encode_as_half",
+    "encode_onnx",
+    "record_metric",
+    "record_robustness",
+    "store_as_half",
+    "with_spec",
+]
 
 INPUT, LOGITS = "images", "logits"
 
@@ -110,17 +118,26 @@ class _WithMaps(nn.Module):
 
 def _to_onnx(network: StagedNetwork, spec: ModelSpec) -> onnx.ModelProto:
     example = torch.zeros(2, 1, spec.input_size, spec.input_size)
+    outputs = [LOGITS, *([] if network.known is None else [KNOWN_OUTPUT]), *spec.feature_maps]
+    free = {0: torch.export.Dim("batch", min=1)}
+    return _exported(_WithMaps(network).eval(), example, INPUT, outputs, free)
+
+
+def _exported(
+    network: nn.Module, example: Tensor, name: str, outputs: list[str], free: Mapping[int, object]
+) -> onnx.ModelProto:
+    """Run PyTorch's exporter on a network of one input, of which some axes are free."""
     # The exporter reports its progress on standard output and warns about its own internals.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _WithMaps(network).eval(),
+            network,
             (example,),
             dynamo=True,
             external_data=False,
-            input_names=[INPUT],
-            output_names=[LOGITS, *([] if network.known is None else [KNOWN_OUTPUT]), *spec.feature_maps],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            input_names=[name],
+            output_names=outputs,
+            dynamic_shapes=(dict(free),),
             verbose=False,
         )
     if program is None:
@@ -128,6 +145,34 @@ def _to_onnx(network: StagedNetwork, spec: ModelSpec) -> onnx.ModelProto:
     model: onnx.ModelProto = program.model_proto
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def encode_as_half(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    names: tuple[str, str],
+    dynamic_shapes: Mapping[int, object],
+    properties: Mapping[str, str],
+) -> bytes:
+    """Encode a network of one input and one output whose weights are rounded to float16 already.
+
+    Args:
+        network: in evaluation mode, its batch norms folded.
+        example: an input.
+        names: of the input and of the output.
+        dynamic_shapes: axes of the input that are free -> their `torch.export.Dim`.
+        properties: of the model.
+
+    Raises:
+        ExportError: PyTorch's exporter fails.
+    """
+    model = _exported(network, example, names[0], [names[1]], dynamic_shapes)
+    scrub(model)
+    store_as_half(model)
+    onnx.helper.set_model_props(model, dict(properties))
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def scrub(model: onnx.ModelProto) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
@@ -15,7 +12,6 @@ from typing import Final
 
 import cv2
 import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -25,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from kalamos.errors import ExportError, TrainingError
 from kalamos.learn.checkpoint import averaging, warm_cosine
-from kalamos.learn.export.onnx_format import scrub, store_as_half
+from kalamos.learn.export.onnx_format import encode_as_half
 from kalamos.learn.ink.glyphs import GlyphPool
 from kalamos.learn.ink.network import InkNet
 from kalamos.learn.ink.recipe import InkRecipe
@@ -220,27 +216,13 @@ def encode_ink(network: InkNet, recipe: InkRecipe) -> bytes:
     whole = nn.Sequential(folded, nn.Sigmoid()).eval()
     example = torch.randn(2, 1, 64, 48, generator=torch.Generator().manual_seed(0))
     height, width = torch.export.Dim("height16", max=512), torch.export.Dim("width16", max=512)
-    # The exporter reports its progress on standard output and warns about its own internals.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            whole,
-            (example,),
-            dynamo=True,
-            external_data=False,
-            input_names=["grey"],
-            output_names=["ink"],
-            dynamic_shapes=({0: torch.export.Dim("batch"), 2: STRIDE * height, 3: STRIDE * width},),
-            verbose=False,
-        )
-    if program is None:
-        raise ExportError("PyTorch's exporter returned no model")
-    model: onnx.ModelProto = program.model_proto
-    onnx.checker.check_model(model, full_check=True)
-    scrub(model)
-    store_as_half(model)
-    onnx.helper.set_model_props(model, {"kalamos-ink": json.dumps(asdict(recipe), sort_keys=True)})
-    content: bytes = model.SerializeToString(deterministic=True)
+    content = encode_as_half(
+        whole,
+        example,
+        names=("grey", "ink"),
+        dynamic_shapes={0: torch.export.Dim("batch"), 2: STRIDE * height, 3: STRIDE * width},
+        properties={"kalamos-ink": json.dumps(asdict(recipe), sort_keys=True)},
+    )
     _check_export(content, whole, example)
     return content
 

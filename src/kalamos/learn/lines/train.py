@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
@@ -16,7 +13,6 @@ from typing import Final
 
 import cv2
 import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,18 +22,15 @@ from torch.utils.data import DataLoader, Dataset
 from kalamos.errors import ExportError, TrainingError
 from kalamos.learn.checkpoint import averaging, warm_cosine
 from kalamos.learn.distributed import choose_precision
-from kalamos.learn.export.onnx_format import scrub, store_as_half
+from kalamos.learn.export.onnx_format import encode_as_half
 from kalamos.learn.lines.drawing import DrawnLine, Hands, draw_lines
 from kalamos.learn.lines.network import LineNet
 from kalamos.learn.lines.recipe import LineRecipe
 from kalamos.learn.models.base import fold_batch_norms
-from kalamos.pages.line_recognizer import LABELS
+from kalamos.pages.line_recognizer import LABELS, STRIDE
 from kalamos.pages.strips import STRIP_PX
 
 __all__ = ["LineBatches", "encode_lines", "line_loss", "lines_right", "train_lines", "varied"]
-
-STRIDE: Final = 2
-"""Px of a strip for one row of logits."""
 
 OWN_FRAMES, NEAR_FRAMES = 0.75, 2.0
 """Rows of logits from a character's middle: so far its own label is asked for; then, for a while, none."""
@@ -262,27 +255,13 @@ def encode_lines(network: LineNet, recipe: LineRecipe) -> bytes:
         parameter.data = parameter.data.half().float()
     whole = _Scores(folded).eval()
     example = torch.rand(2, 1, STRIP_PX, 96, generator=torch.Generator().manual_seed(0))
-    # The exporter reports its progress on standard output and warns about its own internals.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            whole,
-            (example,),
-            dynamo=True,
-            external_data=False,
-            input_names=["strips"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch"), 3: torch.export.Dim("width", min=4)},),
-            verbose=False,
-        )
-    if program is None:
-        raise ExportError("PyTorch's exporter returned no model")
-    model: onnx.ModelProto = program.model_proto
-    onnx.checker.check_model(model, full_check=True)
-    scrub(model)
-    store_as_half(model)
-    onnx.helper.set_model_props(model, {"kalamos-lines": json.dumps(asdict(recipe), sort_keys=True)})
-    content: bytes = model.SerializeToString(deterministic=True)
+    content = encode_as_half(
+        whole,
+        example,
+        names=("strips", "logits"),
+        dynamic_shapes={0: torch.export.Dim("batch"), 3: torch.export.Dim("width", min=4)},
+        properties={"kalamos-lines": json.dumps(asdict(recipe), sort_keys=True)},
+    )
     _check_export(content, whole, example)
     return content
 
