@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from kalamos.cluster.session import check_address
+from kalamos.cluster.session import check_address, uninterrupted
 from kalamos.errors import UsageError
 
 
@@ -49,3 +51,41 @@ def test_without_ray_it_says_what_to_install() -> None:
         "kalamos: the engine 'ray' needs ray, not installed here; "
         "install it with: pip install 'kalamos[cluster]'\n"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_must_end_is_interrupted_when_it_has_ended(number: signal.Signals) -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    done = []
+
+    def end() -> None:
+        with uninterrupted():
+            signal.raise_signal(number)
+            done.append(number)
+
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            end()
+        assert done == [number]
+        with uninterrupted():
+            pass
+        with pytest.raises(KeyboardInterrupt):  # as it was
+            signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)
+
+
+def test_another_thread_is_not_interrupted_anyway() -> None:
+    handlers = []
+
+    def work() -> None:
+        with uninterrupted():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.getsignal(signal.SIGINT)]

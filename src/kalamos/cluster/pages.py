@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from kalamos._version import __version__
 from kalamos.cluster import chdir_if_exists, check_version, typed_error
-from kalamos.cluster.session import check_address, connected, require_ray
+from kalamos.cluster.session import check_address, connected, require_ray, uninterrupted
 from kalamos.forms.filled import FilledForm
 from kalamos.forms.reader import FormReader
 from kalamos.forms.template import FormTemplate
@@ -38,6 +38,9 @@ T = TypeVar("T")
 
 PAGES_AHEAD_PER_WORKER: Final = 3
 """Pages sent out and not fetched yet, for each worker: enough that none waits, few that memory stays flat."""
+
+CANCEL_SECONDS: Final = 5.0
+"""For the tasks of a run that is cut short to end."""
 
 MAX_RETRIES: Final = 3
 """Of a page whose worker died. A page that kills its workers ends the run."""
@@ -128,6 +131,21 @@ def read_on_ray(
                 yield ray.get(pending.popleft())
         except ray.exceptions.RayError as error:
             raise typed_error(error) from error
+        finally:
+            _cancel(pending)
+
+
+def _cancel(pending: deque[ObjectRef]) -> None:  # type: ignore[type-arg, unused-ignore]
+    """Cancel tasks and wait for them: `ray.shutdown` crashes at times if answers come in meanwhile."""
+    import ray
+
+    if not pending:
+        return
+    with uninterrupted():
+        for task in pending:
+            ray.cancel(task, force=True)
+        ray.wait([*pending], num_returns=len(pending), timeout=CANCEL_SECONDS, fetch_local=False)
+        pending.clear()
 
 
 @dataclass(frozen=True)

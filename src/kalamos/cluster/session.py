@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import Any, Final, TextIO, cast
 
 from kalamos.errors import KalamosError, UsageError, require_extra
 
-__all__ = ["check_address", "connected", "require_ray", "suppress_stderr"]
+__all__ = ["check_address", "connected", "require_ray", "suppress_stderr", "uninterrupted"]
 
 CONNECT_SECONDS = 5.0
 """Seconds for a cluster's machine to answer."""
@@ -114,10 +115,11 @@ def connected(address: str | None, jobs: int) -> Iterator[int]:
             yield max(1, int(resources.get("CPU", 1)))
         finally:
             only_rows.writer_thread = None
-            with suppress_stderr():
-                gc.collect()  # Ray Data's executors end themselves, and complain if there is no cluster
-                ray.shutdown()
-            sys.stdout = output
+            with uninterrupted():
+                with suppress_stderr():
+                    gc.collect()  # Ray Data's executors end themselves, and complain if there is no cluster
+                    ray.shutdown()
+                sys.stdout = output
 
 
 @contextmanager
@@ -181,6 +183,24 @@ def suppress_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Raise a Ctrl-C only at the end of the block: Ray, interrupted as it ends, may crash."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted
+        return
+    late: list[int] = []
+    numbers: tuple[int, ...] = signal.SIGINT, signal.SIGTERM
+    before = {number: signal.signal(number, lambda number, _: late.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in late[:1]:
+        signal.raise_signal(number)
 
 
 def _start(jobs: int, quiet: dict[str, Any]) -> None:
