@@ -320,7 +320,7 @@ def test_the_shipped_file_is_small_and_says_how_it_was_made() -> None:
     assert len(content) < 1_000_000
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     recipe = json.loads(session.get_modelmeta().custom_metadata_map["kalamos-lines"])
-    loaded = pytest.importorskip("kalamos.learn.lines.recipe").load_line_recipe(
+    loaded = pytest.importorskip("kalamos.learn.lines.recipe").LineRecipe.load(
         Path(__file__).parents[2] / "recipes" / "digit-lines.toml"
     )
     assert recipe == asdict(loaded)

@@ -17,12 +17,13 @@ import onnx
 import pytest
 import torch
 from google.protobuf.message import Message
+from torch import nn
 
 from kalamos.errors import ExportError, ModelError, ModelFileError, OutputError
 from kalamos.learn import Recipe, Run
 from kalamos.learn.export import export_run, from_run
 from kalamos.learn.export.base import export
-from kalamos.learn.export.onnx_format import ONNX, record_metric, record_robustness
+from kalamos.learn.export.onnx_format import ONNX, encode_as_half, record_metric, record_robustness
 from kalamos.learn.loop import infer
 from kalamos.learn.models import create_model
 from kalamos.model_file import METADATA_KEY, Metric, RobustnessRecord, open_model, read_spec
@@ -208,6 +209,24 @@ def test_preprocessing_that_makes_no_squares_is_refused(
 def test_a_folder_that_is_absent_is_an_output_error(tiny_run: Run, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no folder"):
         export_run(tiny_run, "tiny", tmp_path / "absent" / "model.onnx")
+
+
+def test_a_network_of_half_weights_is_refused_where_its_file_answers_otherwise() -> None:
+    network = nn.Linear(8, 8)
+    inputs = [torch.ones(2, 8), torch.ones(5, 8)]
+
+    def encode() -> bytes:
+        free = {0: torch.export.Dim("batch")}
+        return encode_as_half(
+            network, inputs, names=("in", "out"), dynamic_shapes=free, properties={"is": "half"}, max_gap=1e-5
+        )
+
+    model = onnx.load_from_string(encode())
+    assert {entry.key: entry.value for entry in model.metadata_props} == {"is": "half"}
+    assert onnx.TensorProto.FLOAT16 in {tensor.data_type for tensor in model.graph.initializer}
+    inputs[1][3, 3] = torch.nan  # which equals nothing, so that any answer is another
+    with pytest.raises(ExportError, match="answers otherwise than the network itself, by nan"):
+        encode()
 
 
 # --- figures -------------------------------------------------------------------------------------

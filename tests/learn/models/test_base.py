@@ -391,6 +391,12 @@ def test_a_damaged_or_unsafe_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not (tmp_path / "sprung").exists()
 
 
+def test_a_damaged_file_is_not_opened_by_what_its_name_says(tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes(damaged_files()["text"])
+    with pytest.raises(TrainingError, match=r"x\.safetensors: is damaged"):
+        create_model("cnn2", num_classes=10, weights=tmp_path / "x.safetensors")
+
+
 def test_a_truncated_file(tmp_path: Path) -> None:
     state = create_model("cnn2", num_classes=10).state_dict()
     for name, save in (("x.pth", torch.save), ("x.safetensors", save_file)):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -20,10 +22,12 @@ from kalamos.errors import ExportError
 from kalamos.learn.export.base import BATCH_SIZES, MAX_LOGIT_DIFFERENCE, Answer, Format, strokes
 from kalamos.learn.loop import infer_known
 from kalamos.learn.models import StagedNetwork
+from kalamos.learn.models.base import fold_batch_norms
 from kalamos.model_file import METADATA_KEY, Metric, ModelSpec, RobustnessRecord, open_model
 from kalamos.model_file.load import KNOWN_OUTPUT
 from kalamos.preprocessing import Preprocessor
 from kalamos.utils.atomic_write import write_bytes
+from kalamos.utils.sessions import open_onnx
 
 __all__ = [
     "ONNX",
@@ -31,9 +35,12 @@ __all__ = [
     "encode_onnx",
     "record_metric",
     "record_robustness",
+    "round_to_half",
     "store_as_half",
     "with_spec",
 ]
+
+Network = TypeVar("Network", bound=nn.Module)
 
 INPUT, LOGITS = "images", "logits"
 
@@ -149,30 +156,50 @@ def _exported(
 
 def encode_as_half(
     network: nn.Module,
-    example: Tensor,
+    inputs: Sequence[Tensor],
     *,
     names: tuple[str, str],
     dynamic_shapes: Mapping[int, object],
     properties: Mapping[str, str],
+    max_gap: float,
 ) -> bytes:
-    """Encode a network of one input and one output whose weights are rounded to float16 already.
+    """Encode a network of one input and one output, its weights rounded to float16: half the file.
 
     Args:
-        network: in evaluation mode, its batch norms folded.
-        example: an input.
+        network: stays as it is.
+        inputs: the exporter sees the first; on each, the file must answer as the rounded network does.
         names: of the input and of the output.
         dynamic_shapes: axes of the input that are free -> their `torch.export.Dim`.
         properties: of the model.
+        max_gap: largest difference of an answer from the network's.
 
     Raises:
-        ExportError: PyTorch's exporter fails.
+        ExportError: PyTorch's exporter fails, or what it returns answers otherwise than the network.
     """
-    model = _exported(network, example, names[0], [names[1]], dynamic_shapes)
+    rounded = round_to_half(network)
+    model = _exported(rounded, inputs[0], names[0], [names[1]], dynamic_shapes)
     scrub(model)
     store_as_half(model)
     onnx.helper.set_model_props(model, dict(properties))
     content: bytes = model.SerializeToString(deterministic=True)
+    session = open_onnx(content)
+    for each in inputs:
+        with torch.no_grad():
+            expected = rounded(each).numpy()
+        [answer] = session.run(None, {names[0]: each.numpy()})
+        gap = float(np.abs(answer - expected).max())
+        if not gap <= max_gap:
+            raise ExportError(f"the exported network answers otherwise than the network itself, by {gap:.2g}")
     return content
+
+
+def round_to_half(network: Network) -> Network:
+    """Copy a network for export: in evaluation mode, batch norms folded, weights rounded to float16."""
+    copy = deepcopy(network).eval().to(memory_format=torch.contiguous_format)
+    fold_batch_norms(copy)
+    for parameter in copy.parameters():
+        parameter.data = parameter.data.half().float()
+    return copy
 
 
 def scrub(model: onnx.ModelProto) -> None:

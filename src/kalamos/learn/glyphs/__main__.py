@@ -1,4 +1,4 @@
-"""Train the base model by a recipe and write it as a model file.
+"""Train the base model by a recipe and write it as a model file; beside it, as .npz, what others are told by.
 
 Needs the datasets `unipen`, `emnist-47`, `mnist`, `ahcd`, `hijja-28`, `hmbd` and `madbase`, and folders of
 fonts of many scripts (Debian's fonts-noto-core and fonts-noto-cjk).
@@ -6,44 +6,27 @@ fonts of many scripts (Debian's fonts-noto-core and fonts-noto-cjk).
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
 from pathlib import Path
 
-import torch
-
 from kalamos.alphabets import DIGITS
-from kalamos.errors import KalamosError
 from kalamos.evaluation.ood import exposure
-from kalamos.learn.checkpoint import write_weights
 from kalamos.learn.data import DRAWN_SETS
 from kalamos.learn.glyphs.pool import STEPS, GlyphImages, collect
-from kalamos.learn.glyphs.recipe import load_glyph_recipe
-from kalamos.learn.glyphs.train import N_OUTLIERS, encode_glyphs, encode_others, train_glyphs
+from kalamos.learn.glyphs.recipe import GlyphRecipe
+from kalamos.learn.glyphs.train import N_OUTLIERS, encode_glyphs, encode_others, glyph_trainer
 from kalamos.learn.models import StagedNetwork
+from kalamos.learn.step_command import run_command, step_parser, train_to_file
 from kalamos.preprocessing import Preprocessor
 from kalamos.utils.atomic_write import write_bytes
 
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m kalamos.learn.glyphs", description=__doc__)
-    parser.add_argument("recipe", type=Path, help="a TOML file such as recipes/glyphs.toml")
+    parser = step_parser("kalamos.learn.glyphs", __doc__, "recipes/glyphs.toml")
     parser.add_argument("--fonts", type=Path, action="append", required=True, help="a folder of fonts")
-    parser.add_argument("--data-dir", type=Path, help="where the datasets lie")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw the images")
-    parser.add_argument("--threads", type=int, default=1, help="threads that train")
     parser.add_argument("--images", type=Path, help="an .npz file that keeps the drawn images, or has them")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        help="the ONNX file to write; what others are told by goes beside it, as .npz",
-    )
     given = parser.parse_args()
-    recipe = load_glyph_recipe(given.recipe)
+    recipe = GlyphRecipe.load(given.recipe)
     if given.images is not None and given.images.exists():
         data = GlyphImages.load(given.images)
     else:
@@ -51,24 +34,14 @@ def main() -> None:
         if given.images is not None:
             data.save(given.images)
     print(f"{len(data.images):,} images of {len(data.characters):,} classes", flush=True)
-    torch.set_num_threads(given.threads)
 
-    def report(step: int, loss: float, rate: float) -> None:
-        print(f"{time.strftime('%H:%M:%S')}  step {step:,}  loss {loss:.4f}  {rate:.0f} images/s", flush=True)
+    def encode(network: StagedNetwork) -> bytes:
+        return encode_glyphs(network, recipe, len(data.images))
 
-    def keep(network: StagedNetwork) -> None:
-        write_bytes(given.output, encode_glyphs(network, recipe, len(data.images)))
-        write_weights(given.output.with_suffix(".safetensors"), dict(network.state_dict()))
-
-    network = train_glyphs(recipe, data, report=report, keep=keep)
+    network = train_to_file(glyph_trainer(recipe, data), given, encode, unit="images")
     outliers = exposure(DIGITS, Preprocessor(STEPS), N_OUTLIERS, recipe.seed, sets=DRAWN_SETS)
     write_bytes(given.output.with_suffix(".npz"), encode_others(network, data, outliers, recipe.seed))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KalamosError as error:
-        sys.exit(f"kalamos: {error}")
-    except KeyboardInterrupt:  # what was kept last stays
-        sys.exit(130)
+    run_command(main)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
-import time
 import unicodedata
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
@@ -20,26 +17,23 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from kalamos._version import __version__
 from kalamos.alphabets import BASE_LABELS, Alphabet
-from kalamos.errors import ExportError, TrainingError
+from kalamos.errors import ExportError
 from kalamos.learn.augment import augment
-from kalamos.learn.checkpoint import averaging, warm_cosine
 from kalamos.learn.distributed import choose_precision
-from kalamos.learn.export.onnx_format import encode_onnx, store_as_half, with_spec
+from kalamos.learn.export.onnx_format import encode_onnx, round_to_half, store_as_half, with_spec
 from kalamos.learn.glyphs.pool import HAND_SETS, STEPS, GlyphImages
 from kalamos.learn.glyphs.recipe import GlyphRecipe
 from kalamos.learn.models import StagedNetwork
-from kalamos.learn.models.base import count_parameters, fold_batch_norms
+from kalamos.learn.models.base import count_parameters
 from kalamos.learn.models.embedding import INPUT_SIZE, LOGIT_SCALE, EmbeddingHead, kalamos_glyphs
+from kalamos.learn.step_trainer import StepTrainer
 from kalamos.model_file import ModelSpec, TrainingRecord
 from kalamos.zoo import NOTO_FONTS
 
-__all__ = ["Embedder", "embed", "encode_glyphs", "encode_others", "train_glyphs"]
-
-REPORT_STEPS: Final = 100
+__all__ = ["Embedder", "embed", "encode_glyphs", "encode_others", "glyph_trainer"]
 
 N_OTHERS: Final = 2_300
 """Characters of many scripts that alphabets of one's own are told from."""
@@ -100,65 +94,36 @@ def _by_class(labels: NDArray[np.int64], rows: NDArray[np.int64]) -> list[NDArra
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
-def train_glyphs(
-    recipe: GlyphRecipe,
-    data: GlyphImages,
-    *,
-    report: Callable[[int, float, float], None] = lambda step, loss, rate: None,
-    keep: Callable[[StagedNetwork], None] = lambda network: None,
-    keep_every: int = 1_000,
-) -> StagedNetwork:
-    """Train a network; the result has the moving average of the weights.
-
-    Args:
-        report: called now and then with the step, the mean loss since the last call, and images a second.
-        keep: called every `keep_every` steps with the averaged network.
-
-    Raises:
-        TrainingError: the loss is not finite any more.
-    """
-    torch.manual_seed(recipe.seed)
-    network = kalamos_glyphs(len(data.characters)).to(memory_format=torch.channels_last)
-    average = AveragedModel(network, multi_avg_fn=averaging(recipe.ema_decay), use_buffers=True)
-    optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-    schedule = warm_cosine(optimizer, recipe.steps, recipe.warmup_steps)
+def _batches(data: GlyphImages, recipe: GlyphRecipe) -> Iterator[tuple[Tensor, Tensor]]:
+    """Draw each step's batch: images float32 [N, 1, 40, 40], augmented, and labels int64 [N]."""
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     sampler = _Sampler(data, recipe)
-    head = network.head
-    assert isinstance(head, EmbeddingHead)  # noqa: S101  (of `kalamos_glyphs`)
-    embedder = Embedder(network, half=choose_precision("auto", "cpu", network.stages) is not None)
-    total, seen, started = 0.0, 0, time.perf_counter()
-    network.train()
     for step in range(1, recipe.steps + 1):
         rows = torch.from_numpy(sampler.rows(step))
         draw = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         batch = images[rows].unsqueeze(1).float().div_(255)
-        batch = augment(batch, recipe.augmentation, draw, count=len(rows))
-        embedded = embedder(batch.to(memory_format=torch.channels_last))
+        yield augment(batch, recipe.augmentation, draw, count=len(rows)), labels[rows]
+
+
+def glyph_trainer(
+    recipe: GlyphRecipe, data: GlyphImages
+) -> StepTrainer[StagedNetwork, tuple[Tensor, Tensor]]:
+    """Make a network with a class for each character ready to be trained."""
+    torch.manual_seed(recipe.seed)
+    classes = len(data.characters)
+    network = kalamos_glyphs(classes)
+    head = network.head
+    assert isinstance(head, EmbeddingHead)  # noqa: S101  (of `kalamos_glyphs`)
+    embedder = Embedder(network, half=choose_precision("auto", "cpu", network.stages) is not None)
+
+    def batch_loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, int]:
+        images, labels = batch
+        embedded = embedder(images.to(memory_format=torch.channels_last))
         cosines = embedded @ F.normalize(head.classifier.weight).T
-        right = F.one_hot(labels[rows], len(data.characters)).to(cosines.dtype)
-        loss = F.cross_entropy(recipe.scale * (cosines - recipe.margin * right), labels[rows])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(network)
-        total, seen = total + float(loss.detach()), seen + len(rows)
-        if step % REPORT_STEPS == 0 or step == recipe.steps:
-            mean = total / (step % REPORT_STEPS or REPORT_STEPS)
-            if not math.isfinite(mean):
-                raise TrainingError(f"the loss became {mean} by step {step}", remedy="lower lr")
-            report(step, mean, seen / (time.perf_counter() - started))
-            total, seen, started = 0.0, 0, time.perf_counter()
-        if step % keep_every == 0 or step == recipe.steps:
-            keep(_network_of(average))
-    return _network_of(average)
+        right = F.one_hot(labels, classes).to(cosines.dtype)
+        return F.cross_entropy(recipe.scale * (cosines - recipe.margin * right), labels), len(labels)
 
-
-def _network_of(average: AveragedModel) -> StagedNetwork:
-    network = deepcopy(average.module).eval()
-    assert isinstance(network, StagedNetwork)  # noqa: S101  (what was averaged)
-    return network
+    return StepTrainer(recipe, network, _batches(data, recipe), batch_loss)
 
 
 def encode_glyphs(network: StagedNetwork, recipe: GlyphRecipe, n: int) -> bytes:
@@ -179,9 +144,7 @@ def encode_glyphs(network: StagedNetwork, recipe: GlyphRecipe, n: int) -> bytes:
     classifier = base.get_submodule("head.classifier")
     for parameter in classifier.parameters():
         nn.init.zeros_(parameter)
-    fold_batch_norms(base)
-    for parameter in base.parameters():
-        parameter.data = parameter.data.half().float()
+    base = round_to_half(base)
     today = datetime.now(UTC).date().isoformat()
     spec = ModelSpec(
         name="glyphs",

@@ -6,20 +6,13 @@ scripts (Debian's fonts-noto-core).
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import load_file
 
 from kalamos.datasets.named import data_dir
 from kalamos.datasets.named.unipen import UNIPEN
 from kalamos.datasets.strokes import read_strokes
-from kalamos.errors import KalamosError
-from kalamos.learn.checkpoint import write_weights
 from kalamos.learn.ink.glyphs import (
     GlyphPool,
     draw_bars,
@@ -29,9 +22,9 @@ from kalamos.learn.ink.glyphs import (
     stroke_glyphs,
 )
 from kalamos.learn.ink.network import InkNet
-from kalamos.learn.ink.recipe import HELD_OUT_WRITERS, InkRecipe, load_ink_recipe
-from kalamos.learn.ink.train import SceneBatches, encode_ink, measure_masks, train_ink
-from kalamos.utils.atomic_write import write_bytes
+from kalamos.learn.ink.recipe import HELD_OUT_WRITERS, InkRecipe
+from kalamos.learn.ink.train import SceneBatches, encode_ink, ink_trainer, measure_masks
+from kalamos.learn.step_command import run_command, step_parser, train_to_file
 
 VALIDATION_SEED, VALIDATION_BATCHES = 999, 40
 
@@ -55,40 +48,23 @@ def glyph_pools(recipe: InkRecipe, fonts: Path, data: Path | None) -> tuple[Glyp
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m kalamos.learn.ink", description=__doc__)
-    parser.add_argument("recipe", type=Path, help="a TOML file such as recipes/ink.toml")
+    parser = step_parser("kalamos.learn.ink", __doc__, "recipes/ink.toml")
     parser.add_argument("--fonts", type=Path, required=True, help="a folder of fonts")
-    parser.add_argument("--data-dir", type=Path, help="where the datasets lie")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
-    parser.add_argument(
-        "--weights", type=Path, help="a .safetensors file of an earlier training to go on from"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="the ONNX file to write; its weights go beside it"
-    )
     given = parser.parse_args()
-    recipe = load_ink_recipe(given.recipe)
-    torch.set_num_threads(1)
+    recipe = InkRecipe.load(given.recipe)
     learnt, other = glyph_pools(recipe, given.fonts, given.data_dir)
     validation = SceneBatches(other, recipe, seed=VALIDATION_SEED, count=VALIDATION_BATCHES)
 
-    def report(step: int, loss: float, rate: float) -> None:
-        print(f"{time.strftime('%H:%M:%S')}  step {step:,}  loss {loss:.4f}  {rate:.0f} scenes/s", flush=True)
+    def encode(network: InkNet) -> bytes:
+        return encode_ink(network, recipe)
 
-    def keep(step: int, network: InkNet) -> None:
+    def measure(network: InkNet) -> str:
         overlap = measure_masks(network, validation)
-        print(f"step {step:,}: mean overlap {overlap.mean():.4f}, below a half {(overlap < 0.5).mean():.1%}")
-        write_bytes(given.output, encode_ink(network, recipe))
-        write_weights(given.output.with_suffix(".safetensors"), dict(network.state_dict()))
+        return f"mean overlap {overlap.mean():.4f}, below a half {(overlap < 0.5).mean():.1%}"
 
-    begin_with = None if given.weights is None else load_file(given.weights)
-    train_ink(recipe, learnt, begin_with=begin_with, workers=given.workers, report=report, keep=keep)
+    trainer = ink_trainer(recipe, learnt, workers=given.workers)
+    train_to_file(trainer, given, encode, measure=measure, unit="scenes")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KalamosError as error:
-        sys.exit(f"kalamos: {error}")
-    except KeyboardInterrupt:  # what was kept last stays
-        sys.exit(130)
+    run_command(main)

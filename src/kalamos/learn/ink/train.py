@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import asdict
-from typing import Final
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
@@ -16,20 +13,20 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
-from kalamos.errors import ExportError, TrainingError
-from kalamos.learn.checkpoint import averaging, warm_cosine
 from kalamos.learn.export.onnx_format import encode_as_half
 from kalamos.learn.ink.glyphs import GlyphPool
 from kalamos.learn.ink.network import InkNet
 from kalamos.learn.ink.recipe import InkRecipe
 from kalamos.learn.ink.scenes import draw_scene
-from kalamos.learn.models.base import fold_batch_norms
+from kalamos.learn.step_trainer import StepTrainer
 from kalamos.preprocessing.ink import STRIDE, standardise
 
-__all__ = ["SceneBatches", "encode_ink", "mask_loss", "measure_masks", "part_weights", "train_ink"]
+__all__ = ["SceneBatches", "encode_ink", "ink_trainer", "mask_loss", "measure_masks", "part_weights"]
+
+Scenes: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""What `SceneBatches` holds, as the loader passes it on."""
 
 SHAPES: Final = (
     *[(64, 64)] * 8,
@@ -121,70 +118,24 @@ def mask_loss(logits: Tensor, ink: Tensor, weights: Tensor) -> Tensor:
     return pixel + 0.5 * dice.mean()
 
 
-def train_ink(
-    recipe: InkRecipe,
-    glyphs: GlyphPool,
-    *,
-    begin_with: Mapping[str, Tensor] | None = None,
-    workers: int = 1,
-    report: Callable[[int, float, float], None] = lambda step, loss, rate: None,
-    keep: Callable[[int, InkNet], None] = lambda step, network: None,
-    keep_every: int = 2_000,
-) -> InkNet:
-    """Train a network; the result has the moving average of the weights.
+def ink_trainer(recipe: InkRecipe, glyphs: GlyphPool, *, workers: int = 1) -> StepTrainer[InkNet, Scenes]:
+    """Make a network ready to be trained.
 
     Args:
         glyphs: the characters that scenes are drawn of.
-        begin_with: weights by their names, as a network of this recipe has them; None begins at random.
         workers: processes that draw; the result does not depend on them.
-        report: called now and then with the step, the mean loss since the last call, and scenes a second.
-        keep: called every `keep_every` steps with the averaged network.
-
-    Raises:
-        TrainingError: the weights are of another network, or the loss is not finite any more.
     """
     torch.manual_seed(recipe.seed)
     network = InkNet(recipe.channels, recipe.blocks)
-    if begin_with is not None:
-        try:
-            network.load_state_dict(begin_with)
-        except RuntimeError as error:
-            raise TrainingError(
-                "the weights to begin with are those of another network", remedy="leave out --weights"
-            ) from error
-    network.to(memory_format=torch.channels_last)
-    average = AveragedModel(network, multi_avg_fn=averaging(recipe.ema_decay), use_buffers=True)
-    optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-    schedule = warm_cosine(optimizer, recipe.steps, recipe.warmup_steps)
     batches = SceneBatches(glyphs, recipe, seed=recipe.seed, count=recipe.steps)
     loader = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=8 if workers else None)
-    total, seen, started = 0.0, 0, time.perf_counter()
-    network.train()
-    for step, (inputs, ink, weights) in enumerate(loader, start=1):
+
+    def batch_loss(scenes: Scenes) -> tuple[Tensor, int]:
+        inputs, ink, weights = scenes
         x = inputs[:, None].to(memory_format=torch.channels_last)
-        loss = mask_loss(network(x)[:, 0], ink.float() / 255, weights.float() / WEIGHT_UNIT)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(network)
-        total, seen = total + float(loss.detach()), seen + len(inputs)
-        if step % 100 == 0 or step == recipe.steps:
-            mean = total / (step % 100 or 100)
-            if not math.isfinite(mean):
-                raise TrainingError(f"the loss became {mean} by step {step}", remedy="lower lr")
-            report(step, mean, seen / (time.perf_counter() - started))
-            total, seen, started = 0.0, 0, time.perf_counter()
-        if step % keep_every == 0 or step == recipe.steps:
-            keep(step, _network_of(average))
-    return _network_of(average)
+        return mask_loss(network(x)[:, 0], ink.float() / 255, weights.float() / WEIGHT_UNIT), len(inputs)
 
-
-def _network_of(average: AveragedModel) -> InkNet:
-    network = deepcopy(average.module).eval()
-    assert isinstance(network, InkNet)  # noqa: S101  (what was averaged)
-    return network
+    return StepTrainer(recipe, network, loader, batch_loss, clip_norm=1.0, keep_every=2_000)
 
 
 @torch.no_grad()
@@ -209,34 +160,13 @@ def encode_ink(network: InkNet, recipe: InkRecipe) -> bytes:
     Raises:
         ExportError: PyTorch's exporter fails, or what it returns answers otherwise than the network.
     """
-    folded = deepcopy(network).eval().to(memory_format=torch.contiguous_format)
-    fold_batch_norms(folded)
-    for parameter in folded.parameters():
-        parameter.data = parameter.data.half().float()
-    whole = nn.Sequential(folded, nn.Sigmoid()).eval()
-    example = torch.randn(2, 1, 64, 48, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
     height, width = torch.export.Dim("height16", max=512), torch.export.Dim("width16", max=512)
-    content = encode_as_half(
-        whole,
-        example,
+    return encode_as_half(
+        nn.Sequential(network, nn.Sigmoid()),
+        [torch.randn(n, 1, h, w, generator=draw) for n, h, w in ((2, 64, 48), (1, 16, 32), (3, 128, 128))],
         names=("grey", "ink"),
         dynamic_shapes={0: torch.export.Dim("batch"), 2: STRIDE * height, 3: STRIDE * width},
         properties={"kalamos-ink": json.dumps(asdict(recipe), sort_keys=True)},
+        max_gap=MAX_EXPORT_GAP,
     )
-    _check_export(content, whole, example)
-    return content
-
-
-def _check_export(content: bytes, network: nn.Module, example: Tensor) -> None:
-    """Raise `ExportError` unless the encoded network answers as the network does."""
-    import onnxruntime  # type: ignore[import-untyped]
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    for shape in ((2, 1, 64, 48), (1, 1, 16, 32), (3, 1, 128, 128)):
-        grey = example.repeat(2, 1, 2, 3)[: shape[0], :, : shape[2], : shape[3]]
-        with torch.no_grad():
-            expected = network(grey).numpy()
-        [answer] = session.run(None, {"grey": grey.numpy()})
-        gap = float(np.abs(answer - expected).max())
-        if not gap <= MAX_EXPORT_GAP:
-            raise ExportError(f"the exported ink finder answers otherwise than the network, by {gap:.2g}")

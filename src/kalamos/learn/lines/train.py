@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import Final
 
 import cv2
@@ -16,21 +13,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
-from kalamos.errors import ExportError, TrainingError
-from kalamos.learn.checkpoint import averaging, warm_cosine
-from kalamos.learn.distributed import choose_precision
+from kalamos.learn.distributed import Engine, choose_precision
 from kalamos.learn.export.onnx_format import encode_as_half
 from kalamos.learn.lines.drawing import DrawnLine, Hands, draw_lines
 from kalamos.learn.lines.network import LineNet
 from kalamos.learn.lines.recipe import LineRecipe
-from kalamos.learn.models.base import fold_batch_norms
+from kalamos.learn.step_trainer import StepTrainer
 from kalamos.pages.line_recognizer import LABELS, STRIDE
 from kalamos.pages.strips import STRIP_PX
 
-__all__ = ["LineBatches", "encode_lines", "line_loss", "lines_right", "train_lines", "varied"]
+__all__ = ["LineBatches", "encode_lines", "line_loss", "line_trainer", "lines_right", "varied"]
 
 OWN_FRAMES, NEAR_FRAMES = 0.75, 2.0
 """Rows of logits from a character's middle: so far its own label is asked for; then, for a while, none."""
@@ -123,69 +117,31 @@ def line_loss(logits: Tensor, frames: Tensor, lines: Sequence[DrawnLine], place_
     return ctc + place_weight * placed
 
 
-def train_lines(
-    recipe: LineRecipe,
-    hands: Hands,
-    *,
-    begin_with: Mapping[str, Tensor] | None = None,
-    workers: int = 1,
-    report: Callable[[int, float, float], None] = lambda step, loss, rate: None,
-    keep: Callable[[int, LineNet], None] = lambda step, network: None,
-    keep_every: int = 500,
-) -> LineNet:
-    """Train a network; the result has the moving average of the weights.
+def line_trainer(
+    recipe: LineRecipe, hands: Hands, *, workers: int = 1
+) -> StepTrainer[LineNet, list[DrawnLine]]:
+    """Make a network ready to be trained.
 
     Args:
         hands: who writes.
-        begin_with: weights by their names, as a network of this recipe has them; None begins at random.
         workers: processes that draw; the result does not depend on them.
-        report: called now and then with the step, the mean loss since the last call, and lines a second.
-        keep: called every `keep_every` steps with the averaged network.
-
-    Raises:
-        TrainingError: the weights are of another network, or the loss is not finite any more.
     """
     torch.manual_seed(recipe.seed)
     network = LineNet(1 + len(LABELS))
-    if begin_with is not None:
-        try:
-            network.load_state_dict(begin_with)
-        except RuntimeError as error:
-            raise TrainingError(
-                "the weights to begin with are those of another network", remedy="leave out --weights"
-            ) from error
-    network.to(memory_format=torch.channels_last)
-    half = choose_precision("auto", "cpu", network) is not None
-    average = AveragedModel(network, multi_avg_fn=averaging(recipe.ema_decay), use_buffers=True)
-    optimizer = torch.optim.AdamW(network.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
-    schedule = warm_cosine(optimizer, recipe.steps, recipe.warmup_steps)
+    engine = Engine(precision=choose_precision("auto", "cpu", network))
     fresh = LineBatches(hands, recipe, seed=recipe.seed, count=math.ceil(recipe.steps / (1 + recipe.repeats)))
     loader = DataLoader(
         fresh, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None, collate_fn=_same
     )
-    total, seen, started = 0.0, 0, time.perf_counter()
-    network.train()
-    for step, batch in enumerate(islice(_with_repeats(loader, recipe), recipe.steps), start=1):
-        inputs, frames = _batch(batch)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+
+    def batch_loss(lines: list[DrawnLine]) -> tuple[Tensor, int]:
+        inputs, frames = _batch(lines)
+        with engine.autocast():
             logits = network(inputs.to(memory_format=torch.channels_last))
-        loss = line_loss(logits.float(), frames, batch, recipe.place_weight)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(network)
-        total, seen = total + float(loss.detach()), seen + len(batch)
-        if step % 50 == 0 or step == recipe.steps:
-            mean = total / (step % 50 or 50)
-            if not math.isfinite(mean):
-                raise TrainingError(f"the loss became {mean} by step {step}", remedy="lower lr")
-            report(step, mean, seen / (time.perf_counter() - started))
-            total, seen, started = 0.0, 0, time.perf_counter()
-        if step % keep_every == 0 or step == recipe.steps:
-            keep(step, _network_of(average))
-    return _network_of(average)
+        return line_loss(logits.float(), frames, lines, recipe.place_weight), len(lines)
+
+    batches = _with_repeats(loader, recipe)
+    return StepTrainer(recipe, network, batches, batch_loss, clip_norm=2.0, report_every=50, keep_every=500)
 
 
 def _same(lines: list[DrawnLine]) -> list[DrawnLine]:
@@ -208,12 +164,6 @@ def _with_repeats(loader: DataLoader[list[DrawnLine]], recipe: LineRecipe) -> It
             near = np.argsort(apart, kind="stable")[: max(4 * len(batch), len(kept) // 8)]
             rows = generator.choice(near, min(len(batch), len(near)), replace=False)
             yield [varied(kept[row], generator) for row in rows.tolist()]
-
-
-def _network_of(average: AveragedModel) -> LineNet:
-    network = deepcopy(average.module).eval()
-    assert isinstance(network, LineNet)  # noqa: S101  (what was averaged)
-    return network
 
 
 @torch.no_grad()
@@ -244,40 +194,15 @@ class _Scores(nn.Module):
 def encode_lines(network: LineNet, recipe: LineRecipe) -> bytes:
     """Encode a network as ONNX: `strips` float32 [N, 1, 40, w] -> `logits` [N, (w + 1) // 2, classes].
 
-    Weights are rounded to float16, half the file.
-
     Raises:
         ExportError: PyTorch's exporter fails, or what it returns answers otherwise than the network.
     """
-    folded = deepcopy(network).eval().to(memory_format=torch.contiguous_format)
-    fold_batch_norms(folded)
-    for parameter in folded.parameters():
-        parameter.data = parameter.data.half().float()
-    whole = _Scores(folded).eval()
-    example = torch.rand(2, 1, STRIP_PX, 96, generator=torch.Generator().manual_seed(0))
-    content = encode_as_half(
-        whole,
-        example,
+    draw = torch.Generator().manual_seed(0)
+    return encode_as_half(
+        _Scores(network),
+        [torch.rand(n, 1, STRIP_PX, w, generator=draw) for n, w in ((2, 96), (1, 57), (3, 24))],
         names=("strips", "logits"),
         dynamic_shapes={0: torch.export.Dim("batch"), 3: torch.export.Dim("width", min=4)},
         properties={"kalamos-lines": json.dumps(asdict(recipe), sort_keys=True)},
+        max_gap=MAX_EXPORT_GAP,
     )
-    _check_export(content, whole, example)
-    return content
-
-
-def _check_export(content: bytes, network: nn.Module, example: Tensor) -> None:
-    """Raise `ExportError` unless the encoded network answers as the network does, at any width."""
-    import onnxruntime  # type: ignore[import-untyped]
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    for count, width in ((2, 96), (1, 57), (3, 24)):
-        strips = example.repeat(2, 1, 1, 1)[:count, :, :, :width]
-        with torch.no_grad():
-            expected = network(strips).numpy()
-        [answer] = session.run(None, {"strips": strips.numpy()})
-        gap = float(np.abs(answer - expected).max())
-        if not gap <= MAX_EXPORT_GAP:
-            raise ExportError(
-                f"the exported line recogniser answers otherwise than the network, by {gap:.2g}"
-            )

@@ -358,9 +358,10 @@ def _weights_of_run(folder: Path) -> Path:
 
 def _read_pytorch(path: Path) -> object:
     try:
-        with warnings.catch_warnings():
+        # By its name it would be opened as what the name says.
+        with path.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that it goes on to refuse
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # A pickle with other objects in it can run any code on being opened.
         remedy = "save the network's state_dict() alone, or as .safetensors"
