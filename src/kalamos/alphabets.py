@@ -278,11 +278,13 @@ class ClassMask:
         indices: of the classes, rising; at least one.
         labels: theirs, in that order; the small letter where a class that stands for both cases was
             asked for by its small letter alone, and likewise the Persian digit.
+        only_capitals: those that stand for both cases and were asked for by their capital alone.
     """
 
     charset: str
     indices: tuple[int, ...]
     labels: tuple[str, ...]
+    only_capitals: frozenset[str] = frozenset()
 
 
 def restrict(alphabet: Alphabet, charset: str) -> ClassMask:
@@ -304,6 +306,8 @@ def restrict(alphabet: Alphabet, charset: str) -> ClassMask:
     (('c', 'a', 'b'), ('3', 'A', 'B', 'C'))
     >>> "".join(restrict(LATIN_47, "digits lower").labels)
     '0123456789cijklmopsuvwxyzabdefghnqrt'
+    >>> sorted(restrict(LATIN_47, "I A L l").only_capitals), restrict(LATIN_47, "letters").only_capitals
+    (['I'], frozenset())
     >>> restrict(LATIN_47, "digit")
     Traceback (most recent call last):
     kalamos.errors.UsageError: unknown group of characters 'digit'; did you mean 'digits'? For these \
@@ -348,6 +352,9 @@ def _restrict(alphabet: Alphabet, charset: str) -> ClassMask:
             label if _composed(label) in asked[position] else min(asked[position])
             for position, label in zip(positions, labels, strict=True)
         ),
+        alphabet.merged.intersection(
+            label for position, label in zip(positions, labels, strict=True) if asked[position] == {label}
+        ),
     )
 
 
@@ -360,7 +367,7 @@ def _named(alphabet: Alphabet, word: str) -> Iterator[tuple[int | None, str]]:
         for position, label in enumerate(alphabet.labels):
             if belongs(_bare(label)):
                 yield position, _composed(label)
-            elif label in alphabet.merged and belongs(label.lower()):
+            if label in alphabet.merged and belongs(label.lower()):
                 yield position, label.lower()
     else:
         _refuse_misspelt_group(word)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import BASE_LABELS, ClassMask
+from kalamos.capital_shapes import bars_as_capitals
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.images import MAX_PIXELS
 from kalamos.images.files import display_name
@@ -444,7 +445,11 @@ class Recognizer:
                 rows, np.zeros((0, len(self.labels)), np.float32), self.spec.temperature, class_mask
             )
         logits, known = self.answers([*ready.values()])
-        return Inference.of_logits(rows, logits, self.spec.temperature, class_mask, known)
+        found = Inference.of_logits(rows, logits, self.spec.temperature, class_mask, known)
+        if class_mask is None or "L" not in class_mask.only_capitals:
+            return found
+        asked = [class_mask.labels] * len(ready)
+        return bars_as_capitals(found, [*ready.values()], class_mask.labels, asked)
 
     def _prepare_all(
         self,

@@ -14,6 +14,7 @@ import kalamos
 from kalamos.errors import CorruptImageError, UsageError
 from kalamos.pages import Page, PageReader
 from kalamos.pages.reader import is_right_to_left
+from kalamos.predict_options import PredictOptions
 
 Grey = NDArray[np.uint8]
 
@@ -214,3 +215,57 @@ def test_any_picture_gives_a_page(image: Grey) -> None:
         assert 0 <= box.y < box.y + box.height <= image.shape[0]
         assert 0 <= character.confidence <= 1
     page.render()
+
+
+@pytest.fixture(scope="module")
+def capitals() -> PageReader:
+    return PageReader(kalamos.load("latin-large"), PredictOptions(charset="upper"))
+
+
+@pytest.fixture(scope="module")
+def letters() -> Grey:
+    page = paper(420, 700)
+    write(page, "HERMAN", 60, 130, pitch=84)
+    write(page, "KLTVXY", 60, 290, pitch=84)
+    return page
+
+
+def test_dust_all_over_a_page_is_no_part_of_its_letters(capitals: PageReader, letters: Grey) -> None:
+    clean = capitals.read_image(letters)
+    page, generator = letters.copy(), np.random.default_rng(3)
+    for x, y in generator.integers((0, 0), (700, 420), (160, 2)).tolist():
+        cv2.circle(page, (x, y), 1, 60, -1, cv2.LINE_AA)
+    dusty = capitals.read_image(page)
+    assert dusty.text.replace(" ", "") == clean.text == "HERMAN\nKLTVXY"
+    for before, after in zip(clean.characters, dusty.characters, strict=True):
+        # A speck may touch a letter; none makes it reach for another.
+        assert abs(after.box.height - before.box.height) <= 0.3 * before.box.height
+
+
+def test_dots_are_no_dust_where_the_rest_of_the_page_is_clean(reader: PageReader) -> None:
+    page = paper(400, 640)
+    write(page, "27.5", 60, 120)
+    write(page, "3.82", 60, 240)
+    assert reader.read_image(page).text == "27.5\n3.82"
+
+
+def test_a_shadow_over_half_a_page_takes_no_letter(capitals: PageReader, letters: Grey) -> None:
+    shade = np.clip((np.arange(420) - 180) / 30, 0, 1)[:, None]
+    page = np.clip(letters * (1 - 0.3 * shade), 0, 255).astype(np.uint8)
+    assert capitals.read_image(page).text == "HERMAN\nKLTVXY"
+
+
+def test_the_table_around_a_page_is_no_letter(capitals: PageReader, letters: Grey) -> None:
+    table = np.random.default_rng(5).normal(70, 8, (600, 1000))
+    page = np.clip(table, 0, 255).astype(np.uint8)
+    page[90:510, 150:850] = letters
+    assert capitals.read_image(page).text == "HERMAN\nKLTVXY"
+
+
+def test_no_letter_is_cut_in_two_and_two_that_touch_are(capitals: PageReader) -> None:
+    page = paper(300, 700)
+    write(page, "WNUVH", 40, 150, size=3, pitch=76)
+    assert capitals.read_image(page).text.replace(" ", "") == "WNUVH"
+    joined = paper(300, 700)
+    write(joined, "HE", 80, 160, size=3, pitch=36)
+    assert capitals.read_image(joined).text == "HE"

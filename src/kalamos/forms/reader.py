@@ -79,6 +79,9 @@ class _Model:
     reader: Recognizer
     rule: AnswerRule
     allowed: tuple[frozenset[str] | None, ...]
+    """The labels that may be in each box; None for all."""
+    capitals: tuple[frozenset[str] | None, ...]
+    """Likewise, of boxes that may have an L and no l; None for others."""
 
     @property
     def name(self) -> str:
@@ -138,14 +141,16 @@ class FormReader:
         reader = self._readers[name]
         charsets = (field.charset,) * len(field.boxes) if isinstance(field.charset, str) else field.charset
         try:
-            allowed = tuple(
-                frozenset(restrict(reader.spec.alphabet, charset).labels) if charset else None
-                for charset in charsets
-            )
+            masks = [restrict(reader.spec.alphabet, charset) if charset else None for charset in charsets]
         except KalamosError as error:
             raise FormError(f"field {field.name!r}: {error.problem}", remedy=error.remedy) from error
         rule = reader.answer_rule(PredictOptions())._replace(top_k=len(reader.labels))
-        return _Model(reader, rule, allowed)
+        allowed = tuple(None if mask is None else frozenset(mask.labels) for mask in masks)
+        capitals = tuple(
+            labels if mask is not None and "L" in mask.only_capitals else None
+            for mask, labels in zip(masks, allowed, strict=True)
+        )
+        return _Model(reader, rule, allowed, capitals)
 
     def read(self, *scans: ImageSource | NamedImage) -> FilledForm:
         """Read one form: a scan for each of its pages, in any order.
@@ -209,7 +214,12 @@ class FormReader:
             reader = first.reader if first else next(iter(self._readers.values()), None) or load("digits")
             rule = first.rule if first else reader.answer_rule(PredictOptions())
             every = [crop for field in readers for crop in crops[field.name]]
-            read = iter(read_cells(reader, every, rule, margin=SHOWN_FRACTION))
+            capitals = [
+                labels
+                for field in readers
+                for labels in (self._models[field.name].capitals if first else [None] * len(field.boxes))
+            ]
+            read = iter(read_cells(reader, every, rule, margin=SHOWN_FRACTION, capitals=capitals))
             cells |= {field.name: [next(read) for _ in crops[field.name]] for field in readers}
         readings = {
             field.name: self._reading(field, cells[field.name], corners[field.name], scan, image.shape)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.capital_shapes import bars_as_capitals
 from kalamos.pages.ink_map import sharpened
 from kalamos.postprocessing import AnswerRule, Inference, predictions_of
 from kalamos.predictions import Prediction
@@ -95,7 +96,12 @@ class CellReading(NamedTuple):
 
 
 def read_cells(
-    reader: Recognizer, cells: Sequence[Grey], rule: AnswerRule, *, margin: float = 0.0
+    reader: Recognizer,
+    cells: Sequence[Grey],
+    rule: AnswerRule,
+    *,
+    margin: float = 0.0,
+    capitals: Sequence[Collection[str] | None] | None = None,
 ) -> list[CellReading]:
     """Read pictures of cells, with their lines and a little around them.
 
@@ -104,6 +110,8 @@ def read_cells(
         cells: uint8 [H, W] each; of one shape they share the networks' runs.
         rule: charset and number of candidates; its thresholds do not count.
         margin: what is shown around each cell, in shares of the picture's width: the lines lie there.
+        capitals: of each cell, the labels that it may have where small letters are none of them, else None:
+            see `kalamos.capital_shapes`.
 
     >>> from kalamos.recognizer import load
     >>> from kalamos.predict_options import PredictOptions
@@ -118,7 +126,12 @@ def read_cells(
     read: list[CellReading] = []
     for start in range(0, len(cells), CHUNK):
         inks = inks_of(cells[start : start + CHUNK], margin)
-        inference = reader.infer_ink([ink.image for ink in inks if ink is not None], rule.class_mask)
+        images = {place: ink.image for place, ink in enumerate(inks) if ink is not None}
+        inference = reader.infer_ink([*images.values()], rule.class_mask)
+        if capitals is not None:
+            places = np.array([*images], np.int64)[inference.rows].tolist()
+            asked = [capitals[start + place] for place in places]
+            inference = bars_as_capitals(inference, [images[place] for place in places], rule.labels, asked)
         read += readings_of(inks, inference, rule)
     return read
 

@@ -66,6 +66,21 @@ FAINTEST: Final = 0.2
 FULL_QUANTILE: Final = 0.9
 """Of the ink's levels: what becomes black, and what becomes white."""
 
+CORE_QUANTILE: Final = 0.75
+"""Likewise, of the middles of wide strokes,"""
+
+WIDE_DEPTH_PX: Final = 2.0
+"""whose pixels are on average so far from the ground."""
+
+PAPER_QUANTILE: Final = 0.75
+"""Of a page's grey levels: paper in the light."""
+
+DARKEST_FRACTION: Final = 0.7
+"""Of that level: what is darker is no paper in a shadow, but a table."""
+
+MAX_BORDER_FACTOR: Final = 1.2
+"""Times the writing's height: a character that the image's border cuts lies along it for less."""
+
 MIN_PART_PX: Final = 6
 """The longer side of parts of the overview that count for the writing's height."""
 
@@ -94,8 +109,13 @@ class PageInk(NamedTuple):
         The finder says where ink is. How much of it, the page's grey levels say better: of small or blurred
         writing the map closes the loops.
         """
-        ink = paper_around(self.grey, self.mask) - self.grey
-        return sharpened(ink, self.mask, lighter=_is_lighter(ink, self.mask, self.height))
+        paper = paper_around(self.grey, self.mask)
+        ink = paper - self.grey
+        lighter = _is_lighter(ink, self.mask, self.height)
+        if not lighter:  # what ink leaves of the light is the same share in a shadow
+            least = DARKEST_FRACTION * float(np.quantile(self.grey, PAPER_QUANTILE))
+            ink = np.clip(ink * (255 / np.maximum(paper, least)), -255, 255)
+        return sharpened(ink, self.mask, lighter=lighter, by_core=True)
 
 
 def paper_around(grey: NDArray[np.uint8] | NDArray[np.float32], mask: Grey) -> NDArray[np.float32]:
@@ -108,7 +128,12 @@ def paper_around(grey: NDArray[np.uint8] | NDArray[np.float32], mask: Grey) -> N
 
 
 def sharpened(
-    ink: NDArray[np.float32], mask: Grey, amount: float = SHARPENING, *, lighter: bool | None = None
+    ink: NDArray[np.float32],
+    mask: Grey,
+    amount: float = SHARPENING,
+    *,
+    lighter: bool | None = None,
+    by_core: bool = False,
 ) -> Grey:
     """Make a picture of ink of its contrast to the paper, float32 [h, w]: uint8, bright on black.
 
@@ -119,6 +144,7 @@ def sharpened(
         mask: where ink is, uint8 [H, W].
         amount: of unsharp masking.
         lighter: whether the ink is lighter than the paper; None tells it by the mean.
+        by_core: take the middles of strokes for full ink, though sharpening raises the edges of wide ones.
     """
     inked = mask > 0
     if not inked.any():
@@ -126,10 +152,20 @@ def sharpened(
     if float(ink[inked].mean()) < 0 if lighter is None else lighter:
         ink = -ink
     ink = ink + amount * (ink - cv2.GaussianBlur(ink, (0, 0), SHARPENED_PX))
-    full = max(float(np.quantile(ink[inked], FULL_QUANTILE)), 1.0)
+    full = float(np.quantile(ink[inked], FULL_QUANTILE))
+    full = max(min(full, _core_level(ink, mask)) if by_core else full, 1.0)
     share = np.clip((ink / full - FAINTEST) / (1 - FAINTEST), 0, 1)
     near = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
     return np.where(near, 255 * share, 0).astype(np.uint8)
+
+
+def _core_level(ink: NDArray[np.float32], mask: Grey) -> float:
+    """Return how strong ink is in the middle of wide strokes; infinite where most are narrow."""
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    if float(np.median(depth[mask > 0])) < WIDE_DEPTH_PX:
+        return math.inf
+    core = (mask > 0) & (depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8)))
+    return float(np.quantile(ink[core], CORE_QUANTILE))
 
 
 def _is_lighter(ink: NDArray[np.float32], mask: Grey, height: float) -> bool:
@@ -192,7 +228,21 @@ def _map(image: Grey, scale: float) -> PageInk | None:
     small: Grey = cv2.resize(image, (width, height), interpolation=method)  # type: ignore[assignment]
     mask = _evident(small, hysteresis(_levels(small)))
     typical = writing_height(mask)
-    return None if typical is None else PageInk(mask, small, scale, typical)
+    if typical is None:
+        return None
+    inner = _within(mask, MAX_BORDER_FACTOR * typical)
+    return PageInk(inner if inner.any() else mask, small, scale, typical)
+
+
+def _within(mask: Grey, longest: float) -> Grey:
+    """Leave out the parts of a mask that lie along the image's border for more than `longest` px: a table."""
+    count, parts = cv2.connectedComponents(mask)
+    runs = [
+        np.bincount(border, minlength=count) for border in (parts[0], parts[-1], parts[:, 0], parts[:, -1])
+    ]
+    kept = np.max(runs, axis=0) <= longest
+    kept[0] = False
+    return np.where(kept, 255, 0).astype(np.uint8)[parts]  # type: ignore[no-any-return]
 
 
 def _levels(image: Grey) -> Grey:

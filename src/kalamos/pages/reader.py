@@ -52,6 +52,14 @@ from kalamos.pages.segmentation import (
     pieces_of,
 )
 from kalamos.pages.segmentation import Candidate as Group
+from kalamos.pages.writing import (
+    MIN_SIGN_DARKNESS,
+    MIN_VOTES,
+    SURE,
+    darkness,
+    parts_of_writing,
+    typical_height,
+)
 from kalamos.parallel import default_jobs, ordered_map
 from kalamos.postprocessing import AnswerRule, predictions_of
 from kalamos.predict_options import PredictOptions
@@ -74,14 +82,8 @@ SAMPLE_PARTS: Final = 120
 MAX_SAMPLE_ASPECT: Final = 2.2
 """Longer side over shorter of parts that vote: longer ones are strokes, or several characters."""
 
-MIN_VOTES: Final = 2
-"""Fewer characters do not turn a page."""
-
 MIN_TURN_FACTOR, MIN_TURN_VOTES = 1.1, 0.8
 """A page is turned where so many times, and by so many, more characters are read: fewer are chance."""
-
-SURE: Final = 0.5
-"""The probability from which on a part is taken for a character by itself."""
 
 FEW_CHARACTERS: Final = 4
 OTHER_SCALES: Final = 0.5, 0.25, 2.0
@@ -89,19 +91,6 @@ OTHER_SCALES: Final = 0.5, 0.25, 2.0
 
 MIN_HEIGHT_RATIO: Final = 0.62
 """Of the characters' height to that of all parts, or the reverse: beyond it the page is looked at again."""
-
-MIN_SIGN_DARKNESS: Final = 0.4
-"""Of a line's characters: punctuation is about as dark, specks of the paper are less."""
-
-MAX_NEARBY_FACTOR: Final = 1.6
-"""Times the writing's height: parts that are no sure characters count so near to one."""
-
-JOINED_ASPECT: Final = 1.2
-JOINED_HEIGHTS: Final = 0.6, 1.8
-"""Width over height, and heights as times the writing's, of what may be several characters that touch."""
-
-WRITING_HEIGHTS: Final = 0.45, 2.4
-"""Times the writing's height: how high characters are."""
 
 
 def read(
@@ -274,8 +263,8 @@ class PageReader:
             parts = find_parts(sheet)
             scores = self._scores(parts)
         height = height or sheet.height
-        dark = [_darkness(part, sheet) for part in parts]
-        writing = parts_of_writing(parts, scores, dark, height)
+        dark = [darkness(part, sheet) for part in parts]
+        writing = parts_of_writing(parts, scores, dark, height, sheet.mask.shape)
         group = single_line if self._layout == "line" else find_lines
         if self._digits:
             writing = with_doubtful(writing, parts, dark, height, sheet, group, self._rule.labels)
@@ -407,7 +396,7 @@ class PageReader:
     ) -> list[tuple[Group, Prediction]]:
         """Give punctuation its sign where it stands among characters; drop what is a speck there."""
         own = set(self._reader.labels)
-        dark = [_darkness(group.part, sheet) for group, _ in line]
+        dark = [darkness(group.part, sheet) for group, _ in line]
         least = MIN_SIGN_DARKNESS * float(np.median(dark)) if dark else 0.0
         digits = [answer.top[0].label.isdigit() if answer.top else False for _, answer in line]
         told = []
@@ -467,48 +456,6 @@ def _count_sure(scores: Sequence[float]) -> int:
     return sum(score >= SURE for score in scores)
 
 
-def typical_height(parts: Sequence[Part], scores: Sequence[float]) -> float | None:
-    """Return the median height of the parts that are characters, in px; None where too few are."""
-    sure = [part.box.height for part, score in zip(parts, scores, strict=True) if score >= SURE]
-    return float(np.median(sure)) if len(sure) >= MIN_VOTES else None
-
-
-def parts_of_writing(
-    parts: Sequence[Part], scores: Sequence[float], dark: Sequence[float], height: float
-) -> list[Part]:
-    """Leave out what stands by itself and is no character: edges of the paper, pieces of its squares, dirt.
-
-    Args:
-        parts: of the sheet, with the probability of each being a character.
-        scores: these.
-        dark: how dark each is on the page.
-        height: of the writing, in px.
-    """
-    low, high = (factor * height for factor in WRITING_HEIGHTS)
-    sure = [
-        part for part, score in zip(parts, scores, strict=True) if score >= SURE and part.box.height >= low
-    ]
-    if not sure:
-        return list(parts)
-    boxes = np.array([part.box for part in sure], np.float64)
-    usual = float(np.median([level for level, score in zip(dark, scores, strict=True) if score >= SURE]))
-    kept = []
-    for part, score, level in zip(parts, scores, dark, strict=True):
-        x, y, width, tall = part.box
-        if tall > high or level < MIN_SIGN_DARKNESS * usual:
-            continue
-        joined = (
-            width > JOINED_ASPECT * tall and JOINED_HEIGHTS[0] * height <= tall <= JOINED_HEIGHTS[1] * height
-        )
-        across = np.maximum(boxes[:, 0] - (x + width), x - (boxes[:, 0] + boxes[:, 2])).clip(0)
-        down = np.maximum(boxes[:, 1] - (y + tall), y - (boxes[:, 1] + boxes[:, 3])).clip(0)
-        # Farther along the line than across it: a point, a bar, a character that is hard to read.
-        near = (across <= MAX_NEARBY_FACTOR * height) & (down <= 0.5 * height)
-        if (score >= SURE and tall >= low) or joined or near.any():
-            kept.append(part)
-    return kept
-
-
 def _probability(answer: Prediction) -> float:
     """How likely a part is a character that is read right."""
     if answer.confidence is None:
@@ -522,14 +469,6 @@ def _leans_alone(line: list[tuple[Group, Prediction]], place: int, text: TextLin
     beside = [line[place - 1][0].part.box, line[place + 1][0].part.box]
     top, bottom = min(other.y for other in beside), max(other.y + other.height for other in beside)
     return (top - box.y) + (box.y + box.height - bottom) >= 0.12 * text.band.height
-
-
-def _darkness(part: Part, sheet: Sheet) -> float:
-    """How dark a part is on the page, against the other parts."""
-    box = part.box
-    strokes = sheet.strokes[box.y : box.y + box.height, box.x : box.x + box.width]
-    inked = part.ink[: strokes.shape[0], : strokes.shape[1]] > 0
-    return float(strokes[inked].mean()) if inked.any() else 0.0
 
 
 def is_right_to_left(labels: Sequence[str]) -> bool:

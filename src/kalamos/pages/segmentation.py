@@ -61,6 +61,11 @@ SLANT_COST: Final = 0.15
 CUT_COST: Final = 0.6
 """In nats, for each cut through ink that is one pen wide."""
 
+NARROW_CUT_COST: Final = 2.5
+NARROW_FACTORS: Final = 1.0, 1.6
+"""In nats, for each cut through a part that is no wider than the first of these, times the line's height; a
+part wider than the second may be cut for nothing."""
+
 UNCUT_COST: Final = 0.8
 """In nats, for a place within a character where a cut would have gone through next to no ink."""
 
@@ -90,10 +95,12 @@ class Piece(NamedTuple):
     Attributes:
         part: its ink.
         cut: how much ink the cut to its left went through, in pens' widths; None at a part's left end.
+        narrow: of that cut, in nats, because its part is hardly wider than one character.
     """
 
     part: Part
     cut: float | None = None
+    narrow: float = 0.0
 
 
 class Candidate(NamedTuple):
@@ -134,8 +141,18 @@ def pieces_of(line: TextLine, pen: float, characters: Sequence[float] = ()) -> l
         if len(inside) < 2 and (part.box.width < least or part.box.height < 0.5 * size):
             pieces.append(Piece(part))
         else:
-            pieces += _cut(part, line.band, max(pen, 1.0), inside)
+            # Where characters are known to be, nobody has to guess by the width.
+            narrow = 0.0 if len(characters) else _narrow_cost(part.box.width / size)
+            pieces += [
+                piece._replace(narrow=narrow) for piece in _cut(part, line.band, max(pen, 1.0), inside)
+            ]
     return pieces
+
+
+def _narrow_cost(width: float) -> float:
+    """Return what each cut costs of a part so wide, times the line's height, in nats."""
+    one, two = NARROW_FACTORS
+    return NARROW_CUT_COST * float(np.clip((two - width) / (two - one), 0, 1))
 
 
 def _inside(part: Part, characters: Sequence[float]) -> list[int]:
@@ -251,7 +268,8 @@ def candidates_of(pieces: Sequence[Piece], band: Band) -> list[Candidate]:
             together = join(parts)
             if last > first and together.box.width > MAX_WIDTH_FACTOR * size and piece.cut is None:
                 break
-            ends = 0.0 if pieces[first].cut is None else CUT_COST * pieces[first].cut  # type: ignore[operator]
+            begin = pieces[first]
+            ends = 0.0 if begin.cut is None else CUT_COST * begin.cut + begin.narrow
             following = pieces[last + 1].cut if last + 1 < len(pieces) else None
             whole = pieces[first].cut is None and following is None
             found.append(Candidate(first, last, together, cost + ends, whole))

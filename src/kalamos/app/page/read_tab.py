@@ -48,7 +48,7 @@ from kalamos.app.page.session import LastRead, Session
 from kalamos.errors import CorruptImageError, ImageError, KalamosError, UsageError
 from kalamos.explain import occlusion, overlay
 from kalamos.images import decode_grey
-from kalamos.postprocessing import Inference, predictions_of
+from kalamos.postprocessing import predictions_of
 from kalamos.predict_options import PredictOptions
 from kalamos.predictions import Prediction
 from kalamos.preprocessing.steps import GreyImage
@@ -297,10 +297,7 @@ def inside_html(reader: Recognizer, last: LastRead, stages: Sequence[str], max_p
 def _predict_prepared(reader: Recognizer, prepared: GreyImage, options: PredictOptions) -> Prediction:
     """Do what `Recognizer.predict` does, with an image that is prepared already."""
     rule = reader.answer_rule(options)
-    logits, known = reader.answers([prepared])
-    found = Inference.of_logits(
-        np.zeros(1, np.int64), logits, reader.spec.temperature, rule.class_mask, known
-    )
+    found = reader.infer_prepared([prepared], rule.class_mask)
     [prediction] = predictions_of(found, [None], rule, [prepared])
     return prediction
 
