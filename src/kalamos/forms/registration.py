@@ -242,7 +242,8 @@ class Registrar:
         if why:
             raise UnregisteredError(
                 f"shows another form than {self.template.name!r}: {why}",
-                remedy="read it with its own template, drafted from its image",
+                remedy="read it with its own template, drafted from its image; if it is this form in new "
+                "words, put its new image in the old one's place",
                 fit=found.fit,
             )
 

@@ -1,7 +1,8 @@
 """What tells a scan of another form whose boxes lie where the template has them: its print, and its boxes.
 
-The words of the empty form are looked for on the scan, where they must be, and compared letter by letter; and
-a form that has whole fields of boxes less, though the lines of all others are seen, is another one.
+The words of the empty form are looked for on the scan, where they must be. Those near its boxes are compared
+letter by letter too: forms of one make share half of their words, and others may be made of the same letters.
+And a form that has whole fields of boxes less, though the lines of all others are seen, is another one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from kalamos.forms.geometry import Grey, Matrix
@@ -59,7 +61,7 @@ LETTERS, LETTER_BLUR, LETTER_PLAY = 0.9, 0.6, 1
 the blur, and by how much each may lie elsewhere than the word, in px."""
 
 EDGES: Final = PADDING, PADDING + WORD_GAP[0] // 2 - 1
-"""Px down and across around a word's letters, of which one is compared too; beyond are lines of boxes."""
+"""Px down and across around a word's letters, with one px more: beyond may be lines of boxes."""
 
 SHORTEST_STRETCH, LEAST_SPREAD, INKED = 5, 2.0, 0.3
 """Px of the shortest stretch; the grey levels, as standard deviation, of paper alone; and the share of a
@@ -79,7 +81,7 @@ GOOD_WORDS: Final = 0.75
 FAINT_PRINT: Final = 0.35
 """Of the middling contrast of a scan's words, below which none is there: it is worn off, or covered."""
 
-MOST_OTHER_WORDS, FEWEST_OTHER_WORDS = 0.3, 4
+MOST_OTHER_WORDS, FEWEST_OTHER_WORDS = 0.35, 4
 """The share, and the number, of words that others stand in place of, from which on it is another form. A form
 may have a name, a date and a number printed on each sheet."""
 
@@ -229,34 +231,30 @@ def _compared(word: Grey, seen: Grey) -> tuple[float, float]:
     Returns:
         How much alike they are, as `SeenWords.letters` has it, and the contrast of what is seen.
     """
-    own, there = (cv2.GaussianBlur(each, (0, 0), LETTER_BLUR).astype(np.float64) for each in (word, seen))
+    own, there = (cv2.GaussianBlur(each, (0, 0), LETTER_BLUR).astype(np.float32) for each in (word, seen))
     down, across = EDGES
     own = own[down:-down, across:-across]
     high, wide = own.shape
-    stretch = max(round(LETTERS * high), SHORTEST_STRETCH)
-
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the mean of each stretch, float64 [W]."""
-        return np.asarray(cv2.blur(values.mean(axis=0)[None], (stretch, 1))[0], np.float64)
-
-    def spread(values: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.sqrt(np.maximum(mean(values * values) - means * means, LEAST_SPREAD**2))
-
-    own_mean = mean(own)
-    own_spread = spread(own, own_mean)
-    alike = np.full(wide, -1.0)
-    for y in range(down - LETTER_PLAY, down + LETTER_PLAY + 1):
-        for x in range(across - LETTER_PLAY, across + LETTER_PLAY + 1):
-            part = there[y : y + high, x : x + wide]
-            part_mean = mean(part)
-            shared = mean(part * own) - part_mean * own_mean
-            alike = np.maximum(alike, shared / (spread(part, part_mean) * own_spread))
     ink = (np.median(own) - own).max(axis=0)
     inked = ink > INKED * ink.max()
     if not inked.any():
         return np.nan, np.nan
     contrast = there[down:-down, across:-across].std() / max(own.std(), LEAST_SPREAD)
-    return float(np.quantile(alike[inked], MOST_LETTERS)), float(contrast)
+    stretch = max(round(LETTERS * high), SHORTEST_STRETCH)
+
+    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the mean of each stretch, float32 [K, W], of values [K, H, W]."""
+        return np.asarray(cv2.blur(values.mean(axis=1), (stretch, 1)), np.float32)
+
+    rows, columns = (slice(edge - LETTER_PLAY, edge + LETTER_PLAY + 1) for edge in EDGES)
+    parts = sliding_window_view(there, own.shape)[rows, columns].reshape(-1, high, wide)
+    letters, parts = own[None] - own.mean(), parts - parts.mean()
+    letters_mean, parts_mean = mean(letters), mean(parts)
+    least = np.float32(LEAST_SPREAD**2)
+    variance = np.maximum(mean(letters**2) - letters_mean**2, least)
+    variances = np.maximum(mean(parts**2) - parts_mean**2, least)
+    alike = (mean(parts * letters) - parts_mean * letters_mean) / np.sqrt(variance * variances)
+    return float(np.quantile(alike.max(axis=0)[inked], MOST_LETTERS)), float(contrast)
 
 
 def lacking_words(seen: SeenWords) -> str:
@@ -268,15 +266,17 @@ def lacking_words(seen: SeenWords) -> str:
     >>> alike = np.array([0.98, 0.95, 0.97, 0.96, 0.7, 0.6, 0.4, 0.7])
     >>> lacking_words(SeenWords(np.full(8, 0.9), alike, np.ones(8)))
     'in place of 4 of the 8 words around its boxes stand others'
-    >>> lacking_words(SeenWords(np.full(8, 0.9), alike[:5], np.ones(5)))
+    >>> lacking_words(SeenWords(np.full(5, 0.9), alike[:5], np.ones(5)))
     ''
     """
-    there, count = int((seen.likeness >= SEEN_WORD).sum()), len(seen.likeness)
-    if count >= FEWEST_WORDS and there < MIN_SEEN_WORDS * count:
-        return f"{there} of the {count} words around its boxes are there"
     compared = np.isfinite(seen.letters)
     letters, contrast = seen.letters[compared], seen.contrast[compared]
-    if len(letters) < FEWEST_WORDS:
+    enough = len(letters) >= FEWEST_WORDS
+    likeness = seen.likeness[compared] if enough else seen.likeness
+    there, count = int((likeness >= SEEN_WORD).sum()), len(likeness)
+    if count >= FEWEST_WORDS and there < MIN_SEEN_WORDS * count:
+        return f"{there} of the {count} words around its boxes are there"
+    if not enough:
         return ""
     printed = contrast >= FAINT_PRINT * np.median(contrast)
     others = int((printed & (letters < OTHER_WORD * np.quantile(letters, GOOD_WORDS))).sum())
