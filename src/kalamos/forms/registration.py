@@ -242,7 +242,8 @@ class Registrar:
         if why:
             raise UnregisteredError(
                 f"shows another form than {self.template.name!r}: {why}",
-                remedy="read it with its own template, drafted from its image",
+                remedy="read it with its own template, drafted from its image; if it is this form in new "
+                "words, put its new image in the old one's place",
                 fit=found.fit,
             )
 
@@ -253,8 +254,8 @@ class Registrar:
             words = self._words[found.page - 1] if found.method != "frames" else None
             boxes = self._boxes[found.page - 1]
             if words is not None and len(words.boxes) >= FEWEST_WORDS:
-                likeness = seen_words(scan, words, found.homography, boxes, np.zeros((len(boxes), 2)))
-                shares.append((float((likeness >= SEEN_WORD).mean()), found))
+                seen = seen_words(scan, words, found.homography, boxes, np.zeros((len(boxes), 2)))
+                shares.append((float((seen.likeness >= SEEN_WORD).mean()), found))
         share, best = max(shares, key=lambda each: each[0], default=(0.0, None))
         return best if share >= ENOUGH_WORDS else None
 

@@ -1,7 +1,8 @@
 """What tells a scan of another form whose boxes lie where the template has them: its print, and its boxes.
 
-The words of the empty form are looked for on the scan, where they must be; and a form that has whole fields
-of boxes less, though the lines of all others are seen, is another one.
+The words of the empty form are looked for on the scan, where they must be. Those near its boxes are compared
+letter by letter too: forms of one make share half of their words, and others may be made of the same letters.
+And a form that has whole fields of boxes less, though the lines of all others are seen, is another one.
 """
 
 from __future__ import annotations
@@ -11,12 +12,22 @@ from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from kalamos.forms.geometry import Grey, Matrix
 from kalamos.forms.outlines import Outlines, middling_side, reduced
 
-__all__ = ["FEWEST_WORDS", "SEEN_WORD", "Words", "lacking_boxes", "lacking_words", "seen_words", "words_of"]
+__all__ = [
+    "FEWEST_WORDS",
+    "SEEN_WORD",
+    "SeenWords",
+    "Words",
+    "lacking_boxes",
+    "lacking_words",
+    "seen_words",
+    "words_of",
+]
 
 WORDS_LONG_SIDE: Final = 1200
 """Px to which the empty form, and the scan made upright, are brought."""
@@ -41,6 +52,39 @@ SEEN_WORD, MIN_SEEN_WORDS, FEWEST_WORDS = 0.82, 0.5, 5
 that must be, and how many it takes to tell. On drawn scans and photographs nearly all of a form's own words
 have 0.9 and more; other words of about their length have mostly 0.5 to 0.8."""
 
+NEAR_BOXES: Final = 6.0
+"""How many shorter sides of a box a word is at most away from one, middle to middle, for its letters to be
+compared: of a footer farther off the boxes do not tell well enough where it lies on a page that bends."""
+
+LETTERS, LETTER_BLUR, LETTER_PLAY = 0.9, 0.6, 1
+"""The stretches of a word that are compared, in its height: each about a letter, and a part of the next one;
+the blur, and by how much each may lie elsewhere than the word, in px."""
+
+EDGES: Final = PADDING, PADDING + WORD_GAP[0] // 2 - 1
+"""Px down and across around a word's letters, with one px more: beyond may be lines of boxes."""
+
+SHORTEST_STRETCH, LEAST_SPREAD, INKED = 5, 2.0, 0.3
+"""Px of the shortest stretch; the grey levels, as standard deviation, of paper alone; and the share of a
+word's darkest ink that a column with a letter in it has."""
+
+MOST_LETTERS: Final = 0.25
+"""The quantile of its stretches' correlations that a word is judged by: of a word that is written over or has
+a stain on it most are as they should be, of another word that begins alike most are not."""
+
+OTHER_WORD: Final = 0.87
+"""Of the correlation of the scan's good words (`GOOD_WORDS`, a quantile), below which another word stands in
+its place. Next to none of a form's own words have less, even on copies of which half of the ink is lost; the
+same letters in another order have 0.7 to 0.85, other words mostly 0.3 to 0.7."""
+
+GOOD_WORDS: Final = 0.75
+
+FAINT_PRINT: Final = 0.35
+"""Of the middling contrast of a scan's words, below which none is there: it is worn off, or covered."""
+
+MOST_OTHER_WORDS, FEWEST_OTHER_WORDS = 0.35, 4
+"""The share, and the number, of words that others stand in place of, from which on it is another form. A form
+may have a name, a date and a number printed on each sheet."""
+
 MISSING_FIT, SEEN_FIT = 0.25, 0.9
 """The share of a field's sides whose lines are seen, up to which its boxes are missing; and that of all other
 fields together, from which on the lines are plain enough to tell."""
@@ -56,11 +100,27 @@ class Words(NamedTuple):
         image: uint8 [H, W], the empty form.
         boxes: int64 [N, 4], x, y, width and height of each, in px of the image.
         units: float64 [2], template units in a px of the image, across and down.
+        near: bool [N], whether each is so near to a field's box that this tells where it lies.
     """
 
     image: Grey
     boxes: NDArray[np.int64]
     units: NDArray[np.float64]
+    near: NDArray[np.bool_]
+
+
+class SeenWords(NamedTuple):
+    """How much the words of an empty form look like themselves on a scan.
+
+    Attributes:
+        likeness: float64 [N], the normalised correlation of each whole word.
+        letters: float64 [N], that of those of its letters that are least alike; NaN where none are compared.
+        contrast: float64 [N], of what the scan has there, as a share of the empty form's; NaN likewise.
+    """
+
+    likeness: NDArray[np.float64]
+    letters: NDArray[np.float64]
+    contrast: NDArray[np.float64]
 
 
 def words_of(empty: Grey, size: tuple[float, float], boxes: NDArray[np.float64]) -> Words:
@@ -89,17 +149,21 @@ def words_of(empty: Grey, size: tuple[float, float], boxes: NDArray[np.float64])
     wide, high_ = stats[:, 2], stats[:, 3]
     wordlike = (wide >= SHORTEST_WORD) & (high_ >= LOWEST_WORD) & (np.maximum(wide, high_) <= LARGEST_WORD)
     stats = stats[wordlike & (high_ < 2 * side)]
+    near = np.zeros(len(stats), bool)
     if len(stats) and len(boxes):
         middles = stats[:, :2] + stats[:, 2:] / 2
         away = np.linalg.norm(middles[:, None] - (boxes / units).mean(axis=1), axis=-1).min(axis=1)
-        stats = stats[np.argsort(away, kind="stable")[:MOST_WORDS]]
-    return Words(image, stats.astype(np.int64).reshape(-1, 4), units)
+        nearest = np.argsort(away, kind="stable")[:MOST_WORDS]
+        stats, near = stats[nearest], away[nearest] <= NEAR_BOXES * side
+        low, high = stats[:, :2], stats[:, :2] + stats[:, 2:]
+        near &= ((low >= PADDING) & (high <= np.array(image.shape[::-1]) - PADDING)).all(axis=1)
+    return Words(image, stats.astype(np.int64).reshape(-1, 4), units, near)
 
 
 def seen_words(
     scan: Grey, words: Words, matrix: Matrix, boxes: NDArray[np.float64], moved: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return how much like itself each word looks on a scan: normalised correlations, float64 [N].
+) -> SeenWords:
+    """Compare each word of an empty form with what a scan has in its place.
 
     Args:
         scan: uint8 [H, W].
@@ -112,8 +176,8 @@ def seen_words(
     height, width = words.image.shape
     to_units = np.diag([*words.units, 1.0])
     middles = boxes.mean(axis=1)
-    likeness = []
-    for x, y, wide, high in words.boxes.tolist():
+    likeness, letters, contrast = [], [], []
+    for (x, y, wide, high), near in zip(words.boxes.tolist(), words.near.tolist(), strict=True):
         edge = PADDING + REACH
         left, top = x - edge, y - edge
         size = wide + 2 * edge, high + 2 * edge
@@ -139,20 +203,86 @@ def seen_words(
         found = cv2.matchTemplate(
             cv2.GaussianBlur(seen, (0, 0), 1.0), cv2.GaussianBlur(word, (0, 0), 1.0), cv2.TM_CCOEFF_NORMED
         )
-        likeness.append(float(np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0).max()))
-    return np.array(likeness)
+        found = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+        likeness.append(float(found.max()))
+        alike = np.nan, np.nan
+        if near and _is_on(scan, to_scan @ np.array([x + wide / 2, y + high / 2, 1.0])):
+            down, across = divmod(int(found.argmax()), found.shape[1])
+            there: Grey = seen[down : down + len(word), across : across + word.shape[1]]  # type: ignore[assignment]
+            alike = _compared(word, there)
+        letters.append(alike[0])
+        contrast.append(alike[1])
+    return SeenWords(np.array(likeness), np.array(letters, np.float64), np.array(contrast, np.float64))
 
 
-def lacking_words(likeness: NDArray[np.float64]) -> str:
-    """Say why words show another form, from what `seen_words` returns; "" where they do not.
+def _is_on(scan: Grey, point: NDArray[np.float64]) -> bool:
+    """Whether a point in homogeneous coordinates lies on a scan."""
+    x, y = point[:2] / point[2]
+    return bool(0 <= x < scan.shape[1] and 0 <= y < scan.shape[0])
 
-    >>> lacking_words(np.array([0.9, 0.99, 0.2, 0.7, 0.9])), lacking_words(np.full(8, 0.2))
-    ('', '0 of the 8 words around its boxes are there')
+
+def _compared(word: Grey, seen: Grey) -> tuple[float, float]:
+    """Compare a word letter by letter with what is seen in its place.
+
+    Args:
+        word: uint8 [H, W], with `PADDING` around it.
+        seen: uint8 [H, W].
+
+    Returns:
+        How much alike they are, as `SeenWords.letters` has it, and the contrast of what is seen.
     """
-    seen = int((likeness >= SEEN_WORD).sum())
-    if len(likeness) < FEWEST_WORDS or seen >= MIN_SEEN_WORDS * len(likeness):
+    own, there = (cv2.GaussianBlur(each, (0, 0), LETTER_BLUR).astype(np.float32) for each in (word, seen))
+    down, across = EDGES
+    own = own[down:-down, across:-across]
+    high, wide = own.shape
+    ink = (np.median(own) - own).max(axis=0)
+    inked = ink > INKED * ink.max()
+    if not inked.any():
+        return np.nan, np.nan
+    contrast = there[down:-down, across:-across].std() / max(own.std(), LEAST_SPREAD)
+    stretch = max(round(LETTERS * high), SHORTEST_STRETCH)
+
+    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the mean of each stretch, float32 [K, W], of values [K, H, W]."""
+        return np.asarray(cv2.blur(values.mean(axis=1), (stretch, 1)), np.float32)
+
+    rows, columns = (slice(edge - LETTER_PLAY, edge + LETTER_PLAY + 1) for edge in EDGES)
+    parts = sliding_window_view(there, own.shape)[rows, columns].reshape(-1, high, wide)
+    letters, parts = own[None] - own.mean(), parts - parts.mean()
+    letters_mean, parts_mean = mean(letters), mean(parts)
+    least = np.float32(LEAST_SPREAD**2)
+    variance = np.maximum(mean(letters**2) - letters_mean**2, least)
+    variances = np.maximum(mean(parts**2) - parts_mean**2, least)
+    alike = (mean(parts * letters) - parts_mean * letters_mean) / np.sqrt(variance * variances)
+    return float(np.quantile(alike.max(axis=0)[inked], MOST_LETTERS)), float(contrast)
+
+
+def lacking_words(seen: SeenWords) -> str:
+    """Say why words show another form; "" where they do not.
+
+    >>> unknown = np.full(8, np.nan)
+    >>> lacking_words(SeenWords(np.full(8, 0.2), unknown, unknown))
+    '0 of the 8 words around its boxes are there'
+    >>> alike = np.array([0.98, 0.95, 0.97, 0.96, 0.7, 0.6, 0.4, 0.7])
+    >>> lacking_words(SeenWords(np.full(8, 0.9), alike, np.ones(8)))
+    'in place of 4 of the 8 words around its boxes stand others'
+    >>> lacking_words(SeenWords(np.full(5, 0.9), alike[:5], np.ones(5)))
+    ''
+    """
+    compared = np.isfinite(seen.letters)
+    letters, contrast = seen.letters[compared], seen.contrast[compared]
+    enough = len(letters) >= FEWEST_WORDS
+    likeness = seen.likeness[compared] if enough else seen.likeness
+    there, count = int((likeness >= SEEN_WORD).sum()), len(likeness)
+    if count >= FEWEST_WORDS and there < MIN_SEEN_WORDS * count:
+        return f"{there} of the {count} words around its boxes are there"
+    if not enough:
         return ""
-    return f"{seen} of the {len(likeness)} words around its boxes are there"
+    printed = contrast >= FAINT_PRINT * np.median(contrast)
+    others = int((printed & (letters < OTHER_WORD * np.quantile(letters, GOOD_WORDS))).sum())
+    if others < FEWEST_OTHER_WORDS or others < MOST_OTHER_WORDS * len(letters):
+        return ""
+    return f"in place of {others} of the {len(letters)} words around its boxes stand others"
 
 
 def lacking_boxes(scan: Grey, outlines: Outlines, counts: Sequence[int]) -> str:
