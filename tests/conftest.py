@@ -6,6 +6,7 @@ format and takes seconds to learn, so that every step from a data folder to a mo
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import pickle
@@ -41,6 +42,8 @@ OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # WebAssembly as its first compiler makes it: the second one takes longer than all that a test computes.
+    "--js-flags=--liftoff-only",
     # A camera that shows a test picture, and nobody to ask whether it may.
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
@@ -59,6 +62,20 @@ collect_ignore = [] if find_spec("torch") else ["learn"]
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     compile_a_share(session.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Leave what is imported and collected to no garbage collection: it stays, and is millions of objects.
+
+    To look through them takes a second each time, and tests that end a server ask for it.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
