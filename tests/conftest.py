@@ -6,12 +6,17 @@ format and takes seconds to learn, so that every step from a data folder to a mo
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import pickle
 import shutil
 import struct
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +26,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
-from tests.workers import compile_a_share, made_once
+from tests.workers import begin_with_long_ones, compile_a_share, made_once
 
 from kalamos.alphabets import DIGITS
 from kalamos.datasets import Dataset, Split, load_dataset
@@ -41,6 +46,8 @@ OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # WebAssembly as its first compiler makes it: the second one takes longer than all that a test computes.
+    "--js-flags=--liftoff-only",
     # A camera that shows a test picture, and nobody to ask whether it may.
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
@@ -59,6 +66,50 @@ collect_ignore = [] if find_spec("torch") else ["learn"]
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     compile_a_share(session.config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    begin_with_long_ones(config, items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Leave what is imported and collected to no garbage collection: it stays, and is millions of objects.
+
+    To look through them takes a second each time, and tests that end a server ask for it.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exporter_table_made_once() -> Iterator[None]:
+    """Let all exports of this process share PyTorch's table of what is written as what in ONNX.
+
+    Each one would parse 500 functions for it, which takes as long as all else in exporting a small network.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or find_spec("onnxscript") is None:
+        yield
+        return
+    export, made = torch.onnx.export, []
+
+    def quick_export(*arguments: Any, **options: Any) -> Any:
+        if not made:
+            made.append(True)
+            with suppress(ImportError, AttributeError):  # private; without it each export makes one
+                registry = import_module("torch.onnx._internal.exporter._registration").ONNXRegistry
+                patch.setattr(registry, "from_torchlib", staticmethod(cache(registry.from_torchlib)))
+        return export(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", quick_export)
+        yield
 
 
 @pytest.fixture(scope="session")

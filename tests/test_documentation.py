@@ -123,6 +123,7 @@ def test_all_that_is_left_out_is_on_a_page() -> None:
     assert [begin for begin in LEFT_OUT if not any(command.startswith(begin) for command in shown)] == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name != "posix", reason="the blocks are for a POSIX shell")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_the_page_works_as_pasted(page: str, tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def created_elsewhere(trace: str) -> list[str]:
 
 
 # One test a command: each runs for seconds, and tests are spread over processes that share no fixture.
+@pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_leaves_nothing_and_reaches_nobody(name: str, characters: Path, tmp_path: Path) -> None:
     """Nothing in the home or the temporary folder; under strace, no socket beyond loopback, no name looked
@@ -210,6 +211,7 @@ def test_a_command_leaves_nothing_and_reaches_nobody(name: str, characters: Path
     assert left_in(tmp_path) == []
     if trace is not None:
         assert "openat(" in trace  # it did trace
+        assert ".pyi" not in trace  # Gradio's stubs
         assert reached(trace) == []
         assert created_elsewhere(trace) == []
     shutil.rmtree(tmp_path / "work")

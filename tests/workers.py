@@ -1,4 +1,4 @@
-"""What the worker processes of pytest-xdist make once for all: compiled test modules, expensive files."""
+"""What the worker processes of pytest-xdist make once for all, and in what order they run the tests."""
 
 from __future__ import annotations
 
@@ -41,6 +41,27 @@ def compile_a_share(config: pytest.Config) -> None:
             compiled.parent.mkdir(parents=True, exist_ok=True)
             source_hash, code = _rewrite_test(module, config)
             _write_pyc(config.stash[assertstate_key], code, source_hash, compiled)
+
+
+def begin_with_long_ones(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put tests that are marked `long` before the others, in each worker's share of all.
+
+    One that is begun late runs for a minute when all others are over, and the other processors idle.
+    """
+    count = getattr(config, "workerinput", {}).get("workercount", 1)
+    if count == 1:
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in reversed(items) if not item.get_closest_marker("long")]
+    if len(long) > len(others):
+        return
+    ordered: list[pytest.Item] = []
+    for index in range(count):  # as `--dist worksteal` cuts it: what remains, by the workers that remain
+        size = (len(items) - len(ordered)) // (count - index)
+        first = long[index::count]
+        ordered += first
+        ordered += [others.pop() for _ in range(size - len(first))]
+    items[:] = ordered
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

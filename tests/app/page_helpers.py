@@ -80,7 +80,7 @@ def draw(page: Page, *strokes: list[tuple[int, int]], pad: str = "#pad") -> None
         page.mouse.move(box["x"] + start[0] * scale, box["y"] + start[1] * scale)
         page.mouse.down()
         for x, y in others:
-            page.mouse.move(box["x"] + x * scale, box["y"] + y * scale, steps=6)
+            page.mouse.move(box["x"] + x * scale, box["y"] + y * scale, steps=2)
         page.mouse.up()
 
 

@@ -73,6 +73,7 @@ def _check_outputs(notebook: NotebookNode) -> None:
     assert {"look", "curve", "seen", "maps", "confusion", "surest", "reliability"} <= set(pictures)
 
 
+@pytest.mark.long
 def test_runs_on_a_small_subset(mnist: Dataset, tmp_path: Path) -> None:
     before = (FOLDER / "walkthrough.ipynb").read_bytes()
     output = tmp_path / "quick.ipynb"

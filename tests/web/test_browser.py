@@ -34,7 +34,7 @@ def draw(page: Page, points: Points) -> None:
     page.mouse.move(*places[0])
     page.mouse.down()
     for place in places[1:]:
-        page.mouse.move(*place, steps=6)
+        page.mouse.move(*place, steps=2)
     page.mouse.up()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.web.cases import written
-from tests.web.parity import decode, encode
+from tests.web.parity import NODE, decode, encode
 
 from kalamos.evaluation.calibration import fit_known
 from kalamos.finetune import own_alphabet, prototypes
@@ -45,7 +45,7 @@ def in_node(script: str, asked: dict[str, Any], folder: Path) -> Any:
     path = folder / "cases.json"
     path.write_text(json.dumps(asked))
     done = subprocess.run(
-        ["node", Path(__file__).with_name(script), path], capture_output=True, check=False, timeout=300
+        [*NODE, Path(__file__).with_name(script), path], capture_output=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     return json.loads(done.stdout)

@@ -17,8 +17,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import gradio as gr
-
+from kalamos.app._gradio import gr
 from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
 from kalamos.app.page.alphabet_tab import build_alphabet

@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import gradio as gr
-
+from kalamos.app._gradio import gr
 from kalamos.app.page.alphabet_sheets import sheet_pdf, take_sheets
 from kalamos.app.page.context import (
     PRIVATE,

@@ -12,8 +12,7 @@ from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-import gradio as gr
-
+from kalamos.app._gradio import gr
 from kalamos.app.batching import ModelRegistry
 from kalamos.app.errors import Limits
 from kalamos.app.page.html import alphabet_summary, hint_html, problem_html

@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import gradio as gr
-
 from kalamos.alphabets import Alphabet
+from kalamos.app._gradio import gr
 from kalamos.app.page.context import Context
 from kalamos.app.page.html import render
 from kalamos.app.page.session import SavedExample, Session, TaughtModelRegistry, checked_label

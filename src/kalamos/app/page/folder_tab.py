@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
-import gradio as gr
-
+from kalamos.app._gradio import gr
 from kalamos.app.errors import Limits
 from kalamos.app.page.context import (
     PRIVATE,

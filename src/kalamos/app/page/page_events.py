@@ -14,8 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
-import gradio as gr
-
+from kalamos.app._gradio import gr
 from kalamos.app.page.box_corrections import correct_box, keep_example, reset_box, settle_field
 from kalamos.app.page.context import Context
 from kalamos.app.page.corrections import NO_QUESTION, question

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-import gradio as gr
-
+from kalamos.app._gradio import gr
 from kalamos.app.page.context import (
     PRIVATE,
     QUIET,

@@ -12,9 +12,9 @@ from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
 import cv2
-import gradio as gr
 import numpy as np
 
+from kalamos.app._gradio import gr
 from kalamos.app.page.context import (
     ASSETS,
     QUIET,

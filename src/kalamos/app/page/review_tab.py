@@ -9,8 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import gradio as gr
-
+from kalamos.app._gradio import gr
 from kalamos.app.page.context import PRIVATE, QUIET, Context, choices, saves_file
 from kalamos.app.page.corrections import (
     NO_QUESTION,
