@@ -272,10 +272,14 @@ def lacking_words(seen: SeenWords) -> str:
     compared = np.isfinite(seen.letters)
     letters, contrast = seen.letters[compared], seen.contrast[compared]
     enough = len(letters) >= FEWEST_WORDS
-    likeness = seen.likeness[compared] if enough else seen.likeness
-    there, count = int((likeness >= SEEN_WORD).sum()), len(likeness)
-    if count >= FEWEST_WORDS and there < MIN_SEEN_WORDS * count:
-        return f"{there} of the {count} words around its boxes are there"
+    every = [seen.likeness[compared], seen.likeness] if enough else [seen.likeness]
+    # Both: those near the boxes may be blurred, those far off be a picture's, or a table's.
+    there = [int((likeness >= SEEN_WORD).sum()) for likeness in every]
+    if all(
+        len(likeness) >= FEWEST_WORDS and count < MIN_SEEN_WORDS * len(likeness)
+        for likeness, count in zip(every, there, strict=True)
+    ):
+        return f"{there[0]} of the {len(every[0])} words around its boxes are there"
     if not enough:
         return ""
     printed = contrast >= FAINT_PRINT * np.median(contrast)

@@ -38,7 +38,7 @@ MIN_SIGN_LOG: Final = math.log(0.5)
 
 LINE_WEIGHT: Final = 2.0
 READER_WEIGHT: Final = 0.25
-WHOLE_WEIGHT: Final = 1.0
+WHOLE_WEIGHT: Final = 1.5
 KNOWN_WEIGHT: Final = 0.1
 """Of the logarithms of what the line recogniser says, of what the model says of a piece, the same of one that
 nothing was cut off, and of its being a character at all: they judge the paths through a line, and labels."""
