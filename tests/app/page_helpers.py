@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import FloatRect, Page
 
 GRADIO_WARNINGS = [
     # Gradio leaves event loops and sockets of its own to the garbage collector,
@@ -66,15 +66,20 @@ def wait(page: Page, selector: str, text: str | re.Pattern[str]) -> str:
     return found.inner_text()
 
 
+def still_box(page: Page, selector: str) -> FloatRect:
+    """Wait until a part of the page lies still, as what is above it may grow; returns its place in px."""
+    found = page.locator(selector)
+    found.scroll_into_view_if_needed()
+    box, before = found.bounding_box(), None
+    while box is None or box != before:
+        page.wait_for_timeout(100)
+        box, before = found.bounding_box(), box
+    return box
+
+
 def draw(page: Page, *strokes: list[tuple[int, int]], pad: str = "#pad") -> None:
     """Draw on a pad, in px of its 320."""
-    canvas = page.locator(f"{pad} canvas")
-    canvas.scroll_into_view_if_needed()
-    box, before = canvas.bounding_box(), None
-    while box != before:  # what is above may still grow: strokes would miss a pad that moves
-        page.wait_for_timeout(100)
-        box, before = canvas.bounding_box(), box
-    assert box is not None
+    box = still_box(page, f"{pad} canvas")
     scale = box["width"] / 320
     for start, *others in strokes:
         page.mouse.move(box["x"] + start[0] * scale, box["y"] + start[1] * scale)

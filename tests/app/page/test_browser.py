@@ -20,6 +20,7 @@ from tests.app.page_helpers import (
     give_picture,
     png,
     read_zip,
+    still_box,
     tab,
     type_label,
     wait,
@@ -53,8 +54,7 @@ def test_a_seven_drawn_with_the_mouse_is_read(open_page: Open) -> None:
 
 def test_it_is_read_while_one_draws_and_strokes_are_undone(open_page: Open) -> None:
     page = open_page()
-    box = page.locator("#pad canvas").bounding_box()
-    assert box is not None
+    box = still_box(page, "#pad canvas")
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2 - 5, box["y"] + 270, steps=10)
