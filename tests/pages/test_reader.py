@@ -271,3 +271,9 @@ def test_no_letter_is_cut_in_two_and_two_that_touch_are(capitals: PageReader) ->
     joined = paper(300, 700)
     write(joined, "HE", 80, 160, size=3, pitch=36)
     assert capitals.read_image(joined).text == "HE"
+
+
+def test_beside_writing_a_line_without_a_likely_character_is_none(capitals: PageReader) -> None:
+    # Above the sheet, where it meets the table, the ink finder sees a stroke.
+    page = capitals.read("samples-pages/letters.jpg")
+    assert page.text == "THE QUICK BROWN\nFOX JUMPS OVER\nA LAZY DOG"

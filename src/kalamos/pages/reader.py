@@ -53,6 +53,7 @@ from kalamos.pages.segmentation import (
 )
 from kalamos.pages.segmentation import Candidate as Group
 from kalamos.pages.writing import (
+    LIKELY,
     MIN_SIGN_DARKNESS,
     MIN_VOTES,
     SURE,
@@ -374,6 +375,11 @@ class PageReader:
                 characters = vouched([judged[each] for each in chosen])
             pairs = list(zip([row[each] for each in chosen], characters, strict=True))
             decoded.append(self._told_signs(pairs, line, sheet))
+        best = [
+            max((_probability(answer) for _, answer in line if answer.top), default=0.0) for line in decoded
+        ]
+        if max(best, default=0.0) >= SURE:  # beside writing, a line without a likely character is none
+            decoded = [line for line, most in zip(decoded, best, strict=True) if most >= LIKELY]
         gaps = [
             after.part.box.x - before.part.right
             for line in decoded

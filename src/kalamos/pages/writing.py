@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from kalamos.pages.parts import Part, Sheet
 
-__all__ = ["MIN_SIGN_DARKNESS", "MIN_VOTES", "SURE", "darkness", "parts_of_writing", "typical_height"]
+__all__ = [
+    "LIKELY",
+    "MIN_SIGN_DARKNESS",
+    "MIN_VOTES",
+    "SURE",
+    "darkness",
+    "parts_of_writing",
+    "typical_height",
+]
 
 SURE: Final = 0.5
 """The probability from which on a part is taken for a character by itself."""
