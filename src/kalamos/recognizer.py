@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.alphabets import BASE_LABELS, ClassMask
-from kalamos.capital_shapes import bars_as_capitals
+from kalamos.capital_shapes import bars_as_capitals, labels_without_small_l
 from kalamos.errors import ImageError, ModelFileError, NoInkError, PreprocessingError, UsageError
 from kalamos.images import MAX_PIXELS
 from kalamos.images.files import display_name
@@ -446,10 +446,10 @@ class Recognizer:
             )
         logits, known = self.answers([*ready.values()])
         found = Inference.of_logits(rows, logits, self.spec.temperature, class_mask, known)
-        if class_mask is None or "L" not in class_mask.only_capitals:
+        asked = labels_without_small_l(class_mask)
+        if asked is None:
             return found
-        asked = [class_mask.labels] * len(ready)
-        return bars_as_capitals(found, [*ready.values()], class_mask.labels, asked)
+        return bars_as_capitals(found, [*ready.values()], asked, [asked] * len(ready))
 
     def _prepare_all(
         self,

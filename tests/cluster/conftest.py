@@ -1,4 +1,4 @@
-"""A Ray cluster of two processors for all tests here, and 8,000 small images.
+"""A Ray cluster of two processors for all tests here, and 20,000 small images.
 
 The cluster is started as an administrator would, with `ray start`: a test that had to start its own would
 wait as long for it as for all of its work.
@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 import pytest
 
-IMAGES = 8_000
+IMAGES = 20_000
 
 # Without Ray's tokens: where one lies in the user's home, the tests would depend on it.
 ENVIRONMENT = {
@@ -114,8 +114,8 @@ def kalamos() -> Command:
 
 
 @pytest.fixture(scope="session")
-def digits_8k(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """8,000 pages of a digit, no two alike, and among them forty files that cannot be read."""
+def digits_20k(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20,000 pages of a digit, no two alike, and among them a hundred files that cannot be read."""
     folder = tmp_path_factory.mktemp("digits")
     generator = np.random.default_rng(11)
     glyphs = []

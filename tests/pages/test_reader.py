@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 import kalamos
 from kalamos.errors import CorruptImageError, UsageError
 from kalamos.pages import Page, PageReader
+from kalamos.pages.page import Box
+from kalamos.pages.parts import Part
 from kalamos.pages.reader import is_right_to_left
+from kalamos.pages.writing import parts_of_writing
 from kalamos.predict_options import PredictOptions
 
 Grey = NDArray[np.uint8]
@@ -277,3 +280,11 @@ def test_beside_writing_a_line_without_a_likely_character_is_none(capitals: Page
     # Above the sheet, where it meets the table, the ink finder sees a stroke.
     page = capitals.read("samples-pages/letters.jpg")
     assert page.text == "THE QUICK BROWN\nFOX JUMPS OVER\nA LAZY DOG"
+
+
+def test_faint_specks_on_a_crop_that_is_all_beside_its_letter_are_no_dust_of_the_page() -> None:
+    letter = Part(Box(8, 8, 30, 40), np.full((40, 30), 255, np.uint8))
+    specks = [Part(Box(x, 50, 2, 2), np.full((2, 2), 255, np.uint8)) for x in range(0, 42, 3)]
+    parts = [letter, *specks]
+    faint = [200.0, *[10.0] * len(specks)]
+    assert parts_of_writing(parts, [0.9, *[0.0] * len(specks)], faint, 40.0, (60, 48)) == [letter]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kalamos._version import __version__
 from kalamos.alphabets import Alphabet, restrict
+from kalamos.capital_shapes import labels_without_small_l
 from kalamos.errors import FormError, ImageError, KalamosError
 from kalamos.forms.boxes import READ_AS_BLANK
 from kalamos.forms.cutting import MARGIN, cut_boxes
@@ -80,7 +81,7 @@ class _Model:
     rule: AnswerRule
     allowed: tuple[frozenset[str] | None, ...]
     """The labels that may be in each box; None for all."""
-    capitals: tuple[frozenset[str] | None, ...]
+    capitals: tuple[tuple[str, ...] | None, ...]
     """Likewise, of boxes that may have an L and no l; None for others."""
 
     @property
@@ -146,11 +147,7 @@ class FormReader:
             raise FormError(f"field {field.name!r}: {error.problem}", remedy=error.remedy) from error
         rule = reader.answer_rule(PredictOptions())._replace(top_k=len(reader.labels))
         allowed = tuple(None if mask is None else frozenset(mask.labels) for mask in masks)
-        capitals = tuple(
-            labels if mask is not None and "L" in mask.only_capitals else None
-            for mask, labels in zip(masks, allowed, strict=True)
-        )
-        return _Model(reader, rule, allowed, capitals)
+        return _Model(reader, rule, allowed, tuple(map(labels_without_small_l, masks)))
 
     def read(self, *scans: ImageSource | NamedImage) -> FilledForm:
         """Read one form: a scan for each of its pages, in any order.

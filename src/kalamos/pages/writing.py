@@ -160,15 +160,17 @@ def _largest_dust(
         height: of the writing, in px.
         shape: of the sheet.
     """
-    near = {part.box for part in kept}
+    # By place alone: faint specks beside characters are not kept, and say nothing of the rest of the page.
     far = [
-        _size(part) for part in parts if part.box not in near and _size(part) <= MAX_DUST_FRACTION * height
+        _size(part)
+        for part in parts
+        if _size(part) <= MAX_DUST_FRACTION * height and not _is_near(part, characters, height)
     ]
     if len(far) < MIN_DUST:
         return 0
     largest = int(np.quantile(far, DUST_QUANTILE))
     beside = np.zeros(shape, np.uint8)
-    across, down = round(MAX_NEARBY_FACTOR * height), round(MAX_ABOVE_FACTOR * height)
+    across, down = int(MAX_NEARBY_FACTOR * height), int(MAX_ABOVE_FACTOR * height)
     for x, y, width, tall in np.rint(characters).astype(int).tolist():
         beside[max(0, y - down) : y + tall + down, max(0, x - across) : x + width + across] = 1
     area = float(beside.mean())
