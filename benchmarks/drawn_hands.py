@@ -1,4 +1,4 @@
-"""Hands and pens of drawn forms: glyphs of test splits that nothing was trained on, written by another pen.
+"""Hands and pens of drawn forms: glyphs that nothing was trained on, written by another pen.
 
 A glyph of 28 px is enlarged to a canvas of 112 px and cut to a shape of black and white; the shape is thinned
 to its middle line, the line is followed by a nib (an ellipse), and what of the shape was thicker than its
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.datasets import Split, load_dataset
+from kalamos.datasets.splits import stratified_split
 
 __all__ = [
     "ARABIC",
@@ -28,6 +29,7 @@ __all__ = [
     "Glyph",
     "Hands",
     "Pen",
+    "development_hands",
     "held_out_hands",
     "random_pen",
     "stamp",
@@ -54,6 +56,10 @@ DOT_PENS = 1.25
 
 DESKEWED_NARROW, DESKEWED_WIDE = 0.3, 0.4
 """Width of a bar's ink and of an L's, as shares of their height, once their slant is taken away."""
+
+VALIDATION_FRACTIONS: Final = {"mnist": 0.05, "emnist-47": 0.05, "ahcd": 0.03}
+VALIDATION_SEED: Final = 42
+"""Of training images, the part that the recipes of the shipped models hold out, and by which seed."""
 
 
 class Glyph(NamedTuple):
@@ -89,13 +95,28 @@ class Hands:
 def held_out_hands() -> Hands:
     """Load digits (MNIST), capitals (EMNIST-47) and Arabic letters (AHCD) of test splits.
 
-    EMNIST's merged classes hold small letters too. Who fills a box with capitals writes no l for an L and
-    dots no I, and no reader could tell them: those are left out (`_is_capital`).
+    Raises:
+        DatasetError: a dataset is absent.
+    """
+    return _hands(*(_test_split(name) for name in ("mnist", "emnist-47", "ahcd")))
+
+
+@cache
+def development_hands() -> Hands:
+    """Load those of the validation parts: no model learnt from them, and they may be looked at at any time.
 
     Raises:
         DatasetError: a dataset is absent.
     """
-    digits, letters, arabic = (_test_split(name) for name in ("mnist", "emnist-47", "ahcd"))
+    return _hands(*(_validation_part(name, fraction) for name, fraction in VALIDATION_FRACTIONS.items()))
+
+
+def _hands(digits: Split, letters: Split, arabic: Split) -> Hands:
+    """Put the glyphs of three datasets together.
+
+    EMNIST's merged classes hold small letters too. Who fills a box with capitals writes no l for an L and
+    dots no I, and no reader could tell them: those are left out (`_is_capital`).
+    """
     pools = {label: digits.images[digits.labels == value] for value, label in enumerate(DIGITS)}
     for value, label in enumerate(CAPITALS, len(DIGITS)):
         images = letters.images[letters.labels == value]
@@ -109,6 +130,12 @@ def _test_split(name: str) -> Split:
     split = load_dataset(name).test
     assert split is not None  # noqa: S101  (all three have an official one)
     return split
+
+
+def _validation_part(name: str, fraction: float) -> Split:
+    split = load_dataset(name).train
+    _, rows = stratified_split(split.labels, fraction, VALIDATION_SEED)
+    return Split(split.images[rows], split.labels[rows])
 
 
 def _is_capital(label: str, image: NDArray[np.uint8]) -> bool:

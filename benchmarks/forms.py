@@ -1,11 +1,12 @@
 """How well drawn forms and pages are read: scans and photographs, lines, an alphabet, words, numbers.
 
-Usage: python benchmarks/forms.py [--write] [--sheets] [--n 20] [--only NAME ...]
+Usage: python benchmarks/forms.py [--write | --development] [--sheets] [--n 20] [--only NAME ...]
 Needs MNIST, EMNIST and AHCD in the data folder: the hands are those of their test splits, and papers and
 cameras are drawn by code that no training uses (`drawn_forms`, `drawn_pages`). Prints what is read of each
 kind, and the figures that are wanted; `--write` keeps them in docs/forms.json and in docs/results.md;
 `--sheets` draws what was misread to build/forms-read. `--n` are the sheets or pages of each kind, of forms
-with check digits three times as many; `--only` names contents.
+with check digits three times as many; `--only` names contents. `--development` draws other forms and pages,
+by the hands of the validation parts: for looking and choosing.
 """
 
 from __future__ import annotations
@@ -25,8 +26,17 @@ from typing import Final, NamedTuple, Self, TypeVar
 import cv2
 import numpy as np
 from drawn_camera import PHOTOGRAPHS, SCANS
-from drawn_forms import FilledSheet, box_labels, draw_sheet, overlay
-from drawn_hands import ARABIC, CAPITALS, DIGITS, held_out_hands, random_pen, write
+from drawn_forms import SHEETS_A_FORM, FilledSheet, box_labels, draw_sheet, overlay
+from drawn_hands import (
+    ARABIC,
+    CAPITALS,
+    DIGITS,
+    Hands,
+    development_hands,
+    held_out_hands,
+    random_pen,
+    write,
+)
 from drawn_pages import PAGES, DrawnPage, draw_page
 from drawn_templates import CONTENTS, MM
 from numpy.typing import NDArray
@@ -358,22 +368,29 @@ class Figure(NamedTuple):
     most: bool = False
 
 
-def sheets_of(content: str, kinds: Iterable[str], each: int) -> Iterator[FilledSheet]:
-    for kind in kinds:
-        for number in range(each * (CHECKED_TIMES if content == "checked" else 1)):
-            # Twenty numbers share a form: take two of each.
-            yield draw_sheet(kind, content, number // 2 * 20 + number % 2)
+class Drawing(NamedTuple):
+    """Who fills forms and writes pages, and from which numbers on they are drawn."""
+
+    hands: Hands
+    first_sheet: int = 0
+    first_page: int = 0
+
+    def sheets(self, content: str, kinds: Iterable[str], each: int) -> Iterator[FilledSheet]:
+        for kind in kinds:
+            for number in range(each * (CHECKED_TIMES if content == "checked" else 1)):
+                # Twenty numbers share a form: take two of each.
+                seed = self.first_sheet + number // 2 * SHEETS_A_FORM + number % 2
+                yield draw_sheet(kind, content, seed, hands=self.hands)
+
+    def pages(self, content: str, kinds: Iterable[str], each: int) -> Iterator[DrawnPage]:
+        for kind in kinds:
+            for number in range(self.first_page, self.first_page + each):
+                yield draw_page(content, kind, number, hands=self.hands)
 
 
-def pages_of(content: str, kinds: Iterable[str], each: int) -> Iterator[DrawnPage]:
-    for kind in kinds:
-        for number in range(each):
-            yield draw_page(content, kind, number)
-
-
-def score_alone(model: str, labels: str, charset: str) -> Figure:
+def score_alone(model: str, labels: str, charset: str, hands: Hands) -> Figure:
     """Read the same hands' ink, cut out, with nothing around it: what the recogniser alone can do."""
-    generator, hands = np.random.default_rng(23), held_out_hands()
+    generator = np.random.default_rng(23)
     truth = [labels[number % len(labels)] for number in range(CROPS)]
     crops = []
     for label in truth:
@@ -500,7 +517,9 @@ def pages_table(pages: Mapping[tuple[str, str], PageTally]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="keep the tables in docs/")
+    use = parser.add_mutually_exclusive_group()
+    use.add_argument("--write", action="store_true", help="keep the tables in docs/")
+    use.add_argument("--development", action="store_true", help="other forms and pages, by validation hands")
     parser.add_argument("--sheets", action="store_true", help="draw what was misread to build/forms-read")
     parser.add_argument("--n", type=int, default=20, help="sheets or pages of each kind")
     parser.add_argument(
@@ -508,21 +527,27 @@ def main() -> None:
     )
     given = parser.parse_args()
     seen = SHEETS if given.sheets else None
+    drawing = Drawing(held_out_hands())
+    page_kinds = PHOTOGRAPHS
+    if given.development:
+        drawing = Drawing(development_hands(), first_sheet=10_000, first_page=500)
+        page_kinds = SCANS + PHOTOGRAPHS
     forms: dict[tuple[str, str], SheetTally] = {}
     pages: dict[tuple[str, str], PageTally] = {}
     for content in given.only:
-        for kind in SCANS + PHOTOGRAPHS if content in CONTENTS else PHOTOGRAPHS:
+        for kind in SCANS + PHOTOGRAPHS if content in CONTENTS else page_kinds:
             if content in CONTENTS:
-                drawn = sheets_of(content, [kind], given.n)
+                drawn = drawing.sheets(content, [kind], given.n)
                 forms[content, kind] = score_sheets(read_sheet, drawn, seen=seen)
                 row = forms_table({(content, kind): forms[content, kind]})
             else:
-                pages[content, kind] = score_pages(read_page, pages_of(content, [kind], given.n), seen=seen)
+                written = drawing.pages(content, [kind], given.n)
+                pages[content, kind] = score_pages(read_page, written, seen=seen)
                 row = pages_table({(content, kind): pages[content, kind]})
             print(row.splitlines()[-1], flush=True)
     figures = [*sheet_figures(forms), *page_figures(pages)]
     figures += [
-        score_alone(model, labels, charset)
+        score_alone(model, labels, charset, drawing.hands)
         for content, labels, model, charset in ALONE
         if content in given.only
     ]

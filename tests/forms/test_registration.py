@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from kalamos.errors import FormError, ImageError, InvalidArrayError, UnregisteredError
 from kalamos.forms.field_list import parse_fields
 from kalamos.forms.frames import find_frames, match_boxes
+from kalamos.forms.geometry import project
 from kalamos.forms.layout import layout_fields
 from kalamos.forms.outlines import find_outlines
 from kalamos.forms.registration import Registrar, Registration, refine, refine_fields, register
@@ -398,6 +399,25 @@ def test_boxes_are_matched_in_any_turn_size_and_lean(degrees: float, scale: floa
     )
     assert np.median(off) < 2 * scale
     assert len(best.boxes) >= len(kept) - 2
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_rows_that_end_elsewhere_are_told_upside_down(degrees: int) -> None:
+    rows = [(y, count) for y, count in ((400, 10), (610, 7), (820, 11), (1030, 12))]
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    boxes = np.array(
+        [corners * (60, 78) + (420 + 60 * i, y) for y, count in rows for i in range(count)], float
+    )
+    rng = np.random.default_rng(1)
+    middles = boxes.mean(axis=1, keepdims=True)
+    inside = middles + (boxes - middles) * (0.87, 0.9)  # a contour is the inside of the line
+    letters = rng.uniform(200, 1500, (90, 1, 2)) + rng.uniform(-1, 1, (90, 4, 2)) * 8 + corners * (20, 26)
+    turn = np.deg2rad(degrees)
+    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    frames = np.concatenate([letters, inside[rng.random(len(boxes)) < 0.8]]) @ linear.T + 2400
+    best, *_ = match_boxes(boxes, frames.astype(np.float32))
+    off = np.linalg.norm(project(best.homography, boxes) - (boxes @ linear.T + 2400), axis=-1)
+    assert off.max() < 8
 
 
 def test_too_few_boxes_or_frames_are_no_match() -> None:

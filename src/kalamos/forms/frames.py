@@ -36,20 +36,28 @@ MAX_FRAMES: Final = 1500
 STRAIGHTNESS: Final = 0.04
 """The share of a contour's length by which it may leave the quadrilateral's sides."""
 
-SEEDS: Final = 14
+SEEDS: Final = 20
 """Frames from which the search starts: that all of them are none of the form's boxes is unlikely."""
 
-NEIGHBOURS: Final = (10, 28)
-"""Boxes around the first one that must be found, and then those by which a place is judged."""
+NEIGHBOURS: Final = (10, 28, 100)
+"""Boxes around the first one that a place is judged by, in each of three rounds. Rows of boxes lie like
+others that are a box farther on, or upside down: only where all of them begin and end tells."""
+
+KEPT: Final = (1200, 300, 40)
+"""The most likely places after each of the rounds."""
 
 CATCH: Final = 0.3
 """How far a frame may be from where a box is expected, in the frame's shorter sides."""
 
-GROWN: Final = 40
-"""The places, of many, that are pursued over the whole page."""
+RESCALED: Final = 0.8, 1.25
+"""How much smaller or larger than its box a frame may be: it is the inside or the outside of its lines."""
 
 SIMILAR: Final = 0.3
-"""By how much the logarithms of alike frames' areas may differ; by twice that, of a frame's and its box's."""
+"""Half of that by which the logarithms of a frame's area and its box's may differ."""
+
+SAME_SIDES: Final = 0.15
+"""By how much the logarithms of the sides of two boxes next to each other may differ, and of a box's opposite
+sides."""
 
 LARGEST_STRETCH: Final = 1.7
 """How much a page may be longer in one direction than in the other: by perspective, or fed askew."""
@@ -179,14 +187,18 @@ class _Chart:
         self.frames = frames
         self.middles = frames.mean(axis=1).astype(np.float64)
         lengths = np.linalg.norm(frames - np.roll(frames, -1, axis=1), axis=-1)
-        self.sides = np.minimum(lengths[:, 0] + lengths[:, 2], lengths[:, 1] + lengths[:, 3]) / 2
+        pairs = np.stack([lengths[:, :2], lengths[:, 2:]])
+        both = np.sort(pairs.mean(axis=0), axis=1)  # [M, 2], the shorter sides and the longer ones
+        self.sides = both[:, 0]
         self.areas = np.array([cv2.contourArea(frame) for frame in frames])
         self.cell = max(float(np.median(self.sides)) / 8, 1.0)
         self.origin = self.middles.min(axis=0) - 40 * self.cell
         size = np.ceil((np.ptp(self.middles, axis=0) + 80 * self.cell) / self.cell).astype(int) + 1
-        logs = np.log(self.areas)
-        self.alike = (np.abs(logs[:, None] - logs) < SIMILAR).sum(axis=1)
-        """How many frames are as large as each."""
+        logs = np.log(both)
+        regular = (np.abs(np.diff(np.log(pairs), axis=0))[0] < SAME_SIDES).all(axis=1)
+        same = (np.abs(logs[:, None] - logs) < SAME_SIDES).all(axis=2) & regular
+        self.alike = same.sum(axis=1) * regular
+        """How many frames are as wide and as high as each: boxes are, and scraps of letters are not."""
         self.index = np.full((int(size[1]), int(size[0])), -1, np.int32)
         for number in np.argsort(self.alike, kind="stable").tolist():  # boxes of a form over odd ones
             x, y = np.rint((self.middles[number] - self.origin) / self.cell).astype(int).tolist()
@@ -223,13 +235,13 @@ def _candidates(
     affine, first = affine[likely], first[likely]
     if not len(affine):
         return []
-    for count in NEIGHBOURS:
+    for count, kept in zip(NEIGHBOURS, KEPT, strict=True):
         around = near[first, 1 : count + 1]
         expected = np.einsum("hij,hkj->hki", affine[:, :, :2], middle_box[around]) + affine[:, None, :, 2]
         scales = np.abs(np.linalg.det(affine[:, :, :2]))
         hits = chart.at(expected, scales[:, None] * sizes[around])
         share = (hits >= 0).mean(axis=1)
-        order = np.argsort(-share, kind="stable")[: GROWN * (8 if count == NEIGHBOURS[0] else 1)]
+        order = np.argsort(-share, kind="stable")[:kept]
         affine, first, around, hits = affine[order], first[order], around[order], hits[order]
         affine = _refitted(affine, middle_box[around], chart.middles[hits], hits >= 0)
     return list(zip(affine, first.tolist(), strict=True))
@@ -250,15 +262,40 @@ def _refitted(
     known: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Fit each affine map [H, 2, 3] to its points [H, K, 2], held by what it was where they are few."""
+    affine = _rescaled(affine, sources, targets, known)
     # What the map itself says counts as a faint observation of every point, which keeps it from tipping over.
     told = np.einsum("hij,hkj->hki", affine[:, :, :2], sources) + affine[:, None, :, 2]
     weights = np.where(known, 1.0, 0.02)
     goals = np.where(known[..., None], targets, told)
     design = np.concatenate([sources, np.ones((*sources.shape[:2], 1))], axis=2)
+    # Points all in a row say nothing of one direction: the map's change is fitted, and kept small there.
     normal = np.einsum("hki,hk,hkj->hij", design, weights, design)
     normal += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(3)
-    right = np.einsum("hki,hk,hkj->hij", design, weights, goals)
-    return np.linalg.solve(normal, right).transpose(0, 2, 1)
+    right = np.einsum("hki,hk,hkj->hij", design, weights, goals - told)
+    return affine + np.linalg.solve(normal, right).transpose(0, 2, 1)
+
+
+def _rescaled(
+    affine: NDArray[np.float64],
+    sources: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    known: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Scale each affine map [H, 2, 3] about its points [H, K, 2], to the distances between them.
+
+    A frame is the inside of its box's lines, and so too small; a row of boxes tells nothing but by its length
+    how far away the next row is.
+    """
+    weights = (known / np.maximum(known.sum(axis=1, keepdims=True), 1))[..., None]
+    start, end = ((weights * points).sum(axis=1, keepdims=True) for points in (sources, targets))
+    told = np.einsum("hij,hkj->hki", affine[:, :, :2], sources - start)
+    spread = (weights * told**2).sum(axis=(1, 2))
+    shared = (weights * told * (targets - end)).sum(axis=(1, 2))
+    scale = np.where((known.sum(axis=1) > 1) & (spread > 0), shared / np.maximum(spread, 1e-9), 1.0)
+    linear = affine[:, :, :2] * np.clip(scale, *RESCALED)[:, None, None]
+    shift = end - np.einsum("hij,hkj->hki", linear, start)
+    rescaled = np.concatenate([linear, shift.transpose(0, 2, 1)], axis=2)
+    return np.where(known.any(axis=1).reshape(-1, 1, 1), rescaled, affine)
 
 
 def _grow(
@@ -281,7 +318,7 @@ def _grow(
             known, hits = members[right], hits[right]
             if len(known) < 4:
                 return None
-            fitted = _fit(boxes[known], _aligned(chart.frames[hits], expected[right]))
+            fitted = _fit(boxes[known], expected[right], chart.frames[hits])
             if fitted is None:
                 return None
             matrix = fitted
@@ -291,9 +328,16 @@ def _grow(
     return Match(matrix, known, frames)
 
 
-def _fit(boxes: NDArray[np.float64], frames: NDArray[np.float32]) -> Matrix | None:
-    sources, targets = boxes.reshape(-1, 2), frames.reshape(-1, 2).astype(np.float64)
-    side = float(np.median(np.linalg.norm(frames[:, 0] - frames[:, 1], axis=1)))
+def _fit(
+    boxes: NDArray[np.float64], expected: NDArray[np.float64], frames: NDArray[np.float32]
+) -> Matrix | None:
+    """Fit a homography to boxes and their frames, which lie about where they are expected, all [K, 4, 2]."""
+    aligned = _aligned(frames, expected).astype(np.float64)
+    inside = np.sqrt(np.median(_areas(aligned) / np.maximum(_areas(expected), 1e-9)))
+    middles = boxes.mean(axis=1, keepdims=True)
+    sources = (middles + np.clip(inside, *RESCALED) * (boxes - middles)).reshape(-1, 2)
+    targets = aligned.reshape(-1, 2)
+    side = float(np.median(np.linalg.norm(aligned[:, 0] - aligned[:, 1], axis=1)))
     matrix, _ = cv2.findHomography(sources, targets, cv2.RANSAC, 0.25 * side, maxIters=200)
     return None if matrix is None or not np.isfinite(matrix).all() else np.asarray(matrix, np.float64)
 
