@@ -91,5 +91,5 @@ def test_the_readme_shows_what_is_read() -> None:
         for name, cell in zip(header, cells, strict=True)
         if truth[Path(cells[0]).name].get(name, cell) != cell and name != "scan"
     ]
-    assert misread == [(2, "name", "check")]
-    assert "The name in the second row is misread, and its status says so" in page
+    assert misread == [(2, "student", "check")]
+    assert "The student number in the second row breaks its check digit, for its writer made a slip" in page

@@ -15,7 +15,7 @@ from kalamos.alphabets import Alphabet, restrict
 from kalamos.capital_shapes import labels_without_small_l
 from kalamos.errors import FormError, ImageError, KalamosError
 from kalamos.forms.boxes import READ_AS_BLANK
-from kalamos.forms.cutting import MARGIN, cut_boxes
+from kalamos.forms.cutting import MARGIN, cut_boxes, without_lines
 from kalamos.forms.decoding import DEFAULT_CERTAINTY, BoxReading, Decoded, decode
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
 from kalamos.forms.registration import Registrar, Registration, place_fields
@@ -203,7 +203,6 @@ class FormReader:
         places = place_fields(image, registration, fields)
         corners = {field.name: where.corners for field, where in zip(fields, places, strict=True)}
         sure = {field.name: where.sure for field, where in zip(fields, places, strict=True)}
-        # With their lines: the ink finder tells a frame from writing.
         crops = {name: cut_boxes(image, where, side=BOX_PX) for name, where in corners.items()}
         cells: dict[str, list[CellReading]] = {}
         for readers in self._groups(fields):
@@ -216,7 +215,10 @@ class FormReader:
                 for field in readers
                 for labels in (self._models[field.name].capitals if first else [None] * len(field.boxes))
             ]
-            read = iter(read_cells(reader, every, rule, margin=SHOWN_FRACTION, capitals=capitals))
+            # With their lines, which the ink finder tells from writing, and without: the bar of a 7 that lies on
+            # a line is seen in the one, and no piece of line in the other.
+            bare = [without_lines(crop) for crop in every]
+            read = iter(read_cells(reader, every, rule, margin=SHOWN_FRACTION, capitals=capitals, again=bare))
             cells |= {field.name: [next(read) for _ in crops[field.name]] for field in readers}
         readings = {
             field.name: self._reading(field, cells[field.name], corners[field.name], scan, image.shape)

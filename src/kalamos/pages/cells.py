@@ -19,8 +19,10 @@ from kalamos.recognizer import CHUNK, Recognizer
 
 __all__ = [
     "CELL_PX",
+    "LEAST",
     "CellReading",
     "Ink",
+    "averaged",
     "blanks_of",
     "ink_of",
     "inks_of",
@@ -80,6 +82,9 @@ SOFT: Final = 0.5
 BLANK, MAYBE_BLANK, INKED = 0.999, 0.9, 0.0005
 """The probability that a cell is blank: without ink; with what may be dust; with a character's ink."""
 
+LEAST: Final = 1e-9
+"""No probability counts as less."""
+
 
 class CellReading(NamedTuple):
     """What is in a cell.
@@ -102,8 +107,9 @@ def read_cells(
     *,
     margin: float = 0.0,
     capitals: Sequence[Collection[str] | None] | None = None,
+    again: Sequence[Grey] | None = None,
 ) -> list[CellReading]:
-    """Read pictures of cells, with their lines and a little around them.
+    """Read pictures of cells, with a little around them.
 
     Args:
         reader: the model.
@@ -112,6 +118,8 @@ def read_cells(
         margin: what is shown around each cell, in shares of the picture's width: the lines lie there.
         capitals: of each cell, the labels that it may have where small letters are none of them, else None:
             see `kalamos.capital_shapes`.
+        again: other pictures of the same cells: the labels that are seen in either count alike. What is blank
+            is told by the first.
 
     >>> from kalamos.recognizer import load
     >>> from kalamos.predict_options import PredictOptions
@@ -127,13 +135,48 @@ def read_cells(
     for start in range(0, len(cells), CHUNK):
         inks = inks_of(cells[start : start + CHUNK], margin)
         images = {place: ink.image for place, ink in enumerate(inks) if ink is not None}
-        inference = reader.infer_ink([*images.values()], rule.class_mask)
+        if again is None:
+            inference = reader.infer_ink([*images.values()], rule.class_mask)
+        else:
+            others = inks_of(again[start : start + CHUNK], margin)
+            inference = _seen_twice(reader, inks, others, rule)
         if capitals is not None:
             places = np.array([*images], np.int64)[inference.rows].tolist()
             asked = [capitals[start + place] for place in places]
             inference = bars_as_capitals(inference, [images[place] for place in places], rule.labels, asked)
         read += readings_of(inks, inference, rule)
     return read
+
+
+def _seen_twice(
+    reader: Recognizer, inks: Sequence[Ink | None], others: Sequence[Ink | None], rule: AnswerRule
+) -> Inference:
+    """Ask about the ink of N cells, and about that of other pictures of them."""
+    pairs = [(ink, other or ink) for ink, other in zip(inks, others, strict=True) if ink is not None]
+    first, second = (
+        reader.infer_ink([ink.soft_image for ink in look], rule.class_mask)
+        for look in (zip(*pairs, strict=True) if pairs else ((), ()))
+    )
+    return averaged(first, second)
+
+
+def averaged(first: Inference, second: Inference) -> Inference:
+    """Average two looks at the same cells: their log-probabilities, and the other probabilities.
+
+    What the second could not read stays as it was at the first.
+    """
+    _, mine, others = np.intersect1d(first.rows, second.rows, return_indices=True)
+    logs = np.log(np.maximum(first.probabilities, LEAST))
+    logs[mine] = (logs[mine] + np.log(np.maximum(second.probabilities[others], LEAST))) / 2
+    shares, known, removed = np.exp(logs), first.known, first.removed
+    if removed is not None and second.removed is not None:
+        removed = removed.copy()
+        removed[mine] = (removed[mine] + second.removed[others]) / 2
+    if known is not None and second.known is not None:
+        known = known.copy()
+        known[mine] = (known[mine] + second.known[others]) / 2
+    shares /= shares.sum(axis=1, keepdims=True)
+    return first._replace(probabilities=shares, known=known, removed=removed)
 
 
 def inks_of(cells: Sequence[Grey], margin: float, *, photographed: bool = False) -> list[Ink | None]:

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.pages.cells import CellReading, Ink, blanks_of, readings_of
-from kalamos.postprocessing import AnswerRule, Inference
+from kalamos.pages.cells import LEAST, CellReading, Ink, averaged, blanks_of, readings_of
+from kalamos.postprocessing import AnswerRule
 from kalamos.recognizer import Recognizer
 
-__all__ = ["averaged", "proven_contrast", "read_together", "reweighted", "shared", "without_specks"]
+__all__ = ["proven_contrast", "read_together", "reweighted", "shared", "without_specks"]
 
 Shares = NDArray[np.float64]
 
@@ -47,9 +47,6 @@ MAX_SHIFT_PX: Final = 1
 
 COMPARED: Final = 512
 """Cells that are compared with each other at a time, for memory's sake."""
-
-LEAST: Final = 1e-9
-"""No probability counts as less."""
 
 SURE_KNOWN: Final = 0.7
 PROOFS: Final = 3
@@ -170,21 +167,6 @@ def _standardised(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     flat = pictures.reshape(len(pictures), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1)  # type: ignore[no-any-return]
-
-
-def averaged(first: Inference, second: Inference) -> Inference:
-    """Average two looks at the same cells: their log-probabilities, and the probability of being known.
-
-    What the second could not read stays as it was at the first.
-    """
-    _, mine, others = np.intersect1d(first.rows, second.rows, return_indices=True)
-    logs = np.log(np.maximum(first.probabilities, LEAST))
-    logs[mine] = (logs[mine] + np.log(np.maximum(second.probabilities[others], LEAST))) / 2
-    known = first.known
-    if known is not None and second.known is not None:
-        known = known.copy()
-        known[mine] = (known[mine] + second.known[others]) / 2
-    return first._replace(probabilities=_normalised(np.exp(logs)), known=known)
 
 
 def _normalised(shares: Shares) -> Shares:
