@@ -7,6 +7,7 @@ wait as long for it as for all of its work.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -133,3 +134,33 @@ def digits_20k(tmp_path_factory: pytest.TempPathFactory) -> Path:
             content = (b"", b"no image", content[:60])[index // 200 % 3]
         (folder / f"{index:05}.png").write_bytes(content)
     return folder
+
+
+@pytest.fixture
+def end_by_ctrl_c(environment: dict[str, str]) -> Callable[..., None]:
+    """Run `kalamos` until it is under way, press Ctrl-C, and see that nothing of it is left or said."""
+
+    def end(*arguments: object, under_way: Callable[[], bool]) -> None:
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            run = subprocess.Popen(
+                [sys.executable, "-m", "kalamos", *map(str, arguments)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+        started: set[psutil.Process] = set()
+        while run.poll() is None and not under_way():
+            started.update(psutil.Process(run.pid).children(recursive=True))
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the whole group
+        output, errors = run.communicate(timeout=60)
+        assert (run.returncode, output, errors) == (130, b"", b"")
+        assert len(started) > 3, "a head, a node and workers were expected"
+        _, alive = psutil.wait_procs(started, timeout=20)
+        assert alive == []
+
+    return end

@@ -8,9 +8,7 @@ What a worker does with a block, in this process.
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import signal
 import socket
 import subprocess
 import sys
@@ -158,33 +156,13 @@ def test_archives_and_lists_and_relative_paths(cluster, kalamos, digits_20k: Pat
 
 
 def test_ctrl_c_ends_it_and_the_cluster_that_it_started(
-    environment, digits_20k: Path, tmp_path: Path
+    end_by_ctrl_c, digits_20k: Path, tmp_path: Path
 ) -> None:
     labels = tmp_path / "labels"
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        run = subprocess.Popen(
-            [sys.executable, "-m", "kalamos", "predict", digits_20k, "--engine", "ray", "-o", f"{labels}/"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
-    with run:
-        assert run.stderr is not None
-        started: set[psutil.Process] = set()
-        while run.poll() is None and not (labels.is_dir() and any(labels.iterdir())):
-            started.update(psutil.Process(run.pid).children(recursive=True))
-            time.sleep(0.05)
-        started.update(psutil.Process(run.pid).children(recursive=True))
-        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the whole group
-        assert run.wait(60) == 130, run.stderr.read().decode()
-        assert run.stderr.read() == b""
-    assert len(started) > 3, "a head, a node and workers were expected"
-    _, alive = psutil.wait_procs(started, timeout=20)
-    assert alive == []
+    end_by_ctrl_c(
+        *("predict", digits_20k, "--engine", "ray", "-o", f"{labels}/"),
+        under_way=lambda: labels.is_dir() and any(labels.iterdir()),
+    )
     assert list(labels.iterdir()) == []
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -122,33 +120,13 @@ def test_an_address_of_nothing_is_refused(kalamos, verb: tuple[object, ...], tmp
         assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_the_reading_of_pages_and_the_cluster(environment, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_reading_of_pages_and_the_cluster(end_by_ctrl_c, tmp_path: Path) -> None:
     scans, seen = tmp_path / "scans", tmp_path / "seen"
     scans.mkdir()
     for number in range(100):
         cv2.imwrite(str(scans / f"{number}.png"), drawn("2024"))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        run = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "kalamos", "read", scans, "-o", tmp_path / "table.csv"),
-                *("--overlay", seen, "--engine", "ray"),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
-    started: set[psutil.Process] = set()
-    while run.poll() is None and not list(seen.glob("*.png")):
-        started.update(psutil.Process(run.pid).children(recursive=True))
-        time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    output, errors = run.communicate(timeout=60)
-    assert (run.returncode, output, errors) == (130, b"", b"")
-    assert len(started) > 3, "a head, a node and workers were expected"
-    _, alive = psutil.wait_procs(started, timeout=20)
-    assert alive == []
+    end_by_ctrl_c(
+        *("read", scans, "-o", tmp_path / "table.csv", "--overlay", seen, "--engine", "ray"),
+        under_way=lambda: any(seen.glob("*.png")),
+    )
     assert not (tmp_path / "table.csv").exists()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kalamos.forms.cutting import cut_boxes
+from kalamos.forms.cutting import cut_boxes, without_lines
 
 Grey = NDArray[np.uint8]
 
@@ -64,3 +64,34 @@ def test_boxes_at_the_edge_and_outside_are_cut_all_the_same() -> None:
         [[[-20, -20], [40, -20], [40, 40], [-20, 40]], [[500, 500], [560, 500], [560, 560], [500, 560]]]
     )
     assert [cut.shape for cut in cut_boxes(scan, corners, side=30)] == [(42, 42), (42, 42)]
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 6])
+def test_lines_are_taken_away_and_strokes_across_them_stay(width: int) -> None:
+    scan = np.full((200, 300), 220, np.uint8)
+    cv2.rectangle(scan, (60, 50), (120, 130), 40, width)
+    cv2.line(scan, (90, 100), (90, 160), 60, 5)
+    corners = np.array([[[60, 50], [120, 50], [120, 130], [60, 130]]], np.float32)
+    [crop] = cut_boxes(scan, corners, side=80)
+    bare = without_lines(crop)
+    line, inside = bare[12, 16:68], bare[24:80, 24:60]
+    assert crop[12, 16:68].max() < 140
+    assert line.min() > 200
+    assert (inside == crop[24:80, 24:60]).all()
+    assert bare[85:104, 42].max() < 80  # the stroke goes on over the lower line and past it
+
+
+def test_a_box_without_lines_is_left_as_it_is() -> None:
+    grain = np.random.default_rng(3).normal(220, 2, (70, 60))
+    crop = np.clip(grain, 0, 255).astype(np.uint8)
+    cv2.line(crop, (20, 15), (40, 55), 60, 4)
+    assert (without_lines(crop) == crop).all()
+
+
+def test_writing_along_a_line_keeps_what_is_beside_it() -> None:
+    scan = np.full((200, 300), 220, np.uint8)
+    cv2.rectangle(scan, (60, 50), (120, 130), 40, 2)
+    cv2.line(scan, (76, 54), (104, 54), 60, 5)  # the bar of a 7, half on the upper line
+    corners = np.array([[[60, 50], [120, 50], [120, 130], [60, 130]]], np.float32)
+    [crop] = cut_boxes(scan, corners, side=80)
+    assert without_lines(crop)[15:18, 30:54].max() < 100

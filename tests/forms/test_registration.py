@@ -21,7 +21,14 @@ from kalamos.forms.frames import find_frames, match_boxes
 from kalamos.forms.geometry import project
 from kalamos.forms.layout import layout_fields
 from kalamos.forms.outlines import find_outlines
-from kalamos.forms.registration import Registrar, Registration, refine, refine_fields, register
+from kalamos.forms.registration import (
+    Registrar,
+    Registration,
+    place_fields,
+    refine,
+    refine_fields,
+    register,
+)
 from kalamos.forms.sheet import print_sheet
 from kalamos.forms.template import Box, Field, FormPage, FormTemplate, row_of_boxes
 
@@ -364,6 +371,40 @@ def test_boxes_that_look_alike_upside_down_are_taken_upright(draw: Callable[[Gre
         cv2.rectangle(image, (int(box.x), int(box.y)), (int(box.x + 40), int(box.y + 40)), 0, 1)
     found = register(draw(image), form)
     assert found.homography[0, 0] > 0.9
+
+
+@pytest.mark.parametrize("quarters", [0, 2])
+def test_words_tell_which_way_up_boxes_lie_that_look_alike(quarters: int, tmp_path: Path) -> None:
+    fields = [Field(f"f{y}", row_of_boxes(300, y, 40, 50, count=6, step=40)) for y in range(150, 700, 90)]
+    empty = np.full((840, 840), 255, np.uint8)
+    for number, box in enumerate(box for field in fields for box in field.boxes):
+        x, y, wide, high = (round(side) for side in box)
+        cv2.rectangle(empty, (x, y), (x + wide, y + high), 0, 2)
+        if number % 6 == 0:
+            word = ("amount", "reference", "customer", "batch", "ticket", "order", "licence")[number // 6]
+            cv2.putText(empty, word, (90, y + 34), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 0, 2, cv2.LINE_AA)
+    cv2.imwrite(str(tmp_path / "empty.png"), empty)
+    pages = (FormPage(840, 840, "empty.png"),)
+    form = FormTemplate("alike", pages, tuple(fields), folder=str(tmp_path))
+    registrar = Registrar(form)
+    registrar._by_features = lambda seen, pages: iter(())  # type: ignore[method-assign]  # a page too askew
+    found = registrar.register(np.rot90(empty, quarters).copy())
+    assert (found.method, found.fit > 0.9) == ("frames", True)
+    assert np.sign(found.homography[0, 0]) == (1 if quarters == 0 else -1)
+
+
+def test_a_sheet_whose_lines_a_copier_lost_is_known_by_its_code(paper: Paper) -> None:
+    scan = paper.pages[0].copy()
+    lines = corners_of(paper.form, 1) * MM
+    for low, high in zip(lines.min(axis=1).astype(int) - 3, lines.max(axis=1).astype(int) + 4, strict=True):
+        scan[low[1] : high[1], low[0] : high[0]] = 255
+    found = register(scan, paper.form)
+    assert (found.method, found.sheet, found.fit < 0.6) == ("markers", "12", True)
+    own = [field for field in paper.form.fields if field.page == 1]
+    assert not any(placed.sure for placed in place_fields(scan, found, own))
+    uncoded = replace(paper.form, name="another")
+    with pytest.raises(UnregisteredError, match="is a sheet of form 'exam'"):
+        register(scan, uncoded)
 
 
 @settings(max_examples=25)

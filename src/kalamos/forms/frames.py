@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.forms.geometry import Grey, Matrix, project
+from kalamos.forms.geometry import Grey, Matrix, project, sides_of
 from kalamos.forms.outlines import reduced
 
-__all__ = ["FrameFinder", "Match", "find_frames", "match_boxes"]
+__all__ = ["SAME_SIDES", "FrameFinder", "Match", "find_frames", "match_boxes"]
 
 FrameFinder: TypeAlias = Callable[[Grey], NDArray[np.float32]]
 """Finds frames on a scan uint8 [H, W]: float32 [N, 4, 2], px, each clockwise from any corner."""
@@ -180,25 +180,31 @@ def match_boxes(boxes: NDArray[np.float64], frames: NDArray[np.float32]) -> list
     return sorted(found, key=lambda match: -len(match.boxes))[:4]
 
 
+def _count_alike(frames: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Count for each frame how many are as wide and as high, itself too: boxes are, scraps of letters not.
+
+    Returns:
+        int64 [M]; 0 for a frame whose opposite sides differ.
+    """
+    lengths = np.linalg.norm(frames - np.roll(frames, -1, axis=1), axis=-1)
+    regular = (np.abs(np.log(lengths[:, :2] / lengths[:, 2:])) < SAME_SIDES).all(axis=1)
+    logs = np.log(sides_of(frames))
+    same = (np.abs(logs[:, None] - logs) < SAME_SIDES).all(axis=2)
+    return np.asarray((same & regular).sum(axis=1) * regular, np.int64)
+
+
 class _Chart:
     """Which frame is at a place, by a picture of the frames' middles."""
 
     def __init__(self, frames: NDArray[np.float32]) -> None:
         self.frames = frames
         self.middles = frames.mean(axis=1).astype(np.float64)
-        lengths = np.linalg.norm(frames - np.roll(frames, -1, axis=1), axis=-1)
-        pairs = np.stack([lengths[:, :2], lengths[:, 2:]])
-        both = np.sort(pairs.mean(axis=0), axis=1)  # [M, 2], the shorter sides and the longer ones
-        self.sides = both[:, 0]
+        self.sides = sides_of(frames)[:, 0]
         self.areas = np.array([cv2.contourArea(frame) for frame in frames])
         self.cell = max(float(np.median(self.sides)) / 8, 1.0)
         self.origin = self.middles.min(axis=0) - 40 * self.cell
         size = np.ceil((np.ptp(self.middles, axis=0) + 80 * self.cell) / self.cell).astype(int) + 1
-        logs = np.log(both)
-        regular = (np.abs(np.diff(np.log(pairs), axis=0))[0] < SAME_SIDES).all(axis=1)
-        same = (np.abs(logs[:, None] - logs) < SAME_SIDES).all(axis=2) & regular
-        self.alike = same.sum(axis=1) * regular
-        """How many frames are as wide and as high as each: boxes are, and scraps of letters are not."""
+        self.alike = _count_alike(frames)
         self.index = np.full((int(size[1]), int(size[0])), -1, np.int32)
         for number in np.argsort(self.alike, kind="stable").tolist():  # boxes of a form over odd ones
             x, y = np.rint((self.middles[number] - self.origin) / self.cell).astype(int).tolist()

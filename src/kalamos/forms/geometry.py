@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kalamos.forms.template import Box
 
-__all__ = ["Grey", "Matrix", "box_corners", "project", "rms", "square_sides"]
+__all__ = ["Grey", "Matrix", "box_corners", "project", "rms", "sides_of", "square_sides"]
 
 Grey: TypeAlias = NDArray[np.uint8]
 """An image uint8 [H, W]."""
@@ -51,3 +51,13 @@ def rms(off: NDArray[np.float64]) -> float:
 def square_sides(boxes: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the sides of squares as large as boxes [N, 4, 2]."""
     return np.sqrt([cv2.contourArea(box.astype(np.float32)) for box in boxes]) + 1e-9
+
+
+def sides_of(boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the shorter and the longer side of boxes [N, 4, 2], each the mean of two: float64 [N, 2].
+
+    >>> sides_of(np.array([[[0, 0], [8.0, 0], [8, 3], [0, 3]]])).tolist()
+    [[3.0, 8.0]]
+    """
+    lengths = np.linalg.norm(boxes - np.roll(boxes, -1, axis=1), axis=-1)
+    return np.asarray(np.sort((lengths[:, :2] + lengths[:, 2:]) / 2, axis=1), np.float64)

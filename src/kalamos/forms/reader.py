@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from kalamos.forms.decoding import DEFAULT_CERTAINTY, BoxReading, Decoded, decod
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
 from kalamos.forms.registration import Registrar, Registration, place_fields
 from kalamos.forms.template import Field, FormTemplate
+from kalamos.forms.ticks import read_ticks, stroke_lengths
 from kalamos.images import MAX_PIXELS
 from kalamos.inputs.item import Item, NamedImage, load_item, name_of
 from kalamos.pages import Box, Character
@@ -44,16 +45,6 @@ BOX_PX: Final = 48
 
 SHOWN_FRACTION: Final = MARGIN / (1 + 2 * MARGIN)
 """Of a cut box's width: what is shown around the box itself."""
-
-TICK_SEPARATOR: Final = ", "
-"""Between the options of a field with several ticks."""
-
-TICKED_FRACTION, MAYBE_TICKED_FRACTION = 0.35, 0.18
-"""Of a box's side: ink as long as the first is a tick, ink as long as the second may be one."""
-
-SURE_TICK, UNSURE_TICK = 0.998, 0.6
-"""How likely a box to tick is what it seems."""
-
 
 BOX_ODDS: Final = 200.0
 """By how much likelier, than among the images that models learn from, what is in a form's box is one
@@ -204,37 +195,37 @@ class FormReader:
         corners = {field.name: where.corners for field, where in zip(fields, places, strict=True)}
         sure = {field.name: where.sure for field, where in zip(fields, places, strict=True)}
         crops = {name: cut_boxes(image, where, side=BOX_PX) for name, where in corners.items()}
-        cells: dict[str, list[CellReading]] = {}
-        for readers in self._groups(fields):
-            first = self._models.get(readers[0].name)
-            reader = first.reader if first else next(iter(self._readers.values()), None) or load("digits")
-            rule = first.rule if first else reader.answer_rule(PredictOptions())
-            every = [crop for field in readers for crop in crops[field.name]]
-            capitals = [
-                labels
-                for field in readers
-                for labels in (self._models[field.name].capitals if first else [None] * len(field.boxes))
-            ]
-            # With their lines, which the ink finder tells from writing, and without: the bar of a 7 that lies on
-            # a line is seen in the one, and no piece of line in the other.
+        readings: dict[str, FieldReading] = {}
+        for field in fields:
+            if field.kind == "tick":
+                lengths = stroke_lengths(crops[field.name], SHOWN_FRACTION)
+                boxes, outlines = _on_scan(corners[field.name], image.shape)
+                readings[field.name] = read_ticks(field, lengths, boxes, outlines, scan)
+        for model, group in self._groups(fields):
+            every = [crop for field in group for crop in crops[field.name]]
+            # With their lines, which the ink finder tells from writing, and without: the bar of a 7 that
+            # lies on a line is seen in the one, and no piece of line in the other.
             bare = [without_lines(crop) for crop in every]
-            read = iter(read_cells(reader, every, rule, margin=SHOWN_FRACTION, capitals=capitals, again=bare))
-            cells |= {field.name: [next(read) for _ in crops[field.name]] for field in readers}
-        readings = {
-            field.name: self._reading(field, cells[field.name], corners[field.name], scan, image.shape)
-            for field in fields
-        }
+            capitals = [labels for field in group for labels in self._models[field.name].capitals]
+            cells = read_cells(
+                model.reader, every, model.rule, margin=SHOWN_FRACTION, capitals=capitals, again=bare
+            )
+            of_box = iter(cells)
+            for field in group:
+                own = [next(of_box) for _ in field.boxes]
+                readings[field.name] = self._reading(field, own, corners[field.name], scan, image.shape)
         return {
             name: reading if sure[name] else replace(reading, status="check")
             for name, reading in readings.items()
         }
 
-    def _groups(self, fields: Sequence[Field]) -> list[list[Field]]:
+    def _groups(self, fields: Sequence[Field]) -> list[tuple[_Model, list[Field]]]:
+        """Put fields with text together by the model that reads them."""
         groups: dict[str, list[Field]] = {}
         for field in fields:
-            model = self._models.get(field.name)
-            groups.setdefault(model.name if model else "", []).append(field)
-        return list(groups.values())
+            if field.kind == "text":
+                groups.setdefault(self._models[field.name].name, []).append(field)
+        return [(self._models[group[0].name], group) for group in groups.values()]
 
     def _reading(
         self,
@@ -244,10 +235,8 @@ class FormReader:
         scan: int,
         shape: tuple[int, ...],
     ) -> FieldReading:
-        places = tuple(tuple((float(x), float(y)) for x, y in box) for box in corners)
-        boxes = [_box_of(box, shape) for box in corners]
-        if field.kind == "tick":
-            return _ticks(field, cells, boxes, places, scan)
+        """Tell what a field with text says, of what is in each of its boxes."""
+        boxes, places = _on_scan(corners, shape)
         model = self._models[field.name]
         order = slice(None, None, -1) if field.direction == "rtl" else slice(None)
         decoded = decode(
@@ -349,28 +338,12 @@ def _character(cell: CellReading, label: str | None, box: Box, decoded: Decoded)
     )
 
 
-def _ticks(
-    field: Field,
-    cells: Sequence[CellReading],
-    boxes: Sequence[Box],
-    places: tuple[tuple[tuple[float, float], ...], ...],
-    scan: int,
-) -> FieldReading:
-    """Read boxes to tick: one whose ink is as long as a tick's is ticked."""
-    ticked = [cell.ink >= TICKED_FRACTION for cell in cells]
-    unsure = [MAYBE_TICKED_FRACTION <= cell.ink < TICKED_FRACTION for cell in cells]
-    chosen = [option for option, is_ticked in zip(field.options, ticked, strict=True) if is_ticked]
-    probability = float(np.prod([UNSURE_TICK if doubt else SURE_TICK for doubt in unsure]))
-    status: Literal["ok", "check", "blank"] = "ok"
-    if any(unsure) or (len(chosen) > 1 and not field.several) or not (chosen or field.may_be_blank):
-        status = "check"
-    elif not chosen:
-        status = "blank"
-    characters = tuple(
-        Character("x", UNSURE_TICK if doubt else SURE_TICK, box) if is_ticked or doubt else None
-        for is_ticked, doubt, box in zip(ticked, unsure, boxes, strict=True)
-    )
-    return FieldReading(TICK_SEPARATOR.join(chosen), status, probability, (), characters, places, scan)
+def _on_scan(
+    corners: NDArray[np.float32], shape: tuple[int, ...]
+) -> tuple[list[Box], tuple[tuple[tuple[float, float], ...], ...]]:
+    """Return the upright boxes around N boxes, and their corners, as results have them."""
+    outlines = tuple(tuple((float(x), float(y)) for x, y in box) for box in corners)
+    return [_box_of(box, shape) for box in corners], outlines
 
 
 def _box_of(corners: NDArray[np.float32], shape: tuple[int, ...]) -> Box:

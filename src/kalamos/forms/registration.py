@@ -2,13 +2,13 @@
 
 The ways are tried in this order, and each is judged alike: by the share of the boxes' sides whose lines are
 seen on the scan. That is the scan's `fit`; a scan that reaches `MIN_FIT` in no way is not of this form,
-unless the empty form's words are seen on it: copiers lose pale lines.
+unless the form's code or the empty form's words are seen on it: copiers lose pale lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from kalamos.errors import FormError, ImageError, InvalidArrayError, UnregisteredError
 from kalamos.forms.bends import find_bent_outlines
 from kalamos.forms.features import Features, form_features, match_features, scan_features
-from kalamos.forms.frames import FrameFinder, find_frames, match_boxes
-from kalamos.forms.geometry import Grey, Matrix, box_corners, project, rms, square_sides
+from kalamos.forms.frames import SAME_SIDES, FrameFinder, find_frames, match_boxes
+from kalamos.forms.geometry import Grey, Matrix, box_corners, project, rms, sides_of, square_sides
 from kalamos.forms.layout import CODE_GAP, CODE_SIDE, code_place, sheet_code
 from kalamos.forms.markers import MARKER_LONG_SIDES, Marks, find_markers, fit_marks, marks_of
 from kalamos.forms.outlines import Outlines, find_outlines, middling_side
@@ -60,6 +60,9 @@ MOST_STRANGE, FEWEST_STRANGE = 0.5, 8
 
 ENOUGH_WORDS: Final = 0.75
 """The share of the empty form's words that must be seen on a scan whose boxes' lines are not."""
+
+ENOUGH_MARKERS: Final = 3
+"""Markers that must be seen, each in its place, on a sheet that is known by its code alone."""
 
 SURE_FIT: Final = 0.9
 """From here on no other way is tried."""
@@ -124,6 +127,8 @@ class _Seen:
 
     scan: Grey
     finder: FrameFinder
+    marked: list[Registration] = field(default_factory=list)
+    """Places that `ENOUGH_MARKERS` markers agree on."""
 
     @cached_property
     def frames(self) -> NDArray[np.float32]:
@@ -178,9 +183,9 @@ class Registrar:
             if best is not None and best.fit >= SURE_FIT:
                 break
         if best is None or best.fit < MIN_FIT:
-            worded = self._by_words(scan, every)
-            if worded is not None:
-                return replace(worded, sheet=self._read_code(scan, worded))
+            pale = self._by_code(seen) or self._by_words(scan, every)
+            if pale is not None:
+                return replace(pale, sheet=self._read_code(scan, pale))
             fit = 0.0 if best is None else best.fit
             raise UnregisteredError(
                 f"shows no page of form {self.template.name!r}: {fit:.0%} of its boxes' lines are seen, "
@@ -209,10 +214,11 @@ class Registrar:
         edge = project(found.homography, corners)[0].astype(np.float32)
         middles = frames.mean(axis=1)
         on_page = [cv2.pointPolygonTest(edge, tuple(map(float, middle)), False) >= 0 for middle in middles]
-        sides, known_sides = square_sides(frames), square_sides(known)
-        away = np.linalg.norm(middles[:, None] - known.mean(axis=1), axis=-1) / known_sides
-        alike = np.abs(np.log(np.maximum(sides[:, None], 1) / known_sides)) < 0.15
-        # Frames of other sizes than the fields' boxes may be letters.
+        sides, known_sides = sides_of(frames), sides_of(known)
+        away = np.linalg.norm(middles[:, None] - known.mean(axis=1), axis=-1) / square_sides(known)
+        ratios = np.log(np.maximum(sides[:, None], 1) / known_sides)
+        alike: NDArray[np.bool_] = np.all(np.abs(ratios) < SAME_SIDES, axis=-1)
+        # Frames of other sizes than the fields' boxes may be letters or words.
         boxlike = alike[:, : len(self._boxes[found.page - 1]) or None].any(axis=1)
         ours = (alike & (away < 0.4)).any(axis=1) & boxlike
         # What lies within a box is writing.
@@ -249,15 +255,17 @@ class Registrar:
 
     def _by_words(self, scan: Grey, every: Sequence[Registration]) -> Registration | None:
         """Choose the place at which the form's words are seen, whose boxes' lines a copier may have lost."""
-        shares = []
-        for found in every:
-            words = self._words[found.page - 1] if found.method != "frames" else None
-            boxes = self._boxes[found.page - 1]
-            if words is not None and len(words.boxes) >= FEWEST_WORDS:
-                seen = seen_words(scan, words, found.homography, boxes, np.zeros((len(boxes), 2)))
-                shares.append((float((seen.likeness >= SEEN_WORD).mean()), found))
+        shares = [(self._share_of_words(scan, found), found) for found in every if found.method != "frames"]
         share, best = max(shares, key=lambda each: each[0], default=(0.0, None))
         return best if share >= ENOUGH_WORDS else None
+
+    def _share_of_words(self, scan: Grey, found: Registration) -> float:
+        """Return which share of a page's words are seen at a place, in [0, 1]; 0 where too few are known."""
+        words, boxes = self._words[found.page - 1], self._boxes[found.page - 1]
+        if words is None or len(words.boxes) < FEWEST_WORDS:
+            return 0.0
+        seen = seen_words(scan, words, found.homography, boxes, np.zeros((len(boxes), 2)))
+        return float((seen.likeness >= SEEN_WORD).mean())
 
     @cached_property
     def _words(self) -> list[Words | None]:
@@ -272,7 +280,7 @@ class Registrar:
         """Return where a scan has what its page has, moved as the fields' boxes next to it are."""
         known = project(found.homography, self._known_boxes[found.page - 1])
         own = project(found.homography, self._boxes[found.page - 1])
-        if not len(own) or not len(known):
+        if not len(own) or not len(known) or found.fit < MIN_FIT:  # what is seen of lines is by chance
             return known
         moved = find_bent_outlines(scan, own).moved
         away = np.linalg.norm(known.mean(axis=1)[:, None] - own.mean(axis=1), axis=-1)
@@ -335,8 +343,19 @@ class Registrar:
             found = self._judged(scan, number, matrix, "markers")
             if found is not None and not len(self._boxes[number - 1]):
                 found = replace(found, error=rms(project(matrix, kept.printed) - kept.seen))
+            if found is not None and len(kept.seen) >= ENOUGH_MARKERS:
+                seen.marked.append(found)
             # Two markers say next to nothing of perspective.
             yield found if found is None or len(kept.seen) > 2 else self._bettered(scan, found)
+
+    def _by_code(self, seen: _Seen) -> Registration | None:
+        """Choose the place that a page's markers agree on, if the sheet's code says that it is of this form.
+
+        Raises:
+            UnregisteredError: the code says another form's name.
+        """
+        coded = (found for found in seen.marked if self._read_code(seen.scan, found) is not None)
+        return next(coded, None)
 
     # Features
 
@@ -380,9 +399,10 @@ class Registrar:
             likely = sorted(filter(None, judged), key=lambda each: -each.fit)
             if not likely or likely[0].fit < SURE_FIT:
                 likely = sorted((self._bettered(scan, each) for each in likely), key=lambda each: -each.fit)
-            # A form whose boxes look alike upside down is more often scanned upright.
             alike = [each for each in likely if each.fit > likely[0].fit - SAME_FIT]
-            yield from (self._bettered(scan, each) for each in sorted(alike, key=_turn)[:1])
+            if len(alike) > 1:  # boxes that look alike upside down: words do not; more scans are upright
+                alike.sort(key=lambda each: (-self._share_of_words(scan, each), _turn(each)))
+            yield from (self._bettered(scan, each) for each in alike[:1])
 
     # The code
 
@@ -484,7 +504,7 @@ def place_fields(scan: Grey, registration: Registration, fields: Sequence[Field]
     boxes = box_corners([box for each in fields for box in each.boxes])
     predicted = project(registration.homography, boxes)
     ends = np.cumsum([len(each.boxes) for each in fields])[:-1]
-    if registration.fit < MIN_FIT:  # it was found by its words, and what is seen of lines is by chance
+    if registration.fit < MIN_FIT:  # it was found by words or a code; what is seen of lines is by chance
         return [PlacedField(part, False) for part in np.split(predicted.astype(np.float32), ends)]
     outlines = find_bent_outlines(scan, predicted)
     flat = rms(outlines.moved) < FLAT * middling_side(outlines.corners.astype(np.float64))

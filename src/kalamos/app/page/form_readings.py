@@ -13,9 +13,9 @@ from kalamos.alphabets import Alphabet
 from kalamos.app.page.readings import Reading, Shown, StoredPicture, View, guess_of
 from kalamos.forms import FieldReading, FilledForm, FormTemplate
 from kalamos.forms.decoding import BoxReading, decode
-from kalamos.forms.reader import TICK_SEPARATOR
 from kalamos.forms.table import FormTable
 from kalamos.forms.template import Field
+from kalamos.forms.ticks import TICK_SEPARATOR
 from kalamos.predictions import Prediction
 
 __all__ = ["Doubt", "FormsRead", "ticked"]
