@@ -5,6 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from kalamos.forms.cutting import cut_boxes, without_lines
@@ -95,3 +98,11 @@ def test_writing_along_a_line_keeps_what_is_beside_it() -> None:
     corners = np.array([[[60, 50], [120, 50], [120, 130], [60, 130]]], np.float32)
     [crop] = cut_boxes(scan, corners, side=80)
     assert without_lines(crop)[15:18, 30:54].max() < 100
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=80)), st.floats(0, 0.5))
+def test_whatever_the_picture_nothing_is_made_darker(crop: Grey, margin: float) -> None:
+    before = crop.copy()
+    bare = without_lines(crop, margin=margin)
+    assert (crop == before).all()
+    assert (bare >= crop).all()
