@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import kalamos
 from kalamos.errors import CorruptImageError, UsageError
 from kalamos.pages import Page, PageReader
+from kalamos.pages.levelling import levelled, slant_of
 from kalamos.pages.page import Box
 from kalamos.pages.parts import Part
 from kalamos.pages.reader import is_right_to_left
@@ -101,6 +102,42 @@ def test_ruled_lines_are_no_writing(reader: PageReader, three_lines: Grey) -> No
     for y in range(30, 520, 35):
         cv2.line(ruled, (0, y), (640, y), 180, 1)
     assert reader.read_image(ruled).text == "27463\n3825\n94 67"
+
+
+@pytest.mark.parametrize("degrees", [-27, -13, 12, 19])
+def test_a_ruled_page_that_lies_askew_is_read_as_a_level_one(reader: PageReader, degrees: float) -> None:
+    sheet = np.full((1800, 1400), 245, np.uint8)
+    for y in range(60, 1800, 55):
+        cv2.line(sheet, (0, y), (1400, y), 165, 2, cv2.LINE_AA)
+    cv2.line(sheet, (150, 0), (150, 1800), 165, 2, cv2.LINE_AA)
+    texts = ["8573805", "252353", "521727627", "91108439"]
+    for number, text in enumerate(texts):
+        write(sheet, text, 190 + 30 * number, 170 + 110 * number, 1.4, 62)
+    turn = cv2.getRotationMatrix2D((700, 900), degrees, 1.0)
+    turn[:, 2] += 450, 250
+    scan = cv2.warpAffine(sheet, turn, (2300, 2300), flags=cv2.INTER_LINEAR, borderValue=252)
+    page = reader.read_image(np.asarray(scan, np.uint8))
+    assert page.text.split("\n") == texts
+    assert page.turned == pytest.approx(degrees, abs=1.5)
+    assert (page.height, page.width) == scan.shape
+    first = page.lines[0].words[0].characters[0].box
+    middle = turn @ (190 + 14, 170 - 14, 1)
+    assert np.hypot(first.x + first.width / 2 - middle[0], first.y + first.height / 2 - middle[1]) < 12
+
+
+def test_a_level_ruled_page_and_one_without_lines_are_not_turned(three_lines: Grey) -> None:
+    ruled = three_lines.copy()
+    for y in range(30, 520, 35):
+        cv2.line(ruled, (0, y), (640, y), 120, 2)
+    assert slant_of(ruled) == slant_of(three_lines) == 0.0
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=50)), st.floats(-40, 40))
+def test_levelling_tells_where_its_pixels_are_on_the_page(image: Grey, slant: float) -> None:
+    assert -40 <= slant_of(image) <= 40
+    level, to_page = levelled(image, slant)
+    middle = to_page @ ((level.shape[1] - 1) / 2, (level.shape[0] - 1) / 2, 1)
+    assert middle == pytest.approx(((image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2))
 
 
 @pytest.mark.parametrize("size", [0.8, 1.4, 4.0])
@@ -245,6 +282,18 @@ def test_dust_all_over_a_page_is_no_part_of_its_letters(capitals: PageReader, le
         for before, after in zip(clean.characters, dusty.characters, strict=True)
     ]
     assert sum(grown) <= 1  # two specks that touch are larger than dust
+
+
+def test_more_specks_than_characters_do_not_tell_how_high_writing_is(reader: PageReader) -> None:
+    page = np.full((1600, 1200), 250, np.uint8)
+    texts = ["740551", "616", "6168", "3914", "66179"]
+    for number, text in enumerate(texts):
+        write(page, text, 100, 150 + 110 * number, 1.4, 62)
+    rng = np.random.default_rng(5)
+    for x, y in rng.integers((0, 700), (1200, 1600), (250, 2)):
+        cv2.circle(page, (int(x), int(y)), int(rng.integers(2, 4)), 60, cv2.FILLED)
+    read = [line.text for line in reader.read_image(page).lines]
+    assert [text for text in texts if text in read] == texts
 
 
 def test_dots_are_no_dust_where_the_rest_of_the_page_is_clean(reader: PageReader) -> None:

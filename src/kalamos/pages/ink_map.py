@@ -38,6 +38,12 @@ TILE_PX: Final = 256
 HALO_PX: Final = 32
 """A tile is looked at with so much of its surroundings, which the next tile answers for."""
 
+SPECK_FULLNESS, SPECK_SHARE = 0.55, 0.85
+"""How much a speck fills of its box; of small parts, how many are so full at least, or they are letters."""
+
+SPECK_FACTOR, FEWEST_STROKES = 2.0, 8
+"""So many times higher than specks so many strokes must be that are to tell the height of writing instead."""
+
 TILES_A_RUN: Final = 8
 """At a time, for memory's sake."""
 
@@ -296,10 +302,16 @@ def writing_height(mask: Grey) -> float | None:
     """
     stats = cv2.connectedComponentsWithStats(mask)[2][1:]
     sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].astype(np.float64)
-    heights = sides[sides.max(axis=1) >= MIN_PART_PX, 1] if len(sides) else np.zeros(0)
+    parts = sides.max(axis=1) >= MIN_PART_PX
     # A dash alone is as high as it is long.
-    if not len(heights):
+    if not parts.any():
         return None
+    heights, fullness = sides[parts, 1], stats[parts, cv2.CC_STAT_AREA] / sides[parts].prod(axis=1)
     common = float(np.quantile(heights, 0.8))
+    # On a worn photocopy specks may be more than characters: they are full, and much smaller than these.
+    full, higher = fullness >= SPECK_FULLNESS, heights > SPECK_FACTOR * common
+    strokes = heights[higher & ~full]
+    if len(strokes) >= FEWEST_STROKES and full[~higher].mean() >= SPECK_SHARE:
+        heights, common = strokes, float(np.quantile(strokes, 0.8))
     letters = heights[(heights >= MIN_HEIGHT_FRACTION * common) & (heights <= 3 * common)]
     return max(float(np.median(letters)), 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import cv2
@@ -140,6 +140,15 @@ class Sheet:
         half = 0.5 / ink.scale - 0.5
         to_page = np.array([[1 / ink.scale, 0, half], [0, 1 / ink.scale, half]])
         return cls(ink.strokes(), ink.mask, ink.grey, to_page, ink.height)
+
+    def placed(self, to_page: NDArray[np.float64], degrees: float) -> Sheet:
+        """Return the sheet of the page that its own page was turned from: by so many degrees clockwise.
+
+        Args:
+            to_page: float64 [2, 3], from px of the turned page to those of the page.
+        """
+        both = np.vstack([to_page, [0, 0, 1]]) @ np.vstack([self.to_page, [0, 0, 1]])
+        return replace(self, to_page=both[:2], turned=self.turned + degrees)
 
     def box_on_page(self, box: Box, width: int, height: int) -> Box:
         """Return the upright box on a page of `width` x `height` px around a box of the sheet."""

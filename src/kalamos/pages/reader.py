@@ -29,6 +29,7 @@ from kalamos.pages.digit_lines import (
 )
 from kalamos.pages.grid import largest_grid, read_grid
 from kalamos.pages.ink_map import PageInk, find_page_ink
+from kalamos.pages.levelling import levelled, slant_of
 from kalamos.pages.lines import TextLine, find_lines, single_line, word_gap
 from kalamos.pages.page import Box, Cell, Character, LayoutOption, Line, Page, Word, check_layout, upright
 from kalamos.pages.parts import (
@@ -248,10 +249,14 @@ class PageReader:
             page = replace(page, layout=self._layout)
         if self._layout == "grid":
             return page
-        ink = find_page_ink(image)
+        slant = slant_of(image)
+        level, to_page = levelled(image, slant) if slant else (image, None)
+        ink = find_page_ink(level)
         if ink is None:
             return page
-        sheet, parts, scores = self._looked(image, ink)
+        sheet, parts, scores = self._looked(level, ink)
+        if to_page is not None:
+            sheet = sheet.placed(to_page, -slant)
         height = typical_height(parts, scores)
         for _ in range(2):  # the second look mends what the first saw steeply
             sure = [part for part, score in zip(parts, scores, strict=True) if score >= SURE]

@@ -1,0 +1,97 @@
+"""A page that lies askew, told by its straight lines before any ink is looked for, and turned level.
+
+The ink finder takes lines that run along its picture for ruling, and steep ones for strokes: on ruled paper
+that was scanned at an angle it sees next to no writing. Writing itself is straightened later, by its lines.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["levelled", "slant_of"]
+
+Grey = NDArray[np.uint8]
+
+LONGER_PX: Final = 1000
+"""The longer side of the picture that lines are looked for on."""
+
+SHORTEST_FRACTION: Final = 0.06
+"""Of that side: shorter lines are strokes."""
+
+SAME_DEGREES: Final = 1.0
+"""How far lines of one ruling may differ in direction, to either side."""
+
+MIN_LENGTH: Final = 4.0
+"""Times the longer side: how long all lines of the ruling are together at least."""
+
+MIN_SHARE: Final = 0.7
+"""Of the length of all lines, how much is the ruling's at least: photographed pages have none such."""
+
+MIN_DEGREES, MAX_DEGREES = 3.0, 40.0
+"""What is less askew is read as it is; between this and its complement no side is the upper one."""
+
+
+def slant_of(image: Grey) -> float:
+    """Measure how far a page's ruling is turned clockwise, in degrees; 0.0 without any, or where it is level.
+
+    Args:
+        image: uint8 [H, W].
+
+    >>> page = np.full((800, 600), 240, np.uint8)
+    >>> for y in range(-200, 900, 40):
+    ...     _ = cv2.line(page, (0, y), (599, y + 105), 150, 2, cv2.LINE_AA)
+    >>> round(slant_of(page)), slant_of(np.full((800, 600), 240, np.uint8))
+    (10, 0.0)
+    """
+    scale = min(1.0, LONGER_PX / max(image.shape))
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    found = cv2.createLineSegmentDetector().detect(small)[0]
+    ends = np.zeros((0, 4)) if found is None else np.asarray(found, np.float64).reshape(-1, 4)
+    across, down = (ends[:, 2:] - ends[:, :2]).T
+    lengths = np.hypot(across, down)
+    longer = max(small.shape)
+    long = lengths >= SHORTEST_FRACTION * longer
+    if not long.any():
+        return 0.0
+    lengths = lengths[long]
+    # Lines at right angles belong together.
+    angles = (np.degrees(np.arctan2(down[long], across[long])) + 45) % 90 - 45
+    apart = np.abs((angles[:, None] - angles + 45) % 90 - 45)
+    together = (apart <= SAME_DEGREES) @ lengths
+    best = int(together.argmax())
+    if together[best] < max(MIN_LENGTH * longer, MIN_SHARE * lengths.sum()):
+        return 0.0
+    near = apart[best] <= SAME_DEGREES
+    slant = float(
+        np.average(angles[best] + (angles[near] - angles[best] + 45) % 90 - 45, weights=lengths[near])
+    )
+    return slant if MIN_DEGREES <= abs(slant) <= MAX_DEGREES else 0.0
+
+
+def levelled(image: Grey, slant: float) -> tuple[Grey, NDArray[np.float64]]:
+    """Turn a page back by its slant, in degrees; the picture grows to hold all of it.
+
+    Returns:
+        uint8 [h, w], and float64 [2, 3], from its px to those of the page.
+    """
+    height, width = image.shape
+    angle = math.radians(slant)
+    cos, sin = math.cos(angle), math.sin(angle)
+    wide, high = (math.ceil(abs(a * cos) + abs(b * sin)) for a, b in ((width, height), (height, width)))
+    turn = np.array([[cos, -sin], [sin, cos]])
+    shift = np.array([(width - 1) / 2, (height - 1) / 2]) - turn @ np.array([(wide - 1) / 2, (high - 1) / 2])
+    to_page = np.column_stack([turn, shift])
+    paper = int(np.median(image))
+    turned = cv2.warpAffine(
+        image,
+        to_page,
+        (wide, high),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderValue=paper,
+    )
+    return turned, to_page  # type: ignore[return-value]
