@@ -26,6 +26,9 @@ SHORTEST_FRACTION: Final = 0.06
 SAME_DEGREES: Final = 1.0
 """How far lines of one ruling may differ in direction, to either side."""
 
+STEPS_A_DEGREE: Final = 10
+"""In which directions are counted."""
+
 MIN_LENGTH: Final = 4.0
 """Times the longer side: how long all lines of the ruling are together at least."""
 
@@ -61,15 +64,16 @@ def slant_of(image: Grey) -> float:
     lengths = lengths[long]
     # Lines at right angles belong together.
     angles = (np.degrees(np.arctan2(down[long], across[long])) + 45) % 90 - 45
-    apart = np.abs((angles[:, None] - angles + 45) % 90 - 45)
-    together = (apart <= SAME_DEGREES) @ lengths
-    best = int(together.argmax())
-    if together[best] < max(MIN_LENGTH * longer, MIN_SHARE * lengths.sum()):
+    steps = ((angles + 45) * STEPS_A_DEGREE).astype(np.int64) % (90 * STEPS_A_DEGREE)
+    heaps = np.bincount(steps, lengths, minlength=90 * STEPS_A_DEGREE)
+    reach = round(SAME_DEGREES * STEPS_A_DEGREE)
+    around = np.sum([np.roll(heaps, shift) for shift in range(-reach, reach + 1)], axis=0)
+    middle = (int(around.argmax()) + 0.5) / STEPS_A_DEGREE - 45
+    off = (angles - middle + 45) % 90 - 45
+    near = np.abs(off) <= SAME_DEGREES
+    if lengths[near].sum() < max(MIN_LENGTH * longer, MIN_SHARE * lengths.sum()):
         return 0.0
-    near = apart[best] <= SAME_DEGREES
-    slant = float(
-        np.average(angles[best] + (angles[near] - angles[best] + 45) % 90 - 45, weights=lengths[near])
-    )
+    slant = middle + float(np.average(off[near], weights=lengths[near]))
     return slant if MIN_DEGREES <= abs(slant) <= MAX_DEGREES else 0.0
 
 
