@@ -103,9 +103,9 @@ def read_grid(
         turned = np.ascontiguousarray(np.rot90(image, -quarters))
         again = largest_grid(turned, sure=True)
         if again is not None:
-            readings = read_together(reader, _inks(_crops(turned, again)), rule)
+            readings = read_together(reader, _inks(_crops(turned, again)), rule, again)
             return GridReading(_boxes(again, image.shape, quarters), readings, quarters)
-    return GridReading(_boxes(grid, image.shape, 0), read_together(reader, inks, rule), 0)
+    return GridReading(_boxes(grid, image.shape, 0), read_together(reader, inks, rule, grid), 0)
 
 
 def _crops(image: Grey, grid: Grid) -> list[Grey]:

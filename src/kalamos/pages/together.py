@@ -2,7 +2,8 @@
 
 A recogniser sees each cell by itself, and holds all classes for equally likely. On one page they are not: a
 blurred 8 that looks like a 0 too is no 0 where nothing else is. And two cells of the same print look the same
-to the pixel's grain, so that they hold the same character. No rule of any game or form is known here.
+to the pixel's grain, so that they hold the same character. Where no row repeats a character, a doubtful cell
+is unlikely to. No rule of any game or form is assumed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.pages.all_different import all_different
 from kalamos.pages.cells import LEAST, CellReading, Ink, averaged, blanks_of, readings_of
+from kalamos.pages.ruling import Grid
 from kalamos.postprocessing import AnswerRule
 from kalamos.recognizer import Recognizer
 
@@ -61,16 +64,20 @@ FAINTER: Final = 0.8
 """Ink of so many times the contrast of these is still as theirs."""
 
 
-def read_together(reader: Recognizer, inks: Sequence[Ink | None], rule: AnswerRule) -> list[CellReading]:
+def read_together(
+    reader: Recognizer, inks: Sequence[Ink | None], rule: AnswerRule, grid: Grid | None = None
+) -> list[CellReading]:
     """Read cells that belong together.
 
     Each is looked at twice, more and less sharpened. Cells of the same print share what is seen in them;
-    then how common each label is, and how common anything but a character, is estimated from all.
+    then how common each label is, and how common anything but a character, is estimated from all; then what
+    the grid's rows, columns and blocks do not repeat is less likely to be repeated.
 
     Args:
         reader: the model.
         inks: of each cell; None for one without.
         rule: charset and number of candidates; its thresholds do not count.
+        grid: where they are: its cells in the order of `inks`; without it they are in no rows.
     """
     inked = [ink for ink in inks if ink is not None]
     prepared = reader.prepare_ink([ink.image for ink in inked])
@@ -87,7 +94,12 @@ def read_together(reader: Recognizer, inks: Sequence[Ink | None], rule: AnswerRu
     if found.known is not None:
         known = reweighted(np.stack([known, 1 - known], axis=1), written)[:, 0]
         found = found._replace(known=known)
-    probabilities = reweighted(shared(found.probabilities, pictures), written * known)
+    votes = written * known
+    probabilities = reweighted(shared(found.probabilities, pictures), votes)
+    if grid is not None:
+        cells = [cell for cell, ink in zip(grid.cells, inks, strict=True) if ink is not None]
+        places = [(cells[row].row, cells[row].column) for row in rows]
+        probabilities = all_different(probabilities, places, (grid.rows, grid.columns), votes)
     return readings_of(inks, found._replace(probabilities=probabilities), rule, blanks)
 
 
