@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 import kalamos
 from kalamos.errors import CorruptImageError, UsageError
 from kalamos.pages import Page, PageReader
+from kalamos.pages.ink_map import writing_height
 from kalamos.pages.levelling import levelled, slant_of
-from kalamos.pages.page import Box
+from kalamos.pages.page import Box, Character
 from kalamos.pages.parts import Part
-from kalamos.pages.reader import is_right_to_left
+from kalamos.pages.reader import evidence_of, is_right_to_left
 from kalamos.pages.writing import parts_of_writing
 from kalamos.predict_options import PredictOptions
 
@@ -146,6 +147,63 @@ def test_writing_of_any_size_is_found(reader: PageReader, size: float) -> None:
     write(page, "3725", round(30 * size), round(60 * size), size)
     write(page, "496", round(30 * size), round(130 * size), size)
     assert reader.read_image(page).text == "3725\n496"
+
+
+JOINED = ["4826", "30957", "61748", "25093"]
+
+
+def joined_digits(*, squared: bool, table: bool) -> Grey:
+    """Lines of digits that touch, on plain or squared paper, scanned or photographed on a dark table."""
+    page = np.full((1600, 1200), 225, np.uint8)
+    if squared:
+        for place in range(20, 1600, 39):
+            cv2.line(page, (0, place), (1199, place), 190, 2, cv2.LINE_AA)
+            cv2.line(page, (place, 0), (place, 1599), 190, 2, cv2.LINE_AA)
+    for row, text in enumerate(JOINED):
+        x = 140.0
+        for digit in text:
+            place = round(x), 260 + 110 * row
+            cv2.putText(page, digit, place, cv2.FONT_HERSHEY_SIMPLEX, 1.5, 50, 3, cv2.LINE_AA)
+            x += 0.74 * cv2.getTextSize(digit, cv2.FONT_HERSHEY_SIMPLEX, 1.5, 3)[0][0]
+    if table:
+        ends = np.array([[0, 0], [1199, 0], [1199, 1599], [0, 1599]], np.float32)
+        there = np.array([[90, 130], [1310, 90], [1250, 1690], [60, 1650]], np.float32)
+        onto = np.full((1800, 1400), 70, np.uint8)
+        mode = cv2.BORDER_TRANSPARENT
+        warp = cv2.getPerspectiveTransform(ends, there)
+        cv2.warpPerspective(page, warp, (1400, 1800), dst=onto, borderMode=mode)
+        page = onto
+    grain = np.random.default_rng(0).normal(0, 3, page.shape)
+    return np.clip(cv2.GaussianBlur(page, (0, 0), 1) + grain, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("squared", "table"), [(False, False), (True, False), (True, True)])
+def test_digits_that_touch_tell_how_large_a_page_s_writing_is(squared: bool, table: bool) -> None:
+    """No single digit stands alone, and at other scales the paper is many 1s."""
+    page = kalamos.read(joined_digits(squared=squared, table=table), layout="page")
+    assert page.text.split("\n") == JOINED
+
+
+def test_bars_speak_for_no_scale_and_doubts_against_it() -> None:
+    digits = [Character("4", 0.9, Box(60 * place, 0, 30, 40), known=1.0) for place in range(6)]
+    bars = [Character("1", 0.9, Box(60 * place, 0, 8, 40), known=1.0) for place in range(50)]
+    doubtful = [Character("4", 0.2, Box(60 * place, 0, 30, 40), known=1.0) for place in range(6)]
+    assert evidence_of(digits) == pytest.approx((5.4, 4.8))
+    assert evidence_of(bars)[0] == 0
+    assert evidence_of([*digits, *bars])[1] < evidence_of(digits)[1]
+    assert evidence_of([*digits, *doubtful])[1] < evidence_of(digits)[1]
+    assert evidence_of([]) == (0, 0)
+
+
+def test_dust_that_a_nearer_look_shows_does_not_tell_the_height_of_writing() -> None:
+    mask = np.zeros((400, 600), np.uint8)
+    for place in range(10):
+        cv2.rectangle(mask, (20 + 40 * place, 100), (36 + 40 * place, 138), 255, 2)
+    for place in range(200):
+        cv2.circle(mask, (10 + place % 50 * 12, 200 + place // 50 * 40), 4, 255, -1)
+    assert writing_height(mask, 38) == pytest.approx(41, abs=2)
+    # Nothing is about as high as was expected: all counts.
+    assert writing_height(mask, 300) == writing_height(mask)
 
 
 def test_light_ink_on_dark_ground_is_read_too(reader: PageReader, three_lines: Grey) -> None:

@@ -212,7 +212,8 @@ def find_page_ink(image: Grey, height: float | None = None) -> PageInk | None:
     """
     longer = max(image.shape)
     if height is not None:
-        return _map(image, min(TARGET_PX / height, MAX_ENLARGEMENT, MAX_MAP_PX / longer))
+        scale = min(TARGET_PX / height, MAX_ENLARGEMENT, MAX_MAP_PX / longer)
+        return _map(image, scale, height * scale)
     overview: PageInk | None = None
     for side in OVERVIEWS_PX:
         found = _map(image, min(side / longer, MAX_ENLARGEMENT))
@@ -225,15 +226,15 @@ def find_page_ink(image: Grey, height: float | None = None) -> PageInk | None:
     scale = min(scale, MAX_ENLARGEMENT, MAX_MAP_PX / longer)
     if 0.8 < scale / overview.scale < 1.25:
         return overview
-    return _map(image, scale) or overview
+    return _map(image, scale, overview.height * scale / overview.scale) or overview
 
 
-def _map(image: Grey, scale: float) -> PageInk | None:
+def _map(image: Grey, scale: float, expected: float = 0.0) -> PageInk | None:
     height, width = (max(1, round(side * scale)) for side in image.shape)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     small: Grey = cv2.resize(image, (width, height), interpolation=method)  # type: ignore[assignment]
     mask = _evident(small, hysteresis(_levels(small)))
-    typical = writing_height(mask)
+    typical = writing_height(mask, expected)
     if typical is None:
         return None
     inner = _within(mask, MAX_BORDER_FACTOR * typical)
@@ -292,8 +293,13 @@ def _evident(image: Grey, mask: Grey) -> Grey:
     return np.where(kept, 255, 0).astype(np.uint8)[parts]  # type: ignore[no-any-return]
 
 
-def writing_height(mask: Grey) -> float | None:
+def writing_height(mask: Grey, expected: float = 0.0) -> float | None:
     """Estimate how high most characters are on a mask uint8 [h, w], in px; None without ink.
+
+    Args:
+        mask: 255 where ink is.
+        expected: about how high they are, in px, if a look from farther away said so: from nearer there is
+            more dust, which does not count where there are strokes enough of that height.
 
     >>> mask = np.zeros((100, 200), np.uint8)
     >>> mask[20:50, 10:14] = mask[20:52, 60:64] = mask[22:52, 90:94] = mask[48:51, 120:123] = 255
@@ -303,6 +309,8 @@ def writing_height(mask: Grey) -> float | None:
     stats = cv2.connectedComponentsWithStats(mask)[2][1:]
     sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].astype(np.float64)
     parts = sides.max(axis=1) >= MIN_PART_PX
+    if np.count_nonzero(sides[:, 1] >= MIN_HEIGHT_FRACTION * expected) >= FEWEST_STROKES:
+        parts &= sides[:, 1] >= MIN_HEIGHT_FRACTION * expected
     # A dash alone is as high as it is long.
     if not parts.any():
         return None

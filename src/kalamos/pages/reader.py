@@ -55,6 +55,7 @@ from kalamos.pages.segmentation import (
 from kalamos.pages.segmentation import Candidate as Group
 from kalamos.pages.writing import (
     LIKELY,
+    MIN_BAR_ASPECT,
     MIN_SIGN_DARKNESS,
     MIN_VOTES,
     SURE,
@@ -87,9 +88,12 @@ MAX_SAMPLE_ASPECT: Final = 2.2
 MIN_TURN_FACTOR, MIN_TURN_VOTES = 1.1, 0.8
 """A page is turned where so many times, and by so many, more characters are read: fewer are chance."""
 
-FEW_CHARACTERS: Final = 4
-OTHER_SCALES: Final = 0.5, 0.25, 2.0
-"""Where fewer characters are sure, the page is looked at as if its writing were so many times as high."""
+FEW_CHARACTERS, MANY_CHARACTERS = 4, 8
+"""Fewer characters are no evidence that a page was looked at in the right way; so many are,"""
+MIN_EVIDENT_SHARE: Final = 0.7
+"""if they are such a share of what was read."""
+OTHER_SCALES: Final = 0.5, 0.25, 0.125, 2.0
+"""Else the page is looked at as if its writing were so many times as high."""
 
 MIN_HEIGHT_RATIO: Final = 0.62
 """Of the characters' height to that of all parts, or the reverse: beyond it the page is looked at again."""
@@ -254,9 +258,20 @@ class PageReader:
         ink = find_page_ink(level)
         if ink is None:
             return page
-        sheet, parts, scores = self._looked(level, ink)
-        if to_page is not None:
-            sheet = sheet.placed(to_page, -slant)
+        best: Page | None = None
+        most = -math.inf
+        for sheet, parts, scores in self._looks(level, ink):
+            placed = sheet if to_page is None else sheet.placed(to_page, -slant)
+            read = self._read_sheet(page, placed, parts, scores)
+            evident, worth = evidence_of(read.characters)
+            if best is None or (evident >= FEW_CHARACTERS and worth > most):
+                best, most = read, worth
+            if evident >= max(MANY_CHARACTERS, MIN_EVIDENT_SHARE * len(read.characters)):
+                break
+        return best or page
+
+    def _read_sheet(self, page: Page, sheet: Sheet, parts: list[Part], scores: list[float]) -> Page:
+        """Read a page's lines as one look at it shows them."""
         height = typical_height(parts, scores)
         for _ in range(2):  # the second look mends what the first saw steeply
             sure = [part for part, score in zip(parts, scores, strict=True) if score >= SURE]
@@ -276,7 +291,7 @@ class PageReader:
             writing = with_doubtful(writing, parts, dark, height, sheet, group, self._rule.labels)
         lines = group(writing, height)
         return replace(
-            page, lines=self._read_lines(lines, sheet, width, image.shape[0]), turned=upright(sheet.turned)
+            page, lines=self._read_lines(lines, sheet, page.width, page.height), turned=upright(sheet.turned)
         )
 
     def _read_grid(self, page: Page, image: Grey, grid: Grid) -> Page:
@@ -294,23 +309,28 @@ class PageReader:
             cells.append(Cell(ruled.row + 1, ruled.column + 1, box, character))
         return replace(page, layout="grid", cells=tuple(cells), turned=upright(90.0 * found.quarters))
 
-    def _looked(self, image: Grey, ink: PageInk) -> tuple[Sheet, list[Part], list[float]]:
-        """Look at a page from as far as its characters, not its edges and drawings, ask for."""
-        seen = self._upright(Sheet.of(ink))
-        if _count_sure(seen[2]) < FEW_CHARACTERS:
-            # From too far, or too near: edges of the paper may be all that the first look measured.
-            for factor in OTHER_SCALES:
-                other = find_page_ink(image, factor * ink.height / ink.scale)
-                if other is not None:
-                    looked = self._upright(Sheet.of(other))
-                    if _count_sure(looked[2]) > _count_sure(seen[2]):
-                        seen = looked
-        height, sheet = typical_height(*seen[1:]), seen[0]
-        if height is not None and not MIN_HEIGHT_RATIO < height / sheet.height < 1 / MIN_HEIGHT_RATIO:
-            other = find_page_ink(image, height / sheet.scale)
-            if other is not None:
-                return self._upright(Sheet.of(other))
-        return seen
+    def _looks(self, image: Grey, ink: PageInk) -> Iterator[tuple[Sheet, list[Part], list[float]]]:
+        """Look at a page from as far as its ink asks for, then from nearer and farther.
+
+        Edges of the paper may be all that the first look measured.
+        """
+        scales: list[float] = []
+        for factor in (1.0, *OTHER_SCALES):
+            found = ink if factor == 1 else find_page_ink(image, factor * ink.height / ink.scale)
+            if found is None or found.scale in scales:
+                continue
+            scales.append(found.scale)
+            sheet, parts, scores = self._upright(Sheet.of(found))
+            height = typical_height(parts, scores)
+            if height is not None and not MIN_HEIGHT_RATIO < height / sheet.height < 1 / MIN_HEIGHT_RATIO:
+                # Its characters say more than all of its parts did.
+                again = find_page_ink(image, height / sheet.scale)
+                if again is not None and again.scale in scales:
+                    continue
+                if again is not None:
+                    scales.append(again.scale)
+                    sheet, parts, scores = self._upright(Sheet.of(again))
+            yield sheet, parts, scores
 
     def _upright(self, sheet: Sheet) -> tuple[Sheet, list[Part], list[float]]:
         """Turn a sheet by quarters until it stands upright; return its parts and how sure each is, too."""
@@ -463,8 +483,22 @@ def number_of(name: str, otherwise: int = 1) -> int:
     return int(number) if is_page else otherwise
 
 
-def _count_sure(scores: Sequence[float]) -> int:
-    return sum(score >= SURE for score in scores)
+def evidence_of(characters: Sequence[Character]) -> tuple[float, float]:
+    """Count the characters of a page that are no chance, and what speaks for the scale that it was looked at.
+
+    At the wrong scale, ruling and grain are many 1s, and characters are read with little certainty. Bars
+    speak for no scale; what is doubtful speaks against it.
+    """
+    evident = worth = 0.0
+    for character in characters:
+        sure = character.confidence * (1.0 if character.known is None else character.known)
+        width, height = character.box[2:]
+        if max(width, height) < MIN_BAR_ASPECT * min(width, height):
+            evident += sure
+            worth += 2 * sure - 1
+        else:
+            worth += 2 * sure - 2
+    return evident, worth
 
 
 def _probability(answer: Prediction) -> float:

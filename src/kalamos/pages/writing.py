@@ -12,6 +12,7 @@ from kalamos.pages.parts import Part, Sheet
 
 __all__ = [
     "LIKELY",
+    "MIN_BAR_ASPECT",
     "MIN_SIGN_DARKNESS",
     "MIN_VOTES",
     "SURE",
@@ -45,6 +46,9 @@ JOINED_ASPECT: Final = 1.2
 JOINED_HEIGHTS: Final = 0.6, 1.8
 """Width over height, and heights as times the writing's, of what may be several characters that touch."""
 
+MIN_BAR_ASPECT: Final = 2.2
+"""Longer side over shorter from which on a character is a bar."""
+
 WRITING_HEIGHTS: Final = 0.45, 2.4
 """Times the writing's height: how high characters are."""
 
@@ -62,8 +66,16 @@ MIN_DUST_SHARE: Final = 0.5
 
 
 def typical_height(parts: Sequence[Part], scores: Sequence[float]) -> float | None:
-    """Return the median height of the parts that are characters, in px; None where too few are."""
-    sure = [part.box.height for part, score in zip(parts, scores, strict=True) if score >= SURE]
+    """Return the median height of the parts that are characters, in px; None where too few are.
+
+    Bars do not count: pieces of ruling and grain are as good a 1 as any.
+    """
+    sure = [
+        part.box.height
+        for part, score in zip(parts, scores, strict=True)
+        if score >= SURE
+        and max(part.box.width, part.box.height) < MIN_BAR_ASPECT * min(part.box.width, part.box.height)
+    ]
     return float(np.median(sure)) if len(sure) >= MIN_VOTES else None
 
 
