@@ -184,6 +184,29 @@ def test_digits_that_touch_tell_how_large_a_page_s_writing_is(squared: bool, tab
     assert page.text.split("\n") == JOINED
 
 
+def test_squared_paper_is_no_table_where_writing_goes_across_its_squares(reader: PageReader) -> None:
+    page = reader.read_image(joined_digits(squared=True, table=False))
+    assert page.layout == "page"
+    assert page.text.split("\n") == JOINED
+    asked = kalamos.read(joined_digits(squared=True, table=False), layout="grid")
+    assert asked.layout == "grid"
+    assert len(asked.cells) > 500
+
+
+def test_a_table_is_one_however_few_of_its_cells_are_filled(reader: PageReader) -> None:
+    table = np.full((700, 700), 230, np.uint8)
+    for place in range(50, 651, 60):
+        cv2.line(table, (50, place), (650, place), 90, 2)
+        cv2.line(table, (place, 50), (place, 650), 90, 2)
+    assert reader.read_image(table).layout == "grid"
+    write(table, "4", 64, 98, size=1.2)
+    write(table, "7", 424, 458, size=1.2)
+    page = reader.read_image(table)
+    assert page.layout == "grid"
+    assert (page.grid[0][0], page.grid[6][6]) == ("4", "7")
+    assert sum(map(bool, (label for row in page.grid for label in row))) == 2
+
+
 def test_bars_speak_for_no_scale_and_doubts_against_it() -> None:
     digits = [Character("4", 0.9, Box(60 * place, 0, 30, 40), known=1.0) for place in range(6)]
     bars = [Character("1", 0.9, Box(60 * place, 0, 8, 40), known=1.0) for place in range(50)]

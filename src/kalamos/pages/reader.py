@@ -92,6 +92,9 @@ FEW_CHARACTERS, MANY_CHARACTERS = 4, 8
 """Fewer characters are no evidence that a page was looked at in the right way; so many are,"""
 MIN_EVIDENT_SHARE: Final = 0.7
 """if they are such a share of what was read."""
+MIN_HELD_SHARE: Final = 0.7
+"""Likewise of what the cells of a grid hold."""
+
 OTHER_SCALES: Final = 0.5, 0.25, 0.125, 2.0
 """Else the page is looked at as if its writing were so many times as high."""
 
@@ -116,7 +119,7 @@ def read(
             `Recognizer.predict`; or a PDF (with `kalamos[forms]`) or a TIFF of several pages.
         model: a shipped model's name, a model file, or a reader.
         layout: "line" takes all for one line, "page" finds lines, "grid" reads the cells of ruled lines;
-            "auto" reads a grid where it sees one, else lines.
+            "auto" reads a grid where it sees one whose cells hold characters, else lines.
         charset: which characters may be answered, as for `predict`.
         min_confidence: answers less sure have no label.
         min_known: likewise, by the probability of being a character at all.
@@ -248,11 +251,27 @@ class PageReader:
         if self._layout in {"auto", "grid"}:
             grid = largest_grid(image, sure=self._layout == "grid")
             if grid is not None:
-                return self._read_grid(page, image, grid)
+                cells = self._read_grid(page, image, grid)
+                return cells if self._layout == "grid" else self._grid_or_lines(cells, page, image)
         if self._layout in {"line", "grid"}:
             page = replace(page, layout=self._layout)
-        if self._layout == "grid":
-            return page
+        return page if self._layout == "grid" else self._read_writing(page, image)
+
+    def _grid_or_lines(self, cells: Page, page: Page, image: Grey) -> Page:
+        """Take a grid that nobody asked for, unless its cells hold pieces of what is written across them.
+
+        Squared paper is a grid, too.
+        """
+        held = [cell.character for cell in cells.cells if cell.character is not None]
+        evident, worth = evidence_of(held)
+        if held and evident >= MIN_HELD_SHARE * len(held):
+            return cells
+        lines = self._read_writing(page, image)
+        across, across_worth = evidence_of(lines.characters)
+        return lines if across >= FEW_CHARACTERS and across_worth > worth else cells
+
+    def _read_writing(self, page: Page, image: Grey) -> Page:
+        """Read a page's lines, whatever is ruled on it."""
         slant = slant_of(image)
         level, to_page = levelled(image, slant) if slant else (image, None)
         ink = find_page_ink(level)
