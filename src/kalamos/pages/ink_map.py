@@ -28,6 +28,9 @@ OVERVIEWS_PX: Final = (768, 1536)
 MIN_OVERVIEW_HEIGHT_PX: Final = 14
 """Writing less high than this is looked at again from nearer."""
 
+MIN_HEIGHT_SHARE: Final = 0.5
+"""Of that height: writing that is less high on the map was found from too far, and is looked for anew."""
+
 MAX_MAP_PX: Final = 3400
 """The longer side of the map."""
 
@@ -226,7 +229,12 @@ def find_page_ink(image: Grey, height: float | None = None) -> PageInk | None:
     scale = min(scale, MAX_ENLARGEMENT, MAX_MAP_PX / longer)
     if 0.8 < scale / overview.scale < 1.25:
         return overview
-    return _map(image, scale, overview.height * scale / overview.scale) or overview
+    found = _map(image, scale, overview.height * scale / overview.scale) or overview
+    if found.height < MIN_HEIGHT_SHARE * TARGET_PX:  # edges of the paper were what the overview measured
+        nearer = min(found.scale * TARGET_PX / found.height, MAX_ENLARGEMENT, MAX_MAP_PX / longer)
+        if nearer > found.scale:
+            return _map(image, nearer, found.height * nearer / found.scale) or found
+    return found
 
 
 def _map(image: Grey, scale: float, expected: float = 0.0) -> PageInk | None:
