@@ -126,6 +126,26 @@ def test_a_ruled_page_that_lies_askew_is_read_as_a_level_one(reader: PageReader,
     assert np.hypot(first.x + first.width / 2 - middle[0], first.y + first.height / 2 - middle[1]) < 12
 
 
+@pytest.mark.parametrize("degrees", [-13.0, 5.0, 12.0])
+def test_squared_paper_is_levelled_by_pieces_of_lines_between_its_crossings(degrees: float) -> None:
+    sheet = np.full((1600, 1200), 245, np.uint8)
+    for place in range(20, 1600, 39):
+        cv2.line(sheet, (0, place), (1199, place), 195, 2, cv2.LINE_AA)
+        cv2.line(sheet, (place, 0), (place, 1599), 195, 2, cv2.LINE_AA)
+    turn = cv2.getRotationMatrix2D((600, 800), -degrees, 1.0)
+    turn[:, 2] += 250, 250
+    scan = cv2.warpAffine(sheet, turn, (1700, 2100), flags=cv2.INTER_LINEAR, borderValue=252)
+    assert slant_of(np.asarray(scan, np.uint8)) == pytest.approx(degrees, abs=0.3)
+
+
+def test_a_page_full_of_writing_has_no_direction() -> None:
+    page = paper(1500, 1100)
+    for row in range(16):
+        write(page, "14774117417", 40, 90 + 88 * row, 1.6, 60)
+    turn = cv2.getRotationMatrix2D((550, 750), 8, 1.0)
+    assert slant_of(np.asarray(cv2.warpAffine(page, turn, (1100, 1500), borderValue=220), np.uint8)) == 0.0
+
+
 def test_a_level_ruled_page_and_one_without_lines_are_not_turned(three_lines: Grey) -> None:
     ruled = three_lines.copy()
     for y in range(30, 520, 35):

@@ -7,7 +7,7 @@ that was scanned at an angle it sees next to no writing. Writing itself is strai
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,17 +20,29 @@ Grey = NDArray[np.uint8]
 LONGER_PX: Final = 1000
 """The longer side of the picture that lines are looked for on."""
 
-SHORTEST_FRACTION: Final = 0.06
-"""Of that side: shorter lines are strokes."""
-
-SAME_DEGREES: Final = 1.0
-"""How far lines of one ruling may differ in direction, to either side."""
-
 STEPS_A_DEGREE: Final = 10
 """In which directions are counted."""
 
-MIN_LENGTH: Final = 4.0
-"""Times the longer side: how long all lines of the ruling are together at least."""
+
+class _Ruling(NamedTuple):
+    """What lines of one kind of paper are.
+
+    Attributes:
+        shortest: the least length of a line, in longer sides of the page.
+        same: how far lines may differ in direction, to either side, in degrees.
+        least: how long all are together at least, in longer sides of the page.
+    """
+
+    shortest: float
+    same: float
+    least: float
+
+
+RULED: Final = _Ruling(0.06, 1.0, 4.0)
+"""Shorter lines are strokes."""
+
+SQUARED: Final = _Ruling(0.008, 2.0, 20.0)
+"""Lines are seen from one crossing to the next: they are short, but more than any writing has of strokes."""
 
 MIN_SHARE: Final = 0.7
 """Of the length of all lines, how much is the ruling's at least: photographed pages have none such."""
@@ -56,25 +68,40 @@ def slant_of(image: Grey) -> float:
     found = cv2.createLineSegmentDetector().detect(small)[0]
     ends = np.zeros((0, 4)) if found is None else np.asarray(found, np.float64).reshape(-1, 4)
     across, down = (ends[:, 2:] - ends[:, :2]).T
-    lengths = np.hypot(across, down)
     longer = max(small.shape)
-    long = lengths >= SHORTEST_FRACTION * longer
-    if not long.any():
-        return 0.0
-    lengths = lengths[long]
+    lengths = np.hypot(across, down) / longer
     # Lines at right angles belong together.
-    angles = (np.degrees(np.arctan2(down[long], across[long])) + 45) % 90 - 45
+    angles = (np.degrees(np.arctan2(down, across)) + 45) % 90 - 45
+    for ruling in (RULED, SQUARED):
+        long = lengths >= ruling.shortest
+        slant = _common_direction(angles[long], lengths[long], ruling)
+        if slant is not None:
+            return slant if MIN_DEGREES <= abs(slant) <= MAX_DEGREES else 0.0
+    return 0.0
+
+
+def _common_direction(
+    angles: NDArray[np.float64], lengths: NDArray[np.float64], ruling: _Ruling
+) -> float | None:
+    """Return the direction of most lines, in degrees, [-45, 45); None where they have no common one.
+
+    Args:
+        angles: of N lines, in degrees.
+        lengths: theirs, in longer sides of the page.
+        ruling: how long and how much alike they must be.
+    """
+    if lengths.sum() < ruling.least:
+        return None
     steps = ((angles + 45) * STEPS_A_DEGREE).astype(np.int64) % (90 * STEPS_A_DEGREE)
     heaps = np.bincount(steps, lengths, minlength=90 * STEPS_A_DEGREE)
-    reach = round(SAME_DEGREES * STEPS_A_DEGREE)
+    reach = round(ruling.same * STEPS_A_DEGREE)
     around = np.sum([np.roll(heaps, shift) for shift in range(-reach, reach + 1)], axis=0)
     middle = (int(around.argmax()) + 0.5) / STEPS_A_DEGREE - 45
     off = (angles - middle + 45) % 90 - 45
-    near = np.abs(off) <= SAME_DEGREES
-    if lengths[near].sum() < max(MIN_LENGTH * longer, MIN_SHARE * lengths.sum()):
-        return 0.0
-    slant = middle + float(np.average(off[near], weights=lengths[near]))
-    return slant if MIN_DEGREES <= abs(slant) <= MAX_DEGREES else 0.0
+    near = np.abs(off) <= ruling.same
+    if lengths[near].sum() < max(ruling.least, MIN_SHARE * lengths.sum()):
+        return None
+    return middle + float(np.average(off[near], weights=lengths[near]))
 
 
 def levelled(image: Grey, slant: float) -> tuple[Grey, NDArray[np.float64]]:

@@ -348,7 +348,8 @@ class PageReader:
                     continue
                 if again is not None:
                     scales.append(again.scale)
-                    sheet, parts, scores = self._upright(Sheet.of(again))
+                    known = again._replace(height=height * again.scale / sheet.scale)
+                    sheet, parts, scores = self._upright(Sheet.of(known))
             yield sheet, parts, scores
 
     def _upright(self, sheet: Sheet) -> tuple[Sheet, list[Part], list[float]]:
