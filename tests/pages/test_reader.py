@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import kalamos
 from kalamos.errors import CorruptImageError, UsageError
 from kalamos.pages import Page, PageReader
-from kalamos.pages.ink_map import writing_height
+from kalamos.pages.ink_map import in_even_light, writing_height
 from kalamos.pages.levelling import levelled, slant_of
 from kalamos.pages.page import Box, Character
 from kalamos.pages.parts import Part
@@ -225,6 +225,22 @@ def test_a_table_is_one_however_few_of_its_cells_are_filled(reader: PageReader) 
     assert page.layout == "grid"
     assert (page.grid[0][0], page.grid[6][6]) == ("4", "7")
     assert sum(map(bool, (label for row in page.grid for label in row))) == 2
+
+
+def test_ground_is_made_even_and_ink_stays(three_lines: Grey) -> None:
+    shadowed = three_lines.copy()
+    shadowed[:, 300:] = (shadowed[:, 300:] * 0.5).astype(np.uint8)
+    even = in_even_light(shadowed)
+    assert even.shape == shadowed.shape
+    assert abs(int(np.median(even[:, :280])) - int(np.median(even[:, 320:]))) < 6
+    inked = three_lines < 100
+    assert np.median(even[inked]) < 0.45 * np.median(even[~inked])
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=60)))
+def test_light_of_any_picture_can_be_made_even(image: Grey) -> None:
+    even = in_even_light(image)
+    assert (even.shape, even.dtype) == (image.shape, np.uint8)
 
 
 def test_bars_speak_for_no_scale_and_doubts_against_it() -> None:

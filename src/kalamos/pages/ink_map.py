@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kalamos.preprocessing.ink import hysteresis, ink_levels
 
-__all__ = ["PageInk", "find_page_ink", "paper_around", "sharpened", "writing_height"]
+__all__ = ["PageInk", "find_page_ink", "in_even_light", "paper_around", "sharpened", "writing_height"]
 
 Grey = NDArray[np.uint8]
 
@@ -49,6 +49,13 @@ SPECK_FACTOR, FEWEST_STROKES = 2.0, 8
 
 TILES_A_RUN: Final = 8
 """At a time, for memory's sake."""
+
+GROUND_REDUCTION: Final = 4
+GROUND_PX, GROUND_BLUR_PX = 15, 1.0
+"""The ground is the median of a square of this side, blurred a little, on an image so many times smaller."""
+
+DARKEST_GROUND: Final = 0.4
+"""Of the page's level: ground that is darker is not made as light as that: its grain would be strokes."""
 
 MIN_CONTRAST_FRACTION: Final = 0.35
 """Of the typical contrast on the page: tiles that vary less are not made to vary as much."""
@@ -197,12 +204,13 @@ def _is_lighter(ink: NDArray[np.float32], mask: Grey, height: float) -> bool:
     return float(signs[votes].sum()) < 0
 
 
-def find_page_ink(image: Grey, height: float | None = None) -> PageInk | None:
+def find_page_ink(image: Grey, height: float | None = None, *, even: bool = False) -> PageInk | None:
     """Look for ink on a page, uint8 [H, W], either polarity; None where there is none.
 
     Args:
         image: the page.
         height: of the writing, in px of the page, where that is known.
+        even: whether light and shadow are taken away before: see `in_even_light`.
 
     >>> page = np.full((300, 400), 230, np.uint8)
     >>> for place in range(5):
@@ -216,10 +224,10 @@ def find_page_ink(image: Grey, height: float | None = None) -> PageInk | None:
     longer = max(image.shape)
     if height is not None:
         scale = min(TARGET_PX / height, MAX_ENLARGEMENT, MAX_MAP_PX / longer)
-        return _map(image, scale, height * scale)
+        return _map(image, scale, height * scale, even=even)
     overview: PageInk | None = None
     for side in OVERVIEWS_PX:
-        found = _map(image, min(side / longer, MAX_ENLARGEMENT))
+        found = _map(image, min(side / longer, MAX_ENLARGEMENT), even=even)
         overview = found or overview
         if found is not None and found.height >= MIN_OVERVIEW_HEIGHT_PX:
             break
@@ -229,19 +237,19 @@ def find_page_ink(image: Grey, height: float | None = None) -> PageInk | None:
     scale = min(scale, MAX_ENLARGEMENT, MAX_MAP_PX / longer)
     if 0.8 < scale / overview.scale < 1.25:
         return overview
-    found = _map(image, scale, overview.height * scale / overview.scale) or overview
+    found = _map(image, scale, overview.height * scale / overview.scale, even=even) or overview
     if found.height < MIN_HEIGHT_SHARE * TARGET_PX:  # edges of the paper were what the overview measured
         nearer = min(found.scale * TARGET_PX / found.height, MAX_ENLARGEMENT, MAX_MAP_PX / longer)
         if nearer > found.scale:
-            return _map(image, nearer, found.height * nearer / found.scale) or found
+            return _map(image, nearer, found.height * nearer / found.scale, even=even) or found
     return found
 
 
-def _map(image: Grey, scale: float, expected: float = 0.0) -> PageInk | None:
+def _map(image: Grey, scale: float, expected: float = 0.0, *, even: bool = False) -> PageInk | None:
     height, width = (max(1, round(side * scale)) for side in image.shape)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     small: Grey = cv2.resize(image, (width, height), interpolation=method)  # type: ignore[assignment]
-    mask = _evident(small, hysteresis(_levels(small)))
+    mask = _evident(small, hysteresis(_levels(in_even_light(small) if even else small)))
     typical = writing_height(mask, expected)
     if typical is None:
         return None
@@ -258,6 +266,22 @@ def _within(mask: Grey, longest: float) -> Grey:
     kept = np.max(runs, axis=0) <= longest
     kept[0] = False
     return np.where(kept, 255, 0).astype(np.uint8)[parts]  # type: ignore[no-any-return]
+
+
+def in_even_light(image: Grey) -> Grey:
+    """Make the ground of an image uint8 [h, w] as light everywhere as most of it.
+
+    The finder sees one tile at a time, made to vary as much as any: where a shadow or the paper's edge goes
+    through a tile, little is left of its writing. But table and paper are strewn with more grain so.
+    """
+    height, width = image.shape
+    size = max(1, width // GROUND_REDUCTION), max(1, height // GROUND_REDUCTION)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    ground = cv2.GaussianBlur(cv2.medianBlur(small, GROUND_PX), (0, 0), GROUND_BLUR_PX)
+    level = float(np.quantile(ground, PAPER_QUANTILE))
+    gain = level / np.maximum(ground, max(1.0, DARKEST_GROUND * level)).astype(np.float32)
+    even = image * cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.clip(even, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
 
 
 def _levels(image: Grey) -> Grey:

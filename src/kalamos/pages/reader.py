@@ -92,11 +92,14 @@ FEW_CHARACTERS, MANY_CHARACTERS = 4, 8
 """Fewer characters are no evidence that a page was looked at in the right way; so many are,"""
 MIN_EVIDENT_SHARE: Final = 0.7
 """if they are such a share of what was read."""
+GOOD_SHARE: Final = 0.85
+"""Likewise, at the first look."""
+
 MIN_HELD_SHARE: Final = 0.7
 """Likewise of what the cells of a grid hold."""
 
-OTHER_SCALES: Final = 0.5, 0.25, 0.125, 2.0
-"""Else the page is looked at as if its writing were so many times as high."""
+LOOKS: Final = ((1.0, False), (1.0, True), (0.5, False), (0.25, False), (0.125, False), (2.0, False))
+"""Else the page is looked at in even light, and as if its writing were so many times as high."""
 
 MIN_HEIGHT_RATIO: Final = 0.62
 """Of the characters' height to that of all parts, or the reverse: beyond it the page is looked at again."""
@@ -278,15 +281,17 @@ class PageReader:
         if ink is None:
             return page
         best: Page | None = None
-        most = -math.inf
+        most, first = -math.inf, True
         for sheet, parts, scores in self._looks(level, ink):
             placed = sheet if to_page is None else sheet.placed(to_page, -slant)
             read = self._read_sheet(page, placed, parts, scores)
             evident, worth = evidence_of(read.characters)
             if best is None or (evident >= FEW_CHARACTERS and worth > most):
                 best, most = read, worth
-            if evident >= max(MANY_CHARACTERS, MIN_EVIDENT_SHARE * len(read.characters)):
+            share = GOOD_SHARE if first else MIN_EVIDENT_SHARE
+            if evident >= max(MANY_CHARACTERS, share * len(read.characters)):
                 break
+            first = False
         return best or page
 
     def _read_sheet(self, page: Page, sheet: Sheet, parts: list[Part], scores: list[float]) -> Page:
@@ -329,25 +334,28 @@ class PageReader:
         return replace(page, layout="grid", cells=tuple(cells), turned=upright(90.0 * found.quarters))
 
     def _looks(self, image: Grey, ink: PageInk) -> Iterator[tuple[Sheet, list[Part], list[float]]]:
-        """Look at a page from as far as its ink asks for, then from nearer and farther.
+        """Look at a page from as far as its ink asks for, then in even light, then from nearer and farther.
 
         Edges of the paper may be all that the first look measured.
         """
-        scales: list[float] = []
-        for factor in (1.0, *OTHER_SCALES):
-            found = ink if factor == 1 else find_page_ink(image, factor * ink.height / ink.scale)
-            if found is None or found.scale in scales:
+        done: set[tuple[float, bool]] = set()
+        for factor, even in LOOKS:
+            if factor == 1:
+                found = find_page_ink(image, even=True) if even else ink
+            else:
+                found = find_page_ink(image, factor * ink.height / ink.scale, even=even)
+            if found is None or (found.scale, even) in done:
                 continue
-            scales.append(found.scale)
+            done.add((found.scale, even))
             sheet, parts, scores = self._upright(Sheet.of(found))
             height = typical_height(parts, scores)
             if height is not None and not MIN_HEIGHT_RATIO < height / sheet.height < 1 / MIN_HEIGHT_RATIO:
                 # Its characters say more than all of its parts did.
-                again = find_page_ink(image, height / sheet.scale)
-                if again is not None and again.scale in scales:
+                again = find_page_ink(image, height / sheet.scale, even=even)
+                if again is not None and (again.scale, even) in done:
                     continue
                 if again is not None:
-                    scales.append(again.scale)
+                    done.add((again.scale, even))
                     known = again._replace(height=height * again.scale / sheet.scale)
                     sheet, parts, scores = self._upright(Sheet.of(known))
             yield sheet, parts, scores
