@@ -204,6 +204,13 @@ def test_digits_that_touch_tell_how_large_a_page_s_writing_is(squared: bool, tab
     assert page.text.split("\n") == JOINED
 
 
+@pytest.mark.parametrize("shape", [(1, 3000), (3000, 1), (2, 9000), (5, 2500)])
+@pytest.mark.parametrize("level", [0, 200])
+def test_a_strip_of_a_page_has_no_lines(shape: tuple[int, int], level: int) -> None:
+    for layout in ("auto", "page", "line", "grid"):
+        assert kalamos.read(np.full(shape, level, np.uint8), layout=layout).text == ""
+
+
 def test_squared_paper_is_no_table_where_writing_goes_across_its_squares(reader: PageReader) -> None:
     page = reader.read_image(joined_digits(squared=True, table=False))
     assert page.layout == "page"

@@ -15,7 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["all_different", "units_of"]
+from kalamos.pages.cells import LEAST
+
+__all__ = ["all_different"]
 
 Shares = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -37,9 +39,6 @@ MAX_ROUNDS: Final = 50
 DAMPING: Final = 0.5
 TOLERANCE: Final = 1e-4
 """Rounds end once no probability changes by more."""
-
-LEAST: Final = 1e-9
-"""No probability counts as less."""
 
 
 def all_different(
@@ -71,7 +70,7 @@ def all_different(
     count, classes = probabilities.shape
     if not 2 <= count <= MAX_CELLS:
         return probabilities
-    peers = _believed(probabilities, [_same(unit) for unit in units_of(places, shape)], votes)
+    peers = _believed(probabilities, [_same(unit) for unit in _units_of(places, shape)], votes)
     if peers is None:
         return probabilities
     adjusted = probabilities
@@ -87,10 +86,10 @@ def all_different(
     return adjusted
 
 
-def units_of(places: Sequence[tuple[int, int]], shape: tuple[int, int]) -> list[list[int]]:
+def _units_of(places: Sequence[tuple[int, int]], shape: tuple[int, int]) -> list[list[int]]:
     """Return the unit that each place is in: by rows, by columns and, of a grid like 9 x 9, by blocks.
 
-    >>> units_of([(0, 0), (1, 3), (3, 3)], (4, 4))
+    >>> _units_of([(0, 0), (1, 3), (3, 3)], (4, 4))
     [[0, 1, 3], [0, 3, 3], [0, 1, 3]]
     """
     rows, columns = shape

@@ -64,7 +64,8 @@ def slant_of(image: Grey) -> float:
     (10, 0.0)
     """
     scale = min(1.0, LONGER_PX / max(image.shape))
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    size = [max(1, round(side * scale)) for side in image.shape[::-1]]
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     found = cv2.createLineSegmentDetector().detect(small)[0]
     ends = np.zeros((0, 4)) if found is None else np.asarray(found, np.float64).reshape(-1, 4)
     across, down = (ends[:, 2:] - ends[:, :2]).T

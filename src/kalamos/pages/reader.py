@@ -55,11 +55,11 @@ from kalamos.pages.segmentation import (
 from kalamos.pages.segmentation import Candidate as Group
 from kalamos.pages.writing import (
     LIKELY,
-    MIN_BAR_ASPECT,
     MIN_SIGN_DARKNESS,
     MIN_VOTES,
     SURE,
     darkness,
+    is_bar,
     parts_of_writing,
     typical_height,
 )
@@ -81,9 +81,6 @@ MARGIN_PX: Final = 4
 
 SAMPLE_PARTS: Final = 120
 """Parts that vote on which way up a page is, the largest ones."""
-
-MAX_SAMPLE_ASPECT: Final = 2.2
-"""Longer side over shorter of parts that vote: longer ones are strokes, or several characters."""
 
 MIN_TURN_FACTOR, MIN_TURN_VOTES = 1.1, 0.8
 """A page is turned where so many times, and by so many, more characters are read: fewer are chance."""
@@ -281,17 +278,16 @@ class PageReader:
         if ink is None:
             return page
         best: Page | None = None
-        most, first = -math.inf, True
-        for sheet, parts, scores in self._looks(level, ink):
+        most = -math.inf
+        for number, (sheet, parts, scores) in enumerate(self._looks(level, ink)):
             placed = sheet if to_page is None else sheet.placed(to_page, -slant)
             read = self._read_sheet(page, placed, parts, scores)
             evident, worth = evidence_of(read.characters)
             if best is None or (evident >= FEW_CHARACTERS and worth > most):
                 best, most = read, worth
-            share = GOOD_SHARE if first else MIN_EVIDENT_SHARE
+            share = MIN_EVIDENT_SHARE if number else GOOD_SHARE
             if evident >= max(MANY_CHARACTERS, share * len(read.characters)):
                 break
-            first = False
         return best or page
 
     def _read_sheet(self, page: Page, sheet: Sheet, parts: list[Part], scores: list[float]) -> Page:
@@ -364,7 +360,7 @@ class PageReader:
         """Turn a sheet by quarters until it stands upright; return its parts and how sure each is, too."""
         parts = find_parts(sheet)
         scores = self._scores(parts)
-        single = [part for part in parts if max(part.ink.shape) <= MAX_SAMPLE_ASPECT * min(part.ink.shape)]
+        single = [part for part in parts if not is_bar(part.box)]
         sample = sorted(single, key=lambda part: -part.box.width * part.box.height)[:SAMPLE_PARTS]
         if len(sample) < MIN_VOTES:
             return sheet, parts, scores
@@ -519,17 +515,16 @@ def evidence_of(characters: Sequence[Character]) -> tuple[float, float]:
     """
     evident = worth = 0.0
     for character in characters:
-        sure = character.confidence * (1.0 if character.known is None else character.known)
-        width, height = character.box[2:]
-        if max(width, height) < MIN_BAR_ASPECT * min(width, height):
-            evident += sure
-            worth += 2 * sure - 1
+        sure = _probability(character)
+        worth += 2 * sure - 1
+        if is_bar(character.box):
+            worth -= 1
         else:
-            worth += 2 * sure - 2
+            evident += sure
     return evident, worth
 
 
-def _probability(answer: Prediction) -> float:
+def _probability(answer: Prediction | Character) -> float:
     """How likely a part is a character that is read right."""
     if answer.confidence is None:
         return 0.0

@@ -8,15 +8,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kalamos.pages.page import Box
 from kalamos.pages.parts import Part, Sheet
 
 __all__ = [
     "LIKELY",
-    "MIN_BAR_ASPECT",
     "MIN_SIGN_DARKNESS",
     "MIN_VOTES",
     "SURE",
     "darkness",
+    "is_bar",
     "parts_of_writing",
     "typical_height",
 ]
@@ -47,7 +48,7 @@ JOINED_HEIGHTS: Final = 0.6, 1.8
 """Width over height, and heights as times the writing's, of what may be several characters that touch."""
 
 MIN_BAR_ASPECT: Final = 2.2
-"""Longer side over shorter from which on a character is a bar."""
+"""Longer side over shorter from which on a character, or a part, is a bar."""
 
 WRITING_HEIGHTS: Final = 0.45, 2.4
 """Times the writing's height: how high characters are."""
@@ -73,10 +74,18 @@ def typical_height(parts: Sequence[Part], scores: Sequence[float]) -> float | No
     sure = [
         part.box.height
         for part, score in zip(parts, scores, strict=True)
-        if score >= SURE
-        and max(part.box.width, part.box.height) < MIN_BAR_ASPECT * min(part.box.width, part.box.height)
+        if score >= SURE and not is_bar(part.box)
     ]
     return float(np.median(sure)) if len(sure) >= MIN_VOTES else None
+
+
+def is_bar(box: Box) -> bool:
+    """Return whether a character, or a part, is no more than a stroke: it says nothing of how writing lies.
+
+    >>> is_bar(Box(0, 0, 8, 40)), is_bar(Box(0, 0, 30, 40))
+    (True, False)
+    """
+    return max(box.width, box.height) >= MIN_BAR_ASPECT * min(box.width, box.height)
 
 
 def parts_of_writing(
