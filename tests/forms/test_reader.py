@@ -83,6 +83,39 @@ def cell(known: float, confidence: float, *, blank: float = 0.0005, ink: float =
     return CellReading(Prediction("7", confidence, top, known=known), blank, ink)
 
 
+NUMBERS = {"first": "2745", "second": "3427", "third": "5234"}
+
+
+@pytest.mark.parametrize("quarters", [0, 2])
+def test_what_is_written_tells_which_way_up_a_sheet_lies_whose_boxes_do_not(quarters: int) -> None:
+    fields = [
+        Field(name, row_of_boxes(60, y, 56, 60, count=4, step=60))
+        for name, y in zip(NUMBERS, (60, 160, 260), strict=True)
+    ]
+    form = Form("alike", (FormPage(356, 380),), tuple(fields), model="digits")
+    sheet = np.full((380, 356), 245, np.uint8)
+    for field in fields:
+        for digit, (x, y, width, height) in zip(NUMBERS[field.name], field.boxes, strict=True):
+            cv2.rectangle(sheet, (int(x), int(y)), (int(x + width), int(y + height)), 60, 1)
+            place = int(x) + 16, int(y) + 46
+            cv2.putText(sheet, digit, place, cv2.FONT_HERSHEY_SIMPLEX, 1.3, 40, 3, cv2.LINE_AA)
+    filled = form.read(np.rot90(sheet, quarters).copy())
+    assert {name: reading.text for name, reading in filled.fields.items()} == NUMBERS
+    assert "ok" in {reading.status for reading in filled.fields.values()}
+
+
+def test_which_way_up_a_sheet_lies_is_in_doubt_where_what_is_written_reads_both_ways() -> None:
+    fields = [Field(f"f{y}", row_of_boxes(60, y, 56, 60, count=4, step=60)) for y in (60, 160, 260)]
+    form = Form("alike", (FormPage(356, 380),), tuple(fields), model="digits")
+    sheet = np.full((380, 356), 245, np.uint8)
+    for box in (box for field in fields for box in field.boxes):
+        cv2.rectangle(sheet, (int(box.x), int(box.y)), (int(box.x + 56), int(box.y + 60)), 60, 1)
+    for x, y, digit in ((60, 60, "8"), (120, 160, "4"), (60, 260, "0"), (120, 260, "8")):
+        cv2.putText(sheet, digit, (x + 16, y + 46), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 40, 3, cv2.LINE_AA)
+    filled = form.read(np.rot90(sheet, 2).copy())
+    assert {reading.status for reading in filled.fields.values()} == {"check"}
+
+
 def test_ink_in_a_box_is_a_character_unless_it_looks_like_none() -> None:
     sure, odd, junk = (box_reading(cell(*each)) for each in ((0.99, 0.99), (0.3, 0.95), (0.01, 0.3)))
     assert sure.known > 0.999

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,17 @@ MOST_BLANK: Final = 0.9
 """How likely a box with ink in it is blank at most: it may be crossed out."""
 
 
+TURNED_NATS: Final = 4.0
+"""How much less likely a page is turned than upright: one in fifty."""
+
+TELLING_NATS: Final = 3.0
+"""By how much one way in which a page may lie must be likelier than the others, or its fields are to be
+checked. A digit on its head counts about as much; one on its feet, where it is clear, next to nothing."""
+
+LEAST_SHARE: Final = 1e-3
+"""A box counts against a way as if it were no less likely than that: one stain is no evidence."""
+
+
 PlacedScan = tuple[Scan, Registration | None]
 """A scan, and where the form lies on it; None where it does not show the form."""
 
@@ -78,6 +90,14 @@ class _Model:
     @property
     def name(self) -> str:
         return f"{self.reader.spec.name} {self.reader.model.sha256[:12]}"
+
+
+class _PageReading(NamedTuple):
+    """A page's fields, read as it may lie."""
+
+    readings: dict[str, FieldReading]
+    evidence: float
+    """How well they explain what is in the boxes, in nats."""
 
 
 class FormReader:
@@ -179,23 +199,36 @@ class FormReader:
         for number, registration in where.values():
             image = scans[number].image
             assert image is not None  # noqa: S101  (what was registered has one)
-            own = [field for field in self.template.fields if field.page == registration.page]
-            fields |= self._read_fields(image, registration, own, number)
+            fields |= self._read_page(image, registration, number)
         ordered = {
             field.name: fields.get(field.name, FieldReading(None, "missing"))
             for field in self.template.fields
         }
         return FilledForm(ordered, scans, self.made_by)
 
+    def _read_page(self, image: Grey, registration: Registration, scan: int) -> dict[str, FieldReading]:
+        """Read a page's fields. Where it may lie in several ways, what is written tells which is right."""
+        fields = [field for field in self.template.fields if field.page == registration.page]
+        ways = []
+        for way in (registration, *registration.others):
+            read = self._read_fields(image, way, fields, scan)
+            turned = way.quarter_turns > registration.quarter_turns
+            ways.append(read._replace(evidence=read.evidence - TURNED_NATS * turned))
+        best, *others = sorted(ways, key=lambda way: -way.evidence)
+        if all(best.evidence - other.evidence >= TELLING_NATS for other in others):
+            return best.readings
+        return {name: replace(reading, status="check") for name, reading in best.readings.items()}
+
     def _read_fields(
         self, image: Grey, registration: Registration, fields: Sequence[Field], scan: int
-    ) -> dict[str, FieldReading]:
+    ) -> _PageReading:
         """Read a page's fields; those that one model reads share its runs."""
         places = place_fields(image, registration, fields)
         corners = {field.name: where.corners for field, where in zip(fields, places, strict=True)}
         sure = {field.name: where.sure for field, where in zip(fields, places, strict=True)}
         crops = {name: cut_boxes(image, where, side=BOX_PX) for name, where in corners.items()}
         readings: dict[str, FieldReading] = {}
+        evidence = 0.0
         for field in fields:
             if field.kind == "tick":
                 lengths = stroke_lengths(crops[field.name], SHOWN_FRACTION)
@@ -214,10 +247,12 @@ class FormReader:
             for field in group:
                 own = [next(of_box) for _ in field.boxes]
                 readings[field.name] = self._reading(field, own, corners[field.name], scan, image.shape)
-        return {
+            evidence += sum(map(evidence_of, cells))
+        told = {
             name: reading if sure[name] else replace(reading, status="check")
             for name, reading in readings.items()
         }
+        return _PageReading(told, evidence)
 
     def _groups(self, fields: Sequence[Field]) -> list[tuple[_Model, list[Field]]]:
         """Put fields with text together by the model that reads them."""
@@ -321,6 +356,18 @@ def box_reading(cell: CellReading) -> BoxReading:
         if blank >= READ_AS_BLANK and cell.ink >= LINE_FRACTION and told < MOST_KNOWN_LINE:
             blank = SURELY_BLANK
     return BoxReading(dict(cell.answer.top), known=known, blank=max(blank, min(1 - known, MOST_BLANK)))
+
+
+def evidence_of(cell: CellReading) -> float:
+    """Return how well the likeliest thing in a box explains it: the logarithm of its probability, in nats.
+
+    Unlike for `box_reading`, ink that is no character is no blank: characters on their heads are such ink.
+    """
+    if cell.answer is None:
+        return 0.0
+    known = 1.0 if cell.answer.known is None else cell.answer.known
+    written = (1 - cell.blank) * known * (cell.answer.confidence or 0.0)
+    return math.log(max(cell.blank, written, LEAST_SHARE))
 
 
 def _character(cell: CellReading, label: str | None, box: Box, decoded: Decoded) -> Character | None:

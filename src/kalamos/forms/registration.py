@@ -102,6 +102,8 @@ class Registration:
             has them; on a page without boxes, the markers' corners. A bent page has more; `refine` mends it.
         fit: the share of the boxes' sides whose line is seen, 0 to 1.
         sheet: the sheet's number, if its code was read.
+        others: other places that fit as well, for boxes lie alike upside down and nothing printed is known to
+            tell them apart; what is written may.
     """
 
     page: int
@@ -110,6 +112,7 @@ class Registration:
     error: float
     fit: float
     sheet: str | None = None
+    others: tuple[Registration, ...] = ()
 
     def corners_of(self, box: Box) -> NDArray[np.float32]:
         """Return a box's corners, float32 [4, 2], px, clockwise from the template's top left.
@@ -119,6 +122,15 @@ class Registration:
         [20.0, 40.0]
         """
         return np.asarray(project(self.homography, box_corners([box]))[0], np.float32)
+
+    @property
+    def quarter_turns(self) -> int:
+        """By how many quarters the page is turned, either way: 0 to 2.
+
+        >>> Registration(1, np.diag([-2.0, -2.0, 1.0]), "frames", 0.0, 1.0).quarter_turns
+        2
+        """
+        return abs(round(float(np.arctan2(self.homography[1, 0], self.homography[0, 0])) / (np.pi / 2)))
 
 
 @dataclass
@@ -401,8 +413,11 @@ class Registrar:
                 likely = sorted((self._bettered(scan, each) for each in likely), key=lambda each: -each.fit)
             alike = [each for each in likely if each.fit > likely[0].fit - SAME_FIT]
             if len(alike) > 1:  # boxes that look alike upside down: words do not; more scans are upright
-                alike.sort(key=lambda each: (-self._share_of_words(scan, each), _turn(each)))
-            yield from (self._bettered(scan, each) for each in alike[:1])
+                shares = [self._share_of_words(scan, each) for each in alike]
+                alike = [each for each, share in zip(alike, shares, strict=True) if share == max(shares)]
+                alike.sort(key=lambda each: each.quarter_turns)
+            bettered = [self._bettered(scan, each) for each in alike]
+            yield from (replace(first, others=tuple(bettered[1:])) for first in bettered[:1])
 
     # The code
 
@@ -522,12 +537,6 @@ def _are_own(found: NDArray[np.bool_]) -> bool:
     A row that is taken for one that is a box farther on has no lines at its end.
     """
     return bool(found.mean() >= MIN_FIELD_FIT and found[[0, -1]].sum(axis=1).min() >= MIN_END_SIDES)
-
-
-def _turn(found: Registration) -> int:
-    """Return by how many quarters a page is turned, 0 to 2."""
-    matrix = found.homography
-    return abs(round(float(np.arctan2(matrix[1, 0], matrix[0, 0])) / (np.pi / 2)))
 
 
 def _with_outlines(page: int, matrix: Matrix, method: Method, outlines: Outlines) -> Registration:
