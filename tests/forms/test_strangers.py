@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kalamos.errors import UnregisteredError
 from kalamos.forms.geometry import box_corners
-from kalamos.forms.registration import Registrar, place_fields
+from kalamos.forms.registration import Registrar, Registration, place_fields
 from kalamos.forms.strangers import lacking_words, seen_words, words_of
 from kalamos.forms.template import Field, FormPage, FormTemplate, row_of_boxes
 
@@ -154,6 +154,28 @@ def test_a_form_without_some_of_the_fields_is_another_one() -> None:
     assert registrar.register(scanned(draw(template(8)), "copied")).fit > 0.9
     with pytest.raises(UnregisteredError, match="16 of its 64 boxes are not there"):
         registrar.register(scanned(draw(template(6)), "copied"))
+
+
+def test_fields_whose_lines_drowned_in_light_are_there_if_their_names_are(registrar: Registrar) -> None:
+    page = draw(template())
+    for field in template().fields[5:]:
+        x, y, _, height = field.boxes[0]
+        page[round(y) - 2 : round(y + height) + 3, round(x) - 2 :] = 240
+    found = registrar.register(scanned(page, "turned"))
+    assert 0.6 < found.fit < 0.7
+    with pytest.raises(UnregisteredError, match="24 of its 64 boxes are not there"):
+        registrar.register(scanned(draw(template(5)), "turned"))
+
+
+def test_a_form_that_its_markers_led_astray_is_found_by_its_print(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "form.png"), draw(template()))
+    registrar = Registrar(replace(template(image="form.png"), folder=str(tmp_path)))
+    beside = Registration(1, np.array([[1, 0, 46], [0, 1, 0], [0, 0, 1.0]]), "markers", 0.0, 0.95)
+    registrar._by_markers = lambda seen, pages: iter([beside])  # type: ignore[method-assign]
+    found = registrar.register(scanned(draw(template()), "copied"))
+    assert (found.method, abs(found.homography[0, 2]) < 3) == ("features", True)
+    with pytest.raises(UnregisteredError, match="another form than 'exam'"):
+        registrar.register(scanned(draw(template(), OTHERS), "copied"))
 
 
 def test_a_field_that_lies_a_box_farther_on_is_not_sure() -> None:

@@ -31,6 +31,7 @@ from kalamos.forms.strangers import (
     Words,
     lacking_boxes,
     lacking_words,
+    named_fields,
     seen_words,
     words_of,
 )
@@ -184,32 +185,49 @@ class Registrar:
         if page is not None and not 1 <= page <= len(self.template.pages):
             raise FormError(f"form {self.template.name!r} has no page {page}")
         pages = range(1, len(self.template.pages) + 1) if page is None else [page]
-        best: Registration | None = None
         every: list[Registration] = []
+        refused: UnregisteredError | None = None
         seen = _Seen(scan, self._find_frames)
         for way in (self._by_markers, self._by_features, self._by_frames):
-            for found in filter(None, way(seen, pages)):
-                every.append(found)
-                if best is None or found.fit > best.fit + 0.02:
-                    best = found
+            every += filter(None, way(seen, pages))
+            best = _best(every)
             if best is not None and best.fit >= SURE_FIT:
-                break
-        if best is None or best.fit < MIN_FIT:
-            pale = self._by_code(seen) or self._by_words(scan, every)
-            if pale is not None:
-                return replace(pale, sheet=self._read_code(scan, pale))
-            fit = 0.0 if best is None else best.fit
-            raise UnregisteredError(
-                f"shows no page of form {self.template.name!r}: {fit:.0%} of its boxes' lines are seen, "
-                f"and at least {MIN_FIT:.0%} must be",
-                remedy="is it another form, or cut off, or blurred?",
-                fit=fit,
-            )
-        sheet = self._read_code(scan, best)
-        if sheet is None:
-            self._check_strange_boxes(seen, best)
-            self._check_same_form(scan, best)
-        return replace(best, sheet=sheet)
+                found = replace(best, sheet=self._read_code(scan, best))
+                try:
+                    self._check_form(seen, found)
+                except UnregisteredError as error:
+                    # Markers may have led a page that bends to the boxes beside its own.
+                    refused = refused or error
+                    every.remove(best)
+                else:
+                    return found
+        best = _best(every)
+        if best is not None and best.fit >= MIN_FIT:
+            found = replace(best, sheet=self._read_code(scan, best))
+            self._check_form(seen, found)
+            return found
+        if refused is not None:
+            raise refused
+        pale = self._by_code(seen) or self._by_words(scan, every)
+        if pale is not None:
+            return replace(pale, sheet=self._read_code(scan, pale))
+        fit = 0.0 if best is None else best.fit
+        raise UnregisteredError(
+            f"shows no page of form {self.template.name!r}: {fit:.0%} of its boxes' lines are seen, "
+            f"and at least {MIN_FIT:.0%} must be",
+            remedy="is it another form, or cut off, or blurred?",
+            fit=fit,
+        )
+
+    def _check_form(self, seen: _Seen, found: Registration) -> None:
+        """See whether a scan without the form's code shows another form.
+
+        Raises:
+            UnregisteredError: it does.
+        """
+        if found.sheet is None:
+            self._check_strange_boxes(seen, found)
+            self._check_same_form(seen.scan, found)
 
     def _check_strange_boxes(self, seen: _Seen, found: Registration) -> None:
         """Refuse a scan with many boxes that the form does not have: forms of one make share many places.
@@ -254,9 +272,12 @@ class Registrar:
         outlines = find_bent_outlines(scan, project(found.homography, boxes))
         counts = [len(field.boxes) for field in self.template.fields if field.page == found.page]
         words = self._words[found.page - 1]
-        why = lacking_boxes(scan, outlines, counts)
-        if not why and words is not None:
-            why = lacking_words(seen_words(scan, words, found.homography, boxes, outlines.moved))
+        if words is None:
+            why = lacking_boxes(scan, outlines, counts)
+        else:
+            seen = seen_words(scan, words, found.homography, boxes, outlines.moved)
+            named = named_fields(words, seen, boxes, counts)
+            why = lacking_boxes(scan, outlines, counts, named) or lacking_words(seen)
         if why:
             raise UnregisteredError(
                 f"shows another form than {self.template.name!r}: {why}",
@@ -529,6 +550,15 @@ def place_fields(scan: Grey, registration: Registration, fields: Sequence[Field]
             np.split(outlines.corners, ends), np.split(outlines.found, ends), strict=True
         )
     ]
+
+
+def _best(every: Sequence[Registration]) -> Registration | None:
+    """Return the place that fits best; of those that fit nearly alike, the first."""
+    best: Registration | None = None
+    for each in every:
+        if best is None or each.fit > best.fit + 0.02:
+            best = each
+    return best
 
 
 def _are_own(found: NDArray[np.bool_]) -> bool:

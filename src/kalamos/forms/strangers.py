@@ -25,6 +25,7 @@ __all__ = [
     "Words",
     "lacking_boxes",
     "lacking_words",
+    "named_fields",
     "seen_words",
     "words_of",
 ]
@@ -289,13 +290,39 @@ def lacking_words(seen: SeenWords) -> str:
     return f"in place of {others} of the {len(letters)} words around its boxes stand others"
 
 
-def lacking_boxes(scan: Grey, outlines: Outlines, counts: Sequence[int]) -> str:
+def named_fields(
+    words: Words, seen: SeenWords, boxes: NDArray[np.float64], counts: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Tell of which fields the word that is nearest to their boxes, mostly their name, is seen on a scan.
+
+    Args:
+        words: N of the empty form.
+        seen: how much each looks like itself.
+        boxes: of all fields, one field after the other, float64 [M, 4, 2], in template units.
+        counts: the boxes of each field.
+
+    Returns:
+        bool, of each field.
+    """
+    near = np.flatnonzero(words.near)
+    if not len(near):
+        return np.zeros(len(counts), np.bool_)
+    middles = (words.boxes[near, :2] + words.boxes[near, 2:] / 2) * words.units
+    away = np.linalg.norm(middles[:, None] - boxes.mean(axis=1), axis=-1)  # [N, M]
+    nearest = [near[part.min(axis=1).argmin()] for part in np.split(away, np.cumsum(counts)[:-1], axis=1)]
+    return np.asarray(seen.likeness[nearest] >= SEEN_WORD)
+
+
+def lacking_boxes(
+    scan: Grey, outlines: Outlines, counts: Sequence[int], named: NDArray[np.bool_] | None = None
+) -> str:
     """Say which fields' boxes a scan lacks, where the lines of all others are plain; "" where it has them.
 
     Args:
         scan: uint8 [H, W]. What lies beyond its edges is not missing: it was cut off.
         outlines: of the boxes of all fields, one field after the other.
         counts: the boxes of each field.
+        named: of which fields the name is seen, bool: their lines are there, and drowned in light.
 
     >>> found = np.array([[True] * 4] * 16 + [[False] * 4] * 8)
     >>> outlines = Outlines(np.full((24, 4, 2), 9, np.float32), found, np.zeros((24, 2)))
@@ -305,8 +332,10 @@ def lacking_boxes(scan: Grey, outlines: Outlines, counts: Sequence[int]) -> str:
     middles = outlines.corners.mean(axis=1)
     on_scan = ((middles >= 0) & (middles < scan.shape[::-1])).all(axis=1)
     fits = [part.mean() for part in np.split(outlines.found, np.cumsum(counts)[:-1])]
-    missing = np.repeat(np.array(fits) <= MISSING_FIT, counts) & on_scan
-    if missing.all() or outlines.found[~missing].mean() < SEEN_FIT:
+    unseen = np.array(fits) <= MISSING_FIT
+    missing = np.repeat(unseen if named is None else unseen & ~named, counts) & on_scan
+    seen = np.repeat(~unseen, counts)
+    if not seen.any() or outlines.found[seen].mean() < SEEN_FIT:
         return ""
     count, every = int(missing.sum()), len(missing)
     if count < FEWEST_MISSING or count <= MOST_MISSING * every:
