@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["levelled", "slant_of"]
+__all__ = ["levelled", "slant_of", "turned_canvas"]
 
 Grey = NDArray[np.uint8]
 
@@ -111,19 +111,33 @@ def levelled(image: Grey, slant: float) -> tuple[Grey, NDArray[np.float64]]:
     Returns:
         uint8 [h, w], and float64 [2, 3], from its px to those of the page.
     """
-    height, width = image.shape
-    angle = math.radians(slant)
-    cos, sin = math.cos(angle), math.sin(angle)
-    wide, high = (math.ceil(abs(a * cos) + abs(b * sin)) for a, b in ((width, height), (height, width)))
-    turn = np.array([[cos, -sin], [sin, cos]])
-    shift = np.array([(width - 1) / 2, (height - 1) / 2]) - turn @ np.array([(wide - 1) / 2, (high - 1) / 2])
-    to_page = np.column_stack([turn, shift])
+    matrix, size = turned_canvas(image.shape, -slant)
     paper = int(np.median(image))
-    turned = cv2.warpAffine(
-        image,
-        to_page,
-        (wide, high),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderValue=paper,
+    turned = cv2.warpAffine(image, matrix[:2], size, flags=cv2.INTER_LINEAR, borderValue=paper)
+    return turned, np.linalg.inv(matrix)[:2]  # type: ignore[return-value]
+
+
+def turned_canvas(shape: tuple[int, ...], degrees: float) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Tell where a picture's px lie after it is turned clockwise about its middle, and grown to hold all.
+
+    Args:
+        shape: its height and width.
+        degrees: any angle.
+
+    Returns:
+        float64 [3, 3], from its px to those of the turned one; and the width and height of that.
+
+    >>> matrix, size = turned_canvas((2, 5), 90)
+    >>> size, matrix.round(9).tolist()
+    ((2, 5), [[0.0, -1.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    """
+    height, width = shape
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    # Rounded first, or a quarter turn would be a px larger.
+    wide, high = (
+        math.ceil(round(abs(a * cos) + abs(b * sin), 6)) for a, b in ((width, height), (height, width))
     )
-    return turned, to_page  # type: ignore[return-value]
+    turn = np.array([[cos, -sin], [sin, cos]])
+    shift = np.array([(wide - 1) / 2, (high - 1) / 2]) - turn @ np.array([(width - 1) / 2, (height - 1) / 2])
+    return np.vstack([np.column_stack([turn, shift]), [0.0, 0.0, 1.0]]), (wide, high)

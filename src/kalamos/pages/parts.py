@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.pages.ink_map import PageInk
+from kalamos.pages.levelling import turned_canvas
 from kalamos.pages.page import Box
 
 __all__ = [
@@ -182,20 +183,13 @@ def turn_quarters(sheet: Sheet, quarters: int) -> Sheet:
 
 def straighten(sheet: Sheet, degrees: float) -> Sheet:
     """Turn a sheet clockwise by any angle; it grows to hold all of itself."""
-    height, width = sheet.mask.shape
-    angle = math.radians(degrees)
-    cos, sin = math.cos(angle), math.sin(angle)
-    wide = math.ceil(abs(width * cos) + abs(height * sin))
-    high = math.ceil(abs(width * sin) + abs(height * cos))
-    there = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0, 0, 1]])
-    middle = there @ np.array([(width - 1) / 2, (height - 1) / 2, 1])
-    there[0, 2], there[1, 2] = (wide - 1) / 2 - middle[0], (high - 1) / 2 - middle[1]
+    there, size = turned_canvas(sheet.mask.shape, degrees)
     paper = int(np.median(sheet.grey))
     strokes, grey = (
-        cv2.warpAffine(image, there[:2], (wide, high), flags=cv2.INTER_LINEAR, borderValue=ground)
+        cv2.warpAffine(image, there[:2], size, flags=cv2.INTER_LINEAR, borderValue=ground)
         for image, ground in ((sheet.strokes, 0), (sheet.grey, paper))
     )
-    mask = np.where(cv2.warpAffine(sheet.mask, there[:2], (wide, high)) >= 128, 255, 0).astype(np.uint8)
+    mask = np.where(cv2.warpAffine(sheet.mask, there[:2], size) >= 128, 255, 0).astype(np.uint8)
     back = sheet.to_page @ np.linalg.inv(there)
     return Sheet(strokes, mask, grey, back, sheet.height, sheet.turned + degrees)  # type: ignore[arg-type]
 
