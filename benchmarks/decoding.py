@@ -20,7 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.forms.checks import find_check
-from kalamos.forms.decoding import DEFAULT_CERTAINTY, DEFAULT_THRESHOLD, BoxReading, decode
+from kalamos.forms.decoding import (
+    CHECK_DIGIT_CERTAINTY,
+    DEFAULT_CERTAINTY,
+    DEFAULT_THRESHOLD,
+    BoxReading,
+    decode,
+)
 
 DIGITS = "0123456789"
 BOXES = 8
@@ -31,8 +37,8 @@ OVERCONFIDENCE, SURE_MISTAKES, SLIPS = 2.0, 0.0015, 0.005
 FIRST_DAY, DAYS = date(1940, 1, 1), 30_000
 
 RULES = (
-    *((DEFAULT_THRESHOLD, least) for least in (0.9, 0.95, DEFAULT_CERTAINTY, 0.99, 0.995)),
-    *((share, DEFAULT_CERTAINTY) for share in (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)),
+    *((DEFAULT_THRESHOLD, least) for least in (0.9, CHECK_DIGIT_CERTAINTY, DEFAULT_CERTAINTY, 0.99, 0.995)),
+    *((share, CHECK_DIGIT_CERTAINTY) for share in (0.02, 0.05, 0.2, 0.3, 0.5, 0.7, 0.9)),
 )
 """Least share and least certainty."""
 
@@ -118,13 +124,14 @@ def simulate(kind: str, recogniser: str, fields: int, random: np.random.Generato
     return Outcome(share, certainty, rival, right == 1)
 
 
-def show(found: Outcome) -> None:
+def show(found: Outcome, needed: float) -> None:
+    """Print what each rule trusts, and others beside that which needs a certainty of `needed`."""
     print("  share  certainty       ok     wrong")
     for threshold, least in RULES:
         trusted = (found.share >= threshold) & (found.certainty >= least)
         print(f"  {threshold:5.2f}      {least:5.3f} {found.at(trusted)}")
     # Other rules, each at the threshold that trusts as many fields.
-    wanted = int(((found.share >= DEFAULT_THRESHOLD) & (found.certainty >= DEFAULT_CERTAINTY)).sum())
+    wanted = int(((found.share >= DEFAULT_THRESHOLD) & (found.certainty >= needed)).sum())
     satisfying = found.share + found.rival
     others = {
         "certainty alone": found.certainty,
@@ -145,7 +152,8 @@ def main() -> None:
     options = parser.parse_args()
     for kind in WRITERS:
         for recogniser in ("calibrated", "overconfident", "sure mistakes"):
-            show(simulate(kind, recogniser, options.fields, np.random.default_rng(options.seed)))
+            found = simulate(kind, recogniser, options.fields, np.random.default_rng(options.seed))
+            show(found, CHECK_DIGIT_CERTAINTY if kind == "Luhn digit" else DEFAULT_CERTAINTY)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,19 @@ def test_what_may_be_no_character_counts_against_the_text(known: float, status: 
     assert found.probability == pytest.approx(known, rel=0.01)
 
 
+def test_less_certainty_is_asked_for_beside_a_check_digit() -> None:
+    boxes = [*clear("7992739871"), unsure("3", 0.12, "8")]
+    found = decode(boxes, check="luhn")
+    assert (found.text, found.status) == ("79927398713", "ok")
+    assert 0.95 < found.certainty < 0.98
+    assert decode(boxes, check="luhn", certainty=0.98).status == "check"
+    # A date's check lets most errors of one digit pass, and without a check none is stopped.
+    almost = [*clear("0101202"), unsure("4", 0.965, "1")]
+    assert decode(almost, check="date").status == decode(almost, pattern="[0-9]{8}").status == "check"
+    # What is all but excluded is not believed, whatever the check says.
+    assert decode([*clear("7992739871"), unsure("3", 0.05, "8")], check="luhn").status == "check"
+
+
 def test_a_check_that_refuses_nothing_gives_no_certainty() -> None:
     # Any day and month go with any of these years: the check knows nothing of the last digit.
     boxes = [*clear("0101202"), unsure("4", 0.9, "1")]

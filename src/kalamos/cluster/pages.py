@@ -81,7 +81,7 @@ class FormWork:
     """
 
     template: str
-    certainty: float
+    certainty: float | None
     pictures: bool
     """Whether the scans' pictures come back, for overlays and thumbnails."""
 

@@ -13,7 +13,8 @@ share beside what may be right instead: the other texts that satisfy pattern and
 that the check refused, for people do write wrong numbers; and of all other probability the part that would
 have passed the check by chance. Without a check everything passes, and the certainty is the share. With a
 check digit a share of 0.4 can be as certain as one of 0.98 without: the digit tells that the likelier reading
-is wrong. `benchmarks/decoding.py` sets this rule against others.
+is wrong. Beside a check digit less certainty is asked for, since what a recogniser is sure of and wrong about
+breaks the check. `benchmarks/decoding.py` sets this rule against others.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ __all__ = ["BoxReading", "Case", "Decoded", "Status", "decode"]
 
 Status = Literal["ok", "check", "blank"]
 
-DEFAULT_THRESHOLD: Final = 0.25
+DEFAULT_THRESHOLD: Final = 0.1
 """The share from which on a field may be `ok`."""
 
 DEFAULT_CERTAINTY: Final = 0.98
 """The certainty from which on a field may be `ok`."""
+
+CHECK_DIGIT_CERTAINTY: Final = 0.95
+"""Likewise of a field whose check refuses every text with one other label."""
 
 MAX_BOXES: Final = 200
 """Boxes of one field."""
@@ -94,7 +98,7 @@ def decode(
     allowed: Sequence[Collection[str] | None] | None = None,
     merged: Collection[str] = (),
     threshold: float = DEFAULT_THRESHOLD,
-    certainty: float = DEFAULT_CERTAINTY,
+    certainty: float | None = None,
     top_k: int = 5,
 ) -> Decoded:
     """Find the most likely text of a field that satisfies its constraints, and whether to trust it.
@@ -116,7 +120,8 @@ def decode(
             their probabilities are divided by their sum, as under `kalamos predict --charset`.
         merged: labels that stand for both their cases, as `kalamos.alphabets.Alphabet.merged`.
         threshold: the share from which on a field is `ok` or `blank`, in (0, 1].
-        certainty: the certainty that it needs besides, in (0, 1].
+        certainty: the certainty that it needs besides, in (0, 1]; None takes `CHECK_DIGIT_CERTAINTY` where
+            the check stops every error of one label, else `DEFAULT_CERTAINTY`.
         top_k: how many texts to name at most, the best and its runners-up; 1 or more.
 
     Raises:
@@ -144,13 +149,15 @@ def decode(
         return Decoded(None, 0.0, 0.0, (), "check", as_read, _text(as_read))
     (text, best), *others = found.items()
     rivals = sum(row.share for _, row in others[:RIVALS])
-    sure = best.share
+    sure, needed = best.share, DEFAULT_CERTAINTY
     if text and accepts is not None:  # no check speaks for an empty field
         passing = _pass_rate(accepts, best, choices)
+        needed = CHECK_DIGIT_CERTAINTY if passing == LEAST_PASS_RATE else needed
         others_share = max(1 - best.share - rivals - refused, 0.0)
         sure /= best.share + rivals + LEAST_PASS_RATE * refused + passing * others_share
     # Without a pattern nobody has said that there may be a space.
-    trusted = best.share >= threshold and sure >= certainty and not (pattern is None and " " in text)
+    spaced = pattern is None and " " in text
+    trusted = best.share >= threshold and sure >= (certainty or needed) and not spaced
     return Decoded(
         text=text,
         probability=best.share,
@@ -167,7 +174,7 @@ def _check_options(
     allowed: Sequence[Collection[str] | None] | None,
     case: Case | None,
     threshold: float,
-    certainty: float,
+    certainty: float | None,
     top_k: int,
 ) -> None:
     if not 1 <= len(boxes) <= MAX_BOXES:
@@ -182,7 +189,7 @@ def _check_options(
     if case not in (None, "upper", "lower"):
         raise UsageError(f"case is {case!r}", remedy="give 'upper', 'lower' or None")
     for name, value in (("threshold", threshold), ("certainty", certainty)):
-        if not 0 < value <= 1:
+        if value is not None and not 0 < value <= 1:
             raise UsageError(f"{name} is {value}", remedy="give a number above 0, at most 1")
     if top_k < 1:
         raise UsageError(f"top_k is {top_k}", remedy="give the number of texts, 1 or more")

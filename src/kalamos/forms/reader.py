@@ -17,7 +17,13 @@ from kalamos.capital_shapes import labels_without_small_l
 from kalamos.errors import FormError, ImageError, KalamosError
 from kalamos.forms.boxes import READ_AS_BLANK
 from kalamos.forms.cutting import MARGIN, cut_boxes, without_lines
-from kalamos.forms.decoding import DEFAULT_CERTAINTY, BoxReading, Decoded, decode
+from kalamos.forms.decoding import (
+    CHECK_DIGIT_CERTAINTY,
+    DEFAULT_CERTAINTY,
+    BoxReading,
+    Decoded,
+    decode,
+)
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
 from kalamos.forms.registration import Registrar, Registration, place_fields
 from kalamos.forms.template import Field, FormTemplate
@@ -105,7 +111,8 @@ class FormReader:
 
     Args:
         template: the form.
-        certainty: how sure a field's text must be to be `ok`, in (0, 1]; see `kalamos.forms.decoding`.
+        certainty: how sure a field's text must be to be `ok`, in (0, 1]; None takes 0.98, and 0.95 beside a
+            check digit: see `kalamos.forms.decoding`.
         max_pixels: of a scan, height x width; None takes 50 million.
         timeout: the seconds that decoding one scan may take; None takes 30.
 
@@ -118,7 +125,7 @@ class FormReader:
         self,
         template: FormTemplate,
         *,
-        certainty: float = DEFAULT_CERTAINTY,
+        certainty: float | None = None,
         max_pixels: int | None = None,
         timeout: float | None = None,
     ) -> None:
@@ -138,7 +145,9 @@ class FormReader:
     def made_by(self) -> str:
         """What makes its answers: kalamos's version, the models, and how sure `ok` is."""
         names = sorted({model.name for model in self._models.values()})
-        return "; ".join([f"kalamos {__version__}", *names, f"ok from {self._certainty:g}"])
+        sure = f"{self._certainty or DEFAULT_CERTAINTY:g}"
+        sure += "" if self._certainty else f", beside a check digit {CHECK_DIGIT_CERTAINTY:g}"
+        return "; ".join([f"kalamos {__version__}", *names, f"ok from {sure}"])
 
     def alphabet(self, field: str) -> Alphabet | None:
         """Return what the model of a field can answer; None for boxes to tick."""
