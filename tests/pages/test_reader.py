@@ -15,9 +15,10 @@ from kalamos.errors import CorruptImageError, UsageError
 from kalamos.pages import Page, PageReader
 from kalamos.pages.ink_map import in_even_light, writing_height
 from kalamos.pages.levelling import levelled, slant_of
+from kalamos.pages.looks import evidence_of
 from kalamos.pages.page import Box, Character
 from kalamos.pages.parts import Part
-from kalamos.pages.reader import evidence_of, is_right_to_left
+from kalamos.pages.reader import is_right_to_left
 from kalamos.pages.writing import parts_of_writing
 from kalamos.predict_options import PredictOptions
 

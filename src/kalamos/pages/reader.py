@@ -31,6 +31,7 @@ from kalamos.pages.grid import largest_grid, read_grid
 from kalamos.pages.ink_map import PageInk, find_page_ink
 from kalamos.pages.levelling import levelled, slant_of
 from kalamos.pages.lines import TextLine, find_lines, single_line, word_gap
+from kalamos.pages.looks import evidence_of, has_doubtful_lines, probability_of, with_lines_of_others
 from kalamos.pages.page import Box, Cell, Character, LayoutOption, Line, Page, Word, check_layout, upright
 from kalamos.pages.parts import (
     MIN_SKEW_DEGREES,
@@ -97,6 +98,9 @@ MIN_HELD_SHARE: Final = 0.7
 
 LOOKS: Final = ((1.0, False), (1.0, True), (0.5, False), (0.25, False), (0.125, False), (2.0, False))
 """Else the page is looked at in even light, and as if its writing were so many times as high."""
+
+LOOKS_AT_LINES: Final = 4
+"""Looks at a page of digits of which single lines are in doubt."""
 
 MIN_HEIGHT_RATIO: Final = 0.62
 """Of the characters' height to that of all parts, or the reverse: beyond it the page is looked at again."""
@@ -278,17 +282,22 @@ class PageReader:
         if ink is None:
             return page
         best: Page | None = None
-        most = -math.inf
+        most, found = -math.inf, False
+        others: list[Page] = []
         for number, (sheet, parts, scores) in enumerate(self._looks(level, ink)):
             placed = sheet if to_page is None else sheet.placed(to_page, -slant)
             read = self._read_sheet(page, placed, parts, scores)
-            evident, worth = evidence_of(read.characters)
-            if best is None or (evident >= FEW_CHARACTERS and worth > most):
-                best, most = read, worth
-            share = MIN_EVIDENT_SHARE if number else GOOD_SHARE
-            if evident >= max(MANY_CHARACTERS, share * len(read.characters)):
+            others.append(read)
+            if not found:
+                evident, worth = evidence_of(read.characters)
+                if best is None or (evident >= FEW_CHARACTERS and worth > most):
+                    best, most = read, worth
+                share = MIN_EVIDENT_SHARE if number else GOOD_SHARE
+                found = evident >= max(MANY_CHARACTERS, share * len(read.characters))
+            again = self._digits and number + 1 < LOOKS_AT_LINES
+            if found and best is not None and not (again and has_doubtful_lines(best)):
                 break
-        return best or page
+        return page if best is None else with_lines_of_others(best, others)
 
     def _read_sheet(self, page: Page, sheet: Sheet, parts: list[Part], scores: list[float]) -> Page:
         """Read a page's lines as one look at it shows them."""
@@ -320,7 +329,7 @@ class PageReader:
             image,
             grid,
             self._rule,
-            lambda cell: 0.0 if cell.answer is None else _probability(cell.answer),
+            lambda cell: 0.0 if cell.answer is None else probability_of(cell.answer),
         )
         cells = []
         for (ruled, box), reading in zip(found.cells, found.readings, strict=True):
@@ -382,7 +391,7 @@ class PageReader:
         return sheet, parts, self._scores(parts)
 
     def _scores(self, parts: Sequence[Part]) -> list[float]:
-        return [_probability(answer) for answer in self._answers(parts)]
+        return [probability_of(answer) for answer in self._answers(parts)]
 
     def _answers(self, parts: Sequence[Part]) -> list[Prediction]:
         """What the model says to each part, whatever the thresholds; blank ones are never characters."""
@@ -413,7 +422,9 @@ class PageReader:
             read = [next(answers) for _ in row]
             if score is None:
                 losses = [
-                    -math.log(max(_probability(answer), self._sign_probability(group, line), MIN_PROBABILITY))
+                    -math.log(
+                        max(probability_of(answer), self._sign_probability(group, line), MIN_PROBABILITY)
+                    )
                     for group, answer in zip(row, read, strict=True)
                 ]
                 chosen = best_path(row, losses, len(own))
@@ -425,7 +436,7 @@ class PageReader:
             pairs = list(zip([row[each] for each in chosen], characters, strict=True))
             decoded.append(self._told_signs(pairs, line, sheet))
         best = [
-            max((_probability(answer) for _, answer in line if answer.top), default=0.0) for line in decoded
+            max((probability_of(answer) for _, answer in line if answer.top), default=0.0) for line in decoded
         ]
         if max(best, default=0.0) >= SURE:  # beside writing, a line without a likely character is none
             decoded = [line for line, most in zip(decoded, best, strict=True) if most >= LIKELY]
@@ -505,30 +516,6 @@ def number_of(name: str, otherwise: int = 1) -> int:
     document, _, number = name.rpartition("#")
     is_page = document.lower().endswith((".pdf", ".tif", ".tiff")) and number.isdecimal()
     return int(number) if is_page else otherwise
-
-
-def evidence_of(characters: Sequence[Character]) -> tuple[float, float]:
-    """Count the characters of a page that are no chance, and what speaks for the scale that it was looked at.
-
-    At the wrong scale, ruling and grain are many 1s, and characters are read with little certainty. Bars
-    speak for no scale; what is doubtful speaks against it.
-    """
-    evident = worth = 0.0
-    for character in characters:
-        sure = _probability(character)
-        worth += 2 * sure - 1
-        if is_bar(character.box):
-            worth -= 1
-        else:
-            evident += sure
-    return evident, worth
-
-
-def _probability(answer: Prediction | Character) -> float:
-    """How likely a part is a character that is read right."""
-    if answer.confidence is None:
-        return 0.0
-    return answer.confidence * (1.0 if answer.known is None else answer.known)
 
 
 def _leans_alone(line: list[tuple[Group, Prediction]], place: int, text: TextLine) -> bool:
