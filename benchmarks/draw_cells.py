@@ -9,7 +9,6 @@ it. Writes OUTPUT/digits.csv and a folder for each digit, or nothing.
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from drawn_dataset import write_dataset
 from numpy.typing import NDArray
 
 from kalamos.datasets import load_dataset
@@ -24,7 +24,6 @@ from kalamos.datasets.fonts import FontFile, GlyphForm, find_families, read_list
 from kalamos.pages.cells import CELL_PX, RIM_FRACTION, ink_of, without_frame
 from kalamos.pages.grid import SHOWN_FRACTION
 from kalamos.preprocessing.ink import find_ink
-from kalamos.utils.atomic_write import temporary_folder
 
 Grey = NDArray[np.uint8]
 
@@ -109,26 +108,15 @@ def photographed(glyph: Grey, rng: np.random.Generator) -> Grey:
     return np.asarray(cv2.resize(seen, (CELL_PX, CELL_PX), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def main(fonts: Path, listed: Path, output: Path) -> None:
-    """Draw all, and keep what has ink."""
-    rows = [("path", "label", "group")]
-    with temporary_folder(output) as writing:
-        for label in "0123456789":
-            (writing / label).mkdir()
-        for number, (group, label, glyph) in enumerate(glyphs(fonts, listed)):
-            cell = photographed(glyph, np.random.default_rng((SEED, number)))
-            found = without_frame(find_ink([cell])[0], cell.shape, SHOWN_FRACTION)
-            ink = ink_of(cell, found, SHOWN_FRACTION + RIM_FRACTION)
-            if ink is None or ink.stray or ink.longer > MAX_INK_FRACTION:
-                continue
-            name = f"{label}/{number}.png"
-            (writing / name).write_bytes(cv2.imencode(".png", ink.image)[1].tobytes())
-            rows.append((name, label, group))
-        with (writing / "digits.csv").open("w", newline="") as table:
-            csv.writer(table, lineterminator="\n").writerows(rows)
-        writing.rename(output)
-    print(f"{len(rows) - 1:,} images: {output}")
+def images(fonts: Path, listed: Path) -> Iterator[tuple[str, str, Grey]]:
+    """Yield group, label and the ink that is found of each cell with ink."""
+    for number, (group, label, glyph) in enumerate(glyphs(fonts, listed)):
+        cell = photographed(glyph, np.random.default_rng((SEED, number)))
+        found = without_frame(find_ink([cell])[0], cell.shape, SHOWN_FRACTION)
+        ink = ink_of(cell, found, SHOWN_FRACTION + RIM_FRACTION)
+        if ink is not None and not ink.stray and ink.longer <= MAX_INK_FRACTION:
+            yield group, label, ink.image
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    write_dataset(images(Path(sys.argv[1]), Path(sys.argv[2])), Path(sys.argv[3]))

@@ -105,7 +105,16 @@ def find_model(name_or_file: str | os.PathLike[str]) -> Path:
 
 
 RENDERED: Final = "build/rendered/"
-"""Where `make fonts` draws datasets of fonts."""
+"""Where `make fonts` draws datasets."""
+
+DRAWN_FROM: Final = {
+    "box-": "from the training images of `mnist` and `unipen-digits`. Licence: theirs",
+    "cell-": "from the fonts of recipes/print-fonts.txt and training images of `mnist`. Licence: {fonts}",
+    "print-": "from the fonts of recipes/print-fonts.txt. Licence: {fonts}",
+    "arabic-": "from the fonts of recipes/arabic-fonts.txt. Licence: {fonts}",
+    "": "from the fonts of recipes/handwriting-fonts.txt. Licence: {fonts}",
+}
+"""Beginning of a drawn dataset's name -> its source."""
 
 NOTO_FONTS: Final = "noto-fonts"
 """What the base model learns from besides hands."""
@@ -239,7 +248,9 @@ def _source(name: str) -> tuple[str, str]:
     if name == NOTO_FONTS:
         return name, "Debian's fonts-noto-core and fonts-noto-cjk. Licence: SIL Open Font License 1.1"
     if name.startswith(RENDERED):
-        return name, f"drawn from the fonts of recipes/handwriting-fonts.txt. Licence: {FONT_LICENCES}"
+        drawn = name.removeprefix(RENDERED)
+        source = next(source for start, source in DRAWN_FROM.items() if drawn.startswith(start))
+        return name, f"drawn {source.format(fonts=FONT_LICENCES)}"
     # Late, as only a card needs the catalogue of datasets.
     named = import_module("kalamos.datasets.named")
     if name not in named.names():
