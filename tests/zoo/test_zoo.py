@@ -20,7 +20,7 @@ from kalamos.model_file import (
     SelectiveAccuracy,
     read_spec,
 )
-from kalamos.model_file.spec import NOT_STATED
+from kalamos.model_file.spec import LEARNT_BEFORE, NOT_STATED
 from kalamos.zoo import card_path, find_model, model_path, names, render_card, write_card
 
 
@@ -61,7 +61,7 @@ def sources(monkeypatch: pytest.MonkeyPatch, **recipe: object) -> list[str]:
     plain = {
         key: value
         for key, value in training.recipe.items()
-        if key not in {"also", "teachers", "outliers", "weights"}
+        if key not in {"also", "teachers", "outliers", "weights", LEARNT_BEFORE}
     }
     lines = with_figures(monkeypatch, training=replace(training, recipe={**plain, **recipe}))
     start = lines.index("## Sources")
