@@ -5,10 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from kalamos.preprocessing.dataset_noise import MIN_NOISY_PARTS
 from kalamos.preprocessing.plain_ground import ink_on_plain_ground
 
 Grey = NDArray[np.uint8]
@@ -40,11 +41,16 @@ def overlap(found: Grey | None, truth: Grey) -> float:
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), share=st.floats(0.08, 0.2), inverted=st.booleans())
+@example(seed=2558, share=0.0859375, inverted=False)
 def test_salt_and_pepper_goes_and_the_strokes_stay(seed: int, share: float, inverted: bool) -> None:
     image = salted(seven(), share, seed)
     found = ink_on_plain_ground(255 - image if inverted else image, NOISE)
     assert overlap(found, seven()) > 0.7
-    assert overlap(found, seven()) > overlap(image, seven())
+    specks = cv2.connectedComponents((image > 127).astype(np.uint8))[0] - 2
+    if specks >= MIN_NOISY_PARTS:
+        assert overlap(found, seven()) > overlap(image, seven())
+    else:  # by chance so few that they may be a character's dots
+        assert overlap(found, seven()) >= overlap(image, seven())
 
 
 def test_a_character_with_its_dots_is_no_noise() -> None:
