@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from kalamos.cli import cli
 from kalamos.errors import KalamosError
-from kalamos.forms.decoding import DEFAULT_CERTAINTY
+from kalamos.forms.decoding import CHECK_DIGIT_CERTAINTY, DEFAULT_CERTAINTY
 from kalamos.forms.reader import FormReader
 from kalamos.pages import PageReader
 from kalamos.pages.page import LAYOUTS
@@ -83,10 +83,12 @@ def test_an_overlay_is_a_picture_of_each_page(page: Path, tmp_path: Path) -> Non
 
 def test_the_help_says_how_sure_ok_is() -> None:
     said = re.search(
-        r"--certainty P.*?\[default:\s+([\d.]+)\]", run("forms", "read", "--help").stdout, re.DOTALL
+        r"--certainty P.*?\[default:\s+([\d.]+),\s+beside\s+a\s+check\s+digit\s+([\d.]+)\]",
+        run("forms", "read", "--help").stdout,
+        re.DOTALL,
     )
     assert said is not None
-    assert float(said[1]) == DEFAULT_CERTAINTY
+    assert (float(said[1]), float(said[2])) == (DEFAULT_CERTAINTY, CHECK_DIGIT_CERTAINTY)
 
 
 def test_the_help_names_all_layouts() -> None:

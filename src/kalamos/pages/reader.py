@@ -309,9 +309,12 @@ class PageReader:
                 skew = profile_skew(parts, height or sheet.height, skew)
             if abs(skew) < MIN_SKEW_DEGREES:
                 break
-            sheet = straighten(sheet, -skew)
-            parts = find_parts(sheet)
-            scores = self._scores(parts)
+            level = straighten(sheet, -skew)
+            turned = find_parts(level)
+            levelled_scores = self._scores(turned)
+            if self._layout == "line" and sum(levelled_scores) < sum(scores):
+                break  # upright characters on a line that climbs
+            sheet, parts, scores = level, turned, levelled_scores
         height = height or sheet.height
         dark = [darkness(part, sheet) for part in parts]
         writing = parts_of_writing(parts, scores, dark, height, sheet.mask.shape)
