@@ -64,17 +64,21 @@ def _kill(head: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    log = tmp_path_factory.mktemp("ray") / "log"
+    folder = tmp_path_factory.mktemp("ray")
+    log, home = folder / "log", Path(sys.prefix)
+    if " " in str(home):  # Ray splits its own commands at spaces
+        (folder / "venv").symlink_to(home)
+        home = folder / "venv"
+    ray = [home / "bin" / "python", "-m", "ray.scripts.scripts"]
     for _ in range(3):  # Ray gives its own processes 15 seconds to start, which a busy machine exceeds
         port, *others = _free_ports(5)
         names = ("dashboard-agent-grpc-port", "dashboard-agent-listen-port", "runtime-env-agent-port")
         options = [f"--{name}={number}" for name, number in zip(names, others, strict=False)]
         options += ["--include-dashboard=false", "--no-monitor", "--include-log-monitor=false"]
         options += ["--num-cpus=2", f"--port={port}", "--object-store-memory=300000000"]
-        ray = Path(sys.executable).with_name("ray")
         with log.open("wb") as stream:
             head = subprocess.Popen(
-                [ray, "start", "--head", "--block", "--disable-usage-stats", *options],
+                [*ray, "start", "--head", "--block", "--disable-usage-stats", *options],
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=ENVIRONMENT,

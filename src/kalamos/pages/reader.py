@@ -283,11 +283,11 @@ class PageReader:
             return page
         best: Page | None = None
         most, found = -math.inf, False
-        others: list[Page] = []
+        looks: list[Page] = []
         for number, (sheet, parts, scores) in enumerate(self._looks(level, ink)):
             placed = sheet if to_page is None else sheet.placed(to_page, -slant)
             read = self._read_sheet(page, placed, parts, scores)
-            others.append(read)
+            looks.append(read)
             if not found:
                 evident, worth = evidence_of(read.characters)
                 if best is None or (evident >= FEW_CHARACTERS and worth > most):
@@ -297,7 +297,9 @@ class PageReader:
             again = self._digits and number + 1 < LOOKS_AT_LINES
             if found and best is not None and not (again and has_doubtful_lines(best)):
                 break
-        return page if best is None else with_lines_of_others(best, others)
+        if best is None:
+            return page
+        return with_lines_of_others(best, looks) if self._digits else best
 
     def _read_sheet(self, page: Page, sheet: Sheet, parts: list[Part], scores: list[float]) -> Page:
         """Read a page's lines as one look at it shows them."""
