@@ -29,7 +29,8 @@ from kalamos.datasets.strokes import StrokeSet, draw_line, read_strokes
 from kalamos.errors import UnregisteredError
 from kalamos.forms.field_list import parse_fields
 from kalamos.forms.layout import layout_fields
-from kalamos.forms.registration import Registrar, refine_fields
+from kalamos.forms.placing import refine_fields
+from kalamos.forms.registration import Registrar
 from kalamos.forms.sheet import print_sheet
 from kalamos.forms.template import FormPage, FormTemplate
 

@@ -21,14 +21,8 @@ from kalamos.forms.frames import find_frames, match_boxes
 from kalamos.forms.geometry import project
 from kalamos.forms.layout import layout_fields
 from kalamos.forms.outlines import find_outlines
-from kalamos.forms.registration import (
-    Registrar,
-    Registration,
-    place_fields,
-    refine,
-    refine_fields,
-    register,
-)
+from kalamos.forms.placing import place_fields, refine, refine_fields
+from kalamos.forms.registration import Registrar, Registration, register
 from kalamos.forms.sheet import print_sheet
 from kalamos.forms.template import Box, Field, FormPage, FormTemplate, row_of_boxes
 
@@ -206,6 +200,37 @@ def test_the_boxes_alone_tell_page_and_turn(paper: Paper, degrees: float) -> Non
         found = register(scan, paper.bare)
         assert (found.page, found.method) == (page, "frames")
         assert worst(scan, found, paper.bare, seen_at(corners_of(paper.bare, page), matrix)) < 0.09
+
+
+def test_the_boxes_alone_are_seen_in_a_shadow(paper: Paper) -> None:
+    rng = np.random.default_rng(1)
+    pale = (255 - (255 - paper.bare_pages[0].astype(float)) * 0.35).astype(np.uint8)
+    y, x = np.mgrid[: pale.shape[0], : pale.shape[1]]
+    light = cv2.GaussianBlur(np.where(x + y < 1900, 0.25, 1.0), (0, 0), 12)
+    scan = filled(pale, paper.bare, 1) * light + rng.normal(0, 1, pale.shape)
+    scan = np.clip(cv2.GaussianBlur(scan, (0, 0), 0.8), 0, 255).astype(np.uint8)
+    assert worst(scan, register(scan, paper.bare), paper.bare, corners_of(paper.bare, 1) * MM) < 0.09
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_boxes_of_a_coarse_scan_whose_letters_touch_the_lines(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    fields = tuple(
+        Field(f"row {row}", row_of_boxes(left, 200 + 90 * row, 40, 44, count=count, step=44))
+        for row, (left, count) in enumerate([(120, 4), (150, 11), (150, 10), (150, 8), (150, 7)])
+    )
+    form = FormTemplate("exam", (FormPage(800, 1100),), fields)
+    page = np.full((1100, 800), 205, np.uint8)
+    for box in corners_of(form, 1):
+        cv2.rectangle(page, *(np.rint(corner).astype(int).tolist() for corner in (box[0], box[2])), 90, 1)
+        letter = box.mean(axis=0) + rng.uniform(-20, 20, (5, 2))
+        cv2.polylines(page, [np.rint(letter * 8).astype(np.int32)], False, 20, 5, cv2.LINE_AA, 3)
+    scan = cv2.resize(page, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+    scan = cv2.GaussianBlur(scan, (0, 0), 0.5).astype(np.uint8)
+    found = register(scan, form)
+    assert found.fit > 0.75
+    seen = np.stack([found.corners_of(box) for field in fields for box in field.boxes])
+    assert np.abs(seen - 0.7 * corners_of(form, 1)).max() < 3
 
 
 def test_a_photocopy_that_is_stretched_shifted_and_black_and_white(paper: Paper) -> None:

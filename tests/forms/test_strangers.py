@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from kalamos.errors import UnregisteredError
 from kalamos.forms.geometry import box_corners
-from kalamos.forms.registration import Registrar, Registration, place_fields
+from kalamos.forms.placing import place_fields
+from kalamos.forms.registration import Registrar, Registration
 from kalamos.forms.strangers import lacking_words, seen_words, words_of
 from kalamos.forms.template import Field, FormPage, FormTemplate, row_of_boxes
 
@@ -52,7 +53,13 @@ def scanned(page: Grey, kind: str) -> Grey:
     if kind == "turned":
         matrix = cv2.getRotationMatrix2D((400, 500), 6, 0.9)
         return cv2.warpAffine(page, matrix, (800, 1000), borderValue=240)
+    if kind == "bent":  # rows climb and fall by up to one in eight
+        y, x = np.mgrid[:1000, :800].astype(np.float32)
+        return cv2.remap(page, x, y - 24 * np.sin(x / 200), cv2.INTER_LINEAR, borderValue=240)
     noisy = cv2.GaussianBlur(page, (0, 0), 1.2) + rng.normal(0, 3, page.shape)
+    if kind == "in a shadow":  # whose edge runs through the words
+        y, x = np.mgrid[:1000, :800]
+        noisy = noisy * (0.35 + 0.65 / (1 + np.exp((x - 90 - 20 * np.sin(y / 40)) / 4)))
     if kind == "starved":  # black and white, and thin strokes are broken
         noisy = np.where(noisy + rng.normal(0, 14, page.shape) < 120, 0, 255)
     elif kind == "half as large":
@@ -68,7 +75,7 @@ def registrar(tmp_path_factory: pytest.TempPathFactory) -> Registrar:
     return Registrar(replace(template(image="form.png"), folder=str(folder)))
 
 
-@pytest.mark.parametrize("kind", ["turned", "copied"])
+@pytest.mark.parametrize("kind", ["turned", "copied", "in a shadow"])
 def test_words_of_a_form_are_seen_on_its_scans_and_not_on_anothers(kind: str) -> None:
     form = template()
     boxes = box_corners([box for field in form.fields for box in field.boxes])
@@ -86,11 +93,42 @@ def test_words_of_a_form_are_seen_on_its_scans_and_not_on_anothers(kind: str) ->
     assert "of the 9 words around its boxes are there" in lacking_words(other)
 
 
+def test_words_move_and_turn_as_the_boxes_next_to_them() -> None:
+    form = template()
+    boxes = box_corners([box for field in form.fields for box in field.boxes])
+    words = words_of(draw(form), (800, 1000), boxes)
+    turn = cv2.getRotationMatrix2D((400, 500), 7, 1)
+    middles = boxes.mean(axis=1)
+    moved = middles @ turn[:, :2].T + turn[:, 2] - middles
+    own, other = (
+        seen_words(
+            cv2.warpAffine(draw(form, names), turn, (800, 1000), borderValue=240),
+            words,
+            np.eye(3),
+            boxes,
+            moved,
+        )
+        for names in (NAMES, OTHERS)
+    )
+    assert own.likeness[np.isfinite(own.letters)].min() > 0.85
+    assert lacking_words(own) == ""
+    assert "of the 9 words around its boxes are there" in lacking_words(other)
+
+
 def test_another_form_on_the_same_grid_is_refused(registrar: Registrar) -> None:
     assert registrar.register(scanned(draw(template()), "copied")).fit > 0.9
     with pytest.raises(UnregisteredError, match=r"(no page of form|another form than) 'exam'") as caught:
         registrar.register(scanned(draw(template(), OTHERS), "copied"))
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", ["bent", "in a shadow"])
+def test_a_form_of_ones_own_is_none_other_where_it_bends_or_lies_in_a_shadow(
+    registrar: Registrar, kind: str
+) -> None:
+    assert registrar.register(scanned(draw(template()), kind)).fit > 0.9
+    with pytest.raises(UnregisteredError, match="another form than 'exam'"):
+        registrar.register(scanned(draw(template(), OTHERS), kind))
 
 
 @pytest.mark.parametrize(

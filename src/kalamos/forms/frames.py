@@ -37,7 +37,10 @@ STRAIGHTNESS: Final = 0.04
 """The share of a contour's length by which it may leave the quadrilateral's sides."""
 
 SEEDS: Final = 20
-"""Frames from which the search starts: that all of them are none of the form's boxes is unlikely."""
+"""Frames from which the search starts, twice: that all of them are none of the form's boxes is unlikely."""
+
+FEWEST_ALIKE: Final = 4
+"""Frames of a size that may be a form's boxes: so many must match."""
 
 NEIGHBOURS: Final = (10, 28, 100)
 """Boxes around the first one that a place is judged by, in each of three rounds. Rows of boxes lie like
@@ -254,11 +257,18 @@ def _candidates(
 
 
 def _seeds(chart: _Chart) -> NDArray[np.int64]:
-    """Choose frames to start from: of a size that many have, here and there on the scan."""
-    pool = np.flatnonzero(chart.alike >= 0.5 * chart.alike.max())
-    order = pool[np.lexsort((chart.middles[pool, 0], chart.middles[pool, 1] // (4 * chart.cell * 8)))]
-    chosen: NDArray[np.int64] = order[np.unique(np.linspace(0, len(order) - 1, SEEDS).round().astype(int))]
-    return chosen
+    """Choose frames to start from, here and there on the scan: of sizes that many have.
+
+    Letters are many; boxes are larger, and fewer where writing hides their lines. So half of the seeds are of
+    sizes that cover much.
+    """
+    many, much = chart.alike, np.where(chart.alike >= FEWEST_ALIKE, chart.alike * chart.areas, 0)
+    chosen: list[NDArray[np.int64]] = []
+    for weight in (many, much):
+        pool = np.flatnonzero(weight >= 0.5 * weight.max())
+        order = pool[np.lexsort((chart.middles[pool, 0], chart.middles[pool, 1] // (4 * chart.cell * 8)))]
+        chosen.append(order[np.unique(np.linspace(0, len(order) - 1, SEEDS).round().astype(int))])
+    return np.unique(np.concatenate(chosen))
 
 
 def _refitted(

@@ -25,7 +25,8 @@ from kalamos.forms.decoding import (
     decode,
 )
 from kalamos.forms.filled import FieldReading, FilledForm, Scan
-from kalamos.forms.registration import Registrar, Registration, place_fields
+from kalamos.forms.placing import place_fields
+from kalamos.forms.registration import Registrar, Registration
 from kalamos.forms.template import Field, FormTemplate
 from kalamos.forms.ticks import read_ticks, stroke_lengths
 from kalamos.images import MAX_PIXELS

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import cv2
 import numpy as np
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from kalamos.errors import FormError, ImageError, InvalidArrayError, UnregisteredError
 from kalamos.forms.bends import find_bent_outlines
 from kalamos.forms.features import Features, form_features, match_features, scan_features
-from kalamos.forms.frames import SAME_SIDES, FrameFinder, find_frames, match_boxes
+from kalamos.forms.frames import MAX_LONG_SIDE, SAME_SIDES, FrameFinder, find_frames, match_boxes
 from kalamos.forms.geometry import Grey, Matrix, box_corners, project, rms, sides_of, square_sides
 from kalamos.forms.layout import CODE_GAP, CODE_SIDE, code_place, sheet_code
 from kalamos.forms.markers import MARKER_LONG_SIDES, Marks, find_markers, fit_marks, marks_of
-from kalamos.forms.outlines import Outlines, find_outlines, middling_side
+from kalamos.forms.outlines import Outlines, find_outlines
 from kalamos.forms.strangers import (
     FEWEST_WORDS,
     SEEN_WORD,
@@ -35,18 +35,15 @@ from kalamos.forms.strangers import (
     seen_words,
     words_of,
 )
-from kalamos.forms.template import Box, Field, FormPage, FormTemplate
+from kalamos.forms.template import Box, FormPage, FormTemplate
 from kalamos.images import load_grey
+from kalamos.pages.quads import darkness
 
 __all__ = [
     "MIN_FIT",
     "Method",
-    "PlacedField",
     "Registrar",
     "Registration",
-    "place_fields",
-    "refine",
-    "refine_fields",
     "register",
 ]
 
@@ -71,13 +68,8 @@ SURE_FIT: Final = 0.9
 SAME_FIT: Final = 0.012
 """Fits that differ by less are no reason to prefer one."""
 
-FLAT: Final = 0.1
-"""By how many shorter sides of a box, as root mean square, boxes of a flat page lie at most elsewhere than
-the homography says, which is then right of boxes that are not seen too."""
-
-MIN_FIELD_FIT, MIN_END_SIDES = 0.5, 2
-"""The share of a field's sides, and the sides of its first and of its last box, that must be seen on a page
-that is not flat for its text to be `ok`."""
+LEAST_ENLARGED: Final = 1.3
+"""Below, enlarging a coarse scan shows no more."""
 
 ENOUGH_INLIERS: Final = 40
 """From here on a page without boxes fits in full."""
@@ -100,7 +92,8 @@ class Registration:
         homography: float64 [3, 3], template units -> px of the scan.
         method: what it was found by.
         error: by how many px of the scan, as root mean square, the boxes lie elsewhere than the homography
-            has them; on a page without boxes, the markers' corners. A bent page has more; `refine` mends it.
+            has them; on a page without boxes, the markers' corners. A bent page has more, which
+            `kalamos.forms.placing` mends.
         fit: the share of the boxes' sides whose line is seen, 0 to 1.
         sheet: the sheet's number, if its code was read.
         others: other places that fit as well, for boxes lie alike upside down and nothing printed is known to
@@ -146,6 +139,19 @@ class _Seen:
     @cached_property
     def frames(self) -> NDArray[np.float32]:
         return self.finder(self.scan)
+
+    def looks(self) -> Iterator[NDArray[np.float32]]:
+        """Yield the frames; those in even light; and those of a coarse scan, enlarged.
+
+        A shadow takes lines' contrast, and letters that touch them come apart where they are larger.
+        """
+        yield self.frames
+        yield self.finder(cv2.bitwise_not(darkness(self.scan)))  # type: ignore[arg-type]
+        scale = min(2.0, MAX_LONG_SIDE / max(self.scan.shape))
+        if scale >= LEAST_ENLARGED:
+            large = cv2.resize(self.scan, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+            frames = self.finder(np.asarray(large, np.uint8))
+            yield (frames + np.float32(0.5)) / np.float32(scale) - np.float32(0.5)
 
 
 class Registrar:
@@ -426,19 +432,31 @@ class Registrar:
 
     def _by_frames(self, seen: _Seen, pages: Sequence[int]) -> Iterator[Registration | None]:
         scan = seen.scan
-        for number in pages:
-            matches = match_boxes(self._boxes[number - 1], seen.frames)
-            judged = [self._judged(scan, number, each.homography, "frames") for each in matches]
-            likely = sorted(filter(None, judged), key=lambda each: -each.fit)
-            if not likely or likely[0].fit < SURE_FIT:
-                likely = sorted((self._bettered(scan, each) for each in likely), key=lambda each: -each.fit)
-            alike = [each for each in likely if each.fit > likely[0].fit - SAME_FIT]
+        likely: dict[int, list[Registration]] = {number: [] for number in pages}
+        for frames in seen.looks():
+            for number, found in likely.items():
+                places = self._places(scan, number, frames)
+                if places and (not found or places[0].fit > found[0].fit + SAME_FIT):
+                    found[:] = places
+            if any(found and found[0].fit >= SURE_FIT for found in likely.values()):
+                break
+        for found in likely.values():
+            alike = [each for each in found if each.fit > found[0].fit - SAME_FIT]
             if len(alike) > 1:  # boxes that look alike upside down: words do not; more scans are upright
                 shares = [self._share_of_words(scan, each) for each in alike]
                 alike = [each for each, share in zip(alike, shares, strict=True) if share == max(shares)]
                 alike.sort(key=lambda each: each.quarter_turns)
             bettered = [self._bettered(scan, each) for each in alike]
             yield from (replace(first, others=tuple(bettered[1:])) for first in bettered[:1])
+
+    def _places(self, scan: Grey, number: int, frames: NDArray[np.float32]) -> list[Registration]:
+        """Return where a page's boxes may lie among frames, the likeliest place first."""
+        matches = match_boxes(self._boxes[number - 1], frames)
+        judged = [self._judged(scan, number, each.homography, "frames") for each in matches]
+        places = sorted(filter(None, judged), key=lambda each: -each.fit)
+        if places and places[0].fit < SURE_FIT:
+            places = sorted((self._bettered(scan, each) for each in places), key=lambda each: -each.fit)
+        return places
 
     # The code
 
@@ -484,74 +502,6 @@ def register(scan: Grey, template: FormTemplate, *, page: int | None = None) -> 
     return Registrar(template).register(scan, page=page)
 
 
-def refine(scan: Grey, registration: Registration, field: Field) -> NDArray[np.float32]:
-    """Find each box of a field by its own lines.
-
-    Returns:
-        float32 [N, 4, 2], px, clockwise from the template's top left. Boxes whose lines are not seen lie as
-        their neighbours tell, of which `refine_fields` knows more.
-    """
-    return refine_fields(scan, registration, [field])[0]
-
-
-class PlacedField(NamedTuple):
-    """Where the boxes of a field were found.
-
-    Attributes:
-        corners: float32 [N, 4, 2], px, clockwise from the template's top left.
-        sure: whether the lines that were seen tell that these are its boxes, and not others next to them.
-    """
-
-    corners: NDArray[np.float32]
-    sure: bool
-
-
-def refine_fields(
-    scan: Grey, registration: Registration, fields: Sequence[Field]
-) -> list[NDArray[np.float32]]:
-    """Find the boxes of all fields of a registered page by their own lines.
-
-    Args:
-        scan: uint8 [H, W], the registered one.
-        fields: of the registered page, best all of them: neighbours help each other.
-
-    Returns:
-        For each field float32 [N, 4, 2], px, clockwise from the template's top left.
-
-    Raises:
-        FormError: a field is on another page.
-    """
-    return [placed.corners for placed in place_fields(scan, registration, fields)]
-
-
-def place_fields(scan: Grey, registration: Registration, fields: Sequence[Field]) -> list[PlacedField]:
-    """Find the boxes of all fields as `refine_fields` does, and say of which it is sure.
-
-    Raises:
-        FormError: a field is on another page.
-    """
-    for each in fields:
-        if each.page != registration.page:
-            raise FormError(
-                f"field {each.name!r} is on page {each.page}, and page {registration.page} is registered"
-            )
-    if not fields:
-        return []
-    boxes = box_corners([box for each in fields for box in each.boxes])
-    predicted = project(registration.homography, boxes)
-    ends = np.cumsum([len(each.boxes) for each in fields])[:-1]
-    if registration.fit < MIN_FIT:  # it was found by words or a code; what is seen of lines is by chance
-        return [PlacedField(part, False) for part in np.split(predicted.astype(np.float32), ends)]
-    outlines = find_bent_outlines(scan, predicted)
-    flat = rms(outlines.moved) < FLAT * middling_side(outlines.corners.astype(np.float64))
-    return [
-        PlacedField(corners, flat or _are_own(found))
-        for corners, found in zip(
-            np.split(outlines.corners, ends), np.split(outlines.found, ends), strict=True
-        )
-    ]
-
-
 def _best(every: Sequence[Registration]) -> Registration | None:
     """Return the place that fits best; of those that fit nearly alike, the first."""
     best: Registration | None = None
@@ -559,14 +509,6 @@ def _best(every: Sequence[Registration]) -> Registration | None:
         if best is None or each.fit > best.fit + 0.02:
             best = each
     return best
-
-
-def _are_own(found: NDArray[np.bool_]) -> bool:
-    """Whether a field's boxes were found where its lines are, bool [N, 4].
-
-    A row that is taken for one that is a box farther on has no lines at its end.
-    """
-    return bool(found.mean() >= MIN_FIELD_FIT and found[[0, -1]].sum(axis=1).min() >= MIN_END_SIDES)
 
 
 def _with_outlines(page: int, matrix: Matrix, method: Method, outlines: Outlines) -> Registration:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from kalamos.forms.geometry import Grey, Matrix
+from kalamos.forms.geometry import Grey, Matrix, project, rms
 from kalamos.forms.outlines import Outlines, middling_side, reduced
 
 __all__ = [
@@ -44,6 +44,13 @@ MOST_WORDS: Final = 60
 
 REACH: Final = 12
 """Px around its place in which a word is looked for."""
+
+BEND_REACH, BEND_PLAY = 4.0, 1.0
+"""How far boxes tell how the page bends at a word, and how much it takes to believe them, in boxes' sides."""
+
+BENT, SLOPES = 0.04, (0.0, -0.05, 0.05, -0.1, 0.1)
+"""From which root mean square on that boxes lie elsewhere, in their sides, a page is bent; and by how much
+its words may climb then."""
 
 PADDING: Final = 3
 """Px of paper around a word that are compared with it."""
@@ -172,48 +179,109 @@ def seen_words(
         matrix: template units -> px of the scan.
         boxes: of the fields, float64 [M, 4, 2], in template units.
         moved: float64 [M, 2], by how many px of the scan each lies elsewhere than the matrix has it: words
-            move as the box next to them.
+            move, and turn, as the boxes next to them.
     """
     height, width = words.image.shape
     to_units = np.diag([*words.units, 1.0])
-    middles = boxes.mean(axis=1)
+    expected = project(matrix, boxes)
+    bent = len(boxes) and rms(moved) > BENT * middling_side(expected)
     likeness, letters, contrast = [], [], []
     for (x, y, wide, high), near in zip(words.boxes.tolist(), words.near.tolist(), strict=True):
-        edge = PADDING + REACH
-        left, top = x - edge, y - edge
-        size = wide + 2 * edge, high + 2 * edge
-        shift = np.zeros(2)
-        if len(middles):
-            place = np.array([x + wide / 2, y + high / 2]) * words.units
-            shift = moved[np.linalg.norm(middles - place, axis=1).argmin()]
-        to_scan = np.array([[1, 0, shift[0]], [0, 1, shift[1]], [0, 0, 1]]) @ matrix @ to_units
-        crop = to_scan @ np.array([[0.5, 0, left + 0.25], [0, 0.5, top + 0.25], [0, 0, 1]])
-        # Twice as large and reduced by area, or thin strokes would fall between the pixels.
-        twice = cv2.warpPerspective(
-            scan,
-            crop,
-            (2 * size[0], 2 * size[1]),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        seen = cv2.resize(twice, size, interpolation=cv2.INTER_AREA)
+        middle = np.array([x + wide / 2, y + high / 2])
+        flat, local = _bends(project(matrix @ to_units, middle), expected, moved)
+        to_scan = flat @ matrix @ to_units
         word = words.image[
             max(y - PADDING, 0) : min(y + high + PADDING, height),
             max(x - PADDING, 0) : min(x + wide + PADDING, width),
         ]
-        found = cv2.matchTemplate(
-            cv2.GaussianBlur(seen, (0, 0), 1.0), cv2.GaussianBlur(word, (0, 0), 1.0), cv2.TM_CCOEFF_NORMED
-        )
-        found = np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+        ways = [to_scan]
+        if bent:
+            ways += [local @ matrix @ to_units @ _climbing(slope, middle) for slope in SLOPES]
+        looks = [_look(scan, way, (x, y, wide, high)) for way in ways]
+        maps = [_correlation(seen, word) for seen in looks]
+        seen, found = max(zip(looks, maps, strict=True), key=lambda each: float(each[1].max()))
         likeness.append(float(found.max()))
         alike = np.nan, np.nan
-        if near and _is_on(scan, to_scan @ np.array([x + wide / 2, y + high / 2, 1.0])):
+        if near and _is_on(scan, to_scan @ np.array([*middle, 1.0])):
             down, across = divmod(int(found.argmax()), found.shape[1])
-            there: Grey = seen[down : down + len(word), across : across + word.shape[1]]  # type: ignore[assignment]
+            there: Grey = seen[down : down + len(word), across : across + word.shape[1]]
             alike = _compared(word, there)
         letters.append(alike[0])
         contrast.append(alike[1])
     return SeenWords(np.array(likeness), np.array(letters, np.float64), np.array(contrast, np.float64))
+
+
+def _climbing(slope: float, middle: NDArray[np.float64]) -> Matrix:
+    """Return the map that lets what is level climb by `slope`, about a place."""
+    return np.array([[1, 0, 0], [slope, 1, -slope * middle[0]], [0, 0, 1]])
+
+
+def _look(scan: Grey, to_scan: Matrix, place: tuple[int, int, int, int]) -> Grey:
+    """Cut out where a word must be, uint8 [H, W]: its place with `PADDING` and `REACH`, in even light.
+
+    Args:
+        scan: uint8 [H, W].
+        to_scan: px of the empty form -> px of the scan.
+        place: x, y, width and height of the word on the empty form.
+    """
+    x, y, wide, high = place
+    edge = PADDING + REACH
+    size = wide + 2 * edge, high + 2 * edge
+    crop = to_scan @ np.array([[0.5, 0, x - edge + 0.25], [0, 0.5, y - edge + 0.25], [0, 0, 1]])
+    # Twice as large and reduced by area, or thin strokes would fall between the pixels.
+    twice = cv2.warpPerspective(
+        scan,
+        crop,
+        (2 * size[0], 2 * size[1]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return _in_even_light(cv2.resize(twice, size, interpolation=cv2.INTER_AREA), high)  # type: ignore[arg-type]
+
+
+def _correlation(seen: Grey, word: Grey) -> NDArray[np.float32]:
+    """Return the normalised correlation of a word with each place in a larger picture."""
+    found = cv2.matchTemplate(
+        cv2.GaussianBlur(seen, (0, 0), 1.0), cv2.GaussianBlur(word, (0, 0), 1.0), cv2.TM_CCOEFF_NORMED
+    )
+    return np.nan_to_num(np.asarray(found, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _bends(
+    place: NDArray[np.float64], boxes: NDArray[np.float64], moved: NDArray[np.float64]
+) -> tuple[Matrix, Matrix]:
+    """Return how a page may be bent about a place, px to px: as the box next to it, and as those around.
+
+    The former is right where the page bends more strongly on the one side than on the other.
+
+    Args:
+        place: float64 [2], px.
+        boxes: where a flat page's were, float64 [M, 4, 2], px.
+        moved: by how much each lies elsewhere, float64 [M, 2], px.
+    """
+    shifted, bent = np.eye(3), np.eye(3)
+    if not len(boxes):
+        return shifted, bent
+    middles, side = boxes.mean(axis=1), middling_side(boxes)
+    away = np.linalg.norm(middles - place, axis=1)
+    nearest = int(away.argmin())
+    around = middles - middles[nearest]
+    weights = np.exp(-((away / (BEND_REACH * side + away[nearest])) ** 2))[:, None]
+    # Held by a box's side: a single row tells nothing of what bends across it.
+    normal = around.T @ (weights * around) + BEND_PLAY * side**2 * np.eye(2)
+    slope = np.linalg.solve(normal, around.T @ (weights * (moved - moved[nearest]))).T
+    shifted[:2, 2] = moved[nearest]
+    bent[:2, :2] += slope
+    bent[:2, 2] = moved[nearest] - slope @ middles[nearest]
+    return shifted, bent
+
+
+def _in_even_light(seen: Grey, high: int) -> Grey:
+    """Take light and shadow from around a word, uint8 [H, W], that is `high` px high."""
+    side = 2 * (max(high, LOWEST_WORD) // 2) + 1
+    paper = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    paper = cv2.GaussianBlur(paper, (0, 0), side / 4)
+    return cv2.divide(seen, cv2.max(paper, seen), scale=255)  # type: ignore[return-value]
 
 
 def _is_on(scan: Grey, point: NDArray[np.float64]) -> bool:

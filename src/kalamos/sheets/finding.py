@@ -22,7 +22,8 @@ from kalamos.errors import UnregisteredError
 from kalamos.forms.geometry import Grey, Matrix, box_corners, project, square_sides
 from kalamos.forms.layout import PAPERS
 from kalamos.forms.markers import MARKER_LONG_SIDES, find_markers, fit_marks, marks_of
-from kalamos.forms.registration import Registrar, refine_fields
+from kalamos.forms.placing import refine_fields
+from kalamos.forms.registration import Registrar
 from kalamos.forms.template import Box
 from kalamos.pages.ruling import find_grids
 from kalamos.sheets.plan import (
