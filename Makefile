@@ -94,7 +94,8 @@ fonts: $(VENV)/.everything  ## get and draw the open fonts that recipes/*-fonts.
 	$(BIN)/kalamos data render build/print-fonts --alphabet digits --per-glyph 12 --side train \
 		--list recipes/print-fonts.txt -o build/rendered/print-digits
 	$(BIN)/python benchmarks/draw_cells.py build/print-fonts recipes/print-fonts.txt build/rendered/cell-digits
-	$(BIN)/python benchmarks/draw_boxes.py build/rendered/box-digits
+	$(BIN)/python benchmarks/draw_boxes.py digits build/rendered/box-digits
+	$(BIN)/python benchmarks/draw_boxes.py latin-47 build/rendered/box-latin-47
 	$(BIN)/kalamos data render build/print-fonts --alphabet digits --side judge \
 		--list recipes/print-fonts.txt -o build/judged/print-digits
 	$(BIN)/kalamos data render build/fonts --alphabet digits --side judge \

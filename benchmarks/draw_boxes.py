@@ -1,11 +1,11 @@
-"""Draw digits in a form's boxes, scanned, copied and photographed, and keep the ink that is found: a dataset.
+"""Draw characters in a form's boxes, scanned, copied and photographed, and keep the ink found: a dataset.
 
-Usage: python benchmarks/draw_boxes.py OUTPUT
-The hands are those of MNIST's and UNIPEN's training images, without what recipes hold out for validation. Any
-pen writes them; a copier breaks a pencil's strokes to pieces, and a box's line touches a stroke. The ink is
-taken as `kalamos.forms` takes it, with the box's lines and without. The pen is that of
+Usage: python benchmarks/draw_boxes.py digits|latin-47 OUTPUT
+The hands are those of MNIST's or EMNIST's training images, without what recipes hold out for validation, and
+of UNIPEN's. Any pen writes them; a copier breaks a pencil's strokes to pieces, and a box's line touches a
+stroke. The ink is taken as `kalamos.forms` takes it, with the box's lines and without. The pen is that of
 `kalamos.learn.synthetic_photos`; nothing is shared with the drawn forms that figures are measured on. Writes
-OUTPUT/digits.csv and a folder for each digit, or nothing.
+the alphabet's manifest, OUTPUT/digits.csv or OUTPUT/latin-47.csv, and a folder for each class, or nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from drawn_dataset import write_dataset
 from numpy.typing import NDArray
 
+from kalamos.alphabets import DIGITS, LATIN_47, Alphabet
 from kalamos.datasets import load_dataset
 from kalamos.datasets.splits import stratified_split
 from kalamos.forms.cutting import cut_boxes, without_lines
@@ -43,8 +44,11 @@ Grey = NDArray[np.uint8]
 
 SEED: Final = 42
 VALIDATION_FRACTION: Final = 0.05
-"""Of MNIST's training images, what the recipes hold out, by the same seed."""
-MNIST_IMAGES: Final = 20_000
+"""Of MNIST's and EMNIST's training images, what the recipes hold out, by the same seed."""
+SOURCES: Final = {"digits": ("mnist", "unipen-digits"), "latin-47": ("emnist-47", "unipen")}
+"""Alphabet -> images of no known writers, of which recipes hold some out, and images of known ones."""
+IMAGES: Final = 20_000
+"""How many are drawn of either at most; of several alike, by chance."""
 
 DPI: Final = 200
 MM: Final = DPI / 25.4
@@ -70,14 +74,19 @@ LEGIBLE_LEVELS: Final = 25
 WANTED: Final = Camera(wobble=0.15, elastic=0.03, rotate=7, slant=7, margin=0.0)
 
 
-def glyphs() -> Iterator[tuple[str, str, Grey]]:
+def glyphs(alphabet: Alphabet) -> Iterator[tuple[str, str, Grey]]:
     """Yield group, label and image of each hand, bright on black."""
-    mnist, unipen = load_dataset("mnist"), load_dataset("unipen-digits")
-    learnt, _ = stratified_split(mnist.train.labels, VALIDATION_FRACTION, SEED)
-    for row in np.random.default_rng(SEED).choice(learnt, MNIST_IMAGES, replace=False).tolist():
-        yield f"mnist-{row}", str(int(mnist.train.labels[row])), np.asarray(mnist.train.images[row], np.uint8)
-    for row, label in enumerate(unipen.train.labels.tolist()):
-        yield f"unipen-{row}", str(label), np.asarray(unipen.train.images[row], np.uint8)
+    scans, pens = (load_dataset(each) for each in SOURCES[alphabet.name])
+    learnt, _ = stratified_split(scans.train.labels, VALIDATION_FRACTION, SEED)
+    for dataset, rows in (scans, learnt), (pens, np.arange(len(pens.train.labels))):
+        many = len(rows) > IMAGES
+        for row in (
+            np.random.default_rng(SEED).choice(rows, IMAGES, replace=False) if many else rows
+        ).tolist():
+            label = alphabet.class_of(dataset.alphabet.labels[dataset.train.labels[row]])
+            if label is not None:
+                image = np.asarray(dataset.train.images[row], np.uint8)
+                yield f"{dataset.name}-{row}", alphabet.labels[label], image
 
 
 def filled_box(glyph: Grey, rng: np.random.Generator) -> Grey | None:
@@ -195,9 +204,9 @@ def _seen(scene: Floats, rng: np.random.Generator, *, photographed: bool) -> Flo
     return np.asarray(seen, np.float32)
 
 
-def images() -> Iterator[tuple[str, str, Grey]]:
+def images(alphabet: Alphabet) -> Iterator[tuple[str, str, Grey]]:
     """Yield group, label and the ink that the form reader finds, where it finds some."""
-    for number, (group, label, glyph) in enumerate(glyphs()):
+    for number, (group, label, glyph) in enumerate(glyphs(alphabet)):
         box = filled_box(glyph, np.random.default_rng((SEED, number)))
         ink = None if box is None else inks_of([box], SHOWN_FRACTION)[0]
         if ink is not None:
@@ -205,4 +214,5 @@ def images() -> Iterator[tuple[str, str, Grey]]:
 
 
 if __name__ == "__main__":
-    write_dataset(images(), Path(sys.argv[1]))
+    chosen = DIGITS if sys.argv[1] == DIGITS.name else LATIN_47
+    write_dataset(images(chosen), Path(sys.argv[2]), chosen)

@@ -1,8 +1,9 @@
-"""Digits drawn in boxes, which `digits` learns from."""
+"""Characters drawn in boxes, which `digits` and `latin-large` learn from."""
 
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import draw_boxes
 import numpy as np
 import pytest
 from drawn_dataset import write_dataset
+
+from kalamos.alphabets import LATIN_47, Alphabet
+from kalamos.datasets import Split, load_dataset
 
 GLYPH = cv2.GaussianBlur(
     cv2.putText(np.zeros((28, 28), np.uint8), "5", (6, 23), cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 3),
@@ -30,6 +34,29 @@ def test_most_digits_can_be_read_in_their_box_and_the_same_number_draws_the_same
     assert np.array_equal(again, drawn[1])
 
 
+def test_letters_keep_their_case_where_the_alphabet_does_and_their_writers_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Hands:
+        def __init__(self, name: str, labels: str) -> None:
+            self.name = name
+            self.alphabet = Alphabet(name, tuple(labels))
+            self.train = Split(np.stack([GLYPH] * len(labels)), np.arange(len(labels)))
+
+    known = {"emnist-47": Hands("emnist-47", "5Ab"), "unipen": Hands("unipen", "acC?")}
+    monkeypatch.setattr(draw_boxes, "load_dataset", known.__getitem__)
+    monkeypatch.setattr(draw_boxes, "stratified_split", lambda labels, share, seed: (np.array([0, 2]), None))
+    assert [(group, label) for group, label, _ in draw_boxes.glyphs(LATIN_47)] == [
+        ("emnist-47-0", "5"),
+        ("emnist-47-2", "b"),
+        ("unipen-0", "a"),
+        ("unipen-1", "C"),
+        ("unipen-2", "C"),
+    ]
+    monkeypatch.setattr(draw_boxes, "IMAGES", 1)
+    assert len(list(draw_boxes.glyphs(LATIN_47))) <= 2
+
+
 def test_what_a_copier_lost_is_no_example(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draw_boxes, "_copied", lambda scene, rng: np.full_like(scene, 240.0))
     monkeypatch.setattr(draw_boxes, "COPIED", 1.0)
@@ -37,6 +64,14 @@ def test_what_a_copier_lost_is_no_example(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_drawn_dataset_is_there_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    letters = [("writer-1", "A", GLYPH), ("writer-2", "a", GLYPH)]
+    write_dataset(letters, tmp_path / "letters", LATIN_47)
+    assert [
+        str(load_dataset(tmp_path / "letters" / "latin-47.csv").alphabet.labels[label])
+        for label in load_dataset(tmp_path / "letters" / "latin-47.csv").train.labels
+    ] == ["A", "a"]
+    shutil.rmtree(tmp_path / "letters")
+
     images = [("writer-1", "5", GLYPH), ("writer-2", "7", GLYPH)]
     write_dataset(images, tmp_path / "digits")
     rows = list(csv.DictReader((tmp_path / "digits" / "digits.csv").read_text("utf-8").splitlines()))

@@ -292,8 +292,11 @@ def test_a_sign_is_told_by_the_line_and_dirt_is_left_out() -> None:
     assert signed[1].loss < 1
     slash = fused(line, pieces, groups, [answers[0], read_as("1", 0.9, "7"), answers[0]], scores_of("/11"))
     assert slash[0].answer == Prediction("/", 1.0)
+    assert slash[0].slash > 0.9
+    assert max(each.slash for each in signed) < 0.01
     empty = scores_of("111", sure=0.999)
     empty.logs[4] = empty.logs[3]  # nothing where the speck is
+    empty.logs[4, 0] = np.log(0.8)  # as far as it can tell
     assert fused(line, pieces, groups, answers, empty)[1].answer is DIRT
 
 

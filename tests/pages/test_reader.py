@@ -295,12 +295,18 @@ def test_signs_between_digits_are_told_by_shape_and_place(reader: PageReader) ->
     assert reader.read_image(page).text == "7,52\n7.52\n7:52\n7-52"
 
 
-def test_a_slash_leans_and_reaches_beyond_the_digits(reader: PageReader) -> None:
+def test_a_slash_leans_and_reaches_beyond_the_digits(
+    reader: PageReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = paper(160, 420)
     write(page, "12", 40, 100)
     cv2.line(page, (196, 42), (166, 116), 45, 5, cv2.LINE_AA)
     write(page, "57", 215, 100)
     assert reader.read_image(page).text == "12/57"
+    monkeypatch.setattr("kalamos.pages.digit_lines.MIN_SIGN_LOG", 1.0)  # its shape alone tells it
+    assert reader.read_image(page).text == "12/57"
+    monkeypatch.setattr("kalamos.pages.reader.MIN_SLASH_SHARE", 1.1)  # the line as a whole says no
+    assert reader.read_image(page).text == "12157"
 
 
 def test_one_line_is_one_line_whatever_its_ups_and_downs(three_lines: Grey) -> None:

@@ -27,7 +27,10 @@ PUNCTUATION: Final = frozenset(LABELS) - DIGITS
 SIGNS: Final = np.array([index for index, label in enumerate(LABELS) if label in PUNCTUATION])
 """What the line recogniser tells besides digits, and which of its classes that is."""
 
-MIN_DIRT_LOG: Final = math.log(0.9)
+SLASH: Final = LABELS.index("/")
+"""Which of its classes a slash is."""
+
+MIN_DIRT_LOG: Final = math.log(0.7)
 """The logarithm of the probability of nothing being there from which on what looks like a sign is dirt."""
 
 DIRT: Final = Prediction(None, None)
@@ -75,12 +78,14 @@ class Judged(NamedTuple):
         loss: how unlikely it is to be one character that was read right, in nats.
         share: the probability that the line recogniser gives to the answer's label being there, and no other.
         whole: whether no cut was made at either end.
+        slash: the probability that the line recogniser gives to a slash being there, and nothing else.
     """
 
     answer: Prediction
     loss: float
     share: float
     whole: bool = False
+    slash: float = 0.0
 
 
 def are_digits(labels: Sequence[str]) -> bool:
@@ -237,7 +242,7 @@ def fused(
             own = Judged(
                 Prediction(LABELS[sign], 1.0), -LINE_WEIGHT * float(seen[sign]), math.exp(seen[sign])
             )
-        judged.append(own._replace(whole=group.whole))
+        judged.append(own._replace(whole=group.whole, slash=math.exp(seen[SLASH])))
     return judged
 
 

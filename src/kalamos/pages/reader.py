@@ -99,6 +99,9 @@ MIN_HELD_SHARE: Final = 0.7
 LOOKS: Final = ((1.0, False), (1.0, True), (0.5, False), (0.25, False), (0.125, False), (2.0, False))
 """Else the page is looked at in even light, and as if its writing were so many times as high."""
 
+MIN_SLASH_SHARE: Final = 0.02
+"""The line recogniser's probability from which on a stroke with the shape of a slash is one, and no 1."""
+
 LOOKS_AT_LINES: Final = 4
 """Looks at a page of digits of which single lines are in doubt."""
 
@@ -434,12 +437,14 @@ class PageReader:
                 ]
                 chosen = best_path(row, losses, len(own))
                 characters = [read[each] for each in chosen]
+                slashes = [True] * len(chosen)
             else:
                 judged = fused(line, own, row, read, score)
                 chosen = best_path(row, [each.loss for each in judged], len(own))
                 characters = vouched([judged[each] for each in chosen])
+                slashes = [judged[each].slash >= MIN_SLASH_SHARE for each in chosen]
             pairs = list(zip([row[each] for each in chosen], characters, strict=True))
-            decoded.append(self._told_signs(pairs, line, sheet))
+            decoded.append(self._told_signs(pairs, slashes, line, sheet))
         best = [
             max((probability_of(answer) for _, answer in line if answer.top), default=0.0) for line in decoded
         ]
@@ -463,9 +468,16 @@ class PageReader:
         return SIGN_PROBABILITY if alone and punctuation_of(group.part, line.band) else 0.0
 
     def _told_signs(
-        self, line: list[tuple[Group, Prediction]], text: TextLine, sheet: Sheet
+        self, line: list[tuple[Group, Prediction]], slashes: Sequence[bool], text: TextLine, sheet: Sheet
     ) -> list[tuple[Group, Prediction]]:
-        """Give punctuation its sign where it stands among characters; drop what is a speck there."""
+        """Give punctuation its sign where it stands among characters; drop what is a speck there.
+
+        Args:
+            line: what was chosen, with the answers.
+            slashes: which of it may be a slash, if it has the shape of one.
+            text: the line.
+            sheet: where it is.
+        """
         own = set(self._reader.labels)
         dark = [darkness(group.part, sheet) for group, _ in line]
         least = MIN_SIGN_DARKNESS * float(np.median(dark)) if dark else 0.0
@@ -476,7 +488,7 @@ class PageReader:
                 continue
             sign = punctuation_of(group.part, text.band) if group.whole else None
             between = any(digits[:place]) and any(digits[place + 1 :])
-            if sign is None and between and is_slash(group.part, text.band):
+            if sign is None and between and slashes[place] and is_slash(group.part, text.band):
                 beside = digits[place - 1] and digits[place + 1] if 0 < place < len(line) - 1 else False
                 sign = "/" if beside and _leans_alone(line, place, text) else None
             if sign is None and answer.label in PUNCTUATION and not answer.top:  # the line recogniser's

@@ -108,6 +108,7 @@ RENDERED: Final = "build/rendered/"
 """Where `make fonts` draws datasets."""
 
 DRAWN_FROM: Final = {
+    "box-latin-": "from the training images of `emnist-47` and `unipen`. Licence: theirs",
     "box-": "from the training images of `mnist` and `unipen-digits`. Licence: theirs",
     "cell-": "from the fonts of recipes/print-fonts.txt and training images of `mnist`. Licence: {fonts}",
     "print-": "from the fonts of recipes/print-fonts.txt. Licence: {fonts}",
