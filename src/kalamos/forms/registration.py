@@ -488,7 +488,7 @@ class Registrar:
 def register(scan: Grey, template: FormTemplate, *, page: int | None = None) -> Registration:
     """Find where a template's page lies on one scan, as `Registrar.register` does for many.
 
-    >>> from kalamos.forms.template import row_of_boxes
+    >>> from kalamos.forms.template import Field, row_of_boxes
     >>> scan = np.full((300, 400), 255, np.uint8)
     >>> boxes = row_of_boxes(40, 60, 30, 40, count=5, step=38)
     >>> boxes += row_of_boxes(40, 150, 30, 40, count=3, step=38)
