@@ -320,10 +320,11 @@ def test_a_scan_of_another_form_says_how_badly_it_fits(
         np.full((900, 700), 255, np.uint8),
         np.zeros((900, 700), np.uint8),
         np.full((1, 1), 7, np.uint8),
+        np.zeros((1, 1), np.uint8),
         np.full((3, 2000), 128, np.uint8),
         np.random.default_rng(0).integers(0, 256, (600, 500)).astype(np.uint8),
     ],
-    ids=["white", "black", "one pixel", "a strip", "noise"],
+    ids=["white", "black", "one pixel", "a black pixel", "a strip", "noise"],
 )
 def test_scans_without_a_form_are_unregistered(paper: Paper, scan: Grey) -> None:
     for form in (paper.form, paper.bare):

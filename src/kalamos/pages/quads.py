@@ -91,10 +91,11 @@ def darkness(image: Grey) -> Grey:
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (PAPER_REACH, PAPER_REACH))
     paper = cv2.blur(cv2.morphologyEx(paper, cv2.MORPH_CLOSE, square), (PAPER_REACH, PAPER_REACH))
     # What is much darker than the page is the table it lies on, and no paper to see ink on.
-    paper = cv2.max(paper, float(np.percentile(paper, 95)) * MIN_PAPER_SHARE)  # type: ignore[call-overload]
+    paper = np.maximum(paper, np.uint8(round(float(np.percentile(paper, 95)) * MIN_PAPER_SHARE)))
     paper = cv2.resize(paper, (width, height), interpolation=cv2.INTER_LINEAR)
-    dark = cv2.bitwise_not(cv2.divide(cv2.GaussianBlur(image, (3, 3), 0), cv2.max(paper, 1), scale=255))  # type: ignore[call-overload]
-    return np.asarray(dark, np.uint8)
+    # NumPy's maximum: OpenCV takes a picture of one pixel for a number.
+    light = cv2.divide(cv2.GaussianBlur(image, (3, 3), 0), np.maximum(paper, np.uint8(1)), scale=255)
+    return np.asarray(cv2.bitwise_not(light), np.uint8).reshape(image.shape)
 
 
 def quads_of(dark: Grey) -> tuple[Quads, NDArray[np.bool_]]:
