@@ -399,6 +399,19 @@ def test_boxes_that_look_alike_upside_down_are_taken_upright(draw: Callable[[Gre
     assert found.homography[0, 0] > 0.9
 
 
+def test_a_bent_page_that_fits_a_little_better_upside_down_keeps_both_ways(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = paper.bare_pages[0]
+    upright = register(scan, paper.bare)
+    turned_over = replace(upright, homography=upright.homography @ np.diag([-1.0, -1.0, 1.0]), fit=0.945)
+    places = [turned_over, replace(upright, fit=0.917)]
+    monkeypatch.setattr(Registrar, "_places", lambda *given: list(places))
+    monkeypatch.setattr(Registrar, "_bettered", lambda self, seen, found: found)
+    found = Registrar(paper.bare).register(scan, page=1)
+    assert (found.quarter_turns, [each.quarter_turns for each in found.others]) == (0, [2])
+
+
 @pytest.mark.parametrize("quarters", [0, 2])
 def test_words_tell_which_way_up_boxes_lie_that_look_alike(quarters: int, tmp_path: Path) -> None:
     fields = [Field(f"f{y}", row_of_boxes(300, y, 40, 50, count=6, step=40)) for y in range(150, 700, 90)]

@@ -442,6 +442,9 @@ class Registrar:
                 break
         for found in likely.values():
             alike = [each for each in found if each.fit > found[0].fit - SAME_FIT]
+            ways = {each.quarter_turns for each in alike}
+            # Bent, a page may fit a little better the wrong way up.
+            alike += [each for each in found if each.fit >= SURE_FIT and each.quarter_turns not in ways][:1]
             if len(alike) > 1:  # boxes that look alike upside down: words do not; more scans are upright
                 shares = [self._share_of_words(scan, each) for each in alike]
                 alike = [each for each, share in zip(alike, shares, strict=True) if share == max(shares)]
