@@ -10,7 +10,7 @@ the alphabet's manifest, OUTPUT/digits.csv or OUTPUT/latin-47.csv, and a folder 
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -78,15 +78,17 @@ def glyphs(alphabet: Alphabet) -> Iterator[tuple[str, str, Grey]]:
     """Yield group, label and image of each hand, bright on black."""
     scans, pens = (load_dataset(each) for each in SOURCES[alphabet.name])
     learnt, _ = stratified_split(scans.train.labels, VALIDATION_FRACTION, SEED)
-    for dataset, rows in (scans, learnt), (pens, np.arange(len(pens.train.labels))):
-        many = len(rows) > IMAGES
-        for row in (
-            np.random.default_rng(SEED).choice(rows, IMAGES, replace=False) if many else rows
-        ).tolist():
+    for dataset, rows in (scans, _some(learnt)), (pens, _some(np.arange(len(pens.train.labels)))):
+        for row in rows.tolist():
             label = alphabet.class_of(dataset.alphabet.labels[dataset.train.labels[row]])
             if label is not None:
                 image = np.asarray(dataset.train.images[row], np.uint8)
                 yield f"{dataset.name}-{row}", alphabet.labels[label], image
+
+
+def _some(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose `IMAGES` rows by chance; all of fewer."""
+    return rows if len(rows) <= IMAGES else np.random.default_rng(SEED).choice(rows, IMAGES, replace=False)
 
 
 def filled_box(glyph: Grey, rng: np.random.Generator) -> Grey | None:
@@ -213,6 +215,14 @@ def images(alphabet: Alphabet) -> Iterator[tuple[str, str, Grey]]:
             yield group, label, ink.soft_image
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("alphabet", choices=tuple(SOURCES))
+    parser.add_argument("output", type=Path, metavar="OUTPUT")
+    given = parser.parse_args()
+    alphabet = next(each for each in (DIGITS, LATIN_47) if each.name == given.alphabet)
+    write_dataset(images(alphabet), given.output, alphabet)
+
+
 if __name__ == "__main__":
-    chosen = DIGITS if sys.argv[1] == DIGITS.name else LATIN_47
-    write_dataset(images(chosen), Path(sys.argv[2]), chosen)
+    main()

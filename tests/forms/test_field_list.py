@@ -69,6 +69,7 @@ def test_a_line_of_dashes_begins_a_page() -> None:
         ("student: 0 digits", "line 1: field 'student' has 0 boxes"),
         ("student: 99999 digits", "field 'student' has 99999 boxes"),
         ("student: 8 digitss", "8 of 'digitss' is unknown; did you mean 'digits'?"),
+        ("student: 8 digits, check luhn", "'check luhn' is unknown; choose from: charset ABC, date, iban"),
         ("student: 8 digits, may be blanc", "'may be blanc' is unknown; did you mean 'may be blank'?"),
         ("a: tick", "field 'a': 'tick' names no options; write `tick one of yes | no`"),
         ("a: tick one of x | | y", "field 'a' has an option without text"),

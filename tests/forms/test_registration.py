@@ -21,7 +21,7 @@ from kalamos.forms.frames import find_frames, match_boxes
 from kalamos.forms.geometry import project
 from kalamos.forms.layout import layout_fields
 from kalamos.forms.outlines import find_outlines
-from kalamos.forms.placing import place_fields, refine, refine_fields
+from kalamos.forms.placing import place_fields, refine_fields
 from kalamos.forms.registration import Registrar, Registration, register
 from kalamos.forms.sheet import print_sheet
 from kalamos.forms.template import Box, Field, FormPage, FormTemplate, row_of_boxes
@@ -278,7 +278,7 @@ def test_boxes_without_lines_lie_as_their_neighbours_tell(paper: Paper) -> None:
     outlines = find_outlines(image, true)
     assert not outlines.found[12].any()
     assert outlines.found[[11, 14, 30]].all()
-    field = refine(image, found, paper.form.fields[0])
+    [field] = refine_fields(image, found, paper.form.fields[:1])
     assert field.shape == (8, 4, 2)
     assert np.abs(field - true[:8]).max() < 3
 
@@ -361,7 +361,7 @@ def test_a_page_without_fields_is_registered_by_its_markers(paper: Paper) -> Non
 def test_fields_of_another_page_and_arrays_that_are_no_scan_are_refused(paper: Paper) -> None:
     found = register(paper.pages[0], paper.form)
     with pytest.raises(FormError, match="field 'street' is on page 2, and page 1 is registered"):
-        refine(paper.pages[0], found, paper.form.fields[6])
+        refine_fields(paper.pages[0], found, paper.form.fields[6:7])
     for wrong in (np.zeros((5, 5, 3), np.uint8), np.zeros((5, 5)), np.zeros((0, 5), np.uint8)):
         with pytest.raises(InvalidArrayError, match=r"a scan is uint8 \[H, W\], not"):
             register(wrong, paper.form)  # type: ignore[arg-type]

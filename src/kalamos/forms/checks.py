@@ -16,7 +16,7 @@ from typing import Final
 
 from kalamos.errors import MissingExtraError, UsageError
 
-__all__ = ["Check", "find_check"]
+__all__ = ["OWN_CHECKS", "Check", "find_check"]
 
 Check = Callable[[str], bool]
 """Tells whether a text passes."""
@@ -36,7 +36,9 @@ CENTURIES: Final = (1900, 2000)
 
 MAX_SUGGESTIONS: Final = 3
 
-_OWN: Final = ("luhn", "date", "iban", "isbn")
+OWN_CHECKS: Final = ("luhn", "date", "iban", "isbn")
+"""The most usual checks, by names that need no knowledge of python-stdnum."""
+
 _NOT_NUMBERS: Final = frozenset({"exceptions", "iso9362", "numdb", "util"})
 """Modules of python-stdnum without numbers of their own."""
 _MODULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
@@ -161,16 +163,15 @@ def _stdnum_module(name: str) -> ModuleType:
 
 
 def _remedy(name: str) -> str:
-    known = sorted({*_OWN, *_stdnum_names()})
+    known = sorted({*OWN_CHECKS, *_stdnum_names()})
     # "dni" is meant as "es.dni" or "ar.dni"; "it.codicefiscal" is a slip.
     near = [each for each in known if each.rpartition(".")[2] == name.lower().rpartition(".")[2]]
     near = near or [each for each in known if each.startswith(f"{name.lower()}.")]
     near = near or difflib.get_close_matches(name.lower(), known, MAX_SUGGESTIONS, 0.7)
     if near:
         return f"did you mean {' or '.join(map(repr, near[:MAX_SUGGESTIONS]))}?"
-    return (
-        f"choose one of {', '.join(_OWN)}, or a module of python-stdnum by its name, such as it.codicefiscale"
-    )
+    own = ", ".join(OWN_CHECKS)
+    return f"choose one of {own}, or a module of python-stdnum by its name, such as it.codicefiscale"
 
 
 def _stdnum_names() -> Iterator[str]:

@@ -31,6 +31,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from kalamos.errors import FormError, suggest
+from kalamos.forms.checks import OWN_CHECKS
 from kalamos.forms.template import MAX_BOXES, Box, Field
 
 __all__ = ["parse_fields"]
@@ -133,7 +134,7 @@ def _parse_property(name: str, text: str) -> dict[str, Any]:
         return {word: rest.strip()}
     if _CHECK.fullmatch(text):
         return {"check": text}
-    known = [*_PROPERTIES, "charset ABC", "model NAME", "pattern REGEX"]
+    known = [*_PROPERTIES, "charset ABC", "model NAME", "pattern REGEX", *OWN_CHECKS]
     raise FormError(f"field {name!r}: {text!r} is unknown", remedy=suggest(text, known))
 
 

@@ -19,7 +19,7 @@ from kalamos.forms.outlines import middling_side
 from kalamos.forms.registration import MIN_FIT, Registration
 from kalamos.forms.template import Field
 
-__all__ = ["PlacedField", "place_fields", "refine", "refine_fields"]
+__all__ = ["PlacedField", "place_fields", "refine_fields"]
 
 FLAT: Final = 0.1
 """By how many shorter sides of a box, as root mean square, boxes of a flat page lie at most elsewhere than
@@ -28,16 +28,6 @@ the homography says, which is then right of boxes that are not seen too."""
 MIN_FIELD_FIT, MIN_END_SIDES = 0.5, 2
 """The share of a field's sides, and the sides of its first and of its last box, that must be seen on a page
 that is not flat for its text to be `ok`."""
-
-
-def refine(scan: Grey, registration: Registration, field: Field) -> NDArray[np.float32]:
-    """Find each box of a field by its own lines.
-
-    Returns:
-        float32 [N, 4, 2], px, clockwise from the template's top left. Boxes whose lines are not seen lie as
-        their neighbours tell, of which `refine_fields` knows more.
-    """
-    return refine_fields(scan, registration, [field])[0]
 
 
 class PlacedField(NamedTuple):
@@ -62,7 +52,8 @@ def refine_fields(
         fields: of the registered page, best all of them: neighbours help each other.
 
     Returns:
-        For each field float32 [N, 4, 2], px, clockwise from the template's top left.
+        For each field float32 [N, 4, 2], px, clockwise from the template's top left. Boxes whose lines are
+        not seen lie as their neighbours tell.
 
     Raises:
         FormError: a field is on another page.
