@@ -226,3 +226,32 @@ def test_a_field_that_lies_a_box_farther_on_is_not_sure() -> None:
     placed = place_fields(scan, bent, form.fields)
     assert [each.sure for each in placed] == [row != 4 for row in range(8)]
     assert all(each.corners.shape == (8, 4, 2) for each in placed)
+
+
+def test_rows_that_the_boxes_alone_may_have_taken_for_the_next_ones_are_not_sure() -> None:
+    form = template(8)
+    scan = draw(form)
+    found = Registrar(form).register(scan)
+    assert (found.method, {each.sure for each in place_fields(scan, found, form.fields)}) == (
+        "frames",
+        {True},
+    )
+    a_row_down = np.array([[1, 0, 0], [0, 1, 90], [0, 0, 1.0]])
+    shifted = replace(found, homography=found.homography @ a_row_down, fit=0.875)
+    assert {each.sure for each in place_fields(scan, shifted, form.fields)} == {False}
+    anchored = replace(shifted, method="features")  # by what is printed: the last row's lines are worn off
+    assert [each.sure for each in place_fields(scan, anchored, form.fields)][:7] == [True] * 7
+
+
+def test_a_place_that_leaves_a_field_without_lines_is_not_taken_at_the_first_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    form = template(8)
+    scan = draw(form)
+    found = Registrar(form).register(scan)
+    a_row_down = np.array([[1, 0, 0], [0, 1, 90], [0, 0, 1.0]])
+    looks = iter([[replace(found, homography=found.homography @ a_row_down, fit=0.917)], [found]])
+    monkeypatch.setattr(Registrar, "_places", lambda *given: next(looks))
+    again = Registrar(form).register(scan)
+    assert np.abs(again.homography - found.homography).max() < 1
+    assert next(looks, None) is None

@@ -17,6 +17,7 @@ from kalamos.forms.bends import find_bent_outlines
 from kalamos.forms.geometry import Grey, box_corners, project, rms
 from kalamos.forms.outlines import middling_side
 from kalamos.forms.registration import MIN_FIT, Registration
+from kalamos.forms.strangers import unseen_fields
 from kalamos.forms.template import Field
 
 __all__ = ["PlacedField", "place_fields", "refine_fields"]
@@ -76,13 +77,16 @@ def place_fields(scan: Grey, registration: Registration, fields: Sequence[Field]
         return []
     boxes = box_corners([box for each in fields for box in each.boxes])
     predicted = project(registration.homography, boxes)
-    ends = np.cumsum([len(each.boxes) for each in fields])[:-1]
+    counts = [len(each.boxes) for each in fields]
+    ends = np.cumsum(counts)[:-1]
     if registration.fit < MIN_FIT:  # it was found by words or a code; what is seen of lines is by chance
         return [PlacedField(part, False) for part in np.split(predicted.astype(np.float32), ends)]
     outlines = find_bent_outlines(scan, predicted)
     flat = rms(outlines.moved) < FLAT * middling_side(outlines.corners.astype(np.float64))
+    # By the boxes alone, all rows may be the next ones: then one of them has no lines.
+    shifted = registration.method == "frames" and bool(unseen_fields(outlines, counts).any())
     return [
-        PlacedField(corners, flat or _are_own(found))
+        PlacedField(corners, not shifted and (flat or _are_own(found)))
         for corners, found in zip(
             np.split(outlines.corners, ends), np.split(outlines.found, ends), strict=True
         )

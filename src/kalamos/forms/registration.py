@@ -33,6 +33,7 @@ from kalamos.forms.strangers import (
     lacking_words,
     named_fields,
     seen_words,
+    unseen_fields,
     words_of,
 )
 from kalamos.forms.template import Box, FormPage, FormTemplate
@@ -172,6 +173,10 @@ class Registrar:
             box_corners([box for each in template.fields if each.page == number for box in each.boxes])
             for number in range(1, len(template.pages) + 1)
         ]
+        self._counts = [
+            [len(each.boxes) for each in template.fields if each.page == number]
+            for number in range(1, len(template.pages) + 1)
+        ]
 
     def register(self, scan: Grey, *, page: int | None = None) -> Registration:
         """Find where and which page of the form a scan shows, turned as it may be.
@@ -276,7 +281,7 @@ class Registrar:
         if not len(boxes):
             return
         outlines = find_bent_outlines(scan, project(found.homography, boxes))
-        counts = [len(field.boxes) for field in self.template.fields if field.page == found.page]
+        counts = self._counts[found.page - 1]
         words = self._words[found.page - 1]
         if words is None:
             why = lacking_boxes(scan, outlines, counts)
@@ -438,7 +443,7 @@ class Registrar:
                 places = self._places(scan, number, frames)
                 if places and (not found or places[0].fit > found[0].fit + SAME_FIT):
                     found[:] = places
-            if any(found and found[0].fit >= SURE_FIT for found in likely.values()):
+            if any(found and self._is_plain(scan, found[0]) for found in likely.values()):
                 break
         for found in likely.values():
             alike = [each for each in found if each.fit > found[0].fit - SAME_FIT]
@@ -451,6 +456,14 @@ class Registrar:
                 alike.sort(key=lambda each: each.quarter_turns)
             bettered = [self._bettered(scan, each) for each in alike]
             yield from (replace(first, others=tuple(bettered[1:])) for first in bettered[:1])
+
+    def _is_plain(self, scan: Grey, found: Registration) -> bool:
+        """Whether a place fits well and no field lacks its lines, as where rows are taken for the next."""
+        counts = self._counts[found.page - 1]
+        if found.fit < SURE_FIT or not counts:
+            return found.fit >= SURE_FIT
+        outlines = find_bent_outlines(scan, project(found.homography, self._boxes[found.page - 1]))
+        return not unseen_fields(outlines, counts).any()
 
     def _places(self, scan: Grey, number: int, frames: NDArray[np.float32]) -> list[Registration]:
         """Return where a page's boxes may lie among frames, the likeliest place first."""

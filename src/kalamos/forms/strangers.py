@@ -27,6 +27,7 @@ __all__ = [
     "lacking_words",
     "named_fields",
     "seen_words",
+    "unseen_fields",
     "words_of",
 ]
 
@@ -381,6 +382,21 @@ def named_fields(
     return np.asarray(seen.likeness[nearest] >= SEEN_WORD)
 
 
+def unseen_fields(outlines: Outlines, counts: Sequence[int]) -> NDArray[np.bool_]:
+    """Tell of which fields the lines are not seen, as of a row of boxes that is taken for the next one.
+
+    Args:
+        outlines: of the boxes of all fields, one field after the other.
+        counts: the boxes of each field.
+
+    >>> found = np.array([[True] * 4] * 3 + [[False] * 4] * 2)
+    >>> unseen_fields(Outlines(np.zeros((5, 4, 2), np.float32), found, np.zeros((5, 2))), [3, 2]).tolist()
+    [False, True]
+    """
+    fits = [part.mean() for part in np.split(outlines.found, np.cumsum(counts)[:-1])]
+    return np.asarray(np.array(fits) <= MISSING_FIT)
+
+
 def lacking_boxes(
     scan: Grey, outlines: Outlines, counts: Sequence[int], named: NDArray[np.bool_] | None = None
 ) -> str:
@@ -399,8 +415,7 @@ def lacking_boxes(
     """
     middles = outlines.corners.mean(axis=1)
     on_scan = ((middles >= 0) & (middles < scan.shape[::-1])).all(axis=1)
-    fits = [part.mean() for part in np.split(outlines.found, np.cumsum(counts)[:-1])]
-    unseen = np.array(fits) <= MISSING_FIT
+    unseen = unseen_fields(outlines, counts)
     missing = np.repeat(unseen if named is None else unseen & ~named, counts) & on_scan
     seen = np.repeat(~unseen, counts)
     if not seen.any() or outlines.found[seen].mean() < SEEN_FIT:
