@@ -70,3 +70,42 @@ def test_rows_that_turn_as_they_bend_are_followed() -> None:
     off = np.linalg.norm((find_bent_outlines(scan, flat).corners - true).mean(axis=1), axis=1)
     assert np.linalg.norm((true - flat).mean(axis=1), axis=1).max() > 0.7 * SIDE
     assert off.max() < 0.12 * SIDE
+
+
+def curled_form(most: float) -> tuple[Grey, Corners, Corners]:
+    """A form whose middle rows lie lower than a flat sheet has them, as paper that curls does."""
+    scan = np.full((12 * PITCH + 160, 8 * STEP + 160), 230, np.uint8)
+    square = np.array([[0, 0], [SIDE, 0], [SIDE, SIDE], [0, SIDE]], np.float64)
+    corners = [(STEP * column + 60, PITCH * row + 60) for row in range(12) for column in range(8)]
+    flat = np.array(corners, np.float64)[:, None] + square
+    true = flat.copy()
+    true[..., 1] += most * SIDE * np.sin(np.pi * np.repeat(np.linspace(0, 1, 12), 8))[:, None]
+    for box in true:
+        cv2.polylines(scan, [np.rint(box * 16).astype(np.int32)], True, 60, 2, cv2.LINE_AA, 4)
+    return scan, flat, true
+
+
+@pytest.mark.parametrize("most", [0.8, 0.9])
+def test_where_markers_tell_the_page_it_is_followed_though_most_lines_are_elsewhere(most: float) -> None:
+    scan, flat, true = curled_form(most)
+    plain, found = find_bent_outlines(scan, flat), find_bent_outlines(scan, flat, marked=True)
+    assert plain.fit < 0.6  # without, it may be another form: its boxes stay where they are
+    assert np.array_equal(plain.corners, find_outlines(scan, flat).corners)
+    off = np.linalg.norm((found.corners - true).mean(axis=1), axis=1)
+    assert off.max() < 0.1 * SIDE
+
+
+def test_a_row_that_was_taken_for_the_next_boxes_is_told_by_its_ends() -> None:
+    scan = np.full((12 * PITCH + 60, 8 * STEP + 200), 230, np.uint8)
+    square = np.array(
+        [[0, 0], [STEP, 0], [STEP, SIDE], [0, SIDE]], np.float64
+    )  # boxes that share their lines
+    corners = [(STEP * column + 90, PITCH * row + 30) for row in range(12) for column in range(8)]
+    flat = np.array(corners, np.float64)[:, None] + square
+    true = flat.copy()
+    true[..., 0] -= STEP * np.repeat(np.clip(np.arange(12) - 7, 0, None) ** 1.5 / 9, 8)[:, None]
+    for box in true:
+        cv2.polylines(scan, [np.rint(box * 16).astype(np.int32)], True, 60, 2, cv2.LINE_AA, 4)
+    found = find_bent_outlines(scan, flat, counts=[8] * 12)
+    off = np.linalg.norm((found.corners - true).mean(axis=1), axis=1)
+    assert off.max() < 0.12 * STEP

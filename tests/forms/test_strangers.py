@@ -115,6 +115,29 @@ def test_words_move_and_turn_as_the_boxes_next_to_them() -> None:
     assert "of the 9 words around its boxes are there" in lacking_words(other)
 
 
+def test_words_that_bend_away_beside_their_boxes_are_followed_from_those_that_are_seen() -> None:
+    form = template()
+    boxes = box_corners([box for field in form.fields for box in field.boxes])
+    words = words_of(draw(form), (800, 1000), boxes)
+    y, x = np.mgrid[:1000, :800].astype(np.float32)
+    right = np.where(x < 195, 30 * np.clip(1 - y / 750, 0, 1) ** 1.5, 0).astype(np.float32)
+    still = np.zeros((len(boxes), 2))
+    own, other = (
+        seen_words(
+            cv2.remap(draw(form, names), x - right, y, cv2.INTER_LINEAR, borderValue=240),
+            words,
+            np.eye(3),
+            boxes,
+            still,
+        )
+        for names in (NAMES, OTHERS)
+    )
+    assert right[150:].max() > 20  # px, and a word is looked for within 12
+    assert own.likeness[np.isfinite(own.letters)].min() > 0.9
+    assert lacking_words(own) == ""
+    assert "of the 9 words around its boxes are there" in lacking_words(other)
+
+
 def test_another_form_on_the_same_grid_is_refused(registrar: Registrar) -> None:
     assert registrar.register(scanned(draw(template()), "copied")).fit > 0.9
     with pytest.raises(UnregisteredError, match=r"(no page of form|another form than) 'exam'") as caught:
@@ -250,7 +273,9 @@ def test_a_place_that_leaves_a_field_without_lines_is_not_taken_at_the_first_loo
     scan = draw(form)
     found = Registrar(form).register(scan)
     a_row_down = np.array([[1, 0, 0], [0, 1, 90], [0, 0, 1.0]])
-    looks = iter([[replace(found, homography=found.homography @ a_row_down, fit=0.917)], [found]])
+    upside_down = np.array([[-1, 0, 800], [0, -1, 1000], [0, 0, 1.0]])
+    rotated = replace(found, homography=found.homography @ upside_down, fit=0.87)
+    looks = iter([[replace(found, homography=found.homography @ a_row_down, fit=0.917)], [found, rotated]])
     monkeypatch.setattr(Registrar, "_places", lambda *given: next(looks))
     again = Registrar(form).register(scan)
     assert np.abs(again.homography - found.homography).max() < 1

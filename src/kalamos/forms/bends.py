@@ -7,6 +7,7 @@ for another box jumps: the largest part without a jump is believed, and says whe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -17,9 +18,9 @@ from kalamos.forms.outlines import Outlines, find_outlines, middling_side
 
 __all__ = ["find_bent_outlines"]
 
-TOO_FEW, ENOUGH = 0.6, 0.97
+TOO_FEW, TOO_FEW_MARKED, ENOUGH = 0.6, 0.4, 0.97
 """The share of sides whose lines are seen, below which it may be another form, whose boxes must not be made
-to fit; and from which on there is nothing to mend."""
+to fit; the same where markers say that it is this one; and from which on there is nothing to mend."""
 
 LARGEST_SLOPE, LARGEST_JUMP = 0.12, 0.3
 """By how much neighbours may move apart, in their distance and in a box's shorter side: bends are less steep,
@@ -27,6 +28,9 @@ and what is taken for its neighbour jumps by more."""
 
 MISTAKEN: Final = 0.25
 """By how many shorter sides a box moves at least that is taken for its neighbour."""
+
+MOST_ROUNDS: Final = 3
+"""Times that boxes are followed from those that are certain, of which there are more each time."""
 
 FEWEST: Final = 6
 """Boxes that are believed; fewer may be wrong together."""
@@ -42,26 +46,52 @@ SURE_SIDES, MIN_SIDES = 4, 2
 """Of a box, whose lines must be seen for it to be believed at first; and where it was told to be."""
 
 
-def find_bent_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
+def find_bent_outlines(
+    scan: Grey, predicted: NDArray[np.floating], counts: Sequence[int] = (), *, marked: bool = False
+) -> Outlines:
     """Find boxes as `find_outlines` does, some of which may lie farther from where they are predicted.
 
     Args:
         scan: uint8 [H, W], dark lines on bright paper.
         predicted: [N, 4, 2], px, clockwise from the template's top left.
+        counts: how many of the boxes each field has, if that is known: a row that is taken for one that is a
+            box farther on has no lines at its end, and is not believed.
+        marked: whether the page's markers tell where it lies.
 
     Returns:
         Boxes; `moved` is against `predicted`.
     """
     boxes = np.asarray(predicted, np.float64).reshape(-1, 4, 2)
-    first = find_outlines(scan, boxes)
-    farthest = np.linalg.norm(first.moved, axis=1).max(initial=0.0)
-    if not TOO_FEW <= first.fit < ENOUGH or farthest < MISTAKEN * middling_side(boxes):
-        return first
+    best = find_outlines(scan, boxes)
+    if not (TOO_FEW_MARKED if marked else TOO_FEW) <= best.fit < ENOUGH:
+        return best
+    farthest = np.linalg.norm(best.moved, axis=1).max()
+    if farthest < MISTAKEN * middling_side(boxes) and _in_own_rows(best.found, counts).all():
+        return best
     neighbours = _neighbours(boxes.mean(axis=1))
-    known = _without_jumps(boxes, neighbours, first)
-    if known.sum() < FEWEST:
-        return first
-    moved = first.moved.copy()
+    for _ in range(MOST_ROUNDS):
+        believed = (best.found.sum(axis=1) >= SURE_SIDES) & _in_own_rows(best.found, counts)
+        known = _without_jumps(boxes, neighbours, best.moved, believed)
+        if known.sum() < FEWEST:
+            break
+        followed = _followed(scan, boxes, neighbours, best, known)
+        if followed.fit <= best.fit:
+            break
+        best = followed
+        if best.fit >= ENOUGH:
+            break
+    return best
+
+
+def _followed(
+    scan: Grey,
+    boxes: NDArray[np.float64],
+    neighbours: NDArray[np.bool_],
+    outlines: Outlines,
+    known: NDArray[np.bool_],
+) -> Outlines:
+    """Find boxes from the known ones outwards, each where those next to it tell."""
+    moved, known = outlines.moved.copy(), known.copy()
     while (edge := neighbours[known].any(axis=0) & ~known).any():
         told = _told(boxes, moved, known, edge)
         # Of these alone: a bend that begins there is smooth beside no others.
@@ -72,9 +102,16 @@ def find_bent_outlines(scan: Grey, predicted: NDArray[np.floating]) -> Outlines:
     everywhere = np.ones(len(boxes), bool)
     told = _told(boxes, moved, everywhere, everywhere)
     last = find_outlines(scan, boxes + told, near=True)
-    if last.fit <= first.fit:
-        return first
     return last._replace(moved=last.moved + told.mean(axis=1))
+
+
+def _in_own_rows(found: NDArray[np.bool_], counts: Sequence[int]) -> NDArray[np.bool_]:
+    """Return which boxes are of rows whose ends have their lines, bool [N]; all where rows are not known."""
+    rows = np.split(found, np.cumsum(counts)[:-1]) if len(counts) else []
+    return np.concatenate(
+        [np.full(len(row), row[[0, -1]].sum(axis=1).min() >= MIN_SIDES) for row in rows]
+        or [np.ones(len(found), bool)]
+    )
 
 
 def _neighbours(middles: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -92,16 +129,18 @@ def _neighbours(middles: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _without_jumps(
-    boxes: NDArray[np.float64], neighbours: NDArray[np.bool_], outlines: Outlines
+    boxes: NDArray[np.float64],
+    neighbours: NDArray[np.bool_],
+    moved: NDArray[np.float64],
+    believed: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Return the boxes of the largest part in which neighbours move alike, bool [N]."""
+    """Return the largest part of the boxes believed in which neighbours move alike, bool [N]."""
     middles = boxes.mean(axis=1)
     most = LARGEST_JUMP * middling_side(boxes)
     distances = np.linalg.norm(middles[None] - middles[:, None], axis=-1)
-    jumps = np.linalg.norm(outlines.moved[None] - outlines.moved[:, None], axis=-1)
-    seen = outlines.found.sum(axis=1) >= SURE_SIDES
-    joined = neighbours & (jumps <= np.minimum(LARGEST_SLOPE * distances, most)) & seen & seen[:, None]
-    largest, left = np.zeros(len(middles), bool), seen.copy()
+    jumps = np.linalg.norm(moved[None] - moved[:, None], axis=-1)
+    joined = neighbours & (jumps <= np.minimum(LARGEST_SLOPE * distances, most)) & believed
+    largest, left = np.zeros(len(middles), bool), believed.copy()
     while left.any():
         part, edge = np.zeros(len(middles), bool), np.arange(len(middles)) == left.argmax()
         while edge.any():

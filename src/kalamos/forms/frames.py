@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 
 from kalamos.forms.geometry import Grey, Matrix, project, sides_of
 from kalamos.forms.outlines import reduced
+from kalamos.pages.quads import darkness
 
-__all__ = ["SAME_SIDES", "FrameFinder", "Match", "find_frames", "match_boxes"]
+__all__ = [
+    "SAME_SIDES",
+    "FrameFinder",
+    "Match",
+    "find_frames",
+    "lie_alike_upside_down",
+    "look_for_frames",
+    "match_boxes",
+]
 
 FrameFinder: TypeAlias = Callable[[Grey], NDArray[np.float32]]
 """Finds frames on a scan uint8 [H, W]: float32 [N, 4, 2], px, each clockwise from any corner."""
@@ -29,6 +38,9 @@ SHORTEST_SIDE: Final = 9.0
 
 LONGEST_SHARE: Final = 0.6
 """Of the scan, above which a frame is the paper's edge."""
+
+LEAST_ENLARGED: Final = 1.3
+"""Times; below, enlarging a coarse scan shows no more."""
 
 MAX_FRAMES: Final = 1500
 """Of a scan; those whose size is farthest from the usual one are left out."""
@@ -100,6 +112,22 @@ def find_frames(scan: Grey) -> NDArray[np.float32]:
     if not found:
         return np.zeros((0, 4, 2), np.float32)
     return _without_twins(np.stack(found)) / np.float32(scale)
+
+
+def look_for_frames(
+    scan: Grey, finder: FrameFinder, *, first: NDArray[np.float32]
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the frames found at `first`; those in even light; and those of a coarse scan, enlarged.
+
+    A shadow takes lines' contrast, and letters that touch them come apart where they are larger.
+    """
+    yield first
+    yield finder(cv2.bitwise_not(darkness(scan)))  # type: ignore[arg-type]
+    scale = min(2.0, MAX_LONG_SIDE / max(scan.shape))
+    if scale >= LEAST_ENLARGED:
+        large = cv2.resize(scan, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        frames = finder(np.asarray(large, np.uint8))
+        yield (frames + np.float32(0.5)) / np.float32(scale) - np.float32(0.5)
 
 
 def _closed(dark: Grey, width: int, height: int) -> Grey:
@@ -181,6 +209,24 @@ def match_boxes(boxes: NDArray[np.float64], frames: NDArray[np.float32]) -> list
             continue
         found.append(match)
     return sorted(found, key=lambda match: -len(match.boxes))[:4]
+
+
+def lie_alike_upside_down(boxes: NDArray[np.float64]) -> bool:
+    """Tell whether boxes [N, 4, 2] lie in the same places upside down, as rows of as many do.
+
+    >>> row = np.array([[[x, 0], [x + 8, 0], [x + 8, 9], [x, 9]] for x in (0, 10, 20)], float)
+    >>> lie_alike_upside_down(row), lie_alike_upside_down(np.concatenate([row, row[:2] + [0, 20]]))
+    (True, False)
+    """
+    if not len(boxes):
+        return False
+    middles = boxes.mean(axis=1)
+    turned = middles.min(axis=0) + middles.max(axis=0) - boxes
+    nearest = np.linalg.norm(middles[:, None] - turned.mean(axis=1), axis=-1).argmin(axis=1)
+    sides = sides_of(boxes)
+    away = np.linalg.norm(middles - turned[nearest].mean(axis=1), axis=1)
+    same = np.abs(np.log(sides / sides[nearest])).max(axis=1) < SAME_SIDES
+    return bool(np.all(same & (away < CATCH * sides.min(axis=1))))
 
 
 def _count_alike(frames: NDArray[np.float32]) -> NDArray[np.int64]:

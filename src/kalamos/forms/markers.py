@@ -1,4 +1,4 @@
-"""Printed ArUco markers on a scan, and the homography that they tell."""
+"""What a printed sheet says of itself: ArUco markers and the homography that they tell, and its code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.forms.geometry import Grey, Matrix, box_corners, project, rms
+from kalamos.forms.layout import CODE_GAP, CODE_SIDE
 from kalamos.forms.outlines import reduced
 from kalamos.forms.template import Box, Marker
 
-__all__ = ["MARKER_LONG_SIDES", "Marks", "find_markers", "fit_marks", "marks_of"]
+__all__ = ["MARKER_LONG_SIDES", "Marks", "find_markers", "fit_marks", "marks_of", "read_code"]
 
 MARKER_LONG_SIDES: Final = (1100, 2000)
 """Px of a scan, or up to twice as many, at which markers are looked for; at the larger if the smaller shows
@@ -21,6 +22,9 @@ too few. A marker of 10 mm on A4 is then 37 px."""
 
 MARKER_STRAY: Final = 0.03
 """The share of the scan's longer side by which a marker may be away from where the others put it."""
+
+CODE_PX: Final = 240
+"""Of the upright picture that the code is read from."""
 
 
 class Marks(NamedTuple):
@@ -106,3 +110,22 @@ def _fitted(sources: NDArray[np.float64], targets: NDArray[np.float64], *, flat:
         return None if affine is None else np.vstack([affine, [0, 0, 1]])
     matrix, _ = cv2.findHomography(sources, targets, 0)
     return None if matrix is None or not np.isfinite(matrix).all() else np.asarray(matrix, np.float64)
+
+
+def read_code(scan: Grey, matrix: Matrix, place: Box) -> str:
+    """Read the code at a place in template units; "" if there is none to be read."""
+    gap = place.width / CODE_SIDE * CODE_GAP * 0.45
+    around = Box(place.x - gap, place.y - gap, place.width + 2 * gap, place.height + 2 * gap)
+    source = project(matrix, box_corners([around]))[0].astype(np.float32)
+    target = np.array([[0, 0], [CODE_PX, 0], [CODE_PX, CODE_PX], [0, CODE_PX]], np.float32)
+    upright = cv2.warpPerspective(
+        scan,
+        cv2.getPerspectiveTransform(source, target),
+        (CODE_PX, CODE_PX),
+        flags=cv2.INTER_CUBIC,
+        borderValue=255,
+    )
+    try:
+        return str(cv2.QRCodeDetector().detectAndDecode(upright)[0])
+    except (cv2.error, UnicodeDecodeError):
+        return ""

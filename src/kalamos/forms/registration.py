@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,13 +21,21 @@ from numpy.typing import NDArray
 from kalamos.errors import FormError, ImageError, InvalidArrayError, UnregisteredError
 from kalamos.forms.bends import find_bent_outlines
 from kalamos.forms.features import Features, form_features, match_features, scan_features
-from kalamos.forms.frames import MAX_LONG_SIDE, SAME_SIDES, FrameFinder, find_frames, match_boxes
+from kalamos.forms.frames import (
+    SAME_SIDES,
+    FrameFinder,
+    find_frames,
+    lie_alike_upside_down,
+    look_for_frames,
+    match_boxes,
+)
 from kalamos.forms.geometry import Grey, Matrix, box_corners, project, rms, sides_of, square_sides
-from kalamos.forms.layout import CODE_GAP, CODE_SIDE, code_place, sheet_code
-from kalamos.forms.markers import MARKER_LONG_SIDES, Marks, find_markers, fit_marks, marks_of
+from kalamos.forms.layout import code_place, sheet_code
+from kalamos.forms.markers import MARKER_LONG_SIDES, Marks, find_markers, fit_marks, marks_of, read_code
 from kalamos.forms.outlines import Outlines, find_outlines
 from kalamos.forms.strangers import (
     FEWEST_WORDS,
+    MIN_SEEN_WORDS,
     SEEN_WORD,
     Words,
     lacking_boxes,
@@ -38,7 +47,6 @@ from kalamos.forms.strangers import (
 )
 from kalamos.forms.template import Box, FormPage, FormTemplate
 from kalamos.images import load_grey
-from kalamos.pages.quads import darkness
 
 __all__ = [
     "MIN_FIT",
@@ -66,20 +74,17 @@ ENOUGH_MARKERS: Final = 3
 SURE_FIT: Final = 0.9
 """From here on no other way is tried."""
 
-SAME_FIT: Final = 0.012
-"""Fits that differ by less are no reason to prefer one."""
+LIKELY_FIT: Final = 0.85
+"""From here on a place may be the right one though another fits better, the other way up: pages bend."""
 
-LEAST_ENLARGED: Final = 1.3
-"""Below, enlarging a coarse scan shows no more."""
+SAME_FIT, MUCH_FIT = 0.012, 0.05
+"""Fits that differ by less are no reason to prefer one; by more they are, though more scans are upright."""
 
 ENOUGH_INLIERS: Final = 40
 """From here on a page without boxes fits in full."""
 
 MIN_PAGE, MAX_PAGE = 0.05, 20.0
 """The page's area, as a share of the scan's: a small sheet on a large table, or a part of a page."""
-
-CODE_PX: Final = 240
-"""Of the upright picture that the code is read from."""
 
 _PREFIX: Final = "kalamos:"
 
@@ -141,19 +146,6 @@ class _Seen:
     def frames(self) -> NDArray[np.float32]:
         return self.finder(self.scan)
 
-    def looks(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the frames; those in even light; and those of a coarse scan, enlarged.
-
-        A shadow takes lines' contrast, and letters that touch them come apart where they are larger.
-        """
-        yield self.frames
-        yield self.finder(cv2.bitwise_not(darkness(self.scan)))  # type: ignore[arg-type]
-        scale = min(2.0, MAX_LONG_SIDE / max(self.scan.shape))
-        if scale >= LEAST_ENLARGED:
-            large = cv2.resize(self.scan, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-            frames = self.finder(np.asarray(large, np.uint8))
-            yield (frames + np.float32(0.5)) / np.float32(scale) - np.float32(0.5)
-
 
 class Registrar:
     """Registers many scans of one form; what the form alone gives is computed once.
@@ -173,6 +165,7 @@ class Registrar:
             box_corners([box for each in template.fields if each.page == number for box in each.boxes])
             for number in range(1, len(template.pages) + 1)
         ]
+        self._are_symmetric = [lie_alike_upside_down(each) for each in self._boxes]
         self._counts = [
             [len(each.boxes) for each in template.fields if each.page == number]
             for number in range(1, len(template.pages) + 1)
@@ -215,7 +208,9 @@ class Registrar:
         best = _best(every)
         if best is not None and best.fit >= MIN_FIT:
             found = replace(best, sheet=self._read_code(scan, best))
-            self._check_form(seen, found)
+            # What one way lacks, another may have beyond the scan's edge.
+            for each in (found, *found.others):
+                self._check_form(seen, each)
             return found
         if refused is not None:
             raise refused
@@ -280,7 +275,7 @@ class Registrar:
         boxes = self._boxes[found.page - 1]
         if not len(boxes):
             return
-        outlines = find_bent_outlines(scan, project(found.homography, boxes))
+        outlines = self._outlines(scan, found)
         counts = self._counts[found.page - 1]
         words = self._words[found.page - 1]
         if words is None:
@@ -308,7 +303,9 @@ class Registrar:
         words, boxes = self._words[found.page - 1], self._boxes[found.page - 1]
         if words is None or len(words.boxes) < FEWEST_WORDS:
             return 0.0
-        seen = seen_words(scan, words, found.homography, boxes, np.zeros((len(boxes), 2)))
+        known = found.fit >= MIN_FIT  # what is seen of fewer lines is by chance
+        moved = self._outlines(scan, found).moved if known else np.zeros((len(boxes), 2))
+        seen = seen_words(scan, words, found.homography, boxes, moved)
         return float((seen.likeness >= SEEN_WORD).mean())
 
     @cached_property
@@ -326,7 +323,7 @@ class Registrar:
         own = project(found.homography, self._boxes[found.page - 1])
         if not len(own) or not len(known) or found.fit < MIN_FIT:  # what is seen of lines is by chance
             return known
-        moved = find_bent_outlines(scan, own).moved
+        moved = self._outlines(scan, found).moved
         away = np.linalg.norm(known.mean(axis=1)[:, None] - own.mean(axis=1), axis=-1)
         return np.asarray(known + moved[away.argmin(axis=1)][:, None], np.float64)
 
@@ -346,10 +343,17 @@ class Registrar:
         """See how well a homography fits; None if no camera sees a page so."""
         if not _is_possible(matrix, self.template.pages[number - 1], scan):
             return None
-        boxes = self._boxes[number - 1]
-        if not len(boxes):
-            return Registration(number, matrix, method, 0.0, 1.0)
-        return _with_outlines(number, matrix, method, find_bent_outlines(scan, project(matrix, boxes)))
+        placed = Registration(number, matrix, method, 0.0, 1.0)
+        if not len(self._boxes[number - 1]):
+            return placed
+        outlines = self._outlines(scan, placed)
+        return replace(placed, error=rms(outlines.moved), fit=outlines.fit)
+
+    def _outlines(self, scan: Grey, placed: Registration) -> Outlines:
+        """Find a page's boxes by their own lines, which may bend."""
+        boxes, counts = self._boxes[placed.page - 1], self._counts[placed.page - 1]
+        predicted = project(placed.homography, boxes)
+        return find_bent_outlines(scan, predicted, counts, marked=placed.method == "markers")
 
     def _bettered(self, scan: Grey, found: Registration) -> Registration:
         """Fit the homography to the boxes as they were found, for as long as that shows more of them."""
@@ -437,32 +441,51 @@ class Registrar:
 
     def _by_frames(self, seen: _Seen, pages: Sequence[int]) -> Iterator[Registration | None]:
         scan = seen.scan
-        likely: dict[int, list[Registration]] = {number: [] for number in pages}
-        for frames in seen.looks():
-            for number, found in likely.items():
-                places = self._places(scan, number, frames)
-                if places and (not found or places[0].fit > found[0].fit + SAME_FIT):
-                    found[:] = places
-            if any(found and self._is_plain(scan, found[0]) for found in likely.values()):
+        looks: dict[int, list[list[Registration]]] = {number: [] for number in pages}
+        for frames in look_for_frames(scan, self._find_frames, first=seen.frames):
+            for number, found in looks.items():
+                found.append(self._places(scan, number, frames))
+            if any(self._is_enough(scan, found) for found in looks.values()):
                 break
-        for found in likely.values():
-            alike = [each for each in found if each.fit > found[0].fit - SAME_FIT]
+        for found in looks.values():
+            best: list[Registration] = []
+            for places in found:
+                if places and (not best or places[0].fit > best[0].fit + SAME_FIT):
+                    best = places
+            if not best:
+                continue
+            alike = [each for each in best if each.fit > best[0].fit - SAME_FIT]
             ways = {each.quarter_turns for each in alike}
-            # Bent, a page may fit a little better the wrong way up.
-            alike += [each for each in found if each.fit >= SURE_FIT and each.quarter_turns not in ways][:1]
+            # Bent, a page may fit better the wrong way up.
+            others = [
+                each for each in chain(*found) if each.fit >= LIKELY_FIT and each.quarter_turns not in ways
+            ]
+            alike += sorted(others, key=lambda each: -each.fit)[:1]
             if len(alike) > 1:  # boxes that look alike upside down: words do not; more scans are upright
                 shares = [self._share_of_words(scan, each) for each in alike]
                 alike = [each for each, share in zip(alike, shares, strict=True) if share == max(shares)]
-                alike.sort(key=lambda each: each.quarter_turns)
+                alike.sort(key=lambda each: (each.fit < best[0].fit - MUCH_FIT, each.quarter_turns))
             bettered = [self._bettered(scan, each) for each in alike]
-            yield from (replace(first, others=tuple(bettered[1:])) for first in bettered[:1])
+            yield replace(bettered[0], others=tuple(bettered[1:]))
+
+    def _is_enough(self, scan: Grey, looks: Sequence[Sequence[Registration]]) -> bool:
+        """Whether a page's place is plain; both ways up, where its boxes lie alike and nothing else tells."""
+        plain = [each for places in looks for each in places[:1] if self._is_plain(scan, each)]
+        if not plain:
+            return False
+        ways = {each.quarter_turns for places in looks for each in places if each.fit >= LIKELY_FIT}
+        return (
+            len(ways) > 1
+            or not self._are_symmetric[plain[0].page - 1]
+            or any(self._share_of_words(scan, each) >= MIN_SEEN_WORDS for each in plain)
+        )
 
     def _is_plain(self, scan: Grey, found: Registration) -> bool:
         """Whether a place fits well and no field lacks its lines, as where rows are taken for the next."""
         counts = self._counts[found.page - 1]
         if found.fit < SURE_FIT or not counts:
             return found.fit >= SURE_FIT
-        outlines = find_bent_outlines(scan, project(found.homography, self._boxes[found.page - 1]))
+        outlines = self._outlines(scan, found)
         return not unseen_fields(outlines, counts).any()
 
     def _places(self, scan: Grey, number: int, frames: NDArray[np.float32]) -> list[Registration]:
@@ -486,7 +509,7 @@ class Registrar:
         place = code_place(self.template, found.page) if page.markers else None
         if place is None:
             return None
-        text = _decoded(scan, found.homography, place)
+        text = read_code(scan, found.homography, place)
         if not text.startswith(_PREFIX) or text.count(":") < 3:
             return None
         start, sheet = text.rsplit(":", 1)
@@ -527,10 +550,6 @@ def _best(every: Sequence[Registration]) -> Registration | None:
     return best
 
 
-def _with_outlines(page: int, matrix: Matrix, method: Method, outlines: Outlines) -> Registration:
-    return Registration(page, matrix, method, rms(outlines.moved), outlines.fit)
-
-
 def _is_possible(matrix: Matrix, page: FormPage, scan: Grey) -> bool:
     """Whether a camera or scanner may see a page so: not mirrored, not folded, of a size like the scan's."""
     corners = box_corners([Box(0, 0, page.width, page.height)])[0]
@@ -565,22 +584,3 @@ def _image_of(template: FormTemplate, page: FormPage) -> Grey | None:
         return load_grey(Path(template.folder, page.image))
     except ImageError as error:
         raise FormError(f"the empty form's image: {error.problem}", remedy=error.remedy) from error
-
-
-def _decoded(scan: Grey, matrix: Matrix, place: Box) -> str:
-    """Read the code at a place in template units; "" if there is none to be read."""
-    gap = place.width / CODE_SIDE * CODE_GAP * 0.45
-    around = Box(place.x - gap, place.y - gap, place.width + 2 * gap, place.height + 2 * gap)
-    source = project(matrix, box_corners([around]))[0].astype(np.float32)
-    target = np.array([[0, 0], [CODE_PX, 0], [CODE_PX, CODE_PX], [0, CODE_PX]], np.float32)
-    upright = cv2.warpPerspective(
-        scan,
-        cv2.getPerspectiveTransform(source, target),
-        (CODE_PX, CODE_PX),
-        flags=cv2.INTER_CUBIC,
-        borderValue=255,
-    )
-    try:
-        return str(cv2.QRCodeDetector().detectAndDecode(upright)[0])
-    except (cv2.error, UnicodeDecodeError):
-        return ""

@@ -7,7 +7,7 @@ And a form that has whole fields of boxes less, though the lines of all others a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import cv2
@@ -20,6 +20,7 @@ from kalamos.forms.outlines import Outlines, middling_side, reduced
 
 __all__ = [
     "FEWEST_WORDS",
+    "MIN_SEEN_WORDS",
     "SEEN_WORD",
     "SeenWords",
     "Words",
@@ -52,6 +53,10 @@ BEND_REACH, BEND_PLAY = 4.0, 1.0
 BENT, SLOPES = 0.04, (0.0, -0.05, 0.05, -0.1, 0.1)
 """From which root mean square on that boxes lie elsewhere, in their sides, a page is bent; and by how much
 its words may climb then."""
+
+MOST_LOOKS, LEAST_GAIN, PLAIN_WORD = 4, 0.05, 0.95
+"""How often words are looked for where some are not seen, each time with those that were to tell how the page
+bends; by how much their likeness must grow together for another look; and of a word that needs none."""
 
 PADDING: Final = 3
 """Px of paper around a word that are compared with it."""
@@ -132,6 +137,31 @@ class SeenWords(NamedTuple):
     contrast: NDArray[np.float64]
 
 
+class _Look(NamedTuple):
+    """What stands where a word is looked for: how much it is alike, the picture, its middle on the scan."""
+
+    likeness: float
+    there: Grey
+    middle: NDArray[np.float64]
+
+
+NOTHING: Final = _Look(-1.0, np.zeros((0, 0), np.uint8), np.zeros(2))
+
+
+class _Tellers(NamedTuple):
+    """What tells how a page bends.
+
+    Attributes:
+        middles: where a flat page has them on the scan, float64 [M, 2], px.
+        moved: by how much each lies elsewhere, float64 [M, 2], px.
+        side: of a box, px.
+    """
+
+    middles: NDArray[np.float64]
+    moved: NDArray[np.float64]
+    side: float
+
+
 def words_of(empty: Grey, size: tuple[float, float], boxes: NDArray[np.float64]) -> Words:
     """Find the words of an empty form, those nearest to its boxes first.
 
@@ -182,50 +212,69 @@ def seen_words(
         moved: float64 [M, 2], by how many px of the scan each lies elsewhere than the matrix has it: words
             move, and turn, as the boxes next to them.
     """
-    height, width = words.image.shape
-    to_units = np.diag([*words.units, 1.0])
-    expected = project(matrix, boxes)
-    bent = len(boxes) and rms(moved) > BENT * middling_side(expected)
-    likeness, letters, contrast = [], [], []
-    for (x, y, wide, high), near in zip(words.boxes.tolist(), words.near.tolist(), strict=True):
-        middle = np.array([x + wide / 2, y + high / 2])
-        flat, local = _bends(project(matrix @ to_units, middle), expected, moved)
-        to_scan = flat @ matrix @ to_units
-        word = words.image[
-            max(y - PADDING, 0) : min(y + high + PADDING, height),
-            max(x - PADDING, 0) : min(x + wide + PADDING, width),
-        ]
-        ways = [to_scan]
-        if bent:
-            ways += [local @ matrix @ to_units @ _climbing(slope, middle) for slope in SLOPES]
-        looks = [_look(scan, way, (x, y, wide, high)) for way in ways]
-        maps = [_correlation(seen, word) for seen in looks]
-        seen, found = max(zip(looks, maps, strict=True), key=lambda each: float(each[1].max()))
-        likeness.append(float(found.max()))
-        alike = np.nan, np.nan
-        if near and _is_on(scan, to_scan @ np.array([*middle, 1.0])):
-            down, across = divmod(int(found.argmax()), found.shape[1])
-            there: Grey = seen[down : down + len(word), across : across + word.shape[1]]
-            alike = _compared(word, there)
-        letters.append(alike[0])
-        contrast.append(alike[1])
-    return SeenWords(np.array(likeness), np.array(letters, np.float64), np.array(contrast, np.float64))
+    to_px = matrix @ np.diag([*words.units, 1.0])
+    flat = project(matrix, boxes)
+    side = middling_side(flat) if len(flat) else 1.0
+    bent = len(flat) > 0 and rms(moved) > BENT * side
+    expected = project(to_px, words.boxes[:, :2] + words.boxes[:, 2:] / 2)
+    tellers = _Tellers(flat.mean(axis=1), moved, side)
+    looks = [NOTHING] * len(words.boxes)
+    for again in range(MOST_LOOKS):
+        before = sum(look.likeness for look in looks)
+        for number, word in enumerate(words.boxes.tolist()):
+            if looks[number].likeness < PLAIN_WORD:
+                ways = _ways(to_px, word, expected[number], tellers, bent=bent or again > 0)
+                found = (_look(scan, words.image, word, way) for way in ways)
+                looks[number] = max(looks[number], *found, key=lambda look: look.likeness)
+        seen = np.array([look.likeness >= SEEN_WORD for look in looks], bool)
+        if seen.all() or sum(look.likeness for look in looks) < before + LEAST_GAIN:
+            break
+        # Words that are seen tell how the page bends beside its boxes.
+        places = np.array([look.middle for look in looks]).reshape(-1, 2)
+        tellers = _Tellers(
+            np.concatenate([flat.mean(axis=1), expected[seen]]),
+            np.concatenate([moved, (places - expected)[seen]]),
+            side,
+        )
+    letters, contrast = np.full((2, len(looks)), np.nan)
+    for number, look in enumerate(looks):
+        if words.near[number] and _is_on(scan, look.middle):
+            word = _padded(words.image, words.boxes[number].tolist())
+            letters[number], contrast[number] = _compared(word, look.there)
+    return SeenWords(np.array([look.likeness for look in looks]), letters, contrast)
 
 
-def _climbing(slope: float, middle: NDArray[np.float64]) -> Matrix:
+def _padded(empty: Grey, place: Sequence[int]) -> Grey:
+    """Cut a word, at x, y, width and height, out of the empty form with `PADDING` around it."""
+    x, y, wide, high = place
+    return empty[max(y - PADDING, 0) : y + high + PADDING, max(x - PADDING, 0) : x + wide + PADDING]
+
+
+def _ways(
+    to_px: Matrix, word: Sequence[int], expected: NDArray[np.float64], tellers: _Tellers, *, bent: bool
+) -> Iterator[Matrix]:
+    """Yield how the empty form's px lie on the scan about a word: moved, and turned if the page is bent."""
+    shifted, local = _bends(expected, tellers)
+    yield shifted @ to_px
+    middle = word[0] + word[2] / 2
+    for slope in SLOPES if bent else ():
+        yield local @ to_px @ _climbing(slope, middle)
+
+
+def _climbing(slope: float, x: float) -> Matrix:
     """Return the map that lets what is level climb by `slope`, about a place."""
-    return np.array([[1, 0, 0], [slope, 1, -slope * middle[0]], [0, 0, 1]])
+    return np.array([[1, 0, 0], [slope, 1, -slope * x], [0, 0, 1]])
 
 
-def _look(scan: Grey, to_scan: Matrix, place: tuple[int, int, int, int]) -> Grey:
-    """Cut out where a word must be, uint8 [H, W]: its place with `PADDING` and `REACH`, in even light.
+def _look(scan: Grey, empty: Grey, word: Sequence[int], to_scan: Matrix) -> _Look:
+    """Look for a word of the empty form about where it must be on a scan, in even light.
 
     Args:
-        scan: uint8 [H, W].
+        scan, empty: uint8 [H, W] each.
+        word: its x, y, width and height on the empty form.
         to_scan: px of the empty form -> px of the scan.
-        place: x, y, width and height of the word on the empty form.
     """
-    x, y, wide, high = place
+    x, y, wide, high = word
     edge = PADDING + REACH
     size = wide + 2 * edge, high + 2 * edge
     crop = to_scan @ np.array([[0.5, 0, x - edge + 0.25], [0, 0.5, y - edge + 0.25], [0, 0, 1]])
@@ -237,33 +286,28 @@ def _look(scan: Grey, to_scan: Matrix, place: tuple[int, int, int, int]) -> Grey
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return _in_even_light(cv2.resize(twice, size, interpolation=cv2.INTER_AREA), high)  # type: ignore[arg-type]
-
-
-def _correlation(seen: Grey, word: Grey) -> NDArray[np.float32]:
-    """Return the normalised correlation of a word with each place in a larger picture."""
+    around = _in_even_light(cv2.resize(twice, size, interpolation=cv2.INTER_AREA), high)  # type: ignore[arg-type]
+    own = _padded(empty, word)
     found = cv2.matchTemplate(
-        cv2.GaussianBlur(seen, (0, 0), 1.0), cv2.GaussianBlur(word, (0, 0), 1.0), cv2.TM_CCOEFF_NORMED
+        cv2.GaussianBlur(around, (0, 0), 1.0), cv2.GaussianBlur(own, (0, 0), 1.0), cv2.TM_CCOEFF_NORMED
     )
-    return np.nan_to_num(np.asarray(found, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    alike = np.nan_to_num(np.asarray(found, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    down, across = divmod(int(alike.argmax()), alike.shape[1])
+    off = np.array([across - min(x, PADDING), down - min(y, PADDING)]) + PADDING - edge
+    middle = project(to_scan, np.array([x + wide / 2, y + high / 2]) + off)
+    there: Grey = around[down : down + len(own), across : across + own.shape[1]]
+    return _Look(float(alike.max()), there, middle)
 
 
-def _bends(
-    place: NDArray[np.float64], boxes: NDArray[np.float64], moved: NDArray[np.float64]
-) -> tuple[Matrix, Matrix]:
-    """Return how a page may be bent about a place, px to px: as the box next to it, and as those around.
+def _bends(place: NDArray[np.float64], tellers: _Tellers) -> tuple[Matrix, Matrix]:
+    """Return how a page may be bent about a place, float64 [2], px to px: as next to it, and as around.
 
     The former is right where the page bends more strongly on the one side than on the other.
-
-    Args:
-        place: float64 [2], px.
-        boxes: where a flat page's were, float64 [M, 4, 2], px.
-        moved: by how much each lies elsewhere, float64 [M, 2], px.
     """
     shifted, bent = np.eye(3), np.eye(3)
-    if not len(boxes):
+    middles, moved, side = tellers
+    if not len(middles):
         return shifted, bent
-    middles, side = boxes.mean(axis=1), middling_side(boxes)
     away = np.linalg.norm(middles - place, axis=1)
     nearest = int(away.argmin())
     around = middles - middles[nearest]
@@ -286,8 +330,8 @@ def _in_even_light(seen: Grey, high: int) -> Grey:
 
 
 def _is_on(scan: Grey, point: NDArray[np.float64]) -> bool:
-    """Whether a point in homogeneous coordinates lies on a scan."""
-    x, y = point[:2] / point[2]
+    """Whether a point, in px, lies on a scan."""
+    x, y = point
     return bool(0 <= x < scan.shape[1] and 0 <= y < scan.shape[0])
 
 
