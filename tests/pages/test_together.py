@@ -159,3 +159,23 @@ def test_ink_of_few_grey_levels_is_print_only_where_it_is_plainly_a_character() 
 def test_faint_ink_is_proven_by_several_sure_characters_only() -> None:
     assert proven_contrast([20.0, 21.0, 90.0, 95.0], [0.9, 0.1, 0.9, 0.9]) > 60
     assert proven_contrast([20.0, 21.0], [0.9, 0.9]) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("proven", "known", "written"),
+    [
+        (70.0, 0.8, False),  # paper's own relief that looks like a digit, on a page of plain print
+        (70.0, 0.97, True),
+        (12.0, 0.8, True),  # other print of the page is nearly as faint
+        (float("inf"), 0.8, True),  # nothing is known of the page's print
+    ],
+)
+def test_ink_much_fainter_than_all_print_of_a_page_must_be_a_character_beyond_doubt(
+    proven: float, known: float, written: bool
+) -> None:
+    strokes = np.zeros((8, 8), np.float32)
+    inks = [Ink(strokes, strokes.astype(np.uint8), contrast, 0.5, False) for contrast in (100.0, 100.0, 9.0)]
+    seen = Inference.of_logits(
+        np.arange(3), np.zeros((3, 10), np.float32), 1.0, None, np.array([1.0, 1.0, known])
+    )
+    assert [blank < 0.5 for blank in blanks_of(inks, seen, proven=proven)] == [True, True, written]

@@ -73,6 +73,10 @@ FAINTEST_FRACTION, KNOWN_FAINTEST = 0.2, 0.7
 """Ink of less than this part of the contrast that most cells' ink has is the paper's own, unless it is so
 probably a character: grey print stands beside black pens."""
 
+LONE_FRACTION, KNOWN_LONE = 0.5, 0.95
+"""Ink of less than this part of the least contrast that proves print has no other cell's like it, and must be
+more probably a character still: paper's own relief may look like one."""
+
 FAINT_FRACTION, KNOWN_FAINT = 0.35, 0.5
 """Likewise, up to that part it is perhaps a stain."""
 
@@ -243,7 +247,8 @@ def blanks_of(inks: Sequence[Ink], inference: Inference, *, proven: float = math
         ink = inks[row]
         share = ink.contrast / usual if ink.contrast < proven else math.inf
         faint = share < FAINTEST_FRACTION or ink.contrast < MIN_CONTRAST_LEVELS
-        if faint and (known or 0.0) < KNOWN_FAINTEST:
+        lone = math.isfinite(proven) and ink.contrast < LONE_FRACTION * proven
+        if faint and (known or 0.0) < (KNOWN_LONE if lone else KNOWN_FAINTEST):
             blanks.append(BLANK)
         else:
             stain = share < FAINT_FRACTION and known is not None and known < KNOWN_FAINT
