@@ -18,9 +18,10 @@ from kalamos.forms.outlines import Outlines, find_outlines, middling_side
 
 __all__ = ["find_bent_outlines"]
 
-TOO_FEW, TOO_FEW_MARKED, ENOUGH = 0.6, 0.4, 0.97
+TOO_FEW, TOO_FEW_MARKED, PLAIN, ENOUGH = 0.6, 0.4, 0.9, 0.97
 """The share of sides whose lines are seen, below which it may be another form, whose boxes must not be made
-to fit; the same where markers say that it is this one; and from which on there is nothing to mend."""
+to fit; the same where markers say that it is this one; from which on boxes that lay near are believed to lie
+farther off; and there is nothing to mend."""
 
 LARGEST_SLOPE, LARGEST_JUMP = 0.12, 0.3
 """By how much neighbours may move apart, in their distance and in a box's shorter side: bends are less steep,
@@ -62,13 +63,14 @@ def find_bent_outlines(
         Boxes; `moved` is against `predicted`.
     """
     boxes = np.asarray(predicted, np.float64).reshape(-1, 4, 2)
-    best = find_outlines(scan, boxes)
-    if not (TOO_FEW_MARKED if marked else TOO_FEW) <= best.fit < ENOUGH:
-        return best
-    farthest = np.linalg.norm(best.moved, axis=1).max()
-    if farthest < MISTAKEN * middling_side(boxes) and _in_own_rows(best.found, counts).all():
-        return best
+    first = find_outlines(scan, boxes)
+    if not (TOO_FEW_MARKED if marked else TOO_FEW) <= first.fit < ENOUGH:
+        return first
+    moved_far = np.linalg.norm(first.moved, axis=1).max() >= MISTAKEN * middling_side(boxes)
+    if not moved_far and _in_own_rows(first.found, counts).all():
+        return first
     neighbours = _neighbours(boxes.mean(axis=1))
+    best = first
     for _ in range(MOST_ROUNDS):
         believed = (best.found.sum(axis=1) >= SURE_SIDES) & _in_own_rows(best.found, counts)
         known = _without_jumps(boxes, neighbours, best.moved, believed)
@@ -80,7 +82,8 @@ def find_bent_outlines(
         best = followed
         if best.fit >= ENOUGH:
             break
-    return best
+    # A row of a flat page may lack an end's lines for they are faint.
+    return best if moved_far or best.fit >= PLAIN else first
 
 
 def _followed(

@@ -190,40 +190,49 @@ class Registrar:
             raise FormError(f"form {self.template.name!r} has no page {page}")
         pages = range(1, len(self.template.pages) + 1) if page is None else [page]
         every: list[Registration] = []
-        refused: UnregisteredError | None = None
+        refusals: list[UnregisteredError] = []
         seen = _Seen(scan, self._find_frames)
         for way in (self._by_markers, self._by_features, self._by_frames):
             every += filter(None, way(seen, pages))
-            best = _best(every)
-            if best is not None and best.fit >= SURE_FIT:
-                found = replace(best, sheet=self._read_code(scan, best))
-                try:
-                    self._check_form(seen, found)
-                except UnregisteredError as error:
-                    # Markers may have led a page that bends to the boxes beside its own.
-                    refused = refused or error
-                    every.remove(best)
-                else:
-                    return found
-        best = _best(every)
-        if best is not None and best.fit >= MIN_FIT:
-            found = replace(best, sheet=self._read_code(scan, best))
-            # What one way lacks, another may have beyond the scan's edge.
-            for each in (found, *found.others):
-                self._check_form(seen, each)
+            found = self._of_this_form(seen, every, SURE_FIT, refusals)
+            if found is not None:
+                return found
+        found = self._of_this_form(seen, every, MIN_FIT, refusals)
+        if found is not None:
             return found
-        if refused is not None:
-            raise refused
+        if refusals:
+            raise refusals[0]
         pale = self._by_code(seen) or self._by_words(scan, every)
         if pale is not None:
             return replace(pale, sheet=self._read_code(scan, pale))
-        fit = 0.0 if best is None else best.fit
+        fit = max((each.fit for each in every), default=0.0)
         raise UnregisteredError(
             f"shows no page of form {self.template.name!r}: {fit:.0%} of its boxes' lines are seen, "
             f"and at least {MIN_FIT:.0%} must be",
             remedy="is it another form, or cut off, or blurred?",
             fit=fit,
         )
+
+    def _of_this_form(
+        self, seen: _Seen, every: list[Registration], least: float, refusals: list[UnregisteredError]
+    ) -> Registration | None:
+        """Return the best place that fits at least so well and shows this form; drop those that do not.
+
+        Markers may have led a page that bends to the boxes beside its own; faint lines may be seen a little
+        better upside down.
+        """
+        while (best := _best(every)) is not None and best.fit >= least:
+            found = replace(best, sheet=self._read_code(seen.scan, best))
+            try:
+                # What one way lacks, another may have beyond the scan's edge.
+                for each in (found, *found.others) if best.fit < SURE_FIT else (found,):
+                    self._check_form(seen, each)
+            except UnregisteredError as error:
+                refusals.append(error)
+                every.remove(best)
+            else:
+                return found
+        return None
 
     def _check_form(self, seen: _Seen, found: Registration) -> None:
         """See whether a scan without the form's code shows another form.
