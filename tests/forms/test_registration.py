@@ -212,6 +212,16 @@ def test_the_boxes_alone_are_seen_in_a_shadow(paper: Paper) -> None:
     assert worst(scan, register(scan, paper.bare), paper.bare, corners_of(paper.bare, 1) * MM) < 0.09
 
 
+def test_the_boxes_alone_are_seen_though_their_lines_are_pale(paper: Paper) -> None:
+    rng = np.random.default_rng(4)
+    pale = (255 - (255 - paper.bare_pages[0].astype(float)) * 0.125).astype(np.uint8)
+    scan = filled(pale, paper.bare, 1) * 0.9 + rng.normal(0, 1, pale.shape)
+    scan = np.clip(cv2.GaussianBlur(scan, (0, 0), 0.8), 0, 255).astype(np.uint8)
+    found = register(scan, paper.bare)
+    assert found.fit > 0.9
+    assert worst(scan, found, paper.bare, corners_of(paper.bare, 1) * MM) < 0.09
+
+
 @pytest.mark.parametrize("seed", [2, 3])
 def test_boxes_of_a_coarse_scan_whose_letters_touch_the_lines(seed: int) -> None:
     rng = np.random.default_rng(seed)

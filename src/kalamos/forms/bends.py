@@ -20,8 +20,8 @@ __all__ = ["find_bent_outlines"]
 
 TOO_FEW, TOO_FEW_MARKED, PLAIN, ENOUGH = 0.6, 0.4, 0.9, 0.97
 """The share of sides whose lines are seen, below which it may be another form, whose boxes must not be made
-to fit; the same where markers say that it is this one; from which on boxes that lay near are believed to lie
-farther off; and there is nothing to mend."""
+to fit; the same where markers or print say that it is this one; from which on boxes that lay near are taken
+to lie farther off; and there is nothing to mend."""
 
 LARGEST_SLOPE, LARGEST_JUMP = 0.12, 0.3
 """By how much neighbours may move apart, in their distance and in a box's shorter side: bends are less steep,
@@ -57,7 +57,7 @@ def find_bent_outlines(
         predicted: [N, 4, 2], px, clockwise from the template's top left.
         counts: how many of the boxes each field has, if that is known: a row that is taken for one that is a
             box farther on has no lines at its end, and is not believed.
-        marked: whether the page's markers tell where it lies.
+        marked: whether the page's markers or its print tell where it lies.
 
     Returns:
         Boxes; `moved` is against `predicted`.

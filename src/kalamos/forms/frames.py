@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kalamos.forms.geometry import Grey, Matrix, project, sides_of
 from kalamos.forms.outlines import reduced
-from kalamos.pages.quads import darkness
+from kalamos.pages.quads import darkness, quads_of
 
 __all__ = [
     "SAME_SIDES",
@@ -117,12 +117,17 @@ def find_frames(scan: Grey) -> NDArray[np.float32]:
 def look_for_frames(
     scan: Grey, finder: FrameFinder, *, first: NDArray[np.float32]
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the frames found at `first`; those in even light; and those of a coarse scan, enlarged.
+    """Yield the frames found at `first`; what lines of any grey enclose; frames in even light, and enlarged.
 
-    A shadow takes lines' contrast, and letters that touch them come apart where they are larger.
+    Of pale lines, or in a shadow, a scan's contrast shows pieces; letters that touch the lines of a coarse
+    scan come apart where they are larger.
     """
     yield first
-    yield finder(cv2.bitwise_not(darkness(scan)))  # type: ignore[arg-type]
+    scale = min(1.0, MAX_LONG_SIDE / max(scan.shape))
+    dark = darkness(reduced(scan, scale))
+    enclosed = quads_of(dark)[0]
+    yield _without_twins(enclosed) / np.float32(scale) if len(enclosed) else enclosed
+    yield finder(cv2.bitwise_not(dark)) / np.float32(scale)  # type: ignore[arg-type]
     scale = min(2.0, MAX_LONG_SIDE / max(scan.shape))
     if scale >= LEAST_ENLARGED:
         large = cv2.resize(scan, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

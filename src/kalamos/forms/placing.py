@@ -81,7 +81,7 @@ def place_fields(scan: Grey, registration: Registration, fields: Sequence[Field]
     ends = np.cumsum(counts)[:-1]
     if registration.fit < MIN_FIT:  # it was found by words or a code; what is seen of lines is by chance
         return [PlacedField(part, False) for part in np.split(predicted.astype(np.float32), ends)]
-    outlines = find_bent_outlines(scan, predicted, counts, marked=registration.method == "markers")
+    outlines = find_bent_outlines(scan, predicted, counts, marked=registration.method != "frames")
     flat = rms(outlines.moved) < FLAT * middling_side(outlines.corners.astype(np.float64))
     # By the boxes alone, all rows may be the next ones: then one of them has no lines.
     shifted = registration.method == "frames" and bool(unseen_fields(outlines, counts).any())

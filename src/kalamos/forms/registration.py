@@ -362,7 +362,7 @@ class Registrar:
         """Find a page's boxes by their own lines, which may bend."""
         boxes, counts = self._boxes[placed.page - 1], self._counts[placed.page - 1]
         predicted = project(placed.homography, boxes)
-        return find_bent_outlines(scan, predicted, counts, marked=placed.method == "markers")
+        return find_bent_outlines(scan, predicted, counts, marked=placed.method != "frames")
 
     def _bettered(self, scan: Grey, found: Registration) -> Registration:
         """Fit the homography to the boxes as they were found, for as long as that shows more of them."""
