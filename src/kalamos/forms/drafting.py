@@ -23,6 +23,9 @@ MAX_SIDE_FRACTION: Final = 0.2
 
 MIN_SIDE_PX: Final = 8
 
+MIN_SIDE_FRACTION: Final = 0.25
+"""Of the usual box's shorter side: smaller boxes are the eyes and arches of printed letters."""
+
 SAME_ROW_FRACTION: Final = 0.35
 """Of a box's height: lone boxes whose tops and bottoms differ by less stand in one row."""
 
@@ -87,6 +90,8 @@ def _rows(grids: Sequence[Grid], longest: int) -> list[list[Box]]:
             boxes = [box for box in boxes if _is_box(box, longest)]
             if boxes:
                 rows.append(boxes)
+    usual = np.median([min(box.width, box.height) for row in rows for box in row] or [0.0])
+    rows = [row for row in rows if max(min(box[2:]) for box in row) >= MIN_SIDE_FRACTION * usual]
     merged: list[list[Box]] = []
     for boxes in rows:
         if merged and _belong_together(merged[-1][-1], boxes[0]):
