@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kalamos.forms.drafting import draft_template
+from kalamos.forms.registration import register
 
 
 def empty_form(grey: int, *, ticks: int = 0) -> NDArray[np.uint8]:
@@ -38,3 +39,21 @@ def test_boxes_become_fields_and_arches_of_letters_do_not(grey: int) -> None:
 def test_boxes_to_tick_are_smaller_and_fields_too() -> None:
     form = draft_template("exam", [empty_form(60, ticks=3)], ["form.png"])
     assert [len(field.boxes) for field in form.fields] == [8] * 5 + [1] * 3
+
+
+def test_markers_are_the_pages_own_and_no_fields() -> None:
+    page = empty_form(60)
+    places = {0: (60, 60), 1: (1000, 60), 2: (1000, 1460), 3: (60, 1460)}
+    dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
+    for number, (x, y) in places.items():
+        page[y : y + 72, x : x + 72] = cv2.aruco.generateImageMarker(dictionary, number, 72)
+    form = draft_template("exam", [page], [""])
+    assert [len(field.boxes) for field in form.fields] == [8] * 5
+    markers = {marker.id: (marker.x, marker.y, marker.size) for marker in form.pages[0].markers}
+    assert markers.keys() == places.keys()
+    assert all(np.abs(np.subtract(markers[number], (*places[number], 72))).max() < 2.5 for number in places)
+    upside_down = register(np.rot90(page, 2).copy(), form)
+    assert (upside_down.method, upside_down.quarter_turns) == ("markers", 2)
+
+    leaning = cv2.warpAffine(page, cv2.getRotationMatrix2D((565, 800), 9, 0.8), (1130, 1600), borderValue=255)
+    assert draft_template("exam", [np.asarray(leaning, np.uint8)], [""]).pages[0].markers == ()

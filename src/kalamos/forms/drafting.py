@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import FormError
-from kalamos.forms.template import Box, Field, FormPage, FormTemplate, row_of_boxes
+from kalamos.forms.geometry import box_corners
+from kalamos.forms.markers import MARKER_LONG_SIDES, find_markers
+from kalamos.forms.template import Box, Field, FormPage, FormTemplate, Marker, row_of_boxes
 from kalamos.pages.rendering import glyph
 from kalamos.pages.ruling import Cell, Grid, find_grids
 
@@ -23,7 +25,7 @@ MAX_SIDE_FRACTION: Final = 0.2
 
 MIN_SIDE_PX: Final = 8
 
-MIN_SIDE_FRACTION: Final = 0.25
+MIN_SIDE_FRACTION: Final = 0.3
 """Of the usual box's shorter side: smaller boxes are the eyes and arches of printed letters."""
 
 SAME_ROW_FRACTION: Final = 0.35
@@ -38,6 +40,9 @@ SIMILAR_FRACTION: Final = 0.25
 MAX_UNEVEN_FRACTION: Final = 0.08
 """Of a box's height: boxes that lie no farther from where equal ones would are made equal."""
 
+MAX_LEAN_FRACTION, FEWEST_MARKERS = 0.08, 2
+"""How far a marker's corners may be from where an upright one's are, in its side; and how many a page has."""
+
 NUMBER_COLOUR: Final = (200, 40, 40)
 """RGB."""
 
@@ -47,6 +52,7 @@ def draft_template(name: str, pages: Sequence[Grey], images: Sequence[str]) -> F
 
     Rows of boxes become fields of as many characters, the rows of a table one field each, and each lone box a
     field of one character. They are called "field 1", "field 2" and so on, in reading order, to be renamed.
+    ArUco markers (4x4_50) become the page's, by which its scans are registered.
 
     Args:
         name: of the form.
@@ -64,8 +70,11 @@ def draft_template(name: str, pages: Sequence[Grey], images: Sequence[str]) -> F
     [('field 1', 4)]
     """
     fields: list[Field] = []
-    for number, page in enumerate(pages, 1):
-        rows = _rows(find_grids(page), max(page.shape))
+    sheets: list[FormPage] = []
+    for number, (page, image) in enumerate(zip(pages, images, strict=True), 1):
+        seen = find_markers(page, max(MARKER_LONG_SIDES))
+        sheets.append(FormPage(page.shape[1], page.shape[0], image, _markers_of(seen)))
+        rows = _rows(find_grids(page), max(page.shape), [*seen.values()])
         fields += [
             Field(f"field {len(fields) + place}", _evened(row), page=number)
             for place, row in enumerate(rows, 1)
@@ -75,19 +84,28 @@ def draft_template(name: str, pages: Sequence[Grey], images: Sequence[str]) -> F
             "no boxes were found on the empty form",
             remedy="scan it straight, at 200 dpi; or write the fields down and use forms new --fields",
         )
-    sheets = tuple(
-        FormPage(page.shape[1], page.shape[0], image) for page, image in zip(pages, images, strict=True)
-    )
-    return FormTemplate(name, sheets, tuple(fields))
+    return FormTemplate(name, tuple(sheets), tuple(fields))
 
 
-def _rows(grids: Sequence[Grid], longest: int) -> list[list[Box]]:
-    """Boxes that belong together, in reading order."""
+def _markers_of(seen: dict[int, NDArray[np.float64]]) -> tuple[Marker, ...]:
+    """Return the markers of a form as its template has them; none if there is but one, or one that leans."""
+    markers = []
+    for number, corners in sorted(seen.items()):
+        x, y = corners[0]
+        size = float(np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1).mean())
+        [upright] = box_corners([Box(x, y, size, size)])
+        if np.abs(corners - upright).max() <= MAX_LEAN_FRACTION * size:
+            markers.append(Marker(number, round(float(x), 1), round(float(y), 1), round(size, 1)))
+    return tuple(markers) if len(markers) == len(seen) >= FEWEST_MARKERS else ()
+
+
+def _rows(grids: Sequence[Grid], longest: int, markers: Sequence[NDArray[np.float64]]) -> list[list[Box]]:
+    """Boxes that belong together, in reading order; the squares of markers are none."""
     rows: list[list[Box]] = []
     for grid in grids:
         for row in range(min(cell.row for cell in grid.cells), max(cell.row for cell in grid.cells) + 1):
             boxes = [_box(cell) for cell in grid.cells if cell.row == row]
-            boxes = [box for box in boxes if _is_box(box, longest)]
+            boxes = [box for box in boxes if _is_box(box, longest) and not _is_inside(box, markers)]
             if boxes:
                 rows.append(boxes)
     usual = np.median([min(box.width, box.height) for row in rows for box in row] or [0.0])
@@ -129,6 +147,11 @@ def _is_box(box: Box, longest: int) -> bool:
         and box.height <= MAX_SIDE_FRACTION * longest
         and box.width <= MAX_SIDE_FRACTION * longest
     )
+
+
+def _is_inside(box: Box, markers: Sequence[NDArray[np.float64]]) -> bool:
+    middle = np.array([box.x + box.width / 2, box.y + box.height / 2])
+    return any(((each.min(axis=0) < middle) & (middle < each.max(axis=0))).all() for each in markers)
 
 
 def _belong_together(left: Box, right: Box) -> bool:
