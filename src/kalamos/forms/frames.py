@@ -21,8 +21,9 @@ __all__ = [
     "SAME_SIDES",
     "FrameFinder",
     "Match",
+    "are_same_place",
     "find_frames",
-    "lie_alike_upside_down",
+    "half_turn_of",
     "look_for_frames",
     "match_boxes",
 ]
@@ -210,28 +211,33 @@ def match_boxes(boxes: NDArray[np.float64], frames: NDArray[np.float32]) -> list
         if any(_alike(told, project(other.homography, sample)) for other in found):
             continue  # another frame led to the same place
         match = _grow(matrix, first, boxes, chart, near)
-        if match is None or any(_same(match, other, boxes) for other in found):
+        if match is None or any(are_same_place(match.homography, other.homography, boxes) for other in found):
             continue
         found.append(match)
     return sorted(found, key=lambda match: -len(match.boxes))[:4]
 
 
-def lie_alike_upside_down(boxes: NDArray[np.float64]) -> bool:
-    """Tell whether boxes [N, 4, 2] lie in the same places upside down, as rows of as many do.
+def half_turn_of(boxes: NDArray[np.float64]) -> Matrix | None:
+    """Return the map that turns boxes [N, 4, 2] upside down onto each other; None if they do not lie so.
 
     >>> row = np.array([[[x, 0], [x + 8, 0], [x + 8, 9], [x, 9]] for x in (0, 10, 20)], float)
-    >>> lie_alike_upside_down(row), lie_alike_upside_down(np.concatenate([row, row[:2] + [0, 20]]))
-    (True, False)
+    >>> half_turn_of(row).tolist()
+    [[-1.0, 0.0, 28.0], [0.0, -1.0, 9.0], [0.0, 0.0, 1.0]]
+    >>> half_turn_of(np.concatenate([row, row[:2] + [0, 20]])) is None
+    True
     """
     if not len(boxes):
-        return False
+        return None
     middles = boxes.mean(axis=1)
-    turned = middles.min(axis=0) + middles.max(axis=0) - boxes
-    nearest = np.linalg.norm(middles[:, None] - turned.mean(axis=1), axis=-1).argmin(axis=1)
+    centre = middles.min(axis=0) + middles.max(axis=0)
+    turned = centre - middles
+    nearest = np.linalg.norm(middles[:, None] - turned, axis=-1).argmin(axis=1)
     sides = sides_of(boxes)
-    away = np.linalg.norm(middles - turned[nearest].mean(axis=1), axis=1)
+    away = np.linalg.norm(middles - turned[nearest], axis=1)
     same = np.abs(np.log(sides / sides[nearest])).max(axis=1) < SAME_SIDES
-    return bool(np.all(same & (away < CATCH * sides.min(axis=1))))
+    if not np.all(same & (away < CATCH * sides.min(axis=1))):
+        return None
+    return np.array([[-1.0, 0.0, centre[0]], [0.0, -1.0, centre[1]], [0.0, 0.0, 1.0]])
 
 
 def _count_alike(frames: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -422,9 +428,10 @@ def _areas(frames: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.abs(twice) / 2, np.float64)
 
 
-def _same(one: Match, other: Match, boxes: NDArray[np.float64]) -> bool:
+def are_same_place(one: Matrix, other: Matrix, boxes: NDArray[np.float64]) -> bool:
+    """Whether two homographies lay boxes [N, 4, 2] onto the same places."""
     sample = boxes[:: max(1, len(boxes) // 12)]
-    return _alike(project(one.homography, sample), project(other.homography, sample))
+    return _alike(project(one, sample), project(other, sample))
 
 
 def _alike(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:

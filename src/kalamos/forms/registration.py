@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
 
@@ -24,8 +23,9 @@ from kalamos.forms.features import Features, form_features, match_features, scan
 from kalamos.forms.frames import (
     SAME_SIDES,
     FrameFinder,
+    are_same_place,
     find_frames,
-    lie_alike_upside_down,
+    half_turn_of,
     look_for_frames,
     match_boxes,
 )
@@ -165,7 +165,7 @@ class Registrar:
             box_corners([box for each in template.fields if each.page == number for box in each.boxes])
             for number in range(1, len(template.pages) + 1)
         ]
-        self._are_symmetric = [lie_alike_upside_down(each) for each in self._boxes]
+        self._half_turns = [half_turn_of(each) for each in self._boxes]
         self._counts = [
             [len(each.boxes) for each in template.fields if each.page == number]
             for number in range(1, len(template.pages) + 1)
@@ -310,12 +310,16 @@ class Registrar:
     def _share_of_words(self, scan: Grey, found: Registration) -> float:
         """Return which share of a page's words are seen at a place, in [0, 1]; 0 where too few are known."""
         words, boxes = self._words[found.page - 1], self._boxes[found.page - 1]
-        if words is None or len(words.boxes) < FEWEST_WORDS:
+        if words is None or not self._has_words(found.page):
             return 0.0
         known = found.fit >= MIN_FIT  # what is seen of fewer lines is by chance
         moved = self._outlines(scan, found).moved if known else np.zeros((len(boxes), 2))
         seen = seen_words(scan, words, found.homography, boxes, moved)
         return float((seen.likeness >= SEEN_WORD).mean())
+
+    def _has_words(self, number: int) -> bool:
+        words = self._words[number - 1]
+        return words is not None and len(words.boxes) >= FEWEST_WORDS
 
     @cached_property
     def _words(self) -> list[Words | None]:
@@ -450,60 +454,56 @@ class Registrar:
 
     def _by_frames(self, seen: _Seen, pages: Sequence[int]) -> Iterator[Registration | None]:
         scan = seen.scan
-        looks: dict[int, list[list[Registration]]] = {number: [] for number in pages}
+        places: dict[int, list[Registration]] = {number: [] for number in pages}
         for frames in look_for_frames(scan, self._find_frames, first=seen.frames):
-            for number, found in looks.items():
-                found.append(self._places(scan, number, frames))
-            if any(self._is_enough(scan, found) for found in looks.values()):
+            for number in pages:
+                places[number] += self._places(scan, number, frames)
+            likeliest = [self._likeliest(scan, found) for found in places.values() if found]
+            if any(self._is_plain(scan, ways[0]) for ways in likeliest):
                 break
-        for found in looks.values():
-            best: list[Registration] = []
-            for places in found:
-                if places and (not best or places[0].fit > best[0].fit + SAME_FIT):
-                    best = places
-            if not best:
-                continue
-            alike = [each for each in best if each.fit > best[0].fit - SAME_FIT]
-            ways = {each.quarter_turns for each in alike}
-            # Bent, a page may fit better the wrong way up.
-            others = [
-                each for each in chain(*found) if each.fit >= LIKELY_FIT and each.quarter_turns not in ways
-            ]
-            alike += sorted(others, key=lambda each: -each.fit)[:1]
-            if len(alike) > 1:  # boxes that look alike upside down: words do not; more scans are upright
-                shares = [self._share_of_words(scan, each) for each in alike]
-                alike = [each for each, share in zip(alike, shares, strict=True) if share == max(shares)]
-                alike.sort(key=lambda each: (each.fit < best[0].fit - MUCH_FIT, each.quarter_turns))
-            bettered = [self._bettered(scan, each) for each in alike]
-            yield replace(bettered[0], others=tuple(bettered[1:]))
+        for ways in likeliest:
+            first, *others = (self._bettered(scan, each) for each in ways)
+            yield replace(first, others=tuple(others))
 
-    def _is_enough(self, scan: Grey, looks: Sequence[Sequence[Registration]]) -> bool:
-        """Whether a page's place is plain; both ways up, where its boxes lie alike and nothing else tells."""
-        plain = [each for places in looks for each in places[:1] if self._is_plain(scan, each)]
-        if not plain:
-            return False
-        ways = {each.quarter_turns for places in looks for each in places if each.fit >= LIKELY_FIT}
-        return (
-            len(ways) > 1
-            or not self._are_symmetric[plain[0].page - 1]
-            or any(self._share_of_words(scan, each) >= MIN_SEEN_WORDS for each in plain)
-        )
+    def _likeliest(self, scan: Grey, places: Sequence[Registration]) -> list[Registration]:
+        """Choose a page's place; or several, of boxes that lie alike upside down and where no word tells."""
+        boxes = self._boxes[places[0].page - 1]
+        ranked: list[Registration] = []
+        for each in sorted(places, key=lambda each: -each.fit):
+            if not any(are_same_place(each.homography, other.homography, boxes) for other in ranked):
+                ranked.append(each)
+        best = ranked[0]
+        if self._has_words(best.page):
+            shares = ((each, self._share_of_words(scan, each)) for each in ranked if each.fit >= MIN_FIT)
+            return [next((each for each, share in shares if share >= MIN_SEEN_WORDS), best)]
+        alike = [each for each in ranked if each.fit > best.fit - SAME_FIT]
+        ways = {each.quarter_turns for each in alike}
+        # Bent, a page may fit better the wrong way up.
+        others = [each for each in ranked if each.fit >= LIKELY_FIT and each.quarter_turns not in ways]
+        alike += others[:1]
+        # More scans are upright.
+        return sorted(alike, key=lambda each: (each.fit < best.fit - MUCH_FIT, each.quarter_turns))
 
     def _is_plain(self, scan: Grey, found: Registration) -> bool:
-        """Whether a place fits well and no field lacks its lines, as where rows are taken for the next."""
+        """Whether a place fits well, shows its words, and leaves no field without lines as next rows do."""
         counts = self._counts[found.page - 1]
         if found.fit < SURE_FIT or not counts:
             return found.fit >= SURE_FIT
-        outlines = self._outlines(scan, found)
-        return not unseen_fields(outlines, counts).any()
+        if self._has_words(found.page) and self._share_of_words(scan, found) < MIN_SEEN_WORDS:
+            return False
+        return not unseen_fields(self._outlines(scan, found), counts).any()
 
     def _places(self, scan: Grey, number: int, frames: NDArray[np.float32]) -> list[Registration]:
         """Return where a page's boxes may lie among frames, the likeliest place first."""
         matches = match_boxes(self._boxes[number - 1], frames)
         judged = [self._judged(scan, number, each.homography, "frames") for each in matches]
         places = sorted(filter(None, judged), key=lambda each: -each.fit)
+        half_turn = self._half_turns[number - 1]
+        if places and half_turn is not None:
+            turned = self._judged(scan, number, places[0].homography @ half_turn, "frames")
+            places += [] if turned is None else [turned]
         if places and places[0].fit < SURE_FIT:
-            places = sorted((self._bettered(scan, each) for each in places), key=lambda each: -each.fit)
+            places = [self._bettered(scan, each) for each in places]
         return places
 
     # The code
