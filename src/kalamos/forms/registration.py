@@ -473,10 +473,13 @@ class Registrar:
             if not any(are_same_place(each.homography, other.homography, boxes) for other in ranked):
                 ranked.append(each)
         best = ranked[0]
-        if self._has_words(best.page):
-            shares = ((each, self._share_of_words(scan, each)) for each in ranked if each.fit >= MIN_FIT)
-            return [next((each for each, share in shares if share >= MIN_SEEN_WORDS), best)]
         alike = [each for each in ranked if each.fit > best.fit - SAME_FIT]
+        if self._has_words(best.page):
+            for each in ranked:
+                if each.fit >= MIN_FIT and self._share_of_words(scan, each) >= MIN_SEEN_WORDS:
+                    return [each]
+            alike.sort(key=lambda each: (-self._share_of_words(scan, each), each.quarter_turns))
+            return alike[:1]
         ways = {each.quarter_turns for each in alike}
         # Bent, a page may fit better the wrong way up.
         others = [each for each in ranked if each.fit >= LIKELY_FIT and each.quarter_turns not in ways]
@@ -494,7 +497,7 @@ class Registrar:
         return not unseen_fields(self._outlines(scan, found), counts).any()
 
     def _places(self, scan: Grey, number: int, frames: NDArray[np.float32]) -> list[Registration]:
-        """Return where a page's boxes may lie among frames, the likeliest place first."""
+        """Return where a page's boxes may lie among frames."""
         matches = match_boxes(self._boxes[number - 1], frames)
         judged = [self._judged(scan, number, each.homography, "frames") for each in matches]
         places = sorted(filter(None, judged), key=lambda each: -each.fit)
