@@ -312,8 +312,8 @@ class Registrar:
         words, boxes = self._words[found.page - 1], self._boxes[found.page - 1]
         if words is None or not self._has_words(found.page):
             return 0.0
-        known = found.fit >= MIN_FIT  # what is seen of fewer lines is by chance
-        moved = self._outlines(scan, found).moved if known else np.zeros((len(boxes), 2))
+        # What is seen of fewer lines is by chance.
+        moved = self._outlines(scan, found).moved if found.fit >= MIN_FIT else None
         seen = seen_words(scan, words, found.homography, boxes, moved)
         return float((seen.likeness >= SEEN_WORD).mean())
 
@@ -438,9 +438,8 @@ class Registrar:
             if found is not None and not len(self._boxes[number - 1]):
                 found = replace(found, fit=min(1.0, inliers / ENOUGH_INLIERS))
             better = found and self._bettered(scan, found)
-            yield better
-            if better is not None and better.fit < MIN_FIT:
-                yield found  # next to none of its boxes were seen, so that nothing was bettered
+            # Of next to no lines that are seen, nothing is bettered.
+            yield better if better is not None and better.fit >= MIN_FIT else found
 
     @cached_property
     def _features(self) -> list[Features | None]:

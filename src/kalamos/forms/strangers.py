@@ -200,7 +200,11 @@ def words_of(empty: Grey, size: tuple[float, float], boxes: NDArray[np.float64])
 
 
 def seen_words(
-    scan: Grey, words: Words, matrix: Matrix, boxes: NDArray[np.float64], moved: NDArray[np.float64]
+    scan: Grey,
+    words: Words,
+    matrix: Matrix,
+    boxes: NDArray[np.float64],
+    moved: NDArray[np.float64] | None = None,
 ) -> SeenWords:
     """Compare each word of an empty form with what a scan has in its place.
 
@@ -210,16 +214,18 @@ def seen_words(
         matrix: template units -> px of the scan.
         boxes: of the fields, float64 [M, 4, 2], in template units.
         moved: float64 [M, 2], by how many px of the scan each lies elsewhere than the matrix has it: words
-            move, and turn, as the boxes next to them.
+            move, and turn, as the boxes next to them, and as other words that are seen. If that is not known,
+            words are looked for where the matrix has them.
     """
     to_px = matrix @ np.diag([*words.units, 1.0])
     flat = project(matrix, boxes)
     side = middling_side(flat) if len(flat) else 1.0
-    bent = len(flat) > 0 and rms(moved) > BENT * side
     expected = project(to_px, words.boxes[:, :2] + words.boxes[:, 2:] / 2)
+    follow, moved = moved is not None, np.zeros((len(flat), 2)) if moved is None else moved
+    bent = len(flat) > 0 and rms(moved) > BENT * side
     tellers = _Tellers(flat.mean(axis=1), moved, side)
     looks = [NOTHING] * len(words.boxes)
-    for again in range(MOST_LOOKS):
+    for again in range(MOST_LOOKS if follow else 1):
         before = sum(look.likeness for look in looks)
         for number, word in enumerate(words.boxes.tolist()):
             if looks[number].likeness < PLAIN_WORD:
