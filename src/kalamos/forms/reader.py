@@ -219,10 +219,11 @@ class FormReader:
     def _read_page(self, image: Grey, registration: Registration, scan: int) -> dict[str, FieldReading]:
         """Read a page's fields. Where it may lie in several ways, what is written tells which is right."""
         fields = [field for field in self.template.fields if field.page == registration.page]
-        ways = []
-        for way in (registration, *registration.others):
+        places, ways = (registration, *registration.others), []
+        fewest = min(way.quarter_turns for way in places)
+        for way in places:
             read = self._read_fields(image, way, fields, scan)
-            turned = way.quarter_turns > registration.quarter_turns
+            turned = way.quarter_turns > fewest
             ways.append(read._replace(evidence=read.evidence - TURNED_NATS * turned))
         best, *others = sorted(ways, key=lambda way: -way.evidence)
         if all(best.evidence - other.evidence >= TELLING_NATS for other in others):

@@ -480,9 +480,9 @@ class Registrar:
             alike.sort(key=lambda each: (-self._share_of_words(scan, each), each.quarter_turns))
             return alike[:1]
         ways = {each.quarter_turns for each in alike}
-        # Bent, a page may fit better the wrong way up.
-        others = [each for each in ranked if each.fit >= LIKELY_FIT and each.quarter_turns not in ways]
-        alike += others[:1]
+        # How well lines are seen does not tell which way up boxes lie that lie alike; nor if the page bends.
+        least = LIKELY_FIT if self._half_turns[best.page - 1] is None else MIN_FIT
+        alike += [each for each in ranked if each.fit >= least and each.quarter_turns not in ways][:1]
         # More scans are upright.
         return sorted(alike, key=lambda each: (each.fit < best.fit - MUCH_FIT, each.quarter_turns))
 
