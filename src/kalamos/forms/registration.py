@@ -222,7 +222,7 @@ class Registrar:
         better upside down.
         """
         while (best := _best(every)) is not None and best.fit >= least:
-            found = replace(best, sheet=self._read_code(seen.scan, best))
+            found = replace(best, method=self._told_by(best, every), sheet=self._read_code(seen.scan, best))
             try:
                 # What one way lacks, another may have beyond the scan's edge.
                 for each in (found, *found.others) if best.fit < SURE_FIT else (found,):
@@ -233,6 +233,12 @@ class Registrar:
             else:
                 return found
         return None
+
+    def _told_by(self, best: Registration, every: Sequence[Registration]) -> Method:
+        """Return what tells a place: markers or print rather than boxes, if they have it in the same one."""
+        boxes, others = self._boxes[best.page - 1], (each for each in every if each.page == best.page)
+        alike = (each for each in others if are_same_place(each.homography, best.homography, boxes))
+        return next(alike).method if best.method == "frames" else best.method
 
     def _check_form(self, seen: _Seen, found: Registration) -> None:
         """See whether a scan without the form's code shows another form.
