@@ -48,13 +48,7 @@ from kalamos.forms.strangers import (
 from kalamos.forms.template import Box, FormPage, FormTemplate
 from kalamos.images import load_grey
 
-__all__ = [
-    "MIN_FIT",
-    "Method",
-    "Registrar",
-    "Registration",
-    "register",
-]
+__all__ = ["MIN_FIT", "Method", "Registrar", "Registration", "register"]
 
 Method = Literal["markers", "features", "frames"]
 
