@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -201,6 +202,17 @@ def test_rows_that_could_not_be_read_are_counted_until_they_are_removed(
         fourth = run("forms", "read", FORM, scans, "-o", table)
         assert "could not be read" not in fourth.stderr
         assert fourth.exit_code == 0
+
+
+def test_the_command_that_comes_next_is_ready_to_be_pasted(tmp_path: Path) -> None:
+    folder = tmp_path / "my forms & yours"
+    folder.mkdir()
+    drafted = run("forms", "new", ROOT / "samples-form" / "form.png", "-o", folder / "my form.toml")
+    assert shlex.split(drafted.output.splitlines()[-1])[3] == str(folder / "my form.toml")
+    (folder / "fields.txt").write_text("student: 8 digits\n")
+    listed = run("forms", "new", "--fields", folder / "fields.txt", "-o", folder / "my list.toml")
+    command = shlex.split(listed.output.partition("Print it: ")[2])
+    assert command[3:] == [str(folder / "my list.toml"), "-o", "my list.pdf"]
 
 
 def test_a_template_is_drafted_from_an_empty_form(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import textwrap
 from importlib.util import find_spec
@@ -312,9 +313,10 @@ def render(
     unread = (*absent, *rendered.unreadable)
     for problem in (*rendered.left_out, *unread):
         echo(str(problem), err=True)
+    manifest = shlex.quote(str(rendered.manifest))
     echo(
         f"{rendered.images:,} images, {rendered.classes} of {len(ALPHABETS[alphabet])} classes, "
         f"{rendered.families} fonts: {output}\n"
-        f"next: kalamos train {rendered.manifest}, which keeps each font on one side of the split"
+        f"next: kalamos train {manifest}, which keeps each font on one side of the split"
     )
     sys.exit(1 if unread else 0)

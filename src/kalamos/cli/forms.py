@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections import Counter
@@ -93,7 +94,8 @@ def new(
     if field_list is not None:
         template = _listed(field_list, called, paper)
         template.save(output)
-        echo(f"{output}: {_count(template)}. Print it: kalamos forms print {output} -o {output.stem}.pdf")
+        template_file, sheet = (shlex.quote(str(each)) for each in (output, f"{output.stem}.pdf"))
+        echo(f"{output}: {_count(template)}. Print it: kalamos forms print {template_file} -o {sheet}")
         return
     from kalamos.forms.drafting import draft_template, draw_numbers
 
@@ -108,7 +110,7 @@ def new(
     template.save(output)
     echo(f"{output}: {_count(template)}")
     echo(f"their names are in {output.stem}-fields1.png: rename them in {output}, then")
-    echo(f"kalamos forms read {output} SCANS -o table.xlsx")
+    echo(f"kalamos forms read {shlex.quote(str(output))} SCANS -o table.xlsx")
 
 
 def _count(template: FormTemplate) -> str:

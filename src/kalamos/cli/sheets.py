@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections import Counter
@@ -102,11 +103,12 @@ def print_sheet(
     )
     if named:
         echo(f"shown by a name, since no font here has them: {' '.join(named)}")
+    folder = shlex.quote(f"{plan.name}/")
     if plan.describes_itself:
-        echo(f"when they are filled: kalamos sheets cut SCANS -o {plan.name}/")
+        echo(f"when they are filled: kalamos sheets cut SCANS -o {folder}")
     else:
         echo("the code has no room for all labels, so keep the file beside it; when they are filled:")
-        echo(f"kalamos sheets cut SCANS --sheet {description} -o {plan.name}/")
+        echo(f"kalamos sheets cut SCANS --sheet {shlex.quote(str(description))} -o {folder}")
 
 
 def _check_replaces_nothing(description: Path, plan: SheetPlan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -223,7 +224,7 @@ def _print_outcome(run: Run, folder: Path) -> None:
         )
         if few := few_known_text(run.known.n):
             echo(few, err=True)
-    echo(f"next: kalamos export {folder}")
+    echo(f"next: kalamos export {shlex.quote(str(folder))}")
 
 
 def _warn_of_few_steps(run: Run) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -430,7 +431,8 @@ def _open_model(model: str) -> Recognizer:
     if model not in names() and path.is_dir():
         if (path / RUN_METADATA_FILE).is_file():
             raise UsageError(
-                f"{model}: is a run, not a model", remedy=f"export it first: kalamos export {model}"
+                f"{model}: is a run, not a model",
+                remedy=f"export it first: kalamos export {shlex.quote(str(model))}",
             )
         raise UsageError(f"{model}: is a folder, not a model", remedy="name a shipped model or an .onnx file")
     return load(model)
