@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pytest
 import kalamos
 from kalamos.errors import FormError
 from kalamos.forms import Field, Form, FormPage, row_of_boxes
-from kalamos.forms.reader import box_reading
+from kalamos.forms.reader import FormReader, box_reading
 from kalamos.forms.registration import Registrar, Registration
 from kalamos.pages.cells import CellReading
 from kalamos.predictions import Prediction
@@ -114,6 +115,23 @@ def test_which_way_up_a_sheet_lies_is_in_doubt_where_what_is_written_reads_both_
         cv2.putText(sheet, digit, (x + 16, y + 46), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 40, 3, cv2.LINE_AA)
     filled = form.read(np.rot90(sheet, 2).copy())
     assert {reading.status for reading in filled.fields.values()} == {"check"}
+
+
+@pytest.mark.parametrize("upright_first", [True, False])
+def test_upright_counts_for_more_whichever_way_comes_first(upright_first: bool) -> None:
+    fields = [Field(f"f{y}", row_of_boxes(60, y, 56, 60, count=4, step=60)) for y in (60, 160, 260)]
+    form = Form("alike", (FormPage(356, 380),), tuple(fields), model="digits")
+    sheet = np.full((380, 356), 245, np.uint8)
+    for box in (box for field in fields for box in field.boxes):
+        cv2.rectangle(sheet, (int(box.x), int(box.y)), (int(box.x + 56), int(box.y + 60)), 60, 1)
+    # An 8 on its head is an 8: nothing that is written tells.
+    cv2.putText(sheet, "8", (76, 106), cv2.FONT_HERSHEY_SIMPLEX, 1.3, 40, 3, cv2.LINE_AA)
+    over = np.array([[-1.0, 0, 356], [0, -1.0, 380], [0, 0, 1]])
+    ways = [Registration(1, turn, "frames", 0.0, 1.0) for turn in (np.eye(3), over)]
+    first, other = ways if upright_first else ways[::-1]
+    reader = FormReader(form)
+    read = reader._read_page(sheet, replace(first, others=(other,)), 0)
+    assert [read[field.name].text for field in fields] == ["8", "", ""]
 
 
 def test_ink_in_a_box_is_a_character_unless_it_looks_like_none() -> None:

@@ -422,6 +422,69 @@ def test_a_bent_page_that_fits_a_little_better_upside_down_keeps_both_ways(
     assert (found.quarter_turns, [each.quarter_turns for each in found.others]) == (0, [2])
 
 
+@pytest.mark.parametrize(
+    ("alike", "methods"), [(True, ["frames", "frames"]), (False, ["frames"])], ids=["alike", "told apart"]
+)
+def test_boxes_that_lie_alike_upside_down_are_kept_both_ways_however_few_lines_are_seen(
+    monkeypatch: pytest.MonkeyPatch, alike: bool, methods: list[str]
+) -> None:
+    rows = [row_of_boxes(60, y, 40, 44, count=6, step=48) for y in (60, 160, 260)]
+    if not alike:
+        rows[2] = row_of_boxes(60, 260, 40, 44, count=3, step=48)
+    form = FormTemplate(
+        "rows", (FormPage(400, 364),), tuple(Field(f"f{n}", row) for n, row in enumerate(rows))
+    )
+    upright = Registration(1, np.eye(3), "frames", 0.0, 0.70)
+    over = np.array([[-1.0, 0, 400], [0, -1.0, 364], [0, 0, 1]])
+    places = [Registration(1, over, "frames", 0.0, 0.78), upright]
+    monkeypatch.setattr(Registrar, "_places", lambda *given: list(places))
+    monkeypatch.setattr(Registrar, "_bettered", lambda self, scan, found: found)
+    found = Registrar(form).register(np.full((364, 400), 255, np.uint8))
+    assert [each.method for each in (found, *found.others)] == methods
+    # It fits far better: a turned page is more likely than that its lines are seen by chance.
+    assert [each.quarter_turns for each in (found, *found.others)] == [2, 0][: len(methods)]
+
+
+@pytest.mark.parametrize(("off", "method"), [(0.0, "markers"), (4.0, "markers"), (60.0, "frames")])
+def test_a_place_that_markers_have_too_is_theirs_though_boxes_fit_it_better(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch, off: float, method: str
+) -> None:
+    scan = paper.pages[0]
+    known = register(scan, paper.form, page=1)
+    moved = np.array([[1.0, 0, off], [0, 1.0, 0], [0, 0, 1]]) @ known.homography
+    marked = replace(known, homography=moved, fit=0.85)
+    boxed = replace(known, method="frames", fit=0.97)
+    monkeypatch.setattr(Registrar, "_by_markers", lambda *given: iter([marked]))
+    monkeypatch.setattr(Registrar, "_by_features", lambda *given: iter(()))
+    monkeypatch.setattr(Registrar, "_by_frames", lambda *given: iter([boxed]))
+    found = Registrar(paper.form).register(scan, page=1)
+    assert (found.method, found.fit) == (method, 0.97)
+    assert np.array_equal(found.homography, known.homography)
+
+
+def test_a_place_that_shows_another_form_gives_way_to_the_next_best(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = paper.pages[0]
+    known = register(scan, paper.form, page=1)
+    beside = np.array([[1.0, 0, 40], [0, 1.0, 0], [0, 0, 1]]) @ known.homography
+    wrong, right = replace(known, homography=beside, fit=0.8), replace(known, fit=0.7)
+
+    def check(self: Registrar, seen: object, found: Registration) -> None:
+        if np.array_equal(found.homography, beside):
+            raise UnregisteredError("shows another form: beside", fit=found.fit)
+
+    monkeypatch.setattr(Registrar, "_check_form", check)
+    monkeypatch.setattr(Registrar, "_by_markers", lambda *given: iter([wrong]))
+    monkeypatch.setattr(Registrar, "_by_features", lambda *given: iter([right]))
+    monkeypatch.setattr(Registrar, "_by_frames", lambda *given: iter(()))
+    assert np.array_equal(Registrar(paper.form).register(scan).homography, known.homography)
+    monkeypatch.setattr(Registrar, "_by_features", lambda *given: iter(()))
+    with pytest.raises(UnregisteredError, match="shows another form: beside") as caught:
+        Registrar(paper.form).register(scan)
+    assert caught.value.fit == 0.8
+
+
 @pytest.mark.parametrize("quarters", [0, 2])
 def test_words_tell_which_way_up_boxes_lie_that_look_alike(quarters: int, tmp_path: Path) -> None:
     fields = [Field(f"f{y}", row_of_boxes(300, y, 40, 50, count=6, step=40)) for y in range(150, 700, 90)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kalamos.forms.geometry import Grey
 from kalamos.forms.outlines import Outlines, find_outlines, middling_side
 
-__all__ = ["find_bent_outlines"]
+__all__ = ["ends_are_seen", "find_bent_outlines"]
 
 TOO_FEW, TOO_FEW_MARKED, PLAIN, ENOUGH = 0.6, 0.4, 0.9, 0.97
 """The share of sides whose lines are seen, below which it may be another form, whose boxes must not be made
@@ -44,7 +44,8 @@ STIFFNESS: Final = (0.0, 0.01, 0.01, 0.003, 0.003, 0.003)
 of each term of `_terms`."""
 
 SURE_SIDES, MIN_SIDES = 4, 2
-"""Of a box, whose lines must be seen for it to be believed at first; and where it was told to be."""
+"""Of a box, whose lines must be seen for it to be believed at first; and where it was told to be, or at a
+row's end."""
 
 
 def find_bent_outlines(
@@ -112,9 +113,21 @@ def _in_own_rows(found: NDArray[np.bool_], counts: Sequence[int]) -> NDArray[np.
     """Return which boxes are of rows whose ends have their lines, bool [N]; all where rows are not known."""
     rows = np.split(found, np.cumsum(counts)[:-1]) if len(counts) else []
     return np.concatenate(
-        [np.full(len(row), row[[0, -1]].sum(axis=1).min() >= MIN_SIDES) for row in rows]
-        or [np.ones(len(found), bool)]
+        [np.full(len(row), ends_are_seen(row)) for row in rows] or [np.ones(len(found), bool)]
     )
+
+
+def ends_are_seen(found: NDArray[np.bool_]) -> bool:
+    """Whether the lines of a row's first and last box are seen: not if it is taken for one a box farther on.
+
+    Args:
+        found: bool [N, 4], as `Outlines` has it.
+
+    >>> row = np.array([[True, True, True, True], [True, True, True, False], [False, False, False, True]])
+    >>> ends_are_seen(row), ends_are_seen(row[:2])
+    (False, True)
+    """
+    return bool(found[[0, -1]].sum(axis=1).min() >= MIN_SIDES)
 
 
 def _neighbours(middles: NDArray[np.float64]) -> NDArray[np.bool_]:

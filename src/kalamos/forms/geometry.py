@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from kalamos.forms.template import Box
+from kalamos.forms.template import Box, FormPage
 
-__all__ = ["Grey", "Matrix", "box_corners", "project", "rms", "sides_of", "square_sides"]
+__all__ = [
+    "Grey",
+    "Matrix",
+    "box_corners",
+    "is_possible_view",
+    "project",
+    "rms",
+    "sides_of",
+    "square_sides",
+]
 
 Grey: TypeAlias = NDArray[np.uint8]
 """An image uint8 [H, W]."""
 
 Matrix: TypeAlias = NDArray[np.float64]
 """A homography [3, 3]."""
+
+SMALLEST_PAGE: Final = 0.05
+"""The least area of a page, as a share of the scan's: a small sheet on a large table."""
+
+LARGEST_PAGE: Final = 20.0
+"""The largest, likewise: of a part of a page."""
 
 
 def box_corners(boxes: Sequence[Box]) -> NDArray[np.float64]:
@@ -61,3 +76,16 @@ def sides_of(boxes: NDArray[np.floating]) -> NDArray[np.float64]:
     """
     lengths = np.linalg.norm(boxes - np.roll(boxes, -1, axis=1), axis=-1)
     return np.asarray(np.sort((lengths[:, :2] + lengths[:, 2:]) / 2, axis=1), np.float64)
+
+
+def is_possible_view(matrix: Matrix, page: FormPage, scan: Grey) -> bool:
+    """Whether a camera or scanner may see a page so: not mirrored, not folded, of a size like the scan's."""
+    corners = box_corners([Box(0, 0, page.width, page.height)])[0]
+    depths = corners @ matrix[2, :2] + matrix[2, 2]
+    if depths.min() * depths.max() <= 0 or np.abs(depths).max() > 3 * np.abs(depths).min():
+        return False
+    x, y = project(matrix, corners).T
+    ahead, behind = (np.stack([np.roll(x, by) - x, np.roll(y, by) - y]) for by in (-1, 1))
+    turns = ahead[0] * behind[1] - ahead[1] * behind[0]  # twice the area at each corner
+    area = (x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    return bool(turns.min() > 0 and SMALLEST_PAGE < area / scan.size < LARGEST_PAGE)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalamos.errors import FormError
-from kalamos.forms.bends import find_bent_outlines
+from kalamos.forms.bends import ends_are_seen, find_bent_outlines
 from kalamos.forms.geometry import Grey, box_corners, project, rms
 from kalamos.forms.outlines import middling_side
 from kalamos.forms.registration import MIN_FIT, Registration
@@ -26,9 +26,8 @@ FLAT: Final = 0.1
 """By how many shorter sides of a box, as root mean square, boxes of a flat page lie at most elsewhere than
 the homography says, which is then right of boxes that are not seen too."""
 
-MIN_FIELD_FIT, MIN_END_SIDES = 0.5, 2
-"""The share of a field's sides, and the sides of its first and of its last box, that must be seen on a page
-that is not flat for its text to be `ok`."""
+MIN_FIELD_FIT: Final = 0.5
+"""The share of a field's sides that must be seen on a page that is not flat for its text to be `ok`."""
 
 
 class PlacedField(NamedTuple):
@@ -81,21 +80,15 @@ def place_fields(scan: Grey, registration: Registration, fields: Sequence[Field]
     ends = np.cumsum(counts)[:-1]
     if registration.fit < MIN_FIT:  # it was found by words or a code; what is seen of lines is by chance
         return [PlacedField(part, False) for part in np.split(predicted.astype(np.float32), ends)]
-    outlines = find_bent_outlines(scan, predicted, counts, marked=registration.method != "frames")
+    outlines = find_bent_outlines(scan, predicted, counts, marked=registration.marked)
     flat = rms(outlines.moved) < FLAT * middling_side(outlines.corners.astype(np.float64))
     # By the boxes alone, all rows may be the next ones: then one of them has no lines.
-    shifted = registration.method == "frames" and bool(unseen_fields(outlines, counts).any())
+    shifted = not registration.marked and bool(unseen_fields(outlines, counts).any())
     return [
-        PlacedField(corners, not shifted and (flat or _are_own(found)))
+        PlacedField(
+            corners, not shifted and (flat or bool(found.mean() >= MIN_FIELD_FIT and ends_are_seen(found)))
+        )
         for corners, found in zip(
             np.split(outlines.corners, ends), np.split(outlines.found, ends), strict=True
         )
     ]
-
-
-def _are_own(found: NDArray[np.bool_]) -> bool:
-    """Whether a field's boxes were found where its lines are, bool [N, 4].
-
-    A row that is taken for one that is a box farther on has no lines at its end.
-    """
-    return bool(found.mean() >= MIN_FIELD_FIT and found[[0, -1]].sum(axis=1).min() >= MIN_END_SIDES)

@@ -29,7 +29,16 @@ from kalamos.forms.frames import (
     look_for_frames,
     match_boxes,
 )
-from kalamos.forms.geometry import Grey, Matrix, box_corners, project, rms, sides_of, square_sides
+from kalamos.forms.geometry import (
+    Grey,
+    Matrix,
+    box_corners,
+    is_possible_view,
+    project,
+    rms,
+    sides_of,
+    square_sides,
+)
 from kalamos.forms.layout import code_place, sheet_code
 from kalamos.forms.markers import MARKER_LONG_SIDES, Marks, find_markers, fit_marks, marks_of, read_code
 from kalamos.forms.outlines import Outlines, find_outlines
@@ -77,9 +86,6 @@ SAME_FIT, MUCH_FIT = 0.012, 0.05
 ENOUGH_INLIERS: Final = 40
 """From here on a page without boxes fits in full."""
 
-MIN_PAGE, MAX_PAGE = 0.05, 20.0
-"""The page's area, as a share of the scan's: a small sheet on a large table, or a part of a page."""
-
 _PREFIX: Final = "kalamos:"
 
 
@@ -107,6 +113,11 @@ class Registration:
     fit: float
     sheet: str | None = None
     others: tuple[Registration, ...] = ()
+
+    @property
+    def marked(self) -> bool:
+        """Whether markers or print tell where the page lies, rather than its boxes alone."""
+        return self.method != "frames"
 
     def corners_of(self, box: Box) -> NDArray[np.float32]:
         """Return a box's corners, float32 [4, 2], px, clockwise from the template's top left.
@@ -232,7 +243,7 @@ class Registrar:
         """Return what tells a place: markers or print rather than boxes, if they have it in the same one."""
         boxes, others = self._boxes[best.page - 1], (each for each in every if each.page == best.page)
         alike = (each for each in others if are_same_place(each.homography, best.homography, boxes))
-        return next(alike).method if best.method == "frames" else best.method
+        return best.method if best.marked else next(alike).method
 
     def _check_form(self, seen: _Seen, found: Registration) -> None:
         """See whether a scan without the form's code shows another form.
@@ -303,7 +314,7 @@ class Registrar:
 
     def _by_words(self, scan: Grey, every: Sequence[Registration]) -> Registration | None:
         """Choose the place at which the form's words are seen, whose boxes' lines a copier may have lost."""
-        shares = [(self._share_of_words(scan, found), found) for found in every if found.method != "frames"]
+        shares = [(self._share_of_words(scan, found), found) for found in every if found.marked]
         share, best = max(shares, key=lambda each: each[0], default=(0.0, None))
         return best if share >= ENOUGH_WORDS else None
 
@@ -354,7 +365,7 @@ class Registrar:
 
     def _judged(self, scan: Grey, number: int, matrix: Matrix, method: Method) -> Registration | None:
         """See how well a homography fits; None if no camera sees a page so."""
-        if not _is_possible(matrix, self.template.pages[number - 1], scan):
+        if not is_possible_view(matrix, self.template.pages[number - 1], scan):
             return None
         placed = Registration(number, matrix, method, 0.0, 1.0)
         if not len(self._boxes[number - 1]):
@@ -366,7 +377,7 @@ class Registrar:
         """Find a page's boxes by their own lines, which may bend."""
         boxes, counts = self._boxes[placed.page - 1], self._counts[placed.page - 1]
         predicted = project(placed.homography, boxes)
-        return find_bent_outlines(scan, predicted, counts, marked=placed.method != "frames")
+        return find_bent_outlines(scan, predicted, counts, marked=placed.marked)
 
     def _bettered(self, scan: Grey, found: Registration) -> Registration:
         """Fit the homography to the boxes as they were found, for as long as that shows more of them."""
@@ -559,19 +570,6 @@ def _best(every: Sequence[Registration]) -> Registration | None:
         if best is None or each.fit > best.fit + 0.02:
             best = each
     return best
-
-
-def _is_possible(matrix: Matrix, page: FormPage, scan: Grey) -> bool:
-    """Whether a camera or scanner may see a page so: not mirrored, not folded, of a size like the scan's."""
-    corners = box_corners([Box(0, 0, page.width, page.height)])[0]
-    depths = corners @ matrix[2, :2] + matrix[2, 2]
-    if depths.min() * depths.max() <= 0 or np.abs(depths).max() > 3 * np.abs(depths).min():
-        return False
-    x, y = project(matrix, corners).T
-    ahead, behind = (np.stack([np.roll(x, by) - x, np.roll(y, by) - y]) for by in (-1, 1))
-    turns = ahead[0] * behind[1] - ahead[1] * behind[0]  # twice the area at each corner
-    area = (x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
-    return bool(turns.min() > 0 and MIN_PAGE < area / scan.size < MAX_PAGE)
 
 
 def _refitted(page: FormPage, matrix: Matrix, boxes: NDArray[np.float64], outlines: Outlines) -> Matrix:
