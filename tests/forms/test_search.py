@@ -26,26 +26,28 @@ BOXES = st.lists(
 ).map(lambda boxes: [Choices(box, max(box.values()), frozenset(), None) for box in boxes])
 
 
-def all_rows(boxes: list[Choices], pattern: str, *, may_be_blank: bool) -> list[Row]:
+def all_rows(boxes: list[Choices], pattern: str, *, may_be_blank: bool, gap_weight: float) -> list[Row]:
     found = []
     for labels in itertools.product(*(box.weights for box in boxes)):
         share = math.prod(box.weights[label] for box, label in zip(boxes, labels, strict=True))
         text = "".join(label or " " for label in labels).strip(" ")
+        share *= gap_weight ** len(re.findall(" +", text))
         if share > 0 and (re.fullmatch(pattern, text) if text else may_be_blank):
             found.append(Row(labels, share))
     return found
 
 
-@given(BOXES, st.sampled_from(PATTERNS), st.booleans())
+@given(BOXES, st.sampled_from(PATTERNS), st.booleans(), st.sampled_from([1.0, 0.05]))
 @settings(max_examples=300)
 def test_it_finds_what_trying_everything_finds(
-    boxes: list[Choices], pattern: str, may_be_blank: bool
+    boxes: list[Choices], pattern: str, may_be_blank: bool, gap_weight: float
 ) -> None:
-    found = list(matching_rows(boxes, compile_pattern(pattern), may_be_blank=may_be_blank))
+    options = {"may_be_blank": may_be_blank, "gap_weight": gap_weight}
+    found = list(matching_rows(boxes, compile_pattern(pattern), **options))
     shares = [row.share for row in found]
     assert all(later <= earlier * (1 + 1e-9) for earlier, later in itertools.pairwise(shares))
     least = LEAST_SHARE * math.prod(box.best for box in boxes)
-    expected = {row.labels: row.share for row in all_rows(boxes, pattern, may_be_blank=may_be_blank)}
+    expected = {row.labels: row.share for row in all_rows(boxes, pattern, **options)}
     assert len({row.labels for row in found}) == len(found)
     for row in found:
         assert row.share == pytest.approx(expected[row.labels])

@@ -3,7 +3,8 @@
 Of every box the recogniser gives the probability that it is blank, that what is in it is one character at
 all, and of each label. A text has the product of the probabilities of what it puts in the boxes: *its share*
 of all that could be in them. That is never divided by the sum over the texts that satisfy pattern and check,
-for else a check would make nonsense look sure.
+for else a check would make nonsense look sure. Hardly anybody leaves a box within a number empty: beside a
+check, a text with such a gap counts for less, unless a pattern says where gaps may be.
 
 The search is exact: texts that match the pattern come in falling order of their shares, and the check is
 asked about each, until enough satisfy it, or until the texts are too unlikely, or a fixed number was tried.
@@ -55,6 +56,9 @@ RIVALS: Final = 4
 
 PROBES: Final = 40
 """Texts, each with one other label than the best, that tell how much passes a check by chance."""
+
+GAP_WEIGHT: Final = 0.05
+"""The weight of a gap within the text of a field that has a check and no pattern, in (0, 1]."""
 
 LEAST_PASS_RATE: Final = 0.005
 """Of wrong texts, the part that is taken to pass a check at least. A check digit stops all errors of one
@@ -143,7 +147,8 @@ def decode(
     blank = math.prod(box.blank for box in boxes)
     if not _text(as_read) and not may_be_blank:
         return Decoded("", blank, blank, (), "check", as_read, "")
-    rows = matching_rows(choices, automaton, may_be_blank=may_be_blank)
+    gap_weight = GAP_WEIGHT if pattern is None and accepts is not None else 1.0
+    rows = matching_rows(choices, automaton, may_be_blank=may_be_blank, gap_weight=gap_weight)
     found, refused = _satisfying(rows, accepts, max(top_k, 1 + RIVALS))
     if not found:
         return Decoded(None, 0.0, 0.0, (), "check", as_read, _text(as_read))

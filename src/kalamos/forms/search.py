@@ -33,10 +33,12 @@ class Row(NamedTuple):
 
     labels: tuple[str | None, ...]
     share: float
-    """The product of their probabilities."""
+    """The product of their probabilities, and of the weights of its gaps."""
 
 
-def matching_rows(boxes: Sequence[Choices], pattern: Pattern, *, may_be_blank: bool) -> Iterator[Row]:
+def matching_rows(
+    boxes: Sequence[Choices], pattern: Pattern, *, may_be_blank: bool, gap_weight: float = 1.0
+) -> Iterator[Row]:
     """Find the rows whose text matches, in falling order of their shares, each once.
 
     The text of a row is its labels without the blanks before and behind; a blank between is a space.
@@ -44,6 +46,7 @@ def matching_rows(boxes: Sequence[Choices], pattern: Pattern, *, may_be_blank: b
     Args:
         boxes: what may be in each of N boxes.
         may_be_blank: whether the row of blanks alone is one of them, whatever the pattern says.
+        gap_weight: by what the share of a row is multiplied for each gap within its text, in (0, 1].
 
     >>> from kalamos.forms.patterns import compile_pattern
     >>> boxes = [Choices({"1": 0.6, "7": 0.4}, 0.6, frozenset("17"), "1")] * 2
@@ -54,7 +57,7 @@ def matching_rows(boxes: Sequence[Choices], pattern: Pattern, *, may_be_blank: b
     if not all(box.best > 0 for box in boxes):
         return
     least = math.log(LEAST_SHARE) + sum(math.log(box.best) for box in boxes)
-    root = _graph(boxes, pattern, may_be_blank=may_be_blank)
+    root = _graph(boxes, pattern, may_be_blank=may_be_blank, gap_weight=gap_weight)
     # Of every row but the first, what waits is the place where it leaves the row before it.
     order = itertools.count()
     waiting = [_Waiting(-root.log_best, next(order), root, 0, 0.0, None)]
@@ -117,9 +120,9 @@ class _Edge(NamedTuple):
 _Layer = dict[tuple[int, int], _Node]
 
 
-def _graph(boxes: Sequence[Choices], pattern: Pattern, *, may_be_blank: bool) -> _Node:
+def _graph(boxes: Sequence[Choices], pattern: Pattern, *, may_be_blank: bool, gap_weight: float) -> _Node:
     """Its root; a root without edges where nothing matches or the graph is too large."""
-    layers = _layers(boxes, pattern)
+    layers = _layers(boxes, pattern, math.log(gap_weight))
     for (phase, states), node in layers[-1].items():
         matches = phase == _BEHIND or (phase == _INSIDE and pattern.accepts(states))
         if matches or (phase == _BEFORE and may_be_blank):
@@ -139,7 +142,7 @@ def _graph(boxes: Sequence[Choices], pattern: Pattern, *, may_be_blank: bool) ->
     return layers[0][_BEFORE, pattern.start]
 
 
-def _layers(boxes: Sequence[Choices], pattern: Pattern) -> list[_Layer]:
+def _layers(boxes: Sequence[Choices], pattern: Pattern, log_gap: float) -> list[_Layer]:
     """The nodes that can be reached before the first box and behind each; the root alone if too many."""
     layers: list[_Layer] = [{(_BEFORE, pattern.start): _Node()}]
     edges = 0
@@ -157,7 +160,9 @@ def _layers(boxes: Sequence[Choices], pattern: Pattern) -> list[_Layer]:
                     following = layer.get(key)
                     if following is None:
                         following = layer[key] = _Node()
-                    node.edges.append(_Edge(0.0, log_weight, label, following))
+                    begins_gap = phase == _INSIDE and key[0] == _BETWEEN
+                    weight = log_weight + log_gap if begins_gap else log_weight
+                    node.edges.append(_Edge(0.0, weight, label, following))
             edges += len(node.edges)
             if edges > MAX_EDGES:
                 return [{(_BEFORE, pattern.start): _Node()}, {}]
